@@ -1,0 +1,5 @@
+/// Benchmarks of kernels and collectives.
+@NullMarked
+package dev.lockstep.bench;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,17 @@
+/// Tensors, memory, graphs, devices, transports and jobs: what every other module of Lockstep stands on.
+///
+/// The Vector API is optional at run time: `--add-modules jdk.incubator.vector` brings the fast kernels,
+/// and commands that compute nothing start without it.
+module dev.lockstep.core {
+  requires com.fasterxml.jackson.core;
+  requires com.fasterxml.jackson.databind;
+  requires io.netty.buffer;
+  requires io.netty.codec;
+  requires io.netty.common;
+  requires io.netty.handler;
+  requires io.netty.transport;
+  requires org.agrona;
+  requires org.slf4j;
+  requires static jdk.incubator.vector;
+  requires static org.jspecify;
+}

@@ -1,0 +1,9 @@
+/// The transport over Aeron IPC and UDP.
+module dev.lockstep.transport.aeron {
+  requires dev.lockstep.core;
+  requires io.aeron.client;
+  requires io.aeron.driver;
+  requires org.agrona;
+  requires org.slf4j;
+  requires static org.jspecify;
+}
