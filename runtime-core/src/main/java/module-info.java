@@ -14,4 +14,15 @@ module dev.lockstep.core {
   requires org.slf4j;
   requires static jdk.incubator.vector;
   requires static org.jspecify;
+
+  exports dev.lockstep.device;
+  exports dev.lockstep.failure;
+  exports dev.lockstep.graph;
+  exports dev.lockstep.job;
+  exports dev.lockstep.memory;
+  exports dev.lockstep.tensor;
+  exports dev.lockstep.transport;
+
+  uses dev.lockstep.device.DeviceProvider;
+  uses dev.lockstep.transport.TransportProvider;
 }

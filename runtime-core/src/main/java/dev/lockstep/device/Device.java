@@ -1,0 +1,43 @@
+package dev.lockstep.device;
+
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.Op;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.Buffer;
+import java.util.List;
+import java.util.Optional;
+
+/// A place where graphs run. Thread-safe but for what its streams say.
+public interface Device extends AutoCloseable {
+  /// Returns what this device is.
+  DeviceInfo info();
+
+  /// Allocates zeroed memory, aligned to 64 bytes; the caller closes it.
+  ///
+  /// @param name for errors and leak reports
+  /// @throws dev.lockstep.failure.MemoryBudgetException if the budget does not allow it; nothing was allocated
+  Buffer allocate(String name, long bytes);
+
+  /// Allocates zeroed memory that a peer process on this host can map, so that collectives read it in place.
+  Buffer allocateShared(String name, long bytes);
+
+  /// Returns whether `op` on operands of these types runs here.
+  Support supports(Op op, List<ValueType> operands);
+
+  /// Compiles a graph; composites without a kernel of their own are decomposed. The caller closes the program.
+  ///
+  /// @throws IllegalArgumentException if a primitive is not supported or the graph holds collectives that this device leaves to the host
+  Program compile(Graph graph);
+
+  /// Opens a queue of work.
+  Stream newStream();
+
+  /// Returns the device's own collectives, if it has any (NCCL, Neuron).
+  Optional<DeviceCollectives> collectives();
+
+  /// Stops the device's threads and frees its own memory; idempotent.
+  ///
+  /// @throws IllegalStateException if a program is running
+  @Override
+  void close();
+}

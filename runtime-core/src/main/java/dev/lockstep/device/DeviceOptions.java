@@ -1,0 +1,25 @@
+package dev.lockstep.device;
+
+import dev.lockstep.memory.MemoryPool;
+
+/// How a device is opened.
+///
+/// @param memory pool that every allocation is charged to; borrowed until the device closes
+/// @param threads compute threads, the calling one included; at least 1
+/// @param vectorBits 0 for the best that the processor has, 64 for the scalar path, or 128, 256, 512; the bits of results do not depend on it
+public record DeviceOptions(MemoryPool memory, int threads, int vectorBits) {
+  /// Checks the numbers.
+  public DeviceOptions {
+    if (threads < 1) {
+      throw new IllegalArgumentException("threads must be at least 1: threads=" + threads);
+    }
+    if (vectorBits != 0
+        && vectorBits != 64
+        && vectorBits != 128
+        && vectorBits != 256
+        && vectorBits != 512) {
+      throw new IllegalArgumentException(
+          "vectorBits must be 0, 64, 128, 256 or 512: vectorBits=" + vectorBits);
+    }
+  }
+}

@@ -1,0 +1,18 @@
+package dev.lockstep.device;
+
+import dev.lockstep.failure.Availability;
+
+/// A kind of device, found by [java.util.ServiceLoader]. Probing and opening change no state of the provider.
+public interface DeviceProvider {
+  /// Returns the kind as users write it after `--device`: `cpu`, `cuda`, `neuron`.
+  String name();
+
+  /// Returns how many devices there are, or why none. Never throws for an absent driver.
+  Availability probe();
+
+  /// Opens a device; the caller closes it.
+  ///
+  /// @param ordinal which one, from 0
+  /// @throws dev.lockstep.failure.DeviceException if it cannot be opened
+  Device open(int ordinal, DeviceOptions options);
+}

@@ -1,0 +1,28 @@
+package dev.lockstep.device;
+
+import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+
+/// A queue of work of one device, in order. Single-threaded. While a program runs, its tensors' buffers are leased.
+public interface Stream extends AutoCloseable {
+  /// Runs a program. On return the work is queued; on the CPU device it is done.
+  ///
+  /// @throws IllegalStateException if a bound buffer is closed
+  void run(BoundProgram program);
+
+  /// Copies host memory into a tensor of as many bytes.
+  void copyIn(Tensor to, MemorySegment from);
+
+  /// Copies a tensor into host memory of as many bytes; waits for it.
+  void copyOut(MemorySegment to, Tensor from);
+
+  /// Marks this point of the queue.
+  Event record();
+
+  /// Waits for everything queued.
+  void synchronize();
+
+  /// Waits for everything queued and frees the queue; idempotent.
+  @Override
+  void close();
+}

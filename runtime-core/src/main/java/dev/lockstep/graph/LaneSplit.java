@@ -1,0 +1,64 @@
+package dev.lockstep.graph;
+
+import dev.lockstep.graph.SumTree.Subtree;
+import java.util.ArrayList;
+import java.util.List;
+
+/// Which lanes of a sum each rank holds, as complete subtrees of T(lanes).
+///
+/// @param lanes number of leaves of the tree
+/// @param ranks for each rank its subtrees, ascending; together they cover every lane exactly once
+public record LaneSplit(int lanes, List<List<Subtree>> ranks) {
+  /// Checks that every lane is held exactly once and every subtree is one of T(lanes).
+  public LaneSplit {
+    ranks = ranks.stream().map(List::copyOf).toList();
+    boolean[] held = new boolean[lanes];
+    for (List<Subtree> subtrees : ranks) {
+      for (Subtree subtree : subtrees) {
+        if (!SumTree.cover(lanes, subtree.first(), subtree.end()).equals(List.of(subtree))) {
+          throw new IllegalArgumentException(
+              "not a subtree of the lane tree: lanes=" + lanes + ", subtree=" + subtree);
+        }
+        for (int lane = subtree.first(); lane < subtree.end(); lane++) {
+          if (held[lane]) {
+            throw new IllegalArgumentException("lane is held twice: lane=" + lane);
+          }
+          held[lane] = true;
+        }
+      }
+    }
+    for (int lane = 0; lane < lanes; lane++) {
+      if (!held[lane]) {
+        throw new IllegalArgumentException(
+            "lane is held by no rank: lane=" + lane + ", lanes=" + lanes);
+      }
+    }
+  }
+
+  /// Returns the split into contiguous ranges, the first `lanes % ranks` ranks holding one lane more.
+  ///
+  /// @throws IllegalArgumentException if there are more ranks than lanes
+  public static LaneSplit contiguous(int lanes, int ranks) {
+    if (ranks < 1 || ranks > lanes) {
+      throw new IllegalArgumentException(
+          "world size must be between 1 and the number of lanes: ranks="
+              + ranks
+              + ", lanes="
+              + lanes);
+    }
+    List<List<Subtree>> split = new ArrayList<>();
+    for (int rank = 0; rank < ranks; rank++) {
+      split.add(SumTree.cover(lanes, start(lanes, ranks, rank), start(lanes, ranks, rank + 1)));
+    }
+    return new LaneSplit(lanes, split);
+  }
+
+  /// Returns the split of a plain reduction: one leaf per rank.
+  public static LaneSplit onePerRank(int ranks) {
+    return contiguous(ranks, ranks);
+  }
+
+  private static int start(int lanes, int ranks, int rank) {
+    return rank * (lanes / ranks) + Math.min(rank, lanes % ranks);
+  }
+}

@@ -1,0 +1,165 @@
+package dev.lockstep.memory;
+
+import dev.lockstep.failure.MemoryBudgetException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/// A named memory budget, in a tree: what is charged to a child is charged to its parents too. Thread-safe.
+///
+/// A pool counts; it does not allocate. Owners of memory call [#charge] before they allocate and [Charge#close] when they have freed.
+public final class MemoryPool implements AutoCloseable {
+  private final String name;
+  private final long limitBytes;
+  private final @Nullable MemoryPool parent;
+  private final boolean tracksSites;
+  private final Object lock;
+  private final List<Charge> outstanding = new ArrayList<>();
+  private long usedBytes;
+  private long peakBytes;
+  private boolean closed;
+
+  private MemoryPool(
+      String name, long limitBytes, @Nullable MemoryPool parent, boolean tracksSites) {
+    if (limitBytes < 0) {
+      throw new IllegalArgumentException(
+          "memory limit is negative: pool=" + name + ", limitBytes=" + limitBytes);
+    }
+    this.name = name;
+    this.limitBytes = limitBytes;
+    this.parent = parent;
+    this.tracksSites = tracksSites;
+    this.lock = parent == null ? new Object() : parent.lock;
+  }
+
+  /// Returns a pool at the top of a tree.
+  ///
+  /// @param limitBytes what may be charged at most; [Long#MAX_VALUE] for no limit
+  public static MemoryPool root(String name, long limitBytes) {
+    return new MemoryPool(name, limitBytes, null, false);
+  }
+
+  /// Returns a pool at the top of a tree that remembers where each charge was made, for leak reports; costs a stack walk per charge.
+  public static MemoryPool tracking(String name, long limitBytes) {
+    return new MemoryPool(name, limitBytes, null, true);
+  }
+
+  /// Returns a pool whose charges count here too.
+  public MemoryPool child(String childName, long childLimitBytes) {
+    return new MemoryPool(name + "/" + childName, childLimitBytes, this, tracksSites);
+  }
+
+  /// Charges `bytes` for what is called `what`.
+  ///
+  /// @throws MemoryBudgetException if this pool or a parent would pass its limit; nothing is charged then
+  public Charge charge(String what, long bytes) {
+    synchronized (lock) {
+      if (closed) {
+        throw new IllegalStateException("memory pool is closed: pool=" + name);
+      }
+      for (MemoryPool pool = this; pool != null; pool = pool.parent) {
+        if (bytes > pool.limitBytes - pool.usedBytes) {
+          throw new MemoryBudgetException(what, bytes, pool.limitBytes, overBudget(pool, what, bytes), null);
+        }
+      }
+      for (MemoryPool pool = this; pool != null; pool = pool.parent) {
+        pool.usedBytes += bytes;
+        pool.peakBytes = Math.max(pool.peakBytes, pool.usedBytes);
+      }
+      Charge charge =
+          new Charge(this, what, bytes, tracksSites ? new Throwable("allocated here") : null);
+      outstanding.add(charge);
+      return charge;
+    }
+  }
+
+  private static String overBudget(MemoryPool pool, String what, long bytes) {
+    return "memory budget exceeded: tensor=%s, requestedBytes=%d, usedBytes=%d, budgetBytes=%d, pool=%s (raise the budget or use a smaller model or batch)"
+        .formatted(what, bytes, pool.usedBytes, pool.limitBytes, pool.name);
+  }
+
+  /// Returns the bytes charged now, children included.
+  public long usedBytes() {
+    synchronized (lock) {
+      return usedBytes;
+    }
+  }
+
+  /// Returns the most bytes that were ever charged at once.
+  public long peakBytes() {
+    synchronized (lock) {
+      return peakBytes;
+    }
+  }
+
+  /// Returns the limit.
+  public long limitBytes() {
+    return limitBytes;
+  }
+
+  /// Closes the pool; idempotent.
+  ///
+  /// @throws IllegalStateException if charges are out; the message lists name, bytes and count, and the sites if they are tracked
+  @Override
+  public void close() {
+    synchronized (lock) {
+      if (closed) {
+        return;
+      }
+      if (!outstanding.isEmpty()) {
+        IllegalStateException leak = new IllegalStateException(leaks());
+        for (Charge charge : outstanding) {
+          if (charge.site != null) {
+            leak.addSuppressed(charge.site);
+          }
+        }
+        throw leak;
+      }
+      closed = true;
+    }
+  }
+
+  private String leaks() {
+    Map<String, long[]> byName = new TreeMap<>();
+    for (Charge charge : outstanding) {
+      long[] sum = byName.computeIfAbsent(charge.what, _ -> new long[2]);
+      sum[0] += charge.bytes;
+      sum[1]++;
+    }
+    StringBuilder text = new StringBuilder("memory pool closed with memory out: pool=" + name);
+    byName.forEach(
+        (what, sum) ->
+            text.append(", %s: bytes=%d, count=%d".formatted(what, sum[0], sum[1])));
+    return text.append(" (close these first)").toString();
+  }
+
+  /// Bytes charged to a pool until closed.
+  public static final class Charge implements AutoCloseable {
+    private final MemoryPool pool;
+    private final String what;
+    private final long bytes;
+    private final @Nullable Throwable site;
+
+    private Charge(MemoryPool pool, String what, long bytes, @Nullable Throwable site) {
+      this.pool = pool;
+      this.what = what;
+      this.bytes = bytes;
+      this.site = site;
+    }
+
+    /// Gives the bytes back; idempotent.
+    @Override
+    public void close() {
+      synchronized (pool.lock) {
+        if (!pool.outstanding.remove(this)) {
+          return;
+        }
+        for (MemoryPool above = pool; above != null; above = above.parent) {
+          above.usedBytes -= bytes;
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,35 @@
+package dev.lockstep.transport;
+
+import dev.lockstep.memory.Registration;
+import java.lang.foreign.MemorySegment;
+
+/// In-place access to the memory of peers on the same host, and counters by which ranks signal each other.
+///
+/// Signals are monotonic 64-bit counters, one per (communicator, slot, from, to); a slot has its own cache line. Setting one releases, reading one acquires: what
+/// was written before the signal is seen after it.
+public interface PeerAccess {
+  /// Number of signal slots per communicator and pair of ranks.
+  int SLOTS = 8;
+
+  /// Returns a descriptor by which a peer opens this range.
+  ///
+  /// @throws IllegalArgumentException if the region is not shared memory (see [dev.lockstep.memory.Backing.SharedFile])
+  byte[] describe(Registration registration);
+
+  /// Maps a peer's range for reading; cached by region, valid until the transport closes or [#forget] is called.
+  ///
+  /// @throws dev.lockstep.failure.TransportException if the peer's memory cannot be opened
+  MemorySegment open(int peer, byte[] descriptor);
+
+  /// Drops the mapping behind a descriptor that [#open] returned.
+  void forget(int peer, byte[] descriptor);
+
+  /// Prepares the signal slots of a communicator; every member calls it before the first signal.
+  void openSignals(int communicator);
+
+  /// Sets this rank's counter towards `peer`; allocates nothing.
+  void signal(int peer, int communicator, int slot, long value);
+
+  /// Returns the counter of `peer` towards this rank; allocates nothing, waits for nothing.
+  long signalled(int peer, int communicator, int slot);
+}

@@ -1,0 +1,40 @@
+package dev.lockstep.transport;
+
+import dev.lockstep.memory.Registration;
+import java.time.Duration;
+import java.util.Optional;
+
+/// One rank's end of a transport. Links and peer access are confined to the thread that drives them; the rest is thread-safe.
+public interface Transport extends AutoCloseable {
+  /// Returns the provider's name.
+  String name();
+
+  /// Opens the sending end of the FIFO link from this rank to `peer` for one communicator. The peer opens the other end.
+  ///
+  /// @throws dev.lockstep.failure.TransportException if the peer's end does not appear in time
+  Link openSend(int peer, int communicator, Duration timeout);
+
+  /// Opens the receiving end of the FIFO link from `peer` to this rank for one communicator.
+  Link openReceive(int peer, int communicator, Duration timeout);
+
+  /// Makes a range known to this transport, where it needs that (network cards); idempotent.
+  void register(Registration registration);
+
+  /// Forgets a range.
+  void deregister(Registration registration);
+
+  /// Returns in-place access to peers' memory, if this transport shares memory with all of them.
+  Optional<PeerAccess> peerAccess();
+
+  /// Moves whatever can be moved without waiting, on all links; allocates nothing.
+  ///
+  /// @return amount of work done, 0 if there was none
+  int poll();
+
+  /// Returns the payload bytes sent and read in place so far, for reports and tests.
+  TransportCounters counters();
+
+  /// Closes all links and frees everything; idempotent. Transfers in flight fail.
+  @Override
+  void close();
+}
