@@ -13,7 +13,7 @@ module dev.lockstep.core {
   requires org.agrona;
   requires org.slf4j;
   requires static jdk.incubator.vector;
-  requires static org.jspecify;
+  requires static transitive org.jspecify;
 
   exports dev.lockstep.device;
   exports dev.lockstep.failure;

@@ -6,7 +6,8 @@ import dev.lockstep.memory.MemoryPool;
 ///
 /// @param memory pool that every allocation is charged to; borrowed until the device closes
 /// @param threads compute threads, the calling one included; at least 1
-/// @param vectorBits 0 for the best that the processor has, 64 for the scalar path, or 128, 256, 512; the bits of results do not depend on it
+/// @param vectorBits 0 for the best that the processor has, 64 for the scalar path, or 128, 256,
+///   512; the bits of results do not depend on it
 public record DeviceOptions(MemoryPool memory, int threads, int vectorBits) {
   /// Checks the numbers.
   public DeviceOptions {

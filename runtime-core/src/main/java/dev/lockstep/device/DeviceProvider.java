@@ -2,7 +2,8 @@ package dev.lockstep.device;
 
 import dev.lockstep.failure.Availability;
 
-/// A kind of device, found by [java.util.ServiceLoader]. Probing and opening change no state of the provider.
+/// A kind of device, found by [java.util.ServiceLoader]. Probing and opening change no state of the
+/// provider.
 public interface DeviceProvider {
   /// Returns the kind as users write it after `--device`: `cpu`, `cuda`, `neuron`.
   String name();

@@ -4,7 +4,8 @@ import dev.lockstep.graph.Graph;
 import dev.lockstep.tensor.Tensor;
 import java.util.Map;
 
-/// A compiled graph with its own working memory. One run at a time; confined to the stream that runs it.
+/// A compiled graph with its own working memory. One run at a time; confined to the stream that
+/// runs it.
 public interface Program extends AutoCloseable {
   /// Returns the graph it was compiled from.
   Graph graph();
@@ -12,8 +13,8 @@ public interface Program extends AutoCloseable {
   /// Returns the bytes of its working memory, charged to the device's pool.
   long arenaBytes();
 
-  /// Checks and fixes where inputs and outputs live. An aliased output may be left out; if it is bound, then to its input's memory.
-  /// Binding may allocate; running does not.
+  /// Checks and fixes where inputs and outputs live. An aliased output may be left out; if it is
+  /// bound, then to its input's memory. Binding may allocate; running does not.
   ///
   /// @param tensors every input and every output by name; borrowed until the last run has ended
   /// @throws IllegalArgumentException if one is missing, unknown, or of another type

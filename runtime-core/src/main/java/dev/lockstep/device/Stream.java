@@ -3,7 +3,8 @@ package dev.lockstep.device;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 
-/// A queue of work of one device, in order. Single-threaded. While a program runs, its tensors' buffers are leased.
+/// A queue of work of one device, in order. Single-threaded. While a program runs, its tensors'
+/// buffers are leased.
 public interface Stream extends AutoCloseable {
   /// Runs a program. On return the work is queued; on the CPU device it is done.
   ///

@@ -2,7 +2,8 @@ package dev.lockstep.failure;
 
 import org.jspecify.annotations.Nullable;
 
-/// A checkpoint is damaged, incomplete or does not fit. Nothing was loaded; an older checkpoint may do.
+/// A checkpoint is damaged, incomplete or does not fit. Nothing was loaded; an older checkpoint may
+/// do.
 public final class CheckpointException extends LockstepException {
   private static final long serialVersionUID = 1L;
 

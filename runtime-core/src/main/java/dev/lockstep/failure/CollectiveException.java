@@ -2,7 +2,8 @@ package dev.lockstep.failure;
 
 import org.jspecify.annotations.Nullable;
 
-/// A collective did not complete. Every rank of the communicator gets one; the communicator must not be used again.
+/// A collective did not complete. Every rank of the communicator gets one; the communicator must
+/// not be used again.
 public class CollectiveException extends LockstepException {
   private static final long serialVersionUID = 1L;
 
@@ -11,7 +12,8 @@ public class CollectiveException extends LockstepException {
   private final long sequence;
 
   /// Makes the failure; the arguments come back from the accessors.
-  protected CollectiveException(String op, int rank, long sequence, String message, @Nullable Throwable cause) {
+  protected CollectiveException(
+      String op, int rank, long sequence, String message, @Nullable Throwable cause) {
     super(message, cause);
     this.op = op;
     this.rank = rank;

@@ -2,7 +2,8 @@ package dev.lockstep.failure;
 
 import org.jspecify.annotations.Nullable;
 
-/// Ranks disagree about which collective this is. A programmer's error on one of them: exit and compare the two call sites.
+/// Ranks disagree about which collective this is. A programmer's error on one of them: exit and
+/// compare the two call sites.
 public final class CollectiveMismatchException extends CollectiveException {
   private static final long serialVersionUID = 1L;
 
@@ -11,7 +12,15 @@ public final class CollectiveMismatchException extends CollectiveException {
   private final String theirs;
 
   /// Makes the failure; the arguments come back from the accessors.
-  public CollectiveMismatchException(String op, int rank, long sequence, int peer, String mine, String theirs, String message, @Nullable Throwable cause) {
+  public CollectiveMismatchException(
+      String op,
+      int rank,
+      long sequence,
+      int peer,
+      String mine,
+      String theirs,
+      String message,
+      @Nullable Throwable cause) {
     super(op, rank, sequence, message, cause);
     this.peer = peer;
     this.mine = mine;

@@ -3,7 +3,8 @@ package dev.lockstep.failure;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/// A collective passed its deadline. The caller may form a new group or exit; the missing ranks say where to look.
+/// A collective passed its deadline. The caller may form a new group or exit; the missing ranks say
+/// where to look.
 public final class CollectiveTimeoutException extends CollectiveException {
   private static final long serialVersionUID = 1L;
 
@@ -12,7 +13,15 @@ public final class CollectiveTimeoutException extends CollectiveException {
   private final transient List<Integer> missingRanks;
 
   /// Makes the failure; the arguments come back from the accessors.
-  public CollectiveTimeoutException(String op, int rank, long sequence, long elapsedNanos, long timeoutNanos, List<Integer> missingRanks, String message, @Nullable Throwable cause) {
+  public CollectiveTimeoutException(
+      String op,
+      int rank,
+      long sequence,
+      long elapsedNanos,
+      long timeoutNanos,
+      List<Integer> missingRanks,
+      String message,
+      @Nullable Throwable cause) {
     super(op, rank, sequence, message, cause);
     this.elapsedNanos = elapsedNanos;
     this.timeoutNanos = timeoutNanos;

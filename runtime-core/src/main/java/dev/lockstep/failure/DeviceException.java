@@ -2,7 +2,8 @@ package dev.lockstep.failure;
 
 import org.jspecify.annotations.Nullable;
 
-/// A device or its driver refused or failed. Whether the device is still usable is said in the message.
+/// A device or its driver refused or failed. Whether the device is still usable is said in the
+/// message.
 public final class DeviceException extends LockstepException {
   private static final long serialVersionUID = 1L;
 
@@ -11,7 +12,8 @@ public final class DeviceException extends LockstepException {
   private final long status;
 
   /// Makes the failure; the arguments come back from the accessors.
-  public DeviceException(String device, String function, long status, String message, @Nullable Throwable cause) {
+  public DeviceException(
+      String device, String function, long status, String message, @Nullable Throwable cause) {
     super(message, cause);
     this.device = device;
     this.function = function;

@@ -2,8 +2,9 @@ package dev.lockstep.failure;
 
 import org.jspecify.annotations.Nullable;
 
-/// Root of every failure that Lockstep itself reports. Open for other modules, because a sealed class cannot span modules;
-/// programmer's errors stay JDK types ([IllegalArgumentException], [IllegalStateException]).
+/// Root of every failure that Lockstep itself reports. Open for other modules, because a sealed
+/// class cannot span modules; programmer's errors stay JDK types ([IllegalArgumentException],
+/// [IllegalStateException]).
 ///
 /// Messages read `what is wrong: key=value, key=value (remedy)`.
 public abstract class LockstepException extends RuntimeException {

@@ -2,12 +2,14 @@ package dev.lockstep.graph;
 
 /// How a sum over an extent is cut so that a layout may split it without changing a bit.
 ///
-/// The summed extent `K` is seen as `[outer, K / outer]`. The inner extent is cut into `count` blocks at `floor(j * inner / count)`.
-/// Block `j` adds, for each outer index ascending, the elements of its range ascending; the blocks' sums are joined by the tree
-/// [SumTree]. `Blocks(1, 1)` is one ascending chain.
+/// The summed extent `K` is seen as `[outer, K / outer]`. The inner extent is cut into `count`
+/// blocks at `floor(j * inner / count)`. Block `j` adds, for each outer index ascending, the
+/// elements of its range ascending; the blocks' sums are joined by the tree [SumTree]. `Blocks(1,
+/// 1)` is one ascending chain.
 ///
-/// Used with `K` = features that tensor parallelism may split (`count` = tensor blocks; `outer` = 3 for packed q, k, v), and with
-/// `K` = tokens of a lane (`outer` = micro-batch, `count` = token blocks, which cut the positions).
+/// Used with `K` = features that tensor parallelism may split (`count` = tensor blocks; `outer` = 3
+/// for packed q, k, v), and with `K` = tokens of a lane (`outer` = micro-batch, `count` = token
+/// blocks, which cut the positions).
 ///
 /// @param outer number of slices that each block takes its range from
 /// @param count number of blocks, at least 1

@@ -9,7 +9,8 @@ import java.util.Map;
 /// @param inputs named inputs, in order
 /// @param nodes ops in an order that respects data flow
 /// @param outputs named results, in order
-/// @param aliases output name → input name whose memory it takes: state updated in place (parameters, moments, accumulators)
+/// @param aliases output name → input name whose memory it takes: state updated in place
+///   (parameters, moments, accumulators)
 /// @param valueCount number of values, ids `0 … valueCount - 1`
 public record Graph(
     String name,

@@ -29,7 +29,8 @@ public final class GraphBuilder {
 
   /// Adds a node and returns its results.
   ///
-  /// @throws IllegalArgumentException if the operands do not fit the op; the message names the op and the types
+  /// @throws IllegalArgumentException if the operands do not fit the op; the message names the op
+  ///   and the types
   public List<Value> apply(Op op, List<Value> operands) {
     List<Value> results = new ArrayList<>();
     for (ValueType type : ShapeInference.infer(op, operands.stream().map(Value::type).toList())) {
@@ -62,8 +63,7 @@ public final class GraphBuilder {
         inputs.stream()
             .filter(input -> input.name().equals(inputName))
             .findFirst()
-            .orElseThrow(
-                () -> new IllegalArgumentException("no such input: input=" + inputName));
+            .orElseThrow(() -> new IllegalArgumentException("no such input: input=" + inputName));
     if (!target.value().type().equals(value.type())) {
       throw new IllegalArgumentException(
           "aliased output differs from its input: output="

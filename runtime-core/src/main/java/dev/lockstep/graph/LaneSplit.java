@@ -35,7 +35,8 @@ public record LaneSplit(int lanes, List<List<Subtree>> ranks) {
     }
   }
 
-  /// Returns the split into contiguous ranges, the first `lanes % ranks` ranks holding one lane more.
+  /// Returns the split into contiguous ranges, the first `lanes % ranks` ranks holding one lane
+  /// more.
   ///
   /// @throws IllegalArgumentException if there are more ranks than lanes
   public static LaneSplit contiguous(int lanes, int ranks) {

@@ -6,8 +6,9 @@ import java.util.List;
 
 /// The closed set of ops that every device, the differentiator and the float64 reference know.
 ///
-/// Element-wise ops take operands of equal type and shape (broadcasting is explicit, by [BroadcastTo]). Sums follow the order that
-/// [Blocks] states, or for [ReduceSum] without blocks the order of the extent alone.
+/// Element-wise ops take operands of equal type and shape (broadcasting is explicit, by
+/// [BroadcastTo]). Sums follow the order that [Blocks] states, or for [ReduceSum] without blocks
+/// the order of the extent alone.
 public sealed interface Primitive extends Op {
   /// `() → type`, every element `value`.
   record Constant(ValueType type, double value) implements Primitive {}
@@ -74,8 +75,8 @@ public sealed interface Primitive extends Op {
     }
   }
 
-  /// Repeats the input over new or unit dimensions: input dimension `i` becomes output dimension `dims[i]` (ascending), whose extent is
-  /// equal or is repeated from 1.
+  /// Repeats the input over new or unit dimensions: input dimension `i` becomes output dimension
+  /// `dims[i]` (ascending), whose extent is equal or is repeated from 1.
   record BroadcastTo(Shape to, List<Integer> dims) implements Primitive {
     /// Copies the list.
     public BroadcastTo {
@@ -95,9 +96,10 @@ public sealed interface Primitive extends Op {
   /// The operands one after another along `dim`.
   record Concat(int dim) implements Primitive {}
 
-  /// Sums over `dims` (ascending), which disappear. The summed extents are seen as one, row-major; `blocks` says how that is cut and
-  /// joined. Within a block: over leading dimensions (a column sum) one ascending chain; over the innermost dimension 16 strided
-  /// partial sums (element `i` of the block goes to partial `i mod 16`) joined as `((p0+p8)+(p4+p12)) + …`, see the CPU device.
+  /// Sums over `dims` (ascending), which disappear. The summed extents are seen as one, row-major;
+  /// `blocks` says how that is cut and joined. Within a block: over leading dimensions (a column
+  /// sum) one ascending chain; over the innermost dimension 16 strided partial sums (element `i` of
+  /// the block goes to partial `i mod 16`) joined as `((p0+p8)+(p4+p12)) + …`, see the CPU device.
   record ReduceSum(List<Integer> dims, Blocks blocks) implements Primitive {
     /// Copies the list.
     public ReduceSum {
@@ -113,27 +115,32 @@ public sealed interface Primitive extends Op {
     }
   }
 
-  /// `([…, M, K], [K, N] or […, K, N]) → […, M, N]`; a transposed operand has its last two dimensions swapped. If the right operand has rank 2 and is shared,
-  /// the left one's leading dimensions count as rows, unless `transposeA` is set (then both have equal leading dimensions, and rank 2 with rank 2 is the plain product).
-  /// Each element is a chain of fused multiply-adds over ascending `k` inside each block of `contraction`, joined by [SumTree].
+  /// `([…, M, K], [K, N] or […, K, N]) → […, M, N]`; a transposed operand has its last two
+  /// dimensions swapped. If the right operand has rank 2 and is shared, the left one's leading
+  /// dimensions count as rows, unless `transposeA` is set (then both have equal leading dimensions,
+  /// and rank 2 with rank 2 is the plain product). Each element is a chain of fused multiply-adds
+  /// over ascending `k` inside each block of `contraction`, joined by [SumTree].
   record MatMul(boolean transposeA, boolean transposeB, Blocks contraction) implements Primitive {}
 
   /// `(table [V, …], ids I32 [d…]) → [d…, …]`: the rows that the ids name.
   record Gather() implements Primitive {}
 
-  /// `(ids I32 [d…], updates [d…, C]) → [rows, C]`: adds each update into the row its id names, in index order inside each block of
-  /// `order` (which cuts the flattened ids), the blocks joined by [SumTree].
+  /// `(ids I32 [d…], updates [d…, C]) → [rows, C]`: adds each update into the row its id names, in
+  /// index order inside each block of `order` (which cuts the flattened ids), the blocks joined by
+  /// [SumTree].
   record ScatterAdd(long rows, Blocks order) implements Primitive {}
 
-  /// Reduces over the ranks of a mesh axis; every rank gets the result. The operands are this rank's subtrees of the sum, in the
-  /// order of `lanes`; all have one type, and so has the result.
+  /// Reduces over the ranks of a mesh axis; every rank gets the result. The operands are this
+  /// rank's subtrees of the sum, in the order of `lanes`; all have one type, and so has the result.
   record AllReduce(String axis, ReduceOp reduceOp, LaneSplit lanes) implements Primitive {}
 
   /// Joins the ranks' parts along `dim`, in rank order.
   record AllGather(String axis, int ranks, int dim) implements Primitive {}
 
-  /// Reduces over the ranks of an axis; rank `r` gets part `r` of `dim`. Operands as for [AllReduce].
-  record ReduceScatter(String axis, ReduceOp reduceOp, LaneSplit lanes, int dim) implements Primitive {}
+  /// Reduces over the ranks of an axis; rank `r` gets part `r` of `dim`. Operands as for
+  /// [AllReduce].
+  record ReduceScatter(String axis, ReduceOp reduceOp, LaneSplit lanes, int dim)
+      implements Primitive {}
 
   /// The value of rank `root` of the axis, on every rank.
   record BroadcastFrom(String axis, int root) implements Primitive {}

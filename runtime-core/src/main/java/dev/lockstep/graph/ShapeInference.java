@@ -49,7 +49,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/// Result types of an op from its operands' types; refuses operands that do not fit, naming op and types.
+/// Result types of an op from its operands' types; refuses operands that do not fit, naming op and
+/// types.
 public final class ShapeInference {
   private final Op op;
   private final List<ValueType> in;

@@ -3,8 +3,9 @@ package dev.lockstep.graph;
 import java.util.ArrayList;
 import java.util.List;
 
-/// The tree T(n) in which sums over lanes and blocks are joined: left = as many leaves as the largest power of two below n, right =
-/// the rest, recursively. IEEE addition commutes, so only the tree matters.
+/// The tree T(n) in which sums over lanes and blocks are joined: left = as many leaves as the
+/// largest power of two below n, right = the rest, recursively. IEEE addition commutes, so only the
+/// tree matters.
 public final class SumTree {
   private SumTree() {}
 
@@ -36,7 +37,8 @@ public final class SumTree {
     return Integer.highestOneBit(leaves - 1);
   }
 
-  /// Returns the fewest complete subtrees of T(`leaves`) that cover `[from, to)`, in ascending order.
+  /// Returns the fewest complete subtrees of T(`leaves`) that cover `[from, to)`, in ascending
+  /// order.
   public static List<Subtree> cover(int leaves, int from, int to) {
     if (from < 0 || to > leaves || from > to) {
       throw new IllegalArgumentException(

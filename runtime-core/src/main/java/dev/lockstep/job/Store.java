@@ -4,7 +4,8 @@ import dev.lockstep.transport.AddressBook;
 import java.time.Duration;
 import java.util.Optional;
 
-/// The job's shared key-value store. Thread-safe. Every call ends by its timeout, or as soon as the job has failed.
+/// The job's shared key-value store. Thread-safe. Every call ends by its timeout, or as soon as the
+/// job has failed.
 public interface Store extends AddressBook, AutoCloseable {
   /// Sets a key.
   void set(String key, byte[] value);

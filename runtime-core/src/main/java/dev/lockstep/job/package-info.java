@@ -1,4 +1,5 @@
-/// Jobs and their ranks: who launched this process, which rank it is, and the store that ranks meet at.
+/// Jobs and their ranks: who launched this process, which rank it is, and the store that ranks meet
+/// at.
 @NullMarked
 package dev.lockstep.job;
 

@@ -5,7 +5,8 @@ public sealed interface Backing {
   /// Private memory of this process.
   record Private() implements Backing {}
 
-  /// Memory that another process on the host maps by opening `path`: `/proc/PID/fd/N` of a memfd, or a file on tmpfs.
+  /// Memory that another process on the host maps by opening `path`: `/proc/PID/fd/N` of a memfd,
+  /// or a file on tmpfs.
   ///
   /// @param path what the peer opens
   /// @param fileOffset where the region starts in it

@@ -2,7 +2,8 @@ package dev.lockstep.memory;
 
 import java.lang.foreign.MemorySegment;
 
-/// A range of a [Region] that a transport or a device may touch. Never a bare segment: the region carries what the wire needs.
+/// A range of a [Region] that a transport or a device may touch. Never a bare segment: the region
+/// carries what the wire needs.
 ///
 /// @param region owner of the memory
 /// @param offset first byte within the region

@@ -1,4 +1,5 @@
-/// Off-heap regions, their registrations, pools and budgets, and memory that another process of the host can map.
+/// Off-heap regions, their registrations, pools and budgets, and memory that another process of the
+/// host can map.
 @NullMarked
 package dev.lockstep.memory;
 

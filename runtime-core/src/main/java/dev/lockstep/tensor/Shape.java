@@ -3,7 +3,8 @@ package dev.lockstep.tensor;
 import java.util.Arrays;
 import java.util.List;
 
-/// The extents of a tensor, outermost first; immutable. Rank 0 is a scalar with one element; an extent may be 0.
+/// The extents of a tensor, outermost first; immutable. Rank 0 is a scalar with one element; an
+/// extent may be 0.
 public final class Shape {
   private static final Shape SCALAR = new Shape(new long[0]);
 
@@ -46,12 +47,12 @@ public final class Shape {
     return dims.length;
   }
 
-  /// Returns the extent of dimension `dim`; a negative `dim` counts from the innermost (-1 is the last).
+  /// Returns the extent of dimension `dim`; a negative `dim` counts from the innermost (-1 is the
+  /// last).
   public long dim(int dim) {
     int i = dim < 0 ? dims.length + dim : dim;
     if (i < 0 || i >= dims.length) {
-      throw new IllegalArgumentException(
-          "dimension out of range: dim=" + dim + ", shape=" + this);
+      throw new IllegalArgumentException("dimension out of range: dim=" + dim + ", shape=" + this);
     }
     return dims[i];
   }

@@ -4,9 +4,9 @@ import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.Registration;
 import java.lang.foreign.MemorySegment;
 
-/// A typed, shaped view of a range of a [Buffer]; rows contiguous, little-endian. Immutable and thread-safe as a value; who writes
-/// the elements synchronises. A view does not own: closing the buffer invalidates it, and using it afterwards throws
-/// [IllegalStateException].
+/// A typed, shaped view of a range of a [Buffer]; rows contiguous, little-endian. Immutable and
+/// thread-safe as a value; who writes the elements synchronises. A view does not own: closing the
+/// buffer invalidates it, and using it afterwards throws [IllegalStateException].
 ///
 /// @param buffer memory that holds the elements; borrowed
 /// @param offset first byte within the buffer, a multiple of the element size
@@ -44,12 +44,14 @@ public record Tensor(Buffer buffer, long offset, DType dtype, Shape shape) {
 
   /// Returns the registration of exactly these bytes.
   public Registration registration() {
-    return new Registration(buffer.registration().region(), buffer.registration().offset() + offset, bytes());
+    return new Registration(
+        buffer.registration().region(), buffer.registration().offset() + offset, bytes());
   }
 
   /// Returns the elements as host memory, borrowed until the buffer closes.
   ///
-  /// @throws IllegalStateException if the buffer is closed or its memory is not addressable by the host
+  /// @throws IllegalStateException if the buffer is closed or its memory is not addressable by the
+  ///   host
   public MemorySegment segment() {
     return buffer.segment().asSlice(offset, bytes());
   }

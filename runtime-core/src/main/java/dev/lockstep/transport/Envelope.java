@@ -86,6 +86,9 @@ public final class Envelope {
   /// Element count of the collective.
   public long count;
 
+  /// Makes a header of zeros.
+  public Envelope() {}
+
   /// Writes the header to `to` at `offset`; allocates nothing.
   public void write(MemorySegment to, long offset) {
     to.set(INT, offset, MAGIC);

@@ -2,8 +2,9 @@ package dev.lockstep.transport;
 
 import dev.lockstep.failure.LockstepException;
 
-/// A message arrived whose envelope is not the one its receiver waits for: the two ranks call different collectives, or one is of
-/// another job. Collectives turn it into a `CollectiveMismatchException` on both sides.
+/// A message arrived whose envelope is not the one its receiver waits for: the two ranks call
+/// different collectives, or one is of another job. Collectives turn it into a
+/// `CollectiveMismatchException` on both sides.
 public final class MismatchedEnvelopeException extends LockstepException {
   private static final long serialVersionUID = 1L;
 

@@ -3,8 +3,9 @@ package dev.lockstep.transport;
 import dev.lockstep.memory.Registration;
 import org.jspecify.annotations.Nullable;
 
-/// A reusable request to send or receive one message on a [Link]. Its owner makes it once, fills in the envelope, posts it, polls the
-/// link until it is done, and may then post it again. Confined to the thread that drives the link.
+/// A reusable request to send or receive one message on a [Link]. Its owner makes it once, fills in
+/// the envelope, posts it, polls the link until it is done, and may then post it again. Confined to
+/// the thread that drives the link.
 public final class Transfer {
   /// Where a transfer stands.
   public enum State {
@@ -44,7 +45,8 @@ public final class Transfer {
     return new Transfer(null, sink, sink.target().bytes());
   }
 
-  /// Returns the header: of the message to send, or that a received message must match (a difference fails the transfer).
+  /// Returns the header: of the message to send, or that a received message must match (a
+  /// difference fails the transfer).
   public Envelope envelope() {
     return envelope;
   }

@@ -10,8 +10,10 @@ import java.util.List;
 /// @param jobId the same on all ranks; part of every envelope
 /// @param rank this rank
 /// @param hosts for each rank the name of its host; ranks with equal names share memory
-/// @param bindAddress address that other nodes reach this one by; loopback unless the job spans nodes
-/// @param directory the job's private folder on this host (mode 0700, on tmpfs where there is one); shared by the job's ranks of this host and gone after the job
+/// @param bindAddress address that other nodes reach this one by; loopback unless the job spans
+///   nodes
+/// @param directory the job's private folder on this host (mode 0700, on tmpfs where there is one);
+///   shared by the job's ranks of this host and gone after the job
 /// @param localLeader whether this rank starts what a host needs once (a media driver)
 /// @param addresses where ranks publish and look up addresses
 /// @param memory pool that buffers are charged to

@@ -4,7 +4,8 @@ import dev.lockstep.failure.Availability;
 
 /// A kind of transport, found by [java.util.ServiceLoader].
 public interface TransportProvider {
-  /// Returns the name as users write it after `--transport`: `shm`, `in-process`, `aeron-ipc`, `aeron-udp`.
+  /// Returns the name as users write it after `--transport`: `shm`, `in-process`, `aeron-ipc`,
+  /// `aeron-udp`.
   String name();
 
   /// Returns whether it works on this machine, or why not. Never throws.
