@@ -1,7 +1,8 @@
-/// Tensors, memory, graphs, devices, transports and jobs: what every other module of Lockstep stands on.
+/// Tensors, memory, graphs, devices, transports and jobs: what every other module of Lockstep
+/// stands on.
 ///
-/// The Vector API is optional at run time: `--add-modules jdk.incubator.vector` brings the fast kernels,
-/// and commands that compute nothing start without it.
+/// The Vector API is optional at run time: `--add-modules jdk.incubator.vector` brings the fast
+/// kernels, and commands that compute nothing start without it.
 module dev.lockstep.core {
   requires com.fasterxml.jackson.core;
   requires com.fasterxml.jackson.databind;
