@@ -15,18 +15,22 @@ public interface Device extends AutoCloseable {
   /// Allocates zeroed memory, aligned to 64 bytes; the caller closes it.
   ///
   /// @param name for errors and leak reports
-  /// @throws dev.lockstep.failure.MemoryBudgetException if the budget does not allow it; nothing was allocated
+  /// @throws dev.lockstep.failure.MemoryBudgetException if the budget does not allow it; nothing
+  ///   was allocated
   Buffer allocate(String name, long bytes);
 
-  /// Allocates zeroed memory that a peer process on this host can map, so that collectives read it in place.
+  /// Allocates zeroed memory that a peer process on this host can map, so that collectives read it
+  /// in place.
   Buffer allocateShared(String name, long bytes);
 
   /// Returns whether `op` on operands of these types runs here.
   Support supports(Op op, List<ValueType> operands);
 
-  /// Compiles a graph; composites without a kernel of their own are decomposed. The caller closes the program.
+  /// Compiles a graph; composites without a kernel of their own are decomposed. The caller closes
+  /// the program.
   ///
-  /// @throws IllegalArgumentException if a primitive is not supported or the graph holds collectives that this device leaves to the host
+  /// @throws IllegalArgumentException if a primitive is not supported or the graph holds
+  ///   collectives that this device leaves to the host
   Program compile(Graph graph);
 
   /// Opens a queue of work.

@@ -2,8 +2,8 @@ package dev.lockstep.failure;
 
 import org.jspecify.annotations.Nullable;
 
-/// The user's input is wrong: an option, an environment variable or a file. The process should exit with code 2 after printing the
-/// message alone; nothing has been changed or half-written.
+/// The user's input is wrong: an option, an environment variable or a file. The process should exit
+/// with code 2 after printing the message alone; nothing has been changed or half-written.
 public final class ConfigurationException extends LockstepException {
   private static final long serialVersionUID = 1L;
 

@@ -2,7 +2,8 @@ package dev.lockstep.failure;
 
 import org.jspecify.annotations.Nullable;
 
-/// An allocation would pass the job's memory budget; nothing was allocated. Retry after freeing memory or with a larger budget.
+/// An allocation would pass the job's memory budget; nothing was allocated. Retry after freeing
+/// memory or with a larger budget.
 public final class MemoryBudgetException extends LockstepException {
   private static final long serialVersionUID = 1L;
 
@@ -11,7 +12,12 @@ public final class MemoryBudgetException extends LockstepException {
   private final long budgetBytes;
 
   /// Makes the failure; the arguments come back from the accessors.
-  public MemoryBudgetException(String tensor, long requestedBytes, long budgetBytes, String message, @Nullable Throwable cause) {
+  public MemoryBudgetException(
+      String tensor,
+      long requestedBytes,
+      long budgetBytes,
+      String message,
+      @Nullable Throwable cause) {
     super(message, cause);
     this.tensor = tensor;
     this.requestedBytes = requestedBytes;

@@ -2,12 +2,14 @@ package dev.lockstep.graph;
 
 import java.util.List;
 
-/// Ops that carry their decomposition into primitives ([Decomposition]): the decomposition is the oracle; a device claims those that
-/// it has fused kernels for and gets the primitives of the rest.
+/// Ops that carry their decomposition into primitives ([Decomposition]): the decomposition is the
+/// oracle; a device claims those that it has fused kernels for and gets the primitives of the rest.
 ///
-/// Shapes: `N` rows (all leading dimensions together), `C` features, `B` sequences, `T` positions, `H` heads, `V` vocabulary.
+/// Shapes: `N` rows (all leading dimensions together), `C` features, `B` sequences, `T` positions,
+/// `H` heads, `V` vocabulary.
 public sealed interface Composite extends Op {
-  /// `(x […, K], w [K, N] (or [N, K] if transposed), bias [N]) → […, N]`: `x·w + bias`, the bias added after the joined sum.
+  /// `(x […, K], w [K, N] (or [N, K] if transposed), bias [N]) → […, N]`: `x·w + bias`, the bias
+  /// added after the joined sum.
   record Linear(boolean transposeWeight, Blocks contraction) implements Composite {}
 
   /// `x → 0.5 x (1 + tanh(sqrt(2/π)(x + 0.044715 x³)))`, GPT-2's GELU.
@@ -16,28 +18,34 @@ public sealed interface Composite extends Op {
   /// `(dy, x) → dx` of [Gelu].
   record GeluGrad() implements Composite {}
 
-  /// `(x […, C], gain [C], bias [C]) → (y […, C], mean […], rstd […])`; variance is the mean of squared deviations.
+  /// `(x […, C], gain [C], bias [C]) → (y […, C], mean […], rstd […])`; variance is the mean of
+  /// squared deviations.
   record LayerNorm(float epsilon) implements Composite {}
 
-  /// `(dy, x, gain, mean, rstd) → (dx, dgain [C], dbias [C])`; the two sums over rows follow `tokens`.
+  /// `(dy, x, gain, mean, rstd) → (dx, dgain [C], dbias [C])`; the two sums over rows follow
+  /// `tokens`.
   record LayerNormGrad(Blocks tokens) implements Composite {}
 
-  /// `(qkv [B, T, 3C]) → (out [B, T, C], logSumExp [B, H, T])`: causal softmax attention, scale `1/sqrt(C/H)`; qkv holds q, k, v side by
-  /// side, each as heads × head size. Sums over keys take key blocks of 64 in ascending order.
+  /// `(qkv [B, T, 3C]) → (out [B, T, C], logSumExp [B, H, T])`: causal softmax attention, scale
+  /// `1/sqrt(C/H)`; qkv holds q, k, v side by side, each as heads × head size. Sums over keys take
+  /// key blocks of 64 in ascending order.
   record CausalAttention(int heads) implements Composite {}
 
   /// `(dout, qkv, out, logSumExp) → dqkv`; the sums over queries (dK, dV) follow `queries`.
   record CausalAttentionGrad(int heads, Blocks queries) implements Composite {}
 
-  /// `(logits […, V], targets I32 […]) → (lossSum [], count [], logSumExp […])`: sum over the rows of `logSumExp - logits[target]`, and the
-  /// number of rows, both F32. A negative target is left out of both. Sums over rows follow `tokens`, over the vocabulary `vocabulary`.
+  /// `(logits […, V], targets I32 […]) → (lossSum [], count [], logSumExp […])`: sum over the rows
+  /// of `logSumExp - logits[target]`, and the number of rows, both F32. A negative target is left
+  /// out of both. Sums over rows follow `tokens`, over the vocabulary `vocabulary`.
   record CrossEntropy(Blocks tokens, Blocks vocabulary) implements Composite {}
 
-  /// `(dlossSum [], logits, targets, logSumExp) → dlogits`: `(softmax - onehot) · dlossSum`, 0 where the target is negative.
+  /// `(dlossSum [], logits, targets, logSumExp) → dlogits`: `(softmax - onehot) · dlossSum`, 0
+  /// where the target is negative.
   record CrossEntropyGrad() implements Composite {}
 
-  /// `(x₁, …, xₙ) → []`: the sum of all squares. Leaves are (operand, block of its split dimension, chunk of 65,536 elements of the
-  /// block in row-major order), in that order, joined by [SumTree]; within a chunk 16 strided partial sums.
+  /// `(x₁, …, xₙ) → []`: the sum of all squares. Leaves are (operand, block of its split dimension,
+  /// chunk of 65,536 elements of the block in row-major order), in that order, joined by [SumTree];
+  /// within a chunk 16 strided partial sums.
   ///
   /// @param splits for each operand where tensor parallelism may cut it
   record SquaredNorm(List<Split> splits) implements Composite {
@@ -50,7 +58,8 @@ public sealed interface Composite extends Op {
     }
   }
 
-  /// How tensor parallelism may cut an operand: dimension `dim` by `blocks`; `Split.NONE` cuts nothing.
+  /// How tensor parallelism may cut an operand: dimension `dim` by `blocks`; `Split.NONE` cuts
+  /// nothing.
   ///
   /// @param dim the dimension
   /// @param blocks how it is cut
@@ -59,8 +68,9 @@ public sealed interface Composite extends Op {
     public static final Split NONE = new Split(0, Blocks.WHOLE);
   }
 
-  /// `(param, grad, m, v, learningRate [], step [], gradScale []) → (param, m, v)`, all F32, updated in place: AdamW with decoupled decay.
-  /// With `g = grad·gradScale`: `m = β₁m + (1-β₁)g`, `v = β₂v + (1-β₂)g²`, `p = p - lr·weightDecay·p - lr·(m/(1-β₁^step)) / (sqrt(v/(1-β₂^step)) + ε)`.
-  /// `step` is the 1-based number of the update, as F32.
+  /// `(param, grad, m, v, learningRate [], step [], gradScale []) → (param, m, v)`, all F32,
+  /// updated in place: AdamW with decoupled decay. With `g = grad·gradScale`: `m = β₁m + (1-β₁)g`,
+  /// `v = β₂v + (1-β₂)g²`, `p = p - lr·weightDecay·p - lr·(m/(1-β₁^step)) / (sqrt(v/(1-β₂^step)) +
+  /// ε)`. `step` is the 1-based number of the update, as F32.
   record AdamW(float beta1, float beta2, float epsilon, float weightDecay) implements Composite {}
 }

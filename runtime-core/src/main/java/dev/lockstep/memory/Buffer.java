@@ -4,7 +4,8 @@ import java.lang.foreign.MemorySegment;
 
 /// Memory of one device. Who allocated it closes it. Thread-safe.
 ///
-/// A program, copy or collective in flight holds a **lease**: [#close] meanwhile throws [IllegalStateException] and changes nothing.
+/// A program, copy or collective in flight holds a **lease**: [#close] meanwhile throws
+/// [IllegalStateException] and changes nothing.
 public interface Buffer extends AutoCloseable {
   /// Returns the name given at allocation; errors and leak reports use it.
   String name();

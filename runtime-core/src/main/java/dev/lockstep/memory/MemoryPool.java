@@ -7,9 +7,11 @@ import java.util.Map;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
-/// A named memory budget, in a tree: what is charged to a child is charged to its parents too. Thread-safe.
+/// A named memory budget, in a tree: what is charged to a child is charged to its parents too.
+/// Thread-safe.
 ///
-/// A pool counts; it does not allocate. Owners of memory call [#charge] before they allocate and [Charge#close] when they have freed.
+/// A pool counts; it does not allocate. Owners of memory call [#charge] before they allocate and
+/// [Charge#close] when they have freed.
 public final class MemoryPool implements AutoCloseable {
   private final String name;
   private final long limitBytes;
@@ -41,7 +43,8 @@ public final class MemoryPool implements AutoCloseable {
     return new MemoryPool(name, limitBytes, null, false);
   }
 
-  /// Returns a pool at the top of a tree that remembers where each charge was made, for leak reports; costs a stack walk per charge.
+  /// Returns a pool at the top of a tree that remembers where each charge was made, for leak
+  /// reports; costs a stack walk per charge.
   public static MemoryPool tracking(String name, long limitBytes) {
     return new MemoryPool(name, limitBytes, null, true);
   }
@@ -53,7 +56,8 @@ public final class MemoryPool implements AutoCloseable {
 
   /// Charges `bytes` for what is called `what`.
   ///
-  /// @throws MemoryBudgetException if this pool or a parent would pass its limit; nothing is charged then
+  /// @throws MemoryBudgetException if this pool or a parent would pass its limit; nothing is
+  ///   charged then
   public Charge charge(String what, long bytes) {
     synchronized (lock) {
       if (closed) {
@@ -61,7 +65,8 @@ public final class MemoryPool implements AutoCloseable {
       }
       for (MemoryPool pool = this; pool != null; pool = pool.parent) {
         if (bytes > pool.limitBytes - pool.usedBytes) {
-          throw new MemoryBudgetException(what, bytes, pool.limitBytes, overBudget(pool, what, bytes), null);
+          throw new MemoryBudgetException(
+              what, bytes, pool.limitBytes, overBudget(pool, what, bytes), null);
         }
       }
       for (MemoryPool pool = this; pool != null; pool = pool.parent) {
@@ -101,7 +106,8 @@ public final class MemoryPool implements AutoCloseable {
 
   /// Closes the pool; idempotent.
   ///
-  /// @throws IllegalStateException if charges are out; the message lists name, bytes and count, and the sites if they are tracked
+  /// @throws IllegalStateException if charges are out; the message lists name, bytes and count, and
+  ///   the sites if they are tracked
   @Override
   public void close() {
     synchronized (lock) {
@@ -130,8 +136,7 @@ public final class MemoryPool implements AutoCloseable {
     }
     StringBuilder text = new StringBuilder("memory pool closed with memory out: pool=" + name);
     byName.forEach(
-        (what, sum) ->
-            text.append(", %s: bytes=%d, count=%d".formatted(what, sum[0], sum[1])));
+        (what, sum) -> text.append(", %s: bytes=%d, count=%d".formatted(what, sum[0], sum[1])));
     return text.append(" (close these first)").toString();
   }
 

@@ -2,10 +2,11 @@ package dev.lockstep.memory;
 
 import java.lang.foreign.MemorySegment;
 
-/// A stretch of off-heap memory with one owner. Transports and devices name parts of it by [Registration]. Thread-safe.
+/// A stretch of off-heap memory with one owner. Transports and devices name parts of it by
+/// [Registration]. Thread-safe.
 ///
-/// A region that a peer may still touch after an abort is **quarantined**: [#close] then only marks it, and the memory goes when the
-/// last quarantine is lifted.
+/// A region that a peer may still touch after an abort is **quarantined**: [#close] then only marks
+/// it, and the memory goes when the last quarantine is lifted.
 public interface Region extends AutoCloseable {
   /// Returns the name given at allocation.
   String name();

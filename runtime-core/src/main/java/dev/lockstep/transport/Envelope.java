@@ -27,8 +27,8 @@ import java.nio.ByteOrder;
 /// | 72 | 16 | tag of an authenticated cipher |
 /// | 88 | 8 | element count of the collective |
 ///
-/// Communicator, sequence, schedule, kind, element type, reduce op, root and count are the **fingerprint**: sides that differ there call different
-/// collectives.
+/// Communicator, sequence, schedule, kind, element type, reduce op, root and count are the
+/// **fingerprint**: sides that differ there call different collectives.
 public final class Envelope {
   /// Size on the wire.
   public static final int BYTES = 96;
@@ -155,7 +155,8 @@ public final class Envelope {
     count = other.count;
   }
 
-  /// Returns whether both headers belong to the same message of the same collective: everything but the CRC is equal.
+  /// Returns whether both headers belong to the same message of the same collective: everything but
+  /// the CRC is equal.
   public boolean matches(Envelope other) {
     return job == other.job
         && epoch == other.epoch

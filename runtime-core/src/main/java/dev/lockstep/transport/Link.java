@@ -1,7 +1,8 @@
 package dev.lockstep.transport;
 
-/// One end of a FIFO, reliable, one-direction channel between two ranks for one communicator: transfers are posted and polled, and
-/// complete in the order of posting. Confined to one thread at a time. Back pressure is an answer, never an error.
+/// One end of a FIFO, reliable, one-direction channel between two ranks for one communicator:
+/// transfers are posted and polled, and complete in the order of posting. Confined to one thread at
+/// a time. Back pressure is an answer, never an error.
 public interface Link extends AutoCloseable {
   /// Answer of [#post]: taken.
   int ACCEPTED = 0;
@@ -18,14 +19,17 @@ public interface Link extends AutoCloseable {
   /// Returns the communicator this link belongs to.
   int communicator();
 
-  /// Starts a transfer; allocates nothing. The memory it names must stay as it is until the transfer is done.
+  /// Starts a transfer; allocates nothing. The memory it names must stay as it is until the
+  /// transfer is done.
   ///
-  /// A sending end takes transfers made by [Transfer#send], a receiving end those made by [Transfer#receive]. Transfers of 0 bytes are legal.
+  /// A sending end takes transfers made by [Transfer#send], a receiving end those made by
+  /// [Transfer#receive]. Transfers of 0 bytes are legal.
   ///
   /// @return [#ACCEPTED], [#BACK_PRESSURED] or [#CLOSED]
   int post(Transfer transfer);
 
-  /// Moves what can be moved without waiting; allocates nothing. Completed transfers become [Transfer.State#DONE].
+  /// Moves what can be moved without waiting; allocates nothing. Completed transfers become
+  /// [Transfer.State#DONE].
   ///
   /// @return amount of work done, 0 if there was none
   int poll();

@@ -3,20 +3,24 @@ package dev.lockstep.transport;
 import dev.lockstep.memory.Registration;
 import java.lang.foreign.MemorySegment;
 
-/// In-place access to the memory of peers on the same host, and counters by which ranks signal each other.
+/// In-place access to the memory of peers on the same host, and counters by which ranks signal each
+/// other.
 ///
-/// Signals are monotonic 64-bit counters, one per (communicator, slot, from, to); a slot has its own cache line. Setting one releases, reading one acquires: what
-/// was written before the signal is seen after it.
+/// Signals are monotonic 64-bit counters, one per (communicator, slot, from, to); a slot has its
+/// own cache line. Setting one releases, reading one acquires: what was written before the signal
+/// is seen after it.
 public interface PeerAccess {
   /// Number of signal slots per communicator and pair of ranks.
   int SLOTS = 8;
 
   /// Returns a descriptor by which a peer opens this range.
   ///
-  /// @throws IllegalArgumentException if the region is not shared memory (see [dev.lockstep.memory.Backing.SharedFile])
+  /// @throws IllegalArgumentException if the region is not shared memory (see
+  ///   [dev.lockstep.memory.Backing.SharedFile])
   byte[] describe(Registration registration);
 
-  /// Maps a peer's range for reading; cached by region, valid until the transport closes or [#forget] is called.
+  /// Maps a peer's range for reading; cached by region, valid until the transport closes or
+  /// [#forget] is called.
   ///
   /// @throws dev.lockstep.failure.TransportException if the peer's memory cannot be opened
   MemorySegment open(int peer, byte[] descriptor);

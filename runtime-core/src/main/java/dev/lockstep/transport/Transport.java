@@ -4,12 +4,14 @@ import dev.lockstep.memory.Registration;
 import java.time.Duration;
 import java.util.Optional;
 
-/// One rank's end of a transport. Links and peer access are confined to the thread that drives them; the rest is thread-safe.
+/// One rank's end of a transport. Links and peer access are confined to the thread that drives
+/// them; the rest is thread-safe.
 public interface Transport extends AutoCloseable {
   /// Returns the provider's name.
   String name();
 
-  /// Opens the sending end of the FIFO link from this rank to `peer` for one communicator. The peer opens the other end.
+  /// Opens the sending end of the FIFO link from this rank to `peer` for one communicator. The peer
+  /// opens the other end.
   ///
   /// @throws dev.lockstep.failure.TransportException if the peer's end does not appear in time
   Link openSend(int peer, int communicator, Duration timeout);
