@@ -6,4 +6,7 @@ module dev.lockstep.train {
   requires org.lz4.java;
   requires org.slf4j;
   requires static org.jspecify;
+
+  exports dev.lockstep.train.checkpoint;
+  exports dev.lockstep.train.data;
 }

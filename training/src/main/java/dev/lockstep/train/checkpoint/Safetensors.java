@@ -1,0 +1,246 @@
+package dev.lockstep.train.checkpoint;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// Hugging Face's safetensors files: a JSON header with names, types, shapes and offsets, then the
+/// tensors' bytes, row-major, little-endian (github.com/huggingface/safetensors, "Format"). An open
+/// file is mapped, immutable and thread-safe; it is read strictly: what has holes, overlaps,
+/// duplicates or unknown types is refused.
+public final class Safetensors implements AutoCloseable {
+  private static final ValueLayout.OfLong LONG =
+      ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final int LARGEST_HEADER_BYTES = 100_000_000;
+  private static final ObjectMapper JSON =
+      new ObjectMapper(
+          JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build());
+
+  private final Arena arena;
+  private final Map<String, TensorData> tensors;
+  private final Map<String, String> metadata;
+
+  private Safetensors(Arena arena, Map<String, TensorData> tensors, Map<String, String> metadata) {
+    this.arena = arena;
+    this.tensors = tensors;
+    this.metadata = metadata;
+  }
+
+  /// One tensor's elements in host memory.
+  ///
+  /// @param dtype element type
+  /// @param shape extents
+  /// @param data the elements, row-major, little-endian; borrowed
+  public record TensorData(DType dtype, Shape shape, MemorySegment data) {
+    /// Checks the length.
+    public TensorData {
+      if (data.byteSize() != shape.elements() * dtype.bytes()) {
+        throw new IllegalArgumentException(
+            "data does not fit its shape: dtype=%s, shape=%s, bytes=%d"
+                .formatted(dtype, shape, data.byteSize()));
+      }
+    }
+  }
+
+  /// Writes a file and forces it to disk; `path` must not exist. Whoever wants it atomic writes to
+  /// a temporary name and renames.
+  ///
+  /// @param tensors in the order in which their bytes are written
+  /// @param metadata free text by key
+  /// @throws IOException if the disk is full or the path cannot be written
+  public static void write(Path path, Map<String, TensorData> tensors, Map<String, String> metadata)
+      throws IOException {
+    byte[] header = header(tensors, metadata);
+    try (FileChannel channel =
+        FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+      ByteBuffer start = ByteBuffer.allocate(8 + header.length).order(ByteOrder.LITTLE_ENDIAN);
+      writeFully(channel, start.putLong(header.length).put(header).flip());
+      for (TensorData tensor : tensors.values()) {
+        for (long done = 0; done < tensor.data.byteSize(); ) {
+          long part = Math.min(tensor.data.byteSize() - done, 1 << 24);
+          writeFully(channel, tensor.data.asSlice(done, part).asByteBuffer());
+          done += part;
+        }
+      }
+      channel.force(true);
+    }
+  }
+
+  private static void writeFully(FileChannel channel, ByteBuffer buffer) throws IOException {
+    while (buffer.hasRemaining()) {
+      channel.write(buffer);
+    }
+  }
+
+  private static byte[] header(Map<String, TensorData> tensors, Map<String, String> metadata)
+      throws IOException {
+    ObjectNode root = JSON.createObjectNode();
+    if (!metadata.isEmpty()) {
+      metadata.forEach(root.putObject("__metadata__")::put);
+    }
+    long offset = 0;
+    for (Map.Entry<String, TensorData> entry : tensors.entrySet()) {
+      TensorData tensor = entry.getValue();
+      ObjectNode node = root.putObject(entry.getKey());
+      node.put("dtype", tensor.dtype.safetensorsName());
+      Arrays.stream(tensor.shape.dims()).forEach(node.putArray("shape")::add);
+      node.putArray("data_offsets").add(offset).add(offset + tensor.data.byteSize());
+      offset += tensor.data.byteSize();
+    }
+    byte[] json = JSON.writeValueAsBytes(root);
+    byte[] padded = Arrays.copyOf(json, Math.ceilDiv(json.length, 8) * 8);
+    Arrays.fill(padded, json.length, padded.length, (byte) ' ');
+    return padded;
+  }
+
+  /// Maps a file and checks its header; the caller closes it.
+  ///
+  /// @throws CheckpointException if it is absent, damaged or not a safetensors file; nothing is
+  ///   left open
+  @SuppressWarnings("MustBeClosed") // the file owns its arena until close()
+  public static Safetensors open(Path path) {
+    Arena arena = Arena.ofShared();
+    try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+      MemorySegment file = channel.map(FileChannel.MapMode.READ_ONLY, 0, channel.size(), arena);
+      return parse(path, arena, file);
+    } catch (IOException e) {
+      arena.close();
+      throw damaged(path, e.getClass().getSimpleName() + ": " + e.getMessage(), e);
+    } catch (RuntimeException e) {
+      arena.close();
+      throw e;
+    }
+  }
+
+  private static Safetensors parse(Path path, Arena arena, MemorySegment file) throws IOException {
+    long length = file.byteSize() < 8 ? -1 : file.get(LONG, 0);
+    if (length < 2 || length > LARGEST_HEADER_BYTES || length > file.byteSize() - 8) {
+      throw damaged(path, "header length is impossible: headerBytes=" + length, null);
+    }
+    byte[] json = file.asSlice(8, length).toArray(ValueLayout.JAVA_BYTE);
+    JsonNode root = JSON.readTree(new String(json, StandardCharsets.UTF_8));
+    if (!root.isObject()) {
+      throw damaged(path, "header is no JSON object", null);
+    }
+    MemorySegment data = file.asSlice(8 + length);
+    Map<String, String> metadata = new LinkedHashMap<>();
+    List<Located> located = new ArrayList<>();
+    for (Map.Entry<String, JsonNode> field : root.properties()) {
+      if (field.getKey().equals("__metadata__")) {
+        field.getValue().properties().forEach(e -> metadata.put(e.getKey(), e.getValue().asText()));
+      } else {
+        located.add(locate(path, field.getKey(), field.getValue(), data));
+      }
+    }
+    requireNoHoles(path, located, data.byteSize());
+    Map<String, TensorData> tensors = new LinkedHashMap<>();
+    located.forEach(tensor -> tensors.put(tensor.name, tensor.tensor));
+    return new Safetensors(arena, Map.copyOf(tensors), Map.copyOf(metadata));
+  }
+
+  private record Located(String name, long begin, long end, TensorData tensor) {}
+
+  private static Located locate(Path path, String name, JsonNode node, MemorySegment data) {
+    DType dtype = dtype(path, name, node.path("dtype").asText());
+    JsonNode offsets = node.path("data_offsets");
+    long begin = offsets.path(0).asLong(-1);
+    long end = offsets.path(1).asLong(-1);
+    if (offsets.size() != 2 || begin < 0 || end < begin || end > data.byteSize()) {
+      throw damaged(path, "tensor lies outside the file: tensor=" + name, null);
+    }
+    try {
+      long[] dims = new long[node.path("shape").size()];
+      for (int i = 0; i < dims.length; i++) {
+        dims[i] = node.path("shape").path(i).asLong(-1);
+      }
+      Shape shape = Shape.of(dims);
+      return new Located(
+          name, begin, end, new TensorData(dtype, shape, data.asSlice(begin, end - begin)));
+    } catch (IllegalArgumentException | ArithmeticException e) {
+      throw damaged(path, "tensor's shape is impossible: tensor=" + name, e);
+    }
+  }
+
+  private static DType dtype(Path path, String tensor, String name) {
+    for (DType dtype : DType.values()) {
+      if (dtype.safetensorsName().equals(name)) {
+        return dtype;
+      }
+    }
+    throw damaged(path, "unknown element type: tensor=" + tensor + ", dtype=" + name, null);
+  }
+
+  private static void requireNoHoles(Path path, List<Located> located, long bytes) {
+    long at = 0;
+    List<Located> sorted = new ArrayList<>(located);
+    sorted.sort(Comparator.comparingLong(Located::begin).thenComparingLong(Located::end));
+    for (Located tensor : sorted) {
+      if (tensor.begin != at) {
+        throw damaged(path, "tensors overlap or leave a hole: tensor=" + tensor.name, null);
+      }
+      at = tensor.end;
+    }
+    if (at != bytes) {
+      throw damaged(
+          path,
+          "file is longer or shorter than its tensors: dataBytes=" + bytes + ", tensorBytes=" + at,
+          null);
+    }
+  }
+
+  private static CheckpointException damaged(Path path, String what, @Nullable Throwable cause) {
+    return new CheckpointException(
+        path.toString(), "not a whole safetensors file: path=" + path + ", cause=" + what, cause);
+  }
+
+  /// Returns the tensors by name; their memory is borrowed until [#close].
+  public Map<String, TensorData> tensors() {
+    return tensors;
+  }
+
+  /// Returns the tensor called `name`.
+  ///
+  /// @throws IllegalArgumentException if there is none
+  public TensorData tensor(String name) {
+    TensorData tensor = tensors.get(name);
+    if (tensor == null) {
+      throw new IllegalArgumentException("no such tensor: tensor=" + name);
+    }
+    return tensor;
+  }
+
+  /// Returns the free text by key.
+  public Map<String, String> metadata() {
+    return metadata;
+  }
+
+  /// Unmaps the file; idempotent.
+  @Override
+  public void close() {
+    if (arena.scope().isAlive()) {
+      arena.close();
+    }
+  }
+}

@@ -1,0 +1,72 @@
+package dev.lockstep.train.data;
+
+import dev.lockstep.failure.LockstepException;
+import java.nio.file.Path;
+
+/// A tokenised data set, mapped from the cache: bytes as tokens 0 … 255, the training files' first,
+/// then the held-out files'. Immutable and thread-safe; readers are not. Close it after its
+/// readers.
+public final class Corpus implements AutoCloseable {
+  /// Number of distinct tokens.
+  public static final int VOCABULARY = 256;
+
+  private final TokenFile file;
+  private final Path path;
+
+  Corpus(TokenFile file, Path path) {
+    this.file = file;
+    this.path = path;
+  }
+
+  /// Opens the data set, from the cache if it is there, whole and up to date; else it is tokenised
+  /// first. Blocks while another job builds the same cache.
+  ///
+  /// @param listener told about progress, and why a cache is built again
+  /// @throws dev.lockstep.failure.ConfigurationException if the source has no readable text or the
+  ///   cache cannot be written; names the option
+  public static Corpus open(DataOptions options, CorpusListener listener) {
+    return new CorpusCache(options, listener).open();
+  }
+
+  /// Returns the number of training tokens.
+  public long trainTokens() {
+    return file.trainTokens();
+  }
+
+  /// Returns the number of held-out tokens.
+  public long validationTokens() {
+    return file.validationTokens();
+  }
+
+  /// Returns the data set's SHA-256 as 64 hexadecimal digits.
+  public String sha256() {
+    return file.sha256();
+  }
+
+  /// Returns the cache file.
+  public Path path() {
+    return path;
+  }
+
+  /// Returns a reader with a decompressed block of its own.
+  public CorpusReader newReader() {
+    return new CorpusReader(file);
+  }
+
+  /// Unmaps the data set; idempotent.
+  @Override
+  public void close() {
+    file.close();
+  }
+
+  /// A block that was whole when the cache was opened cannot be read any more.
+  public static final class ReadException extends LockstepException {
+    private static final long serialVersionUID = 1L;
+
+    ReadException(long block, Throwable cause) {
+      super(
+          "data set cannot be read: block=" + block + " (the cache file changed; run again)",
+          cause);
+    }
+  }
+}

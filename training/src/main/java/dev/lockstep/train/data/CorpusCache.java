@@ -1,0 +1,158 @@
+package dev.lockstep.train.data;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lockstep.failure.ConfigurationException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Optional;
+
+/// The content-addressed token cache. `tokens/SHA.lz4` holds a data set under its SHA-256;
+/// `sources/KEY.json` says which data set a source had when it was last tokenised, and by which
+/// fingerprint one sees that it has changed.
+final class CorpusCache {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  private final DataOptions options;
+  private final CorpusListener listener;
+  private final Path index;
+
+  CorpusCache(DataOptions options, CorpusListener listener) {
+    this.options = options;
+    this.listener = listener;
+    String key =
+        Digests.sha256Hex(
+            TokenFile.VERSION
+                + "\n"
+                + options.suffix()
+                + "\n"
+                + options.source().toAbsolutePath().normalize());
+    this.index = options.cache().resolve("sources").resolve(key + ".json");
+  }
+
+  Corpus open() {
+    try (TextSource source = TextSource.open(options.source(), options.suffix())) {
+      String fingerprint = source.fingerprint();
+      Optional<Corpus> cached = fromCache(fingerprint, CorpusListener.SILENT);
+      return cached.isPresent() ? cached.get() : build(source, fingerprint);
+    } catch (IOException e) {
+      throw new ConfigurationException(
+          "--data",
+          options.source().toString(),
+          "text cannot be read: --data=" + options.source() + ", cause=" + describe(e),
+          e);
+    }
+  }
+
+  private Corpus build(TextSource source, String fingerprint) throws IOException {
+    try {
+      Files.createDirectories(index.getParent());
+      Files.createDirectories(tokens());
+    } catch (IOException e) {
+      throw cacheFailure(e);
+    }
+    try (CacheLock _ = CacheLock.acquire(options.cache().resolve("lock"), listener)) {
+      Optional<Corpus> builtMeanwhile = fromCache(fingerprint, listener);
+      if (builtMeanwhile.isPresent()) {
+        return builtMeanwhile.get();
+      }
+      Path file = new CorpusTokeniser(source, options, listener).tokenise(tokens());
+      writeIndex(fingerprint, file);
+      return new Corpus(TokenFile.open(file), file);
+    } catch (CacheWriteException e) {
+      throw cacheFailure(e.failure());
+    } catch (DamagedCacheException e) {
+      throw new ConfigurationException(
+          "--cache",
+          options.cache().toString(),
+          "cache is damaged right after it was written: --cache="
+              + options.cache()
+              + ", cause="
+              + e.getMessage()
+              + " (choose another --cache folder)",
+          e);
+    }
+  }
+
+  /// Returns the data set if the cache has it whole and up to date; else tells the listener why
+  /// not.
+  private Optional<Corpus> fromCache(String fingerprint, CorpusListener told) {
+    try {
+      JsonNode entry = JSON.readTree(Files.readAllBytes(index));
+      if (!entry.path("fingerprint").asText().equals(fingerprint)) {
+        told.building("the text has changed since the cache was made");
+        return Optional.empty();
+      }
+      String sha256 = entry.path("sha256").asText();
+      if (!sha256.matches("[0-9a-f]{64}")) {
+        throw new DamagedCacheException("index names no data set");
+      }
+      Path file = tokens().resolve(sha256 + ".lz4");
+      TokenFile opened = TokenFile.open(file);
+      if (!opened.sha256().equals(sha256)) {
+        opened.close();
+        throw new DamagedCacheException("file is another data set");
+      }
+      return Optional.of(new Corpus(opened, file));
+    } catch (NoSuchFileException e) {
+      told.building("no cache yet");
+    } catch (IOException | DamagedCacheException e) {
+      told.building("the cache is damaged: " + e.getMessage());
+    }
+    return Optional.empty();
+  }
+
+  private void writeIndex(String fingerprint, Path file) throws CacheWriteException {
+    ObjectNode entry = JSON.createObjectNode();
+    entry.put("source", options.source().toAbsolutePath().normalize().toString());
+    entry.put("fingerprint", fingerprint);
+    entry.put("sha256", file.getFileName().toString().replace(".lz4", ""));
+    try {
+      Path temporary = Files.createTempFile(index.getParent(), "index", ".tmp");
+      Files.write(temporary, JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(entry));
+      Files.move(temporary, index, StandardCopyOption.ATOMIC_MOVE);
+    } catch (IOException e) {
+      throw new CacheWriteException(e);
+    }
+  }
+
+  private Path tokens() {
+    return options.cache().resolve("tokens");
+  }
+
+  private ConfigurationException cacheFailure(Throwable cause) {
+    return new ConfigurationException(
+        "--cache",
+        options.cache().toString(),
+        "cache cannot be written: --cache="
+            + options.cache()
+            + ", cause="
+            + describe(cause)
+            + " (choose a folder with room that you may write to)",
+        cause);
+  }
+
+  private static String describe(Throwable cause) {
+    return cause.getClass().getSimpleName() + ": " + cause.getMessage();
+  }
+
+  /// The cache, not the source, failed.
+  static final class CacheWriteException extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    private final IOException failure;
+
+    CacheWriteException(IOException failure) {
+      super(failure);
+      this.failure = failure;
+    }
+
+    IOException failure() {
+      return failure;
+    }
+  }
+}

@@ -1,0 +1,97 @@
+package dev.lockstep.train.data;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.file.FileVisitResult;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+
+/// The files below a folder. Hidden files and folders are left out, links are not followed.
+final class FolderSource implements TextSource {
+  private final Path folder;
+  private final String suffix;
+
+  FolderSource(Path folder, String suffix) {
+    this.folder = folder;
+    this.suffix = suffix;
+  }
+
+  @Override
+  public List<Entry> entries() throws IOException {
+    return list().stream().map(Found::entry).toList();
+  }
+
+  @Override
+  public byte[] read(Entry entry) throws IOException {
+    try (InputStream in = Files.newInputStream(folder.resolve(entry.name()))) {
+      byte[] bytes = in.readNBytes(LARGEST_FILE_BYTES + 1);
+      return bytes.length > LARGEST_FILE_BYTES ? new byte[0] : bytes;
+    }
+  }
+
+  @Override
+  public String fingerprint() throws IOException {
+    StringBuilder text = new StringBuilder();
+    for (Found found : list()) {
+      text.append(found.entry.name())
+          .append(' ')
+          .append(found.entry.bytes())
+          .append(' ')
+          .append(found.modifiedMillis)
+          .append('\n');
+    }
+    return Digests.sha256Hex(text.toString());
+  }
+
+  @Override
+  public void close() {}
+
+  private record Found(Entry entry, long modifiedMillis) {}
+
+  private List<Found> list() throws IOException {
+    List<Found> found = new ArrayList<>();
+    try {
+      Files.walkFileTree(folder, new Collector(found));
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
+    found.sort(Comparator.comparing(file -> file.entry.name()));
+    return found;
+  }
+
+  private final class Collector extends SimpleFileVisitor<Path> {
+    private final List<Found> found;
+
+    Collector(List<Found> found) {
+      this.found = found;
+    }
+
+    @Override
+    public FileVisitResult preVisitDirectory(Path directory, BasicFileAttributes attributes) {
+      return !directory.equals(folder) && isHidden(directory)
+          ? FileVisitResult.SKIP_SUBTREE
+          : FileVisitResult.CONTINUE;
+    }
+
+    @Override
+    public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
+      String name = folder.relativize(file).toString().replace('\\', '/');
+      if (attributes.isRegularFile() && !isHidden(file) && name.endsWith(suffix)) {
+        found.add(
+            new Found(
+                new Entry(name, attributes.size()), attributes.lastModifiedTime().toMillis()));
+      }
+      return FileVisitResult.CONTINUE;
+    }
+
+    private static boolean isHidden(Path path) {
+      return path.getFileName().toString().startsWith(".");
+    }
+  }
+}

@@ -1,0 +1,56 @@
+package dev.lockstep.train.data;
+
+import dev.lockstep.failure.ConfigurationException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+
+/// Where text comes from: a folder, a zip or one file, read in place.
+interface TextSource extends AutoCloseable {
+  /// Files larger than this are left out: they are dumps, not text that somebody wrote.
+  int LARGEST_FILE_BYTES = 64 << 20;
+
+  /// One file of the source.
+  ///
+  /// @param name path within the source, `/` between folders; the order of files and the held-out
+  ///   part follow from it
+  /// @param bytes size, or -1 if unknown
+  record Entry(String name, long bytes) {}
+
+  /// Returns the files in ascending order of their names.
+  List<Entry> entries() throws IOException;
+
+  /// Returns a file's bytes, or an empty array if it is larger than [#LARGEST_FILE_BYTES].
+  byte[] read(Entry entry) throws IOException;
+
+  /// Returns a text that changes when the source does, without reading file contents.
+  String fingerprint() throws IOException;
+
+  @Override
+  void close() throws IOException;
+
+  /// Opens what `path` names.
+  ///
+  /// @param suffix only files with this ending count; empty for all
+  /// @throws ConfigurationException if there is no such file or folder, naming `--data`
+  static TextSource open(Path path, String suffix) throws IOException {
+    if (!Files.exists(path)) {
+      throw new ConfigurationException(
+          "--data", path.toString(), "no such file or folder: --data=" + path);
+    }
+    if (!Files.isReadable(path)) {
+      throw new ConfigurationException(
+          "--data", path.toString(), "cannot be read: --data=" + path + " (check its permissions)");
+    }
+    if (Files.isDirectory(path)) {
+      return new FolderSource(path, suffix);
+    }
+    String name = path.getFileName().toString().toLowerCase(Locale.ROOT);
+    if (name.endsWith(".zip") || name.endsWith(".jar")) {
+      return new ZipSource(path, suffix);
+    }
+    return new FileSource(path);
+  }
+}
