@@ -2,7 +2,7 @@ package dev.lockstep.graph;
 
 import java.util.List;
 
-/// Ops that carry their decomposition into primitives ([Decomposition]): the decomposition is the
+/// Ops that carry their decomposition into primitives (`Decomposition`): the decomposition is the
 /// oracle; a device claims those that it has fused kernels for and gets the primitives of the rest.
 ///
 /// Shapes: `N` rows (all leading dimensions together), `C` features, `B` sequences, `T` positions,
