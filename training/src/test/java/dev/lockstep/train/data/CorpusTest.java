@@ -1,0 +1,230 @@
+package dev.lockstep.train.data;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.ConfigurationException;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipOutputStream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+@Timeout(60)
+class CorpusTest {
+  @TempDir Path temporary;
+  private Path cache;
+  private Path folder;
+
+  private static final class Heard implements CorpusListener {
+    final List<String> reasons = new ArrayList<>();
+
+    @Override
+    public void building(String reason) {
+      reasons.add(reason);
+    }
+  }
+
+  @BeforeEach
+  void writeSomeText() throws IOException {
+    cache = temporary.resolve("cache");
+    folder = temporary.resolve("text");
+    Random random = new Random(5);
+    for (int i = 0; i < 40; i++) {
+      Path file = folder.resolve("d" + i % 3).resolve("f" + i + ".txt");
+      Files.createDirectories(file.getParent());
+      StringBuilder text = new StringBuilder();
+      for (int line = 0; line < 200; line++) {
+        text.append("file ").append(i).append(" ").append(random.nextLong()).append('\n');
+      }
+      Files.writeString(file, text);
+    }
+    Files.write(folder.resolve("binary.dat"), new byte[] {1, 0, 2});
+    Files.write(folder.resolve("latin1.txt"), new byte[] {'a', (byte) 0xE4, 'b'});
+    Files.writeString(folder.resolve(".hidden"), "not seen");
+  }
+
+  @Test
+  void everyByteOfEveryTextFileIsReadBackOnceAndFilesAreNeverSplit() throws IOException {
+    try (Corpus corpus = Corpus.open(DataOptions.of(folder, cache), CorpusListener.SILENT)) {
+      String all = text(corpus, 0, corpus.trainTokens() + corpus.validationTokens());
+      String heldOut = text(corpus, corpus.trainTokens(), corpus.validationTokens());
+      long bytes = 0;
+      int filesHeldOut = 0;
+      for (Path file : textFiles()) {
+        String content = Files.readString(file);
+        bytes += content.length();
+        assertThat(all).contains(content);
+        filesHeldOut += heldOut.contains(content) ? 1 : 0;
+      }
+      assertThat(all).hasSize((int) bytes).doesNotContain("not seen");
+      assertThat(filesHeldOut).isBetween(1, 12);
+    }
+  }
+
+  @Test
+  void aZipAndAFolderWithTheSameFilesAreTheSameDataSet() throws IOException {
+    Path zip = temporary.resolve("text.zip");
+    try (OutputStream out = Files.newOutputStream(zip);
+        ZipOutputStream zipped = new ZipOutputStream(out)) {
+      for (Path file : textFiles()) {
+        zipped.putNextEntry(new ZipEntry(folder.relativize(file).toString()));
+        zipped.write(Files.readAllBytes(file));
+      }
+    }
+    try (Corpus fromZip = Corpus.open(DataOptions.of(zip, cache), CorpusListener.SILENT);
+        Corpus fromFolder = Corpus.open(DataOptions.of(folder, cache), CorpusListener.SILENT)) {
+      assertThat(fromZip.sha256()).isEqualTo(fromFolder.sha256()).hasSize(64);
+      assertThat(fromZip.path()).isEqualTo(fromFolder.path());
+    }
+  }
+
+  @Test
+  void theSecondOpeningTakesTheCacheAndAStaleOneIsBuiltAgain() throws IOException {
+    Heard heard = new Heard();
+    String first = open(heard);
+    assertThat(open(heard)).isEqualTo(first);
+    assertThat(heard.reasons).containsExactly("no cache yet");
+
+    Path changed = folder.resolve("d0/f0.txt");
+    Files.writeString(changed, "other text\n".repeat(50));
+    Files.setLastModifiedTime(changed, FileTime.fromMillis(1_000_000));
+    assertThat(open(heard)).isNotEqualTo(first);
+    assertThat(heard.reasons)
+        .containsExactly("no cache yet", "the text has changed since the cache was made");
+  }
+
+  @Test
+  void everyDamagedByteOfTheCacheIsFoundAndTheCacheBuiltAgain() throws IOException {
+    String sha256 = open(new Heard());
+    Path file = cache.resolve("tokens").resolve(sha256 + ".lz4");
+    byte[] whole = Files.readAllBytes(file);
+    Random random = new Random(3);
+    for (int i = 0; i < 30; i++) {
+      byte[] damaged = whole.clone();
+      int at = i < 10 ? i * 8 : random.nextInt(whole.length);
+      damaged[at] ^= (byte) (1 << random.nextInt(8));
+      Files.write(file, damaged);
+      Heard heard = new Heard();
+      assertThat(open(heard)).isEqualTo(sha256);
+      assertThat(heard.reasons).singleElement().asString().startsWith("the cache is damaged: ");
+      assertThat(Files.readAllBytes(file)).isEqualTo(whole);
+    }
+    Files.write(file, java.util.Arrays.copyOf(whole, whole.length / 2));
+    assertThat(open(new Heard())).isEqualTo(sha256);
+  }
+
+  @Test
+  void jobsThatBuildAtOnceGetTheSameDataSetAndLeaveNothingBehind() throws Exception {
+    List<Callable<String>> jobs = new ArrayList<>();
+    for (int i = 0; i < 4; i++) {
+      jobs.add(() -> open(new Heard()));
+    }
+    try (ExecutorService pool = Executors.newFixedThreadPool(4)) {
+      List<String> found = new ArrayList<>();
+      for (Future<String> job : pool.invokeAll(jobs)) {
+        found.add(job.get(30, TimeUnit.SECONDS));
+      }
+      assertThat(found).hasSize(4).containsOnly(found.getFirst());
+    }
+    try (Stream<Path> left = Files.list(cache.resolve("tokens"))) {
+      assertThat(left).hasSize(1);
+    }
+  }
+
+  @Test
+  void oneFileHoldsOutItsLastTenth() throws IOException {
+    Path file = temporary.resolve("one.txt");
+    Files.writeString(file, "0123456789".repeat(100));
+    try (Corpus corpus = Corpus.open(DataOptions.of(file, cache), CorpusListener.SILENT)) {
+      assertThat(corpus.trainTokens()).isEqualTo(900);
+      assertThat(corpus.validationTokens()).isEqualTo(100);
+    }
+  }
+
+  @Test
+  void wrongSourcesAreOneSentenceThatNamesTheOptionAndTheValue() throws IOException {
+    Path absent = temporary.resolve("absent");
+    Path empty = Files.createDirectories(temporary.resolve("empty"));
+    Path noZip = Files.writeString(temporary.resolve("no.zip"), "this is no zip");
+    Path binary = Files.write(temporary.resolve("binary"), new byte[] {0, 1, 2});
+    for (Path wrong : List.of(absent, empty, noZip, binary)) {
+      assertThatThrownBy(
+              () -> Corpus.open(DataOptions.of(wrong, cache), CorpusListener.SILENT).close())
+          .isInstanceOf(ConfigurationException.class)
+          .hasMessageContaining("--data=" + wrong);
+    }
+    Path blocked = Files.writeString(temporary.resolve("blocked"), "a file, not a folder");
+    assertThatThrownBy(
+            () -> Corpus.open(DataOptions.of(folder, blocked), CorpusListener.SILENT).close())
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--cache=" + blocked);
+  }
+
+  @Test
+  void batchesAreAFunctionOfSeedStepAndLane() throws IOException {
+    try (Corpus corpus = Corpus.open(DataOptions.of(folder, cache), CorpusListener.SILENT);
+        Arena arena = Arena.ofConfined()) {
+      MemorySegment tokens = arena.allocate(3 * 16 * 4);
+      MemorySegment targets = arena.allocate(3 * 16 * 4);
+      Batches one = new Batches(corpus, 7, 4, 3, 16);
+      Batches other = new Batches(corpus, 7, 4, 3, 16);
+      one.fill(5, 2, tokens, targets);
+      int[] expected = tokens.toArray(ValueLayout.JAVA_INT);
+      int[] next = targets.toArray(ValueLayout.JAVA_INT);
+      assertThat(next[0]).isEqualTo(expected[1]);
+      other.fill(0, 0, tokens, targets);
+      assertThat(tokens.toArray(ValueLayout.JAVA_INT)).isNotEqualTo(expected);
+      other.fill(5, 2, tokens, targets);
+      assertThat(tokens.toArray(ValueLayout.JAVA_INT)).isEqualTo(expected);
+      new Batches(corpus, 8, 4, 3, 16).fill(5, 2, tokens, targets);
+      assertThat(tokens.toArray(ValueLayout.JAVA_INT)).isNotEqualTo(expected);
+    }
+  }
+
+  private String open(CorpusListener listener) {
+    try (Corpus corpus = Corpus.open(DataOptions.of(folder, cache), listener)) {
+      return corpus.sha256();
+    }
+  }
+
+  private List<Path> textFiles() throws IOException {
+    try (Stream<Path> files = Files.walk(folder)) {
+      return files
+          .filter(file -> file.getFileName().toString().matches("f\\d+\\.txt"))
+          .sorted()
+          .toList();
+    }
+  }
+
+  private static String text(Corpus corpus, long from, long count) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment tokens = arena.allocate(count * 4);
+      corpus.newReader().read(from, (int) count, tokens, 0);
+      byte[] bytes = new byte[(int) count];
+      for (int i = 0; i < count; i++) {
+        bytes[i] = (byte) tokens.getAtIndex(ValueLayout.JAVA_INT, i);
+      }
+      return new String(bytes, StandardCharsets.UTF_8);
+    }
+  }
+}
