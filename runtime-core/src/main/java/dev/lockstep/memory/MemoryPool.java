@@ -1,11 +1,16 @@
 package dev.lockstep.memory;
 
 import dev.lockstep.failure.MemoryBudgetException;
+import java.lang.ref.Cleaner;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// A named memory budget, in a tree: what is charged to a child is charged to its parents too.
 /// Thread-safe.
@@ -13,18 +18,21 @@ import org.jspecify.annotations.Nullable;
 /// A pool counts; it does not allocate. Owners of memory call [#charge] before they allocate and
 /// [Charge#close] when they have freed.
 public final class MemoryPool implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(MemoryPool.class);
+
   private final String name;
   private final long limitBytes;
   private final @Nullable MemoryPool parent;
-  private final boolean tracksSites;
+  private final @Nullable Cleaner leakCleaner;
   private final Object lock;
-  private final List<Charge> outstanding = new ArrayList<>();
+  private final Set<Charge> outstanding = new LinkedHashSet<>();
+  private final List<String> leakReports = new ArrayList<>();
   private long usedBytes;
   private long peakBytes;
   private boolean closed;
 
   private MemoryPool(
-      String name, long limitBytes, @Nullable MemoryPool parent, boolean tracksSites) {
+      String name, long limitBytes, @Nullable MemoryPool parent, @Nullable Cleaner leakCleaner) {
     if (limitBytes < 0) {
       throw new IllegalArgumentException(
           "memory limit is negative: pool=" + name + ", limitBytes=" + limitBytes);
@@ -32,7 +40,7 @@ public final class MemoryPool implements AutoCloseable {
     this.name = name;
     this.limitBytes = limitBytes;
     this.parent = parent;
-    this.tracksSites = tracksSites;
+    this.leakCleaner = leakCleaner;
     this.lock = parent == null ? new Object() : parent.lock;
   }
 
@@ -40,18 +48,18 @@ public final class MemoryPool implements AutoCloseable {
   ///
   /// @param limitBytes what may be charged at most; [Long#MAX_VALUE] for no limit
   public static MemoryPool root(String name, long limitBytes) {
-    return new MemoryPool(name, limitBytes, null, false);
+    return new MemoryPool(name, limitBytes, null, null);
   }
 
   /// Returns a pool at the top of a tree that remembers where each charge was made, for leak
   /// reports; costs a stack walk per charge.
   public static MemoryPool tracking(String name, long limitBytes) {
-    return new MemoryPool(name, limitBytes, null, true);
+    return new MemoryPool(name, limitBytes, null, Cleaner.create());
   }
 
   /// Returns a pool whose charges count here too.
   public MemoryPool child(String childName, long childLimitBytes) {
-    return new MemoryPool(name + "/" + childName, childLimitBytes, this, tracksSites);
+    return new MemoryPool(name + "/" + childName, childLimitBytes, this, leakCleaner);
   }
 
   /// Charges `bytes` for what is called `what`.
@@ -74,7 +82,8 @@ public final class MemoryPool implements AutoCloseable {
         pool.peakBytes = Math.max(pool.peakBytes, pool.usedBytes);
       }
       Charge charge =
-          new Charge(this, what, bytes, tracksSites ? new Throwable("allocated here") : null);
+          new Charge(
+              this, what, bytes, leakCleaner == null ? null : new Throwable("allocated here"));
       outstanding.add(charge);
       return charge;
     }
@@ -102,6 +111,19 @@ public final class MemoryPool implements AutoCloseable {
   /// Returns the limit.
   public long limitBytes() {
     return limitBytes;
+  }
+
+  /// Returns one line for each buffer of this pool, not of its children, that was forgotten without
+  /// being closed, if sites are tracked; a diagnosis, found when the garbage collector happens to.
+  public List<String> leakReports() {
+    synchronized (lock) {
+      return List.copyOf(leakReports);
+    }
+  }
+
+  /// Returns what finds forgotten buffers, or null where sites are not tracked.
+  @Nullable Cleaner leakCleaner() {
+    return leakCleaner;
   }
 
   /// Closes the pool; idempotent.
@@ -152,6 +174,14 @@ public final class MemoryPool implements AutoCloseable {
       this.what = what;
       this.bytes = bytes;
       this.site = site;
+    }
+
+    /// Records that the owner of these bytes was forgotten.
+    void reportLeak(String report) {
+      synchronized (pool.lock) {
+        pool.leakReports.add(report);
+      }
+      LOG.warn(report, site);
     }
 
     /// Gives the bytes back; idempotent.

@@ -1,0 +1,135 @@
+package dev.lockstep.memory;
+
+import dev.lockstep.failure.MemoryBudgetException;
+import dev.lockstep.memory.ffi.LibC;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/// Makes buffers in the memory of this host: zeroed, aligned to 64 bytes, and to a page from 64 KiB
+/// on. Thread-safe.
+@SuppressWarnings("MustBeClosedChecker") // the buffer that is returned owns its arena
+public final class HostMemory {
+  static final long ALIGNMENT = 64;
+  static final long PAGE = 4096;
+  private static final long PAGED_FROM = 64 * 1024;
+
+  private HostMemory() {}
+
+  /// Allocates memory of this process alone; owned by the caller.
+  ///
+  /// @param pool what the bytes are charged to, before anything is allocated
+  /// @param name what errors and leak reports call it
+  /// @throws MemoryBudgetException if the pool or the machine has too little
+  public static Buffer allocate(MemoryPool pool, String name, long bytes) {
+    checkBytes(name, bytes);
+    MemoryPool.Charge charge = pool.charge(name, bytes);
+    Arena arena = Arena.ofShared();
+    try {
+      MemorySegment segment = allocatePrivate(arena, name, bytes);
+      var resources = new HostResources(name, bytes, arena, charge, null);
+      return new HostBuffer(name, segment, new Backing.Private(), resources, pool);
+    } catch (RuntimeException | Error failure) {
+      arena.close();
+      charge.close();
+      throw failure;
+    }
+  }
+
+  /// Allocates memory that other processes of the host can map; owned by the caller.
+  ///
+  /// It is a memfd that peers open as `/proc/PID/fd/N`, so nothing is left when the process dies;
+  /// where there is no memfd, a file in `directory`. Every page is reserved, so that a host with
+  /// too little memory says so here and nothing faults later.
+  ///
+  /// @param pool what the bytes are charged to, before anything is allocated
+  /// @param name what errors and leak reports call it
+  /// @param directory where a file may be made if there is no memfd; removed when the memory goes
+  /// @throws MemoryBudgetException if the pool or the host has too little
+  /// @throws IllegalStateException if there is neither memfd nor directory
+  public static Buffer allocateShared(
+      MemoryPool pool, String name, long bytes, @Nullable Path directory) {
+    boolean memfd = SharedFile.memoryFilesWork();
+    if (!memfd && directory == null) {
+      throw new IllegalStateException(
+          "memory cannot be shared with other processes: tensor="
+              + name
+              + " (allow native access and mount /proc, or name a directory)");
+    }
+    return allocateFile(pool, name, bytes, memfd ? null : directory);
+  }
+
+  /// Allocates memory that other processes of the host can map by a path in `directory`, for peers
+  /// that do not see this process in their `/proc`; owned by the caller.
+  ///
+  /// @throws MemoryBudgetException if the pool or the file system has too little
+  public static Buffer allocateSharedIn(Path directory, MemoryPool pool, String name, long bytes) {
+    return allocateFile(pool, name, bytes, directory);
+  }
+
+  private static Buffer allocateFile(
+      MemoryPool pool, String name, long bytes, @Nullable Path directory) {
+    checkBytes(name, bytes);
+    MemoryPool.Charge charge = pool.charge(name, bytes);
+    SharedFile file = null;
+    Arena arena = Arena.ofShared();
+    try {
+      file =
+          directory == null
+              ? SharedFile.inMemory(name, pages(bytes))
+              : SharedFile.in(directory, name, pages(bytes));
+      MemorySegment segment = file.map(arena).asSlice(0, bytes);
+      var resources = new HostResources(name, bytes, arena, charge, file);
+      return new HostBuffer(
+          name, segment, new Backing.SharedFile(file.peerPath(), 0), resources, pool);
+    } catch (RuntimeException | Error failure) {
+      arena.close();
+      if (file != null) {
+        file.close();
+      }
+      charge.close();
+      throw failure;
+    }
+  }
+
+  private static MemorySegment allocatePrivate(Arena arena, String name, long bytes) {
+    // Arena.allocate counts against -XX:MaxDirectMemorySize, which follows the heap's size: only
+    // small buffers come from there where the C library is at hand.
+    if (bytes < PAGED_FROM || !LibC.isAvailable()) {
+      try {
+        return arena.allocate(bytes, bytes < PAGED_FROM ? ALIGNMENT : PAGE);
+      } catch (OutOfMemoryError failure) {
+        throw outOfMemory(name, bytes, failure);
+      }
+    }
+    MemorySegment segment = LibC.mapAnonymous(pages(bytes), arena);
+    if (segment == null) {
+      throw outOfMemory(name, bytes, null);
+    }
+    return segment.asSlice(0, bytes);
+  }
+
+  private static MemoryBudgetException outOfMemory(
+      String name, long bytes, @Nullable Throwable cause) {
+    return new MemoryBudgetException(
+        name,
+        bytes,
+        0,
+        "memory of this process is exhausted: tensor=%s, requestedBytes=%d (use a smaller model or batch, or raise the process's limits)"
+            .formatted(name, bytes),
+        cause);
+  }
+
+  private static void checkBytes(String name, long bytes) {
+    if (bytes < 0 || bytes > Long.MAX_VALUE - PAGE) {
+      throw new IllegalArgumentException(
+          "size of a buffer is out of range: name=" + name + ", bytes=" + bytes);
+    }
+  }
+
+  /// Returns `bytes` rounded up to whole pages, at least one.
+  private static long pages(long bytes) {
+    return Math.max(1, Math.ceilDiv(bytes, PAGE)) * PAGE;
+  }
+}

@@ -1,0 +1,135 @@
+package dev.lockstep.memory;
+
+import dev.lockstep.failure.MemoryBudgetException;
+import dev.lockstep.memory.ffi.LibC;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileChannel.MapMode;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.UUID;
+import org.jspecify.annotations.Nullable;
+
+/// A file that backs memory shared between processes: a memfd whose descriptor stays open, or a
+/// file in a directory. All its pages are reserved.
+final class SharedFile implements AutoCloseable {
+  private static final int NO_DESCRIPTOR = -1;
+  private static final int RESERVE_BLOCK = 1 << 20;
+
+  private final Path path;
+  private final int descriptor;
+  private final long bytes;
+
+  private SharedFile(Path path, int descriptor, long bytes) {
+    this.path = path;
+    this.descriptor = descriptor;
+    this.bytes = bytes;
+  }
+
+  /// Returns whether memfds can be made here and opened by other processes.
+  static boolean memoryFilesWork() {
+    return LibC.isAvailable() && Files.isDirectory(Path.of("/proc/self/fd"));
+  }
+
+  /// Makes a memfd.
+  static SharedFile inMemory(String name, long bytes) {
+    int descriptor = LibC.memfdCreate("lockstep");
+    if (descriptor == LibC.FAILED) {
+      throw full(name, bytes, "a memory file", "raise the limit of open files, ulimit -n", null);
+    }
+    int status;
+    do {
+      status = LibC.posixFallocate(descriptor, bytes);
+    } while (status == LibC.EINTR);
+    if (status != 0) {
+      var _ = LibC.close(descriptor);
+      throw full(name, bytes, "memory of the host, errno=" + status, "free memory", null);
+    }
+    return new SharedFile(Path.of("/proc/self/fd/" + descriptor), descriptor, bytes);
+  }
+
+  /// Makes a file in `directory`, readable by this user alone.
+  static SharedFile in(Path directory, String name, long bytes) {
+    Path path = directory.resolve("memory-" + UUID.randomUUID());
+    var owner = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
+    try {
+      Files.createFile(path, owner);
+    } catch (IOException failure) {
+      throw new UncheckedIOException(
+          "file for shared memory cannot be made: tensor=" + name + ", directory=" + directory,
+          failure);
+    }
+    SharedFile file = new SharedFile(path, NO_DESCRIPTOR, bytes);
+    try {
+      file.reserve();
+    } catch (IOException failure) {
+      file.close();
+      throw full(name, bytes, "file system of " + directory, "enlarge it or free it", failure);
+    }
+    return file;
+  }
+
+  /// Writes zeros over the whole file: a mapping of pages that the file system cannot provide would
+  /// fault at their first use.
+  private void reserve() throws IOException {
+    long free = Files.getFileStore(path).getUsableSpace();
+    if (free < bytes) {
+      throw new IOException("too little room: freeBytes=" + free);
+    }
+    try (FileChannel channel = FileChannel.open(path, StandardOpenOption.WRITE)) {
+      ByteBuffer zeros = ByteBuffer.allocateDirect((int) Math.min(bytes, RESERVE_BLOCK));
+      for (long at = 0; at < bytes; ) {
+        zeros.clear().limit((int) Math.min(zeros.capacity(), bytes - at));
+        at += channel.write(zeros, at);
+      }
+    }
+  }
+
+  /// Maps the whole file for as long as `arena` lives.
+  MemorySegment map(Arena arena) {
+    try (FileChannel channel =
+        FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+      return channel.map(MapMode.READ_WRITE, 0, bytes, arena);
+    } catch (IOException failure) {
+      throw new UncheckedIOException("shared memory cannot be mapped: path=" + path, failure);
+    }
+  }
+
+  /// Returns the path by which other processes open this file.
+  String peerPath() {
+    return descriptor == NO_DESCRIPTOR
+        ? path.toString()
+        : "/proc/" + ProcessHandle.current().pid() + "/fd/" + descriptor;
+  }
+
+  /// Lets go of the descriptor, or removes the file; mappings stay valid.
+  @Override
+  public void close() {
+    if (descriptor != NO_DESCRIPTOR) {
+      var _ = LibC.close(descriptor);
+      return;
+    }
+    try {
+      Files.deleteIfExists(path);
+    } catch (IOException failure) {
+      throw new UncheckedIOException("shared memory cannot be removed: path=" + path, failure);
+    }
+  }
+
+  private static MemoryBudgetException full(
+      String name, long bytes, String what, String remedy, @Nullable Throwable cause) {
+    return new MemoryBudgetException(
+        name,
+        bytes,
+        0,
+        "shared memory cannot be reserved: tensor=%s, requestedBytes=%d, exhausted=%s (%s)"
+            .formatted(name, bytes, what, remedy),
+        cause);
+  }
+}

@@ -1,0 +1,140 @@
+package dev.lockstep.memory.ffi;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+import org.jspecify.annotations.Nullable;
+
+/// Functions of the C library, Linux. One Java method per C function.
+///
+/// Nothing here throws where the library lacks a function or native access is denied:
+/// [#isAvailable] says so beforehand.
+@SuppressWarnings("restricted") // the only class of this module that links
+public final class LibC {
+  /// Status of a function that reports no error number.
+  public static final int FAILED = -1;
+
+  /// Error number of a file system that is full: `ENOSPC` of errno-base.h.
+  public static final int ENOSPC = 28;
+
+  /// Error number of an interrupted call: `EINTR` of errno-base.h.
+  public static final int EINTR = 4;
+
+  private static final int MFD_CLOEXEC = 1; // linux/memfd.h
+  private static final int PROT_READ_WRITE = 1 | 2; // asm-generic/mman-common.h
+  private static final int MAP_PRIVATE_ANONYMOUS = 0x02 | 0x20; // asm-generic/mman-common.h
+
+  private static final @Nullable MethodHandle MEMFD_CREATE =
+      bind("memfd_create", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
+  private static final @Nullable MethodHandle POSIX_FALLOCATE =
+      bind("posix_fallocate", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
+  private static final @Nullable MethodHandle CLOSE =
+      bind("close", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+  private static final @Nullable MethodHandle MMAP =
+      bind(
+          "mmap",
+          FunctionDescriptor.of(
+              ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
+  private static final @Nullable MethodHandle MUNMAP =
+      bind("munmap", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG));
+
+  private LibC() {}
+
+  /// Returns whether every function is there and may be called.
+  public static boolean isAvailable() {
+    return MEMFD_CREATE != null
+        && POSIX_FALLOCATE != null
+        && CLOSE != null
+        && MMAP != null
+        && MUNMAP != null;
+  }
+
+  /// memfd_create(2): makes a file that lives in memory only and has no name in any file system.
+  ///
+  /// @return the descriptor, or [#FAILED]
+  public static int memfdCreate(String name) {
+    try (Arena arena = Arena.ofConfined()) {
+      return (int) handle(MEMFD_CREATE).invokeExact(arena.allocateFrom(name), MFD_CLOEXEC);
+    } catch (Throwable cause) {
+      throw cannotHappen("memfd_create", cause);
+    }
+  }
+
+  /// posix_fallocate(3): sizes a file and reserves every page of it.
+  ///
+  /// @return 0 or an error number
+  public static int posixFallocate(int descriptor, long bytes) {
+    try {
+      return (int) handle(POSIX_FALLOCATE).invokeExact(descriptor, 0L, bytes);
+    } catch (Throwable cause) {
+      throw cannotHappen("posix_fallocate", cause);
+    }
+  }
+
+  /// close(2).
+  ///
+  /// @return 0, or [#FAILED]
+  public static int close(int descriptor) {
+    try {
+      return (int) handle(CLOSE).invokeExact(descriptor);
+    } catch (Throwable cause) {
+      throw cannotHappen("close", cause);
+    }
+  }
+
+  /// mmap(2) of private zeroed pages that belong to no file; they are given back when `arena`
+  /// closes.
+  ///
+  /// @return the memory, or null where the system has none left
+  public static @Nullable MemorySegment mapAnonymous(long bytes, Arena arena) {
+    MemorySegment pages;
+    try {
+      pages =
+          (MemorySegment)
+              handle(MMAP)
+                  .invokeExact(
+                      MemorySegment.NULL, bytes, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0L);
+    } catch (Throwable cause) {
+      throw cannotHappen("mmap", cause);
+    }
+    return pages.address() == FAILED ? null : pages.reinterpret(bytes, arena, LibC::unmap);
+  }
+
+  private static void unmap(MemorySegment pages) {
+    try {
+      var _ = (int) handle(MUNMAP).invokeExact(pages, pages.byteSize());
+    } catch (Throwable cause) {
+      throw cannotHappen("munmap", cause);
+    }
+  }
+
+  private static MethodHandle handle(@Nullable MethodHandle handle) {
+    if (handle == null) {
+      throw new IllegalStateException("C library is not available (ask isAvailable first)");
+    }
+    return handle;
+  }
+
+  private static AssertionError cannotHappen(String function, Throwable cause) {
+    return new AssertionError("downcall failed: function=" + function, cause);
+  }
+
+  private static @Nullable MethodHandle bind(String name, FunctionDescriptor descriptor) {
+    try {
+      Linker linker = Linker.nativeLinker();
+      return linker
+          .defaultLookup()
+          .find(name)
+          .map(address -> linker.downcallHandle(address, descriptor))
+          .orElse(null);
+    } catch (IllegalCallerException | UnsupportedOperationException denied) {
+      return null;
+    }
+  }
+}
