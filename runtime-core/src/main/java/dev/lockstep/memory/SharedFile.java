@@ -21,6 +21,7 @@ import org.jspecify.annotations.Nullable;
 final class SharedFile implements AutoCloseable {
   private static final int NO_DESCRIPTOR = -1;
   private static final int RESERVE_BLOCK = 1 << 20;
+  private static final long CHECKED_FROM = 1 << 20; // below, asking costs more than reserving
 
   private final Path path;
   private final int descriptor;
@@ -39,6 +40,7 @@ final class SharedFile implements AutoCloseable {
 
   /// Makes a memfd.
   static SharedFile inMemory(String name, long bytes) {
+    checkCapacity(name, bytes);
     int descriptor = LibC.memfdCreate("lockstep");
     if (descriptor == LibC.FAILED) {
       throw full(name, bytes, "a memory file", "raise the limit of open files, ulimit -n", null);
@@ -56,6 +58,7 @@ final class SharedFile implements AutoCloseable {
 
   /// Makes a file in `directory`, readable by this user alone.
   static SharedFile in(Path directory, String name, long bytes) {
+    checkCapacity(name, bytes);
     Path path = directory.resolve("memory-" + UUID.randomUUID());
     var owner = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
     try {
@@ -73,6 +76,16 @@ final class SharedFile implements AutoCloseable {
       throw full(name, bytes, "file system of " + directory, "enlarge it or free it", failure);
     }
     return file;
+  }
+
+  private static void checkCapacity(String name, long bytes) {
+    if (bytes < CHECKED_FROM) {
+      return;
+    }
+    long available = HostCapacity.ofThisHost().availableBytes();
+    if (bytes > available) {
+      throw full(name, bytes, "memory of the host, availableBytes=" + available, "free it", null);
+    }
   }
 
   /// Writes zeros over the whole file: a mapping of pages that the file system cannot provide would
