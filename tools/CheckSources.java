@@ -16,22 +16,26 @@ import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentSkipListSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
-/// Checks or applies google-java-format over all Java sources of the build, in one JVM.
+/// Checks or applies google-java-format over all Java sources of the build, and checks that
+/// whatever a module exports has a documentation comment; in one JVM.
 ///
-/// Run by Maven as `java -cp google-java-format.jar FormatSources.java check|apply ROOT STATE`.
-/// STATE remembers the hashes of contents once found well formatted, so that only what changed is
-/// parsed.
-final class FormatSources {
+/// Run by Maven as `java -cp google-java-format.jar CheckSources.java check|apply ROOT STATE`.
+/// STATE remembers the hashes of contents once found in order, so that only what changed is parsed.
+final class CheckSources {
+  private static final Pattern PACKAGE = Pattern.compile("(?m)^package ([\\w.]+);");
+
   private final Formatter formatter = new Formatter(JavaFormatterOptions.defaultOptions());
-  private final Set<String> wellFormatted = new ConcurrentSkipListSet<>();
+  private final Set<String> inOrder = new ConcurrentSkipListSet<>();
   private final List<String> complaints = Collections.synchronizedList(new ArrayList<>());
   private final Set<String> known;
   private final boolean apply;
   private final Path root;
 
-  private FormatSources(Path root, boolean apply, Set<String> known) {
+  private CheckSources(Path root, boolean apply, Set<String> known) {
     this.root = root;
     this.apply = apply;
     this.known = known;
@@ -41,10 +45,10 @@ final class FormatSources {
     var root = Path.of(args[1]);
     var state = Path.of(args[2]);
     var known = Files.exists(state) ? new TreeSet<>(Files.readAllLines(state)) : Set.<String>of();
-    var run = new FormatSources(root, args[0].equals("apply"), known);
+    var run = new CheckSources(root, args[0].equals("apply"), known);
     sources(root).parallelStream().forEach(run::visit);
     Files.createDirectories(state.getParent());
-    Files.write(state, run.wellFormatted);
+    Files.write(state, run.inOrder);
     run.report(Path.of(args[3]));
   }
 
@@ -76,18 +80,30 @@ final class FormatSources {
   private void visit(Path file) {
     try {
       var text = Files.readString(file);
-      if (known.contains(hash(text))) {
-        wellFormatted.add(hash(text));
+      var exported = isExported(file, text);
+      if (known.contains(hash(text, exported))) {
+        inOrder.add(hash(text, exported));
         return;
       }
       var formatted = formatter.formatSourceAndFixImports(text);
       if (apply && !formatted.equals(text)) {
         Files.writeString(file, formatted);
-      } else if (!formatted.equals(text)) {
-        complaints.add("source is not formatted: file=%s".formatted(root.relativize(file)));
-        return;
       }
-      wellFormatted.add(hash(formatted));
+      var wrong = new ArrayList<String>();
+      if (!apply && !formatted.equals(text)) {
+        wrong.add("source is not formatted: file=" + root.relativize(file));
+      }
+      if (exported) {
+        for (String declaration : Documentation.undocumented(formatted)) {
+          wrong.add(
+              "exported declaration has no Javadoc: file=%s, %s"
+                  .formatted(root.relativize(file), declaration));
+        }
+      }
+      complaints.addAll(wrong);
+      if (wrong.isEmpty()) {
+        inOrder.add(hash(formatted, exported));
+      }
     } catch (FormatterException e) {
       complaints.add(
           "source cannot be parsed: file=%s, %s".formatted(root.relativize(file), e.getMessage()));
@@ -96,10 +112,22 @@ final class FormatSources {
     }
   }
 
-  private static String hash(String text) {
+  private boolean isExported(Path file, String text) throws IOException {
+    var sources = root.resolve(root.relativize(file).getName(0)).resolve("src/main/java");
+    var descriptor = sources.resolve("module-info.java");
+    Matcher name = PACKAGE.matcher(text);
+    if (!file.startsWith(sources) || !Files.exists(descriptor) || !name.find()) {
+      return false;
+    }
+    return Pattern.compile("exports " + Pattern.quote(name.group(1)) + "\\s*;")
+        .matcher(Files.readString(descriptor))
+        .find();
+  }
+
+  private static String hash(String text, boolean exported) {
     try {
       var digest = MessageDigest.getInstance("SHA-256");
-      return HexFormat.of().formatHex(digest.digest(text.getBytes(UTF_8)));
+      return HexFormat.of().formatHex(digest.digest((exported + text).getBytes(UTF_8)));
     } catch (NoSuchAlgorithmException e) {
       throw new AssertionError("every JDK has SHA-256", e);
     }
