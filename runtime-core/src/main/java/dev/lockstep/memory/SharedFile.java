@@ -9,6 +9,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileChannel.MapMode;
+import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -58,7 +59,6 @@ final class SharedFile implements AutoCloseable {
 
   /// Makes a file in `directory`, readable by this user alone.
   static SharedFile in(Path directory, String name, long bytes) {
-    checkCapacity(name, bytes);
     Path path = directory.resolve("memory-" + UUID.randomUUID());
     var owner = PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
     try {
@@ -70,10 +70,13 @@ final class SharedFile implements AutoCloseable {
     }
     SharedFile file = new SharedFile(path, NO_DESCRIPTOR, bytes);
     try {
-      file.reserve();
+      file.reserve(name);
     } catch (IOException failure) {
       file.close();
       throw full(name, bytes, "file system of " + directory, "enlarge it or free it", failure);
+    } catch (RuntimeException failure) {
+      file.close();
+      throw failure;
     }
     return file;
   }
@@ -90,10 +93,13 @@ final class SharedFile implements AutoCloseable {
 
   /// Writes zeros over the whole file: a mapping of pages that the file system cannot provide would
   /// fault at their first use.
-  private void reserve() throws IOException {
-    long free = Files.getFileStore(path).getUsableSpace();
-    if (free < bytes) {
-      throw new IOException("too little room: freeBytes=" + free);
+  private void reserve(String name) throws IOException {
+    FileStore store = Files.getFileStore(path);
+    if (store.getUsableSpace() < bytes) {
+      throw new IOException("too little room: freeBytes=" + store.getUsableSpace());
+    }
+    if (store.type().equals("tmpfs")) {
+      checkCapacity(name, bytes);
     }
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.WRITE)) {
       ByteBuffer zeros = ByteBuffer.allocateDirect((int) Math.min(bytes, RESERVE_BLOCK));
