@@ -7,6 +7,20 @@ module dev.lockstep.train {
   requires org.slf4j;
   requires static org.jspecify;
 
+  exports dev.lockstep.train;
   exports dev.lockstep.train.checkpoint;
   exports dev.lockstep.train.data;
+  exports dev.lockstep.train.metrics;
+  exports dev.lockstep.train.model;
+  exports dev.lockstep.train.nn;
+  exports dev.lockstep.train.optim;
+  exports dev.lockstep.train.parallel;
+
+  // Recipes are records of records, read and written field by field.
+  opens dev.lockstep.train to
+      com.fasterxml.jackson.databind;
+  opens dev.lockstep.train.model to
+      com.fasterxml.jackson.databind;
+  opens dev.lockstep.train.optim to
+      com.fasterxml.jackson.databind;
 }

@@ -1,0 +1,181 @@
+package dev.lockstep.train;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.optim.AdamWOptions;
+import dev.lockstep.train.optim.LearningRate;
+import dev.lockstep.train.options.OptionCheck;
+
+/// Everything that fixes a run's numbers: two runs of one recipe on the same text end in the same
+/// bits, whatever their layouts. Stored in every checkpoint.
+///
+/// @param model size of the model
+/// @param batch how a step's tokens are cut into lanes
+/// @param blocks how sums are cut that a layout may split
+/// @param optimizer how parameters are updated
+/// @param learningRate the schedule
+/// @param steps steps of the whole run; the schedule ends there
+/// @param seed of the initial weights, the order of the data and the sample
+/// @param sameBits whether sums over lanes follow the lane tree; otherwise speed is preferred and
+///   the bits depend on the layout
+public record Recipe(
+    GptShape model,
+    BatchShape batch,
+    SumBlocks blocks,
+    AdamWOptions optimizer,
+    LearningRate learningRate,
+    int steps,
+    long seed,
+    boolean sameBits) {
+  /// The default peak of the learning rate.
+  public static final float DEFAULT_LEARNING_RATE = 3e-3f;
+
+  private static final ObjectMapper JSON =
+      JsonMapper.builder()
+          .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
+          .enable(DeserializationFeature.FAIL_ON_MISSING_CREATOR_PROPERTIES)
+          .enable(DeserializationFeature.FAIL_ON_NULL_CREATOR_PROPERTIES)
+          .build();
+
+  /// How a step's tokens are cut.
+  ///
+  /// @param lanes units of data parallelism; the world size is at most this
+  /// @param microBatch sequences of a lane
+  /// @param validationBatches batches of `microBatch` held-out windows that an evaluation takes
+  public record BatchShape(int lanes, int microBatch, int validationBatches) {
+    private static final int DEFAULT_VALIDATION_BATCHES = 32;
+
+    /// Checks the numbers.
+    ///
+    /// @throws ConfigurationException if one does not fit; the sentence names the option
+    public BatchShape {
+      OptionCheck.atLeast("--lanes", lanes, 1);
+      OptionCheck.atLeast("--micro-batch", microBatch, 1);
+      OptionCheck.atLeast("validation batches", validationBatches, lanes);
+    }
+
+    /// Returns lanes of `microBatch` sequences, evaluated on the usual number of windows.
+    public static BatchShape of(int lanes, int microBatch) {
+      return new BatchShape(lanes, microBatch, Math.max(lanes, DEFAULT_VALIDATION_BATCHES));
+    }
+
+    /// Returns the sequences of a step.
+    public long sequences() {
+      return (long) lanes * microBatch;
+    }
+  }
+
+  /// Into how many blocks sums are cut that a layout may split.
+  ///
+  /// @param tensor blocks of sums over features or the vocabulary; tensor parallelism divides it
+  /// @param tokens blocks of sums over a lane's positions; sequence and context parallelism divide
+  ///   it
+  public record SumBlocks(int tensor, int tokens) {
+    /// Checks the numbers.
+    ///
+    /// @throws ConfigurationException if one does not fit
+    public SumBlocks {
+      OptionCheck.atLeast("tensor blocks", tensor, 1);
+      OptionCheck.atLeast("token blocks", tokens, 1);
+    }
+
+    /// Returns the default: four blocks and one.
+    public static SumBlocks defaults() {
+      return new SumBlocks(4, 1);
+    }
+  }
+
+  /// Checks the numbers.
+  ///
+  /// @throws ConfigurationException if one does not fit; the sentence names the option
+  public Recipe {
+    OptionCheck.atLeast("--steps", steps, 1);
+  }
+
+  /// Returns the default: a byte-level GPT of 0.8 million parameters, sized for two cores.
+  public static Recipe defaults() {
+    int steps = 2_000;
+    return new Recipe(
+        GptShape.defaults(),
+        BatchShape.of(4, 3),
+        SumBlocks.defaults(),
+        AdamWOptions.defaults(),
+        LearningRate.of(DEFAULT_LEARNING_RATE, steps),
+        steps,
+        1,
+        true);
+  }
+
+  /// Returns this recipe with another model.
+  public Recipe withModel(GptShape other) {
+    return new Recipe(other, batch, blocks, optimizer, learningRate, steps, seed, sameBits);
+  }
+
+  /// Returns this recipe with other lanes.
+  public Recipe withBatch(BatchShape other) {
+    return new Recipe(model, other, blocks, optimizer, learningRate, steps, seed, sameBits);
+  }
+
+  /// Returns this recipe with another number of steps and the usual schedule for it.
+  public Recipe withSteps(int other) {
+    return new Recipe(
+        model,
+        batch,
+        blocks,
+        optimizer,
+        LearningRate.of(learningRate.peak(), other),
+        other,
+        seed,
+        sameBits);
+  }
+
+  /// Returns this recipe with another schedule.
+  public Recipe withLearningRate(LearningRate other) {
+    return new Recipe(model, batch, blocks, optimizer, other, steps, seed, sameBits);
+  }
+
+  /// Returns this recipe with another seed.
+  public Recipe withSeed(long other) {
+    return new Recipe(model, batch, blocks, optimizer, learningRate, steps, other, sameBits);
+  }
+
+  /// Returns this recipe in same-bits or in relaxed mode.
+  public Recipe withSameBits(boolean other) {
+    return new Recipe(model, batch, blocks, optimizer, learningRate, steps, seed, other);
+  }
+
+  /// Returns the tokens of a step.
+  public long tokensPerStep() {
+    return batch.sequences() * model.context();
+  }
+
+  /// Returns the recipe as a JSON object.
+  public String toJson() {
+    try {
+      return JSON.writeValueAsString(this);
+    } catch (JsonProcessingException impossible) {
+      throw new AssertionError("a record of numbers is written", impossible);
+    }
+  }
+
+  /// Returns the recipe that [#toJson] wrote.
+  ///
+  /// @throws IllegalArgumentException if a field is missing, unknown or not a number
+  /// @throws ConfigurationException if a number does not fit
+  public static Recipe fromJson(String json) {
+    try {
+      JsonNode tree = JSON.readTree(json);
+      return JSON.treeToValue(tree, Recipe.class);
+    } catch (JsonProcessingException broken) {
+      if (broken.getCause() instanceof ConfigurationException refused) {
+        throw refused;
+      }
+      throw new IllegalArgumentException("not a recipe: " + broken.getOriginalMessage(), broken);
+    }
+  }
+}

@@ -1,0 +1,107 @@
+package dev.lockstep.train.model;
+
+import dev.lockstep.graph.Blocks;
+import dev.lockstep.graph.Composite.Split;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.Value;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.train.nn.Initializer;
+import dev.lockstep.train.nn.LayerNormLayer;
+import dev.lockstep.train.nn.ModelTrace;
+import dev.lockstep.train.nn.Parameter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/// GPT-2: its parameters, under the names and in the orientations of Hugging Face's
+/// `GPT2LMHeadModel`, and its forward pass.
+///
+/// Shapes: `B` sequences, `T` positions, `C` features, `V` vocabulary.
+public final class GptModel {
+  /// Standard deviation of the initial weights.
+  static final float DEVIATION = 0.02f;
+
+  private final GptShape shape;
+  private final int tensorBlocks;
+  private final Parameter tokenEmbedding;
+  private final Parameter positionEmbedding;
+  private final List<TransformerBlock> blocks;
+  private final LayerNormLayer finalNorm;
+  private final Parameter head;
+
+  /// Lays out a model.
+  ///
+  /// @param tensorBlocks into how many blocks sums over features and vocabulary are cut
+  public GptModel(GptShape shape, int tensorBlocks) {
+    this.shape = shape;
+    this.tensorBlocks = tensorBlocks;
+    tokenEmbedding = embedding("transformer.wte.weight", shape.vocabulary(), vocabularySplit());
+    positionEmbedding = embedding("transformer.wpe.weight", shape.context(), Split.NONE);
+    blocks =
+        IntStream.range(0, shape.layers())
+            .mapToObj(index -> TransformerBlock.of(shape, index, tensorBlocks))
+            .toList();
+    finalNorm = norm("transformer.ln_f", shape.width());
+    head =
+        shape.tiedHead()
+            ? tokenEmbedding
+            : embedding("lm_head.weight", shape.vocabulary(), vocabularySplit());
+  }
+
+  private Split vocabularySplit() {
+    return new Split(0, vocabularyBlocks());
+  }
+
+  private Parameter embedding(String name, int rows, Split split) {
+    return new Parameter(
+        name, Shape.of(rows, shape.width()), new Initializer.Normal(DEVIATION), split);
+  }
+
+  static LayerNormLayer norm(String name, int width) {
+    return new LayerNormLayer(
+        new Parameter(name + ".weight", Shape.of(width), new Initializer.Constant(1), Split.NONE),
+        new Parameter(name + ".bias", Shape.of(width), new Initializer.Constant(0), Split.NONE),
+        GptShape.EPSILON);
+  }
+
+  /// Returns the size.
+  public GptShape shape() {
+    return shape;
+  }
+
+  /// Returns how sums over the vocabulary are cut.
+  public Blocks vocabularyBlocks() {
+    return new Blocks(1, tensorBlocks);
+  }
+
+  /// Returns the parameters in program order; a tied head is none of its own.
+  public List<Parameter> parameters() {
+    List<Parameter> all = new ArrayList<>(List.of(tokenEmbedding, positionEmbedding));
+    blocks.forEach(block -> block.parameters().forEach(all::add));
+    finalNorm.parameters().forEach(all::add);
+    if (!shape.tiedHead()) {
+      all.add(head);
+    }
+    return List.copyOf(all);
+  }
+
+  /// Adds the forward pass.
+  ///
+  /// @param tokens I32 `[B, T]`, `T` the whole context
+  /// @return logits `[B, T, V]`
+  public Value logits(ModelTrace trace, Value tokens) {
+    Shape hidden =
+        Shape.of(tokens.type().shape().dim(0), tokens.type().shape().dim(1), shape.width());
+    Value words = trace.one(new Primitive.Gather(), trace.parameter(tokenEmbedding), tokens);
+    Value positions =
+        trace.one(
+            new Primitive.BroadcastTo(hidden, List.of(1, 2)), trace.parameter(positionEmbedding));
+    Value x = trace.one(new Primitive.Add(), words, positions);
+    for (TransformerBlock block : blocks) {
+      x = block.apply(trace, x);
+    }
+    x = finalNorm.apply(trace, x);
+    Value weight = shape.tiedHead() ? trace.parameter(head, "head") : trace.parameter(head);
+    return trace.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight);
+  }
+}

@@ -1,0 +1,51 @@
+package dev.lockstep.train.model;
+
+import dev.lockstep.train.options.OptionCheck;
+
+/// The size of a GPT-2 model.
+///
+/// @param layers transformer blocks
+/// @param heads attention heads of a block; divides the width
+/// @param width features of a token
+/// @param context positions
+/// @param vocabulary tokens; 256 for bytes
+/// @param tiedHead whether the head uses the token embedding's weight
+public record GptShape(
+    int layers, int heads, int width, int context, int vocabulary, boolean tiedHead) {
+  /// Features of an MLP's hidden layer per feature of the model, as in GPT-2.
+  public static final int MLP_FACTOR = 4;
+
+  /// Added to the variance in layer norms, as in GPT-2.
+  public static final float EPSILON = 1e-5f;
+
+  /// Checks the numbers.
+  ///
+  /// @throws dev.lockstep.failure.ConfigurationException if one does not fit; the sentence names
+  ///   the option
+  public GptShape {
+    OptionCheck.atLeast("--layers", layers, 1);
+    OptionCheck.atLeast("--heads", heads, 1);
+    OptionCheck.atLeast("--width", width, 1);
+    OptionCheck.atLeast("--context", context, 1);
+    OptionCheck.atLeast("vocabulary", vocabulary, 2);
+    if (width % heads != 0) {
+      throw OptionCheck.refusal(
+          "--heads",
+          heads,
+          "the heads do not divide the width: --heads %d, --width %d (choose a width that is a multiple of the heads)"
+              .formatted(heads, width));
+    }
+  }
+
+  /// Returns the default, sized for two cores.
+  public static GptShape defaults() {
+    return new GptShape(4, 4, 128, 64, 256, true);
+  }
+
+  /// Returns the number of parameters.
+  public long parameters() {
+    long c = width;
+    long perLayer = 12 * c * c + 13 * c;
+    return (tiedHead ? 1L : 2L) * vocabulary * c + context * c + layers * perLayer + 2 * c;
+  }
+}

@@ -1,0 +1,66 @@
+package dev.lockstep.train.nn;
+
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.Op;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.tensor.DType;
+import java.util.ArrayList;
+import java.util.List;
+
+/// A graph in the making together with the parameters that it uses, in program order.
+/// Single-threaded.
+public final class ModelTrace {
+  private final GraphBuilder builder;
+  private final List<ParameterUse> uses = new ArrayList<>();
+  private final List<Value> values = new ArrayList<>();
+
+  /// Starts a trace.
+  ///
+  /// @param name what the graph computes
+  public ModelTrace(String name) {
+    this.builder = new GraphBuilder(name);
+  }
+
+  /// Returns the builder of the graph.
+  public GraphBuilder builder() {
+    return builder;
+  }
+
+  /// Adds a parameter under its own name.
+  public Value parameter(Parameter parameter) {
+    return use(parameter.name(), parameter);
+  }
+
+  /// Adds one more use of a parameter, as the input `name@role`.
+  public Value parameter(Parameter parameter, String role) {
+    return use(parameter.name() + "@" + role, parameter);
+  }
+
+  private Value use(String inputName, Parameter parameter) {
+    Value value = builder.input(inputName, new ValueType(DType.F32, parameter.shape()));
+    uses.add(new ParameterUse(inputName, parameter));
+    values.add(value);
+    return value;
+  }
+
+  /// Adds a node of one result.
+  public Value one(Op op, Value... operands) {
+    return builder.one(op, operands);
+  }
+
+  /// Adds a node of several results.
+  public List<Value> all(Op op, Value... operands) {
+    return builder.apply(op, List.of(operands));
+  }
+
+  /// Returns the uses so far, in program order.
+  public List<ParameterUse> uses() {
+    return List.copyOf(uses);
+  }
+
+  /// Returns the inputs of [#uses].
+  public List<Value> useValues() {
+    return List.copyOf(values);
+  }
+}

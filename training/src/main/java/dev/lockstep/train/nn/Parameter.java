@@ -1,0 +1,41 @@
+package dev.lockstep.train.nn;
+
+import dev.lockstep.graph.Composite.Split;
+import dev.lockstep.tensor.Philox;
+import dev.lockstep.tensor.Shape;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+
+/// A float32 tensor that training changes.
+///
+/// @param name name in a checkpoint
+/// @param shape extents
+/// @param initializer how it starts
+/// @param split where tensor parallelism may cut it
+public record Parameter(String name, Shape shape, Initializer initializer, Split split) {
+  private static final ValueLayout.OfFloat F32 =
+      ValueLayout.JAVA_FLOAT.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  /// Returns whether weight decay applies: to matrices, not to gains and biases.
+  public boolean decays() {
+    return shape.rank() >= 2;
+  }
+
+  /// Fills memory with the initial elements: the same bits on every rank.
+  public void initialize(long seed, MemorySegment elements) {
+    switch (initializer) {
+      case Initializer.Constant(float value) -> {
+        for (long i = 0; i < shape.elements(); i++) {
+          elements.setAtIndex(F32, i, value);
+        }
+      }
+      case Initializer.Normal(float deviation) -> {
+        long stream = Philox.stream(name);
+        for (long i = 0; i < shape.elements(); i++) {
+          elements.setAtIndex(F32, i, deviation * Philox.normal(seed, stream, i));
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,176 @@
+package dev.lockstep.train.optim;
+
+import dev.lockstep.graph.Composite;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.train.nn.Parameter;
+import dev.lockstep.train.nn.ParameterUse;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/// The step program: what follows once a rank has summed its lanes. The ranks' sums are joined, the
+/// uses of a tied weight added in program order, the mean gradient clipped by its global norm, and
+/// parameters and moments updated in place.
+///
+/// Inputs, for each subtree `i` of lanes that the rank holds: `use#i` the gradient of a parameter's
+/// use, [#LOSS_SUM]`#i`, [#COUNT]`#i` and [#STOP]`#i`; then the parameters, `m/name` and `v/name`
+/// their moments, [#LEARNING_RATE] and [#STEP]. Outputs: [#LOSS], [#GRADIENT_NORM], [#STOPPED], and
+/// each parameter and moment into its input.
+public final class StepGraph {
+  /// Sum of the losses of a subtree's tokens.
+  public static final String LOSS_SUM = "lossSum";
+
+  /// Number of a subtree's tokens.
+  public static final String COUNT = "count";
+
+  /// 1 where a rank asks all to stop after this step, else 0.
+  public static final String STOP = "stop";
+
+  /// Learning rate of the step.
+  public static final String LEARNING_RATE = "learningRate";
+
+  /// Number of the step, from 1.
+  public static final String STEP = "step";
+
+  /// Mean loss of the step's tokens, in nats.
+  public static final String LOSS = "loss";
+
+  /// Global norm of the mean gradient, before it is clipped.
+  public static final String GRADIENT_NORM = "gradientNorm";
+
+  /// Above 0 if a rank asked to stop.
+  public static final String STOPPED = "stopped";
+
+  /// Prefix of the first moment of a parameter.
+  public static final String FIRST_MOMENT = "m/";
+
+  /// Prefix of the second moment of a parameter.
+  public static final String SECOND_MOMENT = "v/";
+
+  /// The mesh axis that lanes are spread over.
+  public static final String AXIS = "dp";
+
+  // As in PyTorch's clip_grad_norm_: keeps the quotient finite where the gradient vanishes.
+  private static final double NORM_FLOOR = 1e-6;
+
+  private static final ValueType SCALAR = ValueType.f32();
+
+  private final GraphBuilder builder = new GraphBuilder("step");
+  private final LaneSplit lanes;
+  private final int held;
+
+  private StepGraph(LaneSplit lanes, int rank) {
+    this.lanes = lanes;
+    this.held = lanes.ranks().get(rank).size();
+  }
+
+  /// Traces the step program of one rank.
+  ///
+  /// @param uses the uses of all parameters, in program order
+  /// @param lanes which lanes each rank holds; with one rank nothing is communicated
+  public static Graph trace(
+      List<ParameterUse> uses, AdamWOptions options, LaneSplit lanes, int rank) {
+    return new StepGraph(lanes, rank).build(uses, options);
+  }
+
+  /// Returns the input that holds subtree `index` of what is called `name`.
+  public static String subtreeInput(String name, int index) {
+    return name + "#" + index;
+  }
+
+  private Graph build(List<ParameterUse> uses, AdamWOptions options) {
+    // All that the ranks join stands side by side, so that it becomes one bucket.
+    List<Value> joined = new ArrayList<>();
+    for (ParameterUse use : uses) {
+      joined.add(joined(use.inputName(), new ValueType(DType.F32, use.parameter().shape())));
+    }
+    Value lossSum = joined(LOSS_SUM, SCALAR);
+    Value count = joined(COUNT, SCALAR);
+    builder.output(STOPPED, joined(STOP, SCALAR));
+    Map<Parameter, Value> gradients = new LinkedHashMap<>();
+    for (int i = 0; i < uses.size(); i++) {
+      gradients.merge(
+          uses.get(i).parameter(),
+          joined.get(i),
+          (first, next) -> builder.one(new Primitive.Add(), first, next));
+    }
+    builder.output(LOSS, builder.one(new Primitive.Div(), lossSum, count));
+    Value norm = meanNorm(gradients, count);
+    builder.output(GRADIENT_NORM, norm);
+    update(gradients, options, gradientScale(norm, count, options.clip()));
+    return builder.build();
+  }
+
+  /// The sum over all lanes of what each rank holds as subtrees.
+  private Value joined(String name, ValueType type) {
+    List<Value> subtrees = new ArrayList<>();
+    for (int i = 0; i < held; i++) {
+      subtrees.add(builder.input(subtreeInput(name, i), type));
+    }
+    if (lanes.ranks().size() == 1) {
+      return subtrees.getFirst();
+    }
+    Primitive.AllReduce reduce = new Primitive.AllReduce(AXIS, new ReduceOp.Sum(), lanes);
+    return builder.apply(reduce, subtrees).getFirst();
+  }
+
+  private Value meanNorm(Map<Parameter, Value> gradients, Value count) {
+    List<Composite.Split> splits = gradients.keySet().stream().map(Parameter::split).toList();
+    Value squares =
+        builder
+            .apply(new Composite.SquaredNorm(splits), List.copyOf(gradients.values()))
+            .getFirst();
+    return builder.one(new Primitive.Div(), builder.one(new Primitive.Sqrt(), squares), count);
+  }
+
+  /// What summed gradients are multiplied by: `min(1, clip / (norm + floor)) / count`.
+  private Value gradientScale(Value norm, Value count, float clip) {
+    Value shifted = builder.one(new Primitive.Add(), norm, constant(NORM_FLOOR));
+    Value wanted = builder.one(new Primitive.Div(), constant(clip), shifted);
+    Value clipped = builder.one(new Primitive.Min(), wanted, constant(1));
+    return builder.one(new Primitive.Div(), clipped, count);
+  }
+
+  private Value constant(double value) {
+    return builder.one(new Primitive.Constant(SCALAR, value));
+  }
+
+  private void update(Map<Parameter, Value> gradients, AdamWOptions options, Value scale) {
+    Value learningRate = builder.input(LEARNING_RATE, SCALAR);
+    Value step = builder.input(STEP, SCALAR);
+    for (Map.Entry<Parameter, Value> entry : gradients.entrySet()) {
+      Parameter parameter = entry.getKey();
+      ValueType type = new ValueType(DType.F32, parameter.shape());
+      List<String> state =
+          List.of(
+              parameter.name(), FIRST_MOMENT + parameter.name(), SECOND_MOMENT + parameter.name());
+      List<Value> before = state.stream().map(name -> builder.input(name, type)).toList();
+      List<Value> after =
+          builder.apply(
+              new Composite.AdamW(
+                  options.beta1(),
+                  options.beta2(),
+                  options.epsilon(),
+                  parameter.decays() ? options.weightDecay() : 0),
+              List.of(
+                  before.get(0),
+                  entry.getValue(),
+                  before.get(1),
+                  before.get(2),
+                  learningRate,
+                  step,
+                  scale));
+      for (int i = 0; i < state.size(); i++) {
+        builder.outputInto("new " + state.get(i), after.get(i), state.get(i));
+      }
+    }
+  }
+}

@@ -1,0 +1,74 @@
+package dev.lockstep.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.optim.LearningRate;
+import org.junit.jupiter.api.Test;
+
+class RecipeTest {
+  @Test
+  void comesBackFromItsJson() {
+    Recipe recipe =
+        Recipe.defaults()
+            .withModel(new GptShape(2, 2, 32, 16, 256, false))
+            .withBatch(BatchShape.of(5, 2))
+            .withSteps(37)
+            .withSeed(-3)
+            .withSameBits(false);
+
+    assertThat(Recipe.fromJson(recipe.toJson())).isEqualTo(recipe);
+  }
+
+  @Test
+  void keepsEveryBitOfItsFractions() {
+    float rate = Math.nextUp(1e-3f);
+    Recipe recipe = Recipe.defaults().withLearningRate(new LearningRate(rate, 0, 3));
+
+    assertThat(Recipe.fromJson(recipe.toJson()).learningRate().peak()).isEqualTo(rate);
+  }
+
+  @Test
+  void refusesJsonWithMissingOrUnknownFields() {
+    String json = Recipe.defaults().toJson();
+
+    assertThatThrownBy(() -> Recipe.fromJson(json.replace("\"seed\":1,", "")))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("seed");
+    assertThatThrownBy(() -> Recipe.fromJson(json.replace("\"seed\"", "\"sead\"")))
+        .isInstanceOf(IllegalArgumentException.class);
+    assertThatThrownBy(() -> Recipe.fromJson(json.replace("\"layers\":4", "\"layers\":0")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--layers 0");
+  }
+
+  @Test
+  void namesBothOptionsWhereHeadsDoNotDivideTheWidth() {
+    assertThatThrownBy(() -> new GptShape(4, 5, 128, 64, 256, true))
+        .isInstanceOfSatisfying(
+            ConfigurationException.class,
+            refused -> {
+              assertThat(refused.key()).isEqualTo("--heads");
+              assertThat(refused.value()).isEqualTo("5");
+            })
+        .hasMessageContaining("--heads 5")
+        .hasMessageContaining("--width 128");
+  }
+
+  @Test
+  void namesTheOptionThatIsTooSmall() {
+    assertThatThrownBy(() -> Recipe.defaults().withSteps(0)).hasMessageContaining("--steps 0");
+    assertThatThrownBy(() -> BatchShape.of(0, 3)).hasMessageContaining("--lanes 0");
+    assertThatThrownBy(() -> BatchShape.of(4, 0)).hasMessageContaining("--micro-batch 0");
+    assertThatThrownBy(() -> new LearningRate(Float.NaN, 0, 0)).hasMessageContaining("--lr NaN");
+    assertThatThrownBy(() -> LearningRate.of(-1, 10)).hasMessageContaining("--lr -1.0");
+  }
+
+  @Test
+  void countsTheParametersOfTheDefaultModel() {
+    assertThat(GptShape.defaults().parameters()).isEqualTo(834_304);
+  }
+}
