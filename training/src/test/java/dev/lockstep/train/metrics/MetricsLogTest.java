@@ -1,0 +1,76 @@
+package dev.lockstep.train.metrics;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.io.StringReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import javax.xml.parsers.DocumentBuilderFactory;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.w3c.dom.Document;
+import org.xml.sax.InputSource;
+
+class MetricsLogTest {
+  @TempDir Path directory;
+
+  private Path written() {
+    Path file = directory.resolve("metrics.jsonl");
+    try (MetricsLog log = MetricsLog.create(file)) {
+      log.step(1, 5.5f, 1.25f, 1e-4f, 1234.5);
+      log.step(2, 5.25f, 1.5f, 2e-4f, 1234.5);
+      log.validation(2, 5.3f);
+      log.step(3, 5.125f, 1.5f, 2e-4f, 1234.5);
+    }
+    return file;
+  }
+
+  @Test
+  void writesALinePerMeasurementAtOnce() throws IOException {
+    Path file = directory.resolve("metrics.jsonl");
+    try (MetricsLog log = MetricsLog.create(file)) {
+      log.step(1, 5.5f, 1.25f, 1e-4f, 1234.5);
+
+      assertThat(Files.readString(file))
+          .isEqualTo(
+              """
+              {"step":1,"loss":5.5,"gradientNorm":1.25,"learningRate":1.0E-4,"tokensPerSecond":1235}
+              """);
+    }
+  }
+
+  @Test
+  void takesOverTheLinesUpToTheStepItResumesFrom() throws IOException {
+    Path file = written();
+    Files.writeString(file, Files.readString(file) + "{\"step\":3,\"lo");
+
+    try (MetricsLog log = MetricsLog.resume(file, file, 2)) {
+      assertThat(log.curve().training())
+          .containsExactly(new LossCurve.Point(1, 5.5f), new LossCurve.Point(2, 5.25f));
+      assertThat(log.curve().validation()).containsExactly(new LossCurve.Point(2, 5.3f));
+    }
+    assertThat(Files.readAllLines(file)).hasSize(3);
+  }
+
+  @Test
+  void drawsACurveThatIsWellFormed() throws Exception {
+    try (MetricsLog log = MetricsLog.resume(directory.resolve("m"), written(), 3)) {
+      Document svg =
+          DocumentBuilderFactory.newInstance()
+              .newDocumentBuilder()
+              .parse(new InputSource(new StringReader(log.curve().svg())));
+
+      assertThat(svg.getElementsByTagName("polyline").getLength()).isEqualTo(3);
+      assertThat(svg.getElementsByTagName("circle").getLength()).isEqualTo(1);
+      assertThat(svg.getDocumentElement().getTextContent())
+          .contains("step", "nats per byte", "validation (last 5.300)");
+    }
+  }
+
+  @Test
+  void drawsNothingWhereNothingWasMeasured() {
+    assertThat(new LossCurve(List.of(), List.of()).svg()).contains("</svg>");
+  }
+}
