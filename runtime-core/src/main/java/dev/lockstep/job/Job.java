@@ -1,0 +1,217 @@
+package dev.lockstep.job;
+
+import dev.lockstep.failure.RankLostException;
+import dev.lockstep.failure.TransportException;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.transport.TransportContext;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+
+/// One rank's membership of a training job. Thread-safe.
+///
+/// A rank that leaves without [#close], by its death or by a throw past it, fails the job: every
+/// other rank learns of it within a second. Work that throws should [#fail] before it closes.
+///
+/// ```java
+/// try (var job = Job.join()) {
+///   System.out.println("rank " + job.rank() + " of " + job.worldSize());
+/// }
+/// ```
+public final class Job implements AutoCloseable {
+  // How long a failure that only says "my peer is gone" waits for the word of who knows better.
+  private static final Duration SECOND_HAND_PATIENCE = Duration.ofMillis(250);
+
+  private final Placement placement;
+  private final Membership membership;
+  private final MemoryPool memory;
+  private final JobDirectory directory;
+  private final @Nullable Path errorFile;
+  private final TransportContext transportContext;
+  private final AtomicBoolean closed = new AtomicBoolean();
+  private volatile String activity = "";
+
+  private Job(Placement placement, Membership membership, JobConfig config) {
+    this.placement = placement;
+    this.membership = membership;
+    this.memory = MemoryPool.root("rank-" + placement.rank(), config.memoryBudgetBytes());
+    this.directory =
+        JobDirectory.open(config.environment(), membership, placement, config.joinTimeout());
+    String file = config.environment().get("TORCHELASTIC_ERROR_FILE");
+    this.errorFile = file == null || file.isBlank() ? null : Path.of(file);
+    this.transportContext =
+        new TransportContext(
+            membership.jobId(),
+            placement.rank(),
+            placement.hosts(),
+            membership.bindAddress(),
+            directory.path(),
+            placement.isLocalLeader(),
+            membership.store(),
+            memory,
+            membership.liveness());
+  }
+
+  /// Joins the job that this process was started for and waits for its other ranks.
+  ///
+  /// @throws dev.lockstep.failure.LockstepException as [#join(JobConfig)]
+  public static Job join() {
+    return join(JobConfig.fromEnvironment());
+  }
+
+  /// Joins the job that the configuration's environment describes; with no launcher's variables, a
+  /// job of one rank. Blocks until all ranks have met.
+  ///
+  /// @throws dev.lockstep.failure.ConfigurationException if the environment contradicts itself or
+  ///   the job refuses this rank
+  /// @throws dev.lockstep.failure.CollectiveTimeoutException if ranks are missing after
+  ///   [JobConfig#joinTimeout]; it names them
+  /// @throws JobFailedException if a rank fails while joining
+  public static Job join(JobConfig config) {
+    return inProcess(1, config).getFirst();
+  }
+
+  /// Returns the ranks of a job that lives in this JVM alone, to be used by one thread each. Each
+  /// rank has the whole memory budget to itself.
+  public static List<Job> inProcess(int ranks, JobConfig config) {
+    if (ranks < 1) {
+      throw new IllegalArgumentException("a job needs a rank: ranks=" + ranks);
+    }
+    List<String> hosts = Collections.nCopies(ranks, HostName.local());
+    List<Membership> members = LocalMembership.of(ranks, config.liveness());
+    List<Job> jobs = new ArrayList<>();
+    for (int rank = 0; rank < ranks; rank++) {
+      Placement placement = new Placement(rank, ranks, rank, ranks, 0, 1, hosts);
+      jobs.add(new Job(placement, members.get(rank), config));
+    }
+    return jobs;
+  }
+
+  /// Returns this rank, from 0.
+  public int rank() {
+    return placement.rank();
+  }
+
+  /// Returns the number of ranks.
+  public int worldSize() {
+    return placement.worldSize();
+  }
+
+  /// Returns this rank's number among those of its node.
+  public int localRank() {
+    return placement.localRank();
+  }
+
+  /// Returns the number of ranks on this node.
+  public int localWorldSize() {
+    return placement.localWorldSize();
+  }
+
+  /// Returns this node, from 0.
+  public int nodeRank() {
+    return placement.nodeRank();
+  }
+
+  /// Returns the number of nodes.
+  public int nodes() {
+    return placement.nodes();
+  }
+
+  /// Returns the job's number: the same on all ranks, different for every start of a job.
+  public long id() {
+    return membership.jobId();
+  }
+
+  /// Returns the name of this rank's host.
+  public String host() {
+    return placement.host();
+  }
+
+  /// Returns for each rank the name of its host; ranks with equal names share memory.
+  public List<String> hosts() {
+    return placement.hosts();
+  }
+
+  /// Returns the job's store; closed with the job.
+  public Store store() {
+    return membership.store();
+  }
+
+  /// Returns the pool that this rank's off-heap memory is charged to.
+  public MemoryPool memory() {
+    return memory;
+  }
+
+  /// Returns the job's private folder on this host (mode 0700), shared by its ranks and gone after
+  /// the job.
+  public Path directory() {
+    return directory.path();
+  }
+
+  /// Returns how long a silent rank counts as alive.
+  public Duration liveness() {
+    return membership.liveness();
+  }
+
+  /// Returns what a transport of this rank needs to know.
+  public TransportContext transportContext() {
+    return transportContext;
+  }
+
+  /// Returns the job's first failure, if there is one. A volatile read: may be polled.
+  public Optional<FailureRecord> failure() {
+    return membership.failures().first();
+  }
+
+  /// Notes what this rank is doing; failures show it.
+  public void activity(String what) {
+    activity = what;
+    membership.activity(what);
+  }
+
+  /// Fails the job and tells every rank, unless it has failed before: the first failure stays.
+  /// Returns once it is known to the job, or after half a second where nobody can be reached.
+  ///
+  /// Where `TORCHELASTIC_ERROR_FILE` is set the failure is written there too.
+  ///
+  /// @param cause what happened; its stack is part of the record
+  /// @param what what this rank was doing, or empty for the last [#activity]
+  public void fail(Throwable cause, String what) {
+    String doing = what.isEmpty() ? activity : what;
+    FailureRecord own = FailureRecords.of(rank(), host(), cause, doing);
+    FailureCell failures = membership.failures();
+    if (!isSecondHand(cause) || !failures.await(SECOND_HAND_PATIENCE)) {
+      membership.report(own);
+    }
+    if (errorFile != null) {
+      ErrorFile.write(errorFile, own, failures.first().orElse(own));
+    }
+  }
+
+  private static boolean isSecondHand(Throwable cause) {
+    return cause instanceof RankLostException
+        || cause instanceof TransportException
+        || cause instanceof JobFailedException;
+  }
+
+  /// Says goodbye to the other ranks and frees what the job held; idempotent.
+  ///
+  /// @throws IllegalStateException if memory of this rank is still allocated, unless the job has
+  ///   failed; everything else is closed by then
+  @Override
+  public void close() {
+    if (!closed.compareAndSet(false, true)) {
+      return;
+    }
+    directory.leave(membership.store());
+    membership.leave();
+    if (failure().isEmpty()) {
+      memory.close();
+    }
+  }
+}

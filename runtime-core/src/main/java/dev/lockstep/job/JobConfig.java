@@ -1,0 +1,97 @@
+package dev.lockstep.job;
+
+import dev.lockstep.failure.ConfigurationException;
+import java.time.Duration;
+import java.util.Map;
+
+/// What a process is told about the job it joins. Everything that the environment can say, code can
+/// say.
+///
+/// @param environment variables of whoever launched this process
+/// @param joinTimeout how long [Job#join] waits for the other ranks
+/// @param liveness how long a silent rank counts as alive; the store's host decides for the job
+/// @param memoryBudgetBytes off-heap memory that one rank may take; [Long#MAX_VALUE] for no limit
+public record JobConfig(
+    Map<String, String> environment,
+    Duration joinTimeout,
+    Duration liveness,
+    long memoryBudgetBytes) {
+  static final Duration DEFAULT_JOIN_TIMEOUT = Duration.ofMinutes(2);
+  static final Duration DEFAULT_LIVENESS = Duration.ofSeconds(2);
+
+  // Below this a busy machine's scheduling alone would look like death.
+  private static final Duration SHORTEST_LIVENESS = Duration.ofMillis(50);
+
+  /// Copies the environment and checks the values.
+  public JobConfig {
+    environment = Map.copyOf(environment);
+    if (!joinTimeout.isPositive()) {
+      throw new ConfigurationException(
+          JobVariables.JOIN_TIMEOUT_MILLIS,
+          joinTimeout.toString(),
+          "join timeout is not positive: joinTimeout=" + joinTimeout);
+    }
+    if (liveness.compareTo(SHORTEST_LIVENESS) < 0) {
+      throw new ConfigurationException(
+          JobVariables.LIVENESS_MILLIS,
+          liveness.toString(),
+          "liveness is too short: livenessMillis=%d, shortestMillis=%d"
+              .formatted(liveness.toMillis(), SHORTEST_LIVENESS.toMillis()));
+    }
+    if (memoryBudgetBytes < 0) {
+      throw new ConfigurationException(
+          "memoryBudgetBytes",
+          Long.toString(memoryBudgetBytes),
+          "memory budget is negative: memoryBudgetBytes=" + memoryBudgetBytes);
+    }
+  }
+
+  /// Returns the configuration that this process's environment asks for.
+  ///
+  /// @throws ConfigurationException if a variable is no positive number
+  public static JobConfig fromEnvironment() {
+    return of(System.getenv());
+  }
+
+  /// Returns the configuration that these variables ask for, as [#fromEnvironment] does.
+  public static JobConfig of(Map<String, String> environment) {
+    return new JobConfig(
+        environment,
+        millis(environment, JobVariables.JOIN_TIMEOUT_MILLIS, DEFAULT_JOIN_TIMEOUT),
+        millis(environment, JobVariables.LIVENESS_MILLIS, DEFAULT_LIVENESS),
+        Long.MAX_VALUE);
+  }
+
+  private static Duration millis(Map<String, String> environment, String key, Duration otherwise) {
+    String text = environment.get(key);
+    if (text == null || text.isBlank()) {
+      return otherwise;
+    }
+    try {
+      return Duration.ofMillis(Long.parseLong(text.strip()));
+    } catch (NumberFormatException e) {
+      throw new ConfigurationException(
+          key, text, "variable is not a number of milliseconds: %s=%s".formatted(key, text), e);
+    }
+  }
+
+  /// Returns this configuration with other variables.
+  public JobConfig withEnvironment(Map<String, String> variables) {
+    return new JobConfig(variables, joinTimeout, liveness, memoryBudgetBytes);
+  }
+
+  /// Returns this configuration with another wait at the start.
+  public JobConfig withJoinTimeout(Duration timeout) {
+    return new JobConfig(environment, timeout, liveness, memoryBudgetBytes);
+  }
+
+  /// Returns this configuration with another liveness time.
+  public JobConfig withLiveness(Duration time) {
+    return new JobConfig(environment, joinTimeout, time, memoryBudgetBytes);
+  }
+
+  /// Returns this configuration with another memory budget.
+  public JobConfig withMemoryBudgetBytes(long bytes) {
+    return new JobConfig(environment, joinTimeout, liveness, bytes);
+  }
+}

@@ -1,0 +1,119 @@
+package dev.lockstep.job;
+
+import dev.lockstep.failure.ConfigurationException;
+import java.io.IOException;
+import java.nio.file.FileVisitResult;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.FileAttribute;
+import java.nio.file.attribute.PosixFileAttributes;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.EnumSet;
+import java.util.Set;
+
+/// Files and folders that nobody but this user may open.
+final class PrivateFiles {
+  private static final Set<PosixFilePermission> OTHERS =
+      EnumSet.complementOf(
+          EnumSet.of(
+              PosixFilePermission.OWNER_READ,
+              PosixFilePermission.OWNER_WRITE,
+              PosixFilePermission.OWNER_EXECUTE));
+
+  private PrivateFiles() {}
+
+  /// Mode 0700, from the first moment on.
+  static FileAttribute<Set<PosixFilePermission>> folderMode() {
+    return PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"));
+  }
+
+  /// Mode 0600, from the first moment on.
+  static FileAttribute<Set<PosixFilePermission>> fileMode() {
+    return PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
+  }
+
+  /// Checks that only this user (or the administrator) can open the file or folder.
+  ///
+  /// @param key the variable that names it
+  /// @throws ConfigurationException if it is not there or others may open it
+  static void check(String key, Path path) {
+    PosixFileAttributes attributes;
+    try {
+      attributes = Files.readAttributes(path, PosixFileAttributes.class);
+    } catch (IOException e) {
+      throw new ConfigurationException(
+          key, path.toString(), "path cannot be read: %s=%s".formatted(key, path), e);
+    }
+    Set<PosixFilePermission> open = EnumSet.noneOf(PosixFilePermission.class);
+    open.addAll(attributes.permissions());
+    open.retainAll(OTHERS);
+    if (!open.isEmpty()) {
+      String mode = PosixFilePermissions.toString(attributes.permissions());
+      String remedy = attributes.isDirectory() ? "chmod 700" : "chmod 600";
+      throw new ConfigurationException(
+          key,
+          path.toString(),
+          "others may open a private path: %s=%s, mode=%s (%s it)"
+              .formatted(key, path, mode, remedy));
+    }
+    checkOwner(key, path, attributes.owner().getName());
+  }
+
+  private static void checkOwner(String key, Path path, String owner) {
+    String me = ownName();
+    if (!owner.equals(me) && !owner.equals("root")) {
+      throw new ConfigurationException(
+          key,
+          path.toString(),
+          "private path belongs to somebody else: %s=%s, owner=%s, user=%s"
+              .formatted(key, path, owner, me));
+    }
+  }
+
+  private static String ownName() {
+    try {
+      // The owner of this process, also where the JVM knows no name for its number.
+      return Files.getOwner(Path.of("/proc/self"), LinkOption.NOFOLLOW_LINKS).getName();
+    } catch (IOException _) {
+      return System.getProperty("user.name", "");
+    }
+  }
+
+  /// Deletes a folder and what is in it; what others delete meanwhile is fine.
+  static void deleteTree(Path folder) throws IOException {
+    try {
+      Files.walkFileTree(
+          folder,
+          new SimpleFileVisitor<>() {
+            @Override
+            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes)
+                throws IOException {
+              Files.deleteIfExists(file);
+              return FileVisitResult.CONTINUE;
+            }
+
+            @Override
+            public FileVisitResult visitFileFailed(Path file, IOException e) throws IOException {
+              if (e instanceof NoSuchFileException) {
+                return FileVisitResult.CONTINUE;
+              }
+              throw e;
+            }
+
+            @Override
+            public FileVisitResult postVisitDirectory(Path directory, IOException e)
+                throws IOException {
+              Files.deleteIfExists(directory);
+              return FileVisitResult.CONTINUE;
+            }
+          });
+    } catch (NoSuchFileException _) {
+      // Another rank of this host was quicker.
+    }
+  }
+}

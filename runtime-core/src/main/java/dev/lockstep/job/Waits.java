@@ -1,0 +1,80 @@
+package dev.lockstep.job;
+
+import dev.lockstep.failure.CollectiveTimeoutException;
+import dev.lockstep.failure.TransportException;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CancellationException;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.Supplier;
+import java.util.stream.IntStream;
+
+/// How a thread of a rank waits for the store, and in which words that fails.
+final class Waits {
+  private Waits() {}
+
+  /// One wait.
+  ///
+  /// @param operation in the words of messages, for example `store.get(key)`
+  /// @param rank who waits
+  /// @param expected how many ranks must come for it to end, or 0 if ranks do not matter
+  record Wait(String operation, int rank, int expected, Duration timeout) {}
+
+  /// Waits for the future.
+  ///
+  /// @param withdraw gives up the wait and returns the ranks that had come
+  static <T> T await(CompletableFuture<T> future, Wait wait, Supplier<List<Integer>> withdraw) {
+    long start = System.nanoTime();
+    try {
+      return future.get(wait.timeout().toNanos(), TimeUnit.NANOSECONDS);
+    } catch (TimeoutException _) {
+      throw timedOut(wait, System.nanoTime() - start, withdraw.get());
+    } catch (InterruptedException _) {
+      var _ = withdraw.get();
+      Thread.currentThread().interrupt();
+      throw new CancellationException("interrupted while waiting: operation=" + wait.operation());
+    } catch (ExecutionException e) {
+      throw unwrapped(wait, e);
+    }
+  }
+
+  /// Makes anew, with the waiting thread's stack, what another thread ended the wait with.
+  private static RuntimeException unwrapped(Wait wait, ExecutionException e) {
+    return switch (e.getCause()) {
+      case JobFailedException failed -> new JobFailedException(wait.operation(), failed.failure());
+      case IllegalArgumentException wrong ->
+          new IllegalArgumentException(wrong.getMessage(), wrong);
+      case TransportException broken ->
+          new TransportException(broken.endpoint(), String.valueOf(broken.getMessage()), broken);
+      case null, default -> new IllegalStateException("store failed: " + wait.operation(), e);
+    };
+  }
+
+  private static CollectiveTimeoutException timedOut(
+      Wait wait, long elapsedNanos, List<Integer> arrived) {
+    List<Integer> missing =
+        IntStream.range(0, wait.expected())
+            .filter(rank -> !arrived.contains(rank))
+            .boxed()
+            .toList();
+    String ranks =
+        wait.expected() == 0
+            ? ""
+            : ", arrivedRanks=%s, missingRanks=%s"
+                .formatted(arrived.stream().sorted().toList(), missing);
+    return new CollectiveTimeoutException(
+        wait.operation(),
+        wait.rank(),
+        0,
+        elapsedNanos,
+        wait.timeout().toNanos(),
+        missing,
+        "timed out: operation=%s, rank=%d, waitedMillis=%d%s"
+            .formatted(
+                wait.operation(), wait.rank(), TimeUnit.NANOSECONDS.toMillis(elapsedNanos), ranks),
+        null);
+  }
+}

@@ -1,0 +1,171 @@
+package dev.lockstep.job;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.CollectiveTimeoutException;
+import dev.lockstep.failure.ConfigurationException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+@Timeout(10)
+class InProcessJobTest {
+  private static final Duration LONG = Duration.ofSeconds(8);
+  private static final JobConfig CONFIG = JobConfig.of(Map.of());
+
+  private final List<Job> jobs = new ArrayList<>();
+
+  private List<Job> start(int ranks) {
+    List<Job> made = Job.inProcess(ranks, CONFIG);
+    jobs.addAll(made);
+    return made;
+  }
+
+  @AfterEach
+  void close() {
+    jobs.forEach(Job::close);
+  }
+
+  @Test
+  void ranksShareHostStoreAndFolder() throws Exception {
+    List<Job> ranks = start(3);
+    assertThat(ranks).extracting(Job::rank).containsExactly(0, 1, 2);
+    assertThat(ranks).extracting(Job::localRank).containsExactly(0, 1, 2);
+    assertThat(ranks).extracting(Job::worldSize).containsOnly(3);
+    assertThat(ranks).extracting(Job::id).containsOnly(ranks.getFirst().id());
+    Path folder = ranks.getFirst().directory();
+    assertThat(ranks).extracting(Job::directory).containsOnly(folder);
+    assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(folder)))
+        .isEqualTo("rwx------");
+
+    CompletableFuture<byte[]> waiting =
+        CompletableFuture.supplyAsync(() -> ranks.get(2).store().get("key", LONG));
+    ranks.get(1).store().set("key", "value".getBytes(UTF_8));
+    assertThat(waiting.get()).isEqualTo("value".getBytes(UTF_8));
+    ranks.get(0).store().delete("key");
+    assertThat(ranks.get(1).store().peek("key")).isEmpty();
+    assertThat(ranks.get(0).store().add("n", 2)).isEqualTo(2);
+    assertThat(ranks.get(2).store().add("n", 3)).isEqualTo(5);
+    assertThat(ranks.get(0).store().local()).containsSame(ranks.get(1).store().local().get());
+
+    ranks.get(0).close();
+    assertThat(folder).exists();
+    ranks.get(1).close();
+    ranks.get(2).close();
+    assertThat(folder).doesNotExist();
+  }
+
+  @Test
+  void aTimedOutBarrierNamesWhoIsMissingAndMayBeTriedAgain() throws Exception {
+    List<Job> ranks = start(3);
+    CompletableFuture<Void> second =
+        CompletableFuture.runAsync(() -> ranks.get(1).store().barrier("b", 3, LONG));
+    assertThatThrownBy(() -> comeToBarrierInVain(ranks.get(0)))
+        .isInstanceOfSatisfying(
+            CollectiveTimeoutException.class,
+            e -> assertThat(e.missingRanks()).contains(2).doesNotContain(0));
+    CompletableFuture<Void> third =
+        CompletableFuture.runAsync(() -> ranks.get(2).store().barrier("b", 3, LONG));
+    ranks.get(0).store().barrier("b", 3, LONG);
+    CompletableFuture.allOf(second, third).get();
+  }
+
+  private static void comeToBarrierInVain(Job rank) {
+    rank.store().barrier("b", 3, Duration.ofMillis(100));
+  }
+
+  @Test
+  void aFailureReachesEveryRankAndEndsItsWaits() {
+    List<Job> ranks = start(3);
+    CompletableFuture<byte[]> get =
+        CompletableFuture.supplyAsync(() -> ranks.get(0).store().get("never", LONG));
+    CompletableFuture<Void> barrier =
+        CompletableFuture.runAsync(() -> ranks.get(2).store().barrier("never", 2, LONG));
+    ranks.get(1).activity("step 7");
+    ranks.get(1).fail(new ArithmeticException("boom"), "");
+    ranks.get(2).fail(new IllegalStateException("later"), "x");
+
+    for (Job rank : ranks) {
+      FailureRecord failure = rank.failure().orElseThrow();
+      assertThat(failure.rank()).isEqualTo(1);
+      assertThat(failure.kind()).isEqualTo("ArithmeticException");
+      assertThat(failure.message()).isEqualTo("boom");
+      assertThat(failure.activity()).isEqualTo("step 7");
+      assertThat(failure.stack()).contains("aFailureReachesEveryRankAndEndsItsWaits");
+    }
+    for (CompletableFuture<?> wait : List.of(get, barrier)) {
+      assertThatThrownBy(wait::get)
+          .isInstanceOf(ExecutionException.class)
+          .cause()
+          .isInstanceOf(JobFailedException.class)
+          .hasMessageContaining("failedRank=1")
+          .hasMessageContaining("never");
+    }
+    assertThatThrownBy(() -> ranks.get(0).store().set("a", new byte[0]))
+        .isInstanceOf(JobFailedException.class);
+    Path folder = ranks.getFirst().directory();
+    ranks.get(2).close();
+    assertThat(folder).doesNotExist();
+  }
+
+  @Test
+  void writesTheFailureForTorchrun(@TempDir Path temp) throws Exception {
+    Path file = temp.resolve("errors/error.json");
+    JobConfig config = CONFIG.withEnvironment(Map.of("TORCHELASTIC_ERROR_FILE", file.toString()));
+    try (Job job = Job.inProcess(1, config).getFirst()) {
+      job.fail(new ArithmeticException("say \"boom\""), "");
+    }
+    assertThat(Files.readString(file))
+        .startsWith("{\"message\":{\"message\":\"ArithmeticException: say \\\"boom\\\"\"")
+        .contains("\"py_callstack\":\"java.lang.ArithmeticException: say")
+        .containsPattern("\"timestamp\":\"\\d{10}\"")
+        .endsWith("\"errorCode\":1}}");
+  }
+
+  @Test
+  void aLeakIsReportedWhenTheRankCloses() {
+    Job job = start(1).getFirst();
+    try (var _ = job.memory().charge("weights", 64)) {
+      assertThatThrownBy(job::close)
+          .isInstanceOf(IllegalStateException.class)
+          .hasMessageContaining("weights: bytes=64");
+    }
+    assertThat(job.directory()).doesNotExist();
+  }
+
+  @Test
+  void twoJobsDoNotMeet() {
+    Job one = start(1).getFirst();
+    Job other = start(1).getFirst();
+    one.store().set("key", new byte[] {1});
+    one.fail(new ArithmeticException(), "");
+    assertThat(other.store().peek("key")).isEmpty();
+    assertThat(other.failure()).isEmpty();
+    assertThat(other.id()).isNotEqualTo(one.id());
+    assertThat(other.directory()).isNotEqualTo(one.directory());
+  }
+
+  @Test
+  void wrongSettingsAreNamed() {
+    assertThatThrownBy(() -> JobConfig.of(Map.of("LOCKSTEP_LIVENESS_MS", "soon")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("LOCKSTEP_LIVENESS_MS=soon");
+    assertThatThrownBy(() -> JobConfig.of(Map.of("LOCKSTEP_LIVENESS_MS", "1")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("livenessMillis=1");
+    assertThat(JobConfig.of(Map.of("LOCKSTEP_LIVENESS_MS", "700")).liveness())
+        .isEqualTo(Duration.ofMillis(700));
+  }
+}
