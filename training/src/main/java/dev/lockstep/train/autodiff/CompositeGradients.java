@@ -1,0 +1,133 @@
+package dev.lockstep.train.autodiff;
+
+import dev.lockstep.graph.Composite;
+import dev.lockstep.graph.Composite.AdamW;
+import dev.lockstep.graph.Composite.CausalAttention;
+import dev.lockstep.graph.Composite.CausalAttentionGrad;
+import dev.lockstep.graph.Composite.CrossEntropy;
+import dev.lockstep.graph.Composite.CrossEntropyGrad;
+import dev.lockstep.graph.Composite.Gelu;
+import dev.lockstep.graph.Composite.GeluGrad;
+import dev.lockstep.graph.Composite.LayerNorm;
+import dev.lockstep.graph.Composite.LayerNormGrad;
+import dev.lockstep.graph.Composite.Linear;
+import dev.lockstep.graph.Composite.SquaredNorm;
+import dev.lockstep.graph.Decomposition;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.Node;
+import dev.lockstep.graph.Primitive.ReduceSum;
+import dev.lockstep.graph.Value;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.IntStream;
+
+/// Gradients of composites: by a gradient composite where there is one and only its usual results
+/// are used, else through the decomposition.
+final class CompositeGradients {
+  private final GraphBuilder builder;
+  private final GradientBlocks blocks;
+  private final NodeGradients node;
+  private final Differentiator differentiator;
+
+  CompositeGradients(
+      GraphBuilder builder,
+      GradientBlocks blocks,
+      NodeGradients node,
+      Differentiator differentiator) {
+    this.builder = builder;
+    this.blocks = blocks;
+    this.node = node;
+    this.differentiator = differentiator;
+  }
+
+  void differentiate(Composite composite) {
+    switch (composite) {
+      case Linear linear -> linear(linear);
+      case Gelu _ -> node.give(0, builder.one(new GeluGrad(), node.gradient(), node.operand(0)));
+      case LayerNorm _ -> layerNorm(composite);
+      case CausalAttention(int heads) -> attention(composite, heads);
+      case CrossEntropy _ -> crossEntropy(composite);
+      case GeluGrad _, LayerNormGrad _, CausalAttentionGrad _, CrossEntropyGrad _ ->
+          throughDecomposition(composite);
+      case SquaredNorm _, AdamW _ -> throughDecomposition(composite);
+    }
+  }
+
+  private void linear(Linear linear) {
+    new ProductGradients(builder, blocks, node).withWeight(linear.transposeWeight());
+    if (node.needs(2)) {
+      Value dy = node.gradient();
+      List<Integer> rows = IntStream.range(0, dy.type().shape().rank() - 1).boxed().toList();
+      node.give(2, builder.one(new ReduceSum(rows, blocks.tokens()), dy));
+    }
+  }
+
+  private void layerNorm(Composite composite) {
+    if (node.gradient(1).isPresent() || node.gradient(2).isPresent()) {
+      throughDecomposition(composite);
+      return;
+    }
+    List<Value> operands =
+        List.of(node.gradient(), node.operand(0), node.operand(1), node.result(1), node.result(2));
+    List<Value> gradients = builder.apply(new LayerNormGrad(blocks.tokens()), operands);
+    for (int i = 0; i < 3; i++) {
+      node.give(i, gradients.get(i));
+    }
+  }
+
+  private void attention(Composite composite, int heads) {
+    if (node.gradient(1).isPresent()) {
+      throughDecomposition(composite);
+      return;
+    }
+    CausalAttentionGrad gradient = new CausalAttentionGrad(heads, blocks.queries());
+    node.give(
+        0, builder.one(gradient, node.gradient(), node.operand(0), node.result(0), node.result(1)));
+  }
+
+  private void crossEntropy(Composite composite) {
+    if (node.gradient(2).isPresent()) {
+      throughDecomposition(composite);
+      return;
+    }
+    // The count of rows does not change with the logits: its gradient ends here.
+    node.gradient(0)
+        .ifPresent(
+            dloss ->
+                node.give(
+                    0,
+                    builder.one(
+                        new CrossEntropyGrad(),
+                        dloss,
+                        node.operand(0),
+                        node.operand(1),
+                        node.result(2))));
+  }
+
+  /// Appends the composite's primitives once more and differentiates them.
+  private void throughDecomposition(Composite composite) {
+    int before = builder.build().nodes().size();
+    List<Value> results = Decomposition.apply(builder, composite, node.operands());
+    List<Node> all = builder.build().nodes();
+    Map<Value, Value> seeds = new HashMap<>();
+    for (int i = 0; i < results.size(); i++) {
+      Value result = results.get(i);
+      node.gradient(i).ifPresent(gradient -> seeds.put(result, gradient));
+    }
+    Set<Value> wrt = new HashSet<>();
+    IntStream.range(0, node.operands().size())
+        .filter(node::needs)
+        .forEach(i -> wrt.add(node.operand(i)));
+    Map<Value, Value> found = differentiator.backward(all.subList(before, all.size()), seeds, wrt);
+    for (int i = 0; i < node.operands().size(); i++) {
+      // A value that is two operands at once has its whole gradient at the first.
+      Value gradient = found.remove(node.operand(i));
+      if (gradient != null) {
+        node.give(i, gradient);
+      }
+    }
+  }
+}
