@@ -10,23 +10,33 @@ import java.util.regex.Pattern;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.w3c.dom.Element;
 
-/// Prints every test that the reports say was skipped, with its reason.
+/// Prints every test that the reports say was skipped, with its reason, and how many passed and
+/// failed.
 ///
-/// Run as `java SkippedTests.java ROOT JUDGE...`, on any Java from 17 on; the judges are the
-/// outside tools that are installed here. A reason that contains `judge TOOL:` with an installed
-/// tool ends in exit code 1: the tool was at hand and the test did not use it.
-final class SkippedTests {
+/// Run as `java TestSummary.java ROOT JUDGE...`, on any Java from 17 on; the judges are the outside
+/// tools that are installed here. A reason that contains `judge TOOL:` with an installed tool ends
+/// in exit code 1: the tool was at hand and the test did not use it.
+final class TestSummary {
   private static final Pattern JUDGE = Pattern.compile("judge ([\\w.-]+):");
 
   private record Skipped(String module, String test, String reason) {}
 
-  private SkippedTests() {}
+  private final List<Skipped> skipped = new ArrayList<>();
+  private int tests;
+  private int failed;
+
+  private TestSummary() {}
 
   public static void main(String[] args) throws Exception {
-    var root = Path.of(args[0]);
+    var summary = new TestSummary();
+    summary.readAll(Path.of(args[0]));
     var judges = Set.of(List.of(args).subList(1, args.length).toArray(String[]::new));
+    System.exit(summary.print(judges) == 0 ? 0 : 1);
+  }
+
+  /// Returns how many tests were skipped although their judge is installed.
+  private int print(Set<String> judges) {
     var unused = 0;
-    var skipped = skipped(root);
     System.out.println("skipped tests: " + skipped.size());
     for (Skipped test : skipped) {
       System.out.println("  " + test.module() + " " + test.test() + ": " + test.reason());
@@ -36,30 +46,35 @@ final class SkippedTests {
         unused++;
       }
     }
-    System.exit(unused == 0 ? 0 : 1);
+    var passed = tests - failed - skipped.size();
+    System.out.println(passed + " passed, " + failed + " failed, " + skipped.size() + " skipped");
+    return unused;
   }
 
-  private static List<Skipped> skipped(Path root) throws Exception {
-    var found = new ArrayList<Skipped>();
+  private void readAll(Path root) throws Exception {
     for (Path module : list(root, "*")) {
       for (Path reports : list(module.resolve("target"), "surefire-reports*")) {
         for (Path report : list(reports, "TEST-*.xml")) {
-          read(module.getFileName().toString(), report, found);
+          read(module.getFileName().toString(), report);
         }
       }
     }
-    return found;
   }
 
-  private static void read(String module, Path report, List<Skipped> into) throws Exception {
+  private void read(String module, Path report) throws Exception {
     var factory = DocumentBuilderFactory.newInstance();
     factory.setFeature("http://apache.org/xml/features/disallow-doctype-decl", true);
-    var marks = factory.newDocumentBuilder().parse(report.toFile()).getElementsByTagName("skipped");
+    var suite = factory.newDocumentBuilder().parse(report.toFile()).getDocumentElement();
+    tests += suite.getElementsByTagName("testcase").getLength();
+    failed +=
+        suite.getElementsByTagName("failure").getLength()
+            + suite.getElementsByTagName("error").getLength();
+    var marks = suite.getElementsByTagName("skipped");
     for (int i = 0; i < marks.getLength(); i++) {
       var mark = (Element) marks.item(i);
       var test = (Element) mark.getParentNode();
       var name = test.getAttribute("classname") + "." + test.getAttribute("name");
-      into.add(new Skipped(module, name, reason(mark)));
+      skipped.add(new Skipped(module, name, reason(mark)));
     }
   }
 
