@@ -1,11 +1,13 @@
 package dev.lockstep.job;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -13,7 +15,7 @@ import org.slf4j.LoggerFactory;
 ///
 /// torchrun takes the smallest timestamp, in whole seconds, for the root cause. A rank that failed
 /// because another one had is therefore dated at least a second after that one.
-final class ErrorFile {
+public final class ErrorFile {
   private static final Logger LOG = LoggerFactory.getLogger(ErrorFile.class);
 
   private ErrorFile() {}
@@ -22,7 +24,7 @@ final class ErrorFile {
   ///
   /// @param own the failure of this rank
   /// @param first the first failure of the job
-  static void write(Path file, FailureRecord own, FailureRecord first) {
+  public static void write(Path file, FailureRecord own, FailureRecord first) {
     try {
       if (file.getParent() != null) {
         Files.createDirectories(file.getParent());
@@ -46,5 +48,34 @@ final class ErrorFile {
     message.put("extraInfo", extra);
     message.put("errorCode", 1);
     return Map.of("message", message);
+  }
+
+  /// Reads what [#write] wrote; empty if there is no such file or it holds something else.
+  ///
+  /// @param rank the rank that wrote it
+  /// @param host its host
+  public static Optional<FailureRecord> read(Path file, int rank, String host) {
+    if (!Files.exists(file)) {
+      return Optional.empty();
+    }
+    try {
+      JsonNode message = new ObjectMapper().readTree(Files.readAllBytes(file)).path("message");
+      JsonNode extra = message.path("extraInfo");
+      String[] text = message.path("message").asText().split(": ", 2);
+      return text.length < 2
+          ? Optional.empty()
+          : Optional.of(
+              new FailureRecord(
+                  rank,
+                  host,
+                  text[0],
+                  text[1],
+                  extra.path("py_callstack").asText(),
+                  "",
+                  extra.path("timestamp").asLong() * 1000));
+    } catch (IOException e) {
+      LOG.warn("error file cannot be read: file={}", file, e);
+      return Optional.empty();
+    }
   }
 }

@@ -16,4 +16,18 @@ public record FailureRecord(
     String message,
     String stack,
     String activity,
-    long epochMillis) {}
+    long epochMillis) {
+  /// Returns the record of what was thrown just now, with texts short enough to travel.
+  ///
+  /// @param activity what the rank was doing, or empty
+  public static FailureRecord of(int rank, String host, Throwable cause, String activity) {
+    return FailureRecords.of(rank, host, cause, activity);
+  }
+
+  /// Returns the record, of kind `ProcessExit`, of a process that ended just now without a word.
+  ///
+  /// @param message how it ended
+  public static FailureRecord ofExit(int rank, String host, String message) {
+    return FailureRecords.lost(rank, host, FailureRecords.PROCESS_EXIT, message, "");
+  }
+}

@@ -7,11 +7,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /// Who this machine is.
-final class HostName {
+public final class HostName {
   private HostName() {}
 
   /// Returns the name of this host; asks the kernel, not the network.
-  static String local() {
+  public static String local() {
     String name = read(Path.of("/proc/sys/kernel/hostname"));
     if (!name.isEmpty()) {
       return name;
