@@ -263,6 +263,9 @@ public final class Decomposition {
   /// `1 - β^step`. With `t = tanh(step · ln β / 2)` that is `2t / (t - 1)`, which loses no digits
   /// where β^step is near 1.
   private Value correction(double beta) {
+    if (beta == 0) {
+      return emit.constant(in.get(5), 1);
+    }
     Value tanh = emit.tanh(emit.mul(in.get(5), Math.log(beta) / 2));
     return emit.div(emit.mul(tanh, 2), emit.add(tanh, -1));
   }
