@@ -1,0 +1,76 @@
+package dev.lockstep.device.cpu;
+
+/// One matrix product `C = epilogue(op(A) · op(B))` of float32 and what is known about it
+/// beforehand.
+///
+/// `op(A)` is `[m, k]`, `op(B)` is `[k, n]`, `C` is `[m, n]`; leading dimensions count elements. An
+/// element of the product is, within each of `blocks` blocks of `k`, one ascending chain of fused
+/// multiply-adds that starts at +0; the blocks' sums are joined by [Tree]. `k` is seen as `[outer,
+/// k / outer]` and a block gathers its range of every outer slice (see [Cuts]). The epilogue adds a
+/// row of `bias`, then `residual`, then the old value of `C`: each an addition of its own.
+///
+/// Shapes are final, addresses are set before each run. `b` is packed once by [GemmKernels#packB]
+/// (parts in parallel), then [GemmKernels#compute] makes any range of row panels.
+final class Gemm {
+  final int m;
+  final int n;
+  final int k;
+  final boolean transposeA;
+  final boolean transposeB;
+  final int lda;
+  final int ldb;
+  final int ldc;
+  final int outer;
+  final int blocks;
+
+  /// Whether the old value of `C` is added.
+  boolean accumulate;
+
+  long a;
+  long b;
+  long c;
+
+  /// A row of `n` values, or 0.
+  long bias;
+
+  /// A matrix `[m, n]` with leading dimension `ldc`, or 0.
+  long residual;
+
+  /// Room for the packed `B`, [GemmKernels#packedBytes].
+  long packed;
+
+  Gemm(
+      int m,
+      int n,
+      int k,
+      boolean transposeA,
+      boolean transposeB,
+      int lda,
+      int ldb,
+      int ldc,
+      int outer,
+      int blocks) {
+    Cuts.check(k, outer, blocks);
+    this.m = m;
+    this.n = n;
+    this.k = k;
+    this.transposeA = transposeA;
+    this.transposeB = transposeB;
+    this.lda = lda;
+    this.ldb = ldb;
+    this.ldc = ldc;
+    this.outer = outer;
+    this.blocks = blocks;
+  }
+
+  /// A product of contiguous matrices.
+  static Gemm of(
+      int m, int n, int k, boolean transposeA, boolean transposeB, int outer, int blocks) {
+    return new Gemm(
+        m, n, k, transposeA, transposeB, transposeA ? m : k, transposeB ? k : n, n, outer, blocks);
+  }
+
+  boolean plain() {
+    return !accumulate && bias == 0 && residual == 0;
+  }
+}

@@ -1,0 +1,102 @@
+package dev.lockstep.device.cpu;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.constant.ConstantDescs;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodHandles.Lookup;
+import java.lang.invoke.MethodType;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorShape;
+import jdk.incubator.vector.VectorSpecies;
+
+/// The kernels for one vector width.
+///
+/// A vector kernel class is a template: each set defines it anew as a hidden class that carries the
+/// species as class data, so that several widths live side by side in one process and the compiler
+/// sees a constant in each.
+///
+/// @param vectorBits the width; [#SCALAR_BITS] is the scalar path
+/// @param gemm matrix products
+/// @param elements element-wise work
+/// @param rows sums along rows and columns
+/// @param attention attention
+record KernelSet(
+    int vectorBits,
+    GemmKernels gemm,
+    ElementKernels elements,
+    RowKernels rows,
+    AttentionKernels attention) {
+  /// How [dev.lockstep.device.DeviceOptions] names the scalar path.
+  static final int SCALAR_BITS = 64;
+
+  /// Returns the scalar kernels, which need no module beyond `java.base`.
+  static KernelSet scalar() {
+    return new KernelSet(
+        SCALAR_BITS,
+        new ScalarGemm(),
+        new ScalarElements(),
+        new ScalarRows(),
+        new ScalarAttention());
+  }
+
+  /// Returns the kernels for vectors of 128, 256 or 512 bits.
+  static KernelSet vector(int vectorBits) {
+    VectorSpecies<Float> species =
+        VectorSpecies.of(float.class, VectorShape.forBitSize(vectorBits));
+    RowKernels rows = define(RowKernels.class, VectorRows.class, species);
+    return new KernelSet(
+        vectorBits,
+        define(GemmKernels.class, VectorGemm.class, species),
+        define(ElementKernels.class, VectorElements.class, species),
+        rows,
+        define(AttentionKernels.class, VectorAttention.class, species, rows));
+  }
+
+  /// Returns the widest vectors that this processor and this JVM offer, at most 512 bits.
+  static int preferredBits() {
+    return Math.min(512, FloatVector.SPECIES_PREFERRED.vectorBitSize());
+  }
+
+  /// Returns the species that the hidden class behind `lookup` carries; for its static initialiser.
+  @SuppressWarnings("unchecked") // class data is what define() passed
+  static VectorSpecies<Float> species(Lookup lookup) {
+    try {
+      return MethodHandles.classData(lookup, ConstantDescs.DEFAULT_NAME, VectorSpecies.class);
+    } catch (IllegalAccessException e) {
+      throw new IllegalStateException("kernel class has no species: class=" + lookup, e);
+    }
+  }
+
+  private static <T> T define(
+      Class<T> family, Class<? extends T> template, VectorSpecies<Float> species) {
+    return family.cast(instance(hidden(template, species), MethodType.methodType(void.class)));
+  }
+
+  private static <T> T define(
+      Class<T> family, Class<? extends T> template, VectorSpecies<Float> species, RowKernels rows) {
+    MethodType type = MethodType.methodType(void.class, RowKernels.class);
+    return family.cast(instance(hidden(template, species), type, rows));
+  }
+
+  private static Object instance(Lookup hidden, MethodType type, Object... arguments) {
+    try {
+      return hidden.findConstructor(hidden.lookupClass(), type).invokeWithArguments(arguments);
+    } catch (Throwable e) {
+      throw new IllegalStateException("kernel class cannot be made: class=" + hidden, e);
+    }
+  }
+
+  private static Lookup hidden(Class<?> template, VectorSpecies<Float> species) {
+    String file = template.getSimpleName() + ".class";
+    try (InputStream bytes = KernelSet.class.getResourceAsStream(file)) {
+      if (bytes == null) {
+        throw new IllegalStateException("kernel class is missing: file=" + file);
+      }
+      return MethodHandles.lookup()
+          .defineHiddenClassWithClassData(bytes.readAllBytes(), species, true);
+    } catch (IOException | IllegalAccessException e) {
+      throw new IllegalStateException("kernel class cannot be loaded: file=" + file, e);
+    }
+  }
+}

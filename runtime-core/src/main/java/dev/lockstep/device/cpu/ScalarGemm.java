@@ -1,0 +1,94 @@
+package dev.lockstep.device.cpu;
+
+/// [GemmKernels] one element at a time: the fallback and the oracle. A row of `C` is summed in
+/// scratch, `k` outermost, so that `B` is read in order; nothing is packed.
+final class ScalarGemm implements GemmKernels {
+  @Override
+  public int panelRows() {
+    return 1;
+  }
+
+  @Override
+  public int panelColumns() {
+    return 64;
+  }
+
+  @Override
+  public long packedBytes(Gemm gemm) {
+    return 0;
+  }
+
+  @Override
+  public long scratchBytes(Gemm gemm) {
+    return Tree.depth(gemm.blocks) * 4L * panelColumns();
+  }
+
+  @Override
+  public void packB(Gemm gemm, int from, int to) {}
+
+  @Override
+  public void compute(
+      Gemm gemm, int rowFrom, int rowTo, int columnFrom, int columnTo, long scratch) {
+    for (int row = rowFrom; row < rowTo; row++) {
+      for (int panel = columnFrom; panel < columnTo; panel++) {
+        int column = panel * panelColumns();
+        rowOfPanel(gemm, row, column, Math.min(panelColumns(), gemm.n - column), scratch);
+      }
+    }
+  }
+
+  private static void rowOfPanel(Gemm gemm, int row, int column, int columns, long scratch) {
+    long bytes = columns * 4L;
+    long top = scratch;
+    for (int j = 0; j < gemm.blocks; j++) {
+      block(gemm, row, column, columns, j, top);
+      for (int joins = Tree.joinsAfter(j); joins > 0; joins--) {
+        top -= bytes;
+        ScalarElements.applyBinary(ElementKernels.Binary.ADD, top, top + bytes, top, 0, columns);
+      }
+      top += bytes;
+    }
+    for (top -= bytes; top > scratch; ) {
+      top -= bytes;
+      ScalarElements.applyBinary(ElementKernels.Binary.ADD, top, top + bytes, top, 0, columns);
+    }
+    finish(gemm, row, column, columns, scratch);
+  }
+
+  private static void block(Gemm gemm, int row, int column, int columns, int j, long sums) {
+    Memory.zero(sums, columns * 4L);
+    int inner = gemm.k / gemm.outer;
+    int lo = Cuts.start(j, inner, gemm.blocks);
+    int hi = Cuts.start(j + 1, inner, gemm.blocks);
+    for (int o = 0; o < gemm.outer; o++) {
+      for (int k = o * inner + lo; k < o * inner + hi; k++) {
+        float a = Memory.f32(gemm.a + 4 * at(row, k, gemm.lda, gemm.transposeA));
+        for (int c = 0; c < columns; c++) {
+          float b = Memory.f32(gemm.b + 4 * at(k, column + c, gemm.ldb, gemm.transposeB));
+          Memory.f32(sums + c * 4L, Math.fma(a, b, Memory.f32(sums + c * 4L)));
+        }
+      }
+    }
+  }
+
+  private static long at(int row, int column, int ld, boolean transposed) {
+    return transposed ? (long) column * ld + row : (long) row * ld + column;
+  }
+
+  private static void finish(Gemm gemm, int row, int column, int columns, long sums) {
+    for (int c = 0; c < columns; c++) {
+      long at = ((long) row * gemm.ldc + column + c) * 4;
+      float v = Memory.f32(sums + c * 4L);
+      if (gemm.bias != 0) {
+        v += Memory.f32(gemm.bias + (column + c) * 4L);
+      }
+      if (gemm.residual != 0) {
+        v += Memory.f32(gemm.residual + at);
+      }
+      if (gemm.accumulate) {
+        v += Memory.f32(gemm.c + at);
+      }
+      Memory.f32(gemm.c + at, v);
+    }
+  }
+}

@@ -1,0 +1,377 @@
+package dev.lockstep.device.cpu;
+
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+
+import java.lang.invoke.MethodHandles;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorSpecies;
+
+/// [GemmKernels] on the Vector API, one hidden class per width (see [KernelSet]).
+///
+/// `op(A)` is packed row panel by row panel into `[k][panelRows]`, `op(B)` column panel by column
+/// panel into `[k][panelColumns]`, both with `k` in the order of the blocks. A tile of `C` then is
+/// one loop over `k` with all of its sums in registers: 12 x 2 vectors fit the 32 registers of 512
+/// bits, 6 x 2 the 16 of narrower ones. Every accumulator is a named local, because arrays of
+/// vectors are spilled.
+final class VectorGemm implements GemmKernels {
+  private static final VectorSpecies<Float> S = KernelSet.species(MethodHandles.lookup());
+  private static final int LANES = S.length();
+  private static final long VECTOR = S.vectorByteSize();
+  private static final boolean WIDE = LANES == 16;
+  private static final int ROWS = WIDE ? 12 : 6;
+  private static final int COLUMNS = 2 * LANES;
+  private static final long A_ROW = ROWS * 4L;
+  private static final long B_ROW = 2 * VECTOR;
+  private static final long TILE = ROWS * B_ROW;
+
+  @Override
+  public int panelRows() {
+    return ROWS;
+  }
+
+  @Override
+  public int panelColumns() {
+    return COLUMNS;
+  }
+
+  @Override
+  public long packedBytes(Gemm gemm) {
+    return (long) columnPanels(gemm) * gemm.k * B_ROW;
+  }
+
+  @Override
+  public long scratchBytes(Gemm gemm) {
+    return aPanelBytes(gemm) + Tree.depth(gemm.blocks) * TILE;
+  }
+
+  private static long aPanelBytes(Gemm gemm) {
+    return (gemm.k * A_ROW + 63) & -64L;
+  }
+
+  @Override
+  public void packB(Gemm gemm, int from, int to) {
+    for (int panel = from; panel < to; panel++) {
+      int column = panel * COLUMNS;
+      int columns = Math.min(COLUMNS, gemm.n - column);
+      long panelAddress = gemm.packed + (long) panel * gemm.k * B_ROW;
+      if (gemm.transposeB) {
+        pack(gemm, gemm.b + column * 4L * gemm.ldb, gemm.ldb, true, columns, COLUMNS, panelAddress);
+      } else {
+        pack(gemm, gemm.b + column * 4L, gemm.ldb, false, columns, COLUMNS, panelAddress);
+      }
+    }
+  }
+
+  private static void packA(Gemm gemm, int row, int rows, long to) {
+    if (gemm.transposeA) {
+      pack(gemm, gemm.a + row * 4L, gemm.lda, false, rows, ROWS, to);
+    } else {
+      pack(gemm, gemm.a + row * 4L * gemm.lda, gemm.lda, true, rows, ROWS, to);
+    }
+  }
+
+  /// Packs one panel with `k` in block order; `along` says that a source row runs along `k`.
+  private static void pack(
+      Gemm gemm, long from, int ld, boolean along, int filled, int width, long to) {
+    int inner = gemm.k / gemm.outer;
+    long out = to;
+    for (int j = 0; j < gemm.blocks; j++) {
+      int lo = Cuts.start(j, inner, gemm.blocks);
+      int length = Cuts.start(j + 1, inner, gemm.blocks) - lo;
+      for (int o = 0; o < gemm.outer; o++) {
+        long k = (long) o * inner + lo;
+        if (along) {
+          Packing.along(from + k * 4L, ld * 4L, length, filled, width, out);
+        } else if (filled == width && width == COLUMNS) {
+          packPairs(from + k * 4L * ld, ld * 4L, length, out);
+        } else {
+          packAcross(from + k * 4L * ld, ld * 4L, length, filled, width, out);
+        }
+        out += length * 4L * width;
+      }
+    }
+  }
+
+  private static void packPairs(long from, long stride, int length, long to) {
+    for (int i = 0; i < length; i++) {
+      long source = Memory.at(from + i * stride);
+      long target = Memory.at(to + i * B_ROW);
+      Memory.store(Memory.load(S, source), target);
+      Memory.store(Memory.load(S, source + VECTOR), target + VECTOR);
+    }
+  }
+
+  private static void packAcross(
+      long from, long stride, int length, int filled, int width, long to) {
+    for (int i = 0; i < length; i++) {
+      long source = from + i * stride;
+      long target = to + i * 4L * width;
+      int c = 0;
+      for (; c + LANES <= filled; c += LANES) {
+        Memory.store(Memory.load(S, source + c * 4L), target + c * 4L);
+      }
+      for (; c < filled; c++) {
+        Memory.i32(target + c * 4L, Memory.i32(source + c * 4L));
+      }
+      for (; c < width; c++) {
+        Memory.i32(target + c * 4L, 0);
+      }
+    }
+  }
+
+  @Override
+  public void compute(
+      Gemm gemm, int rowFrom, int rowTo, int columnFrom, int columnTo, long scratch) {
+    long sums = scratch + aPanelBytes(gemm);
+    for (int i = rowFrom; i < rowTo; i++) {
+      int row = i * ROWS;
+      int rows = Math.min(ROWS, gemm.m - row);
+      packA(gemm, row, rows, scratch);
+      for (int j = columnFrom; j < columnTo; j++) {
+        tile(gemm, row, rows, j, scratch, sums);
+      }
+    }
+  }
+
+  private static void tile(Gemm gemm, int row, int rows, int panel, long aPanel, long sums) {
+    int column = panel * COLUMNS;
+    int columns = Math.min(COLUMNS, gemm.n - column);
+    long bPanel = gemm.packed + (long) panel * gemm.k * B_ROW;
+    long target = gemm.c + ((long) row * gemm.ldc + column) * 4L;
+    boolean whole = rows == ROWS && columns == COLUMNS;
+    if (gemm.blocks == 1) {
+      if (whole && gemm.plain()) {
+        multiply(aPanel, bPanel, gemm.k, target, gemm.ldc * 4L);
+        return;
+      }
+      multiply(aPanel, bPanel, gemm.k, sums, B_ROW);
+    } else {
+      joinBlocks(gemm, aPanel, bPanel, sums);
+    }
+    finish(gemm, row, column, rows, columns, sums, target);
+  }
+
+  private static void joinBlocks(Gemm gemm, long aPanel, long bPanel, long sums) {
+    int inner = gemm.k / gemm.outer;
+    long top = sums;
+    int k = 0;
+    for (int j = 0; j < gemm.blocks; j++) {
+      int depth = Cuts.start(j + 1, inner, gemm.blocks) - Cuts.start(j, inner, gemm.blocks);
+      depth *= gemm.outer;
+      multiply(aPanel + k * A_ROW, bPanel + k * B_ROW, depth, top, B_ROW);
+      k += depth;
+      for (int joins = Tree.joinsAfter(j); joins > 0; joins--) {
+        top -= TILE;
+        addTile(top);
+      }
+      top += TILE;
+    }
+    for (top -= TILE; top > sums; ) {
+      top -= TILE;
+      addTile(top);
+    }
+  }
+
+  /// Adds the subtree above `tile` into it.
+  private static void addTile(long tile) {
+    for (long o = 0; o < TILE; o += VECTOR) {
+      long address = Memory.at(tile + o);
+      Memory.store(Memory.load(S, address).add(Memory.load(S, address + TILE)), address);
+    }
+  }
+
+  private static void finish(
+      Gemm gemm, int row, int column, int rows, int columns, long sums, long target) {
+    long residual = gemm.residual + ((long) row * gemm.ldc + column) * 4L;
+    for (int r = 0; r < rows; r++) {
+      for (int c = 0; c < columns; c += LANES) {
+        long at = r * 4L * gemm.ldc + c * 4L;
+        FloatVector v = Memory.load(S, sums + r * B_ROW + c * 4L);
+        if (c + LANES <= columns) {
+          if (gemm.bias != 0) {
+            v = v.add(Memory.load(S, gemm.bias + (column + c) * 4L));
+          }
+          if (gemm.residual != 0) {
+            v = v.add(Memory.load(S, residual + at));
+          }
+          if (gemm.accumulate) {
+            v = v.add(Memory.load(S, target + at));
+          }
+          Memory.store(v, target + at);
+        } else {
+          VectorMask<Float> mask = S.indexInRange(0, columns - c);
+          if (gemm.bias != 0) {
+            v = v.add(Memory.load(S, gemm.bias + (column + c) * 4L, mask));
+          }
+          if (gemm.residual != 0) {
+            v = v.add(Memory.load(S, residual + at, mask));
+          }
+          if (gemm.accumulate) {
+            v = v.add(Memory.load(S, target + at, mask));
+          }
+          Memory.store(v, target + at, mask);
+        }
+      }
+    }
+  }
+
+  private static void multiply(long a, long b, int depth, long out, long stride) {
+    if (WIDE) {
+      tile12(a, b, depth, out, stride);
+    } else {
+      tile6(a, b, depth, out, stride);
+    }
+  }
+
+  private static void pair(long out, FloatVector x, FloatVector y) {
+    Memory.store(x, out);
+    Memory.store(y, out + VECTOR);
+  }
+
+  /// 24 sums, 2 vectors of B and one of A: 27 of 32 registers. Reaches memory without the helpers
+  /// of [Memory]: this body is past the compiler's inlining budget, which only the JDK's own
+  /// accessors ignore.
+  private static void tile12(long a, long b, int depth, long out, long stride) {
+    FloatVector zero = FloatVector.zero(S);
+    FloatVector c0 = zero;
+    FloatVector d0 = zero;
+    FloatVector c1 = zero;
+    FloatVector d1 = zero;
+    FloatVector c2 = zero;
+    FloatVector d2 = zero;
+    FloatVector c3 = zero;
+    FloatVector d3 = zero;
+    FloatVector c4 = zero;
+    FloatVector d4 = zero;
+    FloatVector c5 = zero;
+    FloatVector d5 = zero;
+    FloatVector c6 = zero;
+    FloatVector d6 = zero;
+    FloatVector c7 = zero;
+    FloatVector d7 = zero;
+    FloatVector c8 = zero;
+    FloatVector d8 = zero;
+    FloatVector c9 = zero;
+    FloatVector d9 = zero;
+    FloatVector c10 = zero;
+    FloatVector d10 = zero;
+    FloatVector c11 = zero;
+    FloatVector d11 = zero;
+    for (int k = 0; k < depth; k++) {
+      long ap = Memory.at(a + k * A_ROW);
+      long bp = Memory.at(b + k * B_ROW);
+      FloatVector x = Memory.load(S, bp);
+      FloatVector y = Memory.load(S, bp + VECTOR);
+      FloatVector s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap));
+      c0 = s.fma(x, c0);
+      d0 = s.fma(y, d0);
+      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 4));
+      c1 = s.fma(x, c1);
+      d1 = s.fma(y, d1);
+      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 8));
+      c2 = s.fma(x, c2);
+      d2 = s.fma(y, d2);
+      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 12));
+      c3 = s.fma(x, c3);
+      d3 = s.fma(y, d3);
+      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 16));
+      c4 = s.fma(x, c4);
+      d4 = s.fma(y, d4);
+      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 20));
+      c5 = s.fma(x, c5);
+      d5 = s.fma(y, d5);
+      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 24));
+      c6 = s.fma(x, c6);
+      d6 = s.fma(y, d6);
+      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 28));
+      c7 = s.fma(x, c7);
+      d7 = s.fma(y, d7);
+      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 32));
+      c8 = s.fma(x, c8);
+      d8 = s.fma(y, d8);
+      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 36));
+      c9 = s.fma(x, c9);
+      d9 = s.fma(y, d9);
+      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 40));
+      c10 = s.fma(x, c10);
+      d10 = s.fma(y, d10);
+      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 44));
+      c11 = s.fma(x, c11);
+      d11 = s.fma(y, d11);
+    }
+    long to = Memory.at(out);
+    long step = Memory.at(stride);
+    c0.intoMemorySegment(Memory.ALL, to, LITTLE_ENDIAN);
+    d0.intoMemorySegment(Memory.ALL, to + VECTOR, LITTLE_ENDIAN);
+    c1.intoMemorySegment(Memory.ALL, to + step, LITTLE_ENDIAN);
+    d1.intoMemorySegment(Memory.ALL, to + step + VECTOR, LITTLE_ENDIAN);
+    c2.intoMemorySegment(Memory.ALL, to + 2 * step, LITTLE_ENDIAN);
+    d2.intoMemorySegment(Memory.ALL, to + 2 * step + VECTOR, LITTLE_ENDIAN);
+    c3.intoMemorySegment(Memory.ALL, to + 3 * step, LITTLE_ENDIAN);
+    d3.intoMemorySegment(Memory.ALL, to + 3 * step + VECTOR, LITTLE_ENDIAN);
+    c4.intoMemorySegment(Memory.ALL, to + 4 * step, LITTLE_ENDIAN);
+    d4.intoMemorySegment(Memory.ALL, to + 4 * step + VECTOR, LITTLE_ENDIAN);
+    c5.intoMemorySegment(Memory.ALL, to + 5 * step, LITTLE_ENDIAN);
+    d5.intoMemorySegment(Memory.ALL, to + 5 * step + VECTOR, LITTLE_ENDIAN);
+    c6.intoMemorySegment(Memory.ALL, to + 6 * step, LITTLE_ENDIAN);
+    d6.intoMemorySegment(Memory.ALL, to + 6 * step + VECTOR, LITTLE_ENDIAN);
+    c7.intoMemorySegment(Memory.ALL, to + 7 * step, LITTLE_ENDIAN);
+    d7.intoMemorySegment(Memory.ALL, to + 7 * step + VECTOR, LITTLE_ENDIAN);
+    c8.intoMemorySegment(Memory.ALL, to + 8 * step, LITTLE_ENDIAN);
+    d8.intoMemorySegment(Memory.ALL, to + 8 * step + VECTOR, LITTLE_ENDIAN);
+    c9.intoMemorySegment(Memory.ALL, to + 9 * step, LITTLE_ENDIAN);
+    d9.intoMemorySegment(Memory.ALL, to + 9 * step + VECTOR, LITTLE_ENDIAN);
+    c10.intoMemorySegment(Memory.ALL, to + 10 * step, LITTLE_ENDIAN);
+    d10.intoMemorySegment(Memory.ALL, to + 10 * step + VECTOR, LITTLE_ENDIAN);
+    c11.intoMemorySegment(Memory.ALL, to + 11 * step, LITTLE_ENDIAN);
+    d11.intoMemorySegment(Memory.ALL, to + 11 * step + VECTOR, LITTLE_ENDIAN);
+  }
+
+  /// 12 sums, 2 vectors of B and one of A: 15 of 16 registers.
+  private static void tile6(long a, long b, int depth, long out, long stride) {
+    FloatVector zero = FloatVector.zero(S);
+    FloatVector c0 = zero;
+    FloatVector d0 = zero;
+    FloatVector c1 = zero;
+    FloatVector d1 = zero;
+    FloatVector c2 = zero;
+    FloatVector d2 = zero;
+    FloatVector c3 = zero;
+    FloatVector d3 = zero;
+    FloatVector c4 = zero;
+    FloatVector d4 = zero;
+    FloatVector c5 = zero;
+    FloatVector d5 = zero;
+    for (int k = 0; k < depth; k++) {
+      long ap = Memory.at(a + k * A_ROW);
+      long bp = Memory.at(b + k * B_ROW);
+      FloatVector x = Memory.load(S, bp);
+      FloatVector y = Memory.load(S, bp + VECTOR);
+      FloatVector s = FloatVector.broadcast(S, Memory.f32(ap));
+      c0 = s.fma(x, c0);
+      d0 = s.fma(y, d0);
+      s = FloatVector.broadcast(S, Memory.f32(ap + 4));
+      c1 = s.fma(x, c1);
+      d1 = s.fma(y, d1);
+      s = FloatVector.broadcast(S, Memory.f32(ap + 8));
+      c2 = s.fma(x, c2);
+      d2 = s.fma(y, d2);
+      s = FloatVector.broadcast(S, Memory.f32(ap + 12));
+      c3 = s.fma(x, c3);
+      d3 = s.fma(y, d3);
+      s = FloatVector.broadcast(S, Memory.f32(ap + 16));
+      c4 = s.fma(x, c4);
+      d4 = s.fma(y, d4);
+      s = FloatVector.broadcast(S, Memory.f32(ap + 20));
+      c5 = s.fma(x, c5);
+      d5 = s.fma(y, d5);
+    }
+    pair(out, c0, d0);
+    pair(out + stride, c1, d1);
+    pair(out + 2 * stride, c2, d2);
+    pair(out + 3 * stride, c3, d3);
+    pair(out + 4 * stride, c4, d4);
+    pair(out + 5 * stride, c5, d5);
+  }
+}

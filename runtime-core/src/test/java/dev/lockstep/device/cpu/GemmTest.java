@@ -1,0 +1,205 @@
+package dev.lockstep.device.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+class GemmTest {
+  private static Stream<Arguments> shapes() {
+    return Stream.of(
+            new int[] {1, 1, 1, 1, 1},
+            new int[] {12, 32, 16, 1, 1},
+            new int[] {13, 33, 17, 1, 1},
+            new int[] {5, 7, 64, 1, 4},
+            new int[] {25, 70, 51, 3, 4},
+            new int[] {37, 5, 48, 3, 5},
+            new int[] {6, 40, 9, 1, 12},
+            new int[] {0, 8, 8, 1, 1},
+            new int[] {8, 0, 8, 1, 1},
+            new int[] {8, 8, 0, 1, 2})
+        .flatMap(
+            s ->
+                Stream.of(0, 1, 2, 3)
+                    .map(t -> Arguments.of(s[0], s[1], s[2], s[3], s[4], t >= 2, t % 2 == 1)));
+  }
+
+  @ParameterizedTest(name = "m={0} n={1} k={2} outer={3} blocks={4} tA={5} tB={6}")
+  @MethodSource("shapes")
+  void addsAscendingInBlocksJoinedByTheTree(
+      int m, int n, int k, int outer, int blocks, boolean tA, boolean tB) {
+    var kernels = new Kernels(m * 31L + n);
+    Gemm gemm = Gemm.of(m, n, k, tA, tB, outer, blocks);
+    gemm.a = kernels.normal(m * k);
+    gemm.b = kernels.normal(k * n);
+    float[] a = Kernels.floats(gemm.a, m * k);
+    float[] b = Kernels.floats(gemm.b, k * n);
+    float[] wanted = new float[m * n];
+    for (int i = 0; i < m * n; i++) {
+      float[] leaves = new float[blocks];
+      for (int j = 0; j < blocks; j++) {
+        for (int x : Kernels.block(k, outer, blocks, j)) {
+          float left = tA ? a[x * m + i / n] : a[i / n * k + x];
+          float right = tB ? b[i % n * k + x] : b[x * n + i % n];
+          leaves[j] = Math.fma(left, right, leaves[j]);
+        }
+      }
+      wanted[i] = Kernels.tree(leaves, 0, blocks);
+    }
+    Kernels.all()
+        .forEach(
+            set -> {
+              gemm.c = kernels.zeros(m * n);
+              multiply(set, gemm, kernels);
+              assertThat(Kernels.bits(gemm.c, m * n))
+                  .as("%d bits", set.vectorBits())
+                  .isEqualTo(Kernels.bits(wanted));
+            });
+  }
+
+  static void multiply(KernelSet set, Gemm gemm, Kernels kernels) {
+    GemmKernels gemms = set.gemm();
+    gemm.packed = kernels.room(gemms.packedBytes(gemm));
+    gemms.packB(gemm, 0, gemms.columnPanels(gemm));
+    gemms.compute(
+        gemm,
+        0,
+        gemms.rowPanels(gemm),
+        0,
+        gemms.columnPanels(gemm),
+        kernels.room(gemms.scratchBytes(gemm)));
+  }
+
+  @Test
+  void isCloseToFloat64() {
+    int m = 70;
+    int n = 90;
+    int k = 300;
+    var kernels = new Kernels(5);
+    Gemm gemm = Gemm.of(m, n, k, false, false, 1, 4);
+    gemm.a = kernels.normal(m * k);
+    gemm.b = kernels.normal(k * n);
+    Kernels.all()
+        .forEach(
+            set -> {
+              gemm.c = kernels.zeros(m * n);
+              multiply(set, gemm, kernels);
+              for (int i = 0; i < m * n; i++) {
+                double exact = 0;
+                for (int x = 0; x < k; x++) {
+                  exact +=
+                      (double) Memory.f32(gemm.a + (i / n * k + x) * 4L)
+                          * Memory.f32(gemm.b + (x * n + i % n) * 4L);
+                }
+                // 300 roundings of sums of about 17: each at most half an ulp of 64.
+                assertThat((double) Memory.f32(gemm.c + i * 4L))
+                    .isCloseTo(exact, org.assertj.core.api.Assertions.within(1e-4));
+              }
+            });
+  }
+
+  @Test
+  void addsBiasThenResidualThenTheOldValue() {
+    int m = 15;
+    int n = 37;
+    int k = 20;
+    var kernels = new Kernels(6);
+    Gemm gemm = Gemm.of(m, n, k, false, true, 1, 3);
+    gemm.a = kernels.normal(m * k);
+    gemm.b = kernels.normal(k * n);
+    gemm.c = kernels.zeros(m * n);
+    multiply(KernelSet.scalar(), gemm, kernels);
+    float[] product = Kernels.floats(gemm.c, m * n);
+    gemm.bias = kernels.normal(n);
+    gemm.residual = kernels.normal(m * n);
+    gemm.accumulate = true;
+    long old = kernels.normal(m * n);
+    Kernels.all()
+        .forEach(
+            set -> {
+              gemm.c = kernels.of(m * n, i -> Memory.f32(old + i * 4L));
+              multiply(set, gemm, kernels);
+              for (int i = 0; i < m * n; i++) {
+                float wanted =
+                    product[i]
+                        + Memory.f32(gemm.bias + i % n * 4L)
+                        + Memory.f32(gemm.residual + i * 4L)
+                        + Memory.f32(old + i * 4L);
+                assertThat(Memory.f32(gemm.c + i * 4L)).isEqualTo(wanted);
+              }
+            });
+  }
+
+  @Test
+  void aRowHasTheSameBitsWhateverTheOthersAre() {
+    int n = 50;
+    int k = 33;
+    var kernels = new Kernels(7);
+    long a = kernels.normal(40 * k);
+    long b = kernels.normal(k * n);
+    Kernels.all()
+        .forEach(
+            set -> {
+              Gemm all = Gemm.of(40, n, k, false, false, 1, 2);
+              all.a = a;
+              all.b = b;
+              all.c = kernels.zeros(40 * n);
+              multiply(set, all, kernels);
+              Gemm one = Gemm.of(1, n, k, false, false, 1, 2);
+              one.a = a + 4L * 29 * k;
+              one.b = b;
+              one.c = kernels.zeros(n);
+              multiply(set, one, kernels);
+              assertThat(Kernels.bits(one.c, n)).isEqualTo(Kernels.bits(all.c + 4L * 29 * n, n));
+            });
+  }
+
+  @Test
+  void notANumberAndInfinityStayInTheirRowsAndColumns() {
+    int m = 20;
+    int n = 40;
+    int k = 10;
+    var kernels = new Kernels(8);
+    Gemm gemm = Gemm.of(m, n, k, false, false, 1, 1);
+    gemm.a = kernels.of(m * k, i -> i == 3 * k + 2 ? Double.NaN : 1);
+    gemm.b = kernels.of(k * n, i -> i == n + 7 ? Double.POSITIVE_INFINITY : 1);
+    Kernels.all()
+        .forEach(
+            set -> {
+              gemm.c = kernels.zeros(m * n);
+              multiply(set, gemm, kernels);
+              for (int i = 0; i < m * n; i++) {
+                float wanted = i / n == 3 ? Float.NaN : i % n == 7 ? Float.POSITIVE_INFINITY : 10f;
+                assertThat(Float.valueOf(Memory.f32(gemm.c + i * 4L)))
+                    .isEqualTo(Float.valueOf(wanted));
+              }
+            });
+  }
+
+  @Test
+  void leavesWhatLiesBetweenRowsAlone() {
+    var kernels = new Kernels(9);
+    var random = new Random(9);
+    int lda = 30;
+    int ldc = 41;
+    Gemm gemm = new Gemm(14, 33, 20, false, false, lda, 35, ldc, 1, 1);
+    gemm.a = kernels.normal(14 * lda);
+    gemm.b = kernels.normal(20 * 35);
+    float mark = random.nextFloat();
+    Kernels.all()
+        .forEach(
+            set -> {
+              gemm.c = kernels.of(14 * ldc, _ -> mark);
+              multiply(set, gemm, kernels);
+              for (int i = 0; i < 14 * ldc; i++) {
+                if (i % ldc >= 33) {
+                  assertThat(Memory.f32(gemm.c + i * 4L)).isEqualTo(mark);
+                }
+              }
+            });
+  }
+}
