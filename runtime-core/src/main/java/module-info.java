@@ -26,4 +26,8 @@ module dev.lockstep.core {
 
   uses dev.lockstep.device.DeviceProvider;
   uses dev.lockstep.transport.TransportProvider;
+
+  provides dev.lockstep.transport.TransportProvider with
+      dev.lockstep.transport.inprocess.InProcessTransportProvider,
+      dev.lockstep.transport.shm.ShmTransportProvider;
 }

@@ -1,0 +1,508 @@
+package dev.lockstep.transport;
+
+import static dev.lockstep.transport.TransportHarness.receive;
+import static dev.lockstep.transport.TransportHarness.send;
+import static dev.lockstep.transport.TransportHarness.stamped;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.sun.management.ThreadMXBean;
+import dev.lockstep.failure.LockstepException;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.Registration;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.transport.TransportHarness.Pair;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.management.ManagementFactory;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// What every transport's links do. A transport's module extends this and opens its transports.
+@Timeout(120)
+public abstract class TransportContractTest {
+  private static final int WORLD = 5;
+
+  /// Opens the connected transports of a new job, one for each of `ranks` ranks on one host;
+  /// closing the harness closes them.
+  protected abstract TransportHarness open(int ranks);
+
+  /// Returns the field changes that make an envelope another message's.
+  static Stream<Arguments> differences() {
+    return Stream.of(
+        difference("job", envelope -> envelope.job++),
+        difference("epoch", envelope -> envelope.epoch++),
+        difference("communicator", envelope -> envelope.communicator++),
+        difference("sequence", envelope -> envelope.sequence++),
+        difference("schedule", envelope -> envelope.schedule++),
+        difference("step", envelope -> envelope.step++),
+        difference("kind", envelope -> envelope.kind++),
+        difference("dtype", envelope -> envelope.dtype++),
+        difference("reduceOp", envelope -> envelope.reduceOp++),
+        difference("root", envelope -> envelope.root++),
+        difference("count", envelope -> envelope.count++));
+  }
+
+  private static Arguments difference(String field, Consumer<Envelope> change) {
+    return Arguments.of(field, change);
+  }
+
+  @ParameterizedTest(name = "bytes={0}")
+  @ValueSource(
+      longs = {
+        0, 1, 3, 16, 17, 63, 64, 65, 1023, 4095, 4096, 4097, 65_423, 65_424, 65_425, 65_536, 65_537,
+        524_175, 524_287, 524_288, 524_289, 3_000_001
+      })
+  void deliversEveryByteAndNoMore(long bytes) {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Registration source = ranks.random(3, bytes, 1);
+      Registration target = ranks.zeros(5, bytes);
+      Transfer sending = send(source, WORLD, 0);
+      Transfer receiving = receive(target, WORLD, 0);
+      assertThat(receiving.state()).isEqualTo(Transfer.State.IDLE);
+      ranks.post(link.receiver(), receiving);
+      ranks.post(link.sender(), sending);
+      ranks.await(sending, receiving);
+      assertThat(target.segment().mismatch(source.segment())).isEqualTo(-1);
+      assertThat(nonZero(target.region().segment().asSlice(0, 5))).isFalse();
+      assertThat(nonZero(target.region().segment().asSlice(5 + bytes))).isFalse();
+      assertThat(link.sender().peer()).isEqualTo(1);
+      assertThat(link.receiver().peer()).isEqualTo(0);
+      assertThat(link.receiver().communicator()).isEqualTo(WORLD);
+    }
+  }
+
+  @Test
+  void keepsTheOrderOfPosting() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      int messages = 3000;
+      SplittableRandom random = new SplittableRandom(3);
+      List<Transfer> receiving = new ArrayList<>();
+      Buffer source = ranks.buffer(8000);
+      Buffer target = ranks.buffer(messages * 8000L / 100);
+      TransportHarness.fill(source, 5);
+      int sent = 0;
+      while (sent < messages) {
+        int batch = Math.min(messages - sent, 1 + random.nextInt(40));
+        List<Transfer> sending = new ArrayList<>();
+        for (int i = 0; i < batch; i++) {
+          int bytes = random.nextInt(8000);
+          var from = new Registration(source.registration().region(), 0, bytes);
+          var to = new Registration(target.registration().region(), 8000L * (i % 30), bytes);
+          Transfer out = send(from, WORLD, sent);
+          Transfer in = receive(to, WORLD, sent);
+          sending.add(out);
+          receiving.add(in);
+          ranks.post(link.sender(), out);
+          ranks.post(link.receiver(), in);
+          sent++;
+        }
+        ranks.await(sending.toArray(Transfer[]::new));
+        ranks.await(receiving.toArray(Transfer[]::new));
+        Registration last = receiving.getLast().sink().target();
+        long size = last.bytes();
+        assertThat(last.segment().mismatch(source.segment().asSlice(0, size))).isEqualTo(-1);
+        receiving.clear();
+      }
+      assertThat(ranks.transport(1).counters().messagesReceived()).isEqualTo(messages);
+    }
+  }
+
+  @ParameterizedTest(name = "{0} {1} elements={2} offset={3}")
+  @CsvSource({
+    "F32, sum, 1, 0", "F32, sum, 40000, 1", "F32, sum, 300001, 7", "F64, prod, 99999, 3",
+    "BF16, sum, 262145, 1", "F16, max, 77777, 0", "F8_E4M3FN, sum, 70001, 5", "U8, max, 600001, 1",
+    "I64, sum, 70003, 9", "I32, min, 131073, 2", "I16, sum, 50001, 1", "BOOL, sum, 65537, 3",
+    "F32, avg, 5000, 4", "F32, max, 0, 0"
+  })
+  void reducesInto(DType dtype, String label, int elements, long offset) {
+    ReduceOp op = op(label);
+    try (TransportHarness ranks = open(2);
+        Arena arena = Arena.ofConfined()) {
+      long bytes = (long) elements * dtype.bytes();
+      Registration source = ranks.zeros(offset + 1, bytes);
+      Registration target = ranks.zeros(offset, bytes);
+      TransportHarness.numbers(source, dtype, 1);
+      TransportHarness.numbers(target, dtype, 2);
+      MemorySegment expected = arena.allocate(bytes + 1).asSlice(0, bytes);
+      expected.copyFrom(target.segment());
+      Reducer.reduce(op, dtype, expected, 0, source.segment(), 0, elements);
+      Pair link = ranks.link(1, 0, WORLD);
+      Transfer sending = send(source, WORLD, 0);
+      Transfer receiving = stamped(Transfer.receive(new Sink.Reduce(target, dtype, op)), WORLD, 0);
+      ranks.post(link.sender(), sending);
+      ranks.post(link.receiver(), receiving);
+      ranks.await(sending, receiving);
+      assertThat(target.segment().mismatch(expected)).isEqualTo(-1);
+      assertThat(nonZero(target.region().segment().asSlice(offset + bytes))).isFalse();
+    }
+  }
+
+  private static ReduceOp op(String label) {
+    return Stream.of(
+            new ReduceOp.Sum(),
+            new ReduceOp.Prod(),
+            new ReduceOp.Min(),
+            new ReduceOp.Max(),
+            new ReduceOp.Avg())
+        .filter(op -> op.label().equals(label))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  @Test
+  void unreadReceiverMeansBackPressureAndNothingIsLost() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Registration source = ranks.random(0, 10_000, 1);
+      List<Transfer> sending = new ArrayList<>();
+      int answer = Link.ACCEPTED;
+      while (answer == Link.ACCEPTED) {
+        assertThat(sending.size()).as("messages that nobody reads").isLessThan(100_000);
+        Transfer transfer = send(source, WORLD, sending.size());
+        answer = link.sender().post(transfer);
+        link.sender().poll();
+        if (answer == Link.ACCEPTED) {
+          sending.add(transfer);
+        }
+      }
+      assertThat(answer).isEqualTo(Link.BACK_PRESSURED);
+      assertThat(sending.getLast().isDone()).isFalse();
+      Registration target = ranks.zeros(0, 10_000);
+      for (int i = 0; i < sending.size(); i++) {
+        target.segment().fill((byte) 0);
+        Transfer receiving = receive(target, WORLD, i);
+        ranks.post(link.receiver(), receiving);
+        ranks.await(receiving);
+        assertThat(target.segment().mismatch(source.segment())).isEqualTo(-1);
+      }
+      ranks.await(sending.toArray(Transfer[]::new));
+    }
+  }
+
+  @Test
+  void carriesMessagesBetweenAllRanksAndCommunicatorsAtOnce() {
+    int size = 4;
+    try (TransportHarness ranks = open(size)) {
+      List<Transfer> all = new ArrayList<>();
+      List<Registration[]> pairs = new ArrayList<>();
+      for (int communicator = 1; communicator <= 2; communicator++) {
+        for (int from = 0; from < size; from++) {
+          for (int to = 0; to < size; to++) {
+            if (from != to) {
+              Pair link = ranks.link(from, to, communicator);
+              for (int message = 0; message < 3; message++) {
+                long bytes = 50_000L * message + 1000L * from + to;
+                Registration source = ranks.random(0, bytes, pairs.size());
+                Registration target = ranks.zeros(0, bytes);
+                pairs.add(new Registration[] {source, target});
+                all.add(send(source, communicator, message));
+                ranks.post(link.sender(), all.getLast());
+                all.add(receive(target, communicator, message));
+                ranks.post(link.receiver(), all.getLast());
+              }
+            }
+          }
+        }
+      }
+      ranks.await(all.toArray(Transfer[]::new));
+      for (Registration[] pair : pairs) {
+        assertThat(pair[1].segment().mismatch(pair[0].segment())).isEqualTo(-1);
+      }
+    }
+  }
+
+  @Test
+  void communicatorsDoNotWaitForEachOther() {
+    try (TransportHarness ranks = open(2)) {
+      Pair stuck = ranks.link(0, 1, 1);
+      Pair free = ranks.link(0, 1, 2);
+      Transfer large = send(ranks.random(0, 5_000_000, 1), 1, 0);
+      ranks.post(stuck.sender(), large);
+      Registration source = ranks.random(0, 2_000_000, 2);
+      Registration target = ranks.zeros(0, 2_000_000);
+      Transfer sending = send(source, 2, 0);
+      Transfer receiving = receive(target, 2, 0);
+      ranks.post(free.sender(), sending);
+      ranks.post(free.receiver(), receiving);
+      ranks.await(sending, receiving);
+      assertThat(target.segment().mismatch(source.segment())).isEqualTo(-1);
+      assertThat(large.state()).isEqualTo(Transfer.State.POSTED);
+    }
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("differences")
+  void anotherMessageFailsTheReceiver(String field, Consumer<Envelope> change) {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Transfer sending = send(ranks.random(0, 100, 1), WORLD, 4);
+      Registration target = ranks.zeros(0, 100);
+      Transfer receiving = receive(target, WORLD, 4);
+      change.accept(sending.envelope());
+      ranks.post(link.sender(), sending);
+      ranks.post(link.receiver(), receiving);
+      assertThat(ranks.failure(receiving))
+          .isInstanceOfSatisfying(
+              MismatchedEnvelopeException.class,
+              mismatch -> {
+                assertThat(mismatch.peer()).isZero();
+                assertThat(mismatch.expected().matches(receiving.envelope())).isTrue();
+                assertThat(mismatch.arrived().matches(sending.envelope())).isTrue();
+              });
+      assertThat(nonZero(target.segment())).as("bytes of another message").isFalse();
+      Transfer later = receive(target, WORLD, 5);
+      assertThat(link.receiver().post(later)).isEqualTo(Link.CLOSED);
+      assertThat(later.failure()).isInstanceOf(MismatchedEnvelopeException.class);
+    }
+  }
+
+  @ParameterizedTest(name = "sent={0}, expected={1}")
+  @CsvSource({"100, 104", "104, 100", "0, 1", "1, 0", "2000000, 4", "4, 2000000"})
+  void anotherLengthFailsTheReceiver(long sent, long expected) {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      ranks.post(link.sender(), send(ranks.random(0, sent, 1), WORLD, 0));
+      Transfer receiving = receive(ranks.zeros(0, expected), WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      assertThat(ranks.failure(receiving)).isInstanceOf(MismatchedEnvelopeException.class);
+    }
+  }
+
+  @Test
+  void closingAnEndFailsItsTransfers() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Transfer receiving = receive(ranks.zeros(0, 100), WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      link.receiver().close();
+      link.receiver().close();
+      assertThat(receiving.state()).isEqualTo(Transfer.State.FAILED);
+      assertThat(receiving.failure()).isInstanceOf(LockstepException.class);
+      Transfer later = receive(ranks.zeros(0, 100), WORLD, 1);
+      assertThat(link.receiver().post(later)).isEqualTo(Link.CLOSED);
+      assertThat(later.failure()).isNotNull();
+      assertThat(link.receiver().poll()).isZero();
+    }
+  }
+
+  @Test
+  void closedReceiverFailsTheSender() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Transfer large = send(ranks.random(0, 50_000_000, 1), WORLD, 0);
+      Transfer partly = receive(ranks.zeros(0, 50_000_000), WORLD, 0);
+      ranks.post(link.sender(), large);
+      ranks.post(link.receiver(), partly);
+      ranks.poll();
+      link.receiver().close();
+      assertThat(partly.failure()).isInstanceOf(LockstepException.class);
+      assertThat(ranks.failure(large)).isInstanceOf(LockstepException.class);
+    }
+  }
+
+  @Test
+  void closedSenderFailsTheReceiverAfterWhatWasSent() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Registration source = ranks.random(0, 1000, 1);
+      Registration target = ranks.zeros(0, 1000);
+      Transfer sent = send(source, WORLD, 0);
+      Transfer first = receive(target, WORLD, 0);
+      Transfer second = receive(ranks.zeros(0, 1000), WORLD, 1);
+      ranks.post(link.sender(), sent);
+      ranks.post(link.receiver(), first);
+      ranks.post(link.receiver(), second);
+      ranks.await(sent, first);
+      assertThat(target.segment().mismatch(source.segment())).isEqualTo(-1);
+      link.sender().close();
+      assertThat(ranks.failure(second)).isInstanceOf(LockstepException.class);
+    }
+  }
+
+  @Test
+  void closingTheTransportFailsEverythingInFlight() {
+    try (TransportHarness ranks = open(2)) {
+      Pair there = ranks.link(0, 1, WORLD);
+      Pair back = ranks.link(1, 0, WORLD);
+      Transfer sending = send(ranks.random(0, 50_000_000, 1), WORLD, 0);
+      Transfer receiving = receive(ranks.zeros(0, 100), WORLD, 0);
+      ranks.post(there.sender(), sending);
+      ranks.post(back.receiver(), receiving);
+      ranks.transport(0).close();
+      ranks.transport(0).close();
+      assertThat(sending.failure()).isInstanceOf(LockstepException.class);
+      assertThat(receiving.failure()).isInstanceOf(LockstepException.class);
+      assertThat(ranks.transport(0).poll()).isZero();
+      Transfer lost = receive(ranks.zeros(0, 50_000_000), WORLD, 0);
+      if (there.receiver().post(lost) == Link.ACCEPTED) {
+        assertThat(ranks.failure(lost)).isInstanceOf(LockstepException.class);
+      }
+    }
+  }
+
+  @Test
+  void closedMemoryFailsTheTransferAndNothingElse() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Registration target = ranks.zeros(0, 5000);
+      Transfer receiving = receive(target, WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      target.region().close();
+      Transfer sending = send(ranks.random(0, 5000, 1), WORLD, 0);
+      ranks.post(link.sender(), sending);
+      assertThat(ranks.failure(receiving)).hasMessageContaining("buffer is closed: name=test");
+    }
+  }
+
+  @Test
+  void countsPayload() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      long total = 0;
+      for (int i = 0; i < 10; i++) {
+        long bytes = i * 100_001L;
+        total += bytes;
+        Transfer sending = send(ranks.random(0, bytes, i), WORLD, i);
+        Transfer receiving = receive(ranks.zeros(0, bytes), WORLD, i);
+        ranks.post(link.sender(), sending);
+        ranks.post(link.receiver(), receiving);
+        ranks.await(sending, receiving);
+      }
+      assertThat(ranks.transport(0).counters())
+          .isEqualTo(new TransportCounters(10, total, 0, 0, 0));
+      assertThat(ranks.transport(1).counters())
+          .isEqualTo(new TransportCounters(0, 0, 10, total, 0));
+    }
+  }
+
+  @Test
+  void endsTakeOnlyTheirOwnKindOfTransfer() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Registration range = ranks.zeros(0, 8);
+      assertThatThrownBy(() -> link.sender().post(receive(range, WORLD, 0)))
+          .isInstanceOf(IllegalArgumentException.class);
+      assertThatThrownBy(() -> link.receiver().post(send(range, WORLD, 0)))
+          .isInstanceOf(IllegalArgumentException.class);
+    }
+  }
+
+  @Test
+  void peerThatDoesNotComeIsATypedErrorInTime() {
+    try (TransportHarness ranks = open(2)) {
+      long before = System.nanoTime();
+      assertThatThrownBy(() -> ranks.transport(0).openSend(1, WORLD, Duration.ofMillis(200)))
+          .isInstanceOf(LockstepException.class);
+      assertThat(Duration.ofNanos(System.nanoTime() - before)).isLessThan(Duration.ofSeconds(10));
+    }
+  }
+
+  @ParameterizedTest(name = "bytes={0}")
+  @ValueSource(ints = {4, 100_000})
+  void messagesAllocateNothing(int bytes) {
+    var threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Transport sender = ranks.transport(0);
+      Transport receiver = ranks.transport(1);
+      Transfer sending = send(ranks.zeros(0, bytes), WORLD, 0);
+      Transfer copying = receive(ranks.zeros(0, bytes), WORLD, 0);
+      Transfer reducing =
+          stamped(
+              Transfer.receive(
+                  new Sink.Reduce(ranks.zeros(0, bytes), DType.F32, new ReduceOp.Sum())),
+              WORLD,
+              0);
+      long allocated = Long.MAX_VALUE;
+      for (int round = 0; round < 50 && allocated != 0; round++) {
+        long before = threads.getCurrentThreadAllocatedBytes();
+        for (int i = 0; i < 2000; i++) {
+          Transfer receiving = i % 2 == 0 ? copying : reducing;
+          sending.envelope().sequence = i;
+          receiving.envelope().sequence = i;
+          link.receiver().post(receiving);
+          link.sender().post(sending);
+          while (!sending.isDone() || !receiving.isDone()) {
+            if (receiving.state() == Transfer.State.FAILED) {
+              throw new AssertionError(receiving.failure());
+            }
+            sender.poll();
+            receiver.poll();
+          }
+        }
+        allocated = threads.getCurrentThreadAllocatedBytes() - before;
+      }
+      assertThat(allocated).as("bytes allocated by 2000 messages").isZero();
+    }
+  }
+
+  @Test
+  void twoThreadsExchangeMessagesOfAllSizes() throws InterruptedException {
+    try (TransportHarness ranks = open(2)) {
+      Pair there = ranks.link(0, 1, WORLD);
+      Pair back = ranks.link(1, 0, WORLD);
+      List<Throwable> failures = new ArrayList<>();
+      Thread echo =
+          Thread.ofPlatform()
+              .daemon()
+              .uncaughtExceptionHandler((_, failure) -> failures.add(failure))
+              .start(() -> exchange(ranks, 1, back.sender(), there.receiver()));
+      exchange(ranks, 0, there.sender(), back.receiver());
+      echo.join();
+      assertThat(failures).isEmpty();
+    }
+  }
+
+  /// Both ranks send and receive the same sequence of sizes; each checks what the other one sent.
+  private static void exchange(TransportHarness ranks, int rank, Link out, Link in) {
+    int largest = 400_000;
+    Buffer mine = ranks.buffer(largest);
+    Buffer theirs = ranks.buffer(largest);
+    Buffer arriving = ranks.buffer(largest);
+    TransportHarness.fill(mine, rank);
+    TransportHarness.fill(theirs, 1 - rank);
+    SplittableRandom random = new SplittableRandom(17);
+    for (int i = 0; i < 2000; i++) {
+      long bytes = random.nextInt(4) == 0 ? random.nextInt(largest) : random.nextInt(300);
+      Transfer sending = send(new Registration(mine.registration().region(), 0, bytes), WORLD, i);
+      Transfer receiving =
+          receive(new Registration(arriving.registration().region(), 0, bytes), WORLD, i);
+      assertThat(in.post(receiving)).isEqualTo(Link.ACCEPTED);
+      assertThat(out.post(sending)).isEqualTo(Link.ACCEPTED);
+      while (!sending.isDone() || !receiving.isDone()) {
+        if (ranks.transport(rank).poll() == 0) {
+          Thread.onSpinWait();
+        }
+        assertThat(sending.failure()).isNull();
+        assertThat(receiving.failure()).isNull();
+      }
+      MemorySegment expected = theirs.segment().asSlice(0, bytes);
+      assertThat(arriving.segment().asSlice(0, bytes).mismatch(expected)).isEqualTo(-1);
+    }
+  }
+
+  static boolean nonZero(MemorySegment segment) {
+    for (long i = 0; i < segment.byteSize(); i++) {
+      if (segment.get(ValueLayout.JAVA_BYTE, i) != 0) {
+        return true;
+      }
+    }
+    return false;
+  }
+}

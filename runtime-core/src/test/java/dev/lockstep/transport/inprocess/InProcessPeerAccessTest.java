@@ -1,0 +1,15 @@
+package dev.lockstep.transport.inprocess;
+
+import dev.lockstep.transport.PeerAccessContractTest;
+import dev.lockstep.transport.TransportHarness;
+import java.nio.file.Path;
+import org.junit.jupiter.api.io.TempDir;
+
+final class InProcessPeerAccessTest extends PeerAccessContractTest {
+  @TempDir private Path directory;
+
+  @Override
+  protected TransportHarness open(int ranks) {
+    return TransportHarness.open(new InProcessTransportProvider(), ranks, directory);
+  }
+}
