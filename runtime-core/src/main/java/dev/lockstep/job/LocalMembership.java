@@ -1,5 +1,6 @@
 package dev.lockstep.job;
 
+import java.net.InetAddress;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -55,7 +56,7 @@ final class LocalMembership implements Membership {
 
   @Override
   public String bindAddress() {
-    return NodeAddress.loopback();
+    return InetAddress.getLoopbackAddress().getHostAddress();
   }
 
   @Override

@@ -41,10 +41,10 @@ final class PrivateFiles {
   ///
   /// @param key the variable that names it
   /// @throws ConfigurationException if it is not there or others may open it
-  static void check(String key, Path path, LinkOption... options) {
+  static void check(String key, Path path) {
     PosixFileAttributes attributes;
     try {
-      attributes = Files.readAttributes(path, PosixFileAttributes.class, options);
+      attributes = Files.readAttributes(path, PosixFileAttributes.class);
     } catch (IOException e) {
       throw new ConfigurationException(
           key, path.toString(), "path cannot be read: %s=%s".formatted(key, path), e);
@@ -75,8 +75,7 @@ final class PrivateFiles {
     }
   }
 
-  /// Returns the name of the user that this process runs as.
-  static String ownName() {
+  private static String ownName() {
     try {
       // The owner of this process, also where the JVM knows no name for its number.
       return Files.getOwner(Path.of("/proc/self"), LinkOption.NOFOLLOW_LINKS).getName();
