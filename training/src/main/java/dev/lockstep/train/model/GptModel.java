@@ -102,6 +102,7 @@ public final class GptModel {
     }
     x = finalNorm.apply(trace, x);
     Value weight = shape.tiedHead() ? trace.parameter(head, "head") : trace.parameter(head);
+    trace.splitColumns(weight, vocabularyBlocks());
     return trace.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight);
   }
 }

@@ -18,11 +18,9 @@ public record LinearLayer(
   /// @param x `[…, in]`
   /// @return `[…, out]`
   public Value apply(ModelTrace trace, Value x) {
-    return trace.one(
-        new Composite.Linear(false, contraction),
-        x,
-        trace.parameter(weight),
-        trace.parameter(bias));
+    Value columns = trace.parameter(weight);
+    trace.splitColumns(columns, inputGradient);
+    return trace.one(new Composite.Linear(false, contraction), x, columns, trace.parameter(bias));
   }
 
   /// Returns weight and bias.

@@ -1,12 +1,15 @@
 package dev.lockstep.train.nn;
 
+import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.Op;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
 /// A graph in the making together with the parameters that it uses, in program order.
 /// Single-threaded.
@@ -14,6 +17,7 @@ public final class ModelTrace {
   private final GraphBuilder builder;
   private final List<ParameterUse> uses = new ArrayList<>();
   private final List<Value> values = new ArrayList<>();
+  private final Map<Value, Blocks> columns = new HashMap<>();
 
   /// Starts a trace.
   ///
@@ -52,6 +56,17 @@ public final class ModelTrace {
   /// Adds a node of several results.
   public List<Value> all(Op op, Value... operands) {
     return builder.apply(op, List.of(operands));
+  }
+
+  /// Notes how tensor parallelism may split the columns of a product with `weight`, and so the sum
+  /// that is the gradient of the product's input.
+  public void splitColumns(Value weight, Blocks blocks) {
+    columns.put(weight, blocks);
+  }
+
+  /// Returns for the weights whose columns may be split how; what is missing has one block.
+  public Map<Value, Blocks> columns() {
+    return Map.copyOf(columns);
   }
 
   /// Returns the uses so far, in program order.

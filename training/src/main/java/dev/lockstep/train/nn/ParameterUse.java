@@ -5,4 +5,14 @@ package dev.lockstep.train.nn;
 ///
 /// @param inputName name of the graph's input
 /// @param parameter what is bound to it
-public record ParameterUse(String inputName, Parameter parameter) {}
+public record ParameterUse(String inputName, Parameter parameter) {
+  /// Returns what the gradient of this use is called in programs.
+  public String gradientName() {
+    return gradientName(inputName);
+  }
+
+  /// Returns what the gradient of the use `inputName` is called in programs.
+  public static String gradientName(String inputName) {
+    return "gradient/" + inputName;
+  }
+}

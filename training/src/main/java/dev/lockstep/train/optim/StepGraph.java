@@ -20,10 +20,10 @@ import java.util.Map;
 /// uses of a tied weight added in program order, the mean gradient clipped by its global norm, and
 /// parameters and moments updated in place.
 ///
-/// Inputs, for each subtree `i` of lanes that the rank holds: `use#i` the gradient of a parameter's
-/// use, [#LOSS_SUM]`#i`, [#COUNT]`#i` and [#STOP]`#i`; then the parameters, `m/name` and `v/name`
-/// their moments, [#LEARNING_RATE] and [#STEP]. Outputs: [#LOSS], [#GRADIENT_NORM], [#STOPPED], and
-/// each parameter and moment into its input.
+/// Inputs, for each subtree `i` of lanes that the rank holds: `gradient/use#i` the gradient of a
+/// parameter's use, [#LOSS_SUM]`#i`, [#COUNT]`#i` and [#STOP]`#i`; then the parameters, `m/name`
+/// and `v/name` their moments, [#LEARNING_RATE] and [#STEP]. Outputs: [#LOSS], [#GRADIENT_NORM],
+/// [#STOPPED], and each parameter and moment into its input.
 public final class StepGraph {
   /// Sum of the losses of a subtree's tokens.
   public static final String LOSS_SUM = "lossSum";
@@ -81,6 +81,15 @@ public final class StepGraph {
     return new StepGraph(lanes, rank).build(uses, options);
   }
 
+  /// Traces the program that joins the ranks' [#LOSS_SUM] and [#COUNT] and divides them: [#LOSS].
+  public static Graph meanLoss(LaneSplit lanes, int rank) {
+    StepGraph graph = new StepGraph(lanes, rank);
+    Value lossSum = graph.joined(LOSS_SUM, SCALAR);
+    Value count = graph.joined(COUNT, SCALAR);
+    graph.builder.output(LOSS, graph.builder.one(new Primitive.Div(), lossSum, count));
+    return graph.builder.build();
+  }
+
   /// Returns the input that holds subtree `index` of what is called `name`.
   public static String subtreeInput(String name, int index) {
     return name + "#" + index;
@@ -90,7 +99,7 @@ public final class StepGraph {
     // All that the ranks join stands side by side, so that it becomes one bucket.
     List<Value> joined = new ArrayList<>();
     for (ParameterUse use : uses) {
-      joined.add(joined(use.inputName(), new ValueType(DType.F32, use.parameter().shape())));
+      joined.add(joined(use.gradientName(), new ValueType(DType.F32, use.parameter().shape())));
     }
     Value lossSum = joined(LOSS_SUM, SCALAR);
     Value count = joined(COUNT, SCALAR);

@@ -1,0 +1,112 @@
+package dev.lockstep.train;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.data.CorpusReader;
+import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.optim.StepGraph;
+import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.FlatTensors;
+import dev.lockstep.train.parallel.HostScalar;
+import dev.lockstep.train.parallel.LanePlan;
+import dev.lockstep.train.parallel.LaneSums;
+import dev.lockstep.train.parallel.SplitProgram;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/// The mean loss over fixed held-out windows, evenly spread over the held-out text. Batches of them
+/// are leaves of a tree of their own and spread over the ranks as lanes are, so that the result has
+/// the same bits on any layout.
+final class Evaluator {
+  private final RankCompute compute;
+  private final CorpusReader reader;
+  private final Recipe recipe;
+  private final long firstToken;
+  private final long starts;
+  private final DataInput input;
+  private final LaneSums batches;
+  private final SplitProgram mean;
+  private final HostScalar loss;
+
+  /// Compiles the programs.
+  ///
+  /// @param parameters the model's parameters; borrowed
+  /// @throws ConfigurationException if the held-out text is shorter than one window
+  Evaluator(
+      RankCompute compute,
+      Recipe recipe,
+      GptPrograms programs,
+      ModelState parameters,
+      Corpus corpus) {
+    this.compute = compute;
+    this.recipe = recipe;
+    int context = recipe.model().context();
+    int sequences = recipe.batch().microBatch();
+    requireWindow(corpus, context);
+    reader = corpus.newReader();
+    firstToken = corpus.trainTokens();
+    starts = corpus.validationTokens() - context;
+    LaneSplit split = LaneSplit.contiguous(recipe.batch().validationBatches(), compute.ranks());
+    LanePlan plan = LanePlan.of(split.ranks().get(compute.rank()));
+    GptPrograms.Traced traced = programs.evaluation(sequences);
+    Map<String, Shape> sums = new LinkedHashMap<>();
+    sums.put(GptPrograms.LOSS_SUM, Shape.scalar());
+    sums.put(GptPrograms.COUNT, Shape.scalar());
+    input = new DataInput(compute, sequences, context);
+    batches =
+        new LaneSums(
+            compute.scope(),
+            compute.device(),
+            plan,
+            new LaneSums.LaneProgram(
+                traced.graph(),
+                FlatLayout.of(sums),
+                input.with(parameters.bindings(traced.uses()))));
+    FlatTensors result =
+        compute.allocate("evaluation", FlatLayout.of(Map.of(StepGraph.LOSS, Shape.scalar())));
+    Map<String, Tensor> bindings = new HashMap<>(result.byName());
+    bindings.putAll(batches.subtreeInputs());
+    mean =
+        new SplitProgram(
+            compute.scope(),
+            compute.device(),
+            StepGraph.meanLoss(split, compute.rank()),
+            compute.exchange(),
+            bindings);
+    loss = new HostScalar(compute.stream(), result.get(StepGraph.LOSS), compute.arena());
+  }
+
+  private static void requireWindow(Corpus corpus, int context) {
+    if (corpus.validationTokens() <= context) {
+      throw new ConfigurationException(
+          "--context",
+          String.valueOf(context),
+          "the held-out text is shorter than one window: --context %d, held-out bytes %d (give more text with --data)"
+              .formatted(context, corpus.validationTokens()));
+    }
+  }
+
+  /// Returns the mean loss in nats per token; all ranks call this together.
+  float evaluate() {
+    batches.run(compute.stream(), this::fill);
+    mean.run(compute.stream());
+    return loss.get();
+  }
+
+  private void fill(int batch) {
+    int sequences = recipe.batch().microBatch();
+    int context = recipe.model().context();
+    long windows = (long) recipe.batch().validationBatches() * sequences;
+    for (int row = 0; row < sequences; row++) {
+      long window = (long) batch * sequences + row;
+      long start = firstToken + Math.multiplyExact(window, starts) / windows;
+      reader.read(start, context, input.tokens(), (long) row * context);
+      reader.read(start + 1, context, input.targets(), (long) row * context);
+    }
+    input.send();
+  }
+}

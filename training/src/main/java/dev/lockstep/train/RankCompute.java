@@ -1,0 +1,101 @@
+package dev.lockstep.train;
+
+import dev.lockstep.device.Device;
+import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.Stream;
+import dev.lockstep.failure.Availability;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.Job;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.train.parallel.Exchange;
+import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.FlatTensors;
+import dev.lockstep.train.parallel.Scope;
+import java.lang.foreign.Arena;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.ServiceLoader;
+
+/// What one rank computes and communicates with. Confined to the thread that made it.
+///
+/// @param device where programs run
+/// @param stream the one queue of the device
+/// @param scope owns everything that is opened on the device
+/// @param arena host memory that lives as long as the scope
+/// @param place which rank this is
+record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place place) {
+
+  /// Which rank this is, and how it talks to the others.
+  ///
+  /// @param rank this rank
+  /// @param ranks ranks that share the lanes
+  /// @param exchange runs collectives among them
+  record Place(int rank, int ranks, Exchange exchange) {}
+
+  /// Opens the device of a rank.
+  ///
+  /// @param scope owns the device
+  /// @param job its ranks of this host share the processors
+  /// @throws ConfigurationException if there is no such device, or it does not work here
+  @SuppressWarnings("MustBeClosed") // the scope owns the arena
+  static RankCompute open(Scope scope, TrainerOptions options, Job job, Place place) {
+    int threads =
+        options.threads() > 0
+            ? options.threads()
+            : Math.max(1, Runtime.getRuntime().availableProcessors() / job.localWorldSize());
+    DeviceOptions deviceOptions = new DeviceOptions(job.memory(), threads, options.vectorBits());
+    DeviceProvider provider = provider(options.device());
+    Arena arena = scope.own(Arena.ofConfined(), Arena::close);
+    Device device = scope.own(provider.open(0, deviceOptions), Device::close);
+    return new RankCompute(
+        device, scope.own(device.newStream(), Stream::close), scope, arena, place);
+  }
+
+  /// Returns this with another owner of what is opened.
+  @SuppressWarnings("MustBeClosed") // the scope owns the arena
+  RankCompute in(Scope other) {
+    return new RankCompute(
+        device, stream, other, other.own(Arena.ofConfined(), Arena::close), place);
+  }
+
+  int rank() {
+    return place.rank;
+  }
+
+  int ranks() {
+    return place.ranks;
+  }
+
+  Exchange exchange() {
+    return place.exchange;
+  }
+
+  /// Allocates zeroed memory on the device.
+  Buffer allocate(String name, long bytes) {
+    return scope.own(device.allocate(name, bytes), Buffer::close);
+  }
+
+  /// Allocates zeroed tensors on the device.
+  FlatTensors allocate(String name, FlatLayout layout) {
+    return scope.own(FlatTensors.allocate(device, name, layout), FlatTensors::close);
+  }
+
+  private static DeviceProvider provider(String name) {
+    List<String> known = new ArrayList<>();
+    for (DeviceProvider provider : ServiceLoader.load(DeviceProvider.class)) {
+      if (provider.name().equals(name)) {
+        if (provider.probe() instanceof Availability.Unavailable(String reason)) {
+          throw new ConfigurationException(
+              "--device", name, "the device does not work here: --device " + name + ": " + reason);
+        }
+        return provider;
+      }
+      known.add(provider.name());
+    }
+    throw new ConfigurationException(
+        "--device",
+        name,
+        "there is no such device: --device %s (known: %s)".formatted(name, known));
+  }
+}

@@ -1,0 +1,140 @@
+package dev.lockstep.train;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.checkpoint.CheckpointFolder;
+import dev.lockstep.train.checkpoint.CheckpointFolder.Content;
+import dev.lockstep.train.checkpoint.Safetensors;
+import dev.lockstep.train.checkpoint.Safetensors.TensorData;
+import dev.lockstep.train.model.GptShape;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/// A checkpoint: a folder in the layout of Hugging Face's GPT-2 with the optimizer's state and the
+/// run's position beside the weights.
+///
+/// - `config.json` and `model.safetensors`: what `GPT2LMHeadModel.from_pretrained` opens
+/// - `optimizer.safetensors`: the moments, `m/name` and `v/name`
+/// - `trainer_state.json`: recipe, step and the data set's SHA-256
+/// - `SHA256SUMS`: sums of them all
+///
+/// @param folder where the files are
+/// @param recipe the recipe of the run
+/// @param step steps done; the next one's data follow from it
+/// @param dataSha256 hash of the data set
+public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256) {
+  private static final String CONFIG = "config.json";
+  private static final String WEIGHTS = "model.safetensors";
+  private static final String OPTIMIZER = "optimizer.safetensors";
+  private static final String STATE = "trainer_state.json";
+  private static final int FORMAT = 1;
+  private static final ObjectMapper JSON =
+      JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
+
+  /// Opens a checkpoint and checks every file against its sum.
+  ///
+  /// @param path the checkpoint, or the output folder of a run that holds it as `checkpoint`
+  /// @throws CheckpointException if there is none or a file is missing or damaged; the sentence
+  ///   names the file
+  public static SavedRun open(Path path) {
+    Path inRun = path.resolve("checkpoint");
+    boolean isRun =
+        Files.isDirectory(inRun) || Files.isDirectory(path.resolve("checkpoint.previous"));
+    Path folder =
+        CheckpointFolder.verify(isRun ? inRun : path, List.of(CONFIG, WEIGHTS, OPTIMIZER, STATE));
+    Path state = folder.resolve(STATE);
+    try {
+      JsonNode tree = JSON.readTree(CheckpointFolder.read(state));
+      if (tree.path("format").asInt() != FORMAT) {
+        throw new IllegalArgumentException(
+            "format is " + tree.path("format") + ", this version reads " + FORMAT);
+      }
+      return new SavedRun(
+          folder,
+          Recipe.fromJson(tree.path("recipe").toString()),
+          tree.path("step").asLong(),
+          tree.path("data").path("sha256").asText());
+    } catch (JsonProcessingException | IllegalArgumentException | ConfigurationException e) {
+      throw new CheckpointException(
+          state.toString(),
+          "checkpoint cannot be read: file=" + state + ", cause=" + e.getMessage(),
+          e);
+    }
+  }
+
+  /// Writes a checkpoint in place of the one that is there.
+  ///
+  /// @throws CheckpointException if it cannot be written; the old one is still there then
+  static void write(
+      Path folder,
+      Recipe recipe,
+      long step,
+      String dataSha256,
+      Map<String, TensorData> weights,
+      Map<String, TensorData> moments) {
+    ObjectNode state = JSON.createObjectNode().put("format", FORMAT).put("step", step);
+    state.putObject("data").put("sha256", dataSha256);
+    state.set("recipe", parsed(recipe));
+    Map<String, Content> files = new LinkedHashMap<>();
+    files.put(CONFIG, CheckpointFolder.text(config(recipe.model()).toPrettyString() + "\n"));
+    // The key that transformers asks for before it loads a file.
+    Map<String, String> metadata = Map.of("format", "pt");
+    files.put(WEIGHTS, file -> Safetensors.write(file, weights, metadata));
+    files.put(OPTIMIZER, file -> Safetensors.write(file, moments, Map.of()));
+    files.put(STATE, CheckpointFolder.text(state.toPrettyString() + "\n"));
+    CheckpointFolder.write(folder, files);
+  }
+
+  private static JsonNode parsed(Recipe recipe) {
+    try {
+      return JSON.readTree(recipe.toJson());
+    } catch (JsonProcessingException impossible) {
+      throw new AssertionError("a recipe's JSON is read back", impossible);
+    }
+  }
+
+  /// The fields of Hugging Face's GPT2Config.
+  private static ObjectNode config(GptShape shape) {
+    ObjectNode config = JSON.createObjectNode();
+    config.putArray("architectures").add("GPT2LMHeadModel");
+    return config
+        .put("model_type", "gpt2")
+        .put("vocab_size", shape.vocabulary())
+        .put("n_positions", shape.context())
+        .put("n_embd", shape.width())
+        .put("n_layer", shape.layers())
+        .put("n_head", shape.heads())
+        .put("n_inner", GptShape.MLP_FACTOR * shape.width())
+        .put("activation_function", "gelu_new")
+        .put("layer_norm_epsilon", Double.parseDouble(Float.toString(GptShape.EPSILON)))
+        .put("initializer_range", 0.02)
+        .put("resid_pdrop", 0.0)
+        .put("embd_pdrop", 0.0)
+        .put("attn_pdrop", 0.0)
+        .put("scale_attn_weights", true)
+        .put("use_cache", true)
+        .put("tie_word_embeddings", shape.tiedHead())
+        .put("bos_token_id", 0)
+        .put("eos_token_id", 0)
+        .put("dtype", "float32");
+  }
+
+  /// Returns the file with the weights.
+  Path weights() {
+    return folder.resolve(WEIGHTS);
+  }
+
+  /// Returns the file with the optimizer's moments.
+  Path optimizer() {
+    return folder.resolve(OPTIMIZER);
+  }
+}

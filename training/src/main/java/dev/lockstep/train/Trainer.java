@@ -1,0 +1,278 @@
+package dev.lockstep.train;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.Job;
+import dev.lockstep.train.data.Batches;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.model.GptModel;
+import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.parallel.Scope;
+import dev.lockstep.transport.TransportCounters;
+import java.lang.foreign.Arena;
+import java.nio.file.Path;
+import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
+
+/// Trains a GPT by a [Recipe] with the ranks of a [Job]. The recipe and the text fix every bit of
+/// the result; world size, threads, transport and restarts do not.
+///
+/// ```java
+/// try (var job = Job.join();
+///     var text = Corpus.open(DataOptions.of(source, cache), CorpusListener.SILENT);
+///     var trainer = Trainer.start(job, Recipe.defaults(), text, TrainerOptions.defaults())) {
+///   trainer.train(TrainingRun.savingTo(Path.of("checkpoint")));
+///   System.out.println(trainer.weightsSha256());
+/// }
+/// ```
+///
+/// Confined to the thread that made it; every rank calls [#train], [#step], [#evaluate] and [#save]
+/// in the same order. Owns its device; close it before the corpus and the job.
+public final class Trainer implements AutoCloseable {
+  private final Scope scope = new Scope();
+  private final Job job;
+  private final Recipe recipe;
+  private final Corpus corpus;
+  private final JobExchange exchange;
+  private final RankCompute compute;
+  private final GptModel model;
+  private final GptPrograms programs;
+  private final ModelState parameters;
+  private final ModelState moments;
+  private final StepPrograms steps;
+  private @Nullable Evaluator evaluator;
+  private long step;
+  private boolean stopped;
+
+  private Trainer(Job job, Recipe recipe, Corpus corpus, TrainerOptions options) {
+    requireLanes(recipe, job);
+    this.job = job;
+    this.recipe = recipe;
+    this.corpus = corpus;
+    Batches batches = batches(recipe, corpus);
+    model = new GptModel(recipe.model(), recipe.blocks().tensor());
+    programs = new GptPrograms(model, recipe.blocks().tokens());
+    try {
+      exchange = JobExchange.open(scope, job, recipe, options);
+      compute = RankCompute.open(scope, options, job, exchange.place());
+      parameters = ModelState.parameters(compute, model.parameters());
+      moments = ModelState.moments(compute, model.parameters());
+      steps =
+          new StepPrograms(
+              compute, recipe, programs, new StepPrograms.State(parameters, moments), batches);
+    } catch (RuntimeException | Error e) {
+      scope.close();
+      throw e;
+    }
+  }
+
+  private static void requireLanes(Recipe recipe, Job job) {
+    int lanes = recipe.batch().lanes();
+    if (job.worldSize() > lanes) {
+      throw new ConfigurationException(
+          "--lanes",
+          String.valueOf(lanes),
+          "there are more ranks than lanes: --lanes %d, world size %d (start at most %d ranks)"
+              .formatted(lanes, job.worldSize(), lanes));
+    }
+  }
+
+  private static Batches batches(Recipe recipe, Corpus corpus) {
+    int context = recipe.model().context();
+    if (corpus.trainTokens() <= context) {
+      throw new ConfigurationException(
+          "--context",
+          String.valueOf(context),
+          "the training text is shorter than one window: --context %d, training bytes %d (give more text with --data)"
+              .formatted(context, corpus.trainTokens()));
+    }
+    Recipe.BatchShape batch = recipe.batch();
+    return new Batches(corpus, recipe.seed(), batch.lanes(), batch.microBatch(), context);
+  }
+
+  /// Starts a run from the recipe's initial weights; the caller closes the trainer. Blocks until
+  /// all ranks have met.
+  ///
+  /// @throws ConfigurationException if the recipe, the text and the job do not fit each other
+  public static Trainer start(Job job, Recipe recipe, Corpus corpus, TrainerOptions options) {
+    Trainer trainer = new Trainer(job, recipe, corpus, options);
+    trainer.parameters.initialize(
+        trainer.compute.stream(), trainer.model.parameters(), recipe.seed());
+    return trainer;
+  }
+
+  /// Continues a run bit for bit; the caller closes the trainer. Every rank reads the checkpoint.
+  ///
+  /// @throws ConfigurationException if the text is not the one that the run was trained on
+  /// @throws dev.lockstep.failure.CheckpointException if the weights do not fit the recipe
+  public static Trainer resume(Job job, SavedRun saved, Corpus corpus, TrainerOptions options) {
+    if (!saved.dataSha256().equals(corpus.sha256())) {
+      throw new ConfigurationException(
+          "--data",
+          corpus.sha256(),
+          "the text is not the one that the resumed run was trained on: --data has sha256 %s, --resume has sha256 %s"
+              .formatted(corpus.sha256(), saved.dataSha256()));
+    }
+    Trainer trainer = new Trainer(job, saved.recipe(), corpus, options);
+    try {
+      trainer.parameters.load(trainer.compute.stream(), saved.weights());
+      trainer.moments.load(trainer.compute.stream(), saved.optimizer());
+      trainer.step = saved.step();
+      return trainer;
+    } catch (RuntimeException e) {
+      trainer.close();
+      throw e;
+    }
+  }
+
+  /// Takes the steps that are left, saving and evaluating as the run says, and saves at the end.
+  ///
+  /// @return whether the recipe's last step is done; false if a rank asked to stop
+  public boolean train(TrainingRun run) {
+    while (step < recipe.steps() && !stopped) {
+      step(run.stop().getAsBoolean());
+      run.listener().stepDone(this);
+      boolean ends = step == recipe.steps() || stopped;
+      if (!stopped && run.evaluateEvery() > 0 && (ends || step % run.evaluateEvery() == 0)) {
+        run.listener().evaluated(this, evaluate());
+      }
+      if (ends || (run.saveEvery() > 0 && step % run.saveEvery() == 0)) {
+        save(run);
+      }
+    }
+    return step == recipe.steps();
+  }
+
+  private void save(TrainingRun run) {
+    Path checkpoint = run.checkpoint();
+    if (checkpoint != null && job.rank() == 0) {
+      save(checkpoint);
+      run.listener().saved(this, checkpoint);
+    }
+  }
+
+  /// Takes one step. Allocates nothing after the first few.
+  ///
+  /// @param wantsStop whether this rank asks all to stop after it
+  /// @throws IllegalStateException if the recipe's last step is done
+  public void step(boolean wantsStop) {
+    if (step == recipe.steps()) {
+      throw new IllegalStateException("the recipe's last step is done: steps=" + step);
+    }
+    job.activity("training step");
+    float rate = recipe.learningRate().at(step + 1, recipe.steps());
+    steps.run(step, rate, wantsStop);
+    step++;
+    stopped = steps.stopped();
+  }
+
+  /// Returns the mean loss of the recipe's held-out windows, in nats per token.
+  public float evaluate() {
+    job.activity("evaluation");
+    if (evaluator == null) {
+      evaluator = new Evaluator(compute, recipe, programs, parameters, corpus);
+    }
+    return evaluator.evaluate();
+  }
+
+  /// Returns text that the model writes; needs no other rank.
+  ///
+  /// @param stop ends the text early
+  public String sample(SamplingOptions options, BooleanSupplier stop) {
+    job.activity("sampling");
+    try (Scope sampling = new Scope()) {
+      RankCompute own = compute.in(sampling);
+      return new Sampler(own, recipe.model(), programs, parameters).sample(options, stop);
+    }
+  }
+
+  /// Returns text that the model of a checkpoint writes; needs no other rank.
+  ///
+  /// @param saved a checkpoint of this trainer's recipe
+  public String sample(SavedRun saved, SamplingOptions options, BooleanSupplier stop) {
+    job.activity("sampling from the checkpoint");
+    try (Scope sampling = new Scope()) {
+      RankCompute own = compute.in(sampling);
+      ModelState loaded = ModelState.parameters(own, model.parameters());
+      loaded.load(compute.stream(), saved.weights());
+      return new Sampler(own, recipe.model(), programs, loaded).sample(options, stop);
+    }
+  }
+
+  /// Writes a checkpoint in place of the one that is there, as one. One rank is enough.
+  ///
+  /// @throws dev.lockstep.failure.CheckpointException if it cannot be written; the old one is still
+  ///   there then
+  public void save(Path checkpoint) {
+    job.activity("saving a checkpoint");
+    try (Arena arena = Arena.ofConfined()) {
+      SavedRun.write(
+          checkpoint,
+          recipe,
+          step,
+          corpus.sha256(),
+          parameters.copyOut(compute.stream(), arena),
+          moments.copyOut(compute.stream(), arena));
+    }
+  }
+
+  /// Returns the SHA-256 of the parameters as 64 hexadecimal digits.
+  public String weightsSha256() {
+    return parameters.sha256(compute.stream());
+  }
+
+  /// Returns the SHA-256 of the optimizer's moments as 64 hexadecimal digits.
+  public String optimizerSha256() {
+    return moments.sha256(compute.stream());
+  }
+
+  /// Returns the recipe.
+  public Recipe recipe() {
+    return recipe;
+  }
+
+  /// Returns the number of steps done.
+  public long stepsDone() {
+    return step;
+  }
+
+  /// Returns whether a rank asked to stop.
+  public boolean isStopped() {
+    return stopped;
+  }
+
+  /// Returns the mean loss of the last step, in nats per token.
+  public float loss() {
+    return steps.loss();
+  }
+
+  /// Returns the global norm of the last step's mean gradient, before it was clipped.
+  public float gradientNorm() {
+    return steps.gradientNorm();
+  }
+
+  /// Returns the learning rate of the last step.
+  public float learningRate() {
+    return recipe.learningRate().at(step, recipe.steps());
+  }
+
+  /// Returns what computes, as one line for people.
+  public String device() {
+    return compute.device().info().description();
+  }
+
+  /// Returns the name of the transport; empty with one rank.
+  public String transport() {
+    return exchange.transport();
+  }
+
+  /// Returns what went over the transport; zeros with one rank.
+  public TransportCounters transportCounters() {
+    return exchange.counters();
+  }
+
+  /// Frees memory and device; idempotent.
+  @Override
+  public void close() {
+    scope.close();
+  }
+}

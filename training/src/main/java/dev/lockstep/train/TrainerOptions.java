@@ -1,0 +1,49 @@
+package dev.lockstep.train;
+
+import dev.lockstep.train.options.OptionCheck;
+import java.time.Duration;
+
+/// Where and how fast a rank computes. Nothing here changes the numbers of a run, but `device` by
+/// its kind.
+///
+/// @param device kind of device: `cpu`
+/// @param threads compute threads of this rank; 0 shares the processors among the host's ranks
+/// @param vectorBits width of vectors; 0 for the best
+/// @param transport name of the transport; empty for the best
+/// @param timeout deadline of each collective
+public record TrainerOptions(
+    String device, int threads, int vectorBits, String transport, Duration timeout) {
+  private static final Duration DEFAULT_TIMEOUT = Duration.ofMinutes(2);
+
+  /// Checks the numbers.
+  ///
+  /// @throws dev.lockstep.failure.ConfigurationException if one does not fit
+  public TrainerOptions {
+    OptionCheck.atLeast("--threads", threads, 0);
+  }
+
+  /// Returns the default: the CPU, all processors of the host shared by its ranks.
+  public static TrainerOptions defaults() {
+    return new TrainerOptions("cpu", 0, 0, "", DEFAULT_TIMEOUT);
+  }
+
+  /// Returns these options with another kind of device.
+  public TrainerOptions withDevice(String other) {
+    return new TrainerOptions(other, threads, vectorBits, transport, timeout);
+  }
+
+  /// Returns these options with another number of threads.
+  public TrainerOptions withThreads(int other) {
+    return new TrainerOptions(device, other, vectorBits, transport, timeout);
+  }
+
+  /// Returns these options with another width of vectors.
+  public TrainerOptions withVectorBits(int other) {
+    return new TrainerOptions(device, threads, other, transport, timeout);
+  }
+
+  /// Returns these options with another transport.
+  public TrainerOptions withTransport(String other) {
+    return new TrainerOptions(device, threads, vectorBits, other, timeout);
+  }
+}

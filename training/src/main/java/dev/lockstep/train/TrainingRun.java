@@ -1,0 +1,49 @@
+package dev.lockstep.train;
+
+import dev.lockstep.train.options.OptionCheck;
+import java.nio.file.Path;
+import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
+
+/// What a trainer does beside its steps. Nothing here changes the numbers of a run.
+///
+/// @param checkpoint folder that checkpoints are written to, at the end too; null for none
+/// @param saveEvery steps between checkpoints; 0 for the end alone
+/// @param evaluateEvery steps between evaluations; 0 for none. The end of the run is evaluated too
+/// @param listener hears how it goes
+/// @param stop asked before each step: whether this rank wants the run to stop after it. All ranks
+///   then stop after the same step
+public record TrainingRun(
+    @Nullable Path checkpoint,
+    int saveEvery,
+    int evaluateEvery,
+    ProgressListener listener,
+    BooleanSupplier stop) {
+  /// Checks the numbers.
+  ///
+  /// @throws dev.lockstep.failure.ConfigurationException if one does not fit
+  public TrainingRun {
+    OptionCheck.atLeast("--save-every", saveEvery, 0);
+    OptionCheck.atLeast("steps between evaluations", evaluateEvery, 0);
+  }
+
+  /// Returns a run that only takes steps, to the recipe's end.
+  public static TrainingRun stepsOnly() {
+    return new TrainingRun(null, 0, 0, ProgressListener.SILENT, () -> false);
+  }
+
+  /// Returns a run that saves a checkpoint every 100 steps and at the end.
+  public static TrainingRun savingTo(Path checkpoint) {
+    return new TrainingRun(checkpoint, 100, 0, ProgressListener.SILENT, () -> false);
+  }
+
+  /// Returns this run with a listener.
+  public TrainingRun with(ProgressListener other) {
+    return new TrainingRun(checkpoint, saveEvery, evaluateEvery, other, stop);
+  }
+
+  /// Returns this run with a wish to stop.
+  public TrainingRun stoppingWhen(BooleanSupplier other) {
+    return new TrainingRun(checkpoint, saveEvery, evaluateEvery, listener, other);
+  }
+}

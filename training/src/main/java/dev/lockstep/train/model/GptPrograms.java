@@ -1,0 +1,101 @@
+package dev.lockstep.train.model;
+
+import dev.lockstep.graph.Blocks;
+import dev.lockstep.graph.Composite;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.train.autodiff.Differentiator;
+import dev.lockstep.train.autodiff.GradientBlocks;
+import dev.lockstep.train.nn.ModelTrace;
+import dev.lockstep.train.nn.ParameterUse;
+import java.util.List;
+
+/// The programs of a GPT: one lane's forward and backward pass, its loss alone, and its logits.
+public final class GptPrograms {
+  /// Input: I32 `[B, T]`.
+  public static final String TOKENS = "tokens";
+
+  /// Input: I32 `[B, T]`, the tokens that follow.
+  public static final String TARGETS = "targets";
+
+  /// Output: the sum of the losses of all tokens, in nats.
+  public static final String LOSS_SUM = "lossSum";
+
+  /// Output: the number of tokens.
+  public static final String COUNT = "count";
+
+  /// Output: F32 `[B, T, V]`.
+  public static final String LOGITS = "logits";
+
+  private final GptModel model;
+  private final int tokenBlocks;
+
+  /// Makes the programs of a model.
+  ///
+  /// @param tokenBlocks into how many blocks sums over a lane's positions are cut
+  public GptPrograms(GptModel model, int tokenBlocks) {
+    this.model = model;
+    this.tokenBlocks = tokenBlocks;
+  }
+
+  /// A program and the parameters that it uses, each an input of the graph.
+  ///
+  /// @param graph the program
+  /// @param uses the parameters' uses, in program order
+  public record Traced(Graph graph, List<ParameterUse> uses) {
+    /// Copies the list.
+    public Traced {
+      uses = List.copyOf(uses);
+    }
+  }
+
+  /// Traces the forward and backward pass of a lane: [#TOKENS] and [#TARGETS] to [#LOSS_SUM],
+  /// [#COUNT] and the gradient of [#LOSS_SUM] for each use of a parameter
+  /// ([ParameterUse#gradientName]).
+  ///
+  /// @param sequences sequences of the lane
+  public Traced lane(int sequences) {
+    ModelTrace trace = new ModelTrace("lane");
+    GraphBuilder builder = trace.builder();
+    Value loss = loss(trace, sequences);
+    Value one = trace.one(new Primitive.Constant(loss.type(), 1));
+    GradientBlocks blocks = new GradientBlocks(sequences, tokenBlocks, trace.columns());
+    Differentiator.gradients(builder, loss, one, trace.useValues(), blocks)
+        .forEach((use, gradient) -> builder.output(ParameterUse.gradientName(use), gradient));
+    return new Traced(builder.build(), trace.uses());
+  }
+
+  /// Traces the loss of some sequences: [#TOKENS] and [#TARGETS] to [#LOSS_SUM] and [#COUNT].
+  public Traced evaluation(int sequences) {
+    ModelTrace trace = new ModelTrace("evaluation");
+    loss(trace, sequences);
+    return new Traced(trace.builder().build(), trace.uses());
+  }
+
+  /// Traces the logits of one sequence: [#TOKENS] to [#LOGITS].
+  public Traced logits() {
+    ModelTrace trace = new ModelTrace("logits");
+    Value tokens = trace.builder().input(TOKENS, ids(1));
+    trace.builder().output(LOGITS, model.logits(trace, tokens));
+    return new Traced(trace.builder().build(), trace.uses());
+  }
+
+  private Value loss(ModelTrace trace, int sequences) {
+    Value tokens = trace.builder().input(TOKENS, ids(sequences));
+    Value targets = trace.builder().input(TARGETS, ids(sequences));
+    Value logits = model.logits(trace, tokens);
+    Composite loss =
+        new Composite.CrossEntropy(new Blocks(sequences, tokenBlocks), model.vocabularyBlocks());
+    List<Value> results = trace.all(loss, logits, targets);
+    trace.builder().output(LOSS_SUM, results.get(0));
+    trace.builder().output(COUNT, results.get(1));
+    return results.get(0);
+  }
+
+  private ValueType ids(int sequences) {
+    return ValueType.i32(sequences, model.shape().context());
+  }
+}

@@ -1,0 +1,127 @@
+package dev.lockstep.train.parallel;
+
+import dev.lockstep.device.BoundProgram;
+import dev.lockstep.device.Device;
+import dev.lockstep.device.Program;
+import dev.lockstep.device.Stream;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.optim.StepGraph;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.IntConsumer;
+
+/// Runs one rank's lanes, one after another with the same compiled program, and joins their sums as
+/// a [LanePlan] says. Afterwards slot `i` holds the sums of the rank's subtree `i`. Confined to the
+/// thread of its stream; running allocates nothing.
+public final class LaneSums {
+  private static final String INTO = "into";
+  private static final String FROM = "from";
+
+  private final Program laneProgram;
+  private final Program joinProgram;
+  private final List<FlatTensors> slots = new ArrayList<>();
+  private final int subtrees;
+  private final int[] lanes;
+  private final BoundProgram[] actions;
+
+  /// Compiles and binds.
+  ///
+  /// @param scope owns programs and slots
+  public LaneSums(Scope scope, Device device, LanePlan plan, LaneProgram lane) {
+    for (int i = 0; i < plan.slots(); i++) {
+      String name = lane.graph.name() + " sums " + i;
+      FlatTensors slot =
+          i < plan.held().size()
+              ? FlatTensors.allocateShared(device, name, lane.sums)
+              : FlatTensors.allocate(device, name, lane.sums);
+      slots.add(scope.own(slot, FlatTensors::close));
+    }
+    subtrees = plan.held().size();
+    laneProgram = scope.own(device.compile(lane.graph), Program::close);
+    joinProgram = scope.own(device.compile(join(lane.sums.elements())), Program::close);
+    List<BoundProgram> runs = slots.stream().map(slot -> bindLane(slot, lane.inputs)).toList();
+    lanes = new int[plan.actions().size()];
+    actions = new BoundProgram[plan.actions().size()];
+    for (int i = 0; i < actions.length; i++) {
+      switch (plan.actions().get(i)) {
+        case LanePlan.Action.Run(int index, int slot) -> {
+          lanes[i] = index;
+          actions[i] = runs.get(slot);
+        }
+        case LanePlan.Action.Join(int into, int from) -> {
+          lanes[i] = -1;
+          actions[i] = bindJoin(into, from);
+        }
+      }
+    }
+  }
+
+  /// What computes a lane.
+  ///
+  /// @param graph the program; each of its outputs has a place in a slot
+  /// @param sums layout of a slot
+  /// @param inputs where the program's inputs live
+  public record LaneProgram(Graph graph, FlatLayout sums, Map<String, Tensor> inputs) {
+    /// Copies the map.
+    public LaneProgram {
+      inputs = Map.copyOf(inputs);
+    }
+  }
+
+  private static Graph join(long elements) {
+    GraphBuilder builder = new GraphBuilder("join lanes");
+    Value into = builder.input(INTO, ValueType.f32(elements));
+    Value from = builder.input(FROM, ValueType.f32(elements));
+    builder.outputInto("sum", builder.one(new Primitive.Add(), into, from), INTO);
+    return builder.build();
+  }
+
+  private BoundProgram bindLane(FlatTensors slot, Map<String, Tensor> inputs) {
+    Map<String, Tensor> bound = new HashMap<>(inputs);
+    for (Graph.Named output : laneProgram.graph().outputs()) {
+      bound.put(output.name(), slot.get(output.name()));
+    }
+    return laneProgram.bind(bound);
+  }
+
+  private BoundProgram bindJoin(int into, int from) {
+    return joinProgram.bind(Map.of(INTO, slots.get(into).whole(), FROM, slots.get(from).whole()));
+  }
+
+  /// Runs all lanes and joins.
+  ///
+  /// @param fill brings a lane's input to where it is bound, before that lane runs
+  public void run(Stream stream, IntConsumer fill) {
+    for (int i = 0; i < actions.length; i++) {
+      if (lanes[i] >= 0) {
+        fill.accept(lanes[i]);
+      }
+      stream.run(actions[i]);
+    }
+  }
+
+  /// Returns the sums of all subtrees as inputs of a step program ([StepGraph#subtreeInput]).
+  public Map<String, Tensor> subtreeInputs() {
+    Map<String, Tensor> inputs = new HashMap<>();
+    for (int i = 0; i < subtrees; i++) {
+      int index = i;
+      slots
+          .get(i)
+          .byName()
+          .forEach((name, tensor) -> inputs.put(StepGraph.subtreeInput(name, index), tensor));
+    }
+    return inputs;
+  }
+
+  /// Returns the sums of the rank's subtree `index`.
+  public FlatTensors subtree(int index) {
+    return slots.get(index);
+  }
+}

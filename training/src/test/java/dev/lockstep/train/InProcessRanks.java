@@ -1,0 +1,47 @@
+package dev.lockstep.train;
+
+import dev.lockstep.job.Job;
+import dev.lockstep.job.JobConfig;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.function.Function;
+
+/// Ranks of one job as threads of this JVM.
+final class InProcessRanks {
+  private InProcessRanks() {}
+
+  /// Runs every rank on a thread of its own and returns what they return, in rank order. A rank
+  /// that throws fails the job, so that the others end too; its exception is thrown here.
+  static <T> List<T> run(int ranks, Function<Job, T> work) throws Exception {
+    List<Job> jobs = Job.inProcess(ranks, JobConfig.of(Map.of()));
+    try (ExecutorService threads = Executors.newFixedThreadPool(ranks)) {
+      List<Future<T>> futures = new ArrayList<>();
+      for (Job job : jobs) {
+        futures.add(threads.submit(() -> runOne(job, work)));
+      }
+      List<T> results = new ArrayList<>();
+      for (Future<T> future : futures) {
+        results.add(future.get());
+      }
+      return results;
+    } catch (ExecutionException e) {
+      throw e.getCause() instanceof Exception cause ? cause : e;
+    }
+  }
+
+  private static <T> T runOne(Job job, Function<Job, T> work) {
+    try (job) {
+      try {
+        return work.apply(job);
+      } catch (RuntimeException | Error failure) {
+        job.fail(failure, "");
+        throw failure;
+      }
+    }
+  }
+}

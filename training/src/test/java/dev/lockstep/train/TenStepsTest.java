@@ -1,0 +1,94 @@
+package dev.lockstep.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.data.Batches;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.model.GptModel;
+import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.nn.Parameter;
+import dev.lockstep.train.reference.ReferenceTraining;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// Ten steps of the whole model against a second implementation in binary64.
+class TenStepsTest {
+  @TempDir Path directory;
+
+  // Binary32 rounds at 6e-8; ten steps of sums over 1e4 terms and Adam's quotients, where a tiny
+  // gradient's sign is a whole learning rate, leave about 1e-5 of a loss of 5.5.
+  private static final double TOLERANCE = 5e-5;
+
+  @ParameterizedTest(name = "device={0}, tied={1}")
+  @CsvSource({"reference, true", "reference, false"})
+  @Timeout(60)
+  void followTheReference(String device, boolean tied) throws Exception {
+    Recipe recipe =
+        Recipe.defaults()
+            .withModel(new GptShape(2, 2, 16, 12, 256, tied))
+            .withBatch(BatchShape.of(3, 2))
+            .withSteps(10);
+    try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
+      ReferenceTraining reference = new ReferenceTraining(recipe, initialWeights(recipe));
+      Batches batches = new Batches(corpus, recipe.seed(), 3, 2, 12);
+      InProcessRanks.run(
+          1,
+          job -> {
+            TrainerOptions options = TrainerOptions.defaults().withDevice(device);
+            try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
+              for (int step = 0; step < recipe.steps(); step++) {
+                double expected = reference(reference, batches, recipe, step);
+                trainer.step(false);
+                assertThat((double) trainer.loss()).isCloseTo(expected, within(TOLERANCE));
+              }
+            }
+            return 0;
+          });
+    }
+  }
+
+  private static double reference(
+      ReferenceTraining reference, Batches batches, Recipe recipe, int step) {
+    int sequences = (int) recipe.batch().sequences();
+    int[][] tokens = new int[sequences][recipe.model().context()];
+    int[][] targets = new int[sequences][recipe.model().context()];
+    int perLane = recipe.batch().microBatch();
+    for (int lane = 0; lane < recipe.batch().lanes(); lane++) {
+      int[] laneTokens = new int[perLane * recipe.model().context()];
+      int[] laneTargets = new int[perLane * recipe.model().context()];
+      batches.fill(
+          step, lane, MemorySegment.ofArray(laneTokens), MemorySegment.ofArray(laneTargets));
+      for (int row = 0; row < perLane; row++) {
+        int from = row * recipe.model().context();
+        int to = lane * perLane + row;
+        System.arraycopy(laneTokens, from, tokens[to], 0, tokens[to].length);
+        System.arraycopy(laneTargets, from, targets[to], 0, targets[to].length);
+      }
+    }
+    double rate = recipe.learningRate().at(step + 1, recipe.steps());
+    return reference.step(tokens, targets, rate);
+  }
+
+  private static Map<String, double[]> initialWeights(Recipe recipe) {
+    Map<String, double[]> weights = new LinkedHashMap<>();
+    for (Parameter parameter :
+        new GptModel(recipe.model(), recipe.blocks().tensor()).parameters()) {
+      float[] elements = new float[(int) parameter.shape().elements()];
+      parameter.initialize(recipe.seed(), MemorySegment.ofArray(elements));
+      double[] wide = new double[elements.length];
+      for (int i = 0; i < wide.length; i++) {
+        wide[i] = elements[i];
+      }
+      weights.put(parameter.name(), wide);
+    }
+    return weights;
+  }
+}

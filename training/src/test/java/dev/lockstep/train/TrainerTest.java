@@ -1,0 +1,210 @@
+package dev.lockstep.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.checkpoint.Safetensors;
+import dev.lockstep.train.checkpoint.Sha256;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.model.GptShape;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+@Timeout(60)
+class TrainerTest {
+  private static final int STEPS = 6;
+  private static final Recipe RECIPE =
+      Recipe.defaults()
+          .withModel(new GptShape(1, 2, 16, 12, 256, true))
+          .withBatch(BatchShape.of(2, 2))
+          .withSteps(STEPS);
+
+  @TempDir Path directory;
+  private Corpus corpus;
+  private TrainerOptions options;
+
+  @BeforeEach
+  void openText() throws IOException {
+    corpus = TinyText.open(TinyText.write(directory.resolve("text")));
+    options = TrainerOptions.defaults().withDevice("reference");
+  }
+
+  @AfterEach
+  void closeText() {
+    corpus.close();
+  }
+
+  /// Everything that two runs of a recipe must agree on.
+  private record Result(List<Float> losses, String weights, String optimizer) {}
+
+  private Result train(@Nullable Path resume, int stopAfter, Path checkpoint) throws Exception {
+    return InProcessRanks.run(
+            1,
+            job -> {
+              try (Trainer trainer =
+                  resume == null
+                      ? Trainer.start(job, RECIPE, corpus, options)
+                      : Trainer.resume(job, SavedRun.open(resume), corpus, options)) {
+                List<Float> losses = new ArrayList<>();
+                ProgressListener listener =
+                    new ProgressListener() {
+                      @Override
+                      public void stepDone(Trainer done) {
+                        losses.add(done.loss());
+                      }
+                    };
+                TrainingRun run =
+                    TrainingRun.savingTo(checkpoint)
+                        .with(listener)
+                        .stoppingWhen(() -> trainer.stepsDone() + 1 == stopAfter);
+                assertThat(trainer.train(run)).isEqualTo(stopAfter == STEPS);
+                return new Result(losses, trainer.weightsSha256(), trainer.optimizerSha256());
+              }
+            })
+        .getFirst();
+  }
+
+  @ParameterizedTest(name = "stopped after {0} of 6 steps")
+  @ValueSource(ints = {1, 3, 5})
+  void goesOnBitForBitWhereItWasStopped(int steps) throws Exception {
+    Result whole = train(null, STEPS, directory.resolve("whole"));
+    Result first = train(null, steps, directory.resolve("cut"));
+    Result rest = train(directory.resolve("cut"), STEPS, directory.resolve("cut"));
+
+    List<Float> losses = new ArrayList<>(first.losses);
+    losses.addAll(rest.losses);
+    assertThat(losses).isEqualTo(whole.losses);
+    assertThat(rest.weights).isEqualTo(whole.weights).isNotEqualTo(first.weights);
+    assertThat(rest.optimizer).isEqualTo(whole.optimizer).isNotEqualTo(first.optimizer);
+  }
+
+  @Test
+  void startsAtTheLossOfKnowingNothing() throws Exception {
+    Result result = train(null, 1, directory.resolve("checkpoint"));
+
+    assertThat(result.losses.getFirst()).isCloseTo((float) Math.log(256), within(0.11f));
+  }
+
+  @Test
+  void checkpointHoldsTheWeightsThatTheHashIsOf() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    Result result = train(null, 2, folder);
+
+    SavedRun saved = SavedRun.open(folder);
+    assertThat(saved.step()).isEqualTo(2);
+    assertThat(saved.recipe()).isEqualTo(RECIPE);
+    assertThat(saved.dataSha256()).isEqualTo(corpus.sha256());
+    try (Safetensors weights = Safetensors.open(saved.weights())) {
+      assertThat(weights.metadata()).containsEntry("format", "pt");
+      assertThat(weights.tensors()).containsKey("transformer.h.0.attn.c_attn.weight");
+      assertThat(Sha256.of(weights.tensors())).isEqualTo(result.weights);
+    }
+  }
+
+  @Test
+  void writesTheSameTextFromMemoryAndFromTheCheckpoint() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    SamplingOptions sampling = new SamplingOptions("public ", 20, 7, 0.8);
+    InProcessRanks.run(
+        1,
+        job -> {
+          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options)) {
+            trainer.step(false);
+            trainer.save(folder);
+            String text = trainer.sample(sampling, () -> false);
+            assertThat(text).startsWith("public ");
+            assertThat(trainer.sample(SavedRun.open(folder), sampling, () -> false))
+                .isEqualTo(text);
+            assertThat(trainer.sample(new SamplingOptions("public ", 20, 8, 0.8), () -> false))
+                .isNotEqualTo(text);
+            assertThat(trainer.sample(sampling, () -> true)).isEqualTo("public ");
+          }
+          return 0;
+        });
+  }
+
+  @Test
+  void evaluatesTheSameWindowsEveryTime() throws Exception {
+    InProcessRanks.run(
+        1,
+        job -> {
+          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options)) {
+            float before = trainer.evaluate();
+            assertThat(trainer.evaluate()).isEqualTo(before);
+            trainer.step(false);
+            assertThat(trainer.evaluate()).isNotEqualTo(before);
+          }
+          return 0;
+        });
+  }
+
+  @Test
+  void refusesTextThatTheRunWasNotTrainedOn() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    train(null, 1, folder);
+    Path other = TinyText.write(directory.resolve("other"));
+    Files.writeString(other.resolve("more.txt"), "more text\n");
+    try (Corpus otherCorpus = TinyText.open(other)) {
+      assertThatThrownBy(
+              () ->
+                  InProcessRanks.run(
+                      1, job -> Trainer.resume(job, SavedRun.open(folder), otherCorpus, options)))
+          .isInstanceOfSatisfying(
+              ConfigurationException.class,
+              refused -> assertThat(refused.key()).isEqualTo("--data"))
+          .hasMessageContaining(corpus.sha256())
+          .hasMessageContaining(otherCorpus.sha256());
+    }
+  }
+
+  @Test
+  void refusesADamagedCheckpointAndKeepsNothingOpen() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    train(null, 1, folder);
+    Path weights = folder.resolve("model.safetensors");
+    byte[] bytes = Files.readAllBytes(weights);
+    bytes[bytes.length - 1] ^= 1;
+    Files.write(weights, bytes);
+
+    assertThatThrownBy(() -> SavedRun.open(folder))
+        .isInstanceOf(CheckpointException.class)
+        .hasMessageContaining(weights.toString());
+    Files.delete(weights);
+    assertThatThrownBy(() -> SavedRun.open(folder)).hasMessageContaining("missing");
+  }
+
+  @Test
+  void refusesTextShorterThanAWindow() throws Exception {
+    Recipe wide = RECIPE.withModel(new GptShape(1, 2, 16, 1 << 20, 256, true));
+
+    assertThatThrownBy(
+            () -> InProcessRanks.run(1, job -> Trainer.start(job, wide, corpus, options)))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--context 1048576");
+  }
+
+  @Test
+  void refusesADeviceThatThereIsNot() {
+    assertThatThrownBy(
+            () ->
+                InProcessRanks.run(
+                    1, job -> Trainer.start(job, RECIPE, corpus, options.withDevice("tpu"))))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--device tpu");
+  }
+}
