@@ -47,7 +47,7 @@ final class FailureRecords {
         record.epochMillis());
   }
 
-  private static String cut(String text, int chars) {
+  static String cut(String text, int chars) {
     return text.length() <= chars ? text : text.substring(0, chars - 3) + "...";
   }
 }

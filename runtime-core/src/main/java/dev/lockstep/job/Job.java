@@ -73,7 +73,19 @@ public final class Job implements AutoCloseable {
   ///   [JobConfig#joinTimeout]; it names them
   /// @throws JobFailedException if a rank fails while joining
   public static Job join(JobConfig config) {
-    return inProcess(1, config).getFirst();
+    LaunchEnvironment launch = LaunchEnvironment.of(config.environment());
+    if (launch.storePort() < 0) {
+      return inProcess(1, config).getFirst();
+    }
+    LaunchedJob joined = LaunchedJob.join(launch, config);
+    try {
+      return new Job(joined.placement(), joined.membership(), config);
+    } catch (RuntimeException e) {
+      Placement place = joined.placement();
+      joined.membership().report(FailureRecords.of(place.rank(), place.host(), e, "join"));
+      joined.membership().leave();
+      throw e;
+    }
   }
 
   /// Returns the ranks of a job that lives in this JVM alone, to be used by one thread each. Each

@@ -20,7 +20,7 @@ public record JobConfig(
   static final Duration DEFAULT_LIVENESS = Duration.ofSeconds(2);
 
   // Below this a busy machine's scheduling alone would look like death.
-  private static final Duration SHORTEST_LIVENESS = Duration.ofMillis(50);
+  private static final Duration SHORTEST_LIVENESS = Duration.ofMillis(100);
 
   /// Copies the environment and checks the values.
   public JobConfig {

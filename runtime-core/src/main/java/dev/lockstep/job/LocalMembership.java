@@ -1,6 +1,5 @@
 package dev.lockstep.job;
 
-import java.net.InetAddress;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -56,7 +55,7 @@ final class LocalMembership implements Membership {
 
   @Override
   public String bindAddress() {
-    return InetAddress.getLoopbackAddress().getHostAddress();
+    return NodeAddress.loopback();
   }
 
   @Override

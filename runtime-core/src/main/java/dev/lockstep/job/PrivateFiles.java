@@ -41,10 +41,10 @@ final class PrivateFiles {
   ///
   /// @param key the variable that names it
   /// @throws ConfigurationException if it is not there or others may open it
-  static void check(String key, Path path) {
+  static void check(String key, Path path, LinkOption... options) {
     PosixFileAttributes attributes;
     try {
-      attributes = Files.readAttributes(path, PosixFileAttributes.class);
+      attributes = Files.readAttributes(path, PosixFileAttributes.class, options);
     } catch (IOException e) {
       throw new ConfigurationException(
           key, path.toString(), "path cannot be read: %s=%s".formatted(key, path), e);
@@ -75,7 +75,8 @@ final class PrivateFiles {
     }
   }
 
-  private static String ownName() {
+  /// Returns the name of the user that this process runs as.
+  static String ownName() {
     try {
       // The owner of this process, also where the JVM knows no name for its number.
       return Files.getOwner(Path.of("/proc/self"), LinkOption.NOFOLLOW_LINKS).getName();

@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 /// What a store holds: values, and those who wait for values or at barriers. Thread-safe; no call
 /// blocks. Once the job has failed every wait, old or new, ends with [JobFailedException].
 final class StoreTable {
-  static final int MAX_KEY_BYTES = 1024;
+  static final int MAX_KEY_CHARS = 1024;
 
   private final Map<String, byte[]> values = new HashMap<>();
   private final Map<String, List<Pending>> waiters = new HashMap<>();
@@ -40,28 +40,31 @@ final class StoreTable {
   }
 
   private List<Pending> put(String key, byte[] value) {
-    checkSize(key, value);
-    byte[] old = values.put(key, value);
-    bytes += value.length - (old == null ? 0 : old.length);
+    checkSize(key, value.length, maxValueBytes);
+    byte[] old = values.get(key);
+    long sum = bytes + value.length - (old == null ? 0 : old.length);
+    if (sum > maxBytes) {
+      throw new IllegalArgumentException(
+          "store is full: key=%s, bytes=%d, usedBytes=%d, maxBytes=%d (delete keys after use)"
+              .formatted(key, value.length, bytes, maxBytes));
+    }
+    values.put(key, value);
+    bytes = sum;
     List<Pending> woken = waiters.remove(key);
     return woken == null ? List.of() : woken;
   }
 
-  private void checkSize(String key, byte[] value) {
-    if (key.length() > MAX_KEY_BYTES) {
+  /// Checks what does not depend on the rest of the store.
+  static void checkSize(String key, int valueBytes, int maxValueBytes) {
+    if (key.length() > MAX_KEY_CHARS) {
       throw new IllegalArgumentException(
           "store key is too long: keyChars=%d, maxKeyChars=%d"
-              .formatted(key.length(), MAX_KEY_BYTES));
+              .formatted(key.length(), MAX_KEY_CHARS));
     }
-    if (value.length > maxValueBytes) {
+    if (valueBytes > maxValueBytes) {
       throw new IllegalArgumentException(
           "store value is too large: key=%s, bytes=%d, maxValueBytes=%d"
-              .formatted(key, value.length, maxValueBytes));
-    }
-    if (bytes + value.length > maxBytes) {
-      throw new IllegalArgumentException(
-          "store is full: key=%s, bytes=%d, usedBytes=%d, maxBytes=%d (delete keys after use)"
-              .formatted(key, value.length, bytes, maxBytes));
+              .formatted(key, valueBytes, maxValueBytes));
     }
   }
 

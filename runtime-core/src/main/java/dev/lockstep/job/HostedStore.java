@@ -1,0 +1,31 @@
+package dev.lockstep.job;
+
+import java.time.Duration;
+
+/// The store of a job whose launcher has no agent of ours: it lives in rank 0.
+final class HostedStore {
+  // Long enough for the news of a failure to be read, short enough to be cleaned up in time.
+  private static final Duration AFTER_FAILURE = Duration.ofMillis(500);
+
+  private final StoreServer server;
+  private final Runnable cleanup;
+  private final Duration patience;
+
+  /// @param cleanup what to remove once the store is closed
+  /// @param patience how long the store outlives rank 0 where other ranks are still at work
+  HostedStore(StoreServer server, Runnable cleanup, Duration patience) {
+    this.server = server;
+    this.cleanup = cleanup;
+    this.patience = patience;
+  }
+
+  /// Closes the store once the other ranks have left.
+  void close(boolean jobHasFailed) {
+    try {
+      var _ = server.awaitFarewells(jobHasFailed ? AFTER_FAILURE : patience);
+    } finally {
+      server.close();
+      cleanup.run();
+    }
+  }
+}

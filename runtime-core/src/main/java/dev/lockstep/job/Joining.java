@@ -1,0 +1,214 @@
+package dev.lockstep.job;
+
+import dev.lockstep.failure.CollectiveTimeoutException;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.LockstepException;
+import dev.lockstep.failure.TransportException;
+import io.netty.bootstrap.Bootstrap;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.socket.nio.NioSocketChannel;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+
+/// How a rank finds the store, takes its seat and waits for the others. The store may start after
+/// the rank: it is tried again and again until the join timeout.
+final class Joining {
+  // A store that is not there yet is asked again after this, then after twice as long, and so on.
+  private static final long FIRST_PAUSE_MILLIS = 10;
+  private static final long LONGEST_PAUSE_MILLIS = 250;
+  private static final Duration ATTEMPT = Duration.ofSeconds(5);
+  private static final int HANDSHAKE_VALUES = 0;
+
+  private final String host;
+  private final int port;
+  private final TokenSource tokens;
+  private final Message.Join join;
+  private final boolean agentHostsStore;
+  private final Duration timeout;
+  private final long start = System.nanoTime();
+  private String lastTry = "not tried yet";
+
+  Joining(
+      String host,
+      int port,
+      TokenSource tokens,
+      Message.Join join,
+      boolean agentHostsStore,
+      Duration timeout) {
+    this.host = host;
+    this.port = port;
+    this.tokens = tokens;
+    this.join = join;
+    this.agentHostsStore = agentHostsStore;
+    this.timeout = timeout;
+  }
+
+  /// A rank that has its seat.
+  record Seated(
+      RankConnection connection,
+      ControlThread thread,
+      FailureCell failures,
+      Message.Welcome welcome,
+      InetAddress localAddress) {}
+
+  /// All ranks have met.
+  record Met(Seated seated, List<Message.Seat> seats) {}
+
+  /// Blocks until all ranks have met.
+  ///
+  /// @throws LockstepException as [Job#join(JobConfig)] says
+  Met run() {
+    ControlThread thread = new ControlThread("lockstep-store-rank-" + join.rank());
+    try {
+      Seated seated = takeSeat(thread);
+      return new Met(seated, awaitRoster(seated));
+    } catch (RuntimeException e) {
+      thread.close();
+      throw e;
+    }
+  }
+
+  private Duration remaining() {
+    Duration left = timeout.minusNanos(System.nanoTime() - start);
+    return left.isNegative() ? Duration.ZERO : left;
+  }
+
+  private Seated takeSeat(ControlThread thread) {
+    long pauseMillis = FIRST_PAUSE_MILLIS;
+    while (true) {
+      Optional<Bytes> token = tokens.read();
+      if (token.isPresent()) {
+        Optional<Seated> seated = attempt(thread, token.get());
+        if (seated.isPresent()) {
+          return seated.get();
+        }
+      } else {
+        lastTry = "rank 0 has not written the job's token yet";
+      }
+      if (remaining().isZero()) {
+        throw storeIsMissing();
+      }
+      pause(pauseMillis);
+      pauseMillis = Math.min(2 * pauseMillis, LONGEST_PAUSE_MILLIS);
+    }
+  }
+
+  private static void pause(long millis) {
+    try {
+      Thread.sleep(millis);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new TransportException("store", "interrupted while joining the job", e);
+    }
+  }
+
+  private String endpoint() {
+    return host + ":" + port;
+  }
+
+  private LockstepException storeIsMissing() {
+    String message =
+        "store cannot be reached: endpoint=%s, rank=%d, waitedMillis=%d, lastTry=%s"
+            .formatted(endpoint(), join.rank(), timeout.toMillis(), lastTry);
+    if (agentHostsStore) {
+      return new TransportException(
+          endpoint(), message + " (is the agent of node 0 running?)", null);
+    }
+    return new CollectiveTimeoutException(
+        "join",
+        join.rank(),
+        0,
+        System.nanoTime() - start,
+        timeout.toNanos(),
+        List.of(0),
+        message + ", missingRanks=[0] (rank 0 hosts the store)",
+        null);
+  }
+
+  /// Tries once; empty if it is worth another try.
+  private Optional<Seated> attempt(ControlThread thread, Bytes token) {
+    FailureCell failures = new FailureCell();
+    RankConnection connection = new RankConnection(join, token, endpoint(), failures);
+    Duration patience = remaining().compareTo(ATTEMPT) < 0 ? remaining() : ATTEMPT;
+    ChannelFuture connected = connect(thread, connection, patience);
+    if (!connected.isSuccess()) {
+      lastTry = String.valueOf(connected.cause() == null ? "timeout" : connected.cause());
+      return Optional.empty();
+    }
+    Channel channel = connected.channel();
+    try {
+      Message.Welcome welcome =
+          connection.welcome().get(Math.max(1, patience.toMillis()), TimeUnit.MILLISECONDS);
+      InetAddress local = ((InetSocketAddress) channel.localAddress()).getAddress();
+      return Optional.of(new Seated(connection, thread, failures, welcome, local));
+    } catch (ExecutionException e) {
+      return again(e);
+    } catch (TimeoutException _) {
+      lastTry = "store does not answer";
+      var _ = channel.close();
+      return Optional.empty();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new TransportException(endpoint(), "interrupted while joining the job", e);
+    }
+  }
+
+  private ChannelFuture connect(ControlThread thread, RankConnection handler, Duration patience) {
+    return new Bootstrap()
+        .group(thread.group())
+        .channel(NioSocketChannel.class)
+        .option(ChannelOption.TCP_NODELAY, true)
+        .option(ChannelOption.CONNECT_TIMEOUT_MILLIS, (int) Math.max(1, patience.toMillis()))
+        .handler(
+            new ChannelInitializer<>() {
+              @Override
+              protected void initChannel(Channel channel) {
+                MessageCodec codec = new MessageCodec(HANDSHAKE_VALUES, handler::heard);
+                channel.pipeline().addLast(codec, handler);
+              }
+            })
+        .connect(new InetSocketAddress(host, port))
+        .awaitUninterruptibly();
+  }
+
+  private Optional<Seated> again(ExecutionException e) {
+    switch (e.getCause()) {
+      case ConfigurationException refused -> {
+        if (!refused.key().equals(JobVariables.TOKEN_FILE) || !tokens.mayBeStale()) {
+          throw new ConfigurationException(
+              refused.key(), refused.value(), String.valueOf(refused.getMessage()), refused);
+        }
+        lastTry = String.valueOf(refused.getMessage());
+      }
+      case null, default -> lastTry = String.valueOf(e.getCause());
+    }
+    return Optional.empty();
+  }
+
+  private List<Message.Seat> awaitRoster(Seated seated) {
+    RankConnection connection = seated.connection();
+    Waits.Wait wait = new Waits.Wait("join", join.rank(), join.worldSize(), remaining());
+    try {
+      return Waits.await(connection.roster(), wait, () -> RemoteStore.withdraw(connection, 0))
+          .seats();
+    } catch (CollectiveTimeoutException e) {
+      // The others need not wait for their own timeouts.
+      connection.send(
+          new Message.Report(FailureRecords.of(join.rank(), join.seat().host(), e, "join")));
+      connection.leave(Duration.ofMillis(500));
+      throw e;
+    } catch (RuntimeException e) {
+      connection.leave(Duration.ofMillis(500));
+      throw e;
+    }
+  }
+}

@@ -1,0 +1,74 @@
+package dev.lockstep.job;
+
+import java.time.Duration;
+import org.jspecify.annotations.Nullable;
+
+/// A rank that a launcher started joins the others: rank 0 hosts the store where no agent does,
+/// everyone meets there, and each learns where it stands.
+record LaunchedJob(Placement placement, Membership membership) {
+
+  static LaunchedJob join(LaunchEnvironment launch, JobConfig config) {
+    Variables variables = new Variables(config.environment());
+    TokenSource tokens = JobToken.find(launch, variables);
+    boolean isHost = launch.rank() == 0 && !launch.agentHostsStore();
+    HostedStore hosted = isHost ? host(launch, tokens, config) : null;
+    try {
+      return meet(launch, tokens, config, hosted);
+    } catch (RuntimeException e) {
+      if (hosted != null) {
+        hosted.close(true);
+      }
+      throw e;
+    }
+  }
+
+  private static HostedStore host(LaunchEnvironment launch, TokenSource tokens, JobConfig config) {
+    String address = listenAddress(launch);
+    Bytes token = tokens.make();
+    StoreServer server =
+        StoreServer.start(
+            StoreOptions.of(address, launch.storePort(), launch.worldSize(), config.liveness())
+                .withHostRank(launch.rank())
+                .withJobName(launch.jobName()),
+            token.array());
+    try {
+      tokens.publish(token);
+    } catch (RuntimeException e) {
+      server.close();
+      throw e;
+    }
+    return new HostedStore(server, tokens::remove, config.joinTimeout());
+  }
+
+  private static String listenAddress(LaunchEnvironment launch) {
+    return launch.spansNodes()
+        ? NodeAddress.toListenAt(launch.storeHost())
+        : NodeAddress.loopback();
+  }
+
+  private static LaunchedJob meet(
+      LaunchEnvironment launch,
+      TokenSource tokens,
+      JobConfig config,
+      @Nullable HostedStore hosted) {
+    Message.Seat seat = new Message.Seat(HostName.local(), HostName.kernel(), launch.nodeRank());
+    Message.Join join = new Message.Join(launch.rank(), launch.worldSize(), launch.jobName(), seat);
+    String host = hosted == null ? launch.storeHost() : NodeAddress.toReach(listenAddress(launch));
+    Duration timeout = config.joinTimeout();
+    Joining.Met met =
+        new Joining(host, launch.storePort(), tokens, join, launch.agentHostsStore(), timeout)
+            .run();
+    Placement placement = Placements.of(launch, met.seats());
+    boolean oneHost = met.seats().stream().allMatch(seat::equals);
+    String bindAddress =
+        oneHost ? NodeAddress.loopback() : NodeAddress.seenByOthers(met.seated().localAddress());
+    Store store =
+        new RemoteStore(
+            met.seated().connection(),
+            launch.rank(),
+            launch.worldSize(),
+            met.seated().welcome().maxValueBytes());
+    return new LaunchedJob(
+        placement, new RemoteMembership(met.seated(), store, bindAddress, hosted));
+  }
+}

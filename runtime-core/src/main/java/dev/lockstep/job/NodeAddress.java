@@ -1,0 +1,74 @@
+package dev.lockstep.job;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.NetworkInterface;
+import java.net.SocketException;
+import java.util.Optional;
+
+/// Addresses of this node.
+final class NodeAddress {
+  private static final String ANY = "0.0.0.0";
+  private static final String LOOPBACK = "127.0.0.1";
+
+  private NodeAddress() {}
+
+  static String loopback() {
+    return LOOPBACK;
+  }
+
+  /// Returns the address to listen at so that others reach this node as `host`: its own address if
+  /// it is one of this node's, or all where something stands between (a service, a forwarded port).
+  static String toListenAt(String host) {
+    try {
+      InetAddress address = InetAddress.getByName(host);
+      return NetworkInterface.getByInetAddress(address) == null ? ANY : address.getHostAddress();
+    } catch (IOException _) {
+      return ANY;
+    }
+  }
+
+  /// Returns the address to reach this node's own store at.
+  static String toReach(String listenAddress) {
+    return listenAddress.equals(ANY) ? loopback() : listenAddress;
+  }
+
+  /// Returns an address by which other nodes reach this one.
+  ///
+  /// @param local the one by which this node reaches the store
+  static String seenByOthers(InetAddress local) {
+    if (!local.isLoopbackAddress()) {
+      return local.getHostAddress();
+    }
+    try {
+      InetAddress named = InetAddress.getLocalHost();
+      if (!named.isLoopbackAddress()) {
+        return named.getHostAddress();
+      }
+    } catch (IOException _) {
+      // The host's name says nothing; its interfaces do.
+    }
+    return firstInterface().orElse(loopback());
+  }
+
+  private static Optional<String> firstInterface() {
+    try {
+      return NetworkInterface.networkInterfaces()
+          .filter(NodeAddress::isUp)
+          .flatMap(NetworkInterface::inetAddresses)
+          .filter(address -> !address.isLoopbackAddress() && !address.isLinkLocalAddress())
+          .map(InetAddress::getHostAddress)
+          .findFirst();
+    } catch (SocketException _) {
+      return Optional.empty();
+    }
+  }
+
+  private static boolean isUp(NetworkInterface candidate) {
+    try {
+      return candidate.isUp();
+    } catch (SocketException _) {
+      return false;
+    }
+  }
+}

@@ -1,0 +1,102 @@
+package dev.lockstep.job;
+
+import java.util.Locale;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/// Where the variables say that the store is: `MASTER_ADDR` and `LOCKSTEP_STORE_PORT` or
+/// `MASTER_PORT`; where a launcher gives none, host and port follow from the numbers it gives its
+/// jobs, so that all ranks come to the same.
+final class StoreAddress {
+  // The upper end of the port range, above those that Linux hands out by itself.
+  private static final int FIRST_PORT = 61440;
+  private static final int PORTS = 4096;
+  private static final int LAST_PORT = 65535;
+
+  // mpirun tells its ranks where it listens: "1531576320.0;tcp://10.96.0.1,172.17.0.1:34911".
+  private static final Pattern MPIRUN_HOST = Pattern.compile("tcp6?://\\[?([^,:\\]]+|[^,\\]]+)");
+
+  private StoreAddress() {}
+
+  static String host(Variables variables) {
+    Optional<String> given = variables.text(variables.firstSet("MASTER_ADDR", "PET_MASTER_ADDR"));
+    return given
+        .or(() -> nodeList(variables))
+        .or(() -> mpirunHost(variables))
+        .orElseThrow(() -> missing(variables, "MASTER_ADDR", "the host of rank 0"));
+  }
+
+  private static Optional<String> nodeList(Variables variables) {
+    String key = variables.firstSet("SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_NODELIST");
+    return variables.text(key).map(list -> SlurmNodes.first(key, list));
+  }
+
+  private static Optional<String> mpirunHost(Variables variables) {
+    Optional<String> uri =
+        variables.text(variables.firstSet("OMPI_MCA_orte_hnp_uri", "PMIX_SERVER_URI2"));
+    return uri.map(MPIRUN_HOST::matcher).filter(Matcher::find).map(match -> match.group(1));
+  }
+
+  static int port(Variables variables) {
+    int own = variables.port(JobVariables.STORE_PORT);
+    if (own > 0) {
+      return own;
+    }
+    String key = variables.firstSet("MASTER_PORT", "PET_MASTER_PORT");
+    int master = variables.port(key);
+    if (master < 0) {
+      long number = jobNumber(variables);
+      if (number < 0) {
+        throw missing(variables, "MASTER_PORT", "a free port on the host of rank 0");
+      }
+      return FIRST_PORT + (int) (number % PORTS);
+    }
+    // torchrun's agent listens at MASTER_PORT itself.
+    int port = variables.isTrue("TORCHELASTIC_USE_AGENT_STORE") ? master + 1 : master;
+    if (port > LAST_PORT) {
+      throw variables.wrong(
+          key,
+          "there is no port after torchrun's: %s=%d (set %s)"
+              .formatted(key, master, JobVariables.STORE_PORT));
+    }
+    return port;
+  }
+
+  /// Returns a number that all ranks of the job and no other job of this time have, or -1.
+  private static long jobNumber(Variables variables) {
+    String slurm = variables.firstSet("SLURM_JOB_ID", "SLURM_JOBID");
+    if (variables.has(slurm)) {
+      return variables.bigNumber(slurm) + Math.max(0, variables.bigNumber("SLURM_STEP_ID"));
+    }
+    if (variables.has("OMPI_MCA_ess_base_jobid")) {
+      return variables.bigNumber("OMPI_MCA_ess_base_jobid");
+    }
+    String name = variables.firstSet("OMPI_MCA_orte_hnp_uri", "PMIX_NAMESPACE");
+    return variables.text(name).map(text -> text.hashCode() & 0x7FFF_FFFFL).orElse(-1L);
+  }
+
+  /// Returns what the launcher calls the job, or empty.
+  static String jobName(Variables variables) {
+    if (variables.has("TORCHELASTIC_RUN_ID")) {
+      return variables.text("TORCHELASTIC_RUN_ID").orElse("");
+    }
+    long number = jobNumber(variables);
+    return number < 0 ? "" : Long.toString(number);
+  }
+
+  static boolean isLoopback(String host) {
+    String name = host.toLowerCase(Locale.ROOT);
+    return name.equals("localhost")
+        || name.startsWith("127.")
+        || name.equals("::1")
+        || name.equals("[::1]");
+  }
+
+  private static RuntimeException missing(Variables variables, String key, String what) {
+    return variables.wrong(
+        key,
+        "variable is missing: %s must be set for a job of several ranks (set MASTER_ADDR and MASTER_PORT to %s)"
+            .formatted(key, what));
+  }
+}

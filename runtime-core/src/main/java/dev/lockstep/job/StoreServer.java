@@ -1,0 +1,205 @@
+package dev.lockstep.job;
+
+import dev.lockstep.failure.ConfigurationException;
+import io.netty.bootstrap.ServerBootstrap;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.EventLoop;
+import io.netty.channel.WriteBufferWaterMark;
+import io.netty.channel.socket.nio.NioServerSocketChannel;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/// The job's store: where its ranks meet, keep each other's addresses and learn of the first
+/// failure. One per job, in the launcher's agent of node 0 or in rank 0. Thread-safe.
+///
+/// A rank whose connection closes without a goodbye is dead at once; one that is silent is dead
+/// within the liveness time. Nobody is heard who has not proved to know the job's token.
+public final class StoreServer implements AutoCloseable {
+  private static final int SHORTEST_TOKEN_BYTES = 16;
+  private static final int BACKLOG = 1024;
+
+  private final StoreOptions options;
+  private final Bytes token;
+  private final long jobId = LocalMembership.newJobId();
+  private final FailureCell failures = new FailureCell();
+  private final StoreTable table;
+  private final Members members;
+  private final Strangers strangers;
+  private final ControlThread thread;
+  private final Channel listener;
+  private volatile boolean closing;
+
+  private StoreServer(StoreOptions options, byte[] token) {
+    if (token.length < SHORTEST_TOKEN_BYTES) {
+      throw new ConfigurationException(
+          JobVariables.TOKEN_FILE,
+          "",
+          "token is too short: bytes=%d, shortestBytes=%d"
+              .formatted(token.length, SHORTEST_TOKEN_BYTES));
+    }
+    this.options = options;
+    this.token = new Bytes(token.clone());
+    this.table = new StoreTable(options.maxValueBytes(), options.maxStoreBytes());
+    this.members = new Members(options, failures);
+    this.strangers = new Strangers(options.maxStrangers());
+    this.thread = new ControlThread("lockstep-store-server");
+    this.listener = listen();
+    EventLoop loop = thread.group().next();
+    failures.onFailure(failure -> loop.execute(() -> tellFailure(failure)));
+    long interval = members.pulse().intervalNanos();
+    var _ = loop.scheduleAtFixedRate(members::tick, interval, interval, TimeUnit.NANOSECONDS);
+  }
+
+  /// Starts the store of a job, with the limits of [StoreOptions#of].
+  ///
+  /// @param bindAddress address to listen at; loopback unless the job spans nodes
+  /// @param port port, or 0 for any
+  /// @param token the job's secret, 16 bytes or more
+  /// @throws ConfigurationException if the port cannot be had
+  public static StoreServer start(
+      String bindAddress, int port, byte[] token, int worldSize, Duration liveness) {
+    return start(StoreOptions.of(bindAddress, port, worldSize, liveness), token);
+  }
+
+  /// Starts the store of a job.
+  ///
+  /// @param token the job's secret, 16 bytes or more
+  /// @throws ConfigurationException if the port cannot be had
+  public static StoreServer start(StoreOptions options, byte[] token) {
+    return new StoreServer(options, token);
+  }
+
+  private Channel listen() {
+    ChannelFuture bound =
+        new ServerBootstrap()
+            .group(thread.group())
+            .channel(NioServerSocketChannel.class)
+            .option(ChannelOption.SO_BACKLOG, BACKLOG)
+            .option(ChannelOption.SO_REUSEADDR, true)
+            .childOption(ChannelOption.TCP_NODELAY, true)
+            .childOption(ChannelOption.WRITE_BUFFER_WATER_MARK, waterMark())
+            .childHandler(
+                new ChannelInitializer<>() {
+                  @Override
+                  protected void initChannel(Channel channel) {
+                    accept(channel);
+                  }
+                })
+            .bind(new InetSocketAddress(options.bindAddress(), options.port()))
+            .awaitUninterruptibly();
+    if (bound.isSuccess()) {
+      return bound.channel();
+    }
+    thread.close();
+    throw new ConfigurationException(
+        JobVariables.STORE_PORT,
+        Integer.toString(options.port()),
+        "store cannot listen: address=%s, port=%d, reason=%s (set %s to a free port, and MASTER_ADDR to an address of this node)"
+            .formatted(
+                options.bindAddress(),
+                options.port(),
+                bound.cause().getMessage(),
+                JobVariables.STORE_PORT),
+        bound.cause());
+  }
+
+  /// Room for two of the largest values; a rank that lets more pile up does not read.
+  private WriteBufferWaterMark waterMark() {
+    int low = options.maxValueBytes();
+    return new WriteBufferWaterMark(low, (int) Math.min(2L * low + (1 << 20), Integer.MAX_VALUE));
+  }
+
+  private void accept(Channel channel) {
+    ServerConnection connection = new ServerConnection(this, token);
+    MessageCodec codec = new MessageCodec(options.maxValueBytes(), connection::heard);
+    channel.pipeline().addLast(codec, connection);
+  }
+
+  private void tellFailure(FailureRecord failure) {
+    table.fail(failure);
+    members.broadcast(new Message.Failed(failure));
+  }
+
+  /// Returns the port that it listens at.
+  public int port() {
+    return ((InetSocketAddress) listener.localAddress()).getPort();
+  }
+
+  /// Returns the job's number.
+  public long jobId() {
+    return jobId;
+  }
+
+  /// Calls the listener with the job's first failure, at once if there is one already. It runs on
+  /// the store's own thread and must not block.
+  public void onFailure(Consumer<FailureRecord> failureListener) {
+    failures.onFailure(failureListener);
+  }
+
+  /// Returns the job's first failure, if there is one.
+  public Optional<FailureRecord> failure() {
+    return failures.first();
+  }
+
+  /// Fails the job and tells every rank, unless it has failed before.
+  public void fail(FailureRecord failure) {
+    failures.record(FailureRecords.bounded(failure));
+  }
+
+  /// Waits until every rank has said goodbye or is gone, and returns whether that is so.
+  public boolean awaitFarewells(Duration patience) {
+    try {
+      return members.everyoneGone().await(patience.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (InterruptedException _) {
+      Thread.currentThread().interrupt();
+      return false;
+    }
+  }
+
+  /// Closes the store and its connections; idempotent. Ranks that are still there may go on, but
+  /// have no store any more.
+  @Override
+  public void close() {
+    if (closing) {
+      return;
+    }
+    var _ =
+        thread
+            .group()
+            .next()
+            .submit(
+                () -> {
+                  closing = true;
+                  members.broadcast(new Message.Closing());
+                  members.connections().forEach(ServerConnection::close);
+                });
+    var _ = listener.close();
+    thread.close();
+  }
+
+  StoreOptions options() {
+    return options;
+  }
+
+  StoreTable table() {
+    return table;
+  }
+
+  Members members() {
+    return members;
+  }
+
+  Strangers strangers() {
+    return strangers;
+  }
+
+  boolean isClosing() {
+    return closing;
+  }
+}

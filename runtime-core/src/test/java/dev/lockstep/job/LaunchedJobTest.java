@@ -1,0 +1,346 @@
+package dev.lockstep.job;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.CollectiveTimeoutException;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.TransportException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Ranks that meet over real sockets, as threads of this JVM.
+@Timeout(20)
+class LaunchedJobTest {
+  private static final Duration LONG = Duration.ofSeconds(8);
+
+  @TempDir private Path temp;
+  private final List<AutoCloseable> open = new ArrayList<>();
+
+  @AfterEach
+  void close() throws Exception {
+    // All at once: rank 0 waits for the others where it hosts the store.
+    List<CompletableFuture<Void>> closing = new ArrayList<>();
+    for (AutoCloseable one : open.reversed()) {
+      closing.add(CompletableFuture.runAsync(() -> closeQuietly(one)));
+    }
+    closing.forEach(CompletableFuture::join);
+    assertThat(lockstepThreads()).isEmpty();
+  }
+
+  private static void closeQuietly(AutoCloseable one) {
+    try {
+      one.close();
+    } catch (Exception e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private static List<String> lockstepThreads() {
+    return Thread.getAllStackTraces().keySet().stream()
+        .filter(Thread::isAlive)
+        .map(Thread::getName)
+        .filter(name -> name.startsWith("lockstep"))
+        .toList();
+  }
+
+  private StoreServer agent(int worldSize) {
+    StoreServer server =
+        StoreServer.start(
+            "127.0.0.1", 0, Ranks.TOKEN.getBytes(UTF_8), worldSize, JobConfig.DEFAULT_LIVENESS);
+    open.add(server);
+    return server;
+  }
+
+  private List<Job> joinAtAgent(StoreServer server, int worldSize) {
+    return joinAll(
+        IntStream.range(0, worldSize)
+            .mapToObj(r -> Ranks.config(Ranks.ofAgent(temp, server.port(), r, worldSize)))
+            .toList());
+  }
+
+  private List<Job> joinAll(List<JobConfig> configs) {
+    List<Job> jobs = Ranks.joinAll(configs);
+    open.addAll(jobs);
+    return jobs;
+  }
+
+  private static List<Map<String, String>> torchrun(int worldSize, int port) {
+    return IntStream.range(0, worldSize)
+        .mapToObj(
+            rank -> {
+              Map<String, String> variables = Ranks.torchrun(rank, worldSize);
+              variables.put("MASTER_PORT", Integer.toString(port));
+              return variables;
+            })
+        .toList();
+  }
+
+  @Test
+  void ranksMeetAtTheAgentsStore() throws Exception {
+    StoreServer server = agent(3);
+    List<Job> jobs = joinAtAgent(server, 3);
+    assertThat(jobs).extracting(Job::rank).containsExactly(0, 1, 2);
+    assertThat(jobs).extracting(Job::localRank).containsExactly(0, 1, 2);
+    assertThat(jobs).extracting(Job::id).containsOnly(server.jobId());
+    assertThat(jobs).extracting(Job::directory).containsOnly(temp.resolve("job"));
+    assertThat(jobs).allSatisfy(job -> assertThat(job.transportContext().isOneHost()).isTrue());
+    assertThat(jobs.getFirst().transportContext().bindAddress()).isEqualTo("127.0.0.1");
+
+    Store first = jobs.get(0).store();
+    CompletableFuture<byte[]> waiting =
+        CompletableFuture.supplyAsync(() -> jobs.get(2).store().get("key", LONG));
+    first.set("key", "value".getBytes(UTF_8));
+    assertThat(waiting.get()).isEqualTo("value".getBytes(UTF_8));
+    assertThat(jobs.get(1).store().peek("key")).contains("value".getBytes(UTF_8));
+    assertThat(jobs.get(1).store().peek("other")).isEmpty();
+    jobs.get(1).store().delete("key");
+    assertThat(first.peek("key")).isEmpty();
+    assertThat(first.add("n", 5)).isEqualTo(5);
+    assertThat(jobs.get(1).store().add("n", -7)).isEqualTo(-2);
+    byte[] large = new byte[16 << 20];
+    large[12345] = 7;
+    first.set("large", large);
+    assertThat(jobs.get(1).store().get("large", LONG)).isEqualTo(large);
+    assertThatThrownBy(() -> first.set("larger", new byte[(16 << 20) + 1]))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("maxValueBytes=16777216");
+    first.set("text", "x".getBytes(UTF_8));
+    assertThatThrownBy(() -> first.add("text", 1))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("no counter");
+
+    jobs.forEach(Job::close);
+    assertThat(server.awaitFarewells(LONG)).isTrue();
+    assertThat(server.failure()).isEmpty();
+    assertThat(temp.resolve("job")).exists();
+    assertThatThrownBy(() -> first.set("late", new byte[0])).isInstanceOf(TransportException.class);
+  }
+
+  @Test
+  void rankZeroHostsTheStoreUnderTorchrun() {
+    int port = Ranks.freePort();
+    List<Job> jobs = joinAll(torchrun(2, port).stream().map(Ranks::config).toList());
+    Path folder = jobs.get(0).directory();
+    assertThat(folder).isEqualTo(jobs.get(1).directory()).isDirectory();
+    jobs.get(1).store().set("key", new byte[] {3});
+    assertThat(jobs.get(0).store().get("key", LONG)).containsExactly(3);
+
+    // Rank 0 leaves first; the store stays until rank 1 has left.
+    CompletableFuture<Void> closing = CompletableFuture.runAsync(jobs.get(0)::close);
+    assertThat(jobs.get(1).store().add("lockstep/directory/0/left", 0)).isBetween(0L, 1L);
+    assertThat(closing).isNotDone();
+    jobs.get(1).close();
+    closing.join();
+    assertThat(folder).doesNotExist();
+  }
+
+  @Test
+  void aLeftOverTokenOfAnEarlierJobDoesNoHarm() throws Exception {
+    Path runtime = Files.createDirectory(temp.resolve("run"), PrivateFiles.folderMode());
+    Path folder = Files.createDirectory(runtime.resolve("lockstep"), PrivateFiles.folderMode());
+    int port = Ranks.freePort();
+    Path left = folder.resolve("store-" + port + ".token");
+    Files.writeString(left, "left by a job that was killed");
+    List<Map<String, String>> variables = torchrun(2, port);
+    variables.forEach(v -> v.put("XDG_RUNTIME_DIR", runtime.toString()));
+
+    CompletableFuture<Job> early =
+        CompletableFuture.supplyAsync(() -> Job.join(Ranks.config(variables.get(1))));
+    joinAll(List.of(Ranks.config(variables.get(0))));
+    open.add(early.join());
+    assertThat(Files.readString(left)).matches("[0-9a-f]{64}");
+    close();
+    assertThat(left).doesNotExist();
+  }
+
+  @Test
+  void oneRanksFailureIsSeenByAllWithItsStack() {
+    StoreServer server = agent(3);
+    List<Job> jobs = joinAtAgent(server, 3);
+    CompletableFuture<byte[]> waiting =
+        CompletableFuture.supplyAsync(() -> jobs.get(2).store().get("never", LONG));
+    long start = System.nanoTime();
+    jobs.get(1).fail(new ArithmeticException("boom"), "all_reduce#4");
+    assertThatThrownBy(waiting::join)
+        .isInstanceOf(CompletionException.class)
+        .cause()
+        .isInstanceOfSatisfying(
+            JobFailedException.class, e -> assertThat(e.failure().rank()).isEqualTo(1))
+        .hasMessageContaining("activity=all_reduce#4");
+    assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(1));
+    jobs.get(0).fail(new IllegalStateException("second"), "");
+    for (Job job : jobs) {
+      FailureRecord failure = job.failure().orElseThrow();
+      assertThat(failure.kind()).isEqualTo("ArithmeticException");
+      assertThat(failure.stack()).contains("oneRanksFailureIsSeenByAllWithItsStack");
+    }
+    assertThat(server.failure()).isEqualTo(jobs.get(0).failure());
+    assertThatThrownBy(() -> jobs.get(0).store().peek("x")).isInstanceOf(JobFailedException.class);
+  }
+
+  @Test
+  void theAgentsWordReachesTheRanks() {
+    StoreServer server = agent(1);
+    List<Job> jobs = joinAtAgent(server, 1);
+    List<FailureRecord> seen = new ArrayList<>();
+    CompletableFuture<FailureRecord> told = new CompletableFuture<>();
+    server.onFailure(told::complete);
+    server.fail(new FailureRecord(-1, "h", "ProcessExit", "code=3", "", "", 1));
+    seen.add(told.join());
+    assertThatThrownBy(() -> jobs.get(0).store().get("never", LONG))
+        .isInstanceOf(JobFailedException.class)
+        .hasMessageContaining("code=3");
+    assertThat(seen).extracting(FailureRecord::message).containsExactly("code=3");
+  }
+
+  @Test
+  void aRankThatLeavesProperlyFailsNobody() {
+    StoreServer server = agent(2);
+    List<Job> jobs = joinAtAgent(server, 2);
+    jobs.get(0).close();
+    jobs.get(1).store().set("still", new byte[] {1});
+    assertThat(server.failure()).isEmpty();
+    assertThat(jobs.get(1).failure()).isEmpty();
+  }
+
+  @Test
+  void joinNamesTheMissingRanksAndTellsTheOthers() {
+    StoreServer server = agent(4);
+    Map<String, String> first = Ranks.ofAgent(temp, server.port(), 1, 4);
+    Map<String, String> second = Ranks.ofAgent(temp, server.port(), 2, 4);
+    CompletableFuture<Job> patient =
+        CompletableFuture.supplyAsync(() -> Job.join(Ranks.config(second)));
+    assertThatThrownBy(() -> Job.join(Ranks.config(first).withJoinTimeout(Duration.ofMillis(1500))))
+        .isInstanceOfSatisfying(
+            CollectiveTimeoutException.class,
+            e -> assertThat(e.missingRanks()).containsExactly(0, 3))
+        .hasMessageContaining("arrivedRanks=[1, 2], missingRanks=[0, 3]");
+    assertThatThrownBy(patient::join)
+        .cause()
+        .isInstanceOf(JobFailedException.class)
+        .hasMessageContaining("missingRanks=[0, 3]");
+  }
+
+  @Test
+  void withoutAStoreJoinNamesItsHost() {
+    Map<String, String> variables = torchrun(2, Ranks.freePort()).get(1);
+    JobConfig config = Ranks.config(variables).withJoinTimeout(Duration.ofMillis(300));
+    assertThatThrownBy(() -> Job.join(config))
+        .isInstanceOf(CollectiveTimeoutException.class)
+        .hasMessageContaining("missingRanks=[0]");
+    Map<String, String> ofAgent = Ranks.ofAgent(temp, Ranks.freePort(), 0, 2);
+    assertThatThrownBy(
+            () -> Job.join(Ranks.config(ofAgent).withJoinTimeout(Duration.ofMillis(300))))
+        .isInstanceOf(TransportException.class)
+        .hasMessageContaining("agent of node 0");
+  }
+
+  @Test
+  void whoDoesNotBelongIsRefusedAndTheJobGoesOn() {
+    StoreServer server = agent(2);
+    List<Job> jobs = joinAtAgent(server, 2);
+    refused(Ranks.ofAgent(temp, server.port(), 1, 2), "RANK", "rank is taken: rank=1");
+    refused(Ranks.ofAgent(temp, server.port(), 2, 3), "WORLD_SIZE", "worldSize=3, jobWorldSize=2");
+    Map<String, String> wrongToken = Ranks.ofAgent(temp, server.port(), 1, 2);
+    wrongToken.put(
+        JobVariables.TOKEN_FILE, Ranks.tokenFile(temp, "another job's secret").toString());
+    refused(wrongToken, JobVariables.TOKEN_FILE, "token differs");
+    assertThat(jobs.get(0).store().add("still", 1)).isEqualTo(1);
+    assertThat(server.failure()).isEmpty();
+  }
+
+  @Test
+  void aRankOfAnotherJobIsRefused() {
+    StoreOptions options =
+        StoreOptions.of("127.0.0.1", 0, 1, JobConfig.DEFAULT_LIVENESS).withJobName("mine");
+    StoreServer server = StoreServer.start(options, Ranks.TOKEN.getBytes(UTF_8));
+    open.add(server);
+    Map<String, String> variables = Ranks.ofAgent(temp, server.port(), 0, 1);
+    variables.put("TORCHELASTIC_RUN_ID", "other");
+    refused(variables, "TORCHELASTIC_RUN_ID", "job=other, storeOfJob=mine");
+    variables.put("TORCHELASTIC_RUN_ID", "mine");
+    joinAll(List.of(Ranks.config(variables)));
+  }
+
+  private static void refused(Map<String, String> variables, String key, String message) {
+    assertThatThrownBy(() -> Job.join(Ranks.config(variables)))
+        .isInstanceOfSatisfying(
+            ConfigurationException.class, e -> assertThat(e.key()).isEqualTo(key))
+        .hasMessageContaining(message);
+  }
+
+  @Test
+  void aJobThatSpansNodesNeedsAToken() {
+    Map<String, String> variables = new HashMap<>(torchrun(2, Ranks.freePort()).get(0));
+    variables.put("LOCAL_WORLD_SIZE", "1");
+    variables.put("GROUP_WORLD_SIZE", "2");
+    refused(variables, JobVariables.TOKEN_FILE, "job has no token");
+  }
+
+  @Test
+  void aTokenThatOthersCanReadIsRefused() throws Exception {
+    Map<String, String> variables = Ranks.ofAgent(temp, 1, 0, 1);
+    Path token = Path.of(variables.get(JobVariables.TOKEN_FILE));
+    Files.setPosixFilePermissions(
+        token, PosixFilePermissions.fromString("rw-r-----"));
+    refused(variables, JobVariables.TOKEN_FILE, "mode=rw-r-----");
+  }
+
+  @Test
+  void aPortThatIsTakenIsNamed() {
+    StoreServer server = agent(1);
+    List<Map<String, String>> variables = torchrun(2, server.port());
+    refused(variables.get(0), JobVariables.STORE_PORT, "port=" + server.port());
+  }
+
+  @Test
+  void twoJobsOfOneJvmDoNotMeet() {
+    StoreServer one = agent(2);
+    StoreServer other = agent(2);
+    List<Job> ones = joinAtAgent(one, 2);
+    List<Job> others = joinAtAgent(other, 2);
+    ones.get(0).fail(new ArithmeticException(), "");
+    assertThatThrownBy(() -> ones.get(1).store().get("never", LONG))
+        .isInstanceOf(JobFailedException.class);
+    others.get(0).store().set("key", new byte[1]);
+    assertThat(others.get(1).store().peek("key")).isPresent();
+    assertThat(others.get(1).failure()).isEmpty();
+    assertThat(other.failure()).isEmpty();
+  }
+
+  @Test
+  void twoAgentsOnOneMachineAreTwoHosts() {
+    StoreServer server = agent(3);
+    List<JobConfig> configs = new ArrayList<>();
+    for (int rank = 0; rank < 3; rank++) {
+      Map<String, String> variables = Ranks.ofAgent(temp, server.port(), rank, 3);
+      variables.put("LOCAL_RANK", rank == 2 ? "0" : Integer.toString(rank));
+      variables.put("LOCAL_WORLD_SIZE", rank == 2 ? "1" : "2");
+      variables.put("GROUP_RANK", rank == 2 ? "1" : "0");
+      variables.put("GROUP_WORLD_SIZE", "2");
+      configs.add(Ranks.config(variables));
+    }
+    List<Job> jobs = joinAll(configs);
+    List<String> hosts = jobs.get(0).hosts();
+    assertThat(hosts.get(0)).isEqualTo(hosts.get(1)).isNotEqualTo(hosts.get(2));
+    assertThat(jobs).extracting(Job::nodeRank).containsExactly(0, 0, 1);
+    assertThat(jobs.get(2).transportContext().localLeader()).isTrue();
+    assertThat(jobs.get(1).transportContext().localLeader()).isFalse();
+    assertThat(jobs.get(0).transportContext().isOneHost()).isFalse();
+  }
+}
