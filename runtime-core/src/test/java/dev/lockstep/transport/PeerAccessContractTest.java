@@ -10,6 +10,7 @@ import dev.lockstep.memory.Registration;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.management.ManagementFactory;
+import java.util.Arrays;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -50,7 +51,7 @@ public abstract class PeerAccessContractTest {
     try (TransportHarness ranks = open(2)) {
       byte[] good = access(ranks, 0).describe(ranks.shared(4096).registration());
       for (int length = 0; length < good.length; length++) {
-        byte[] cut = java.util.Arrays.copyOf(good, length);
+        byte[] cut = Arrays.copyOf(good, length);
         assertThatThrownBy(() -> access(ranks, 1).open(0, cut))
             .isInstanceOf(TransportException.class);
       }

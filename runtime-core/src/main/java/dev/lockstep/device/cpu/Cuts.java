@@ -4,7 +4,7 @@ package dev.lockstep.device.cpu;
 ///
 /// The extent is seen as `[outer, inner]`; the inner extent is cut into `count` blocks at `floor(j
 /// * inner / count)`; block `j` takes, for each outer slice in ascending order, its range of that
-/// slice in ascending order. `(1, 1)` is a plain ascending sum.
+///   slice in ascending order. `(1, 1)` is a plain ascending sum.
 final class Cuts {
   private Cuts() {}
 

@@ -1,0 +1,68 @@
+package dev.lockstep.transport.shm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.transport.Transfer;
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Two processes over shared memory.
+@Timeout(120)
+final class ShmProcessesTest {
+  @TempDir private Path directory;
+
+  @Test
+  void processesExchangeMessagesAndReadInPlace() throws IOException, InterruptedException {
+    Process other = ShmProcess.start(1, directory);
+    try (ShmProcess process = new ShmProcess(0, directory)) {
+      process.run();
+      assertThat(other.waitFor(60, TimeUnit.SECONDS)).isTrue();
+      assertThat(other.exitValue()).as(ShmProcess.log(directory)).isZero();
+    } finally {
+      other.destroyForcibly();
+    }
+  }
+
+  @Test
+  void killedPeerLeavesItsMemoryReadableAndNothingBehind()
+      throws IOException, InterruptedException {
+    List<Path> before = sharedFiles();
+    Process other = ShmProcess.start(1, directory, "hang");
+    try (ShmProcess process = new ShmProcess(0, directory);
+        Buffer into = process.filled(0)) {
+      Transfer receiving = process.receiving(into);
+      MemorySegment theirs = process.meetVictim(receiving);
+      other.destroyForcibly().waitFor();
+      for (int i = 0; i < ShmProcess.ELEMENTS; i++) {
+        assertThat(theirs.getAtIndex(ValueLayout.JAVA_FLOAT, i)).isEqualTo(5);
+      }
+      for (int i = 0; i < 1000; i++) {
+        process.poll();
+      }
+      assertThat(into.segment().getAtIndex(ValueLayout.JAVA_FLOAT, 0)).isEqualTo(5);
+    } finally {
+      other.destroyForcibly();
+    }
+    assertThat(sharedFiles()).isEqualTo(before);
+    try (Stream<Path> left = Files.list(directory)) {
+      assertThat(left.map(path -> path.getFileName().toString()))
+          .noneMatch(name -> name.startsWith("memory-"));
+    }
+  }
+
+  private static List<Path> sharedFiles() throws IOException {
+    try (Stream<Path> files = Files.list(Path.of("/dev/shm"))) {
+      return files.filter(file -> file.toString().contains("lockstep")).toList();
+    }
+  }
+}
