@@ -58,7 +58,6 @@ public final class GraphBuilder {
 
   /// Names a result that takes the memory of an input of the same type.
   public void outputInto(String outputName, Value value, String inputName) {
-    output(outputName, value);
     Graph.Named target =
         inputs.stream()
             .filter(input -> input.name().equals(inputName))
@@ -75,6 +74,7 @@ public final class GraphBuilder {
               + " "
               + target.value().type());
     }
+    output(outputName, value);
     aliases.put(outputName, inputName);
   }
 
