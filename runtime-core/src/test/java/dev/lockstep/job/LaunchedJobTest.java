@@ -296,8 +296,7 @@ class LaunchedJobTest {
   void aTokenThatOthersCanReadIsRefused() throws Exception {
     Map<String, String> variables = Ranks.ofAgent(temp, 1, 0, 1);
     Path token = Path.of(variables.get(JobVariables.TOKEN_FILE));
-    Files.setPosixFilePermissions(
-        token, PosixFilePermissions.fromString("rw-r-----"));
+    Files.setPosixFilePermissions(token, PosixFilePermissions.fromString("rw-r-----"));
     refused(variables, JobVariables.TOKEN_FILE, "mode=rw-r-----");
   }
 

@@ -173,18 +173,21 @@ final class ShmProcess implements AutoCloseable {
   }
 
   /// Starts the other rank.
-  static Process start(int rank, Path directory, String... more) throws IOException {
-    var command =
-        new ArrayList<>(
-            List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--add-modules=jdk.incubator.vector",
-                "--enable-native-access=ALL-UNNAMED",
-                "-cp",
-                System.getProperty("java.class.path"),
-                ShmProcess.class.getName(),
-                Integer.toString(rank),
-                directory.toString()));
+  ///
+  /// @param options of the JVM
+  static Process start(int rank, Path directory, List<String> options, String... more)
+      throws IOException {
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.addAll(options);
+    command.addAll(
+        List.of(
+            "--enable-native-access=ALL-UNNAMED",
+            "-cp",
+            System.getProperty("java.class.path"),
+            ShmProcess.class.getName(),
+            Integer.toString(rank),
+            directory.toString()));
     command.addAll(List.of(more));
     Path log = directory.resolve("log");
     return new ProcessBuilder(command)

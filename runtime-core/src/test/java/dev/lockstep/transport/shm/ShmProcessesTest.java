@@ -15,15 +15,19 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Two processes over shared memory.
 @Timeout(120)
 final class ShmProcessesTest {
   @TempDir private Path directory;
 
-  @Test
-  void processesExchangeMessagesAndReadInPlace() throws IOException, InterruptedException {
-    Process other = ShmProcess.start(1, directory);
+  @ParameterizedTest(name = "options of the other JVM: {0}")
+  @ValueSource(strings = {"--add-modules=jdk.incubator.vector", "-Dvectors=none"})
+  void processesExchangeMessagesAndReadInPlace(String option)
+      throws IOException, InterruptedException {
+    Process other = ShmProcess.start(1, directory, List.of(option));
     try (ShmProcess process = new ShmProcess(0, directory)) {
       process.run();
       assertThat(other.waitFor(60, TimeUnit.SECONDS)).isTrue();
@@ -37,7 +41,7 @@ final class ShmProcessesTest {
   void killedPeerLeavesItsMemoryReadableAndNothingBehind()
       throws IOException, InterruptedException {
     List<Path> before = sharedFiles();
-    Process other = ShmProcess.start(1, directory, "hang");
+    Process other = ShmProcess.start(1, directory, List.of(), "hang");
     try (ShmProcess process = new ShmProcess(0, directory);
         Buffer into = process.filled(0)) {
       Transfer receiving = process.receiving(into);
