@@ -1,0 +1,52 @@
+package dev.lockstep.collective.algorithm;
+
+import dev.lockstep.collective.CollectiveRequest;
+import dev.lockstep.collective.schedule.Schedule;
+import java.util.List;
+import java.util.Optional;
+
+/// The algorithms that there are, and the rule by which one is chosen.
+///
+/// The first algorithm of this order that can do what is asked is taken: where ranks read each
+/// other's memory those that do, since they move every byte once; then the ring, which sends least
+/// but may only be used in relaxed mode; then the exchange, which sends as much as the ring where
+/// every rank brings one subtree and realises the lane tree.
+public final class Algorithms {
+  private static final List<Algorithm> IN_ORDER =
+      List.of(
+          new DirectAllReduce(),
+          new RingAllReduce(),
+          new ExchangeAllReduce(),
+          new DirectBroadcast(),
+          new BinomialBroadcast(),
+          new SignalBarrier(),
+          new MessageBarrier());
+
+  private Algorithms() {}
+
+  /// Returns every algorithm, in the order in which they are tried.
+  public static List<Algorithm> all() {
+    return IN_ORDER;
+  }
+
+  /// Returns the algorithm of that name, if there is one.
+  public static Optional<Algorithm> named(String name) {
+    return IN_ORDER.stream().filter(algorithm -> algorithm.name().equals(name)).findFirst();
+  }
+
+  /// Returns the schedule to run a request by; the same on every rank.
+  ///
+  /// @throws IllegalArgumentException if no algorithm can do it; the message has each one's reason
+  public static Schedule choose(CollectiveRequest request) {
+    StringBuilder reasons = new StringBuilder();
+    for (Algorithm algorithm : IN_ORDER) {
+      Optional<String> refusal = algorithm.refusal(request);
+      if (refusal.isEmpty()) {
+        return algorithm.schedule(request);
+      }
+      reasons.append(", ").append(algorithm.name()).append("=").append(refusal.get());
+    }
+    throw new IllegalArgumentException(
+        "no algorithm for this collective: request=" + request.words() + reasons);
+  }
+}
