@@ -4,4 +4,9 @@ module dev.lockstep.collective {
   requires org.agrona;
   requires org.slf4j;
   requires static org.jspecify;
+
+  exports dev.lockstep.collective;
+  exports dev.lockstep.collective.algorithm;
+  exports dev.lockstep.collective.schedule;
+  exports dev.lockstep.collective.verify;
 }

@@ -1,0 +1,389 @@
+package dev.lockstep.collective.verify;
+
+import dev.lockstep.collective.schedule.JoinTree;
+import dev.lockstep.collective.schedule.Range;
+import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.schedule.Step;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.function.ToIntFunction;
+import org.jspecify.annotations.Nullable;
+
+/// Runs a schedule over symbolic values, twice in a row, on links that hold nothing: a message is
+/// complete when both ends have been issued.
+///
+/// Ranks meet in fixed order only (FIFO links, counted signals), so whether a schedule ends does
+/// not depend on timing, and room in a link can only help: one run decides for all. Races are found
+/// by happens-before alone, not by the order in which this run does things: a message orders what
+/// its sender did before it before what its receiver does after it, a signal likewise, and a send's
+/// completion orders nothing.
+final class SymbolicRun {
+  /// The second run finds what is left over from the first.
+  private static final int RUNS = 2;
+
+  private record Link(int from, int to, int slot) {}
+
+  private final Schedule schedule;
+  private final Layout[] layouts;
+  private final RankState[] ranks;
+  private final Outcome outcome;
+  private final Expressions expressions = new Expressions();
+  private final Map<Link, ArrayDeque<Message>> sends = new HashMap<>();
+  private final Map<Link, ArrayDeque<Message>> receives = new HashMap<>();
+  private final Map<Link, ArrayDeque<int[]>> signals = new HashMap<>();
+
+  SymbolicRun(Schedule schedule, List<List<Step>> programs, Layout[] layouts) {
+    this.schedule = schedule;
+    this.layouts = layouts;
+    this.ranks = new RankState[layouts.length];
+    for (int rank = 0; rank < ranks.length; rank++) {
+      ranks[rank] = new RankState(rank, ranks.length, programs.get(rank), layouts[rank].memories());
+    }
+    this.outcome = new Outcome(schedule, layouts, expressions, RUNS);
+  }
+
+  /// Runs to the end and returns what was computed.
+  Outcome run() {
+    for (RankState rank : ranks) {
+      enter(rank);
+    }
+    boolean moved = true;
+    while (moved) {
+      moved = false;
+      for (RankState rank : ranks) {
+        while (rank.run < RUNS && advance(rank)) {
+          moved = true;
+        }
+      }
+    }
+    for (RankState rank : ranks) {
+      if (rank.run < RUNS) {
+        throw stuck(rank);
+      }
+    }
+    return outcome;
+  }
+
+  private RefusedException stuck(RankState rank) {
+    for (Message message : rank.underWay) {
+      if (!message.complete) {
+        return new RefusedException(
+            rank.rank,
+            message.index,
+            "waits for ever for its message: " + rank.describe(message.index));
+      }
+    }
+    return new RefusedException(
+        rank.rank, rank.next, "waits for ever: " + rank.describe(rank.next));
+  }
+
+  /// Lets the rank's owner write inputs and output before a run.
+  private void enter(RankState rank) {
+    outcome.enter(rank);
+    rank.entering = true;
+    for (Place place : outcome.ownedMemory(rank.rank)) {
+      write(rank, place, List.of());
+    }
+    for (int input = 0; input < schedule.request().inputs(rank.rank); input++) {
+      long elements = schedule.request().inputElements(rank.rank);
+      Place place = layouts[rank.rank].place(outcome.wholeInput(rank.rank, input));
+      int value = expressions.contribution(rank.rank, input, rank.run);
+      write(rank, place, List.of(new Piece(0, elements, value, 0)));
+    }
+    rank.entering = false;
+    rank.clock[rank.rank]++;
+  }
+
+  private boolean advance(RankState rank) {
+    boolean atEnd = rank.next == rank.program.size();
+    Step step = atEnd ? null : rank.program.get(rank.next);
+    for (Message message : List.copyOf(rank.underWay)) {
+      if (step == null || waitsFor(step, message)) {
+        if (!message.complete) {
+          return false;
+        }
+        rank.absorb(message);
+      }
+    }
+    if (step == null) {
+      outcome.leave(rank, ranks);
+      rank.run++;
+      rank.next = 0;
+      if (rank.run < RUNS) {
+        enter(rank);
+      }
+      return true;
+    }
+    if (!issue(rank, step)) {
+      return false;
+    }
+    rank.next++;
+    return true;
+  }
+
+  private boolean waitsFor(Step step, Message message) {
+    if (step instanceof Step.Signal || (message.writes && message.place.isEmpty())) {
+      return true;
+    }
+    Place written = written(step);
+    if (written != null && written.overlaps(message.place)) {
+      return true;
+    }
+    if (!message.writes) {
+      return false;
+    }
+    return switch (step) {
+      case Step.Send(_, Range from) -> place(from).overlaps(message.place);
+      case Step.Copy(Range from, _) -> place(from).overlaps(message.place);
+      case Step.Reduce(_, JoinTree tree) -> {
+        boolean[] touches = {false};
+        tree.forEachSource(source -> touches[0] |= place(source).overlaps(message.place));
+        yield touches[0];
+      }
+      case Step.Receive _, Step.ReceiveReduce _, Step.Divide _, Step.Signal _, Step.Await _ ->
+          false;
+    };
+  }
+
+  private @Nullable Place written(Step step) {
+    return switch (step) {
+      case Step.Receive(_, Range into) -> place(into);
+      case Step.ReceiveReduce(_, Range into) -> place(into);
+      case Step.Copy(_, Range to) -> place(to);
+      case Step.Reduce(Range to, _) -> place(to);
+      case Step.Divide(Range target) -> place(target);
+      case Step.Send _, Step.Signal _, Step.Await _ -> null;
+    };
+  }
+
+  private boolean issue(RankState rank, Step step) {
+    switch (step) {
+      case Step.Send(int peer, Range from) -> {
+        List<Piece> payload = read(rank, place(from));
+        rank.clock[rank.rank]++;
+        queue(sends, new Link(rank.rank, peer, 0)).add(message(rank, place(from), false, payload));
+        deliver(rank.rank, peer);
+      }
+      case Step.Receive(int peer, Range into) -> receive(rank, peer, into);
+      case Step.ReceiveReduce(int peer, Range into) -> receive(rank, peer, into);
+      case Step.Copy(Range from, Range to) -> {
+        write(rank, place(to), read(rank, place(from)));
+        rank.clock[rank.rank]++;
+      }
+      case Step.Reduce(Range to, JoinTree tree) -> {
+        write(rank, place(to), evaluate(rank, tree));
+        rank.clock[rank.rank]++;
+      }
+      case Step.Divide(Range target) -> {
+        List<Piece> quotients = new ArrayList<>();
+        for (Piece piece : read(rank, place(target))) {
+          int quotient = expressions.quotient(piece.expression());
+          quotients.add(new Piece(piece.from(), piece.to(), quotient, piece.shift()));
+        }
+        write(rank, place(target), quotients);
+        rank.clock[rank.rank]++;
+      }
+      case Step.Signal(int peer, int slot) -> {
+        rank.clock[rank.rank]++;
+        queue(signals, new Link(rank.rank, peer, slot)).add(rank.clock.clone());
+      }
+      case Step.Await(int peer, int slot) -> {
+        int[] signal = queue(signals, new Link(peer, rank.rank, slot)).poll();
+        if (signal == null) {
+          return false;
+        }
+        rank.learn(signal);
+        rank.clock[rank.rank]++;
+      }
+    }
+    return true;
+  }
+
+  private void receive(RankState rank, int peer, Range into) {
+    Place place = place(into);
+    for (SymbolicMemory.Stretch stretch : rank.cut(place).values()) {
+      checkReadersAreThrough(rank, place, stretch);
+      stretch.written = SymbolicMemory.UNDER_WAY;
+    }
+    rank.clock[rank.rank]++;
+    queue(receives, new Link(peer, rank.rank, 0)).add(message(rank, place, true, List.of()));
+    deliver(peer, rank.rank);
+  }
+
+  private static Message message(RankState rank, Place place, boolean writes, List<Piece> payload) {
+    Step step = rank.program.get(rank.next);
+    int[] clock = rank.clock.clone();
+    Message message = new Message(step, rank.next, rank.run, place, writes, clock, payload);
+    rank.underWay.add(message);
+    return message;
+  }
+
+  private static <T> ArrayDeque<T> queue(Map<Link, ArrayDeque<T>> queues, Link link) {
+    return queues.computeIfAbsent(link, _ -> new ArrayDeque<>());
+  }
+
+  /// Completes the messages of a link whose two ends have been issued.
+  private void deliver(int from, int to) {
+    ArrayDeque<Message> sent = queue(sends, new Link(from, to, 0));
+    ArrayDeque<Message> awaited = queue(receives, new Link(from, to, 0));
+    while (!sent.isEmpty() && !awaited.isEmpty()) {
+      Message send = sent.remove();
+      Message receive = awaited.remove();
+      checkPair(ranks[from], send, ranks[to], receive);
+      List<Piece> arrived = send.payload;
+      if (receive.step instanceof Step.ReceiveReduce) {
+        List<List<Piece>> operands = List.of(values(receive.place, ranks[to]), arrived);
+        arrived = joinAll(ranks[to], operands, this::join);
+      }
+      store(ranks[to], receive.place, arrived);
+      for (int i = 0; i < receive.clock.length; i++) {
+        receive.clock[i] = Math.max(receive.clock[i], send.clock[i]);
+      }
+      send.complete = true;
+      receive.complete = true;
+    }
+  }
+
+  private static void checkPair(RankState from, Message send, RankState to, Message receive) {
+    long sent = send.place.to() - send.place.from();
+    long awaited = receive.place.to() - receive.place.from();
+    if (send.run != receive.run || sent != awaited) {
+      throw new RefusedException(
+          to.rank,
+          receive.index,
+          "message does not fit its receive: sender %s; receiver %s"
+              .formatted(from.describe(send.index), to.describe(receive.index)));
+    }
+  }
+
+  /// Returns a range's value, seen by `reader` now; refuses what races with its owner.
+  private List<Piece> read(RankState reader, Place place) {
+    RankState owner = ranks[place.rank()];
+    for (SymbolicMemory.Stretch stretch : owner.cut(place).values()) {
+      if (owner == reader) {
+        continue;
+      }
+      if (stretch.written >= reader.clock[owner.rank]) {
+        throw new RefusedException(
+            reader.rank,
+            reader.next,
+            "reads what its owner may be writing: %s, owner=%d"
+                .formatted(reader.describe(reader.next), owner.rank));
+      }
+      int[] read = stretch.read == null ? new int[ranks.length] : stretch.read;
+      read[reader.rank] = reader.position() + 1;
+      stretch.read = read;
+    }
+    return values(place, reader);
+  }
+
+  private List<Piece> values(Place place, RankState reader) {
+    RankState owner = ranks[place.rank()];
+    List<Piece> pieces = new ArrayList<>();
+    SymbolicMemory memory = owner.memories.get(place.memory());
+    List<Long> borders = memory.borders(place.from(), place.to());
+    for (int i = 0; i < borders.size(); i++) {
+      long from = borders.get(i);
+      long to = i + 1 < borders.size() ? borders.get(i + 1) : place.to() - place.from();
+      SymbolicMemory.Stretch stretch = memory.at(place.from() + from);
+      if (stretch.expression == Expressions.UNDEFINED) {
+        throw new RefusedException(
+            reader.rank,
+            reader.next,
+            "reads what nobody has written: %s, memory=%s of rank %d, from=%d"
+                .formatted(
+                    reader.describe(reader.next), memory.name(), owner.rank, place.from() + from));
+      }
+      pieces.add(new Piece(from, to, stretch.expression, place.from() + stretch.shift));
+    }
+    return pieces;
+  }
+
+  /// Writes a value; what the pieces leave out becomes undefined. Refuses what races with readers.
+  private void write(RankState writer, Place place, List<Piece> pieces) {
+    for (SymbolicMemory.Stretch stretch : writer.cut(place).values()) {
+      checkReadersAreThrough(writer, place, stretch);
+      stretch.expression = Expressions.UNDEFINED;
+      stretch.written = writer.position();
+    }
+    store(writer, place, pieces);
+  }
+
+  private void store(RankState writer, Place place, List<Piece> pieces) {
+    for (Piece piece : pieces) {
+      SymbolicMemory memory = writer.memories.get(place.memory());
+      for (SymbolicMemory.Stretch stretch :
+          memory.cut(place.from() + piece.from(), place.from() + piece.to()).values()) {
+        stretch.expression = piece.expression();
+        stretch.shift = piece.shift() - place.from();
+      }
+    }
+  }
+
+  private void checkReadersAreThrough(
+      RankState writer, Place place, SymbolicMemory.Stretch stretch) {
+    int[] read = stretch.read;
+    for (int reader = 0; read != null && reader < read.length; reader++) {
+      if (read[reader] > writer.clock[reader]) {
+        throw new RefusedException(
+            writer.rank,
+            writer.next,
+            "writes what a peer may be reading: %s, reader=%d, elements=[%d, %d)"
+                .formatted(writer.describe(writer.next), reader, place.from(), place.to()));
+      }
+    }
+    stretch.read = null;
+  }
+
+  private List<Piece> evaluate(RankState rank, JoinTree tree) {
+    List<List<Piece>> sources = new ArrayList<>();
+    tree.forEachSource(source -> sources.add(read(rank, place(source))));
+    return joinAll(rank, sources, values -> join(tree, values, new int[1]));
+  }
+
+  private int join(JoinTree tree, List<Piece> values, int[] next) {
+    return switch (tree) {
+      case JoinTree.Leaf _ -> values.get(next[0]++).expression();
+      case JoinTree.Node(JoinTree left, JoinTree right) -> {
+        int first = join(left, values, next);
+        yield expressions.join(first, join(right, values, next));
+      }
+    };
+  }
+
+  private int join(List<Piece> values) {
+    return expressions.join(values.get(0).expression(), values.get(1).expression());
+  }
+
+  /// Cuts operands of one length at all their borders and joins what lies between.
+  private static List<Piece> joinAll(
+      RankState rank, List<List<Piece>> operands, ToIntFunction<List<Piece>> joiner) {
+    TreeSet<Long> borders = new TreeSet<>();
+    operands.forEach(pieces -> pieces.forEach(piece -> borders.add(piece.from())));
+    List<Piece> joined = new ArrayList<>();
+    for (long from : borders) {
+      List<Piece> values = new ArrayList<>();
+      long to = Long.MAX_VALUE;
+      for (List<Piece> pieces : operands) {
+        Piece value = pieces.stream().filter(piece -> piece.to() > from).findFirst().orElseThrow();
+        values.add(value);
+        to = Math.min(to, value.to());
+      }
+      long shift = values.getFirst().shift();
+      if (values.stream().anyMatch(value -> value.shift() != shift)) {
+        throw new RefusedException(
+            rank.rank, rank.next, "joins different elements: " + rank.describe(rank.next));
+      }
+      joined.add(new Piece(from, to, joiner.applyAsInt(values), shift));
+    }
+    return joined;
+  }
+
+  private Place place(Range range) {
+    return layouts[range.rank()].place(range);
+  }
+}
