@@ -123,8 +123,8 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256)
         .put("scale_attn_weights", true)
         .put("use_cache", true)
         .put("tie_word_embeddings", shape.tiedHead())
-        .put("bos_token_id", 0)
-        .put("eos_token_id", 0)
+        .putNull("bos_token_id")
+        .putNull("eos_token_id")
         .put("dtype", "float32");
   }
 

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.lockstep.train.Recipe.BatchShape;
-import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptModel;
 import dev.lockstep.train.model.GptShape;
@@ -38,14 +37,16 @@ class TenStepsTest {
             .withSteps(10);
     try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
       ReferenceTraining reference = new ReferenceTraining(recipe, initialWeights(recipe));
-      Batches batches = new Batches(corpus, recipe.seed(), 3, 2, 12);
+      BatchReader batches = new BatchReader(recipe, corpus);
       InProcessRanks.run(
           1,
           job -> {
             TrainerOptions options = TrainerOptions.defaults().withDevice(device);
             try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
               for (int step = 0; step < recipe.steps(); step++) {
-                double expected = reference(reference, batches, recipe, step);
+                BatchReader.Windows windows = batches.step(step);
+                float rate = recipe.learningRate().at(step + 1, recipe.steps());
+                double expected = reference.step(windows.tokens(), windows.targets(), rate);
                 trainer.step(false);
                 assertThat((double) trainer.loss()).isCloseTo(expected, within(TOLERANCE));
               }
@@ -53,28 +54,6 @@ class TenStepsTest {
             return 0;
           });
     }
-  }
-
-  private static double reference(
-      ReferenceTraining reference, Batches batches, Recipe recipe, int step) {
-    int sequences = (int) recipe.batch().sequences();
-    int[][] tokens = new int[sequences][recipe.model().context()];
-    int[][] targets = new int[sequences][recipe.model().context()];
-    int perLane = recipe.batch().microBatch();
-    for (int lane = 0; lane < recipe.batch().lanes(); lane++) {
-      int[] laneTokens = new int[perLane * recipe.model().context()];
-      int[] laneTargets = new int[perLane * recipe.model().context()];
-      batches.fill(
-          step, lane, MemorySegment.ofArray(laneTokens), MemorySegment.ofArray(laneTargets));
-      for (int row = 0; row < perLane; row++) {
-        int from = row * recipe.model().context();
-        int to = lane * perLane + row;
-        System.arraycopy(laneTokens, from, tokens[to], 0, tokens[to].length);
-        System.arraycopy(laneTargets, from, targets[to], 0, targets[to].length);
-      }
-    }
-    double rate = recipe.learningRate().at(step + 1, recipe.steps());
-    return reference.step(tokens, targets, rate);
   }
 
   private static Map<String, double[]> initialWeights(Recipe recipe) {
