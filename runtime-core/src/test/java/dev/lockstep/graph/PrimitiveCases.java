@@ -63,10 +63,12 @@ public final class PrimitiveCases {
     return List.copyOf(made.cases);
   }
 
-  /// Returns layout ops on I32 and BOOL, which decompositions need.
+  /// Returns ops on types that a device may refuse: layout ops and arithmetic on I32 and BOOL, and
+  /// conversions between F32 and every type.
   public static List<OpCase> ofOtherTypes() {
     PrimitiveCases made = new PrimitiveCases();
     made.integers();
+    made.everyConversion();
     return List.copyOf(made.cases);
   }
 
@@ -207,7 +209,19 @@ public final class PrimitiveCases {
     cases.add(samples().integers(-9, 9, 5).of(new BroadcastTo(Shape.of(5, 3), List.of(0))));
     cases.add(samples().integers(-9, 9, 5).of(new Slice(List.of(1L), List.of(4L))));
     cases.add(samples().integers(-9, 9, 5).integers(-9, 9, 2).of(new Concat(0)));
+    for (Primitive op : List.of(new Add(), new Sub(), new Mul(), new Max(), new Min())) {
+      cases.add(samples().integers(-9, 9, 3, 5).integers(-9, 9, 3, 5).of(op));
+    }
+    cases.add(samples().integers(-9, 9, 3, 5).of(new ReduceMax(List.of(1))));
+    cases.add(samples().integers(-9, 9, 3, 5).of(new ReduceSum(List.of(0), Blocks.WHOLE)));
     cases.add(samples().booleans(5).of(new BroadcastTo(Shape.of(5, 3), List.of(0))));
     cases.add(samples().booleans(6).of(new Reshape(Shape.of(2, 3))));
+  }
+
+  private void everyConversion() {
+    for (DType dtype : DType.values()) {
+      cases.add(samples().of(DType.F32, 37).of(new Convert(dtype)));
+      cases.add(samples().of(dtype, 37).of(new Convert(DType.F32)));
+    }
   }
 }

@@ -38,6 +38,16 @@ public final class Samples {
     return floats(() -> random.nextGaussian() * 30, dims);
   }
 
+  /// Adds numbers of the type, near zero and far from it.
+  public Samples of(DType dtype, long... dims) {
+    return add(
+        new ValueType(dtype, Shape.of(dims)),
+        () -> {
+          double number = Math.abs(random.nextGaussian()) * (random.nextInt(2) == 0 ? 30 : 0.01);
+          return Rounding.round((float) number, dtype);
+        });
+  }
+
   /// Adds one number.
   public Samples scalar(double value) {
     return floats(() -> value);
