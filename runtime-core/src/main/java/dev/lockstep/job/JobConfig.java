@@ -3,6 +3,7 @@ package dev.lockstep.job;
 import dev.lockstep.failure.ConfigurationException;
 import java.time.Duration;
 import java.util.Map;
+import java.util.Optional;
 
 /// What a process is told about the job it joins. Everything that the environment can say, code can
 /// say.
@@ -60,6 +61,15 @@ public record JobConfig(
         millis(environment, JobVariables.JOIN_TIMEOUT_MILLIS, DEFAULT_JOIN_TIMEOUT),
         millis(environment, JobVariables.LIVENESS_MILLIS, DEFAULT_LIVENESS),
         Long.MAX_VALUE);
+  }
+
+  /// Returns who has made this process a rank, for example `TORCHRUN` or `SLURM`; empty if nobody
+  /// has.
+  ///
+  /// @throws ConfigurationException if the variables are contradictory or incomplete
+  public Optional<String> launcher() {
+    String name = LaunchEnvironment.of(environment).launcher();
+    return name.isEmpty() ? Optional.empty() : Optional.of(name);
   }
 
   private static Duration millis(Map<String, String> environment, String key, Duration otherwise) {

@@ -293,6 +293,8 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
           "connection refused: remote={}, reason={}",
           failed.channel().remoteAddress(),
           cause.getMessage());
+    } else if (isPeersDeath(cause)) {
+      LOG.debug("rank is gone: remote={}", failed.channel().remoteAddress(), cause);
     } else {
       LOG.warn("connection fails: remote={}", failed.channel().remoteAddress(), cause);
     }
