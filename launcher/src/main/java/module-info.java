@@ -1,14 +1,22 @@
 /// The `lockstep` command: starts ranks, watches them and reports on them.
+///
+/// Jobs ([dev.lockstep.launcher.JobProvider]) and verbs ([dev.lockstep.launcher.CommandProvider])
+/// are brought by other modules. [dev.lockstep.launcher.Launcher] does in code what `lockstep run`
+/// does.
 module dev.lockstep.launcher {
   requires transitive dev.lockstep.train;
-  requires com.fasterxml.jackson.core;
-  requires com.fasterxml.jackson.databind;
   requires info.picocli;
-  requires org.slf4j;
+  requires java.management;
+  requires jdk.management;
   requires static org.jspecify;
 
   exports dev.lockstep.launcher;
 
   opens dev.lockstep.launcher to
       info.picocli;
+
+  uses dev.lockstep.device.DeviceProvider;
+  uses dev.lockstep.launcher.CommandProvider;
+  uses dev.lockstep.launcher.JobProvider;
+  uses dev.lockstep.transport.TransportProvider;
 }

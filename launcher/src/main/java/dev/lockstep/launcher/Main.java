@@ -1,26 +1,17 @@
 package dev.lockstep.launcher;
 
-import picocli.CommandLine;
-import picocli.CommandLine.Command;
+import java.util.Arrays;
 
 /// The `lockstep` command.
-@Command(
-    name = "lockstep",
-    mixinStandardHelpOptions = true,
-    version = "lockstep 0.1.0-SNAPSHOT",
-    description = "Trains models across processes, with the same bits on any layout.")
-public final class Main implements Runnable {
+public final class Main {
   private Main() {}
 
-  /// Runs the command and ends the process: 0 done, 1 the work failed, 2 the input was wrong.
+  /// Runs the command and ends the process: 0 done, 1 the work failed, 2 the input was wrong; for
+  /// `run`, the exit code of the first failed rank.
   ///
   /// @param args the command line
   public static void main(String[] args) {
-    System.exit(new CommandLine(new Main()).execute(args));
-  }
-
-  @Override
-  public void run() {
-    CommandLine.usage(this, System.out);
+    System.exit(
+        new LockstepCommand(System.getenv(), System.out, System.err).execute(Arrays.asList(args)));
   }
 }

@@ -1,0 +1,65 @@
+package dev.lockstep.launcher;
+
+import java.lang.module.ModuleFinder;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/// The JVM of a rank: this JVM's Java and modules (or class path), started for computing.
+final class ChildJvm {
+  private static final String VECTOR_API = "jdk.incubator.vector";
+  private static final String CORE = "dev.lockstep.core";
+  private static final String AGRONA = "org.agrona";
+  private static final String UNNAMED = "ALL-UNNAMED";
+  private static final String HEAP = "256m";
+
+  private ChildJvm() {}
+
+  /// Returns the command that starts a rank.
+  ///
+  /// @param jvmArguments the user's options for the JVM; they win
+  /// @param arguments the program's arguments
+  static List<String> command(List<String> jvmArguments, List<String> arguments) {
+    boolean modular = RankMain.class.getModule().isNamed();
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    if (ModuleFinder.ofSystem().find(VECTOR_API).isPresent()) {
+      command.add("--add-modules=" + VECTOR_API);
+    }
+    command.add("--enable-native-access=" + (modular ? CORE : UNNAMED));
+    command.add("--add-exports=java.base/jdk.internal.misc=" + (modular ? AGRONA : UNNAMED));
+    // A file in /tmp that a killed process would leave there.
+    command.add("-XX:-UsePerfData");
+    heap(jvmArguments, command);
+    for (String name : List.of("lockstep.home", "stdout.encoding", "stderr.encoding")) {
+      String value = System.getProperty(name);
+      if (value != null) {
+        command.add("-D" + name + "=" + value);
+      }
+    }
+    command.addAll(jvmArguments);
+    if (modular) {
+      command.add("--module-path=" + System.getProperty("jdk.module.path"));
+      command.add(
+          "--module=" + RankMain.class.getModule().getName() + "/" + RankMain.class.getName());
+    } else {
+      command.add("--class-path=" + System.getProperty("java.class.path"));
+      command.add(RankMain.class.getName());
+    }
+    command.addAll(arguments);
+    return command;
+  }
+
+  /// Tensors live off the heap and a training step allocates nothing on it: it is small, and its
+  /// collector the one that starts quickest. Two collectors, or a heap that starts larger than it
+  /// may get, are errors of the JVM: what the user says replaces ours.
+  private static void heap(List<String> jvmArguments, List<String> command) {
+    if (jvmArguments.stream().noneMatch(argument -> argument.startsWith("-Xm"))) {
+      command.add("-Xms" + HEAP);
+      command.add("-Xmx" + HEAP);
+    }
+    if (jvmArguments.stream().noneMatch(argument -> argument.matches("-XX:\\+Use\\w+GC"))) {
+      command.add("-XX:+UseSerialGC");
+    }
+  }
+}

@@ -1,0 +1,234 @@
+package dev.lockstep.launcher;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.ErrorFile;
+import dev.lockstep.job.FailureRecord;
+import dev.lockstep.job.HostName;
+import dev.lockstep.job.JobConfig;
+import dev.lockstep.job.JobVariables;
+import dev.lockstep.job.StoreOptions;
+import dev.lockstep.job.StoreServer;
+import dev.lockstep.launcher.process.Console;
+import dev.lockstep.launcher.process.RankCommand;
+import dev.lockstep.launcher.process.RankExit;
+import dev.lockstep.launcher.process.Supervisor;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.SecureRandom;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/// One job on one node, from the first process started to the last trace removed. On node 0 it
+/// hosts the job's store.
+final class NodeAgent {
+  private static final int TOKEN_BYTES = 32;
+  // A stopped command has ended within two seconds, cleaning up included.
+  private static final Duration STOP_TIMEOUT = Duration.ofMillis(1900);
+  // For other nodes to hear of a failure from the store before it closes.
+  private static final Duration NEWS_TIME = Duration.ofMillis(300);
+  private static final Duration FAREWELL_POLL = Duration.ofMillis(100);
+
+  private final LaunchOptions options;
+  private final String job;
+  private final List<String> arguments;
+  private final Console console;
+  private final Supervisor supervisor;
+
+  NodeAgent(LaunchOptions options, String job, List<String> arguments, Console console) {
+    this.options = options;
+    this.job = job;
+    this.arguments = List.copyOf(arguments);
+    this.console = console;
+    this.supervisor = new Supervisor(console, Supervisor.Patience.standard());
+  }
+
+  int run() throws IOException, InterruptedException {
+    Thread atExit = new Thread(() -> supervisor.stop(STOP_TIMEOUT), "lockstep-stop");
+    Runtime.getRuntime().addShutdownHook(atExit);
+    try {
+      return inFolder();
+    } finally {
+      supervisor.close();
+      forget(atExit);
+    }
+  }
+
+  private static void forget(Thread atExit) {
+    try {
+      Runtime.getRuntime().removeShutdownHook(atExit);
+    } catch (IllegalStateException _) {
+      // The JVM is going down and runs it.
+    }
+  }
+
+  private int inFolder() throws IOException, InterruptedException {
+    try (JobFolder folder = JobFolder.make()) {
+      Path tokenFile = tokenFile(folder);
+      if (options.nodeRank() > 0) {
+        return watch(folder, environment(folder, tokenFile, options.port()), null);
+      }
+      try (StoreServer store = startStore(tokenFile)) {
+        return watch(folder, environment(folder, tokenFile, store.port()), store);
+      }
+    }
+  }
+
+  private Path tokenFile(JobFolder folder) throws IOException {
+    String given = options.environment().get(JobVariables.TOKEN_FILE);
+    if (given != null && !given.isBlank()) {
+      return Path.of(given);
+    }
+    if (options.layout().nodes() > 1) {
+      throw new ConfigurationException(
+          JobVariables.TOKEN_FILE,
+          "",
+          "a job of several nodes needs a token that all of them know: %s is not set, --nnodes=%d (write 32 random bytes to a file of mode 0600, copy it to every node and name it there)"
+              .formatted(JobVariables.TOKEN_FILE, options.layout().nodes()));
+    }
+    byte[] token = new byte[TOKEN_BYTES];
+    new SecureRandom().nextBytes(token);
+    return folder.write("token", HexFormat.of().formatHex(token));
+  }
+
+  private StoreServer startStore(Path tokenFile) {
+    Duration liveness = JobConfig.of(options.environment()).liveness();
+    StoreOptions wanted =
+        StoreOptions.of(options.host(), options.port(), options.layout().worldSize(), liveness);
+    StoreServer store = StoreServer.start(wanted, token(tokenFile));
+    store.onFailure(_ -> supervisor.fail());
+    return store;
+  }
+
+  /// Reads the token as the ranks do; they check who else may read the file.
+  private static byte[] token(Path file) {
+    try {
+      return Files.readString(file).strip().getBytes(StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw new ConfigurationException(
+          JobVariables.TOKEN_FILE,
+          file.toString(),
+          "token cannot be read: %s=%s".formatted(JobVariables.TOKEN_FILE, file),
+          e);
+    }
+  }
+
+  private WorkerEnvironment environment(JobFolder folder, Path tokenFile, int storePort) {
+    String runId = options.runId().isEmpty() ? "none" : options.runId();
+    int cores = Runtime.getRuntime().availableProcessors();
+    return new WorkerEnvironment(options, runId, storePort, tokenFile, folder.path(), cores);
+  }
+
+  private int watch(JobFolder folder, WorkerEnvironment environment, @Nullable StoreServer store)
+      throws IOException, InterruptedException {
+    List<Path> errorFiles = new ArrayList<>();
+    for (int localRank = 0; localRank < options.layout().ranksPerNode(); localRank++) {
+      Path logFolder = logFolder(environment.rank(localRank));
+      Path errorFile =
+          (logFolder == null ? folder.path().resolve("rank" + localRank) : logFolder)
+              .resolve("error.json");
+      errorFiles.add(errorFile);
+      start(environment, localRank, errorFile, logFolder);
+    }
+    List<RankExit> exits =
+        supervisor.await(first -> tell(store, FailureReport.ofExit(first, HostName.local())));
+    Optional<FailureRecord> recorded = Optional.empty();
+    if (store != null) {
+      awaitOthers(store);
+      recorded = store.failure();
+    }
+    return conclude(exits, recorded, errorFiles);
+  }
+
+  private @Nullable Path logFolder(int rank) {
+    Path all = options.logFolder();
+    return all == null ? null : all.resolve("rank" + rank).toAbsolutePath();
+  }
+
+  private void start(
+      WorkerEnvironment environment, int localRank, Path errorFile, @Nullable Path logFolder)
+      throws IOException {
+    List<String> program = new ArrayList<>();
+    program.add(job);
+    program.addAll(arguments);
+    int rank = environment.rank(localRank);
+    RankCommand command =
+        new RankCommand(
+            localRank,
+            rank,
+            ChildJvm.command(options.jvmArguments(), program),
+            environment.of(localRank, errorFile),
+            WorkerEnvironment.withheld(options.environment()),
+            logFolder);
+    boolean alone = options.layout().worldSize() == 1;
+    boolean live = rank == 0 && options.terminalColumns().isPresent();
+    supervisor.start(command, alone ? "" : "[rank" + rank + "]: ", live);
+  }
+
+  /// Tells the other nodes of a process that ended without a word, unless the store knows better:
+  /// it may have died before it ever came there.
+  private static void tell(@Nullable StoreServer store, FailureRecord failure) {
+    if (store != null && store.failure().isEmpty()) {
+      store.fail(failure);
+    }
+  }
+
+  /// The store stays for as long as ranks of other nodes need it.
+  private void awaitOthers(StoreServer store) {
+    if (options.layout().nodes() == 1) {
+      return;
+    }
+    boolean gone = false;
+    while (!gone && store.failure().isEmpty() && !supervisor.isStopping()) {
+      gone = store.awaitFarewells(FAREWELL_POLL);
+    }
+    if (!gone) {
+      var _ = store.awaitFarewells(NEWS_TIME);
+    }
+  }
+
+  private int conclude(
+      List<RankExit> exits, Optional<FailureRecord> recorded, List<Path> errorFiles) {
+    if (supervisor.isStopping()) {
+      console.say("lockstep: stopped");
+    }
+    Optional<FailureReport> report =
+        FailureReport.of(
+            exits,
+            recorded,
+            rank -> ErrorFile.read(errorFiles.get(rank - firstRank()), rank, HostName.local()));
+    // Who was told to stop and had to be ended has not failed; who threw while it saved has.
+    if (report.isEmpty() || (supervisor.isStopping() && report.get().record().stack().isEmpty())) {
+      return 0;
+    }
+    FailureReport failure = report.get();
+    console.say(failure.text(options.layout().worldSize()));
+    writeErrorFiles(failure.record(), errorFiles);
+    return failure.exitCode();
+  }
+
+  /// Leaves the first failure where somebody around this process looks for it, and beside the log
+  /// of a rank that died before it could.
+  private void writeErrorFiles(FailureRecord first, List<Path> errorFiles) {
+    String given = options.environment().get("TORCHELASTIC_ERROR_FILE");
+    if (given != null && !given.isBlank()) {
+      ErrorFile.write(Path.of(given), first, first);
+    }
+    int localRank = first.rank() - firstRank();
+    if (options.logFolder() != null && localRank >= 0 && localRank < errorFiles.size()) {
+      Path file = errorFiles.get(localRank);
+      if (!Files.exists(file)) {
+        ErrorFile.write(file, first, first);
+      }
+    }
+  }
+
+  private int firstRank() {
+    return options.nodeRank() * options.layout().ranksPerNode();
+  }
+}

@@ -1,0 +1,92 @@
+package dev.lockstep.launcher;
+
+import dev.lockstep.job.JobVariables;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// The variables that a rank is started with: those of torchrun's workers, and Lockstep's own.
+///
+/// @param options how the job is launched
+/// @param runId what the job is called
+/// @param storePort where the store listens
+/// @param tokenFile the job's secret
+/// @param folder the job's private folder on this node
+/// @param cores the node's cores
+record WorkerEnvironment(
+    LaunchOptions options, String runId, int storePort, Path tokenFile, Path folder, int cores) {
+  /// Width of the terminal that this rank's output goes to, if it is one.
+  static final String TERMINAL = "LOCKSTEP_TERMINAL";
+
+  /// Cores that the ranks of this node share.
+  static final String LOCAL_CORES = "LOCKSTEP_LOCAL_CORES";
+
+  private static final String ROLE = "default";
+
+  /// Returns the variables of one rank.
+  ///
+  /// @param errorFile where it writes what made it fail
+  Map<String, String> of(int localRank, Path errorFile) {
+    int rank = rank(localRank);
+    int worldSize = options.layout().worldSize();
+    Map<String, String> variables = new HashMap<>();
+    variables.put("RANK", Integer.toString(rank));
+    variables.put("LOCAL_RANK", Integer.toString(localRank));
+    variables.put("WORLD_SIZE", Integer.toString(worldSize));
+    variables.put("LOCAL_WORLD_SIZE", Integer.toString(options.layout().ranksPerNode()));
+    variables.put("GROUP_RANK", Integer.toString(options.nodeRank()));
+    variables.put("GROUP_WORLD_SIZE", Integer.toString(options.layout().nodes()));
+    variables.put("ROLE_RANK", Integer.toString(rank));
+    variables.put("ROLE_NAME", ROLE);
+    variables.put("ROLE_WORLD_SIZE", Integer.toString(worldSize));
+    variables.put("MASTER_ADDR", options.host());
+    variables.put("MASTER_PORT", Integer.toString(storePort));
+    variables.put("TORCHELASTIC_RESTART_COUNT", "0");
+    variables.put("TORCHELASTIC_MAX_RESTARTS", "0");
+    variables.put("TORCHELASTIC_RUN_ID", runId);
+    variables.put("TORCHELASTIC_USE_AGENT_STORE", "True");
+    variables.put("TORCHELASTIC_ERROR_FILE", errorFile.toString());
+    variables.put(JobVariables.STORE_PORT, Integer.toString(storePort));
+    variables.put(JobVariables.USE_AGENT_STORE, "True");
+    variables.put(JobVariables.TOKEN_FILE, tokenFile.toString());
+    variables.put(JobVariables.JOB_DIRECTORY, folder.toString());
+    variables.put(LOCAL_CORES, Integer.toString(cores));
+    if (rank == 0 && options.terminalColumns().isPresent()) {
+      variables.put(TERMINAL, Integer.toString(options.terminalColumns().getAsInt()));
+    }
+    return variables;
+  }
+
+  /// Returns the job-wide number of a rank of this node.
+  int rank(int localRank) {
+    return options.nodeRank() * options.layout().ranksPerNode() + localRank;
+  }
+
+  /// Returns variables of another launcher around this one that would contradict ours.
+  static List<String> withheld(Map<String, String> environment) {
+    return environment.keySet().stream().filter(WorkerEnvironment::contradicts).toList();
+  }
+
+  private static boolean contradicts(String variable) {
+    return variable.equals(TERMINAL)
+        || variable.startsWith("SLURM_")
+        || variable.startsWith("OMPI_")
+        || variable.startsWith("PMI_")
+        || variable.startsWith("PMIX_")
+        || variable.startsWith("TORCHELASTIC_")
+        || variable.equals("JOB_COMPLETION_INDEX");
+  }
+
+  /// Returns a rank's share of the node's cores, at least 1.
+  ///
+  /// @param ranks ranks on the node
+  static int threads(@Nullable String cores, int ranks) {
+    int available = Runtime.getRuntime().availableProcessors();
+    if (cores != null && cores.matches("\\d{1,5}")) {
+      available = Integer.parseInt(cores);
+    }
+    return Math.max(1, available / ranks);
+  }
+}

@@ -1,0 +1,87 @@
+package dev.lockstep.launcher.doctor;
+
+import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.failure.Availability;
+import dev.lockstep.launcher.doctor.Finding.Verdict;
+import dev.lockstep.transport.TransportProvider;
+import java.io.PrintStream;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.ServiceLoader;
+
+/// Looks at this machine and at what is installed, and says what training finds here.
+public final class Doctor {
+  private final List<String> jobs;
+
+  /// Makes a doctor.
+  ///
+  /// @param jobs names of the jobs that are installed
+  public Doctor(List<String> jobs) {
+    this.jobs = List.copyOf(jobs);
+  }
+
+  /// Prints one line per finding and returns whether training can work here.
+  public boolean report(PrintStream out) {
+    List<Finding> findings = findings();
+    int width = findings.stream().mapToInt(finding -> finding.name().length()).max().orElse(0);
+    for (Finding finding : findings) {
+      out.printf(
+          "%-" + width + "s  %-7s  %s%n",
+          finding.name(),
+          finding.verdict().word(),
+          finding.detail());
+    }
+    return findings.stream().noneMatch(finding -> finding.verdict() == Verdict.NEEDED);
+  }
+
+  private List<Finding> findings() {
+    List<Finding> findings = new ArrayList<>(new Machine().findings());
+    findings.addAll(new SharedMemory().findings());
+    findings.addAll(transports());
+    findings.addAll(devices());
+    findings.add(
+        jobs.isEmpty()
+            ? Finding.needed(
+                "jobs", "none is installed (add lockstep-examples or a module of your own)")
+            : Finding.ok("jobs", String.join(", ", jobs)));
+    return findings;
+  }
+
+  private static List<Finding> transports() {
+    List<Finding> found =
+        ServiceLoader.load(TransportProvider.class).stream()
+            .map(ServiceLoader.Provider::get)
+            .sorted(Comparator.comparing(TransportProvider::name))
+            .map(provider -> finding("transport " + provider.name(), provider.probe()))
+            .toList();
+    return orNeeded(found, "transports", "none works here, so ranks cannot train together");
+  }
+
+  private static List<Finding> devices() {
+    List<Finding> found =
+        ServiceLoader.load(DeviceProvider.class).stream()
+            .map(ServiceLoader.Provider::get)
+            .sorted(Comparator.comparing(DeviceProvider::name))
+            .map(provider -> finding("device " + provider.name(), provider.probe()))
+            .toList();
+    return orNeeded(found, "devices", "none works here, so nothing can be computed");
+  }
+
+  private static Finding finding(String name, Availability availability) {
+    return switch (availability) {
+      case Availability.Available(int count, String detail) ->
+          Finding.ok(name, count == 1 ? detail : count + " x " + detail);
+      case Availability.Unavailable(String reason) -> Finding.absent(name, reason);
+    };
+  }
+
+  private static List<Finding> orNeeded(List<Finding> found, String name, String sentence) {
+    if (found.stream().anyMatch(finding -> finding.verdict() == Verdict.OK)) {
+      return found;
+    }
+    List<Finding> all = new ArrayList<>(found);
+    all.add(Finding.needed(name, sentence));
+    return all;
+  }
+}

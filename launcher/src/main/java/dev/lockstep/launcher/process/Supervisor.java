@@ -1,0 +1,168 @@
+package dev.lockstep.launcher.process;
+
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/// Starts the ranks of one node and waits until all have ended. When one fails, or when told to
+/// stop, it ends the others: first by asking, then by force.
+///
+/// One thread calls [#start] and [#await]; [#stop] and [#fail] are for any thread.
+public final class Supervisor implements AutoCloseable {
+  /// How much time ranks get to end by themselves.
+  ///
+  /// @param toNotice from a failure until the others are asked to end; they learn of it themselves
+  /// @param toEnd from a failure until force
+  /// @param toSave from a stop until force
+  public record Patience(Duration toNotice, Duration toEnd, Duration toSave) {
+    /// Everything has ended within two seconds, with time left to clean up.
+    public static Patience standard() {
+      return new Patience(Duration.ofMillis(300), Duration.ofMillis(1200), Duration.ofMillis(1600));
+    }
+  }
+
+  private sealed interface Event {
+    record Exited(int rank, int code) implements Event {}
+
+    record Failed() implements Event {}
+
+    record Stop() implements Event {}
+  }
+
+  private final Console console;
+  private final Patience patience;
+  private final LinkedBlockingQueue<Event> events = new LinkedBlockingQueue<>();
+  private final List<RankProcess> processes = new ArrayList<>();
+  private final Map<Integer, RankExit> exits = new TreeMap<>();
+  private final CountDownLatch closed = new CountDownLatch(1);
+  private volatile boolean stopping;
+  private boolean ending;
+  private boolean asked;
+  private long askAt = Long.MAX_VALUE;
+  private long killAt = Long.MAX_VALUE;
+
+  /// Makes a supervisor of no ranks.
+  public Supervisor(Console console, Patience patience) {
+    this.console = console;
+    this.patience = patience;
+  }
+
+  /// Starts a rank.
+  ///
+  /// @param prefix what its lines begin with
+  /// @param live whether its standard output goes to a terminal as it is
+  public void start(RankCommand command, String prefix, boolean live) throws IOException {
+    RankProcess process = RankProcess.start(command, console, prefix, live);
+    processes.add(process);
+    var _ = process.exit().thenAccept(code -> events.add(new Event.Exited(process.rank(), code)));
+  }
+
+  /// Tells that the job has failed, wherever that was.
+  public void fail() {
+    events.add(new Event.Failed());
+  }
+
+  /// Asks all ranks to save and end, and returns when they have ended and been cleaned up after, or
+  /// when the time is over.
+  public void stop(Duration timeout) {
+    stopping = true;
+    events.add(new Event.Stop());
+    try {
+      var _ = closed.await(timeout.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (InterruptedException _) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  /// Returns whether the ranks were told to stop from outside.
+  public boolean isStopping() {
+    return stopping;
+  }
+
+  /// Waits until all ranks have ended and returns how, in the order of their ends.
+  ///
+  /// @param beforeAsking called with the first process that ended badly by itself, if there is one,
+  ///   when the others have had their time to notice
+  public List<RankExit> await(Consumer<RankExit> beforeAsking) throws InterruptedException {
+    while (exits.size() < processes.size()) {
+      handle(events.poll(nextDeadline(), TimeUnit.NANOSECONDS));
+      enforce(beforeAsking);
+    }
+    processes.forEach(RankProcess::drain);
+    return exits.values().stream().sorted(Comparator.comparingInt(RankExit::order)).toList();
+  }
+
+  private long nextDeadline() {
+    long next = Math.min(askAt, killAt);
+    return next == Long.MAX_VALUE ? Long.MAX_VALUE : Math.max(0, next - System.nanoTime());
+  }
+
+  private void handle(@Nullable Event event) {
+    switch (event) {
+      case null -> {}
+      case Event.Exited(int rank, int code) -> {
+        exits.put(rank, new RankExit(rank, code, exits.size(), asked));
+        if (code != 0) {
+          end(patience.toNotice(), patience.toEnd());
+        }
+      }
+      case Event.Failed _ -> end(patience.toNotice(), patience.toEnd());
+      case Event.Stop _ -> {
+        // Also where a signal to the whole process group has ended a rank already.
+        ending = false;
+        end(Duration.ZERO, patience.toSave());
+      }
+    }
+  }
+
+  /// Sets the deadlines once: the first reason to end is the reason.
+  private void end(Duration untilAsked, Duration untilKilled) {
+    if (ending) {
+      return;
+    }
+    ending = true;
+    long now = System.nanoTime();
+    askAt = now + untilAsked.toNanos();
+    killAt = now + untilKilled.toNanos();
+  }
+
+  private void enforce(Consumer<RankExit> beforeAsking) {
+    long now = System.nanoTime();
+    if (now >= askAt) {
+      askAt = Long.MAX_VALUE;
+      asked = true;
+      exits.values().stream()
+          .filter(RankExit::failed)
+          .min(Comparator.comparingInt(RankExit::order))
+          .ifPresent(beforeAsking);
+      alive().forEach(RankProcess::terminate);
+    }
+    if (now >= killAt) {
+      killAt = Long.MAX_VALUE;
+      asked = true;
+      alive().forEach(RankProcess::kill);
+    }
+  }
+
+  private Collection<RankProcess> alive() {
+    return processes.stream().filter(process -> !exits.containsKey(process.rank())).toList();
+  }
+
+  /// Ends by force whatever still runs, and lets [#stop] return. To be called when all is cleaned
+  /// up.
+  @Override
+  public void close() {
+    alive().forEach(RankProcess::kill);
+    closed.countDown();
+  }
+}

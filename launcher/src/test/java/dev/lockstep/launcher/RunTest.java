@@ -1,0 +1,255 @@
+package dev.lockstep.launcher;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
+
+import dev.lockstep.job.ErrorFile;
+import dev.lockstep.launcher.CommandProcess.Rank;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// `lockstep run` with real processes.
+@Timeout(60)
+final class RunTest {
+  private static final Duration END = Duration.ofSeconds(2);
+
+  @TempDir private Path temporary;
+
+  private static CommandProcess run(String... arguments) throws IOException {
+    String[] all = new String[arguments.length + 1];
+    all[0] = "run";
+    System.arraycopy(arguments, 0, all, 1, arguments.length);
+    return CommandProcess.start(Map.of(), all);
+  }
+
+  private static void assertNothingIsLeft(List<Rank> ranks) {
+    assertThat(ranks).noneMatch(rank -> rank.process().isAlive());
+    assertThat(ranks).noneMatch(rank -> Files.exists(rank.folder()));
+  }
+
+  @Test
+  void prefixesWhatRanksPrintAndEndsWithZero() throws Exception {
+    try (CommandProcess command = run("--nproc_per_node=2", "test", "print")) {
+      List<Rank> ranks = command.ready(2);
+      assertThat(command.exitCode()).as("%s", command.err()).isZero();
+      assertThat(command.out())
+          .contains("[rank0]: no newline", "[rank1]: no newline")
+          .contains("[rank1]: columns OptionalInt.empty");
+      assertThat(command.err()).contains("[rank0]: a warning", "[rank1]: a warning").hasSize(2);
+      assertNothingIsLeft(ranks);
+    }
+  }
+
+  @Test
+  void passesOnTheOutputOfASingleRankOnATerminalAsItIs() throws Exception {
+    try (CommandProcess command =
+        CommandProcess.start(
+            List.of("-Dlockstep.terminal=120"), Map.of(), "run", "--standalone", "test", "print")) {
+      assertThat(command.exitCode()).as("%s", command.err()).isZero();
+      assertThat(command.out()).contains("columns OptionalInt[120]", "no newline");
+    }
+  }
+
+  @Test
+  void namesTheFirstFailureOnceWithItsStack() throws Exception {
+    Path errorFile = temporary.resolve("error.json");
+    try (CommandProcess command =
+        CommandProcess.start(
+            Map.of("TORCHELASTIC_ERROR_FILE", errorFile.toString()),
+            "run",
+            "--nproc-per-node",
+            "3",
+            "test",
+            "fail",
+            "1")) {
+      List<Rank> ranks = command.ready(3);
+      assertThat(command.exitCode()).isEqualTo(1);
+      assertThat(command.err())
+          .filteredOn(line -> line.contains("boom"))
+          .hasSize(2)
+          .first()
+          .asString()
+          .startsWith("lockstep: rank 1 of 3 failed: IllegalStateException: boom: step=7")
+          .contains("activity=breaking step 7");
+      assertThat(command.err()).anyMatch(line -> line.contains("at dev.lockstep.launcher.TestJob"));
+      assertThat(command.err()).filteredOn(line -> line.startsWith("lockstep:")).hasSize(1);
+      assertNothingIsLeft(ranks);
+    }
+    assertThat(ErrorFile.read(errorFile, 1, "here"))
+        .hasValueSatisfying(record -> assertThat(record.message()).isEqualTo("boom: step=7"));
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @CsvSource({"exit, 3, work ended with an exit code", "quit, 5, process ended: exitCode=5"})
+  void endsWithTheExitCodeOfTheFirstFailedRank(String how, int code, String sentence)
+      throws Exception {
+    try (CommandProcess command =
+        run("--nproc-per-node=2", "test", how, "0", Integer.toString(code))) {
+      List<Rank> ranks = command.ready(2);
+      assertThat(command.exitCode()).as("%s", command.err()).isEqualTo(code);
+      assertThat(command.err())
+          .filteredOn(line -> line.contains("rank 0 of 2 failed"))
+          .hasSize(1)
+          .allMatch(line -> line.contains(sentence));
+      assertNothingIsLeft(ranks);
+    }
+  }
+
+  @ParameterizedTest(name = "the others {0}")
+  @CsvSource({"wait", "hang"})
+  void endsWithinTwoSecondsOfAKilledRank(String others) throws Exception {
+    try (CommandProcess command = run("--nproc-per-node=2", "test", others)) {
+      List<Rank> ranks = command.ready(2);
+      Rank victim =
+          ranks.stream()
+              .filter(rank -> rank.line().startsWith("[rank1]"))
+              .findFirst()
+              .orElseThrow();
+      victim.process().destroyForcibly();
+      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.exitCode()).isEqualTo(137);
+      assertThat(command.err())
+          .filteredOn(line -> line.startsWith("lockstep:"))
+          .hasSize(1)
+          .first()
+          .asString()
+          .contains("rank 1 of 2 failed: process ended: signal=SIGKILL, exitCode=137");
+      assertNothingIsLeft(ranks);
+    }
+  }
+
+  @Test
+  void saysTheUsersMistakeOnceWithoutAStack() throws Exception {
+    try (CommandProcess command = run("--nproc-per-node=2", "test", "mistake")) {
+      assertThat(command.exitCode()).isEqualTo(2);
+      assertThat(command.err()).containsExactly("lockstep: width is odd: --width=7 (give 8)");
+    }
+  }
+
+  @Test
+  void checksTheJobsArgumentsBeforeAnythingIsStarted() throws Exception {
+    try (CommandProcess command = run("--nproc-per-node=2", "test")) {
+      assertThat(command.exitCode()).isEqualTo(2);
+      assertThat(command.out()).isEmpty();
+      assertThat(command.err()).containsExactly("lockstep: job has nothing to do: worldSize=2");
+    }
+  }
+
+  @ParameterizedTest(name = "SIG{0}")
+  @CsvSource({"INT, 130, 2", "TERM, 143, 15"})
+  void letsRanksSaveBeforeASignalEndsTheRun(String signal, int code, int number) throws Exception {
+    assumeFalse(isIgnored(number), "SIG" + signal + " is ignored where the tests run");
+    Path saved = temporary.resolve("saved");
+    try (CommandProcess command =
+        run("--nproc-per-node=2", "test", "save", "0", saved.toString())) {
+      List<Rank> ranks = command.ready(2);
+      send(signal, command.handle());
+      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.exitCode()).isEqualTo(code);
+      assertThat(Path.of(saved + ".0")).hasContent("saved by 0");
+      assertThat(Path.of(saved + ".1")).hasContent("saved by 1");
+      assertThat(command.err()).containsExactly("lockstep: stopped");
+      assertNothingIsLeft(ranks);
+    }
+  }
+
+  @Test
+  void endsByForceWhatDoesNotStop() throws Exception {
+    try (CommandProcess command = run("--nproc-per-node=2", "test", "hang")) {
+      List<Rank> ranks = command.ready(2);
+      send("TERM", command.handle());
+      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.exitCode()).isEqualTo(143);
+      assertNothingIsLeft(ranks);
+    }
+  }
+
+  @Test
+  void leavesNothingWhenTheLauncherItselfIsKilled() throws Exception {
+    try (CommandProcess command = run("--nproc-per-node=2", "test", "wait")) {
+      List<Rank> ranks = command.ready(2);
+      command.handle().destroyForcibly();
+      for (Rank rank : ranks) {
+        rank.process().onExit().join();
+      }
+      assertNothingIsLeft(ranks);
+    }
+  }
+
+  @Test
+  void keepsTheOutputOfEachRank() throws Exception {
+    try (CommandProcess command =
+        run("--nproc-per-node=2", "--log-dir", temporary.toString(), "test", "fail", "1")) {
+      assertThat(command.exitCode()).isEqualTo(1);
+    }
+    assertThat(temporary.resolve("rank0/stdout.log")).content().contains("ready pid=");
+    assertThat(temporary.resolve("rank1/stdout.log")).content().contains("ready pid=");
+    assertThat(temporary.resolve("rank1/stderr.log")).exists();
+    assertThat(ErrorFile.read(temporary.resolve("rank1/error.json"), 1, "here")).isPresent();
+  }
+
+  @Test
+  void givesRanksTheVariablesOfTorchrunAndLockstep() throws Exception {
+    Path file = temporary.resolve("environment");
+    try (CommandProcess command =
+        CommandProcess.start(
+            Map.of("SLURM_JOB_ID", "7"),
+            "run",
+            "--nproc-per-node=2",
+            "--rdzv-id=mine",
+            "test",
+            "environment",
+            "0",
+            file.toString())) {
+      assertThat(command.exitCode()).as("%s", command.err()).isZero();
+    }
+    assertThat(Path.of(file + ".1"))
+        .content()
+        .contains("\nRANK=1\n", "\nLOCAL_RANK=1\n", "\nWORLD_SIZE=2\n", "\nMASTER_ADDR=127.0.0.1\n")
+        .contains("TORCHELASTIC_RUN_ID=mine\n", "LOCKSTEP_JOB_DIR=", "LOCKSTEP_LOCAL_CORES=")
+        .doesNotContain("SLURM_JOB_ID", "LOCKSTEP_JOB_TOKEN=");
+  }
+
+  @Test
+  void becomesOneRankUnderAnotherLauncher() throws Exception {
+    Map<String, String> torchrun =
+        Map.of("RANK", "0", "WORLD_SIZE", "1", "LOCAL_RANK", "0", "LOCAL_WORLD_SIZE", "1");
+    try (CommandProcess command = CommandProcess.start(torchrun, "run", "test", "fail", "0")) {
+      List<Rank> ranks = command.ready(1);
+      assertThat(ranks.getFirst().process()).isEqualTo(command.handle());
+      assertThat(command.exitCode()).isEqualTo(1);
+      assertThat(command.err().stream().filter(line -> line.startsWith("lockstep:")))
+          .singleElement()
+          .asString()
+          .startsWith("lockstep: rank 0 of 1 failed: IllegalStateException: boom");
+      assertNothingIsLeft(ranks);
+    }
+  }
+
+  private static void send(String signal, ProcessHandle process)
+      throws IOException, InterruptedException {
+    int code =
+        new ProcessBuilder("kill", "-" + signal, Long.toString(process.pid())).start().waitFor();
+    assertThat(code).isZero();
+  }
+
+  /// A process started in the background of a plain shell ignores SIGINT, and so do its children.
+  private static boolean isIgnored(int signal) throws IOException {
+    String mask =
+        Files.readAllLines(Path.of("/proc/self/status")).stream()
+            .filter(line -> line.startsWith("SigIgn:"))
+            .map(line -> line.substring("SigIgn:".length()).strip())
+            .findFirst()
+            .orElse("0");
+    return (Long.parseUnsignedLong(mask, 16) >> (signal - 1) & 1) == 1;
+  }
+}

@@ -1,0 +1,79 @@
+package dev.lockstep.launcher;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+final class WorkerEnvironmentTest {
+  private static WorkerEnvironment node(int nodeRank) {
+    LaunchOptions options =
+        new LaunchOptions(
+            new RankLayout(2, 3),
+            nodeRank,
+            "node-0",
+            4711,
+            "mine",
+            List.of(),
+            null,
+            OptionalInt.of(99),
+            Map.of());
+    return new WorkerEnvironment(
+        options, "mine", 4711, Path.of("/private/token"), Path.of("/private"), 8);
+  }
+
+  @Test
+  void setsWhatTorchrunSets() {
+    assertThat(node(1).of(2, Path.of("/private/error.json")))
+        .containsEntry("RANK", "5")
+        .containsEntry("LOCAL_RANK", "2")
+        .containsEntry("WORLD_SIZE", "6")
+        .containsEntry("LOCAL_WORLD_SIZE", "3")
+        .containsEntry("GROUP_RANK", "1")
+        .containsEntry("GROUP_WORLD_SIZE", "2")
+        .containsEntry("ROLE_RANK", "5")
+        .containsEntry("ROLE_NAME", "default")
+        .containsEntry("ROLE_WORLD_SIZE", "6")
+        .containsEntry("MASTER_ADDR", "node-0")
+        .containsEntry("MASTER_PORT", "4711")
+        .containsEntry("TORCHELASTIC_RUN_ID", "mine")
+        .containsEntry("TORCHELASTIC_RESTART_COUNT", "0")
+        .containsEntry("TORCHELASTIC_MAX_RESTARTS", "0")
+        .containsEntry("TORCHELASTIC_USE_AGENT_STORE", "True")
+        .containsEntry("TORCHELASTIC_ERROR_FILE", "/private/error.json");
+  }
+
+  @Test
+  void setsWhatLockstepNeeds() {
+    assertThat(node(0).of(0, Path.of("e")))
+        .containsEntry("LOCKSTEP_STORE_PORT", "4711")
+        .containsEntry("LOCKSTEP_JOB_TOKEN_FILE", "/private/token")
+        .containsEntry("LOCKSTEP_JOB_DIR", "/private")
+        .containsEntry("LOCKSTEP_LOCAL_CORES", "8");
+  }
+
+  @Test
+  void tellsOnlyRankZeroOfTheTerminal() {
+    assertThat(node(0).of(0, Path.of("e"))).containsEntry("LOCKSTEP_TERMINAL", "99");
+    assertThat(node(0).of(1, Path.of("e"))).doesNotContainKey("LOCKSTEP_TERMINAL");
+  }
+
+  @Test
+  void withholdsWhatOtherLaunchersSaid() {
+    Map<String, String> surroundings =
+        Map.of("SLURM_PROCID", "3", "OMPI_COMM_WORLD_RANK", "3", "PMI_RANK", "3", "HOME", "/h");
+    assertThat(WorkerEnvironment.withheld(surroundings))
+        .containsExactlyInAnyOrder("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK");
+  }
+
+  @ParameterizedTest(name = "{0} cores, {1} ranks")
+  @CsvSource({"8, 2, 4", "2, 2, 1", "2, 4, 1", "3, 2, 1"})
+  void sharesTheCores(String cores, int ranks, int threads) {
+    assertThat(WorkerEnvironment.threads(cores, ranks)).isEqualTo(threads);
+  }
+}
