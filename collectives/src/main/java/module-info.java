@@ -7,6 +7,7 @@ module dev.lockstep.collective {
 
   exports dev.lockstep.collective;
   exports dev.lockstep.collective.algorithm;
+  exports dev.lockstep.collective.request;
   exports dev.lockstep.collective.schedule;
   exports dev.lockstep.collective.verify;
 }

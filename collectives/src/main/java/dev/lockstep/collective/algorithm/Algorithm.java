@@ -1,6 +1,6 @@
 package dev.lockstep.collective.algorithm;
 
-import dev.lockstep.collective.CollectiveRequest;
+import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Schedule;
 import java.util.Optional;
 

@@ -5,8 +5,8 @@ import static dev.lockstep.collective.algorithm.Parts.input;
 import static dev.lockstep.collective.algorithm.Parts.peers;
 import static dev.lockstep.collective.algorithm.Parts.share;
 
-import dev.lockstep.collective.CollectiveKind;
-import dev.lockstep.collective.CollectiveRequest;
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.JoinTree;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Shares;

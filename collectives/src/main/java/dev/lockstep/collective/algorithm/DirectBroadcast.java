@@ -4,8 +4,8 @@ import static dev.lockstep.collective.algorithm.Parts.input;
 import static dev.lockstep.collective.algorithm.Parts.output;
 import static dev.lockstep.collective.algorithm.Parts.peers;
 
-import dev.lockstep.collective.CollectiveKind;
-import dev.lockstep.collective.CollectiveRequest;
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Step;

@@ -5,9 +5,9 @@ import static dev.lockstep.collective.algorithm.Parts.input;
 import static dev.lockstep.collective.algorithm.Parts.output;
 import static dev.lockstep.collective.algorithm.Parts.share;
 
-import dev.lockstep.collective.CollectiveKind;
-import dev.lockstep.collective.CollectiveRequest;
-import dev.lockstep.collective.Mode;
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.schedule.JoinTree;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Shares;

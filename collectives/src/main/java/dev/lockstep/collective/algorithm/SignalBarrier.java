@@ -1,7 +1,7 @@
 package dev.lockstep.collective.algorithm;
 
-import dev.lockstep.collective.CollectiveKind;
-import dev.lockstep.collective.CollectiveRequest;
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Step;
 import java.util.ArrayList;

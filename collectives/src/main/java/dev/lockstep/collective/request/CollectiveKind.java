@@ -1,4 +1,4 @@
-package dev.lockstep.collective;
+package dev.lockstep.collective.request;
 
 /// The collective operations. Codes and labels are part of fingerprints and never change meaning.
 public enum CollectiveKind {

@@ -1,6 +1,5 @@
-package dev.lockstep.collective;
+package dev.lockstep.collective.request;
 
-import dev.lockstep.collective.schedule.StableHash;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.SumTree.Subtree;
@@ -9,8 +8,8 @@ import java.util.List;
 import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
-/// What a collective is to do, without any memory: the argument of algorithms and of
-/// [Communicator#prepare]. The same on every rank.
+/// What a collective is to do, without any memory: the argument of algorithms and of a
+/// communicator's `prepare`. The same on every rank.
 ///
 /// Meaning of `counts`, in elements: all-reduce, reduce, broadcast and send/receive: one number;
 /// reduce-scatter, all-gather, gather and scatter: each rank's part; all-to-all: row by row what

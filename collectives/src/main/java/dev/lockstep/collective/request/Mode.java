@@ -1,4 +1,4 @@
-package dev.lockstep.collective;
+package dev.lockstep.collective.request;
 
 /// What a reducing collective promises about its bits.
 public enum Mode {

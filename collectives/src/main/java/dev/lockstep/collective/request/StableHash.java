@@ -1,4 +1,4 @@
-package dev.lockstep.collective.schedule;
+package dev.lockstep.collective.request;
 
 /// A 64-bit hash of a sequence of values, the same on every JVM and in every version of Java; not
 /// cryptographic. Single-threaded.

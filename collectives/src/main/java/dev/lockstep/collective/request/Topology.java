@@ -1,4 +1,4 @@
-package dev.lockstep.collective;
+package dev.lockstep.collective.request;
 
 import java.util.HashMap;
 import java.util.List;

@@ -1,6 +1,6 @@
 package dev.lockstep.collective.schedule;
 
-import dev.lockstep.collective.CollectiveRequest;
+import dev.lockstep.collective.request.CollectiveRequest;
 import java.util.List;
 import java.util.function.IntFunction;
 import java.util.function.IntUnaryOperator;

@@ -1,5 +1,7 @@
 package dev.lockstep.collective.schedule;
 
+import dev.lockstep.collective.request.StableHash;
+
 /// The identity of a schedule: a hash of its request and of the steps of one rank of each kind.
 final class ScheduleHash {
   private final StableHash hash = new StableHash();

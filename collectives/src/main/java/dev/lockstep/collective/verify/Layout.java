@@ -1,6 +1,6 @@
 package dev.lockstep.collective.verify;
 
-import dev.lockstep.collective.CollectiveRequest;
+import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.ScratchSpace;

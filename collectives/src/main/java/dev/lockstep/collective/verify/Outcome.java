@@ -1,7 +1,7 @@
 package dev.lockstep.collective.verify;
 
-import dev.lockstep.collective.CollectiveKind;
-import dev.lockstep.collective.CollectiveRequest;
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Space;

@@ -1,6 +1,6 @@
 package dev.lockstep.collective.verify;
 
-import dev.lockstep.collective.CollectiveRequest;
+import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.graph.SumTree;
 import dev.lockstep.graph.SumTree.Subtree;
 import java.util.HashMap;

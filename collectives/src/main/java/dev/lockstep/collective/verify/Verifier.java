@@ -1,7 +1,7 @@
 package dev.lockstep.collective.verify;
 
-import dev.lockstep.collective.CollectiveRequest;
-import dev.lockstep.collective.Mode;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Step;
 import java.util.ArrayList;

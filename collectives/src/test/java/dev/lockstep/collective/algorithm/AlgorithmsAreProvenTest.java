@@ -2,9 +2,9 @@ package dev.lockstep.collective.algorithm;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.lockstep.collective.CollectiveRequest;
-import dev.lockstep.collective.Mode;
-import dev.lockstep.collective.Topology;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.verify.Verdict;
 import dev.lockstep.collective.verify.Verifier;

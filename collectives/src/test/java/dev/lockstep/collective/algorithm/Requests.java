@@ -1,8 +1,8 @@
 package dev.lockstep.collective.algorithm;
 
-import dev.lockstep.collective.CollectiveRequest;
-import dev.lockstep.collective.Mode;
-import dev.lockstep.collective.Topology;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.SumTree;

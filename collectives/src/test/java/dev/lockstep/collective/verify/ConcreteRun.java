@@ -1,13 +1,13 @@
 package dev.lockstep.collective.verify;
 
-import dev.lockstep.collective.CollectiveKind;
-import dev.lockstep.collective.CollectiveRequest;
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.StableHash;
 import dev.lockstep.collective.schedule.JoinTree;
 import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.ScratchSpace;
 import dev.lockstep.collective.schedule.Space;
-import dev.lockstep.collective.schedule.StableHash;
 import dev.lockstep.collective.schedule.Step;
 import java.util.ArrayDeque;
 import java.util.ArrayList;

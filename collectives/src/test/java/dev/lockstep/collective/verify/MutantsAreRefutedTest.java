@@ -2,11 +2,11 @@ package dev.lockstep.collective.verify;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.lockstep.collective.CollectiveRequest;
-import dev.lockstep.collective.Mode;
-import dev.lockstep.collective.Topology;
 import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.algorithm.Requests;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.tensor.DType;

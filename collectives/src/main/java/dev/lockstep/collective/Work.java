@@ -1,0 +1,25 @@
+package dev.lockstep.collective;
+
+/// A collective that was started. Thread-safe.
+///
+/// A communicator's collectives run one after another in the order of their starts; a thread of the
+/// communicator moves them, and so does whoever waits or polls.
+public interface Work {
+  /// Returns whether the collective is complete. Moves nothing.
+  ///
+  /// @throws dev.lockstep.failure.CollectiveException if it has failed
+  boolean isDone();
+
+  /// Waits until the collective is complete; not longer than its deadline.
+  ///
+  /// @throws dev.lockstep.failure.CollectiveException the typed failure: a timeout with the missing
+  ///   ranks, a mismatch with both sides, a lost rank, or the communicator's abort
+  void await();
+
+  /// Moves what can be moved without waiting: for threads that have something better to do than to
+  /// wait, between two pieces of it. Allocates nothing.
+  ///
+  /// @return whether the collective is complete
+  /// @throws dev.lockstep.failure.CollectiveException if it has failed
+  boolean poll();
+}
