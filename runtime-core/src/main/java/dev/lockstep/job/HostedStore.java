@@ -22,7 +22,10 @@ final class HostedStore {
   /// Closes the store once the other ranks have left.
   void close(boolean jobHasFailed) {
     try {
-      var _ = server.awaitFarewells(jobHasFailed ? AFTER_FAILURE : patience);
+      boolean failed = jobHasFailed || !server.awaitFarewellsOrFailure(patience);
+      if (failed) {
+        var _ = server.awaitFarewells(AFTER_FAILURE);
+      }
     } finally {
       server.close();
       cleanup.run();

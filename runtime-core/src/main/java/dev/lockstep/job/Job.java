@@ -4,6 +4,7 @@ import dev.lockstep.failure.RankLostException;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.transport.TransportContext;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -200,8 +201,10 @@ public final class Job implements AutoCloseable {
     if (!isSecondHand(cause) || !failures.await(SECOND_HAND_PATIENCE)) {
       membership.report(own);
     }
-    if (errorFile != null) {
-      ErrorFile.write(errorFile, own, failures.first().orElse(own));
+    FailureRecord first = failures.first().orElse(own);
+    // Ranks of one JVM share the file: it is the first failure's.
+    if (errorFile != null && (first.equals(own) || !Files.exists(errorFile))) {
+      ErrorFile.write(errorFile, own, first);
     }
   }
 

@@ -78,7 +78,7 @@ final class JobToken {
   /// Returns a folder that only this user can open, made if need be.
   private static Path userFolder(Variables variables) {
     Optional<Path> runtime =
-        variables.text("XDG_RUNTIME_DIR").map(Path::of).filter(Files::isDirectory);
+        variables.text("XDG_RUNTIME_DIR").map(Path::of).filter(JobToken::isUsable);
     Path folder =
         runtime
             .map(parent -> parent.resolve("lockstep"))
@@ -101,6 +101,10 @@ final class JobToken {
           "folder for the job's token is no folder: path=%s (remove it)".formatted(folder));
     }
     return folder;
+  }
+
+  private static boolean isUsable(Path folder) {
+    return Files.isDirectory(folder) && Files.isWritable(folder);
   }
 
   /// A token that the launcher names.

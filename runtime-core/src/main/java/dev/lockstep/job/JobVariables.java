@@ -5,7 +5,8 @@ public final class JobVariables {
   /// Port of the job's store, on `MASTER_ADDR`.
   public static final String STORE_PORT = "LOCKSTEP_STORE_PORT";
 
-  /// `True` where the launcher's agent of node 0 hosts the store; otherwise rank 0 does.
+  /// `True` where the launcher's agent of node 0 hosts the store, as `lockstep run`'s does;
+  /// otherwise rank 0 does.
   public static final String USE_AGENT_STORE = "LOCKSTEP_USE_AGENT_STORE";
 
   /// File (mode 0600) that holds the secret every rank of the job must prove to know.

@@ -38,8 +38,7 @@ record LaunchEnvironment(
     }
     Launcher launcher = found.get().launcher();
     Ranks ranks = found.get().ranks();
-    boolean agent =
-        variables.has(JobVariables.STORE_PORT) && variables.has(JobVariables.JOB_DIRECTORY);
+    boolean agent = variables.isTrue(JobVariables.USE_AGENT_STORE);
     boolean alone = ranks.worldSize() == 1 && !agent;
     boolean spansNodes = !isOneNode(launcher, ranks, variables);
     return new LaunchEnvironment(

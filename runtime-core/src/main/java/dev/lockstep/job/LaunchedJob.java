@@ -53,7 +53,9 @@ record LaunchedJob(Placement placement, Membership membership) {
       @Nullable HostedStore hosted) {
     Message.Seat seat = new Message.Seat(HostName.local(), HostName.kernel(), launch.nodeRank());
     Message.Join join = new Message.Join(launch.rank(), launch.worldSize(), launch.jobName(), seat);
-    String host = hosted == null ? launch.storeHost() : NodeAddress.toReach(listenAddress(launch));
+    // Ranks on the store's node do not depend on its link.
+    boolean isStoreHere = hosted != null || launch.nodeRank() == 0;
+    String host = isStoreHere ? NodeAddress.loopback() : launch.storeHost();
     Duration timeout = config.joinTimeout();
     Joining.Met met =
         new Joining(host, launch.storePort(), tokens, join, launch.agentHostsStore(), timeout)
@@ -61,7 +63,9 @@ record LaunchedJob(Placement placement, Membership membership) {
     Placement placement = Placements.of(launch, met.seats());
     boolean oneHost = met.seats().stream().allMatch(seat::equals);
     String bindAddress =
-        oneHost ? NodeAddress.loopback() : NodeAddress.seenByOthers(met.seated().localAddress());
+        oneHost
+            ? NodeAddress.loopback()
+            : NodeAddress.seenByOthers(met.seated().localAddress(), launch.storeHost());
     Store store =
         new RemoteStore(
             met.seated().connection(),

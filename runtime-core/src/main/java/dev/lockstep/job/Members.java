@@ -16,9 +16,12 @@ final class Members {
   private final Pulse pulse;
   private final Map<Integer, Member> byRank = new TreeMap<>();
   private final CountDownLatch present;
+  private final Runnable everyoneGoneListener;
   private String jobName;
 
-  Members(StoreOptions options, FailureCell failures) {
+  /// @param everyoneGoneListener called once every rank has left or is lost
+  Members(StoreOptions options, FailureCell failures, Runnable everyoneGoneListener) {
+    this.everyoneGoneListener = everyoneGoneListener;
     this.options = options;
     this.failures = failures;
     this.pulse = new Pulse(options.liveness());
@@ -34,6 +37,7 @@ final class Members {
     private long lastHeard;
     private String activity = "";
     private boolean gone;
+    private boolean countedOut;
 
     private Member(int rank, Message.Seat seat, ServerConnection connection, long now) {
       this.rank = rank;
@@ -121,9 +125,17 @@ final class Members {
   }
 
   private void depart(Member member) {
-    if (!member.gone) {
-      member.gone = true;
+    member.gone = true;
+    countOut(member);
+  }
+
+  private void countOut(Member member) {
+    if (!member.countedOut) {
+      member.countedOut = true;
       present.countDown();
+      if (present.getCount() == 0) {
+        everyoneGoneListener.run();
+      }
     }
   }
 
@@ -171,6 +183,7 @@ final class Members {
   }
 
   private void lost(List<Member> members, String kind, String message) {
+    members.forEach(this::countOut);
     Member first = members.getFirst();
     String who =
         ", lostRanks=%s, hosts=%s"
@@ -195,7 +208,7 @@ final class Members {
     return connections;
   }
 
-  /// Open once every rank has left or died. Thread-safe.
+  /// Open once every rank has left or is lost. Thread-safe.
   CountDownLatch everyoneGone() {
     return present;
   }

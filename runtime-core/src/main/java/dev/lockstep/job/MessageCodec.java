@@ -25,6 +25,7 @@ final class MessageCodec extends ByteToMessageCodec<Message> {
   private final Runnable heard;
   private int maxValueBytes;
   private boolean trusted;
+  private boolean broken;
 
   /// @param heard called whenever bytes arrive, also in the midst of a long frame
   MessageCodec(int maxValueBytes, Runnable heard) {
@@ -50,9 +51,16 @@ final class MessageCodec extends ByteToMessageCodec<Message> {
 
   @Override
   protected void decode(ChannelHandlerContext context, ByteBuf in, List<Object> out) {
-    if (in.readableBytes() < Integer.BYTES + 1) {
-      return;
+    if (broken) {
+      in.skipBytes(in.readableBytes());
+    } else if (in.readableBytes() > Integer.BYTES) {
+      broken = true; // Unless the frame is read to its end: after a wrong one nothing is a frame.
+      readFrame(in, out);
+      broken = false;
     }
+  }
+
+  private void readFrame(ByteBuf in, List<Object> out) {
     long length = in.getUnsignedInt(in.readerIndex());
     int type = in.getByte(in.readerIndex() + Integer.BYTES);
     int limit = limit(type);
@@ -67,7 +75,7 @@ final class MessageCodec extends ByteToMessageCodec<Message> {
     ByteBuf body = in.readSlice((int) length - 1);
     try {
       out.add(read(type, body));
-    } catch (IndexOutOfBoundsException | NegativeArraySizeException e) {
+    } catch (IndexOutOfBoundsException e) {
       throw new CorruptedFrameException("frame is cut short: type=" + type, e);
     }
     if (body.isReadable()) {

@@ -28,17 +28,17 @@ final class NodeAddress {
     }
   }
 
-  /// Returns the address to reach this node's own store at.
-  static String toReach(String listenAddress) {
-    return listenAddress.equals(ANY) ? loopback() : listenAddress;
-  }
-
   /// Returns an address by which other nodes reach this one.
   ///
-  /// @param local the one by which this node reaches the store
-  static String seenByOthers(InetAddress local) {
+  /// @param local the one by which this rank reaches the store
+  /// @param storeHost where the other nodes reach the store, if it is on this node
+  static String seenByOthers(InetAddress local, String storeHost) {
     if (!local.isLoopbackAddress()) {
       return local.getHostAddress();
+    }
+    String own = toListenAt(storeHost);
+    if (!own.equals(ANY) && !StoreAddress.isLoopback(own)) {
+      return own;
     }
     try {
       InetAddress named = InetAddress.getLocalHost();

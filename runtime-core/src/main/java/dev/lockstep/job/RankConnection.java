@@ -40,6 +40,7 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
   private volatile @Nullable LockstepException ended;
   private volatile boolean leaving;
   private volatile String activity = "";
+  private volatile String toldActivity = "";
 
   RankConnection(Message.Join join, Bytes token, String endpoint, FailureCell failures) {
     super(Message.class);
@@ -84,6 +85,7 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
       requests.remove(id);
       answer.completeExceptionally(over);
     } else {
+      beat(false);
       send(request);
     }
     return answer;
@@ -204,7 +206,7 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
 
   private void tick(Pulse rhythm) {
     rhythm.tick();
-    send(new Message.Beat(activity));
+    beat(true);
     long now = rhythm.now();
     lastHeard = Math.min(lastHeard, now);
     if (now - lastHeard >= rhythm.limitNanos() && !leaving) {
@@ -213,6 +215,15 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
           "store is silent: silentMillis=%d"
               .formatted(TimeUnit.NANOSECONDS.toMillis(now - lastHeard)),
           true);
+    }
+  }
+
+  /// Sends a beat, or none if there is no news of this rank's activity and none is due.
+  private void beat(boolean due) {
+    String what = activity;
+    if (due || !what.equals(toldActivity)) {
+      toldActivity = what;
+      send(new Message.Beat(what));
     }
   }
 

@@ -55,6 +55,9 @@ final class SlurmNodes {
       return;
     }
     String head = pattern.substring(0, bracket.start());
+    if (head.indexOf('[') >= 0 || head.indexOf(']') >= 0) {
+      throw wrong(key, list);
+    }
     String tail = pattern.substring(bracket.end());
     for (String range : bracket.group(1).split(",", -1)) {
       Matcher numbers = RANGE.matcher(range.strip());

@@ -15,7 +15,7 @@ final class StoreAddress {
   private static final int LAST_PORT = 65535;
 
   // mpirun tells its ranks where it listens: "1531576320.0;tcp://10.96.0.1,172.17.0.1:34911".
-  private static final Pattern MPIRUN_HOST = Pattern.compile("tcp6?://\\[?([^,:\\]]+|[^,\\]]+)");
+  private static final Pattern MPIRUN_HOST = Pattern.compile("tcp://([^,:]+)|tcp6://\\[([^,\\]]+)");
 
   private StoreAddress() {}
 
@@ -35,7 +35,11 @@ final class StoreAddress {
   private static Optional<String> mpirunHost(Variables variables) {
     Optional<String> uri =
         variables.text(variables.firstSet("OMPI_MCA_orte_hnp_uri", "PMIX_SERVER_URI2"));
-    return uri.map(MPIRUN_HOST::matcher).filter(Matcher::find).map(match -> match.group(1));
+    return uri.map(MPIRUN_HOST::matcher).filter(Matcher::find).map(StoreAddress::firstGroup);
+  }
+
+  private static String firstGroup(Matcher match) {
+    return match.group(1) == null ? match.group(2) : match.group(1);
   }
 
   static int port(Variables variables) {

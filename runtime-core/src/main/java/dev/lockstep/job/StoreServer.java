@@ -11,7 +11,10 @@ import io.netty.channel.WriteBufferWaterMark;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import java.net.InetSocketAddress;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
@@ -32,7 +35,8 @@ public final class StoreServer implements AutoCloseable {
   private final Members members;
   private final Strangers strangers;
   private final ControlThread thread;
-  private final Channel listener;
+  private final List<Channel> listeners = new ArrayList<>();
+  private final CountDownLatch over = new CountDownLatch(1);
   private volatile boolean closing;
 
   private StoreServer(StoreOptions options, byte[] token) {
@@ -46,10 +50,10 @@ public final class StoreServer implements AutoCloseable {
     this.options = options;
     this.token = new Bytes(token.clone());
     this.table = new StoreTable(options.maxValueBytes(), options.maxStoreBytes());
-    this.members = new Members(options, failures);
+    this.members = new Members(options, failures, over::countDown);
     this.strangers = new Strangers(options.maxStrangers());
     this.thread = new ControlThread("lockstep-store-server");
-    this.listener = listen();
+    listen();
     EventLoop loop = thread.group().next();
     failures.onFailure(failure -> loop.execute(() -> tellFailure(failure)));
     long interval = members.pulse().intervalNanos();
@@ -75,7 +79,19 @@ public final class StoreServer implements AutoCloseable {
     return new StoreServer(options, token);
   }
 
-  private Channel listen() {
+  /// Listens at the given address, and at loopback for the ranks of this node: they must not lose
+  /// the store when the node loses its link.
+  private void listen() {
+    InetSocketAddress address = new InetSocketAddress(options.bindAddress(), options.port());
+    listeners.add(listen(address));
+    if (!address.isUnresolved()
+        && !address.getAddress().isAnyLocalAddress()
+        && !address.getAddress().isLoopbackAddress()) {
+      listeners.add(listen(new InetSocketAddress(NodeAddress.loopback(), port())));
+    }
+  }
+
+  private Channel listen(InetSocketAddress address) {
     ChannelFuture bound =
         new ServerBootstrap()
             .group(thread.group())
@@ -91,7 +107,7 @@ public final class StoreServer implements AutoCloseable {
                     accept(channel);
                   }
                 })
-            .bind(new InetSocketAddress(options.bindAddress(), options.port()))
+            .bind(address)
             .awaitUninterruptibly();
     if (bound.isSuccess()) {
       return bound.channel();
@@ -99,11 +115,11 @@ public final class StoreServer implements AutoCloseable {
     thread.close();
     throw new ConfigurationException(
         JobVariables.STORE_PORT,
-        Integer.toString(options.port()),
+        Integer.toString(address.getPort()),
         "store cannot listen: address=%s, port=%d, reason=%s (set %s to a free port, and MASTER_ADDR to an address of this node)"
             .formatted(
-                options.bindAddress(),
-                options.port(),
+                address.getHostString(),
+                address.getPort(),
                 bound.cause().getMessage(),
                 JobVariables.STORE_PORT),
         bound.cause());
@@ -124,11 +140,12 @@ public final class StoreServer implements AutoCloseable {
   private void tellFailure(FailureRecord failure) {
     table.fail(failure);
     members.broadcast(new Message.Failed(failure));
+    over.countDown();
   }
 
   /// Returns the port that it listens at.
   public int port() {
-    return ((InetSocketAddress) listener.localAddress()).getPort();
+    return ((InetSocketAddress) listeners.getFirst().localAddress()).getPort();
   }
 
   /// Returns the job's number.
@@ -152,7 +169,7 @@ public final class StoreServer implements AutoCloseable {
     failures.record(FailureRecords.bounded(failure));
   }
 
-  /// Waits until every rank has said goodbye or is gone, and returns whether that is so.
+  /// Waits until every rank has said goodbye or is lost, and returns whether that is so.
   public boolean awaitFarewells(Duration patience) {
     try {
       return members.everyoneGone().await(patience.toNanos(), TimeUnit.NANOSECONDS);
@@ -160,6 +177,16 @@ public final class StoreServer implements AutoCloseable {
       Thread.currentThread().interrupt();
       return false;
     }
+  }
+
+  /// Waits until every rank has left or the job has failed; returns whether it has not failed.
+  boolean awaitFarewellsOrFailure(Duration patience) {
+    try {
+      var _ = over.await(patience.toNanos(), TimeUnit.NANOSECONDS);
+    } catch (InterruptedException _) {
+      Thread.currentThread().interrupt();
+    }
+    return failure().isEmpty();
   }
 
   /// Closes the store and its connections; idempotent. Ranks that are still there may go on, but
@@ -179,7 +206,9 @@ public final class StoreServer implements AutoCloseable {
                   members.broadcast(new Message.Closing());
                   members.connections().forEach(ServerConnection::close);
                 });
-    var _ = listener.close();
+    for (Channel listener : listeners) {
+      var _ = listener.close();
+    }
     thread.close();
   }
 
