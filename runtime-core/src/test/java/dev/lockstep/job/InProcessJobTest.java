@@ -6,6 +6,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.RankLostException;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -118,6 +120,38 @@ class InProcessJobTest {
     Path folder = ranks.getFirst().directory();
     ranks.get(2).close();
     assertThat(folder).doesNotExist();
+  }
+
+  @Test
+  void whoOnlyLostAPeerLetsThePeerSpeakFirst() {
+    List<Job> ranks = start(2);
+    Throwable lost = new RankLostException("all_reduce", 0, 3, 1, "peer is gone: rank=1", null);
+    CompletableFuture<Void> secondHand =
+        CompletableFuture.runAsync(() -> ranks.get(0).fail(lost, "all_reduce#3"));
+    ranks.get(1).fail(new ArithmeticException("the cause"), "");
+    secondHand.join();
+    assertThat(ranks.get(0).failure()).map(FailureRecord::message).contains("the cause");
+
+    List<Job> silent = start(2);
+    silent.get(0).fail(lost, "all_reduce#3");
+    assertThat(silent.get(1).failure()).map(FailureRecord::kind).contains("RankLostException");
+  }
+
+  @Test
+  void pollingForAFailureAllocatesNothing() {
+    Job job = start(1).getFirst();
+    var threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+    long polls = 0;
+    for (int i = 0; i < 20_000; i++) {
+      polls += job.failure().isEmpty() ? 1 : 0;
+    }
+    long before = threads.getCurrentThreadAllocatedBytes();
+    for (int i = 0; i < 100_000; i++) {
+      polls += job.failure().isEmpty() ? 1 : 0;
+    }
+    long allocated = threads.getCurrentThreadAllocatedBytes() - before;
+    assertThat(polls).isEqualTo(120_000);
+    assertThat(allocated).isLessThan(1000); // The measurement itself takes a little.
   }
 
   @Test

@@ -3,10 +3,15 @@ package dev.lockstep.job;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.TransportException;
+import java.io.IOException;
+import java.net.Inet4Address;
+import java.net.InetAddress;
+import java.net.NetworkInterface;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -22,6 +27,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Ranks that meet over real sockets, as threads of this JVM.
 @Timeout(20)
@@ -147,6 +154,37 @@ class LaunchedJobTest {
     jobs.get(1).close();
     closing.join();
     assertThat(folder).doesNotExist();
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "SLURM_PROCID SLURM_NTASKS SLURM_NNODES=1 SLURM_JOB_ID=77",
+        "OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_LOCAL_SIZE=2",
+        "PMI_RANK PMI_SIZE MPI_LOCALNRANKS=2",
+        "JOB_COMPLETION_INDEX WORLD_SIZE MASTER_ADDR=127.0.0.1"
+      })
+  void ranksOfOtherLaunchersMeetToo(String names) {
+    String[] name = names.split(" ", -1);
+    String port = Integer.toString(Ranks.freePort());
+    List<JobConfig> configs = new ArrayList<>();
+    for (int rank = 0; rank < 2; rank++) {
+      Map<String, String> variables = new HashMap<>();
+      variables.put(name[0], Integer.toString(rank));
+      variables.put(name[1], "2");
+      for (String more : List.of(name).subList(2, name.length)) {
+        String[] pair = more.split("=", 2);
+        variables.put(pair[0], pair[1]);
+      }
+      variables.put(JobVariables.STORE_PORT, port);
+      variables.put(JobVariables.TOKEN_FILE, Ranks.tokenFile(temp, Ranks.TOKEN).toString());
+      configs.add(Ranks.config(variables));
+    }
+    List<Job> jobs = joinAll(configs);
+    assertThat(jobs).extracting(Job::rank).containsExactly(0, 1);
+    assertThat(jobs).extracting(Job::localRank).containsExactly(0, 1);
+    assertThat(jobs).extracting(Job::localWorldSize).containsOnly(2);
+    assertThat(jobs).extracting(Job::nodes).containsOnly(1);
   }
 
   @Test
@@ -290,6 +328,37 @@ class LaunchedJobTest {
     variables.put("LOCAL_WORLD_SIZE", "1");
     variables.put("GROUP_WORLD_SIZE", "2");
     refused(variables, JobVariables.TOKEN_FILE, "job has no token");
+  }
+
+  @Test
+  void aStoreForOtherNodesAlsoListensAtLoopback() throws Exception {
+    InetAddress mine = ownAddress();
+    assumeFalse(mine.isLoopbackAddress(), "this machine has no address but loopback");
+    StoreOptions options = StoreOptions.of(mine.getHostAddress(), 0, 2, JobConfig.DEFAULT_LIVENESS);
+    StoreServer server = StoreServer.start(options, Ranks.TOKEN.getBytes(UTF_8));
+    open.add(server);
+    List<JobConfig> configs = new ArrayList<>();
+    for (int node = 0; node < 2; node++) {
+      Map<String, String> variables = Ranks.ofAgent(temp, server.port(), node, 2);
+      variables.put("LOCAL_RANK", "0");
+      variables.put("LOCAL_WORLD_SIZE", "1");
+      variables.put("GROUP_RANK", Integer.toString(node));
+      variables.put("GROUP_WORLD_SIZE", "2");
+      variables.put("MASTER_ADDR", mine.getHostAddress());
+      configs.add(Ranks.config(variables));
+    }
+    List<Job> jobs = joinAll(configs);
+    assertThat(jobs)
+        .extracting(job -> job.transportContext().bindAddress())
+        .containsOnly(mine.getHostAddress());
+  }
+
+  private static InetAddress ownAddress() throws IOException {
+    return NetworkInterface.networkInterfaces()
+        .flatMap(NetworkInterface::inetAddresses)
+        .filter(address -> address instanceof Inet4Address && !address.isLoopbackAddress())
+        .findFirst()
+        .orElse(InetAddress.getLoopbackAddress());
   }
 
   @Test

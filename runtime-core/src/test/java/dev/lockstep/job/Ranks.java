@@ -25,6 +25,7 @@ final class Ranks {
   static Map<String, String> ofAgent(Path folder, int port, int rank, int worldSize) {
     Map<String, String> variables = torchrun(rank, worldSize);
     variables.put(JobVariables.STORE_PORT, Integer.toString(port));
+    variables.put(JobVariables.USE_AGENT_STORE, "True");
     variables.put(JobVariables.JOB_DIRECTORY, jobFolder(folder).toString());
     variables.put(JobVariables.TOKEN_FILE, tokenFile(folder, TOKEN).toString());
     return variables;

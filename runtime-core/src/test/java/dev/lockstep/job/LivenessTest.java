@@ -1,0 +1,193 @@
+package dev.lockstep.job;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Ranks that die, hang or are cut off, as processes of their own and over a wire that can be cut.
+@Timeout(30)
+class LivenessTest {
+  private static final Duration LIVENESS = Duration.ofMillis(1500);
+
+  @TempDir private Path temp;
+  private final List<AutoCloseable> open = new ArrayList<>();
+  private final List<Process> processes = new ArrayList<>();
+
+  @AfterEach
+  void close() throws Exception {
+    processes.forEach(Process::destroyForcibly);
+    for (AutoCloseable one : open.reversed()) {
+      one.close();
+    }
+  }
+
+  private StoreServer agent(int worldSize) {
+    StoreServer server =
+        StoreServer.start("127.0.0.1", 0, Ranks.TOKEN.getBytes(UTF_8), worldSize, LIVENESS);
+    open.add(server);
+    return server;
+  }
+
+  /// Starts a rank as a process that joins and then only lives.
+  private Process rankProcess(Map<String, String> variables) throws IOException {
+    ProcessBuilder builder =
+        new ProcessBuilder(
+            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "-XX:TieredStopAtLevel=1",
+            "-XX:+UseSerialGC",
+            "-cp",
+            System.getProperty("java.class.path"),
+            RankProcess.class.getName());
+    builder.environment().putAll(variables);
+    builder.redirectError(ProcessBuilder.Redirect.INHERIT);
+    Process process = builder.start();
+    processes.add(process);
+    return process;
+  }
+
+  private static void awaitJoined(Process process) throws IOException {
+    BufferedReader out = new BufferedReader(new InputStreamReader(process.getInputStream(), UTF_8));
+    assertThat(out.readLine()).isEqualTo("joined");
+  }
+
+  private static CompletableFuture<Duration> timeToFailure(Job job) {
+    long start = System.nanoTime();
+    return CompletableFuture.supplyAsync(
+        () -> {
+          while (job.failure().isEmpty()) {
+            Thread.onSpinWait();
+          }
+          return Duration.ofNanos(System.nanoTime() - start);
+        });
+  }
+
+  private static Duration within(CompletableFuture<Duration> time)
+      throws InterruptedException, ExecutionException, TimeoutException {
+    return time.get(10, TimeUnit.SECONDS);
+  }
+
+  @Test
+  void aKilledProcessIsKnownWithinASecond() throws Exception {
+    StoreServer server = agent(2);
+    Process process = rankProcess(Ranks.ofAgent(temp, server.port(), 1, 2));
+    Job job = Job.join(Ranks.config(Ranks.ofAgent(temp, server.port(), 0, 2)));
+    open.add(job);
+    awaitJoined(process);
+
+    CompletableFuture<Duration> known = timeToFailure(job);
+    process.destroyForcibly();
+    assertThat(within(known)).isLessThan(Duration.ofSeconds(1));
+    FailureRecord failure = job.failure().orElseThrow();
+    assertThat(failure.rank()).isEqualTo(1);
+    assertThat(failure.kind()).isEqualTo("ProcessExit");
+    assertThat(failure.activity()).isEqualTo("living");
+    assertThat(server.failure()).contains(failure);
+  }
+
+  @Test
+  void aKilledHostOfTheStoreIsKnownWithinASecond() throws Exception {
+    String port = Integer.toString(Ranks.freePort());
+    Map<String, String> host = Ranks.torchrun(0, 2);
+    host.put("MASTER_PORT", port);
+    host.put(JobVariables.TOKEN_FILE, Ranks.tokenFile(temp, Ranks.TOKEN).toString());
+    Process process = rankProcess(host);
+    Map<String, String> mine = new HashMap<>(host);
+    mine.putAll(Map.of("RANK", "1", "LOCAL_RANK", "1"));
+    Job job = Job.join(Ranks.config(mine));
+    open.add(job);
+    awaitJoined(process);
+    Path folder = job.directory();
+
+    CompletableFuture<Duration> known = timeToFailure(job);
+    process.destroyForcibly();
+    assertThat(within(known)).isLessThan(Duration.ofSeconds(1));
+    FailureRecord failure = job.failure().orElseThrow();
+    assertThat(failure.rank()).isZero();
+    assertThat(failure.message()).contains("lostRanks=[0]");
+    job.close();
+    assertThat(folder).doesNotExist();
+  }
+
+  @Test
+  void aStoppedProcessIsKnownByItsSilence() throws Exception {
+    StoreServer server = agent(2);
+    Process process = rankProcess(Ranks.ofAgent(temp, server.port(), 1, 2));
+    Job job = Job.join(Ranks.config(Ranks.ofAgent(temp, server.port(), 0, 2)));
+    open.add(job);
+    awaitJoined(process);
+    assertThat(job.liveness()).isEqualTo(LIVENESS);
+
+    CompletableFuture<Duration> known = timeToFailure(job);
+    new ProcessBuilder("kill", "-STOP", Long.toString(process.pid())).start().waitFor();
+    assertThat(within(known)).isBetween(Duration.ofMillis(300), LIVENESS.plusSeconds(1));
+    FailureRecord failure = job.failure().orElseThrow();
+    assertThat(failure.rank()).isEqualTo(1);
+    assertThat(failure.kind()).isEqualTo("HeartbeatLost");
+    assertThat(failure.message()).contains("lostRanks=[1]");
+  }
+
+  @Test
+  void bothSidesOfACutWireNameAllRanksOfTheOther() throws Exception {
+    StoreServer server = agent(4);
+    Relay relay = new Relay(server.port());
+    open.add(relay);
+    List<JobConfig> configs = new ArrayList<>();
+    for (int rank = 0; rank < 4; rank++) {
+      int port = rank < 2 ? server.port() : relay.port();
+      Map<String, String> variables = Ranks.ofAgent(temp, port, rank, 4);
+      variables.put("LOCAL_RANK", Integer.toString(rank % 2));
+      variables.put("LOCAL_WORLD_SIZE", "2");
+      variables.put("GROUP_RANK", Integer.toString(rank / 2));
+      variables.put("GROUP_WORLD_SIZE", "2");
+      configs.add(Ranks.config(variables));
+    }
+    List<Job> jobs = Ranks.joinAll(configs);
+    open.addAll(jobs);
+    assertThat(relay.passed()).contains("LKST").doesNotContain(Ranks.TOKEN);
+
+    relay.cut();
+    List<CompletableFuture<Duration>> known =
+        jobs.stream().map(LivenessTest::timeToFailure).toList();
+    for (CompletableFuture<Duration> time : known) {
+      assertThat(within(time)).isLessThan(LIVENESS.plusMillis(500));
+    }
+    for (Job job : jobs) {
+      FailureRecord failure = job.failure().orElseThrow();
+      String lost = job.nodeRank() == 0 ? "lostRanks=[2, 3]" : "lostRanks=[0, 1]";
+      assertThat(failure.message()).contains(lost);
+      assertThat(failure.rank()).isEqualTo(job.nodeRank() == 0 ? 2 : 0);
+      assertThat(failure.kind()).isEqualTo("HeartbeatLost");
+    }
+  }
+
+  @Test
+  void ranksThatOnlyWaitStayAlive() throws Exception {
+    StoreServer server = agent(1);
+    Job job = Job.join(Ranks.config(Ranks.ofAgent(temp, server.port(), 0, 1)));
+    open.add(job);
+    CompletableFuture<Duration> failed = timeToFailure(job);
+    assertThatThrownBy(() -> job.store().get("never", LIVENESS.multipliedBy(2)))
+        .hasMessageContaining("timed out");
+    assertThat(failed).isNotDone();
+    job.fail(new ArithmeticException(), "end");
+    within(failed);
+  }
+}

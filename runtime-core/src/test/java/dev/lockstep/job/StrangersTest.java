@@ -1,0 +1,258 @@
+package dev.lockstep.job;
+
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.ConfigurationException;
+import java.io.DataInputStream;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.SocketTimeoutException;
+import java.nio.file.Path;
+import java.security.SecureRandom;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Whoever speaks to a store without belonging to its job is cut off, and the job goes on.
+@Timeout(20)
+class StrangersTest {
+  private static final int MOST_STRANGERS = 8;
+  private static final byte[] TOKEN = Ranks.TOKEN.getBytes(UTF_8);
+
+  @TempDir private Path temp;
+  private final List<AutoCloseable> open = new ArrayList<>();
+  private StoreServer server;
+
+  @BeforeEach
+  void start() {
+    StoreOptions options =
+        StoreOptions.of("127.0.0.1", 0, 1, JobConfig.DEFAULT_LIVENESS)
+            .withStrangers(Duration.ofMillis(700), MOST_STRANGERS)
+            .withStorage(1 << 16, 1 << 17);
+    server = StoreServer.start(options, TOKEN);
+    open.add(server);
+  }
+
+  /// After every attack the job can still be joined, used and left.
+  @AfterEach
+  void theJobStillWorks() throws Exception {
+    try (Job job = Job.join(Ranks.config(Ranks.ofAgent(temp, server.port(), 0, 1)))) {
+      job.store().set("key", new byte[] {1});
+      assertThat(job.store().peek("key")).isPresent();
+    }
+    assertThat(server.failure()).isEmpty();
+    for (AutoCloseable one : open.reversed()) {
+      one.close();
+    }
+  }
+
+  private Socket connect() throws IOException {
+    Socket socket = new Socket(InetAddress.getLoopbackAddress(), server.port());
+    socket.setSoTimeout(5000);
+    open.add(socket);
+    return socket;
+  }
+
+  private static void say(Socket socket, Message message) throws IOException {
+    socket.getOutputStream().write(MessageCodecTest.encoded(message));
+  }
+
+  /// Returns the frame that the store sends, its length left out.
+  private static byte[] hear(Socket socket) throws IOException {
+    DataInputStream in = new DataInputStream(socket.getInputStream());
+    return in.readNBytes(in.readInt());
+  }
+
+  /// Reads on to the end of the connection; a stranger that was still talking sees a reset.
+  private static byte[] rest(Socket socket) {
+    try {
+      return socket.getInputStream().readAllBytes();
+    } catch (SocketTimeoutException e) {
+      throw new AssertionError("connection is still open", e);
+    } catch (IOException _) {
+      return new byte[0];
+    }
+  }
+
+  private static Message.Hello hello(int version) {
+    return new Message.Hello(version, Handshake.nonce(new SecureRandom()));
+  }
+
+  @Test
+  void noiseIsCutOff() throws Exception {
+    Random random = new Random(11);
+    for (int i = 0; i < 20; i++) {
+      Socket socket = connect();
+      byte[] noise = new byte[random.nextInt(5, 4000)];
+      random.nextBytes(noise);
+      noise[0] |= (byte) 0x80; // A length that cannot be: no noise may pass for a frame to come.
+      socket.getOutputStream().write(noise);
+      assertThat(rest(socket)).isEmpty();
+    }
+  }
+
+  @Test
+  void otherProtocolsAreCutOff() throws Exception {
+    for (String words : List.of("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "SSH-2.0-OpenSSH_9\r\n")) {
+      Socket socket = connect();
+      socket.getOutputStream().write(words.getBytes(ISO_8859_1));
+      assertThat(rest(socket)).isEmpty();
+    }
+  }
+
+  @Test
+  void anotherVersionIsToldSo() throws Exception {
+    Socket socket = connect();
+    say(socket, hello(9));
+    assertThat(new String(rest(socket), ISO_8859_1)).contains("rankVersion=9, storeVersion=1");
+  }
+
+  @Test
+  void nothingIsHeardBeforeTheProof() throws Exception {
+    Message.Seat seat = new Message.Seat("h", "k", 0);
+    for (Message early :
+        List.of(
+            new Message.Join(0, 1, "", seat),
+            new Message.Put(1, "key", new Bytes(new byte[1])),
+            new Message.Get(1, "key"),
+            new Message.Report(new FailureRecord(0, "", "X", "", "", "", 0)),
+            new Message.Proof(new Bytes(new byte[32])))) {
+      Socket first = connect();
+      say(first, early);
+      assertThat(rest(first)).isEmpty();
+      Socket second = connect();
+      say(second, hello(1));
+      assertThat(hear(second)[0]).isEqualTo((byte) 2);
+      say(second, early);
+      assertThat(new String(rest(second), ISO_8859_1)).contains("token differs");
+    }
+    assertThat(server.table().peek("key")).isEmpty();
+  }
+
+  @Test
+  void aProofIsOfNoUseTwice() throws Exception {
+    Message.Hello hello = hello(1);
+    Socket socket = connect();
+    say(socket, hello);
+    byte[] challenge = hear(socket);
+    Bytes storeNonce = new Bytes(Arrays.copyOfRange(challenge, 11, 11 + Handshake.NONCE_BYTES));
+    Message.Proof proof =
+        new Message.Proof(Handshake.proof(TOKEN, Handshake.RANK, hello.nonce(), storeNonce));
+    say(socket, proof);
+    byte[] accepted = hear(socket);
+    assertThat(accepted[0]).isEqualTo((byte) 4);
+    Bytes storeProof = new Bytes(Arrays.copyOfRange(accepted, 5, accepted.length));
+    assertThat(storeProof)
+        .isEqualTo(Handshake.proof(TOKEN, Handshake.STORE, hello.nonce(), storeNonce))
+        .isNotEqualTo(proof.mac());
+
+    for (Message replayed : List.of(proof, new Message.Proof(storeProof))) {
+      Socket again = connect();
+      say(again, hello);
+      assertThat(hear(again)).isNotEqualTo(challenge);
+      say(again, replayed);
+      assertThat(new String(rest(again), ISO_8859_1)).contains("token differs");
+    }
+  }
+
+  @Test
+  void whoTakesTooLongIsCutOff() throws Exception {
+    Socket silent = connect();
+    Socket slow = connect();
+    byte[] hello = MessageCodecTest.encoded(hello(1));
+    slow.getOutputStream().write(hello, 0, hello.length - 1);
+    assertThat(rest(silent)).isEmpty();
+    assertThat(rest(slow)).isEmpty();
+  }
+
+  @Test
+  void aCrowdOfStrangersIsThinnedFromItsOldest() throws Exception {
+    List<Socket> crowd = new ArrayList<>();
+    for (int i = 0; i < 5 * MOST_STRANGERS; i++) {
+      crowd.add(connect());
+    }
+    // The newest still get an answer, the first are gone before their time.
+    Socket newest = crowd.getLast();
+    say(newest, hello(1));
+    assertThat(hear(newest)[0]).isEqualTo((byte) 2);
+    assertThat(rest(crowd.getFirst())).isEmpty();
+  }
+
+  @Test
+  void theStoresRoomIsBounded() {
+    Job job = Job.join(Ranks.config(Ranks.ofAgent(temp, server.port(), 0, 1)));
+    try (job) {
+      assertThatThrownBy(() -> job.store().set("big", new byte[(1 << 16) + 1]))
+          .hasMessageContaining("maxValueBytes=65536");
+      job.store().set("a", new byte[1 << 16]);
+      job.store().set("b", new byte[1 << 16]);
+      assertThatThrownBy(() -> job.store().set("c", new byte[1]))
+          .isInstanceOf(IllegalArgumentException.class)
+          .hasMessageContaining("store is full");
+      job.store().delete("a");
+      job.store().set("c", new byte[1]);
+      assertThatThrownBy(() -> job.store().set("k".repeat(1025), new byte[1]))
+          .hasMessageContaining("keyChars=1025");
+    }
+    server.close();
+    start();
+  }
+
+  @Test
+  void aRankDoesNotTrustAnImpostor() throws Exception {
+    try (ServerSocket impostor = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+      Thread.ofVirtual().start(() -> pretend(impostor));
+      Map<String, String> variables = Ranks.ofAgent(temp, impostor.getLocalPort(), 0, 1);
+      assertThatThrownBy(() -> Job.join(Ranks.config(variables)))
+          .isInstanceOf(ConfigurationException.class)
+          .hasMessageContaining("store does not know the job's token");
+    }
+  }
+
+  private static void pretend(ServerSocket impostor) {
+    try (Socket rank = impostor.accept()) {
+      hear(rank);
+      say(rank, new Message.Challenge(1, Handshake.nonce(new SecureRandom())));
+      byte[] proof = hear(rank);
+      // The best that it can do without the token: hand the rank's own proof back.
+      say(rank, new Message.Accepted(new Bytes(Arrays.copyOfRange(proof, 5, proof.length))));
+      assertThat(rank.getInputStream().read()).isEqualTo(-1);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  @Test
+  void aRankThatMeetsAnotherServiceSaysSo() throws Exception {
+    try (ServerSocket other = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+      Thread.ofVirtual().start(() -> greetLikeSsh(other));
+      Map<String, String> variables = Ranks.ofAgent(temp, other.getLocalPort(), 0, 1);
+      assertThatThrownBy(() -> Job.join(Ranks.config(variables)))
+          .isInstanceOf(ConfigurationException.class)
+          .hasMessageContaining("what answers is no store");
+    }
+  }
+
+  private static void greetLikeSsh(ServerSocket other) {
+    try (Socket rank = other.accept()) {
+      rank.getOutputStream().write("SSH-2.0-OpenSSH_9\r\n".getBytes(ISO_8859_1));
+      rest(rank);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}
