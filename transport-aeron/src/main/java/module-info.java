@@ -6,4 +6,8 @@ module dev.lockstep.transport.aeron {
   requires org.agrona;
   requires org.slf4j;
   requires static org.jspecify;
+
+  provides dev.lockstep.transport.TransportProvider with
+      dev.lockstep.transport.aeron.AeronIpcProvider,
+      dev.lockstep.transport.aeron.AeronUdpProvider;
 }

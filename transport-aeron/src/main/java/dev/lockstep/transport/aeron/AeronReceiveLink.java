@@ -1,0 +1,130 @@
+package dev.lockstep.transport.aeron;
+
+import dev.lockstep.memory.Registration;
+import dev.lockstep.transport.Envelope;
+import dev.lockstep.transport.MismatchedEnvelopeException;
+import dev.lockstep.transport.Reducer;
+import dev.lockstep.transport.Sink;
+import dev.lockstep.transport.Transfer;
+import io.aeron.Image;
+import io.aeron.Subscription;
+import io.aeron.logbuffer.ControlledFragmentHandler;
+import io.aeron.logbuffer.Header;
+import java.lang.foreign.MemorySegment;
+import org.agrona.DirectBuffer;
+import org.agrona.concurrent.UnsafeBuffer;
+
+/// Receiving end: checks each frame and applies it to the sink straight from the image's log.
+final class AeronReceiveLink extends AeronLink implements ControlledFragmentHandler {
+  private static final int FRAMES_PER_POLL = 64;
+
+  private final Subscription subscription;
+  private final Image image;
+  private final Envelope arrived = new Envelope();
+  private boolean envelopeSeen;
+
+  AeronReceiveLink(
+      int peer, int communicator, Subscription subscription, Image image, Medium medium) {
+    super(peer, communicator, medium);
+    this.subscription = subscription;
+    this.image = image;
+  }
+
+  @Override
+  boolean sends() {
+    return false;
+  }
+
+  @Override
+  public int poll() {
+    if (queue.isEmpty()) {
+      return 0;
+    }
+    int frames = image.controlledPoll(this, FRAMES_PER_POLL);
+    if (frames == 0 && (image.isClosed() || image.isEndOfStream())) {
+      breakLink(lost("peer has left the link"));
+    }
+    return frames;
+  }
+
+  @Override
+  public Action onFragment(DirectBuffer buffer, int offset, int length, Header header) {
+    Transfer transfer = queue.peekFirst();
+    if (transfer == null || isBroken()) {
+      return Action.ABORT;
+    }
+    TermView term = viewOf(buffer);
+    MemorySegment log = term.segment();
+    long at = offsetInLog((UnsafeBuffer) buffer, offset);
+    if (checksum(term, at, length) != header.reservedValue()) {
+      breakLink(lost("frame arrived damaged: frameBytes=" + length));
+      return Action.ABORT;
+    }
+    int skip = 0;
+    if (!envelopeSeen) {
+      if (!accepts(transfer, log, at, length)) {
+        return Action.ABORT;
+      }
+      envelopeSeen = true;
+      skip = Envelope.BYTES;
+    }
+    int payload = length - skip;
+    if (payload != payloadOf(transfer.bytes() - transfer.progress)) {
+      breakLink(lost("frame has an impossible length: frameBytes=" + length));
+      return Action.ABORT;
+    }
+    try {
+      apply(transfer, log, at + skip, payload);
+      return Action.CONTINUE;
+    } catch (IllegalStateException memoryIsClosed) {
+      breakLink(memoryIsClosed);
+      return Action.ABORT;
+    }
+  }
+
+  private boolean accepts(Transfer transfer, MemorySegment log, long at, int length) {
+    if (length < Envelope.BYTES || !arrived.read(log, at)) {
+      breakLink(lost("frame is no message of this protocol version: frameBytes=" + length));
+      return false;
+    }
+    if (!transfer.envelope().matches(arrived)) {
+      Envelope expected = new Envelope();
+      expected.set(transfer.envelope());
+      Envelope found = new Envelope();
+      found.set(arrived);
+      breakLink(
+          new MismatchedEnvelopeException(
+              peer(),
+              expected,
+              found,
+              "message is not the expected one: peer=%d, expectedSequence=%d, arrivedSequence=%d, expectedBytes=%d, arrivedBytes=%d"
+                  .formatted(
+                      peer(), expected.sequence, found.sequence, expected.length, found.length)));
+      return false;
+    }
+    return true;
+  }
+
+  private void apply(Transfer transfer, MemorySegment log, long at, int payload) {
+    Registration target = transfer.sink().target();
+    MemorySegment memory = target.region().segment();
+    long to = target.offset() + transfer.progress;
+    switch (transfer.sink()) {
+      case Sink.Copy _ -> MemorySegment.copy(log, at, memory, to, payload);
+      case Sink.Reduce reduce ->
+          Reducer.reduce(
+              reduce.op(), reduce.dtype(), memory, to, log, at, payload / reduce.dtype().bytes());
+    }
+    transfer.progress += payload;
+    if (transfer.progress == transfer.bytes()) {
+      envelopeSeen = false;
+      completeHead();
+    }
+  }
+
+  @Override
+  public void close() {
+    breakLink(lost("link was closed"));
+    subscription.close();
+  }
+}
