@@ -5,9 +5,12 @@
 /// does.
 module dev.lockstep.launcher {
   requires transitive dev.lockstep.train;
+  requires ch.qos.logback.classic;
+  requires ch.qos.logback.core;
   requires info.picocli;
   requires java.management;
   requires jdk.management;
+  requires org.slf4j;
   requires static org.jspecify;
 
   exports dev.lockstep.launcher;
@@ -19,4 +22,7 @@ module dev.lockstep.launcher {
   uses dev.lockstep.launcher.CommandProvider;
   uses dev.lockstep.launcher.JobProvider;
   uses dev.lockstep.transport.TransportProvider;
+
+  provides ch.qos.logback.classic.spi.Configurator with
+      dev.lockstep.launcher.logging.CommandLogging;
 }

@@ -1,0 +1,5 @@
+/// What the `lockstep` command logs.
+@NullMarked
+package dev.lockstep.launcher.logging;
+
+import org.jspecify.annotations.NullMarked;
