@@ -73,13 +73,14 @@ record FailureReport(FailureRecord record, @Nullable RankExit exit) {
   /// Returns what is shown: for the user's own mistakes one sentence; otherwise who failed, where,
   /// doing what, and the Java stack.
   ///
-  /// @param worldSize number of ranks
+  /// @param worldSize number of ranks, or 0 if it is not known
   String text(int worldSize) {
     if (isWrongInput()) {
       return "lockstep: " + record.message();
     }
     StringBuilder text = new StringBuilder("lockstep: ");
-    text.append(record.rank() < 0 ? "the launcher" : "rank " + record.rank() + " of " + worldSize);
+    text.append(record.rank() < 0 ? "the launcher" : "rank " + record.rank());
+    text.append(record.rank() < 0 || worldSize == 0 ? "" : " of " + worldSize);
     text.append(" failed: ").append(cause());
     appendPlace(text);
     if (record.stack().contains("\n\tat ")) {

@@ -6,6 +6,7 @@ import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.HostName;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
+import dev.lockstep.job.JobFailedException;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.List;
@@ -97,8 +98,12 @@ final class RankRun {
       }
     } catch (Throwable failure) { // before the job was joined, or while it was left
       stopSignal.exitCode(code(failure));
-      writeErrorFile(failure);
-      return new End(code(failure), failure, worldSize, Optional.empty());
+      Optional<FailureRecord> first =
+          failure instanceof JobFailedException failed
+              ? Optional.of(failed.failure())
+              : Optional.empty();
+      writeErrorFile(failure, first);
+      return new End(code(failure), failure, worldSize, first);
     }
   }
 
@@ -138,11 +143,11 @@ final class RankRun {
     return rank.matches("\\d{1,9}") ? Integer.parseInt(rank) : 0;
   }
 
-  private void writeErrorFile(Throwable failure) {
+  private void writeErrorFile(Throwable failure, Optional<FailureRecord> first) {
     String file = environment.get("TORCHELASTIC_ERROR_FILE");
     if (file != null && !file.isBlank()) {
       FailureRecord own = FailureRecord.of(rank(), HostName.local(), failure, "");
-      ErrorFile.write(Path.of(file), own, own);
+      ErrorFile.write(Path.of(file), own, first.orElse(own));
     }
   }
 
@@ -158,8 +163,8 @@ final class RankRun {
       err.println(new FailureReport(first, null).text(end.worldSize()));
     } else if (!first.kind().equals(ConfigurationException.class.getSimpleName())) {
       err.println(
-          "lockstep: rank %d of %d ends, because rank %d failed: %s"
-              .formatted(rank, end.worldSize(), first.rank(), first.message()));
+          "lockstep: rank %d ends, because rank %d failed: %s"
+              .formatted(rank, first.rank(), first.message()));
     }
   }
 

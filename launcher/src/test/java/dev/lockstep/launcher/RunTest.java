@@ -6,9 +6,14 @@ import static org.junit.jupiter.api.Assumptions.assumeFalse;
 import dev.lockstep.job.ErrorFile;
 import dev.lockstep.launcher.CommandProcess.Rank;
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -23,6 +28,7 @@ final class RunTest {
   private static final Duration END = Duration.ofSeconds(2);
 
   @TempDir private Path temporary;
+  private final int port = freePort();
 
   private static CommandProcess run(String... arguments) throws IOException {
     String[] all = new String[arguments.length + 1];
@@ -232,6 +238,47 @@ final class RunTest {
           .asString()
           .startsWith("lockstep: rank 0 of 1 failed: IllegalStateException: boom");
       assertNothingIsLeft(ranks);
+    }
+  }
+
+  @Test
+  void formsOneJobOfTwoLaunchersAndNamesTheFailureOnBoth() throws Exception {
+    Path token = temporary.resolve("token");
+    Files.createFile(
+        token, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+    Files.writeString(token, "known to both nodes of this job");
+    try (CommandProcess first = node(0, token);
+        CommandProcess second = node(1, token)) {
+      List<Rank> ranks = new ArrayList<>(first.ready(1));
+      ranks.addAll(second.ready(1));
+      assertThat(first.exitCode()).isEqualTo(1);
+      assertThat(second.exitCode()).isEqualTo(1);
+      for (CommandProcess node : List.of(first, second)) {
+        assertThat(node.err())
+            .filteredOn(line -> line.startsWith("lockstep: rank 1 of 2 failed: IllegalState"))
+            .hasSize(1);
+      }
+      assertNothingIsLeft(ranks);
+    }
+  }
+
+  private CommandProcess node(int nodeRank, Path token) throws IOException {
+    return CommandProcess.start(
+        Map.of("LOCKSTEP_JOB_TOKEN_FILE", token.toString()),
+        "run",
+        "--nnodes=2",
+        "--node-rank=" + nodeRank,
+        "--rdzv-endpoint=127.0.0.1:" + port,
+        "test",
+        "fail",
+        "1");
+  }
+
+  private static int freePort() {
+    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      return socket.getLocalPort();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 

@@ -34,6 +34,15 @@ public final class Console {
     }
   }
 
+  /// Ends a live line that its rank will not overwrite any more.
+  public synchronized void endLive() {
+    if (live.size() > 0) {
+      out.println();
+      out.flush();
+      live.reset();
+    }
+  }
+
   /// Prints a line of a rank's standard output.
   public synchronized void out(String prefix, byte[] line) {
     line(out, prefix, line);

@@ -99,6 +99,7 @@ public final class Supervisor implements AutoCloseable {
       enforce(beforeAsking);
     }
     processes.forEach(RankProcess::drain);
+    console.endLive();
     return exits.values().stream().sorted(Comparator.comparingInt(RankExit::order)).toList();
   }
 

@@ -34,4 +34,12 @@ final class ConsoleTest {
     console.say("lockstep: stopped");
     assertThat(terminal()).isEqualTo("done\nlockstep: stopped\n");
   }
+
+  @Test
+  void endsALiveLineThatNobodyOverwritesAnyMore() {
+    pass("\rstep 2");
+    console.endLive();
+    console.say("lockstep: rank 0 of 2 failed");
+    assertThat(terminal()).isEqualTo("\rstep 2\nlockstep: rank 0 of 2 failed\n");
+  }
 }
