@@ -41,9 +41,7 @@ final class AeronTransport implements Transport {
   private final @Nullable MediaDriver driver;
   private final Aeron aeron;
   private final List<AeronLink> links = new CopyOnWriteArrayList<>();
-  private final Subscription anchor;
-  private final String receiveChannel;
-  private int nextStream = 1;
+  private int nextStream;
   private volatile boolean closed;
 
   private AeronTransport(
@@ -57,8 +55,6 @@ final class AeronTransport implements Transport {
     this.folder = folder;
     this.driver = driver;
     this.aeron = aeron;
-    this.anchor = aeron.addSubscription(medium.receiveChannel(0), streamOf(0));
-    this.receiveChannel = resolve(context.liveness());
   }
 
   static AeronTransport open(TransportContext context, Medium medium) {
@@ -89,14 +85,15 @@ final class AeronTransport implements Transport {
     }
   }
 
-  private String resolve(Duration timeout) {
-    if (!medium.isUdp()) {
-      return medium.receiveChannel(0);
-    }
-    return await(
-        () -> anchor.tryResolveChannelEndpointPort(),
-        timeout,
-        () -> "udp endpoint did not open: address=" + medium.bindAddress());
+  /// Returns the channel by which a peer reaches a subscription: with UDP the kernel has chosen its
+  /// port.
+  private String reachable(Subscription subscription, Duration timeout) {
+    return medium.isUdp()
+        ? await(
+            subscription::tryResolveChannelEndpointPort,
+            timeout,
+            () -> "udp endpoint did not open: address=" + medium.bindAddress())
+        : subscription.channel();
   }
 
   /// Stream ids of this rank: the ranks of a host share the driver, and with IPC the ids.
@@ -115,7 +112,8 @@ final class AeronTransport implements Transport {
     String key = key(communicator, peer, context.rank());
     int stream = streamOf(nextStream++);
     try {
-      Subscription subscription = aeron.addSubscription(receiveChannel, stream);
+      Subscription subscription = aeron.addSubscription(medium.receiveChannel(), stream);
+      String receiveChannel = reachable(subscription, timeout);
       context.addresses().publish(key + "/channel", bytes(stream + " " + receiveChannel));
       int session = Integer.parseInt(text(context.addresses().lookup(key + "/session", timeout)));
       Image image =
@@ -231,7 +229,6 @@ final class AeronTransport implements Transport {
     }
     closed = true;
     links.forEach(AeronLink::close);
-    closeQuietly(anchor);
     closeQuietly(aeron);
     sayLeft();
     if (driver != null) {

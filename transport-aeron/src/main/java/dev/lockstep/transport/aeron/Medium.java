@@ -41,9 +41,9 @@ record Medium(String name, String bindAddress, int mtuBytes, int logsPerLink) {
     return !bindAddress.isEmpty();
   }
 
-  /// Channel on which this rank receives; port 0 takes any free one.
-  String receiveChannel(int port) {
-    return isUdp() ? "aeron:udp?endpoint=" + bindAddress + ":" + port : "aeron:ipc";
+  /// Channel on which this rank receives one link; the kernel chooses the port.
+  String receiveChannel() {
+    return isUdp() ? "aeron:udp?endpoint=" + bindAddress + ":0" : "aeron:ipc";
   }
 
   private static boolean isLoopback(String address) {
