@@ -29,7 +29,7 @@ import org.jspecify.annotations.Nullable;
 final class NodeAgent {
   private static final int TOKEN_BYTES = 32;
   // A stopped command has ended within two seconds, cleaning up included.
-  private static final Duration STOP_TIMEOUT = Duration.ofMillis(1900);
+  private static final Duration STOP_TIMEOUT = Duration.ofMillis(1850);
   // For other nodes to hear of a failure from the store before it closes.
   private static final Duration NEWS_TIME = Duration.ofMillis(300);
   private static final Duration FAREWELL_POLL = Duration.ofMillis(100);

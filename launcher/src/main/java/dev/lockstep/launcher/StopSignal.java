@@ -11,7 +11,7 @@ import java.util.function.BooleanSupplier;
 /// until the work has saved and returned, or the time is over.
 final class StopSignal {
   // The launcher uses force a little later.
-  private static final Duration TO_SAVE = Duration.ofMillis(1450);
+  private static final Duration TO_SAVE = Duration.ofMillis(1300);
   private static final Duration TO_FAIL = Duration.ofMillis(200);
 
   private final CountDownLatch done = new CountDownLatch(1);

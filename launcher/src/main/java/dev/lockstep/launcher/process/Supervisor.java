@@ -27,7 +27,7 @@ public final class Supervisor implements AutoCloseable {
   public record Patience(Duration toNotice, Duration toEnd, Duration toSave) {
     /// Everything has ended within two seconds, with time left to clean up.
     public static Patience standard() {
-      return new Patience(Duration.ofMillis(300), Duration.ofMillis(1200), Duration.ofMillis(1600));
+      return new Patience(Duration.ofMillis(300), Duration.ofMillis(1200), Duration.ofMillis(1450));
     }
   }
 
