@@ -62,7 +62,7 @@ final class Relay implements AutoCloseable {
 
   private void pass(Socket from, Socket to) {
     byte[] buffer = new byte[8192];
-    try (to) {
+    try {
       InputStream in = from.getInputStream();
       OutputStream out = to.getOutputStream();
       for (int n = in.read(buffer); n >= 0; n = in.read(buffer)) {
@@ -72,6 +72,9 @@ final class Relay implements AutoCloseable {
         if (!cut) {
           out.write(buffer, 0, n);
         }
+      }
+      if (!cut) { // A wire that is cut does not tell that the other side has hung up either.
+        to.close();
       }
     } catch (IOException _) {
       // One side has closed.
