@@ -27,6 +27,8 @@ module dev.lockstep.core {
   uses dev.lockstep.device.DeviceProvider;
   uses dev.lockstep.transport.TransportProvider;
 
+  provides dev.lockstep.device.DeviceProvider with
+      dev.lockstep.device.cpu.CpuDeviceProvider;
   provides dev.lockstep.transport.TransportProvider with
       dev.lockstep.transport.inprocess.InProcessTransportProvider,
       dev.lockstep.transport.shm.ShmTransportProvider;

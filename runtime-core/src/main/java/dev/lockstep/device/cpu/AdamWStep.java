@@ -1,43 +1,57 @@
 package dev.lockstep.device.cpu;
 
-/// One update of AdamW with decoupled weight decay, and its coefficients.
-///
-/// With `g = grad · gradScale`: `m = β₁ m + (1 - β₁) g` and `v = β₂ v + (1 - β₂) g · g` (one fused
-/// multiply-add each), `p = (p - lr · decay · p) - (m · lr / (1 - β₁^step)) / (sqrt(v · 1 / (1 -
-/// β₂^step)) + ε)`, where the first difference is one fused multiply-add and the two corrections
-/// are rounded once from float64.
-final class AdamWStep {
-  final float beta1;
-  final float beta2;
-  final float epsilon;
-  final float weightDecay;
-  long param;
-  long grad;
-  long m;
-  long v;
+/// One parameter's update by AdamW.
+final class AdamWStep extends Step {
+  private final AdamWUpdate update;
+  private final Values values;
+  private final long elements;
 
-  /// Where the results go; may be the memory of the inputs.
-  long paramOut;
+  /// Values by id of `(param, grad, m, v, learningRate, step, gradScale) → (param, m, v)`.
+  record Values(
+      int param,
+      int grad,
+      int m,
+      int v,
+      int learningRate,
+      int step,
+      int gradScale,
+      int paramOut,
+      int mOut,
+      int vOut) {}
 
-  long mOut;
-  long vOut;
-  float gradScale;
-  float decay;
-  float rate;
-  float correction;
-
-  AdamWStep(float beta1, float beta2, float epsilon, float weightDecay) {
-    this.beta1 = beta1;
-    this.beta2 = beta2;
-    this.epsilon = epsilon;
-    this.weightDecay = weightDecay;
+  AdamWStep(AdamWUpdate update, Values values, long elements) {
+    this.update = update;
+    this.values = values;
+    this.elements = elements;
   }
 
-  /// Computes the coefficients of update number `step`, from 1.
-  void at(float learningRate, float step, float scale) {
-    gradScale = scale;
-    decay = -(learningRate * weightDecay);
-    rate = (float) (learningRate / (1.0 - StrictMath.pow(beta1, step)));
-    correction = (float) (1.0 / (1.0 - StrictMath.pow(beta2, step)));
+  @Override
+  void execute() {
+    update.param = at(values.param());
+    update.grad = at(values.grad());
+    update.m = at(values.m());
+    update.v = at(values.v());
+    update.paramOut = at(values.paramOut());
+    update.mOut = at(values.mOut());
+    update.vOut = at(values.vOut());
+    update.at(
+        Memory.f32(at(values.learningRate())),
+        Memory.f32(at(values.step())),
+        Memory.f32(at(values.gradScale())));
+    parallel(ElementStep.tiles(elements));
+  }
+
+  @Override
+  public void run(int worker, int from, int to) {
+    for (int tile = from; tile < to; tile++) {
+      long start = ElementStep.start(tile, elements);
+      int n = (int) (ElementStep.start(tile + 1, elements) - start);
+      kernels().elements().adamW(update, start, n);
+    }
+  }
+
+  @Override
+  String label() {
+    return "AdamW elements=" + elements;
   }
 }

@@ -49,7 +49,7 @@ final class CrossEntropies {
   void rows(RowKernels kernels, int from, int to, long scratch) {
     for (int r = from; r < to; r++) {
       long row = logits + r * 4L * vocabulary;
-      float greatest = kernels.max(row, vocabulary);
+      float greatest = kernels.max(row, vocabulary, scratch);
       float sum =
           BlockSums.sumExp(
               kernels, row, greatest, vocabulary, vocabularyOuter, vocabularyBlocks, scratch);

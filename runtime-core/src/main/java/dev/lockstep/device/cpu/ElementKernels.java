@@ -34,5 +34,5 @@ interface ElementKernels {
   void fill(float value, long out, int n);
 
   /// Updates elements `[from, from + n)`.
-  void adamW(AdamWStep step, long from, int n);
+  void adamW(AdamWUpdate step, long from, int n);
 }

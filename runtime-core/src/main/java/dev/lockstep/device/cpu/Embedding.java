@@ -36,13 +36,13 @@ final class Embedding {
     return (Tree.depth(blocks) + 1) * 4L * width;
   }
 
-  /// Copies the rows that ids `[from, to)` name from `table` to `updates`.
+  /// Copies the rows of `rowBytes` bytes that ids `[from, to)` name from `table` to `updates`.
   ///
   /// @throws IndexOutOfBoundsException if an id lies outside the table
-  void gather(int from, int to) {
+  void gather(int from, int to, long rowBytes) {
     for (int i = from; i < to; i++) {
       long row = row(i);
-      Memory.copy(table + row * width * 4, updates + (long) i * width * 4, width * 4L);
+      Memory.copy(table + row * rowBytes, updates + i * rowBytes, rowBytes);
     }
   }
 

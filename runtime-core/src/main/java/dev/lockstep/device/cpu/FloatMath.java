@@ -2,9 +2,9 @@ package dev.lockstep.device.cpu;
 
 /// Exponential, logarithm and hyperbolic tangent of float32, within 2 ulp, one number at a time.
 ///
-/// [VectorMath] performs the same operations in the same order, so that results have the same bits
-/// whatever path computed them. Polynomials are those of Cephes (S. L. Moshier), evaluated with
-/// fused multiply-adds.
+/// The vector kernels perform the same operations in the same order, so that results have the same
+/// bits whatever path computed them. Polynomials are those of Cephes (S. L. Moshier), evaluated
+/// with fused multiply-adds.
 final class FloatMath {
   static final float LOG2_E = 1.442695f;
   static final float LN2_HIGH = 0.6931472f;

@@ -53,9 +53,11 @@ record KernelSet(
         define(AttentionKernels.class, VectorAttention.class, species, rows));
   }
 
-  /// Returns the widest vectors that this processor and this JVM offer, at most 512 bits.
+  /// Returns the widest vectors of 128, 256 or 512 bits that this processor and this JVM offer, or
+  /// [#SCALAR_BITS] if there are none.
   static int preferredBits() {
-    return Math.min(512, FloatVector.SPECIES_PREFERRED.vectorBitSize());
+    int bits = Integer.highestOneBit(FloatVector.SPECIES_PREFERRED.vectorBitSize());
+    return bits < 128 ? SCALAR_BITS : Math.min(512, bits);
   }
 
   /// Returns the species that the hidden class behind `lookup` carries; for its static initialiser.

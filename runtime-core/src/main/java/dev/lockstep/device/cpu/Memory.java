@@ -4,9 +4,6 @@ import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorMask;
-import jdk.incubator.vector.VectorSpecies;
 
 /// Memory by raw address: the one class that reaches it through a segment over the whole address
 /// space.
@@ -19,7 +16,9 @@ final class Memory {
   /// User-space addresses have at most 52 bits (aarch64 with large virtual addresses).
   private static final long MASK = (1L << 52) - 1;
 
-  /// For the microkernels alone; everything else uses the methods below.
+  /// For loops over vectors alone: a helper of our own that takes or returns a vector is a call
+  /// where the compiler's inlining budget is spent, and then boxes it; the JDK's accessors are
+  /// always inlined.
   static final MemorySegment ALL = MemorySegment.NULL.reinterpret(Long.MAX_VALUE);
 
   static final ValueLayout.OfFloat F32 = ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(LITTLE_ENDIAN);
@@ -75,22 +74,6 @@ final class Memory {
 
   static void i8(long address, byte value) {
     ALL.set(ValueLayout.JAVA_BYTE, address & MASK, value);
-  }
-
-  static FloatVector load(VectorSpecies<Float> species, long address) {
-    return FloatVector.fromMemorySegment(species, ALL, address & MASK, LITTLE_ENDIAN);
-  }
-
-  static FloatVector load(VectorSpecies<Float> species, long address, VectorMask<Float> mask) {
-    return FloatVector.fromMemorySegment(species, ALL, address & MASK, LITTLE_ENDIAN, mask);
-  }
-
-  static void store(FloatVector vector, long address) {
-    vector.intoMemorySegment(ALL, address & MASK, LITTLE_ENDIAN);
-  }
-
-  static void store(FloatVector vector, long address, VectorMask<Float> mask) {
-    vector.intoMemorySegment(ALL, address & MASK, LITTLE_ENDIAN, mask);
   }
 
   static void copy(long from, long to, long bytes) {

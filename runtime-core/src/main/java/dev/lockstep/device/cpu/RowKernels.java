@@ -6,30 +6,30 @@ package dev.lockstep.device.cpu;
 /// halves: `p[i] += p[i + 8]`, then 4, 2, 1. A sum down a column is one ascending chain within each
 /// block.
 interface RowKernels {
+  /// Scratch of a sum along a row.
+  long PARTIAL_BYTES = 64;
+
   /// The sum of `n` contiguous elements.
-  float sum(long x, int n);
+  float sum(long x, int n, long scratch);
 
   /// The sum of the squares of `n` contiguous elements, by fused multiply-adds.
-  float sumSquares(long x, int n);
+  float sumSquares(long x, int n, long scratch);
 
   /// The greatest of `n` contiguous elements, NaN if one is NaN; negative infinity if there is
   /// none.
-  float max(long x, int n);
-
-  /// The sum of `e^(x - shift)` over `n` contiguous elements.
-  float sumExp(long x, float shift, int n);
+  float max(long x, int n, long scratch);
 
   /// The sum of the products of `n` pairs, by fused multiply-adds.
-  float dot(long x, long y, int n);
+  float dot(long x, long y, int n, long scratch);
 
   /// Writes `e^(x - shift)` over `n` contiguous elements and returns their sum; in place or not.
-  float exp(long x, float shift, long out, int n);
+  float exp(long x, float shift, long out, int n, long scratch);
 
   /// Normalises rows `[from, to)`.
-  void layerNorm(LayerNorms call, int from, int to);
+  void layerNorm(LayerNorms call, int from, int to, long scratch);
 
   /// The gradient of rows `[from, to)`.
-  void layerNormGrad(LayerNorms call, int from, int to);
+  void layerNormGrad(LayerNorms call, int from, int to, long scratch);
 
   /// The gradients of gain and bias for columns `[from, to)`; `scratch` as of
   /// [#columnScratchBytes].
@@ -39,7 +39,7 @@ interface RowKernels {
   void columnSums(ColumnSums call, int from, int to, long scratch);
 
   /// `(e^(logits - logSumExp) - onehot) · scale` for rows `[from, to)`.
-  void crossEntropyGrad(CrossEntropies call, float scale, int from, int to);
+  void crossEntropyGrad(CrossEntropies call, float scale, int from, int to, long scratch);
 
   /// Room that a thread needs for column sums in `blocks` blocks.
   static long columnScratchBytes(int blocks) {

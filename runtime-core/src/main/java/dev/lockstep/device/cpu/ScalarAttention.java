@@ -6,12 +6,14 @@ final class ScalarAttention implements AttentionKernels {
 
   @Override
   public long forwardScratchBytes(Attention call) {
-    return call.tokens * 4L;
+    return RowKernels.PARTIAL_BYTES + call.tokens * 4L;
   }
 
   @Override
   public long backwardScratchBytes(Attention call) {
-    return 8L * call.tokens + 2L * Tree.depth(call.queryBlocks) * gradBytes(call);
+    return RowKernels.PARTIAL_BYTES
+        + 8L * call.tokens
+        + 2L * Tree.depth(call.queryBlocks) * gradBytes(call);
   }
 
   private static long gradBytes(Attention call) {
@@ -19,12 +21,13 @@ final class ScalarAttention implements AttentionKernels {
   }
 
   @Override
-  public void forward(Attention call, int index, long scratch) {
+  public void forward(Attention call, int index, long partials) {
+    long scratch = partials + RowKernels.PARTIAL_BYTES;
     long values = call.qkv + call.offset(index, 2);
     for (int i = 0; i < call.tokens; i++) {
       scores(call, index, i, scratch);
-      float greatest = rows.max(scratch, i + 1);
-      float sum = rows.exp(scratch, greatest, scratch, i + 1);
+      float greatest = rows.max(scratch, i + 1, partials);
+      float sum = rows.exp(scratch, greatest, scratch, i + 1, partials);
       Memory.f32(call.logSumExpAt(index) + i * 4L, greatest + FloatMath.log(sum));
       long out = call.out + call.outOffset(index) + i * call.outStride;
       for (int d = 0; d < call.size; d++) {
@@ -62,7 +65,7 @@ final class ScalarAttention implements AttentionKernels {
 
   @Override
   public void backward(Attention call, int index, long scratch) {
-    long grads = scratch + 8L * call.tokens;
+    long grads = scratch + RowKernels.PARTIAL_BYTES + 8L * call.tokens;
     long bytes = 2 * gradBytes(call);
     long top = grads;
     for (int block = 0; block < call.queryBlocks; block++) {
@@ -99,12 +102,12 @@ final class ScalarAttention implements AttentionKernels {
 
   /// Adds query `i`'s part of dk and dv into `grads` and writes its dq.
   private void query(Attention call, int index, int i, long scratch, long grads) {
-    long p = scratch;
-    long ds = scratch + call.tokens * 4L;
+    long p = scratch + RowKernels.PARTIAL_BYTES;
+    long ds = p + call.tokens * 4L;
     long values = call.qkv + call.offset(index, 2);
     long dout = call.dout + call.outOffset(index) + i * call.outStride;
     long out = call.out + call.outOffset(index) + i * call.outStride;
-    float delta = rows.dot(dout, out, call.size);
+    float delta = rows.dot(dout, out, call.size, scratch);
     float shift = Memory.f32(call.logSumExpAt(index) + i * 4L);
     scores(call, index, i, p);
     for (int j = 0; j <= i; j++) {

@@ -72,11 +72,11 @@ final class ScalarElements implements ElementKernels {
   }
 
   @Override
-  public void adamW(AdamWStep step, long from, int n) {
+  public void adamW(AdamWUpdate step, long from, int n) {
     adamRange(step, from, 0, n);
   }
 
-  static void adamRange(AdamWStep s, long base, int from, int to) {
+  static void adamRange(AdamWUpdate s, long base, int from, int to) {
     for (int i = from; i < to; i++) {
       long at = (base + i) * 4;
       float g = Memory.f32(s.grad + at) * s.gradScale;

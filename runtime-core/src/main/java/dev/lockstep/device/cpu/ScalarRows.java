@@ -4,99 +4,156 @@ package dev.lockstep.device.cpu;
 final class ScalarRows implements RowKernels {
   private static final int PARTIALS = 16;
 
-  /// One of the sums over a row, by what it adds.
-  private enum Term {
-    PLAIN,
-    SQUARE,
-    EXP,
-    PRODUCT,
-    SQUARED_DEVIATION,
-    GRAD,
-    GRAD_NORMAL
+  private static long partial(long scratch, int i) {
+    return scratch + i % PARTIALS * 4L;
   }
 
-  /// The sum of a row: `p[i] += p[i + 8]`, then 4, 2, 1, unrolled into the tree it is.
-  private static float sum(Term term, long x, long y, long z, float a, float b, int n) {
-    return eight(term, x, y, z, a, b, n, 0) + eight(term, x, y, z, a, b, n, 1);
+  private static void clear(long scratch, float value) {
+    ScalarElements.fillRange(value, scratch, 0, PARTIALS);
   }
 
-  private static float eight(
-      Term term, long x, long y, long z, float a, float b, int n, int first) {
-    return four(term, x, y, z, a, b, n, first) + four(term, x, y, z, a, b, n, first + 2);
-  }
-
-  private static float four(Term term, long x, long y, long z, float a, float b, int n, int first) {
-    return two(term, x, y, z, a, b, n, first) + two(term, x, y, z, a, b, n, first + 4);
-  }
-
-  private static float two(Term term, long x, long y, long z, float a, float b, int n, int first) {
-    return partial(term, x, y, z, a, b, n, first) + partial(term, x, y, z, a, b, n, first + 8);
-  }
-
-  private static float partial(
-      Term term, long x, long y, long z, float a, float b, int n, int first) {
-    float p = 0f;
-    for (int i = first; i < n; i += PARTIALS) {
-      float v = Memory.f32(x + i * 4L);
-      p =
-          switch (term) {
-            case PLAIN -> p + v;
-            case SQUARE -> Math.fma(v, v, p);
-            case EXP -> p + FloatMath.exp(v - a);
-            case PRODUCT -> Math.fma(v, Memory.f32(y + i * 4L), p);
-            case SQUARED_DEVIATION -> Math.fma(v - a, v - a, p);
-            case GRAD -> p + v * Memory.f32(y + i * 4L);
-            case GRAD_NORMAL ->
-                Math.fma(v * Memory.f32(y + i * 4L), (Memory.f32(z + i * 4L) - a) * b, p);
-          };
+  /// Joins 16 partial sums by halves.
+  private static float join(long scratch) {
+    for (int half = PARTIALS / 2; half > 0; half /= 2) {
+      for (int i = 0; i < half; i++) {
+        add(scratch + i * 4L, Memory.f32(scratch + (i + half) * 4L));
+      }
     }
-    return p;
+    return Memory.f32(scratch);
+  }
+
+  private static void add(long p, float term) {
+    Memory.f32(p, Memory.f32(p) + term);
+  }
+
+  private static void addProduct(long p, float a, float b) {
+    Memory.f32(p, Math.fma(a, b, Memory.f32(p)));
   }
 
   @Override
-  public float sum(long x, int n) {
-    return sum(Term.PLAIN, x, 0, 0, 0f, 0f, n);
+  public float sum(long x, int n, long scratch) {
+    clear(scratch, 0f);
+    return sumRest(x, 0, n, scratch);
+  }
+
+  static float sumRest(long x, int from, int n, long scratch) {
+    for (int i = from; i < n; i++) {
+      add(partial(scratch, i), Memory.f32(x + i * 4L));
+    }
+    return join(scratch);
   }
 
   @Override
-  public float sumSquares(long x, int n) {
-    return sum(Term.SQUARE, x, 0, 0, 0f, 0f, n);
+  public float sumSquares(long x, int n, long scratch) {
+    clear(scratch, 0f);
+    return sumSquaresRest(x, 0, n, scratch);
+  }
+
+  static float sumSquaresRest(long x, int from, int n, long scratch) {
+    for (int i = from; i < n; i++) {
+      float v = Memory.f32(x + i * 4L);
+      addProduct(partial(scratch, i), v, v);
+    }
+    return join(scratch);
   }
 
   @Override
-  public float max(long x, int n) {
-    float greatest = Float.NEGATIVE_INFINITY;
-    for (int i = 0; i < n; i++) {
-      greatest = Math.max(greatest, Memory.f32(x + i * 4L));
+  public float max(long x, int n, long scratch) {
+    clear(scratch, Float.NEGATIVE_INFINITY);
+    return maxRest(x, 0, n, scratch);
+  }
+
+  static float maxRest(long x, int from, int n, long scratch) {
+    for (int i = from; i < n; i++) {
+      long p = partial(scratch, i);
+      Memory.f32(p, Math.max(Memory.f32(p), Memory.f32(x + i * 4L)));
+    }
+    return greatest(scratch);
+  }
+
+  private static float greatest(long scratch) {
+    float greatest = Memory.f32(scratch);
+    for (int i = 1; i < PARTIALS; i++) {
+      greatest = Math.max(greatest, Memory.f32(scratch + i * 4L));
     }
     return greatest;
   }
 
   @Override
-  public float sumExp(long x, float shift, int n) {
-    return sum(Term.EXP, x, 0, 0, shift, 0f, n);
+  public float dot(long x, long y, int n, long scratch) {
+    clear(scratch, 0f);
+    return dotRest(x, y, 0, n, scratch);
   }
 
-  @Override
-  public float dot(long x, long y, int n) {
-    return sum(Term.PRODUCT, x, y, 0, 0f, 0f, n);
-  }
-
-  @Override
-  public float exp(long x, float shift, long out, int n) {
-    for (int i = 0; i < n; i++) {
-      Memory.f32(out + i * 4L, FloatMath.exp(Memory.f32(x + i * 4L) - shift));
+  static float dotRest(long x, long y, int from, int n, long scratch) {
+    for (int i = from; i < n; i++) {
+      addProduct(partial(scratch, i), Memory.f32(x + i * 4L), Memory.f32(y + i * 4L));
     }
-    return sum(out, n);
+    return join(scratch);
   }
 
   @Override
-  public void layerNorm(LayerNorms call, int from, int to) {
+  public float exp(long x, float shift, long out, int n, long scratch) {
+    clear(scratch, 0f);
+    return expRest(x, shift, out, 0, n, scratch);
+  }
+
+  static float expRest(long x, float shift, long out, int from, int n, long scratch) {
+    for (int i = from; i < n; i++) {
+      float e = FloatMath.exp(Memory.f32(x + i * 4L) - shift);
+      Memory.f32(out + i * 4L, e);
+      add(partial(scratch, i), e);
+    }
+    return join(scratch);
+  }
+
+  private static float squaredDeviations(long x, float mean, int n, long scratch) {
+    clear(scratch, 0f);
+    return squaredDeviationsRest(x, mean, 0, n, scratch);
+  }
+
+  static float squaredDeviationsRest(long x, float mean, int from, int n, long scratch) {
+    for (int i = from; i < n; i++) {
+      float d = Memory.f32(x + i * 4L) - mean;
+      addProduct(partial(scratch, i), d, d);
+    }
+    return join(scratch);
+  }
+
+  private static float gradSum(long dy, long gain, int n, long scratch) {
+    clear(scratch, 0f);
+    return gradSumRest(dy, gain, 0, n, scratch);
+  }
+
+  static float gradSumRest(long dy, long gain, int from, int n, long scratch) {
+    for (int i = from; i < n; i++) {
+      add(partial(scratch, i), Memory.f32(dy + i * 4L) * Memory.f32(gain + i * 4L));
+    }
+    return join(scratch);
+  }
+
+  private static float gradDot(
+      long dy, long gain, long x, float mean, float rstd, int n, long scratch) {
+    clear(scratch, 0f);
+    return gradDotRest(dy, gain, x, mean, rstd, 0, n, scratch);
+  }
+
+  static float gradDotRest(
+      long dy, long gain, long x, float mean, float rstd, int from, int n, long scratch) {
+    for (int i = from; i < n; i++) {
+      float h = Memory.f32(dy + i * 4L) * Memory.f32(gain + i * 4L);
+      addProduct(partial(scratch, i), h, (Memory.f32(x + i * 4L) - mean) * rstd);
+    }
+    return join(scratch);
+  }
+
+  @Override
+  public void layerNorm(LayerNorms call, int from, int to, long scratch) {
     int n = call.width;
     for (int r = from; r < to; r++) {
       long x = call.x + r * 4L * n;
-      float mean = sum(x, n) / n;
-      float variance = sum(Term.SQUARED_DEVIATION, x, 0, 0, mean, 0f, n) / n;
+      float mean = sum(x, n, scratch) / n;
+      float variance = squaredDeviations(x, mean, n, scratch) / n;
       float rstd = 1f / (float) Math.sqrt(variance + call.epsilon);
       Memory.f32(call.mean + r * 4L, mean);
       Memory.f32(call.rstd + r * 4L, rstd);
@@ -113,15 +170,15 @@ final class ScalarRows implements RowKernels {
   }
 
   @Override
-  public void layerNormGrad(LayerNorms call, int from, int to) {
+  public void layerNormGrad(LayerNorms call, int from, int to, long scratch) {
     int n = call.width;
     for (int r = from; r < to; r++) {
       long x = call.x + r * 4L * n;
       long dy = call.dy + r * 4L * n;
       float mean = Memory.f32(call.mean + r * 4L);
       float rstd = Memory.f32(call.rstd + r * 4L);
-      float c1 = sum(Term.GRAD, dy, call.gain, 0, 0f, 0f, n) / n;
-      float c2 = sum(Term.GRAD_NORMAL, dy, call.gain, x, mean, rstd, n) / n;
+      float c1 = gradSum(dy, call.gain, n, scratch) / n;
+      float c2 = gradDot(dy, call.gain, x, mean, rstd, n, scratch) / n;
       gradRow(call, x, dy, mean, rstd, c1, c2, call.dx + r * 4L * n, 0);
     }
   }
@@ -209,7 +266,7 @@ final class ScalarRows implements RowKernels {
   }
 
   @Override
-  public void crossEntropyGrad(CrossEntropies call, float scale, int from, int to) {
+  public void crossEntropyGrad(CrossEntropies call, float scale, int from, int to, long scratch) {
     for (int r = from; r < to; r++) {
       long at = r * 4L * call.vocabulary;
       int target = Memory.i32(call.targets + r * 4L);

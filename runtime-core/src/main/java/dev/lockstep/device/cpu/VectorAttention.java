@@ -1,5 +1,9 @@
 package dev.lockstep.device.cpu;
 
+import static dev.lockstep.device.cpu.Memory.ALL;
+import static dev.lockstep.device.cpu.Memory.at;
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+
 import java.lang.invoke.MethodHandles;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorSpecies;
@@ -18,6 +22,9 @@ final class VectorAttention implements AttentionKernels {
   private static final int PAIR = 2 * LANES;
   private static final int ROWS = 4;
 
+  /// Rows over keys are whole pairs of vectors and whole sets of partial sums.
+  private static final int KEYS = Math.max(PAIR, 16);
+
   private final RowKernels rows;
 
   VectorAttention(RowKernels rows) {
@@ -26,16 +33,16 @@ final class VectorAttention implements AttentionKernels {
 
   /// Bytes of a padded row of one head.
   private static long headBytes(Attention call) {
-    return padded(call.size) * 4L;
+    return 4L * PAIR * Math.ceilDiv(call.size, PAIR);
   }
 
   /// Bytes of a padded row over all keys.
   private static long keyBytes(Attention call) {
-    return padded(call.tokens) * 4L;
+    return paddedKeys(call) * 4L;
   }
 
-  private static int padded(int extent) {
-    return Math.ceilDiv(extent, PAIR) * PAIR;
+  private static int paddedKeys(Attention call) {
+    return Math.ceilDiv(call.tokens, KEYS) * KEYS;
   }
 
   /// Bytes of all packed rows; some more, as the last four queries may be fewer.
@@ -84,17 +91,19 @@ final class VectorAttention implements AttentionKernels {
   private void overKeys(
       Attention call, int index, int i, int count, long strip, long values, long tile) {
     long lse = call.logSumExpAt(index) + i * 4L;
+    long inverse = tile + RowKernels.PARTIAL_BYTES;
     for (int r = 0; r < count; r++) {
       long row = strip + r * keyBytes(call);
-      float greatest = rows.max(row, i + r + 1);
-      float sum = rows.exp(row, greatest, row, i + r + 1);
+      int keys = wholeRow(row, i + r + 1);
+      float greatest = rows.max(row, keys, tile);
+      float sum = rows.exp(row, greatest, row, keys, tile);
       Memory.f32(lse + r * 4L, greatest + FloatMath.log(sum));
-      Memory.f32(tile + r * 4L, 1f / sum);
+      Memory.f32(inverse + r * 4L, 1f / sum);
     }
-    float inverse0 = Memory.f32(tile);
-    float inverse1 = Memory.f32(tile + 4);
-    float inverse2 = Memory.f32(tile + 8);
-    float inverse3 = Memory.f32(tile + 12);
+    float inverse0 = Memory.f32(inverse);
+    float inverse1 = Memory.f32(inverse + 4);
+    float inverse2 = Memory.f32(inverse + 8);
+    float inverse3 = Memory.f32(inverse + 12);
     weigh(call, i, count, strip, values, tile);
     long out = call.out + call.outOffset(index) + i * call.outStride;
     long step = headBytes(call);
@@ -108,6 +117,13 @@ final class VectorAttention implements AttentionKernels {
     if (count > 3) {
       write(tile + 3 * step, inverse3, call.size, out + 3 * call.outStride);
     }
+  }
+
+  /// Extends a row of scores to a multiple of 16 by scores that add 0, and returns its length.
+  private static int wholeRow(long row, int keys) {
+    int whole = Math.ceilDiv(keys, 16) * 16;
+    ScalarElements.fillRange(Float.NEGATIVE_INFINITY, row, keys, whole);
+    return whole;
   }
 
   /// `tile = strip · packed` for queries `[i, i + count)`, each over the keys that it sees.
@@ -188,10 +204,12 @@ final class VectorAttention implements AttentionKernels {
     long tile = ds + ROWS * keyBytes(call);
     for (int r = 0; r < count; r++) {
       long at = call.outOffset(index) + (i + r) * call.outStride;
-      float delta = rows.dot(call.dout + at, call.out + at, call.size);
+      float delta = rows.dot(call.dout + at, call.out + at, call.size, tile);
       float shift = Memory.f32(call.logSumExpAt(index) + (i + r) * 4L);
       long row = r * keyBytes(call);
-      softmaxGrad(p + row, ds + row, shift, delta, call.scale, i + r + 1);
+      int whole = wholeRow(p + row, i + r + 1);
+      rows.exp(p + row, shift, p + row, whole, tile);
+      softmaxGrad(p + row, ds + row, delta, call.scale, i + r + 1);
     }
     weigh(call, i, count, ds, keys, tile);
     long dq = call.dqkv + call.offset(index, 0) + i * call.qkvStride;
@@ -202,14 +220,13 @@ final class VectorAttention implements AttentionKernels {
     outer(call, i, count, p, douts, grads + call.tokens * headBytes(call));
   }
 
-  /// Turns scores into probabilities `p` and products `ds` into gradients of the scores.
-  private static void softmaxGrad(
-      long p, long ds, float shift, float delta, float scale, int keys) {
+  /// Turns products `ds` into gradients of the scores, by the probabilities `p`.
+  private static void softmaxGrad(long p, long ds, float delta, float scale, int keys) {
     for (long o = 0; o < keys * 4L; o += VECTOR) {
-      FloatVector probability = VectorMath.exp(S, Memory.load(S, p + o).sub(shift));
-      FloatVector grad = probability.mul(Memory.load(S, ds + o).sub(delta)).mul(scale);
-      Memory.store(probability, p + o);
-      Memory.store(grad, ds + o);
+      FloatVector probability = FloatVector.fromMemorySegment(S, ALL, at(p + o), LITTLE_ENDIAN);
+      FloatVector product = FloatVector.fromMemorySegment(S, ALL, at(ds + o), LITTLE_ENDIAN);
+      FloatVector grad = probability.mul(product.sub(delta)).mul(scale);
+      grad.intoMemorySegment(ALL, at(ds + o), LITTLE_ENDIAN);
     }
   }
 
@@ -229,23 +246,30 @@ final class VectorAttention implements AttentionKernels {
 
   /// `out += weight · row` over `bytes` bytes.
   private static void addScaled(long weight, long row, long bytes, long out) {
-    FloatVector w = FloatVector.broadcast(S, Memory.f32(weight));
+    FloatVector w = FloatVector.broadcast(S, ALL.get(Memory.F32, at(weight)));
     for (long o = 0; o < bytes; o += VECTOR) {
-      Memory.store(w.fma(Memory.load(S, row + o), Memory.load(S, out + o)), out + o);
+      w.fma(
+              FloatVector.fromMemorySegment(S, ALL, at(row + o), LITTLE_ENDIAN),
+              FloatVector.fromMemorySegment(S, ALL, at(out + o), LITTLE_ENDIAN))
+          .intoMemorySegment(ALL, at(out + o), LITTLE_ENDIAN);
     }
   }
 
   /// Adds the subtree above `top` into it.
   private static void join(long top, long bytes) {
     for (long o = 0; o < bytes; o += VECTOR) {
-      Memory.store(Memory.load(S, top + o).add(Memory.load(S, top + bytes + o)), top + o);
+      FloatVector.fromMemorySegment(S, ALL, at(top + o), LITTLE_ENDIAN)
+          .add(FloatVector.fromMemorySegment(S, ALL, at(top + bytes + o), LITTLE_ENDIAN))
+          .intoMemorySegment(ALL, at(top + o), LITTLE_ENDIAN);
     }
   }
 
   private static void write(long from, float scale, int n, long to) {
     int c = 0;
     for (; c <= n - LANES; c += LANES) {
-      Memory.store(Memory.load(S, from + c * 4L).mul(scale), to + c * 4L);
+      FloatVector.fromMemorySegment(S, ALL, at(from + c * 4L), LITTLE_ENDIAN)
+          .mul(scale)
+          .intoMemorySegment(ALL, at(to + c * 4L), LITTLE_ENDIAN);
     }
     for (; c < n; c++) {
       Memory.f32(to + c * 4L, Memory.f32(from + c * 4L) * scale);
@@ -264,12 +288,7 @@ final class VectorAttention implements AttentionKernels {
   }
 
   private static void transpose(Attention call, long from, long to) {
-    Packing.along(from, call.qkvStride, call.size, call.tokens, padded(call.tokens), to);
-  }
-
-  private static void pair(long out, FloatVector x, FloatVector y, float scale) {
-    Memory.store(x.mul(scale), out);
-    Memory.store(y.mul(scale), out + VECTOR);
+    Packing.along(from, call.qkvStride, call.size, call.tokens, paddedKeys(call), to);
   }
 
   /// Four rows of `a` (numbers side by side) times two vectors of columns of `b`.
@@ -293,57 +312,64 @@ final class VectorAttention implements AttentionKernels {
     for (int k = 0; k < depth; k++) {
       long ap = a + k * 4L;
       long bp = b + k * bStride;
-      FloatVector x = Memory.load(S, bp);
-      FloatVector y = Memory.load(S, bp + VECTOR);
-      FloatVector s = FloatVector.broadcast(S, Memory.f32(ap));
+      FloatVector x = FloatVector.fromMemorySegment(S, ALL, at(bp), LITTLE_ENDIAN);
+      FloatVector y = FloatVector.fromMemorySegment(S, ALL, at(bp + VECTOR), LITTLE_ENDIAN);
+      FloatVector s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap)));
       c0 = s.fma(x, c0);
       d0 = s.fma(y, d0);
-      s = FloatVector.broadcast(S, Memory.f32(ap + aStride));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + aStride)));
       c1 = s.fma(x, c1);
       d1 = s.fma(y, d1);
-      s = FloatVector.broadcast(S, Memory.f32(ap + 2 * aStride));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 2 * aStride)));
       c2 = s.fma(x, c2);
       d2 = s.fma(y, d2);
-      s = FloatVector.broadcast(S, Memory.f32(ap + 3 * aStride));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 3 * aStride)));
       c3 = s.fma(x, c3);
       d3 = s.fma(y, d3);
     }
-    pair(out, c0, d0, scale);
-    pair(out + outStride, c1, d1, scale);
-    pair(out + 2 * outStride, c2, d2, scale);
-    pair(out + 3 * outStride, c3, d3, scale);
+    c0.mul(scale).intoMemorySegment(ALL, at(out), LITTLE_ENDIAN);
+    d0.mul(scale).intoMemorySegment(ALL, at(out + VECTOR), LITTLE_ENDIAN);
+    c1.mul(scale).intoMemorySegment(ALL, at(out + outStride), LITTLE_ENDIAN);
+    d1.mul(scale).intoMemorySegment(ALL, at(out + outStride + VECTOR), LITTLE_ENDIAN);
+    c2.mul(scale).intoMemorySegment(ALL, at(out + 2 * outStride), LITTLE_ENDIAN);
+    d2.mul(scale).intoMemorySegment(ALL, at(out + 2 * outStride + VECTOR), LITTLE_ENDIAN);
+    c3.mul(scale).intoMemorySegment(ALL, at(out + 3 * outStride), LITTLE_ENDIAN);
+    d3.mul(scale).intoMemorySegment(ALL, at(out + 3 * outStride + VECTOR), LITTLE_ENDIAN);
   }
 
   /// Adds four queries' weighted rows into the gradients of the first `keys` keys.
   private static void outer4(
       long weights, long stride, long row, long rowStride, int keys, long out) {
-    FloatVector x0 = Memory.load(S, row);
-    FloatVector y0 = Memory.load(S, row + VECTOR);
-    FloatVector x1 = Memory.load(S, row + rowStride);
-    FloatVector y1 = Memory.load(S, row + rowStride + VECTOR);
-    FloatVector x2 = Memory.load(S, row + 2 * rowStride);
-    FloatVector y2 = Memory.load(S, row + 2 * rowStride + VECTOR);
-    FloatVector x3 = Memory.load(S, row + 3 * rowStride);
-    FloatVector y3 = Memory.load(S, row + 3 * rowStride + VECTOR);
+    FloatVector x0 = FloatVector.fromMemorySegment(S, ALL, at(row), LITTLE_ENDIAN);
+    FloatVector y0 = FloatVector.fromMemorySegment(S, ALL, at(row + VECTOR), LITTLE_ENDIAN);
+    FloatVector x1 = FloatVector.fromMemorySegment(S, ALL, at(row + rowStride), LITTLE_ENDIAN);
+    FloatVector y1 =
+        FloatVector.fromMemorySegment(S, ALL, at(row + rowStride + VECTOR), LITTLE_ENDIAN);
+    FloatVector x2 = FloatVector.fromMemorySegment(S, ALL, at(row + 2 * rowStride), LITTLE_ENDIAN);
+    FloatVector y2 =
+        FloatVector.fromMemorySegment(S, ALL, at(row + 2 * rowStride + VECTOR), LITTLE_ENDIAN);
+    FloatVector x3 = FloatVector.fromMemorySegment(S, ALL, at(row + 3 * rowStride), LITTLE_ENDIAN);
+    FloatVector y3 =
+        FloatVector.fromMemorySegment(S, ALL, at(row + 3 * rowStride + VECTOR), LITTLE_ENDIAN);
     for (int j = 0; j < keys; j++) {
       long w = weights + j * 4L;
       long at = out + j * rowStride;
-      FloatVector x = Memory.load(S, at);
-      FloatVector y = Memory.load(S, at + VECTOR);
-      FloatVector s = FloatVector.broadcast(S, Memory.f32(w));
+      FloatVector x = FloatVector.fromMemorySegment(S, ALL, at(at), LITTLE_ENDIAN);
+      FloatVector y = FloatVector.fromMemorySegment(S, ALL, at(at + VECTOR), LITTLE_ENDIAN);
+      FloatVector s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(w)));
       x = s.fma(x0, x);
       y = s.fma(y0, y);
-      s = FloatVector.broadcast(S, Memory.f32(w + stride));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(w + stride)));
       x = s.fma(x1, x);
       y = s.fma(y1, y);
-      s = FloatVector.broadcast(S, Memory.f32(w + 2 * stride));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(w + 2 * stride)));
       x = s.fma(x2, x);
       y = s.fma(y2, y);
-      s = FloatVector.broadcast(S, Memory.f32(w + 3 * stride));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(w + 3 * stride)));
       x = s.fma(x3, x);
       y = s.fma(y3, y);
-      Memory.store(x, at);
-      Memory.store(y, at + VECTOR);
+      x.intoMemorySegment(ALL, at(at), LITTLE_ENDIAN);
+      y.intoMemorySegment(ALL, at(at + VECTOR), LITTLE_ENDIAN);
     }
   }
 }

@@ -1,5 +1,7 @@
 package dev.lockstep.device.cpu;
 
+import static dev.lockstep.device.cpu.Memory.ALL;
+import static dev.lockstep.device.cpu.Memory.at;
 import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
 import java.lang.invoke.MethodHandles;
@@ -95,10 +97,12 @@ final class VectorGemm implements GemmKernels {
 
   private static void packPairs(long from, long stride, int length, long to) {
     for (int i = 0; i < length; i++) {
-      long source = Memory.at(from + i * stride);
-      long target = Memory.at(to + i * B_ROW);
-      Memory.store(Memory.load(S, source), target);
-      Memory.store(Memory.load(S, source + VECTOR), target + VECTOR);
+      long source = at(from + i * stride);
+      long target = at(to + i * B_ROW);
+      FloatVector.fromMemorySegment(S, ALL, at(source), LITTLE_ENDIAN)
+          .intoMemorySegment(ALL, at(target), LITTLE_ENDIAN);
+      FloatVector.fromMemorySegment(S, ALL, at(source + VECTOR), LITTLE_ENDIAN)
+          .intoMemorySegment(ALL, at(target + VECTOR), LITTLE_ENDIAN);
     }
   }
 
@@ -109,7 +113,8 @@ final class VectorGemm implements GemmKernels {
       long target = to + i * 4L * width;
       int c = 0;
       for (; c + LANES <= filled; c += LANES) {
-        Memory.store(Memory.load(S, source + c * 4L), target + c * 4L);
+        FloatVector.fromMemorySegment(S, ALL, at(source + c * 4L), LITTLE_ENDIAN)
+            .intoMemorySegment(ALL, at(target + c * 4L), LITTLE_ENDIAN);
       }
       for (; c < filled; c++) {
         Memory.i32(target + c * 4L, Memory.i32(source + c * 4L));
@@ -176,8 +181,10 @@ final class VectorGemm implements GemmKernels {
   /// Adds the subtree above `tile` into it.
   private static void addTile(long tile) {
     for (long o = 0; o < TILE; o += VECTOR) {
-      long address = Memory.at(tile + o);
-      Memory.store(Memory.load(S, address).add(Memory.load(S, address + TILE)), address);
+      long address = at(tile + o);
+      FloatVector.fromMemorySegment(S, ALL, at(address), LITTLE_ENDIAN)
+          .add(FloatVector.fromMemorySegment(S, ALL, at(address + TILE), LITTLE_ENDIAN))
+          .intoMemorySegment(ALL, at(address), LITTLE_ENDIAN);
     }
   }
 
@@ -187,30 +194,39 @@ final class VectorGemm implements GemmKernels {
     for (int r = 0; r < rows; r++) {
       for (int c = 0; c < columns; c += LANES) {
         long at = r * 4L * gemm.ldc + c * 4L;
-        FloatVector v = Memory.load(S, sums + r * B_ROW + c * 4L);
+        FloatVector v =
+            FloatVector.fromMemorySegment(S, ALL, at(sums + r * B_ROW + c * 4L), LITTLE_ENDIAN);
         if (c + LANES <= columns) {
           if (gemm.bias != 0) {
-            v = v.add(Memory.load(S, gemm.bias + (column + c) * 4L));
+            v =
+                v.add(
+                    FloatVector.fromMemorySegment(
+                        S, ALL, at(gemm.bias + (column + c) * 4L), LITTLE_ENDIAN));
           }
           if (gemm.residual != 0) {
-            v = v.add(Memory.load(S, residual + at));
+            v = v.add(FloatVector.fromMemorySegment(S, ALL, at(residual + at), LITTLE_ENDIAN));
           }
           if (gemm.accumulate) {
-            v = v.add(Memory.load(S, target + at));
+            v = v.add(FloatVector.fromMemorySegment(S, ALL, at(target + at), LITTLE_ENDIAN));
           }
-          Memory.store(v, target + at);
+          v.intoMemorySegment(ALL, at(target + at), LITTLE_ENDIAN);
         } else {
           VectorMask<Float> mask = S.indexInRange(0, columns - c);
           if (gemm.bias != 0) {
-            v = v.add(Memory.load(S, gemm.bias + (column + c) * 4L, mask));
+            v =
+                v.add(
+                    FloatVector.fromMemorySegment(
+                        S, ALL, at(gemm.bias + (column + c) * 4L), LITTLE_ENDIAN, mask));
           }
           if (gemm.residual != 0) {
-            v = v.add(Memory.load(S, residual + at, mask));
+            v =
+                v.add(
+                    FloatVector.fromMemorySegment(S, ALL, at(residual + at), LITTLE_ENDIAN, mask));
           }
           if (gemm.accumulate) {
-            v = v.add(Memory.load(S, target + at, mask));
+            v = v.add(FloatVector.fromMemorySegment(S, ALL, at(target + at), LITTLE_ENDIAN, mask));
           }
-          Memory.store(v, target + at, mask);
+          v.intoMemorySegment(ALL, at(target + at), LITTLE_ENDIAN, mask);
         }
       }
     }
@@ -222,11 +238,6 @@ final class VectorGemm implements GemmKernels {
     } else {
       tile6(a, b, depth, out, stride);
     }
-  }
-
-  private static void pair(long out, FloatVector x, FloatVector y) {
-    Memory.store(x, out);
-    Memory.store(y, out + VECTOR);
   }
 
   /// 24 sums, 2 vectors of B and one of A: 27 of 32 registers. Reaches memory without the helpers
@@ -259,73 +270,73 @@ final class VectorGemm implements GemmKernels {
     FloatVector c11 = zero;
     FloatVector d11 = zero;
     for (int k = 0; k < depth; k++) {
-      long ap = Memory.at(a + k * A_ROW);
-      long bp = Memory.at(b + k * B_ROW);
-      FloatVector x = Memory.load(S, bp);
-      FloatVector y = Memory.load(S, bp + VECTOR);
-      FloatVector s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap));
+      long ap = at(a + k * A_ROW);
+      long bp = at(b + k * B_ROW);
+      FloatVector x = FloatVector.fromMemorySegment(S, ALL, at(bp), LITTLE_ENDIAN);
+      FloatVector y = FloatVector.fromMemorySegment(S, ALL, at(bp + VECTOR), LITTLE_ENDIAN);
+      FloatVector s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap));
       c0 = s.fma(x, c0);
       d0 = s.fma(y, d0);
-      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 4));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 4));
       c1 = s.fma(x, c1);
       d1 = s.fma(y, d1);
-      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 8));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 8));
       c2 = s.fma(x, c2);
       d2 = s.fma(y, d2);
-      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 12));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 12));
       c3 = s.fma(x, c3);
       d3 = s.fma(y, d3);
-      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 16));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 16));
       c4 = s.fma(x, c4);
       d4 = s.fma(y, d4);
-      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 20));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 20));
       c5 = s.fma(x, c5);
       d5 = s.fma(y, d5);
-      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 24));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 24));
       c6 = s.fma(x, c6);
       d6 = s.fma(y, d6);
-      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 28));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 28));
       c7 = s.fma(x, c7);
       d7 = s.fma(y, d7);
-      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 32));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 32));
       c8 = s.fma(x, c8);
       d8 = s.fma(y, d8);
-      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 36));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 36));
       c9 = s.fma(x, c9);
       d9 = s.fma(y, d9);
-      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 40));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 40));
       c10 = s.fma(x, c10);
       d10 = s.fma(y, d10);
-      s = FloatVector.broadcast(S, Memory.ALL.get(Memory.F32, ap + 44));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 44));
       c11 = s.fma(x, c11);
       d11 = s.fma(y, d11);
     }
-    long to = Memory.at(out);
-    long step = Memory.at(stride);
-    c0.intoMemorySegment(Memory.ALL, to, LITTLE_ENDIAN);
-    d0.intoMemorySegment(Memory.ALL, to + VECTOR, LITTLE_ENDIAN);
-    c1.intoMemorySegment(Memory.ALL, to + step, LITTLE_ENDIAN);
-    d1.intoMemorySegment(Memory.ALL, to + step + VECTOR, LITTLE_ENDIAN);
-    c2.intoMemorySegment(Memory.ALL, to + 2 * step, LITTLE_ENDIAN);
-    d2.intoMemorySegment(Memory.ALL, to + 2 * step + VECTOR, LITTLE_ENDIAN);
-    c3.intoMemorySegment(Memory.ALL, to + 3 * step, LITTLE_ENDIAN);
-    d3.intoMemorySegment(Memory.ALL, to + 3 * step + VECTOR, LITTLE_ENDIAN);
-    c4.intoMemorySegment(Memory.ALL, to + 4 * step, LITTLE_ENDIAN);
-    d4.intoMemorySegment(Memory.ALL, to + 4 * step + VECTOR, LITTLE_ENDIAN);
-    c5.intoMemorySegment(Memory.ALL, to + 5 * step, LITTLE_ENDIAN);
-    d5.intoMemorySegment(Memory.ALL, to + 5 * step + VECTOR, LITTLE_ENDIAN);
-    c6.intoMemorySegment(Memory.ALL, to + 6 * step, LITTLE_ENDIAN);
-    d6.intoMemorySegment(Memory.ALL, to + 6 * step + VECTOR, LITTLE_ENDIAN);
-    c7.intoMemorySegment(Memory.ALL, to + 7 * step, LITTLE_ENDIAN);
-    d7.intoMemorySegment(Memory.ALL, to + 7 * step + VECTOR, LITTLE_ENDIAN);
-    c8.intoMemorySegment(Memory.ALL, to + 8 * step, LITTLE_ENDIAN);
-    d8.intoMemorySegment(Memory.ALL, to + 8 * step + VECTOR, LITTLE_ENDIAN);
-    c9.intoMemorySegment(Memory.ALL, to + 9 * step, LITTLE_ENDIAN);
-    d9.intoMemorySegment(Memory.ALL, to + 9 * step + VECTOR, LITTLE_ENDIAN);
-    c10.intoMemorySegment(Memory.ALL, to + 10 * step, LITTLE_ENDIAN);
-    d10.intoMemorySegment(Memory.ALL, to + 10 * step + VECTOR, LITTLE_ENDIAN);
-    c11.intoMemorySegment(Memory.ALL, to + 11 * step, LITTLE_ENDIAN);
-    d11.intoMemorySegment(Memory.ALL, to + 11 * step + VECTOR, LITTLE_ENDIAN);
+    long to = at(out);
+    long step = at(stride);
+    c0.intoMemorySegment(ALL, to, LITTLE_ENDIAN);
+    d0.intoMemorySegment(ALL, to + VECTOR, LITTLE_ENDIAN);
+    c1.intoMemorySegment(ALL, to + step, LITTLE_ENDIAN);
+    d1.intoMemorySegment(ALL, to + step + VECTOR, LITTLE_ENDIAN);
+    c2.intoMemorySegment(ALL, to + 2 * step, LITTLE_ENDIAN);
+    d2.intoMemorySegment(ALL, to + 2 * step + VECTOR, LITTLE_ENDIAN);
+    c3.intoMemorySegment(ALL, to + 3 * step, LITTLE_ENDIAN);
+    d3.intoMemorySegment(ALL, to + 3 * step + VECTOR, LITTLE_ENDIAN);
+    c4.intoMemorySegment(ALL, to + 4 * step, LITTLE_ENDIAN);
+    d4.intoMemorySegment(ALL, to + 4 * step + VECTOR, LITTLE_ENDIAN);
+    c5.intoMemorySegment(ALL, to + 5 * step, LITTLE_ENDIAN);
+    d5.intoMemorySegment(ALL, to + 5 * step + VECTOR, LITTLE_ENDIAN);
+    c6.intoMemorySegment(ALL, to + 6 * step, LITTLE_ENDIAN);
+    d6.intoMemorySegment(ALL, to + 6 * step + VECTOR, LITTLE_ENDIAN);
+    c7.intoMemorySegment(ALL, to + 7 * step, LITTLE_ENDIAN);
+    d7.intoMemorySegment(ALL, to + 7 * step + VECTOR, LITTLE_ENDIAN);
+    c8.intoMemorySegment(ALL, to + 8 * step, LITTLE_ENDIAN);
+    d8.intoMemorySegment(ALL, to + 8 * step + VECTOR, LITTLE_ENDIAN);
+    c9.intoMemorySegment(ALL, to + 9 * step, LITTLE_ENDIAN);
+    d9.intoMemorySegment(ALL, to + 9 * step + VECTOR, LITTLE_ENDIAN);
+    c10.intoMemorySegment(ALL, to + 10 * step, LITTLE_ENDIAN);
+    d10.intoMemorySegment(ALL, to + 10 * step + VECTOR, LITTLE_ENDIAN);
+    c11.intoMemorySegment(ALL, to + 11 * step, LITTLE_ENDIAN);
+    d11.intoMemorySegment(ALL, to + 11 * step + VECTOR, LITTLE_ENDIAN);
   }
 
   /// 12 sums, 2 vectors of B and one of A: 15 of 16 registers.
@@ -344,34 +355,40 @@ final class VectorGemm implements GemmKernels {
     FloatVector c5 = zero;
     FloatVector d5 = zero;
     for (int k = 0; k < depth; k++) {
-      long ap = Memory.at(a + k * A_ROW);
-      long bp = Memory.at(b + k * B_ROW);
-      FloatVector x = Memory.load(S, bp);
-      FloatVector y = Memory.load(S, bp + VECTOR);
-      FloatVector s = FloatVector.broadcast(S, Memory.f32(ap));
+      long ap = at(a + k * A_ROW);
+      long bp = at(b + k * B_ROW);
+      FloatVector x = FloatVector.fromMemorySegment(S, ALL, at(bp), LITTLE_ENDIAN);
+      FloatVector y = FloatVector.fromMemorySegment(S, ALL, at(bp + VECTOR), LITTLE_ENDIAN);
+      FloatVector s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap)));
       c0 = s.fma(x, c0);
       d0 = s.fma(y, d0);
-      s = FloatVector.broadcast(S, Memory.f32(ap + 4));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 4)));
       c1 = s.fma(x, c1);
       d1 = s.fma(y, d1);
-      s = FloatVector.broadcast(S, Memory.f32(ap + 8));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 8)));
       c2 = s.fma(x, c2);
       d2 = s.fma(y, d2);
-      s = FloatVector.broadcast(S, Memory.f32(ap + 12));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 12)));
       c3 = s.fma(x, c3);
       d3 = s.fma(y, d3);
-      s = FloatVector.broadcast(S, Memory.f32(ap + 16));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 16)));
       c4 = s.fma(x, c4);
       d4 = s.fma(y, d4);
-      s = FloatVector.broadcast(S, Memory.f32(ap + 20));
+      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 20)));
       c5 = s.fma(x, c5);
       d5 = s.fma(y, d5);
     }
-    pair(out, c0, d0);
-    pair(out + stride, c1, d1);
-    pair(out + 2 * stride, c2, d2);
-    pair(out + 3 * stride, c3, d3);
-    pair(out + 4 * stride, c4, d4);
-    pair(out + 5 * stride, c5, d5);
+    c0.intoMemorySegment(ALL, at(out), LITTLE_ENDIAN);
+    d0.intoMemorySegment(ALL, at(out + VECTOR), LITTLE_ENDIAN);
+    c1.intoMemorySegment(ALL, at(out + stride), LITTLE_ENDIAN);
+    d1.intoMemorySegment(ALL, at(out + stride + VECTOR), LITTLE_ENDIAN);
+    c2.intoMemorySegment(ALL, at(out + 2 * stride), LITTLE_ENDIAN);
+    d2.intoMemorySegment(ALL, at(out + 2 * stride + VECTOR), LITTLE_ENDIAN);
+    c3.intoMemorySegment(ALL, at(out + 3 * stride), LITTLE_ENDIAN);
+    d3.intoMemorySegment(ALL, at(out + 3 * stride + VECTOR), LITTLE_ENDIAN);
+    c4.intoMemorySegment(ALL, at(out + 4 * stride), LITTLE_ENDIAN);
+    d4.intoMemorySegment(ALL, at(out + 4 * stride + VECTOR), LITTLE_ENDIAN);
+    c5.intoMemorySegment(ALL, at(out + 5 * stride), LITTLE_ENDIAN);
+    d5.intoMemorySegment(ALL, at(out + 5 * stride + VECTOR), LITTLE_ENDIAN);
   }
 }

@@ -1,425 +1,207 @@
 package dev.lockstep.device.cpu;
 
+import static dev.lockstep.device.cpu.Memory.ALL;
+import static dev.lockstep.device.cpu.Memory.at;
+import static java.nio.ByteOrder.LITTLE_ENDIAN;
+
 import java.lang.invoke.MethodHandles;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorOperators;
-import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
 
 /// [RowKernels] on the Vector API, one hidden class per width (see [KernelSet]).
 ///
-/// The 16 partial sums of a row are 1, 2 or 4 vectors; what a narrower species does not need is
-/// never executed. Lanes beyond the end of a row are masked: they keep what they hold.
+/// The 16 partial sums of a row are 1, 2 or 4 vectors, each summed in a pass of its own and left in
+/// memory; [ScalarRows] adds what is left of the row and joins them. That keeps each loop far
+/// within the compiler's inlining budget, beyond which vectors are boxed.
 final class VectorRows implements RowKernels {
   private static final VectorSpecies<Float> S = KernelSet.species(MethodHandles.lookup());
   private static final int LANES = S.length();
   private static final long VECTOR = S.vectorByteSize();
   private static final int PARTIALS = 16;
-  private static final int PARTS = PARTIALS / LANES;
-  private static final VectorShuffle<Float> BY_8 = VectorShuffle.iota(S, 8 % LANES, 1, true);
-  private static final VectorShuffle<Float> BY_4 = VectorShuffle.iota(S, 4 % LANES, 1, true);
-  private static final VectorShuffle<Float> BY_2 = VectorShuffle.iota(S, 2, 1, true);
-  private static final VectorShuffle<Float> BY_1 = VectorShuffle.iota(S, 1, 1, true);
+  private static final FloatVector EXP_MAX = FloatVector.broadcast(S, FloatMath.EXP_MAX);
+  private static final FloatVector EXP_MIN = FloatVector.broadcast(S, FloatMath.EXP_MIN);
+  private static final FloatVector LOG2_E = FloatVector.broadcast(S, FloatMath.LOG2_E);
+  private static final FloatVector ROUND = FloatVector.broadcast(S, FloatMath.ROUND);
+  private static final FloatVector LN2_HIGH = FloatVector.broadcast(S, -FloatMath.LN2_HIGH);
+  private static final FloatVector LN2_LOW = FloatVector.broadcast(S, -FloatMath.LN2_LOW);
+  private static final FloatVector E0 = FloatVector.broadcast(S, FloatMath.E0);
+  private static final FloatVector E1 = FloatVector.broadcast(S, FloatMath.E1);
+  private static final FloatVector E2 = FloatVector.broadcast(S, FloatMath.E2);
+  private static final FloatVector E3 = FloatVector.broadcast(S, FloatMath.E3);
+  private static final FloatVector E4 = FloatVector.broadcast(S, FloatMath.E4);
+  private static final FloatVector E5 = FloatVector.broadcast(S, FloatMath.E5);
+  private static final FloatVector ONE = FloatVector.broadcast(S, 1f);
+  private static final IntVector ROUND_BITS = ROUND.reinterpretAsInts();
+  private static final IntVector BIAS = ONE.reinterpretAsInts().lanewise(VectorOperators.LSHR, 23);
 
-  private static FloatVector load(long row, int i) {
-    return Memory.load(S, row + i * 4L);
+  @Override
+  public float sum(long x, int n, long scratch) {
+    sumWhole(x, n & -PARTIALS, scratch);
+    return ScalarRows.sumRest(x, n & -PARTIALS, n, scratch);
   }
 
-  private static FloatVector load(long row, int i, VectorMask<Float> mask) {
-    return Memory.load(S, row + i * 4L, mask);
-  }
-
-  /// Joins 16 partial sums by halves.
-  private static float join(FloatVector p0, FloatVector p1, FloatVector p2, FloatVector p3) {
-    FloatVector p = p0;
-    if (PARTS == 4) {
-      p = p0.add(p2).add(p1.add(p3));
-    } else if (PARTS == 2) {
-      p = p0.add(p1);
+  private static void sumWhole(long x, int n, long scratch) {
+    for (int part = 0; part < PARTIALS; part += LANES) {
+      FloatVector p = FloatVector.broadcast(S, 0f);
+      for (int i = part; i < n; i += PARTIALS) {
+        p = p.add(FloatVector.fromMemorySegment(S, ALL, at(x + i * 4L), LITTLE_ENDIAN));
+      }
+      p.intoMemorySegment(ALL, at(scratch + part * 4L), LITTLE_ENDIAN);
     }
-    if (LANES > 8) {
-      p = p.add(p.rearrange(BY_8));
-    }
-    if (LANES > 4) {
-      p = p.add(p.rearrange(BY_4));
-    }
-    p = p.add(p.rearrange(BY_2));
-    return p.add(p.rearrange(BY_1)).lane(0);
   }
 
   @Override
-  public float sum(long x, int n) {
-    FloatVector p0 = FloatVector.broadcast(S, 0f);
-    FloatVector p1 = p0;
-    FloatVector p2 = p0;
-    FloatVector p3 = p0;
-    int i = 0;
-    for (; i <= n - PARTIALS; i += PARTIALS) {
-      p0 = sumStep(p0, x, i);
-      if (PARTS > 1) {
-        p1 = sumStep(p1, x, i + LANES);
-      }
-      if (PARTS > 2) {
-        p2 = sumStep(p2, x, i + 2 * LANES);
-        p3 = sumStep(p3, x, i + 3 * LANES);
-      }
-    }
-    if (i < n) {
-      p0 = sumRest(p0, x, i, n);
-      if (PARTS > 1) {
-        p1 = sumRest(p1, x, i + LANES, n);
-      }
-      if (PARTS > 2) {
-        p2 = sumRest(p2, x, i + 2 * LANES, n);
-        p3 = sumRest(p3, x, i + 3 * LANES, n);
-      }
-    }
-    return join(p0, p1, p2, p3);
+  public float sumSquares(long x, int n, long scratch) {
+    sumSquaresWhole(x, n & -PARTIALS, scratch);
+    return ScalarRows.sumSquaresRest(x, n & -PARTIALS, n, scratch);
   }
 
-  private static FloatVector sumStep(FloatVector p, long x, int i) {
-    return p.add(load(x, i));
-  }
-
-  private static FloatVector sumRest(FloatVector p, long x, int i, int n) {
-    VectorMask<Float> mask = S.indexInRange(i, n);
-    return p.add(load(x, i, mask), mask);
+  private static void sumSquaresWhole(long x, int n, long scratch) {
+    for (int part = 0; part < PARTIALS; part += LANES) {
+      FloatVector p = FloatVector.broadcast(S, 0f);
+      for (int i = part; i < n; i += PARTIALS) {
+        FloatVector v = FloatVector.fromMemorySegment(S, ALL, at(x + i * 4L), LITTLE_ENDIAN);
+        p = v.fma(v, p);
+      }
+      p.intoMemorySegment(ALL, at(scratch + part * 4L), LITTLE_ENDIAN);
+    }
   }
 
   @Override
-  public float sumSquares(long x, int n) {
-    FloatVector p0 = FloatVector.broadcast(S, 0f);
-    FloatVector p1 = p0;
-    FloatVector p2 = p0;
-    FloatVector p3 = p0;
-    int i = 0;
-    for (; i <= n - PARTIALS; i += PARTIALS) {
-      p0 = sumSquaresStep(p0, x, i);
-      if (PARTS > 1) {
-        p1 = sumSquaresStep(p1, x, i + LANES);
-      }
-      if (PARTS > 2) {
-        p2 = sumSquaresStep(p2, x, i + 2 * LANES);
-        p3 = sumSquaresStep(p3, x, i + 3 * LANES);
-      }
-    }
-    if (i < n) {
-      p0 = sumSquaresRest(p0, x, i, n);
-      if (PARTS > 1) {
-        p1 = sumSquaresRest(p1, x, i + LANES, n);
-      }
-      if (PARTS > 2) {
-        p2 = sumSquaresRest(p2, x, i + 2 * LANES, n);
-        p3 = sumSquaresRest(p3, x, i + 3 * LANES, n);
-      }
-    }
-    return join(p0, p1, p2, p3);
+  public float max(long x, int n, long scratch) {
+    maxWhole(x, n & -PARTIALS, scratch);
+    return ScalarRows.maxRest(x, n & -PARTIALS, n, scratch);
   }
 
-  private static FloatVector sumSquaresStep(FloatVector p, long x, int i) {
-    FloatVector v = load(x, i);
-    return v.fma(v, p);
-  }
-
-  private static FloatVector sumSquaresRest(FloatVector p, long x, int i, int n) {
-    VectorMask<Float> mask = S.indexInRange(i, n);
-    FloatVector v = load(x, i, mask);
-    return p.blend(v.fma(v, p), mask);
+  private static void maxWhole(long x, int n, long scratch) {
+    for (int part = 0; part < PARTIALS; part += LANES) {
+      FloatVector p = FloatVector.broadcast(S, Float.NEGATIVE_INFINITY);
+      for (int i = part; i < n; i += PARTIALS) {
+        p = p.max(FloatVector.fromMemorySegment(S, ALL, at(x + i * 4L), LITTLE_ENDIAN));
+      }
+      p.intoMemorySegment(ALL, at(scratch + part * 4L), LITTLE_ENDIAN);
+    }
   }
 
   @Override
-  public float max(long x, int n) {
-    FloatVector p0 = FloatVector.broadcast(S, Float.NEGATIVE_INFINITY);
-    FloatVector p1 = p0;
-    FloatVector p2 = p0;
-    FloatVector p3 = p0;
-    int i = 0;
-    for (; i <= n - PARTIALS; i += PARTIALS) {
-      p0 = maxStep(p0, x, i);
-      if (PARTS > 1) {
-        p1 = maxStep(p1, x, i + LANES);
+  public float dot(long x, long y, int n, long scratch) {
+    dotWhole(x, y, n & -PARTIALS, scratch);
+    return ScalarRows.dotRest(x, y, n & -PARTIALS, n, scratch);
+  }
+
+  private static void dotWhole(long x, long y, int n, long scratch) {
+    for (int part = 0; part < PARTIALS; part += LANES) {
+      FloatVector p = FloatVector.broadcast(S, 0f);
+      for (int i = part; i < n; i += PARTIALS) {
+        p =
+            FloatVector.fromMemorySegment(S, ALL, at(x + i * 4L), LITTLE_ENDIAN)
+                .fma(FloatVector.fromMemorySegment(S, ALL, at(y + i * 4L), LITTLE_ENDIAN), p);
       }
-      if (PARTS > 2) {
-        p2 = maxStep(p2, x, i + 2 * LANES);
-        p3 = maxStep(p3, x, i + 3 * LANES);
-      }
+      p.intoMemorySegment(ALL, at(scratch + part * 4L), LITTLE_ENDIAN);
     }
-    if (i < n) {
-      p0 = maxRest(p0, x, i, n);
-      if (PARTS > 1) {
-        p1 = maxRest(p1, x, i + LANES, n);
-      }
-      if (PARTS > 2) {
-        p2 = maxRest(p2, x, i + 2 * LANES, n);
-        p3 = maxRest(p3, x, i + 3 * LANES, n);
-      }
-    }
-    return greatest(p0, p1, p2, p3);
-  }
-
-  private static FloatVector maxStep(FloatVector p, long x, int i) {
-    return p.max(load(x, i));
-  }
-
-  private static FloatVector maxRest(FloatVector p, long x, int i, int n) {
-    VectorMask<Float> mask = S.indexInRange(i, n);
-    return p.blend(p.max(load(x, i, mask)), mask);
-  }
-
-  private static float greatest(FloatVector p0, FloatVector p1, FloatVector p2, FloatVector p3) {
-    return p0.max(p1).max(p2.max(p3)).reduceLanes(VectorOperators.MAX);
   }
 
   @Override
-  public float sumExp(long x, float shift, int n) {
-    FloatVector p0 = FloatVector.broadcast(S, 0f);
-    FloatVector p1 = p0;
-    FloatVector p2 = p0;
-    FloatVector p3 = p0;
-    int i = 0;
-    for (; i <= n - PARTIALS; i += PARTIALS) {
-      p0 = sumExpStep(p0, x, shift, i);
-      if (PARTS > 1) {
-        p1 = sumExpStep(p1, x, shift, i + LANES);
-      }
-      if (PARTS > 2) {
-        p2 = sumExpStep(p2, x, shift, i + 2 * LANES);
-        p3 = sumExpStep(p3, x, shift, i + 3 * LANES);
-      }
-    }
-    if (i < n) {
-      p0 = sumExpRest(p0, x, shift, i, n);
-      if (PARTS > 1) {
-        p1 = sumExpRest(p1, x, shift, i + LANES, n);
-      }
-      if (PARTS > 2) {
-        p2 = sumExpRest(p2, x, shift, i + 2 * LANES, n);
-        p3 = sumExpRest(p3, x, shift, i + 3 * LANES, n);
-      }
-    }
-    return join(p0, p1, p2, p3);
+  public float exp(long x, float shift, long out, int n, long scratch) {
+    expWhole(x, shift, out, n & -PARTIALS, scratch);
+    return ScalarRows.expRest(x, shift, out, n & -PARTIALS, n, scratch);
   }
 
-  private static FloatVector sumExpStep(FloatVector p, long x, float shift, int i) {
-    return p.add(VectorMath.exp(S, load(x, i).sub(shift)));
+  private static void expWhole(long x, float shift, long out, int n, long scratch) {
+    for (int part = 0; part < PARTIALS; part += LANES) {
+      FloatVector p = FloatVector.broadcast(S, 0f);
+      for (int i = part; i < n; i += PARTIALS) {
+        FloatVector c =
+            FloatVector.fromMemorySegment(S, ALL, at(x + i * 4L), LITTLE_ENDIAN).sub(shift);
+        c = c.blend(EXP_MAX, c.compare(VectorOperators.GT, EXP_MAX));
+        c = c.blend(EXP_MIN, c.compare(VectorOperators.LT, EXP_MIN));
+        FloatVector t = c.fma(LOG2_E, ROUND);
+        FloatVector m = t.sub(ROUND);
+        FloatVector r = m.fma(LN2_LOW, m.fma(LN2_HIGH, c));
+        FloatVector q = r.fma(E0, E1).fma(r, E2).fma(r, E3).fma(r, E4).fma(r, E5);
+        q = q.fma(r.mul(r), r).add(ONE);
+        IntVector whole = t.reinterpretAsInts().sub(ROUND_BITS);
+        IntVector half = whole.lanewise(VectorOperators.ASHR, 1);
+        IntVector low = half.add(BIAS).lanewise(VectorOperators.LSHL, 23);
+        IntVector high = whole.sub(half).add(BIAS).lanewise(VectorOperators.LSHL, 23);
+        FloatVector e = q.mul(low.reinterpretAsFloats()).mul(high.reinterpretAsFloats());
+        e.intoMemorySegment(ALL, at(out + i * 4L), LITTLE_ENDIAN);
+        p = p.add(e);
+      }
+      p.intoMemorySegment(ALL, at(scratch + part * 4L), LITTLE_ENDIAN);
+    }
   }
 
-  private static FloatVector sumExpRest(FloatVector p, long x, float shift, int i, int n) {
-    VectorMask<Float> mask = S.indexInRange(i, n);
-    return p.add(VectorMath.exp(S, load(x, i, mask).sub(shift)), mask);
+  private static float squaredDeviations(long x, float mean, int n, long scratch) {
+    squaredDeviationsWhole(x, mean, n & -PARTIALS, scratch);
+    return ScalarRows.squaredDeviationsRest(x, mean, n & -PARTIALS, n, scratch);
+  }
+
+  private static void squaredDeviationsWhole(long x, float mean, int n, long scratch) {
+    for (int part = 0; part < PARTIALS; part += LANES) {
+      FloatVector p = FloatVector.broadcast(S, 0f);
+      for (int i = part; i < n; i += PARTIALS) {
+        FloatVector d =
+            FloatVector.fromMemorySegment(S, ALL, at(x + i * 4L), LITTLE_ENDIAN).sub(mean);
+        p = d.fma(d, p);
+      }
+      p.intoMemorySegment(ALL, at(scratch + part * 4L), LITTLE_ENDIAN);
+    }
+  }
+
+  private static float gradSum(long dy, long gain, int n, long scratch) {
+    gradSumWhole(dy, gain, n & -PARTIALS, scratch);
+    return ScalarRows.gradSumRest(dy, gain, n & -PARTIALS, n, scratch);
+  }
+
+  private static void gradSumWhole(long dy, long gain, int n, long scratch) {
+    for (int part = 0; part < PARTIALS; part += LANES) {
+      FloatVector p = FloatVector.broadcast(S, 0f);
+      for (int i = part; i < n; i += PARTIALS) {
+        p =
+            p.add(
+                FloatVector.fromMemorySegment(S, ALL, at(dy + i * 4L), LITTLE_ENDIAN)
+                    .mul(FloatVector.fromMemorySegment(S, ALL, at(gain + i * 4L), LITTLE_ENDIAN)));
+      }
+      p.intoMemorySegment(ALL, at(scratch + part * 4L), LITTLE_ENDIAN);
+    }
+  }
+
+  private static float gradDot(
+      long dy, long gain, long x, float mean, float rstd, int n, long scratch) {
+    gradDotWhole(dy, gain, x, mean, rstd, n & -PARTIALS, scratch);
+    return ScalarRows.gradDotRest(dy, gain, x, mean, rstd, n & -PARTIALS, n, scratch);
+  }
+
+  private static void gradDotWhole(
+      long dy, long gain, long x, float mean, float rstd, int n, long scratch) {
+    for (int part = 0; part < PARTIALS; part += LANES) {
+      FloatVector p = FloatVector.broadcast(S, 0f);
+      for (int i = part; i < n; i += PARTIALS) {
+        FloatVector h =
+            FloatVector.fromMemorySegment(S, ALL, at(dy + i * 4L), LITTLE_ENDIAN)
+                .mul(FloatVector.fromMemorySegment(S, ALL, at(gain + i * 4L), LITTLE_ENDIAN));
+        p =
+            h.fma(
+                FloatVector.fromMemorySegment(S, ALL, at(x + i * 4L), LITTLE_ENDIAN)
+                    .sub(mean)
+                    .mul(rstd),
+                p);
+      }
+      p.intoMemorySegment(ALL, at(scratch + part * 4L), LITTLE_ENDIAN);
+    }
   }
 
   @Override
-  public float exp(long x, float shift, long out, int n) {
-    FloatVector p0 = FloatVector.broadcast(S, 0f);
-    FloatVector p1 = p0;
-    FloatVector p2 = p0;
-    FloatVector p3 = p0;
-    int i = 0;
-    for (; i <= n - PARTIALS; i += PARTIALS) {
-      p0 = expStep(p0, x, shift, out, i);
-      if (PARTS > 1) {
-        p1 = expStep(p1, x, shift, out, i + LANES);
-      }
-      if (PARTS > 2) {
-        p2 = expStep(p2, x, shift, out, i + 2 * LANES);
-        p3 = expStep(p3, x, shift, out, i + 3 * LANES);
-      }
-    }
-    if (i < n) {
-      p0 = expRest(p0, x, shift, out, i, n);
-      if (PARTS > 1) {
-        p1 = expRest(p1, x, shift, out, i + LANES, n);
-      }
-      if (PARTS > 2) {
-        p2 = expRest(p2, x, shift, out, i + 2 * LANES, n);
-        p3 = expRest(p3, x, shift, out, i + 3 * LANES, n);
-      }
-    }
-    return join(p0, p1, p2, p3);
-  }
-
-  private static FloatVector expStep(FloatVector p, long x, float shift, long out, int i) {
-    FloatVector e = VectorMath.exp(S, load(x, i).sub(shift));
-    Memory.store(e, out + i * 4L);
-    return p.add(e);
-  }
-
-  private static FloatVector expRest(FloatVector p, long x, float shift, long out, int i, int n) {
-    VectorMask<Float> mask = S.indexInRange(i, n);
-    FloatVector e = VectorMath.exp(S, load(x, i, mask).sub(shift));
-    Memory.store(e, out + i * 4L, mask);
-    return p.add(e, mask);
-  }
-
-  @Override
-  public float dot(long x, long y, int n) {
-    FloatVector p0 = FloatVector.broadcast(S, 0f);
-    FloatVector p1 = p0;
-    FloatVector p2 = p0;
-    FloatVector p3 = p0;
-    int i = 0;
-    for (; i <= n - PARTIALS; i += PARTIALS) {
-      p0 = dotStep(p0, x, y, i);
-      if (PARTS > 1) {
-        p1 = dotStep(p1, x, y, i + LANES);
-      }
-      if (PARTS > 2) {
-        p2 = dotStep(p2, x, y, i + 2 * LANES);
-        p3 = dotStep(p3, x, y, i + 3 * LANES);
-      }
-    }
-    if (i < n) {
-      p0 = dotRest(p0, x, y, i, n);
-      if (PARTS > 1) {
-        p1 = dotRest(p1, x, y, i + LANES, n);
-      }
-      if (PARTS > 2) {
-        p2 = dotRest(p2, x, y, i + 2 * LANES, n);
-        p3 = dotRest(p3, x, y, i + 3 * LANES, n);
-      }
-    }
-    return join(p0, p1, p2, p3);
-  }
-
-  private static FloatVector dotStep(FloatVector p, long x, long y, int i) {
-    return load(x, i).fma(load(y, i), p);
-  }
-
-  private static FloatVector dotRest(FloatVector p, long x, long y, int i, int n) {
-    VectorMask<Float> mask = S.indexInRange(i, n);
-    return p.blend(load(x, i, mask).fma(load(y, i, mask), p), mask);
-  }
-
-  private static float squaredDeviations(long x, float mean, int n) {
-    FloatVector p0 = FloatVector.broadcast(S, 0f);
-    FloatVector p1 = p0;
-    FloatVector p2 = p0;
-    FloatVector p3 = p0;
-    int i = 0;
-    for (; i <= n - PARTIALS; i += PARTIALS) {
-      p0 = squaredDeviationsStep(p0, x, mean, i);
-      if (PARTS > 1) {
-        p1 = squaredDeviationsStep(p1, x, mean, i + LANES);
-      }
-      if (PARTS > 2) {
-        p2 = squaredDeviationsStep(p2, x, mean, i + 2 * LANES);
-        p3 = squaredDeviationsStep(p3, x, mean, i + 3 * LANES);
-      }
-    }
-    if (i < n) {
-      p0 = squaredDeviationsRest(p0, x, mean, i, n);
-      if (PARTS > 1) {
-        p1 = squaredDeviationsRest(p1, x, mean, i + LANES, n);
-      }
-      if (PARTS > 2) {
-        p2 = squaredDeviationsRest(p2, x, mean, i + 2 * LANES, n);
-        p3 = squaredDeviationsRest(p3, x, mean, i + 3 * LANES, n);
-      }
-    }
-    return join(p0, p1, p2, p3);
-  }
-
-  private static FloatVector squaredDeviationsStep(FloatVector p, long x, float mean, int i) {
-    FloatVector d = load(x, i).sub(mean);
-    return d.fma(d, p);
-  }
-
-  private static FloatVector squaredDeviationsRest(
-      FloatVector p, long x, float mean, int i, int n) {
-    VectorMask<Float> mask = S.indexInRange(i, n);
-    FloatVector d = load(x, i, mask).sub(mean);
-    return p.blend(d.fma(d, p), mask);
-  }
-
-  private static float gradDot(long dy, long gain, long x, float mean, float rstd, int n) {
-    FloatVector p0 = FloatVector.broadcast(S, 0f);
-    FloatVector p1 = p0;
-    FloatVector p2 = p0;
-    FloatVector p3 = p0;
-    int i = 0;
-    for (; i <= n - PARTIALS; i += PARTIALS) {
-      p0 = gradDotStep(p0, dy, gain, x, mean, rstd, i);
-      if (PARTS > 1) {
-        p1 = gradDotStep(p1, dy, gain, x, mean, rstd, i + LANES);
-      }
-      if (PARTS > 2) {
-        p2 = gradDotStep(p2, dy, gain, x, mean, rstd, i + 2 * LANES);
-        p3 = gradDotStep(p3, dy, gain, x, mean, rstd, i + 3 * LANES);
-      }
-    }
-    if (i < n) {
-      p0 = gradDotRest(p0, dy, gain, x, mean, rstd, i, n);
-      if (PARTS > 1) {
-        p1 = gradDotRest(p1, dy, gain, x, mean, rstd, i + LANES, n);
-      }
-      if (PARTS > 2) {
-        p2 = gradDotRest(p2, dy, gain, x, mean, rstd, i + 2 * LANES, n);
-        p3 = gradDotRest(p3, dy, gain, x, mean, rstd, i + 3 * LANES, n);
-      }
-    }
-    return join(p0, p1, p2, p3);
-  }
-
-  private static FloatVector gradDotStep(
-      FloatVector p, long dy, long gain, long x, float mean, float rstd, int i) {
-    FloatVector h = load(dy, i).mul(load(gain, i));
-    return h.fma(load(x, i).sub(mean).mul(rstd), p);
-  }
-
-  private static FloatVector gradDotRest(
-      FloatVector p, long dy, long gain, long x, float mean, float rstd, int i, int n) {
-    VectorMask<Float> mask = S.indexInRange(i, n);
-    FloatVector h = load(dy, i, mask).mul(load(gain, i, mask));
-    return p.blend(h.fma(load(x, i, mask).sub(mean).mul(rstd), p), mask);
-  }
-
-  private static float gradSum(long dy, long gain, int n) {
-    FloatVector p0 = FloatVector.broadcast(S, 0f);
-    FloatVector p1 = p0;
-    FloatVector p2 = p0;
-    FloatVector p3 = p0;
-    int i = 0;
-    for (; i <= n - PARTIALS; i += PARTIALS) {
-      p0 = gradSumStep(p0, dy, gain, i);
-      if (PARTS > 1) {
-        p1 = gradSumStep(p1, dy, gain, i + LANES);
-      }
-      if (PARTS > 2) {
-        p2 = gradSumStep(p2, dy, gain, i + 2 * LANES);
-        p3 = gradSumStep(p3, dy, gain, i + 3 * LANES);
-      }
-    }
-    if (i < n) {
-      p0 = gradSumRest(p0, dy, gain, i, n);
-      if (PARTS > 1) {
-        p1 = gradSumRest(p1, dy, gain, i + LANES, n);
-      }
-      if (PARTS > 2) {
-        p2 = gradSumRest(p2, dy, gain, i + 2 * LANES, n);
-        p3 = gradSumRest(p3, dy, gain, i + 3 * LANES, n);
-      }
-    }
-    return join(p0, p1, p2, p3);
-  }
-
-  private static FloatVector gradSumStep(FloatVector p, long dy, long gain, int i) {
-    return p.add(load(dy, i).mul(load(gain, i)));
-  }
-
-  private static FloatVector gradSumRest(FloatVector p, long dy, long gain, int i, int n) {
-    VectorMask<Float> mask = S.indexInRange(i, n);
-    return p.add(load(dy, i, mask).mul(load(gain, i, mask)), mask);
-  }
-
-  @Override
-  public void layerNorm(LayerNorms call, int from, int to) {
+  public void layerNorm(LayerNorms call, int from, int to, long scratch) {
     int n = call.width;
     for (int r = from; r < to; r++) {
       long x = call.x + r * 4L * n;
-      float mean = sum(x, n) / n;
-      float rstd = 1f / (float) Math.sqrt(squaredDeviations(x, mean, n) / n + call.epsilon);
+      float mean = sum(x, n, scratch) / n;
+      float rstd =
+          1f / (float) Math.sqrt(squaredDeviations(x, mean, n, scratch) / n + call.epsilon);
       Memory.f32(call.mean + r * 4L, mean);
       Memory.f32(call.rstd + r * 4L, rstd);
       normalise(call, x, mean, rstd, call.y + r * 4L * n);
@@ -429,22 +211,27 @@ final class VectorRows implements RowKernels {
   private static void normalise(LayerNorms call, long x, float mean, float rstd, long y) {
     int i = 0;
     for (; i <= call.width - LANES; i += LANES) {
-      FloatVector normal = load(x, i).sub(mean).mul(rstd);
-      Memory.store(normal.fma(load(call.gain, i), load(call.bias, i)), y + i * 4L);
+      FloatVector normal =
+          FloatVector.fromMemorySegment(S, ALL, at(x + i * 4L), LITTLE_ENDIAN).sub(mean).mul(rstd);
+      normal
+          .fma(
+              FloatVector.fromMemorySegment(S, ALL, at(call.gain + i * 4L), LITTLE_ENDIAN),
+              FloatVector.fromMemorySegment(S, ALL, at(call.bias + i * 4L), LITTLE_ENDIAN))
+          .intoMemorySegment(ALL, at(y + i * 4L), LITTLE_ENDIAN);
     }
     ScalarRows.normalise(call, x, mean, rstd, y, i);
   }
 
   @Override
-  public void layerNormGrad(LayerNorms call, int from, int to) {
+  public void layerNormGrad(LayerNorms call, int from, int to, long scratch) {
     int n = call.width;
     for (int r = from; r < to; r++) {
       long x = call.x + r * 4L * n;
       long dy = call.dy + r * 4L * n;
       float mean = Memory.f32(call.mean + r * 4L);
       float rstd = Memory.f32(call.rstd + r * 4L);
-      float c1 = gradSum(dy, call.gain, n) / n;
-      float c2 = gradDot(dy, call.gain, x, mean, rstd, n) / n;
+      float c1 = gradSum(dy, call.gain, n, scratch) / n;
+      float c2 = gradDot(dy, call.gain, x, mean, rstd, n, scratch) / n;
       gradRow(call, x, dy, mean, rstd, c1, c2, call.dx + r * 4L * n);
     }
   }
@@ -454,9 +241,13 @@ final class VectorRows implements RowKernels {
     int i = 0;
     FloatVector minus = FloatVector.broadcast(S, -c2);
     for (; i <= call.width - LANES; i += LANES) {
-      FloatVector normal = load(x, i).sub(mean).mul(rstd);
-      FloatVector h = load(dy, i).mul(load(call.gain, i)).sub(c1);
-      Memory.store(normal.fma(minus, h).mul(rstd), dx + i * 4L);
+      FloatVector normal =
+          FloatVector.fromMemorySegment(S, ALL, at(x + i * 4L), LITTLE_ENDIAN).sub(mean).mul(rstd);
+      FloatVector h =
+          FloatVector.fromMemorySegment(S, ALL, at(dy + i * 4L), LITTLE_ENDIAN)
+              .mul(FloatVector.fromMemorySegment(S, ALL, at(call.gain + i * 4L), LITTLE_ENDIAN))
+              .sub(c1);
+      normal.fma(minus, h).mul(rstd).intoMemorySegment(ALL, at(dx + i * 4L), LITTLE_ENDIAN);
     }
     ScalarRows.gradRow(call, x, dy, mean, rstd, c1, c2, dx, i);
   }
@@ -486,13 +277,19 @@ final class VectorRows implements RowKernels {
       top -= 2 * VECTOR;
       joinPair(top);
     }
-    Memory.store(Memory.load(S, scratch), call.dgain + column * 4L);
-    Memory.store(Memory.load(S, scratch + VECTOR), call.dbias + column * 4L);
+    FloatVector.fromMemorySegment(S, ALL, at(scratch), LITTLE_ENDIAN)
+        .intoMemorySegment(ALL, at(call.dgain + column * 4L), LITTLE_ENDIAN);
+    FloatVector.fromMemorySegment(S, ALL, at(scratch + VECTOR), LITTLE_ENDIAN)
+        .intoMemorySegment(ALL, at(call.dbias + column * 4L), LITTLE_ENDIAN);
   }
 
   private static void joinPair(long top) {
-    Memory.store(Memory.load(S, top).add(Memory.load(S, top + 2 * VECTOR)), top);
-    Memory.store(Memory.load(S, top + VECTOR).add(Memory.load(S, top + 3 * VECTOR)), top + VECTOR);
+    FloatVector.fromMemorySegment(S, ALL, at(top), LITTLE_ENDIAN)
+        .add(FloatVector.fromMemorySegment(S, ALL, at(top + 2 * VECTOR), LITTLE_ENDIAN))
+        .intoMemorySegment(ALL, at(top), LITTLE_ENDIAN);
+    FloatVector.fromMemorySegment(S, ALL, at(top + VECTOR), LITTLE_ENDIAN)
+        .add(FloatVector.fromMemorySegment(S, ALL, at(top + 3 * VECTOR), LITTLE_ENDIAN))
+        .intoMemorySegment(ALL, at(top + VECTOR), LITTLE_ENDIAN);
   }
 
   private static void paramGradBlock(LayerNorms call, int column, int inner, int j, long out) {
@@ -503,14 +300,16 @@ final class VectorRows implements RowKernels {
     for (int o = 0; o < call.outer; o++) {
       for (int t = o * inner + lo; t < o * inner + hi; t++) {
         long at = ((long) t * call.width + column) * 4;
-        FloatVector dy = Memory.load(S, call.dy + at);
-        FloatVector normal = Memory.load(S, call.x + at).sub(Memory.f32(call.mean + t * 4L));
+        FloatVector dy = FloatVector.fromMemorySegment(S, ALL, at(call.dy + at), LITTLE_ENDIAN);
+        FloatVector normal =
+            FloatVector.fromMemorySegment(S, ALL, at(call.x + at), LITTLE_ENDIAN)
+                .sub(Memory.f32(call.mean + t * 4L));
         gain = dy.fma(normal.mul(Memory.f32(call.rstd + t * 4L)), gain);
         bias = bias.add(dy);
       }
     }
-    Memory.store(gain, out);
-    Memory.store(bias, out + VECTOR);
+    gain.intoMemorySegment(ALL, at(out), LITTLE_ENDIAN);
+    bias.intoMemorySegment(ALL, at(out + VECTOR), LITTLE_ENDIAN);
   }
 
   @Override
@@ -526,18 +325,23 @@ final class VectorRows implements RowKernels {
     int inner = call.rows / call.outer;
     long top = scratch;
     for (int j = 0; j < call.blocks; j++) {
-      Memory.store(columnBlock(call, column, inner, j), top);
+      columnBlock(call, column, inner, j).intoMemorySegment(ALL, at(top), LITTLE_ENDIAN);
       for (int joins = Tree.joinsAfter(j); joins > 0; joins--) {
         top -= VECTOR;
-        Memory.store(Memory.load(S, top).add(Memory.load(S, top + VECTOR)), top);
+        FloatVector.fromMemorySegment(S, ALL, at(top), LITTLE_ENDIAN)
+            .add(FloatVector.fromMemorySegment(S, ALL, at(top + VECTOR), LITTLE_ENDIAN))
+            .intoMemorySegment(ALL, at(top), LITTLE_ENDIAN);
       }
       top += VECTOR;
     }
     for (top -= VECTOR; top > scratch; ) {
       top -= VECTOR;
-      Memory.store(Memory.load(S, top).add(Memory.load(S, top + VECTOR)), top);
+      FloatVector.fromMemorySegment(S, ALL, at(top), LITTLE_ENDIAN)
+          .add(FloatVector.fromMemorySegment(S, ALL, at(top + VECTOR), LITTLE_ENDIAN))
+          .intoMemorySegment(ALL, at(top), LITTLE_ENDIAN);
     }
-    Memory.store(Memory.load(S, scratch), call.out + column * 4L);
+    FloatVector.fromMemorySegment(S, ALL, at(scratch), LITTLE_ENDIAN)
+        .intoMemorySegment(ALL, at(call.out + column * 4L), LITTLE_ENDIAN);
   }
 
   private static FloatVector columnBlock(ColumnSums call, int column, int inner, int j) {
@@ -546,14 +350,17 @@ final class VectorRows implements RowKernels {
     FloatVector sum = FloatVector.zero(S);
     for (int o = 0; o < call.outer; o++) {
       for (int t = o * inner + lo; t < o * inner + hi; t++) {
-        sum = sum.add(Memory.load(S, call.x + ((long) t * call.width + column) * 4));
+        sum =
+            sum.add(
+                FloatVector.fromMemorySegment(
+                    S, ALL, at(call.x + ((long) t * call.width + column) * 4), LITTLE_ENDIAN));
       }
     }
     return sum;
   }
 
   @Override
-  public void crossEntropyGrad(CrossEntropies call, float scale, int from, int to) {
+  public void crossEntropyGrad(CrossEntropies call, float scale, int from, int to, long scratch) {
     for (int r = from; r < to; r++) {
       long at = r * 4L * call.vocabulary;
       int target = Memory.i32(call.targets + r * 4L);
@@ -561,17 +368,20 @@ final class VectorRows implements RowKernels {
         ScalarElements.fillRange(0f, call.dlogits + at, 0, call.vocabulary);
       } else {
         float shift = Memory.f32(call.logSumExp + r * 4L);
-        probabilities(call.logits + at, shift, scale, call.dlogits + at, call.vocabulary);
+        exp(call.logits + at, shift, call.dlogits + at, call.vocabulary, scratch);
+        scale(call.dlogits + at, scale, call.vocabulary);
         ScalarRows.subtractTarget(call, r, target, scale);
       }
     }
   }
 
-  private static void probabilities(long x, float shift, float scale, long out, int n) {
-    int i = 0;
-    for (; i <= n - LANES; i += LANES) {
-      Memory.store(VectorMath.exp(S, load(x, i).sub(shift)).mul(scale), out + i * 4L);
+  private static void scale(long x, float by, int n) {
+    int whole = n - n % LANES;
+    for (int i = 0; i < whole; i += LANES) {
+      FloatVector.fromMemorySegment(S, ALL, at(x + i * 4L), LITTLE_ENDIAN)
+          .mul(by)
+          .intoMemorySegment(ALL, at(x + i * 4L), LITTLE_ENDIAN);
     }
-    ScalarRows.probabilities(x, shift, scale, out, i, n);
+    ScalarElements.scaleRange(x, by, x, whole, n);
   }
 }

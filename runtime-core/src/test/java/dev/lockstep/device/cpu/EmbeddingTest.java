@@ -48,7 +48,7 @@ class EmbeddingTest {
     call.table = kernels.normal(8);
     call.updates = kernels.zeros(6);
     call.lists = kernels.room(call.listBytes());
-    assertThatThrownBy(() -> call.gather(0, 3))
+    assertThatThrownBy(() -> call.gather(0, 3, 8))
         .isInstanceOf(IndexOutOfBoundsException.class)
         .hasMessageContaining("id=4, position=1, rows=4");
     assertThatThrownBy(call::list).isInstanceOf(IndexOutOfBoundsException.class);

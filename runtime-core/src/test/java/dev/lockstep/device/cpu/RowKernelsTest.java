@@ -25,15 +25,15 @@ class RowKernelsTest {
         .forEach(
             set -> {
               RowKernels rows = set.rows();
-              assertThat(rows.sum(x, n)).isEqualTo(Kernels.strided(terms));
-              assertThat(rows.sumExp(x, 0.5f, n)).isEqualTo(Kernels.strided(exps));
+              long p = kernels.room(RowKernels.PARTIAL_BYTES);
+              assertThat(rows.sum(x, n, p)).isEqualTo(Kernels.strided(terms));
               long out = kernels.zeros(n + 1);
-              assertThat(rows.exp(x, 0.5f, out, n)).isEqualTo(Kernels.strided(exps));
+              assertThat(rows.exp(x, 0.5f, out, n, p)).isEqualTo(Kernels.strided(exps));
               assertThat(Kernels.floats(out, n)).isEqualTo(exps);
               assertThat(Memory.f32(out + n * 4L)).isZero();
-              assertThat(rows.sumSquares(x, n)).isEqualTo(scalar.dot(x, x, n));
-              assertThat(rows.dot(x, y, n)).isEqualTo(scalar.dot(x, y, n));
-              assertThat(rows.max(x, n)).isEqualTo(scalar.max(x, n));
+              assertThat(rows.sumSquares(x, n, p)).isEqualTo(scalar.dot(x, x, n, p));
+              assertThat(rows.dot(x, y, n, p)).isEqualTo(scalar.dot(x, y, n, p));
+              assertThat(rows.max(x, n, p)).isEqualTo(scalar.max(x, n, p));
             });
   }
 
@@ -41,8 +41,9 @@ class RowKernelsTest {
   void theGreatestIsNotANumberIfOneIs() {
     var kernels = new Kernels(1);
     long x = kernels.of(50, i -> i == 44 ? Double.NaN : i);
-    Kernels.all().forEach(set -> assertThat(set.rows().max(x, 50)).isNaN());
-    Kernels.all().forEach(set -> assertThat(set.rows().max(x, 44)).isEqualTo(43f));
+    long p = kernels.room(RowKernels.PARTIAL_BYTES);
+    Kernels.all().forEach(set -> assertThat(set.rows().max(x, 50, p)).isNaN());
+    Kernels.all().forEach(set -> assertThat(set.rows().max(x, 44, p)).isEqualTo(43f));
   }
 
   @ParameterizedTest(name = "rows={0}, width={1}, outer={2}, blocks={3}")
@@ -85,9 +86,9 @@ class RowKernelsTest {
     call.rstd = kernels.zeros(call.rows);
     call.dgain = kernels.zeros(call.width);
     call.dbias = kernels.zeros(call.width);
-    set.rows().layerNorm(call, 0, call.rows);
-    set.rows().layerNormGrad(call, 0, call.rows);
     long scratch = kernels.room(RowKernels.columnScratchBytes(call.blocks));
+    set.rows().layerNorm(call, 0, call.rows, scratch);
+    set.rows().layerNormGrad(call, 0, call.rows, scratch);
     set.rows().layerNormParamGrad(call, 0, call.width, scratch);
   }
 
@@ -203,7 +204,7 @@ class RowKernelsTest {
     long scratch = kernels.room(call.scratchBytes());
     call.rows(set.rows(), 0, call.rows, scratch);
     call.finish(set.rows(), scratch);
-    set.rows().crossEntropyGrad(call, 0.25f, 0, call.rows);
+    set.rows().crossEntropyGrad(call, 0.25f, 0, call.rows, scratch);
   }
 
   private static void checkCrossEntropy(

@@ -5,7 +5,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import org.junit.jupiter.api.Test;
 
-class AdamWStepTest {
+class AdamWUpdateTest {
   @Test
   void threeUpdatesFollowTheFormulaOnEveryWidth() {
     int n = 133;
@@ -16,7 +16,7 @@ class AdamWStepTest {
     Kernels.all()
         .forEach(
             set -> {
-              AdamWStep step = new AdamWStep(0.9f, 0.95f, 1e-8f, 0.1f);
+              AdamWUpdate step = new AdamWUpdate(0.9f, 0.95f, 1e-8f, 0.1f);
               step.grad = grad;
               step.param = step.paramOut = kernels.of(n, i -> Memory.f32(param + i * 4L));
               step.m = step.mOut = kernels.zeros(n);

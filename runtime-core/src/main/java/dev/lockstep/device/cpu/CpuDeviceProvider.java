@@ -1,0 +1,94 @@
+package dev.lockstep.device.cpu;
+
+import dev.lockstep.device.Device;
+import dev.lockstep.device.DeviceInfo;
+import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.failure.Availability;
+import dev.lockstep.failure.DeviceException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.stream.Stream;
+
+/// Opens the pure-Java CPU device. Public for [java.util.ServiceLoader] alone.
+public final class CpuDeviceProvider implements DeviceProvider {
+  private static final Path CPU_INFO = Path.of("/proc/cpuinfo");
+
+  /// Makes the provider; for the service loader.
+  public CpuDeviceProvider() {}
+
+  @Override
+  public String name() {
+    return "cpu";
+  }
+
+  @Override
+  public Availability probe() {
+    return new Availability.Available(1, description(bits(0), availableThreads()));
+  }
+
+  @Override
+  public Device open(int ordinal, DeviceOptions options) {
+    if (ordinal != 0) {
+      throw new DeviceException(
+          "cpu:" + ordinal,
+          "open",
+          0,
+          "no such device: device=cpu:" + ordinal + ", devices=1",
+          null);
+    }
+    int bits = bits(options.vectorBits());
+    KernelSet kernels = bits == KernelSet.SCALAR_BITS ? KernelSet.scalar() : KernelSet.vector(bits);
+    String description = description(bits, options.threads());
+    DeviceInfo info = new DeviceInfo("cpu:0", description, options.threads(), bits, true);
+    return new CpuDevice(info, options, kernels);
+  }
+
+  /// The width to use: the one asked for, or the best there is.
+  private static int bits(int wanted) {
+    int widest =
+        ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()
+            ? KernelSet.preferredBits()
+            : KernelSet.SCALAR_BITS;
+    if (wanted > widest) {
+      throw new DeviceException(
+          "cpu:0",
+          "open",
+          0,
+          "vectors of this width are not to be had: vectorBits="
+              + wanted
+              + ", widest="
+              + widest
+              + " (start Java with --add-modules jdk.incubator.vector, or ask for less)",
+          null);
+    }
+    return wanted == 0 ? widest : wanted;
+  }
+
+  private static String description(int bits, int threads) {
+    String width = bits == KernelSet.SCALAR_BITS ? "scalar" : bits + "-bit vectors";
+    return "%s, %s, %d %s".formatted(model(), width, threads, threads == 1 ? "thread" : "threads");
+  }
+
+  private static int availableThreads() {
+    return Runtime.getRuntime().availableProcessors();
+  }
+
+  /// The processor's own name where the system tells it.
+  private static String model() {
+    String architecture = System.getProperty("os.arch");
+    if (!Files.isReadable(CPU_INFO)) {
+      return architecture;
+    }
+    try (Stream<String> lines = Files.lines(CPU_INFO)) {
+      return lines
+          .filter(line -> line.startsWith("model name"))
+          .findFirst()
+          .map(line -> line.substring(line.indexOf(':') + 1).strip())
+          .orElse(architecture);
+    } catch (IOException e) {
+      return architecture;
+    }
+  }
+}

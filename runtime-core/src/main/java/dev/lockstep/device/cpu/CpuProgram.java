@@ -1,0 +1,236 @@
+package dev.lockstep.device.cpu;
+
+import dev.lockstep.device.BoundProgram;
+import dev.lockstep.device.Program;
+import dev.lockstep.device.Support;
+import dev.lockstep.graph.Cost;
+import dev.lockstep.graph.Decomposition;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphPrinter;
+import dev.lockstep.graph.Node;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/// A planned list of kernel calls over one arena: values that live at the same time side by side,
+/// then scratch that a step's threads share, then scratch of each thread.
+final class CpuProgram implements Program {
+  private static final long ALIGNMENT = 64;
+  private static final int IDLE = 0;
+  private static final int RUNNING = 1;
+  private static final int CLOSED = 2;
+
+  private final Graph source;
+  private final Graph graph;
+  private final CpuDevice device;
+  private final StoragePlan storage;
+  private final List<Unit> units;
+  private final Step[] steps;
+  private final long sharedBytes;
+  private final long workerBytes;
+  private final Buffer arena;
+  private final AtomicInteger state = new AtomicInteger(IDLE);
+
+  private CpuProgram(Graph source, Graph graph, CpuDevice device) {
+    this.source = source;
+    this.graph = graph;
+    this.device = device;
+    units = Unit.of(graph);
+    storage = StoragePlan.of(graph, units);
+    List<Step> all = new ArrayList<>();
+    for (StoragePlan.Save save : storage.saves()) {
+      Value input = graph.inputs().get(save.input()).value();
+      all.add(copy(input.id(), save.value(), input));
+    }
+    for (Unit unit : units) {
+      all.add(Lowering.step(unit, device.kernels(), device.info().threads()));
+    }
+    for (StoragePlan.Copy copy : storage.copies()) {
+      Value output = graph.outputs().get(copy.output()).value();
+      all.add(copy(copy.value(), storage.valueCount() + copy.output(), output));
+    }
+    steps = all.toArray(Step[]::new);
+    sharedBytes = aligned(all.stream().mapToLong(Step::sharedBytes).max().orElse(0));
+    // Some lines apart, so that threads' scratch does not fall on the same sets of a cache.
+    workerBytes =
+        aligned(all.stream().mapToLong(Step::workerBytes).max().orElse(0)) + 5 * ALIGNMENT;
+    long bytes = arenaOffset(device.info().threads());
+    arena = device.allocate("arena of program " + graph.name(), bytes);
+  }
+
+  /// Compiles a graph.
+  ///
+  /// @throws IllegalArgumentException if an op is not supported, or two outputs take one input
+  static CpuProgram compile(Graph source, CpuDevice device) {
+    Graph graph =
+        Decomposition.expand(source, (op, types) -> OpSupport.of(op, types) instanceof Support.Yes);
+    for (Node node : graph.nodes()) {
+      List<ValueType> types = node.inputs().stream().map(Value::type).toList();
+      if (OpSupport.of(node.op(), types) instanceof Support.No(String reason)) {
+        throw new IllegalArgumentException(reason + " (graph=" + source.name() + ")");
+      }
+    }
+    Set<String> taken = new HashSet<>();
+    for (Map.Entry<String, String> alias : graph.aliases().entrySet()) {
+      if (!taken.add(alias.getValue())) {
+        throw new IllegalArgumentException(
+            "two outputs take the memory of one input: graph="
+                + source.name()
+                + ", input="
+                + alias.getValue());
+      }
+    }
+    return new CpuProgram(source, graph, device);
+  }
+
+  private static CopyStep copy(int from, int to, Value value) {
+    return CopyStep.plain(from, to, value.type().dtype().bytes(), value.type().shape().elements());
+  }
+
+  private static long aligned(long bytes) {
+    return (bytes + ALIGNMENT - 1) & -ALIGNMENT;
+  }
+
+  /// Where the scratch of thread `worker` begins.
+  private long arenaOffset(int worker) {
+    return storage.arenaBytes() + sharedBytes + worker * workerBytes;
+  }
+
+  @Override
+  public Graph graph() {
+    return source;
+  }
+
+  @Override
+  public long arenaBytes() {
+    return arena.bytes();
+  }
+
+  @Override
+  public BoundProgram bind(Map<String, Tensor> tensors) {
+    if (state.get() == CLOSED) {
+      throw closed();
+    }
+    Binding binding = Binding.of(graph, tensors);
+    long[] addresses = new long[storage.valueCount() + graph.outputs().size()];
+    long base = arena.segment().address();
+    for (int id = 0; id < storage.valueCount(); id++) {
+      StoragePlan.Place place = storage.place(id);
+      if (place != null) {
+        addresses[id] =
+            switch (place) {
+              case StoragePlan.Place.Input(int index) -> binding.inputs()[index];
+              case StoragePlan.Place.Output(int index) -> binding.outputs()[index];
+              case StoragePlan.Place.Arena(long offset) -> base + offset;
+            };
+      }
+    }
+    long[] outputs = binding.outputs();
+    System.arraycopy(outputs, 0, addresses, storage.valueCount(), outputs.length);
+    Frame frame =
+        new Frame(
+            addresses,
+            device.kernels(),
+            device.team(),
+            base + storage.arenaBytes(),
+            base + arenaOffset(0),
+            workerBytes);
+    return new CpuBoundProgram(this, frame, binding.buffers());
+  }
+
+  /// Runs all steps; the caller holds leases on what is bound.
+  void run(Frame frame) {
+    if (!state.compareAndSet(IDLE, RUNNING)) {
+      throw state.get() == CLOSED
+          ? closed()
+          : new IllegalStateException("program is running already: program=" + source.name());
+    }
+    try {
+      for (Step step : steps) {
+        step.run(frame);
+      }
+    } finally {
+      state.set(IDLE);
+    }
+  }
+
+  /// Whether a run is under way.
+  boolean isRunning() {
+    return state.get() == RUNNING;
+  }
+
+  /// Whether this device compiled the program.
+  boolean belongsTo(CpuDevice other) {
+    return device == other;
+  }
+
+  @Override
+  public String explain() {
+    Cost cost = Cost.of(graph);
+    StringBuilder text =
+        new StringBuilder(
+            "program %s on %s: %d steps, %d FLOPs, arena %d bytes (values %d, shared scratch %d, %d x %d per thread)\n"
+                .formatted(
+                    graph.name(),
+                    device.info().description(),
+                    steps.length,
+                    cost.flops(),
+                    arenaBytes(),
+                    storage.arenaBytes(),
+                    sharedBytes,
+                    device.info().threads(),
+                    workerBytes));
+    int first = storage.saves().size();
+    for (int i = 0; i < units.size(); i++) {
+      Unit unit = units.get(i);
+      Cost part = Cost.of(unit.node());
+      text.append(
+          "  %3d  %-60s %12d FLOPs %10d bytes  %s\n"
+              .formatted(i, steps[first + i].label(), part.flops(), part.bytes(), places(unit)));
+      text.append("       ").append(GraphPrinter.line(unit.node())).append('\n');
+    }
+    for (StoragePlan.Copy copy : storage.copies()) {
+      String name = graph.outputs().get(copy.output()).name();
+      text.append("       Copy %").append(copy.value()).append(" to output ");
+      text.append(name).append('\n');
+    }
+    return text.toString();
+  }
+
+  private String places(Unit unit) {
+    StringBuilder text = new StringBuilder();
+    for (Value value : unit.writes()) {
+      text.append(text.isEmpty() ? "-> " : ", ");
+      switch (storage.place(value.id())) {
+        case StoragePlan.Place.Input(int index) ->
+            text.append("input ").append(graph.inputs().get(index).name());
+        case StoragePlan.Place.Output(int index) ->
+            text.append("output ").append(graph.outputs().get(index).name());
+        case StoragePlan.Place.Arena(long offset) -> text.append("arena+").append(offset);
+        case null -> text.append("nowhere");
+      }
+    }
+    return text.toString();
+  }
+
+  private IllegalStateException closed() {
+    return new IllegalStateException("program is closed: program=" + source.name());
+  }
+
+  @Override
+  public void close() {
+    if (state.compareAndSet(IDLE, CLOSED)) {
+      arena.close();
+    } else if (state.get() == RUNNING) {
+      throw new IllegalStateException(
+          "program is running: program=" + source.name() + " (wait for its stream first)");
+    }
+  }
+}

@@ -1,0 +1,139 @@
+package dev.lockstep.device.cpu;
+
+import dev.lockstep.graph.Blocks;
+import dev.lockstep.tensor.Shape;
+
+/// A matrix product, or one for each index of leading dimensions; bias and residual are added on
+/// the way.
+///
+/// `B` is packed in groups of columns that stay in the last-level cache; the tiles of a group are
+/// row panels by as many column ranges as make the tiles a multiple of the threads.
+final class GemmStep extends Step {
+  /// What of `B` is packed at once.
+  private static final long GROUP_BYTES = 4 << 20;
+
+  /// Values by id; -1 is none.
+  record Operands(int a, int b, int bias, int residual, int out) {}
+
+  private final Gemm gemm;
+  private final int batch;
+  private final Operands values;
+  private final long panelBytes;
+  private final int panels;
+  private final int rowPanels;
+  private final int groupPanels;
+  private final int threads;
+  private final long scratchBytes;
+  private final ThreadTeam.Task pack = (_, from, to) -> packPanels(from, to);
+  private int first;
+  private int groupEnd;
+  private int ranges;
+
+  private GemmStep(Gemm gemm, int batch, Operands values, GemmKernels kernels, int threads) {
+    this.gemm = gemm;
+    this.batch = batch;
+    this.values = values;
+    this.threads = threads;
+    panels = kernels.columnPanels(gemm);
+    rowPanels = kernels.rowPanels(gemm);
+    panelBytes = panels == 0 ? 0 : kernels.packedBytes(gemm) / panels;
+    groupPanels =
+        panelBytes == 0 ? Math.max(1, panels) : (int) Math.max(1, GROUP_BYTES / panelBytes);
+    scratchBytes = kernels.scratchBytes(gemm);
+  }
+
+  /// Makes the step of `MatMul` or `Linear` on operands of these shapes.
+  static GemmStep of(
+      Shape a,
+      Shape b,
+      boolean transposeA,
+      boolean transposeB,
+      Blocks blocks,
+      Operands values,
+      GemmKernels kernels,
+      int threads) {
+    boolean shared = b.rank() == 2;
+    int batch = shared ? 1 : Extents.product(a, 0, a.rank() - 2);
+    int leading = shared && a.rank() > 2 ? Extents.product(a, 0, a.rank() - 2) : 1;
+    int m = Extents.of((long) leading * a.dim(transposeA ? -1 : -2));
+    int k = Extents.of(a.dim(transposeA ? -2 : -1));
+    int n = Extents.of(b.dim(transposeB ? -2 : -1));
+    Gemm gemm = Gemm.of(m, n, k, transposeA, transposeB, Extents.outer(blocks), blocks.count());
+    return new GemmStep(gemm, batch, values, kernels, threads);
+  }
+
+  @Override
+  long sharedBytes() {
+    return Math.min(groupPanels, panels) * panelBytes;
+  }
+
+  @Override
+  long workerBytes() {
+    return scratchBytes;
+  }
+
+  @Override
+  void execute() {
+    gemm.bias = optional(values.bias());
+    gemm.residual = optional(values.residual());
+    gemm.a = at(values.a());
+    gemm.b = at(values.b());
+    gemm.c = at(values.out());
+    for (int i = 0; i < batch; i++) {
+      multiply();
+      gemm.a += 4L * gemm.m * gemm.k;
+      gemm.b += 4L * gemm.k * gemm.n;
+      gemm.c += 4L * gemm.m * gemm.n;
+      gemm.residual += gemm.residual == 0 ? 0 : 4L * gemm.m * gemm.n;
+    }
+  }
+
+  private long optional(int value) {
+    return value < 0 ? 0 : at(value);
+  }
+
+  private void multiply() {
+    for (first = 0; first < panels; first += groupPanels) {
+      groupEnd = Math.min(panels, first + groupPanels);
+      gemm.packed = frame().shared() - first * panelBytes;
+      if (panelBytes > 0) {
+        frame().team().run(pack, groupEnd - first);
+      }
+      boolean even = rowPanels % threads == 0 || rowPanels >= 8 * threads;
+      ranges = even ? 1 : Math.min(threads, groupEnd - first);
+      parallel(rowPanels * ranges);
+    }
+  }
+
+  private void packPanels(int from, int to) {
+    kernels().gemm().packB(gemm, first + from, first + to);
+  }
+
+  @Override
+  public void run(int worker, int from, int to) {
+    int group = groupEnd - first;
+    for (int tile = from; tile < to; tile++) {
+      int row = tile % rowPanels;
+      int range = tile / rowPanels;
+      int columnFrom = first + (int) ((long) range * group / ranges);
+      int columnTo = first + (int) ((range + 1L) * group / ranges);
+      kernels().gemm().compute(gemm, row, row + 1, columnFrom, columnTo, frame().scratch(worker));
+    }
+  }
+
+  @Override
+  String label() {
+    return "Gemm m=%d n=%d k=%d%s%s blocks=%dx%d%s%s%s"
+        .formatted(
+            gemm.m,
+            gemm.n,
+            gemm.k,
+            gemm.transposeA ? " Aᵀ" : "",
+            gemm.transposeB ? " Bᵀ" : "",
+            gemm.outer,
+            gemm.blocks,
+            values.bias() < 0 ? "" : " +bias",
+            values.residual() < 0 ? "" : " +residual",
+            batch == 1 ? "" : " batch=" + batch);
+  }
+}

@@ -1,0 +1,120 @@
+package dev.lockstep.device.cpu;
+
+import dev.lockstep.graph.Composite;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.Node;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.Value;
+import dev.lockstep.tensor.DType;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// What becomes one step: a node, or a matrix product with the addition that follows it.
+///
+/// @param node the node; of a fused pair the product
+/// @param residual what is added to the product, if anything
+/// @param writes results; of a fused pair those of the addition
+record Unit(Node node, @Nullable Value residual, List<Value> writes) {
+  /// An operand whose memory a result may take if nothing reads it later.
+  ///
+  /// @param operand position among [#reads]
+  /// @param result position among [#writes]
+  record InPlace(int operand, int result) {}
+
+  Unit {
+    writes = List.copyOf(writes);
+  }
+
+  /// Operands in order, the residual last.
+  List<Value> reads() {
+    List<Value> reads = new ArrayList<>(node.inputs());
+    if (residual != null) {
+      reads.add(residual);
+    }
+    return reads;
+  }
+
+  /// Cuts a graph into units; a product moves to the addition that it is fused with. Reshapes are
+  /// views and need none.
+  static List<Unit> of(Graph graph) {
+    int[] uses = new int[graph.valueCount()];
+    Node[] makers = new Node[graph.valueCount()];
+    for (Node node : graph.nodes()) {
+      node.inputs().forEach(value -> uses[value.id()]++);
+      node.outputs().forEach(value -> makers[value.id()] = node);
+    }
+    graph.outputs().forEach(output -> uses[output.value().id()]++);
+    boolean[] fused = new boolean[graph.valueCount()];
+    List<Unit> units = new ArrayList<>();
+    for (Node node : graph.nodes()) {
+      if (!(node.op() instanceof Primitive.Reshape)) {
+        units.add(unit(node, uses, makers, fused));
+      }
+    }
+    units.removeIf(
+        unit ->
+            unit.residual == null && fused[unit.writes.getFirst().id()]); // moved to its addition
+    return units;
+  }
+
+  private static Unit unit(Node node, int[] uses, Node[] makers, boolean[] fused) {
+    if (node.op() instanceof Primitive.Add) {
+      for (int i = 0; i < 2; i++) {
+        Value product = node.inputs().get(i);
+        Node maker = makers[product.id()];
+        if (maker != null && uses[product.id()] == 1 && isProduct(maker)) {
+          fused[product.id()] = true;
+          return new Unit(maker, node.inputs().get(1 - i), node.outputs());
+        }
+      }
+    }
+    return new Unit(node, null, node.outputs());
+  }
+
+  private static boolean isProduct(Node node) {
+    return node.op() instanceof Primitive.MatMul || node.op() instanceof Composite.Linear;
+  }
+
+  /// Returns which results may lie where an operand lay: element `i` of the result is written after
+  /// the last read of element `i` of the operand.
+  List<InPlace> inPlace() {
+    if (residual != null) {
+      return List.of(new InPlace(node.inputs().size(), 0));
+    }
+    return switch (node.op()) {
+      case Composite.Gelu _ -> List.of(new InPlace(0, 0));
+      case Composite.GeluGrad _ -> List.of(new InPlace(0, 0), new InPlace(1, 0));
+      case Composite.LayerNormGrad _ -> List.of(new InPlace(0, 0));
+      case Composite.AdamW _ -> List.of(new InPlace(0, 0), new InPlace(2, 1), new InPlace(3, 2));
+      case Composite _ -> List.of();
+      case Primitive.Neg _, Primitive.Exp _, Primitive.Log _ -> List.of(new InPlace(0, 0));
+      case Primitive.Tanh _, Primitive.Sqrt _, Primitive.Rsqrt _ -> List.of(new InPlace(0, 0));
+      case Primitive.Add _, Primitive.Sub _, Primitive.Mul _, Primitive.Div _ -> either(0);
+      case Primitive.Max _, Primitive.Min _ -> either(0);
+      case Primitive.Select _ -> either(1);
+      case Primitive _ -> List.of();
+    };
+  }
+
+  private static List<InPlace> either(int first) {
+    return List.of(new InPlace(first, 0), new InPlace(first + 1, 0));
+  }
+
+  /// Whether every element of every operand is read before the same element of a result is written,
+  /// so that operands may share memory with each other too.
+  boolean isElementWise() {
+    return residual == null
+        && switch (node.op()) {
+          case Composite.Gelu _, Composite.GeluGrad _, Composite.AdamW _ -> true;
+          case Composite _ -> false;
+          case Primitive _ -> !inPlace().isEmpty();
+        };
+  }
+
+  /// Whether all values are of `dtype`.
+  boolean isAll(DType dtype) {
+    return reads().stream().allMatch(value -> value.type().dtype() == dtype)
+        && writes.stream().allMatch(value -> value.type().dtype() == dtype);
+  }
+}
