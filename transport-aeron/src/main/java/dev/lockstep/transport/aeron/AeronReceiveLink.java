@@ -13,21 +13,23 @@ import io.aeron.logbuffer.Header;
 import java.lang.foreign.MemorySegment;
 import org.agrona.DirectBuffer;
 import org.agrona.concurrent.UnsafeBuffer;
+import org.jspecify.annotations.Nullable;
 
 /// Receiving end: checks each frame and applies it to the sink straight from the image's log.
 final class AeronReceiveLink extends AeronLink implements ControlledFragmentHandler {
   private static final int FRAMES_PER_POLL = 64;
 
   private final Subscription subscription;
-  private final Image image;
+  private final int session;
+  private @Nullable Image image;
   private final Envelope arrived = new Envelope();
   private boolean envelopeSeen;
 
   AeronReceiveLink(
-      int peer, int communicator, Subscription subscription, Image image, Medium medium) {
+      int peer, int communicator, Subscription subscription, int session, Medium medium) {
     super(peer, communicator, medium);
     this.subscription = subscription;
-    this.image = image;
+    this.session = session;
   }
 
   @Override
@@ -40,8 +42,16 @@ final class AeronReceiveLink extends AeronLink implements ControlledFragmentHand
     if (queue.isEmpty()) {
       return 0;
     }
-    int frames = image.controlledPoll(this, FRAMES_PER_POLL);
-    if (frames == 0 && (image.isClosed() || image.isEndOfStream())) {
+    Image sender = image;
+    if (sender == null) {
+      sender = subscription.imageBySessionId(session);
+      image = sender;
+      if (sender == null) {
+        return 0;
+      }
+    }
+    int frames = sender.controlledPoll(this, FRAMES_PER_POLL);
+    if (frames == 0 && (sender.isClosed() || sender.isEndOfStream())) {
       breakLink(lost("peer has left the link"));
     }
     return frames;

@@ -11,12 +11,12 @@ import dev.lockstep.transport.TransportCounters;
 import io.aeron.Aeron;
 import io.aeron.ChannelUriStringBuilder;
 import io.aeron.ExclusivePublication;
-import io.aeron.Image;
 import io.aeron.Subscription;
 import io.aeron.driver.MediaDriver;
 import io.aeron.exceptions.AeronException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -27,9 +27,9 @@ import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/// One rank's end of Aeron. The receiver of a link makes the subscription and publishes its channel
-/// and stream in the address book; the sender makes an exclusive publication there and publishes
-/// its session, and the receiver takes frames of that session alone.
+/// One rank's end of Aeron. The receiver of a link makes the subscription, draws a session at
+/// random and publishes channel, stream and session in the address book, without waiting for the
+/// sender. The sender publishes in that session, and the receiver takes its frames alone.
 final class AeronTransport implements Transport {
   private static final Logger LOG = LoggerFactory.getLogger(AeronTransport.class);
   private static final long POLL_NANOS = 200_000;
@@ -41,6 +41,7 @@ final class AeronTransport implements Transport {
   private final @Nullable MediaDriver driver;
   private final Aeron aeron;
   private final List<AeronLink> links = new CopyOnWriteArrayList<>();
+  private final SecureRandom sessions = new SecureRandom();
   private int nextStream;
   private volatile boolean closed;
 
@@ -109,19 +110,14 @@ final class AeronTransport implements Transport {
   @Override
   public Link openReceive(int peer, int communicator, Duration timeout) {
     DriverFolder.requireRoomForLink(folder, medium);
-    String key = key(communicator, peer, context.rank());
     int stream = streamOf(nextStream++);
+    int session = sessions.nextInt();
     try {
       Subscription subscription = aeron.addSubscription(medium.receiveChannel(), stream);
-      String receiveChannel = reachable(subscription, timeout);
-      context.addresses().publish(key + "/channel", bytes(stream + " " + receiveChannel));
-      int session = Integer.parseInt(text(context.addresses().lookup(key + "/session", timeout)));
-      Image image =
-          await(
-              () -> subscription.imageBySessionId(session),
-              timeout,
-              () -> notConnected(peer, communicator));
-      AeronReceiveLink link = new AeronReceiveLink(peer, communicator, subscription, image, medium);
+      String address = stream + " " + session + " " + reachable(subscription, timeout);
+      context.addresses().publish(key(communicator, peer, context.rank()), bytes(address));
+      AeronReceiveLink link =
+          new AeronReceiveLink(peer, communicator, subscription, session, medium);
       links.add(link);
       return link;
     } catch (AeronException e) {
@@ -132,14 +128,12 @@ final class AeronTransport implements Transport {
   @Override
   public Link openSend(int peer, int communicator, Duration timeout) {
     DriverFolder.requireRoomForLink(folder, medium);
-    String key = key(communicator, context.rank(), peer);
-    String[] address = text(context.addresses().lookup(key + "/channel", timeout)).split(" ", 2);
+    byte[] published = context.addresses().lookup(key(communicator, context.rank(), peer), timeout);
+    String[] address = text(published).split(" ", 3);
     try {
       ExclusivePublication publication =
-          aeron.addExclusivePublication(sendChannel(address[1]), Integer.parseInt(address[0]));
-      context
-          .addresses()
-          .publish(key + "/session", bytes(Integer.toString(publication.sessionId())));
+          aeron.addExclusivePublication(
+              sendChannel(address[2], Integer.parseInt(address[1])), Integer.parseInt(address[0]));
       await(
           () -> publication.isConnected() ? publication : null,
           timeout,
@@ -152,8 +146,9 @@ final class AeronTransport implements Transport {
     }
   }
 
-  private String sendChannel(String published) {
+  private String sendChannel(String published, int session) {
     return new ChannelUriStringBuilder(published)
+        .sessionId(session)
         .mtu(medium.mtuBytes())
         .termLength(Medium.TERM_BYTES)
         .build();
