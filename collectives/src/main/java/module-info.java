@@ -10,4 +10,6 @@ module dev.lockstep.collective {
   exports dev.lockstep.collective.request;
   exports dev.lockstep.collective.schedule;
   exports dev.lockstep.collective.verify;
+
+  uses dev.lockstep.transport.TransportProvider;
 }

@@ -1,0 +1,81 @@
+package dev.lockstep.collective;
+
+import dev.lockstep.failure.CollectiveTimeoutException;
+import dev.lockstep.failure.LockstepException;
+import dev.lockstep.job.Job;
+import dev.lockstep.job.JobFailedException;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+/// What the ranks of a communicator tell each other through the job's store: each rank one value,
+/// every rank gets all.
+final class Agreement {
+  private final Job job;
+  private final String prefix;
+
+  Agreement(Job job, int communicator) {
+    this.job = job;
+    this.prefix = "collective/" + communicator + "/";
+  }
+
+  /// Returns every rank's text, by rank; waits for all.
+  List<String> exchange(String what, String mine, Duration timeout) {
+    return exchange(what, mine.getBytes(StandardCharsets.UTF_8), timeout).stream()
+        .map(value -> new String(value, StandardCharsets.UTF_8))
+        .toList();
+  }
+
+  /// Returns every rank's value, by rank; waits for all.
+  ///
+  /// @throws CollectiveTimeoutException if ranks are missing; it names them
+  List<byte[]> exchange(String what, byte[] mine, Duration timeout) {
+    long start = System.nanoTime();
+    job.store().set(key(what, job.rank()), mine);
+    List<byte[]> values = new ArrayList<>();
+    for (int rank = 0; rank < job.worldSize(); rank++) {
+      long left = timeout.toNanos() - (System.nanoTime() - start);
+      values.add(
+          rank == job.rank()
+              ? mine
+              : get(what, rank, Duration.ofNanos(Math.max(1, left)), timeout, start));
+    }
+    return values;
+  }
+
+  private byte[] get(String what, int rank, Duration left, Duration timeout, long start) {
+    try {
+      return job.store().get(key(what, rank), left);
+    } catch (JobFailedException failed) {
+      throw failed;
+    } catch (LockstepException absent) {
+      throw timedOut(what, timeout, System.nanoTime() - start, absent);
+    }
+  }
+
+  private CollectiveTimeoutException timedOut(
+      String what, Duration timeout, long elapsed, LockstepException cause) {
+    List<Integer> missing = new ArrayList<>();
+    for (int rank = 0; rank < job.worldSize(); rank++) {
+      if (rank != job.rank() && job.store().peek(key(what, rank)).isEmpty()) {
+        missing.add(rank);
+      }
+    }
+    return new CollectiveTimeoutException(
+        what,
+        job.rank(),
+        0,
+        elapsed,
+        timeout.toNanos(),
+        missing,
+        "ranks did not come to prepare together: what=%s, rank=%d, waitedMillis=%d, missingRanks=%s (call the same in the same order on every rank)"
+            .formatted(what, job.rank(), TimeUnit.NANOSECONDS.toMillis(elapsed), missing),
+        cause);
+  }
+
+  private String key(String what, int rank) {
+    return prefix + what + "/" + rank;
+  }
+}

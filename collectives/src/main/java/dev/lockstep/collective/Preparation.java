@@ -1,0 +1,164 @@
+package dev.lockstep.collective;
+
+import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.execute.Bindings;
+import dev.lockstep.collective.execute.CallSite;
+import dev.lockstep.collective.execute.Endpoint;
+import dev.lockstep.collective.execute.Program;
+import dev.lockstep.collective.execute.ProgramCompiler;
+import dev.lockstep.collective.execute.Progress;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.schedule.JoinTree;
+import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.schedule.Space;
+import dev.lockstep.collective.schedule.Step;
+import dev.lockstep.failure.CollectiveMismatchException;
+import dev.lockstep.failure.RankLostException;
+import dev.lockstep.job.FailureRecord;
+import dev.lockstep.job.Job;
+import dev.lockstep.job.JobFailedException;
+import dev.lockstep.tensor.Tensor;
+import dev.lockstep.transport.PeerAccess;
+import java.lang.foreign.MemorySegment;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/// Makes prepared collectives: every rank chooses the schedule, tells the others what it prepares
+/// and where its memory is, checks that all prepare the same, and binds its steps.
+final class Preparation {
+  private final Job job;
+  private final Endpoint endpoint;
+  private final Progress progress;
+  private final Agreement agreement;
+  private final Duration timeout;
+  private long preparations;
+
+  Preparation(
+      Job job, Endpoint endpoint, Progress progress, Agreement agreement, Duration timeout) {
+    this.job = job;
+    this.endpoint = endpoint;
+    this.progress = progress;
+    this.agreement = agreement;
+    this.timeout = timeout;
+  }
+
+  /// Prepares a collective together with the other ranks; blocks until all do.
+  ///
+  /// @throws CollectiveMismatchException if another rank prepares another collective
+  Prepared prepare(CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output) {
+    TensorChecks.check(request, job.rank(), progress.nextSequence(), inputs, output);
+    Schedule schedule = Algorithms.choose(request);
+    String callSite = CallSite.here();
+    Optional<PeerAccess> access =
+        readsPeers(schedule.steps(job.rank())) ? endpoint.access() : Optional.empty();
+    Memory memory = Memory.of(job, schedule, inputs, output, access);
+    List<Prepared.Mapped> mapped = new ArrayList<>();
+    try {
+      List<Offer> offers = exchange(schedule, callSite, memory);
+      Map<Integer, Map<Space, MemorySegment>> opened = new HashMap<>();
+      Bindings bindings =
+          Bindings.of(
+              memory.spaces(),
+              (peer, space) ->
+                  opened
+                      .computeIfAbsent(peer, _ -> new HashMap<>())
+                      .computeIfAbsent(
+                          space, wanted -> open(peer, wanted, offers.get(peer), mapped)));
+      Program program = ProgramCompiler.compile(schedule, bindings, endpoint, timeout);
+      return new Prepared(progress, schedule, program, memory, mapped, callSite, timeout.toNanos());
+    } catch (RuntimeException | Error failure) {
+      mapped.forEach(Prepared.Mapped::forget);
+      memory.close();
+      throw failure;
+    }
+  }
+
+  private List<Offer> exchange(Schedule schedule, String callSite, Memory memory) {
+    Offer mine =
+        new Offer(
+            schedule.request().words(),
+            ProgramCompiler.fingerprint(schedule, endpoint.communicator()),
+            callSite,
+            memory.descriptors());
+    if (endpoint.ranks() == 1) {
+      return List.of(mine);
+    }
+    List<Offer> offers = exchange(mine, schedule).stream().map(Offer::decode).toList();
+    for (int peer = 0; peer < offers.size(); peer++) {
+      if (offers.get(peer).fingerprint() != mine.fingerprint()) {
+        CollectiveMismatchException mismatch =
+            mismatch(schedule, mine, peer, offers.get(peer).description());
+        progress.abort(mismatch, mine.description());
+        throw mismatch;
+      }
+    }
+    return offers;
+  }
+
+  private List<byte[]> exchange(Offer mine, Schedule schedule) {
+    try {
+      return agreement.exchange("prepare/" + preparations++, mine.encode(), timeout);
+    } catch (JobFailedException failed) {
+      FailureRecord record = failed.failure();
+      if (record.kind().equals(CollectiveMismatchException.class.getSimpleName())) {
+        throw mismatch(schedule, mine, record.rank(), record.activity());
+      }
+      throw new RankLostException(
+          schedule.request().kind().label(),
+          job.rank(),
+          progress.nextSequence(),
+          record.rank(),
+          "rank was lost: lostRank=%d, op=%s, rank=%d, how=%s, %s"
+              .formatted(record.rank(), mine.words(), job.rank(), record.kind(), record.message()),
+          failed);
+    }
+  }
+
+  private CollectiveMismatchException mismatch(
+      Schedule schedule, Offer mine, int peer, String theirs) {
+    return new CollectiveMismatchException(
+        schedule.request().kind().label(),
+        job.rank(),
+        progress.nextSequence(),
+        peer,
+        mine.description(),
+        theirs,
+        "ranks prepare different collectives: rank %d %s, rank %d %s (call the same ones in the same order on every rank)"
+            .formatted(job.rank(), mine.description(), peer, theirs),
+        null);
+  }
+
+  private MemorySegment open(int peer, Space space, Offer offer, List<Prepared.Mapped> mapped) {
+    byte[] descriptor = offer.memory().get(space);
+    PeerAccess access = endpoint.access().orElseThrow();
+    if (descriptor == null) {
+      throw new IllegalStateException(
+          "peer does not offer memory that the schedule reads: peer=" + peer + ", space=" + space);
+    }
+    MemorySegment segment = access.open(peer, descriptor);
+    mapped.add(new Prepared.Mapped(access, peer, descriptor));
+    return segment;
+  }
+
+  /// Returns whether a rank's steps have to do with memory that ranks share.
+  private boolean readsPeers(List<Step> steps) {
+    return steps.stream()
+        .anyMatch(
+            step ->
+                switch (step) {
+                  case Step.Signal _, Step.Await _ -> true;
+                  case Step.Copy copy -> copy.from().rank() != job.rank();
+                  case Step.Reduce(_, JoinTree tree) -> {
+                    boolean[] foreign = {false};
+                    tree.forEachSource(source -> foreign[0] |= source.rank() != job.rank());
+                    yield foreign[0];
+                  }
+                  case Step.Send _, Step.Receive _, Step.ReceiveReduce _, Step.Divide _ -> false;
+                });
+  }
+}

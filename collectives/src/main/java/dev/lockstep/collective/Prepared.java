@@ -1,0 +1,131 @@
+package dev.lockstep.collective;
+
+import dev.lockstep.collective.execute.Operation;
+import dev.lockstep.collective.execute.Program;
+import dev.lockstep.collective.execute.Progress;
+import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.transport.PeerAccess;
+import java.util.List;
+
+/// A collective bound to its memory and links; its own handle.
+final class Prepared implements PreparedCollective, Work {
+  /// A peer's memory that is mapped as long as this lives.
+  static final class Mapped {
+    private final PeerAccess access;
+    private final int peer;
+    private final byte[] descriptor;
+
+    Mapped(PeerAccess access, int peer, byte[] descriptor) {
+      this.access = access;
+      this.peer = peer;
+      this.descriptor = descriptor;
+    }
+
+    void forget() {
+      access.forget(peer, descriptor);
+    }
+  }
+
+  private final Progress progress;
+  private final Schedule schedule;
+  private final Program program;
+  private final Memory memory;
+  private final List<Mapped> mapped;
+  private final Operation operation;
+  private final long timeoutNanos;
+  private boolean closed;
+
+  Prepared(
+      Progress progress,
+      Schedule schedule,
+      Program program,
+      Memory memory,
+      List<Mapped> mapped,
+      String callSite,
+      long timeoutNanos) {
+    this.progress = progress;
+    this.schedule = schedule;
+    this.program = program;
+    this.memory = memory;
+    this.mapped = mapped;
+    this.timeoutNanos = timeoutNanos;
+    this.operation =
+        new Operation(
+            schedule.request().kind(),
+            schedule.request().words(),
+            callSite,
+            program,
+            memory.before(),
+            memory.after(),
+            memory.touched());
+  }
+
+  Program program() {
+    return program;
+  }
+
+  Memory memory() {
+    return memory;
+  }
+
+  @Override
+  public Work start() {
+    start(timeoutNanos, true);
+    return this;
+  }
+
+  @Override
+  public void run() {
+    run(timeoutNanos);
+  }
+
+  void run(long timeout) {
+    start(timeout, false);
+    progress.await(operation);
+  }
+
+  private void start(long timeout, boolean asynchronous) {
+    if (closed) {
+      throw new IllegalStateException(
+          "prepared collective is closed: " + schedule.request().words());
+    }
+    progress.start(operation, timeout, asynchronous);
+  }
+
+  @Override
+  public Schedule schedule() {
+    return schedule;
+  }
+
+  @Override
+  public boolean isDone() {
+    return operation.isDone();
+  }
+
+  @Override
+  public void await() {
+    progress.await(operation);
+  }
+
+  @Override
+  public boolean poll() {
+    progress.poll();
+    return operation.isDone();
+  }
+
+  @Override
+  public void close() {
+    if (closed) {
+      return;
+    }
+    if (operation.isUnderWay()) {
+      throw new IllegalStateException(
+          "prepared collective is under way: %s (await its run first)"
+              .formatted(schedule.request().words()));
+    }
+    closed = true;
+    mapped.forEach(Mapped::forget);
+    program.close();
+    memory.close();
+  }
+}

@@ -1,0 +1,136 @@
+package dev.lockstep.collective.execute;
+
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.transport.Reducer;
+import java.lang.foreign.MemorySegment;
+
+/// The steps that are done at once.
+final class Actions {
+  private Actions() {}
+
+  /// Copies bytes.
+  static final class Copy extends Action {
+    private final MemorySegment from;
+    private final MemorySegment to;
+
+    Copy(int peer, MemorySegment from, MemorySegment to) {
+      super(peer);
+      this.from = from;
+      this.to = to;
+    }
+
+    @Override
+    boolean run(long operation) {
+      MemorySegment.copy(from, 0, to, 0, to.byteSize());
+      return true;
+    }
+  }
+
+  /// Joins two sources.
+  static final class Join extends Action {
+    private final ReduceOp op;
+    private final DType dtype;
+    private final MemorySegment to;
+    private final MemorySegment left;
+    private final MemorySegment right;
+    private final long elements;
+
+    Join(
+        int peer,
+        ReduceOp op,
+        DType dtype,
+        MemorySegment to,
+        MemorySegment left,
+        MemorySegment right) {
+      super(peer);
+      this.op = op;
+      this.dtype = dtype;
+      this.to = to;
+      this.left = left;
+      this.right = right;
+      this.elements = to.byteSize() / dtype.bytes();
+    }
+
+    @Override
+    boolean run(long operation) {
+      Reducer.join(op, dtype, to, 0, left, 0, right, 0, elements);
+      return true;
+    }
+  }
+
+  /// Divides a sum by the number of ranks.
+  static final class Divide extends Action {
+    private final DType dtype;
+    private final MemorySegment target;
+    private final int ranks;
+
+    Divide(DType dtype, MemorySegment target, int ranks) {
+      super(-1);
+      this.dtype = dtype;
+      this.target = target;
+      this.ranks = ranks;
+    }
+
+    @Override
+    boolean run(long operation) {
+      Quotients.divide(dtype, target, ranks);
+      return true;
+    }
+  }
+
+  /// Tells a peer.
+  static final class Signal extends Action {
+    private final Signals signals;
+    private final int slot;
+
+    Signal(Signals signals, int peer, int slot) {
+      super(peer);
+      this.signals = signals;
+      this.slot = slot;
+    }
+
+    @Override
+    boolean run(long operation) {
+      signals.signal(peer, slot, operation);
+      return true;
+    }
+  }
+
+  /// Waits for a peer's signal.
+  static final class Await extends Action {
+    private final Signals signals;
+    private final int slot;
+
+    Await(Signals signals, int peer, int slot) {
+      super(peer);
+      this.signals = signals;
+      this.slot = slot;
+    }
+
+    @Override
+    boolean run(long operation) {
+      return signals.takeSignal(peer, slot, operation);
+    }
+
+    boolean isSignalled() {
+      return signals.isSignalled(peer, slot);
+    }
+  }
+
+  /// Hands a message to its link.
+  static final class Issue extends Action {
+    private final LinkTraffic traffic;
+
+    Issue(LinkTraffic traffic) {
+      super(-1);
+      this.traffic = traffic;
+    }
+
+    @Override
+    boolean run(long operation) {
+      traffic.issue();
+      return true;
+    }
+  }
+}

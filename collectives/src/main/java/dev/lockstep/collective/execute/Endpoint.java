@@ -1,0 +1,146 @@
+package dev.lockstep.collective.execute;
+
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.memory.Registration;
+import dev.lockstep.transport.Link;
+import dev.lockstep.transport.PeerAccess;
+import dev.lockstep.transport.Transport;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/// One rank's end of a communicator on a transport: its links and signals. Owns the transport.
+public final class Endpoint implements AutoCloseable {
+  /// The slot of [#acknowledge]; schedules use lower ones.
+  private static final int LEFT_SLOT = PeerAccess.SLOTS - 1;
+
+  private final long job;
+  private final int communicator;
+  private final int rank;
+  private final int ranks;
+  private final Transport transport;
+  private final @Nullable PeerAccess access;
+  private final @Nullable Signals signals;
+  private final MemoryPool pool;
+  private final Buffer nothing;
+  private final Map<Integer, Link> sending = new HashMap<>();
+  private final Map<Integer, Link> receiving = new HashMap<>();
+  private boolean closed;
+
+  /// Makes the end of one rank.
+  ///
+  /// @param transport owned from here on
+  /// @param access peers' memory, with the communicator's signals open, if all ranks have it
+  public Endpoint(
+      long job,
+      int communicator,
+      int rank,
+      int ranks,
+      Transport transport,
+      Optional<PeerAccess> access,
+      MemoryPool pool) {
+    this.job = job;
+    this.communicator = communicator;
+    this.rank = rank;
+    this.ranks = ranks;
+    this.transport = transport;
+    this.access = access.orElse(null);
+    this.signals = access.map(memory -> new Signals(memory, communicator, ranks)).orElse(null);
+    this.pool = pool;
+    this.nothing = HostMemory.allocate(pool, "messages of no bytes", Long.BYTES);
+  }
+
+  /// Returns the job's number.
+  public long job() {
+    return job;
+  }
+
+  /// Returns the communicator's number.
+  public int communicator() {
+    return communicator;
+  }
+
+  /// Returns this rank.
+  public int rank() {
+    return rank;
+  }
+
+  /// Returns the number of ranks.
+  public int ranks() {
+    return ranks;
+  }
+
+  /// Returns the transport.
+  public Transport transport() {
+    return transport;
+  }
+
+  /// Returns the access to peers' memory, if there is.
+  public Optional<PeerAccess> access() {
+    return Optional.ofNullable(access);
+  }
+
+  /// Returns what small memory is charged to.
+  public MemoryPool pool() {
+    return pool;
+  }
+
+  Signals signals() {
+    if (signals == null) {
+      throw new IllegalArgumentException(
+          "schedule needs memory that all ranks share: transport=" + transport.name());
+    }
+    return signals;
+  }
+
+  /// Returns a range of no bytes.
+  Registration empty() {
+    return nothing.registration().slice(0, 0);
+  }
+
+  /// Returns the receiving end of the link from a peer; opened once, does not wait for the peer.
+  Link receiving(int peer, Duration timeout) {
+    return receiving.computeIfAbsent(
+        peer, from -> transport.openReceive(from, communicator, timeout));
+  }
+
+  /// Returns the sending end of the link to a peer; waits until the peer has opened its own.
+  Link sending(int peer, Duration timeout) {
+    return sending.computeIfAbsent(peer, to -> transport.openSend(to, communicator, timeout));
+  }
+
+  /// Tells the peers that this rank will not touch their memory any more.
+  void acknowledge() {
+    for (int peer = 0; access != null && peer < ranks; peer++) {
+      if (peer != rank) {
+        try {
+          access.signal(peer, communicator, LEFT_SLOT, 1);
+        } catch (RuntimeException _) {
+          // The peer is gone: nobody waits for this.
+        }
+      }
+    }
+  }
+
+  /// Returns whether a peer has said that it will not touch this rank's memory any more.
+  boolean hasAcknowledged(int peer) {
+    return access == null || access.signalled(peer, communicator, LEFT_SLOT) > 0;
+  }
+
+  /// Closes links and transport; idempotent.
+  @Override
+  public void close() {
+    if (closed) {
+      return;
+    }
+    closed = true;
+    sending.values().forEach(Link::close);
+    receiving.values().forEach(Link::close);
+    transport.close();
+    nothing.close();
+  }
+}

@@ -1,0 +1,173 @@
+package dev.lockstep.collective.execute;
+
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.failure.CollectiveException;
+import dev.lockstep.memory.Region;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// A collective over fixed tensors, to be run again and again: the program, what is copied before
+/// and after it, and where it stands. State is written by whoever moves the communicator and read
+/// by anybody.
+public final class Operation {
+  /// Bytes to copy beside the program: memory that peers cannot read is staged.
+  ///
+  /// @param from source
+  /// @param to target, as long
+  public record Staging(MemorySegment from, MemorySegment to) {}
+
+  private enum State {
+    IDLE,
+    STARTED,
+    DONE,
+    FAILED
+  }
+
+  private final CollectiveKind kind;
+  private final String words;
+  private final String callSite;
+  private final Program program;
+  private final Staging[] before;
+  private final Staging[] after;
+  private final Region[] tensors;
+  private volatile State state = State.IDLE;
+  private @Nullable CollectiveException failure;
+  private long sequence;
+  private long startNanos;
+  private long timeoutNanos;
+
+  /// Makes an operation that has not been started.
+  ///
+  /// @param kind what it is
+  /// @param words the request, for messages
+  /// @param callSite where it was prepared; empty to look at the waiting thread when it fails
+  /// @param program borrowed; may serve several operations of one communicator
+  /// @param before copied when its turn comes
+  /// @param after copied when the program is through
+  /// @param tensors memory to be leased during a run
+  public Operation(
+      CollectiveKind kind,
+      String words,
+      String callSite,
+      Program program,
+      List<Staging> before,
+      List<Staging> after,
+      List<Region> tensors) {
+    this.kind = kind;
+    this.words = words;
+    this.callSite = callSite;
+    this.program = program;
+    this.before = before.toArray(Staging[]::new);
+    this.after = after.toArray(Staging[]::new);
+    this.tensors = tensors.toArray(Region[]::new);
+  }
+
+  /// Returns whether a run is under way.
+  public boolean isUnderWay() {
+    return state == State.STARTED;
+  }
+
+  /// Returns whether the last run is complete.
+  ///
+  /// @throws CollectiveException if it failed
+  public boolean isDone() {
+    State now = state;
+    if (now == State.FAILED && failure != null) {
+      throw failure;
+    }
+    return now == State.DONE;
+  }
+
+  /// Returns the collective and its place in the communicator: `all_reduce#12`.
+  String name() {
+    return kind.label() + "#" + sequence;
+  }
+
+  /// Returns everything that is known of it, for messages.
+  String description() {
+    String site = callSite.isEmpty() ? CallSite.here() : callSite;
+    return "%s at sequence %d%s"
+        .formatted(words, sequence, site.isEmpty() ? "" : ", called at " + site);
+  }
+
+  CollectiveKind kind() {
+    return kind;
+  }
+
+  long sequence() {
+    return sequence;
+  }
+
+  long timeoutNanos() {
+    return timeoutNanos;
+  }
+
+  long elapsedNanos() {
+    return System.nanoTime() - startNanos;
+  }
+
+  Program program() {
+    return program;
+  }
+
+  Region[] tensors() {
+    return tensors;
+  }
+
+  /// Takes the leases. On failure none is held.
+  ///
+  /// @throws IllegalStateException if a tensor is closed
+  void lease() {
+    int taken = 0;
+    try {
+      while (taken < tensors.length) {
+        tensors[taken].acquire();
+        taken++;
+      }
+    } finally {
+      if (taken < tensors.length) {
+        for (int i = 0; i < taken; i++) {
+          tensors[i].release();
+        }
+      }
+    }
+  }
+
+  private void release() {
+    for (Region tensor : tensors) {
+      tensor.release();
+    }
+  }
+
+  void started(long asSequence, long timeout) {
+    sequence = asSequence;
+    timeoutNanos = timeout;
+    startNanos = System.nanoTime();
+    failure = null;
+    state = State.STARTED;
+  }
+
+  /// Its turn has come.
+  void begin() {
+    for (Staging staging : before) {
+      MemorySegment.copy(staging.from(), 0, staging.to(), 0, staging.to().byteSize());
+    }
+    program.begin(sequence);
+  }
+
+  /// The program is through.
+  void finish() {
+    for (Staging staging : after) {
+      MemorySegment.copy(staging.from(), 0, staging.to(), 0, staging.to().byteSize());
+    }
+    release();
+    state = State.DONE;
+  }
+
+  void fail(CollectiveException cause) {
+    release();
+    failure = cause;
+    state = State.FAILED;
+  }
+}

@@ -1,0 +1,150 @@
+package dev.lockstep.collective.execute;
+
+import dev.lockstep.collective.request.StableHash;
+import dev.lockstep.transport.Transport;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.TreeSet;
+
+/// One rank's steps, bound to memory and links; run again and again. Confined to whoever moves its
+/// communicator; a run allocates nothing.
+///
+/// Steps are issued in order; a step waits for the messages that
+/// [dev.lockstep.collective.schedule.Schedule] orders before it.
+public final class Program implements AutoCloseable {
+  /// A message that a step waits for.
+  ///
+  /// @param traffic its link
+  /// @param number its number on that link
+  record Hazard(LinkTraffic traffic, int number) {
+    boolean isOver() {
+      return traffic.isComplete(number);
+    }
+  }
+
+  private static final Hazard[] NONE = {};
+
+  private final Action[] actions;
+  private final Hazard[][] hazards;
+  private final LinkTraffic[] traffic;
+  private final Transport transport;
+  private final long fingerprint;
+  private long operation;
+  private int next;
+
+  Program(
+      List<Action> actions,
+      List<List<Hazard>> hazards,
+      List<LinkTraffic> traffic,
+      Transport transport,
+      long fingerprint) {
+    this.actions = actions.toArray(Action[]::new);
+    this.hazards =
+        hazards.stream()
+            .map(waits -> waits.isEmpty() ? NONE : waits.toArray(Hazard[]::new))
+            .toArray(Hazard[][]::new);
+    this.traffic = traffic.toArray(LinkTraffic[]::new);
+    this.transport = transport;
+    this.fingerprint = fingerprint;
+  }
+
+  /// Makes ready for a run.
+  void begin(long sequence) {
+    next = 0;
+    operation = StableHash.mix(fingerprint, sequence);
+    for (LinkTraffic link : traffic) {
+      link.begin(sequence);
+    }
+  }
+
+  /// Does what can be done without waiting.
+  ///
+  /// @return whether anything was done
+  boolean advance() {
+    boolean moved = pollLinks();
+    int at = next;
+    try {
+      while (at < actions.length && isClear(hazards[at]) && actions[at].run(operation)) {
+        at++;
+      }
+    } catch (PeerFailure failure) {
+      throw failure;
+    } catch (RuntimeException | InternalError failure) {
+      if (actions[at].peer < 0) {
+        throw failure;
+      }
+      throw new PeerFailure(actions[at].peer, PeerFailure.Kind.UNREACHABLE, failure);
+    }
+    moved |= at != next;
+    next = at;
+    if (!moved && traffic.length > 0) {
+      moved = transport.poll() > 0;
+    }
+    return moved;
+  }
+
+  boolean isDone() {
+    if (next < actions.length) {
+      return false;
+    }
+    for (LinkTraffic link : traffic) {
+      if (!link.isIdle()) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private boolean pollLinks() {
+    boolean moved = false;
+    for (LinkTraffic link : traffic) {
+      moved |= link.poll();
+    }
+    return moved;
+  }
+
+  private static boolean isClear(Hazard[] waits) {
+    for (Hazard wait : waits) {
+      if (!wait.isOver()) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /// Returns the peers that this rank waits for: those it has not heard of in this run, or else
+  /// those with which something is under way.
+  List<Integer> missing() {
+    TreeSet<Integer> silent = new TreeSet<>();
+    TreeSet<Integer> heard = new TreeSet<>();
+    TreeSet<Integer> busy = new TreeSet<>();
+    for (int i = 0; i < actions.length; i++) {
+      if (actions[i] instanceof Actions.Await await) {
+        (i < next || await.isSignalled() ? heard : silent).add(await.peer);
+      }
+    }
+    for (LinkTraffic link : traffic) {
+      if (!link.sends()) {
+        (link.completed() > 0 ? heard : silent).add(link.peer());
+      }
+      if (!link.isIdle()) {
+        busy.add(link.peer());
+      }
+    }
+    if (next < actions.length && actions[next] instanceof Actions.Await await) {
+      busy.add(await.peer);
+    }
+    silent.removeAll(heard);
+    return new ArrayList<>(silent.isEmpty() ? busy : silent);
+  }
+
+  /// Frees what the program holds for itself.
+  @Override
+  public void close() {
+    for (Action action : actions) {
+      if (action instanceof TreeJoin join) {
+        join.close();
+      }
+    }
+  }
+}

@@ -1,0 +1,249 @@
+package dev.lockstep.collective.execute;
+
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.StableHash;
+import dev.lockstep.collective.schedule.JoinTree;
+import dev.lockstep.collective.schedule.Range;
+import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.schedule.Step;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.memory.Registration;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.transport.Envelope;
+import dev.lockstep.transport.Sink;
+import dev.lockstep.transport.Transfer;
+import java.lang.foreign.MemorySegment;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/// Binds one rank's steps of a schedule to memory, links and signals.
+public final class ProgramCompiler {
+  /// A message that has been compiled, with what it touches.
+  private record Posted(Program.Hazard hazard, boolean writes, Registration range) {}
+
+  private final Schedule schedule;
+  private final CollectiveRequest request;
+  private final DType dtype;
+  private final Bindings bindings;
+  private final Endpoint endpoint;
+  private final Duration timeout;
+  private final Map<Integer, LinkTraffic> sending = new LinkedHashMap<>();
+  private final Map<Integer, LinkTraffic> receiving = new LinkedHashMap<>();
+  private final List<Posted> posted = new ArrayList<>();
+  private final List<Action> actions = new ArrayList<>();
+  private final List<List<Program.Hazard>> hazards = new ArrayList<>();
+
+  private ProgramCompiler(
+      Schedule schedule, Bindings bindings, Endpoint endpoint, Duration timeout) {
+    this.schedule = schedule;
+    this.request = schedule.request();
+    this.dtype = request.dtype();
+    this.bindings = bindings;
+    this.endpoint = endpoint;
+    this.timeout = timeout;
+  }
+
+  /// Returns the program of this rank. Opens the links that it needs, which waits for the peers to
+  /// compile theirs.
+  public static Program compile(
+      Schedule schedule, Bindings bindings, Endpoint endpoint, Duration timeout) {
+    return new ProgramCompiler(schedule, bindings, endpoint, timeout).compile();
+  }
+
+  /// Returns the hash that tells collectives of a communicator apart.
+  public static long fingerprint(Schedule schedule, int communicator) {
+    return new StableHash()
+        .add(communicator)
+        .add(schedule.identity())
+        .add(schedule.request().hash())
+        .value();
+  }
+
+  private Program compile() {
+    List<Step> steps = schedule.steps(endpoint.rank());
+    openLinks(steps);
+    for (Step step : steps) {
+      List<Program.Hazard> waits = hazards(step);
+      Action action = action(step);
+      if (action != null) {
+        actions.add(action);
+        hazards.add(waits);
+      }
+    }
+    List<LinkTraffic> traffic = new ArrayList<>(receiving.values());
+    traffic.addAll(sending.values());
+    return new Program(
+        actions,
+        hazards,
+        traffic,
+        endpoint.transport(),
+        fingerprint(schedule, endpoint.communicator()));
+  }
+
+  /// Opens receiving ends first: peers wait for them.
+  private void openLinks(List<Step> steps) {
+    for (Step step : steps) {
+      switch (step) {
+        case Step.Receive(int peer, _) -> openReceiving(peer);
+        case Step.ReceiveReduce(int peer, _) -> openReceiving(peer);
+        case Step.Send _,
+            Step.Copy _,
+            Step.Reduce _,
+            Step.Divide _,
+            Step.Signal _,
+            Step.Await _ -> {}
+      }
+    }
+    for (Step step : steps) {
+      if (step instanceof Step.Send(int peer, _) && !sending.containsKey(peer)) {
+        sending.put(peer, new LinkTraffic(endpoint.sending(peer, timeout), true));
+      }
+    }
+  }
+
+  private void openReceiving(int peer) {
+    if (!receiving.containsKey(peer)) {
+      receiving.put(peer, new LinkTraffic(endpoint.receiving(peer, timeout), false));
+    }
+  }
+
+  private @Nullable Action action(Step step) {
+    return switch (step) {
+      case Step.Send(int peer, Range from) ->
+          issue(traffic(sending, peer), Transfer.send(registration(from)), false, from);
+      case Step.Receive(int peer, Range into) ->
+          issue(
+              traffic(receiving, peer),
+              Transfer.receive(new Sink.Copy(registration(into))),
+              true,
+              into);
+      case Step.ReceiveReduce(int peer, Range into) ->
+          issue(
+              traffic(receiving, peer),
+              Transfer.receive(new Sink.Reduce(registration(into), dtype, reduceOp())),
+              true,
+              into);
+      case Step.Copy(Range from, Range to) -> copy(from, to);
+      case Step.Reduce(Range to, JoinTree tree) -> reduce(to, tree);
+      case Step.Divide(Range target) ->
+          target.elements() == 0
+              ? null
+              : new Actions.Divide(dtype, segment(target), request.ranks());
+      case Step.Signal(int peer, int slot) -> new Actions.Signal(endpoint.signals(), peer, slot);
+      case Step.Await(int peer, int slot) -> new Actions.Await(endpoint.signals(), peer, slot);
+    };
+  }
+
+  @SuppressWarnings("EnumOrdinal") // as the envelope defines it
+  private Action issue(LinkTraffic traffic, Transfer transfer, boolean writes, Range range) {
+    int number = traffic.add(transfer);
+    Envelope envelope = transfer.envelope();
+    envelope.job = endpoint.job();
+    envelope.communicator = endpoint.communicator();
+    envelope.schedule = schedule.identity();
+    envelope.step = number;
+    envelope.length = transfer.bytes();
+    envelope.kind = request.kind().code();
+    envelope.dtype = (byte) dtype.ordinal();
+    envelope.reduceOp = request.reduceOpCode();
+    envelope.root = (byte) Math.min(255, request.root() + 1);
+    envelope.count = request.total();
+    posted.add(new Posted(new Program.Hazard(traffic, number), writes, registration(range)));
+    return new Actions.Issue(traffic);
+  }
+
+  private static LinkTraffic traffic(Map<Integer, LinkTraffic> links, int peer) {
+    return Objects.requireNonNull(links.get(peer), "link was not opened");
+  }
+
+  private @Nullable Action copy(Range from, Range to) {
+    return to.elements() == 0 ? null : new Actions.Copy(peer(from), segment(from), segment(to));
+  }
+
+  private @Nullable Action reduce(Range to, JoinTree tree) {
+    if (to.elements() == 0) {
+      return null;
+    }
+    int[] peer = {-1};
+    tree.forEachSource(source -> peer[0] = Math.max(peer[0], peer(source)));
+    return switch (tree) {
+      case JoinTree.Leaf(Range range) -> isSame(range, to) ? null : copy(range, to);
+      case JoinTree.Node(JoinTree.Leaf(Range left), JoinTree.Leaf(Range right)) ->
+          new Actions.Join(peer[0], reduceOp(), dtype, segment(to), segment(left), segment(right));
+      case JoinTree.Node node ->
+          new TreeJoin(
+              peer[0], reduceOp(), dtype, segment(to), node, this::segment, endpoint.pool());
+    };
+  }
+
+  private int peer(Range range) {
+    return range.rank() == endpoint.rank() ? -1 : range.rank();
+  }
+
+  private boolean isSame(Range a, Range b) {
+    return peer(a) < 0 && registration(a).equals(registration(b));
+  }
+
+  private MemorySegment segment(Range range) {
+    return bindings.segment(endpoint.rank(), range, dtype.bytes());
+  }
+
+  private Registration registration(Range range) {
+    if (range.elements() == 0) {
+      return endpoint.empty();
+    }
+    return bindings
+        .own(range.space())
+        .slice(range.offset() * dtype.bytes(), range.elements() * dtype.bytes());
+  }
+
+  private ReduceOp reduceOp() {
+    return Objects.requireNonNull(request.reduceOp(), "schedule reduces, its request does not");
+  }
+
+  /// Returns the earlier messages that a step waits for.
+  private List<Program.Hazard> hazards(Step step) {
+    List<Program.Hazard> waits = new ArrayList<>();
+    for (Posted message : posted) {
+      boolean onlyOrder = message.writes() && message.range().bytes() == 0;
+      if (step instanceof Step.Signal || onlyOrder || conflicts(step, message)) {
+        waits.add(message.hazard());
+      }
+    }
+    return waits;
+  }
+
+  private boolean conflicts(Step step, Posted message) {
+    return switch (step) {
+      case Step.Send(_, Range from) -> message.writes() && touches(from, message);
+      case Step.Receive(_, Range into) -> touches(into, message);
+      case Step.ReceiveReduce(_, Range into) -> touches(into, message);
+      case Step.Copy(Range from, Range to) ->
+          touches(to, message) || (message.writes() && touches(from, message));
+      case Step.Reduce(Range to, JoinTree tree) -> {
+        boolean[] touched = {touches(to, message)};
+        tree.forEachSource(source -> touched[0] |= message.writes() && touches(source, message));
+        yield touched[0];
+      }
+      case Step.Divide(Range target) -> touches(target, message);
+      case Step.Signal _ -> true;
+      case Step.Await _ -> false;
+    };
+  }
+
+  private boolean touches(Range range, Posted message) {
+    if (peer(range) >= 0) {
+      return false;
+    }
+    Registration own = registration(range);
+    Registration other = message.range();
+    return own.region().equals(other.region())
+        && own.offset() < other.offset() + other.bytes()
+        && other.offset() < own.offset() + own.bytes();
+  }
+}

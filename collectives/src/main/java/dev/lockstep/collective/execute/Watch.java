@@ -1,0 +1,256 @@
+package dev.lockstep.collective.execute;
+
+import dev.lockstep.failure.CollectiveAbortedException;
+import dev.lockstep.failure.CollectiveException;
+import dev.lockstep.failure.CollectiveMismatchException;
+import dev.lockstep.failure.CollectiveTimeoutException;
+import dev.lockstep.failure.LockstepException;
+import dev.lockstep.failure.RankLostException;
+import dev.lockstep.job.FailureRecord;
+import dev.lockstep.job.Job;
+import dev.lockstep.job.JobFailedException;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/// Sees when a collective cannot go on, and says why in a typed failure.
+final class Watch {
+  /// How long a broken link waits for the word of who knows better why.
+  private static final Duration GRACE = Duration.ofMillis(300);
+
+  /// How long a rank waits to learn the other side of a mismatch.
+  private static final Duration EXCHANGE = Duration.ofMillis(500);
+
+  /// From when on, and how often, a waiting rank tells what it waits for and looks for word of a
+  /// mismatch.
+  private static final long LONG_WAIT_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+
+  private static final String MISMATCH = CollectiveMismatchException.class.getSimpleName();
+  private static final String TIMEOUT = CollectiveTimeoutException.class.getSimpleName();
+
+  private final Job job;
+  private final Endpoint endpoint;
+  private final String prefix;
+  private long announced = -1;
+  private long lookedFor = -1;
+  private long nextLookNanos;
+
+  Watch(Job job, Endpoint endpoint) {
+    this.job = job;
+    this.endpoint = endpoint;
+    this.prefix = "collective/" + endpoint.communicator() + "/";
+  }
+
+  /// Throws if the job has failed or the deadline has passed.
+  void check(Operation operation) {
+    Optional<FailureRecord> failed = job.failure();
+    if (failed.isPresent()) {
+      throw ofRecord(operation, failed.get());
+    }
+    long elapsed = operation.elapsedNanos();
+    if (elapsed > LONG_WAIT_NANOS) {
+      waitsLong(operation, elapsed);
+    }
+    if (elapsed > operation.timeoutNanos() / 2 && announced != operation.sequence()) {
+      announced = operation.sequence();
+      announce(operation);
+    }
+    if (elapsed > operation.timeoutNanos()) {
+      throw timedOut(operation, missing(operation), null);
+    }
+  }
+
+  private void waitsLong(Operation operation, long elapsed) {
+    if (lookedFor != operation.sequence()) {
+      lookedFor = operation.sequence();
+      nextLookNanos = 0;
+      job.activity("waiting in " + operation.description());
+    }
+    if (elapsed > nextLookNanos) {
+      nextLookNanos = elapsed + LONG_WAIT_NANOS;
+      Optional<byte[]> note = job.store().peek(noteTo(endpoint.rank()));
+      if (note.isPresent()) {
+        throw mismatchedByNote(operation, note.get());
+      }
+    }
+  }
+
+  /// Tells the other ranks that this one is here, in case they ask who is missing.
+  private void announce(Operation operation) {
+    byte[] sequence = Long.toString(operation.sequence()).getBytes(StandardCharsets.US_ASCII);
+    job.store().set(prefix + "at/" + endpoint.rank(), sequence);
+  }
+
+  /// Returns the ranks that are not known to have come.
+  private List<Integer> missing(Operation operation) {
+    List<Integer> silent = operation.program().missing();
+    List<Integer> absent =
+        IntStream.range(0, endpoint.ranks())
+            .filter(rank -> rank != endpoint.rank() && !hasCome(rank, operation.sequence()))
+            .boxed()
+            .toList();
+    // Nobody's word is needed of those that were heard of directly; and a rank that speaks too
+    // late is not missing.
+    List<Integer> both = silent.stream().filter(absent::contains).toList();
+    return !both.isEmpty() ? both : absent.isEmpty() ? silent : absent;
+  }
+
+  private boolean hasCome(int rank, long sequence) {
+    return job.store()
+        .peek(prefix + "at/" + rank)
+        .map(value -> Long.parseLong(new String(value, StandardCharsets.US_ASCII)))
+        .filter(at -> at >= sequence)
+        .isPresent();
+  }
+
+  /// Returns the typed failure that a collective ends with.
+  CollectiveException typed(Operation operation, Throwable cause) {
+    try {
+      return switch (cause) {
+        case CollectiveException known -> known;
+        case PeerFailure peer -> ofPeer(operation, peer);
+        case JobFailedException failed -> ofRecord(operation, failed.failure());
+        default -> aborted(operation, cause);
+      };
+    } catch (JobFailedException meanwhile) {
+      return ofRecord(operation, meanwhile.failure());
+    }
+  }
+
+  CollectiveAbortedException aborted(Operation operation, Throwable reason) {
+    return new CollectiveAbortedException(
+        operation.kind().label(),
+        endpoint.rank(),
+        operation.sequence(),
+        "collective was ended: op=%s, rank=%d, reason=%s"
+            .formatted(operation.name(), endpoint.rank(), reason),
+        reason);
+  }
+
+  private CollectiveException ofPeer(Operation operation, PeerFailure failure) {
+    if (failure.kind() == PeerFailure.Kind.DISAGREES) {
+      return disagreed(operation, failure);
+    }
+    FailureRecord record = awaitRecord();
+    return record != null
+        ? ofRecord(operation, record)
+        : lost(operation, failure.peer(), "its link or memory is gone", failure);
+  }
+
+  /// Waits a little for the job's word: a broken link is often the consequence of something else.
+  private @Nullable FailureRecord awaitRecord() {
+    long start = System.nanoTime();
+    while (job.failure().isEmpty() && System.nanoTime() - start < GRACE.toNanos()) {
+      LockSupport.parkNanos(1_000_000);
+    }
+    return job.failure().orElse(null);
+  }
+
+  /// Exchanges descriptions with a peer that runs another collective. The peer may not have noticed
+  /// yet: it looks for the note while it waits, and answers.
+  private CollectiveException disagreed(Operation operation, PeerFailure failure) {
+    try {
+      writeNote(operation, failure.peer());
+      return mismatchedByNote(operation, job.store().get(noteTo(endpoint.rank()), EXCHANGE));
+    } catch (JobFailedException failed) {
+      return failed.failure().rank() == failure.peer()
+          ? ofRecord(operation, failed.failure())
+          : mismatched(operation, failure.peer(), unknown(failure), failure);
+    } catch (LockstepException silent) {
+      return mismatched(operation, failure.peer(), unknown(failure), failure);
+    }
+  }
+
+  private static String unknown(PeerFailure failure) {
+    return "something else, " + failure.getMessage();
+  }
+
+  private String noteTo(int rank) {
+    return prefix + "mismatch/" + rank;
+  }
+
+  private void writeNote(Operation operation, int peer) {
+    String note = endpoint.rank() + " " + operation.description();
+    job.store().set(noteTo(peer), note.getBytes(StandardCharsets.UTF_8));
+  }
+
+  private CollectiveMismatchException mismatchedByNote(Operation operation, byte[] note) {
+    String text = new String(note, StandardCharsets.UTF_8);
+    int end = text.indexOf(' ');
+    int peer = Integer.parseInt(text.substring(0, end));
+    writeNote(operation, peer);
+    return mismatched(operation, peer, text.substring(end + 1), null);
+  }
+
+  private CollectiveException ofRecord(Operation operation, FailureRecord record) {
+    JobFailedException failed = new JobFailedException(operation.name(), record);
+    if (record.kind().equals(MISMATCH) && record.rank() != endpoint.rank()) {
+      return mismatched(operation, record.rank(), record.activity(), failed);
+    }
+    if (record.kind().equals(TIMEOUT)) {
+      return timedOut(operation, operation.program().missing(), failed);
+    }
+    return record.rank() == endpoint.rank() || record.rank() < 0
+        ? aborted(operation, failed)
+        : lost(operation, record.rank(), record.kind() + ", " + record.message(), failed);
+  }
+
+  private RankLostException lost(
+      Operation operation, int lostRank, String how, @Nullable Throwable cause) {
+    return new RankLostException(
+        operation.kind().label(),
+        endpoint.rank(),
+        operation.sequence(),
+        lostRank,
+        "rank was lost: lostRank=%d, op=%s, rank=%d, how=%s"
+            .formatted(lostRank, operation.name(), endpoint.rank(), how),
+        cause);
+  }
+
+  private CollectiveMismatchException mismatched(
+      Operation operation, int peer, String theirs, @Nullable Throwable cause) {
+    String mine = operation.description();
+    return new CollectiveMismatchException(
+        operation.kind().label(),
+        endpoint.rank(),
+        operation.sequence(),
+        peer,
+        mine,
+        theirs,
+        "ranks call different collectives: rank %d %s, rank %d %s (call the same ones in the same order on every rank)"
+            .formatted(endpoint.rank(), mine, peer, theirs),
+        cause);
+  }
+
+  private CollectiveTimeoutException timedOut(
+      Operation operation, List<Integer> missing, @Nullable Throwable cause) {
+    long elapsed = operation.elapsedNanos();
+    return new CollectiveTimeoutException(
+        operation.kind().label(),
+        endpoint.rank(),
+        operation.sequence(),
+        elapsed,
+        operation.timeoutNanos(),
+        missing,
+        "collective timed out: op=%s, rank=%d, waitedMillis=%d, timeoutMillis=%d, missingRanks=%s"
+            .formatted(
+                operation.name(),
+                endpoint.rank(),
+                TimeUnit.NANOSECONDS.toMillis(elapsed),
+                TimeUnit.NANOSECONDS.toMillis(operation.timeoutNanos()),
+                missing),
+        cause);
+  }
+
+  /// Tells the job what ended a collective here, unless it knows of a failure already.
+  void report(Operation operation, Throwable failure) {
+    if (job.failure().isEmpty()) {
+      job.fail(failure, operation.description());
+    }
+  }
+}

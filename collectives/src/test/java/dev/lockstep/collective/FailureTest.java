@@ -1,0 +1,349 @@
+package dev.lockstep.collective;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
+
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.failure.CollectiveAbortedException;
+import dev.lockstep.failure.CollectiveException;
+import dev.lockstep.failure.CollectiveMismatchException;
+import dev.lockstep.failure.CollectiveTimeoutException;
+import dev.lockstep.failure.RankLostException;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.tensor.Tensor;
+import java.time.Duration;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// Whatever goes wrong ends every wait with a typed failure that says what and who.
+@Timeout(60)
+final class FailureTest {
+  private static CommunicatorOptions over(String transport) {
+    return SameBitsTest.over(transport);
+  }
+
+  private static PreparedCollective prepareSum(Ranks.Rank rank, DType dtype, long elements) {
+    Tensor tensor = rank.sharedTensor(dtype, elements);
+    return rank.communicator.prepare(
+        CollectiveRequest.allReduce(
+            dtype,
+            new ReduceOp.Sum(),
+            elements,
+            true,
+            rank.communicator.topology(),
+            LaneSplit.onePerRank(rank.communicator.size()),
+            Mode.SAME_BITS),
+        List.of(tensor),
+        tensor);
+  }
+
+  private static <T extends Throwable> T failure(Ranks.Outcome<?> outcome, Class<T> type) {
+    assertThat(outcome.failure()).isInstanceOf(type);
+    return Objects.requireNonNull(type.cast(outcome.failure()));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"in-process", "shm", "messages-only"})
+  void ranksThatRunDifferentCollectivesBothLearnBoth(String transport) {
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            over(transport),
+            rank -> {
+              PreparedCollective floats = prepareSum(rank, DType.F32, 100);
+              PreparedCollective integers = prepareSum(rank, DType.I32, 100);
+              floats.run();
+              (rank.number() == 0 ? floats : integers).run();
+              return true;
+            });
+    for (int rank = 0; rank < 2; rank++) {
+      var mismatch = failure(outcomes.get(rank), CollectiveMismatchException.class);
+      assertThat(mismatch.peer()).isEqualTo(1 - rank);
+      assertThat(mismatch.sequence()).isEqualTo(1);
+      assertThat(mismatch.mine()).contains(rank == 0 ? "dtype=f32" : "dtype=i32");
+      assertThat(mismatch.theirs()).contains(rank == 0 ? "dtype=i32" : "dtype=f32");
+      assertThat(mismatch.mine()).contains("FailureTest.java");
+      assertThat(mismatch.theirs()).contains("FailureTest.java");
+    }
+  }
+
+  @Test
+  void ranksThatPrepareDifferentCollectivesBothLearnBoth() {
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            3,
+            over("shm"),
+            rank -> {
+              prepareSum(rank, DType.F32, rank.number() == 2 ? 101 : 100).run();
+              return true;
+            });
+    assertThat(failure(outcomes.get(0), CollectiveMismatchException.class).peer()).isEqualTo(2);
+    var third = failure(outcomes.get(2), CollectiveMismatchException.class);
+    assertThat(third.mine()).contains("elements=101").contains("FailureTest.java");
+    assertThat(third.theirs()).contains("elements=100").contains("FailureTest.java");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"in-process", "shm", "messages-only"})
+  void deadlinesNameTheMissingRank(String transport) {
+    CountDownLatch over = new CountDownLatch(2);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            3,
+            over(transport).withTimeout(Duration.ofSeconds(1)),
+            rank -> {
+              PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
+              sum.run();
+              if (rank.number() == 2) {
+                over.await();
+                return true;
+              }
+              try {
+                sum.run();
+              } finally {
+                over.countDown();
+              }
+              return true;
+            });
+    for (int rank = 0; rank < 2; rank++) {
+      var timeout = failure(outcomes.get(rank), CollectiveTimeoutException.class);
+      assertThat(timeout.missingRanks()).containsExactly(2);
+      assertThat(timeout.sequence()).isEqualTo(1);
+      assertThat(timeout.timeoutNanos()).isEqualTo(1_000_000_000L);
+      assertThat(timeout.elapsedNanos()).isBetween(900_000_000L, 5_000_000_000L);
+      assertThat(timeout).hasMessageContaining("all_reduce#1").hasMessageContaining("[2]");
+    }
+  }
+
+  @Test
+  void oneShotsHaveDeadlinesOfTheirOwn() {
+    CountDownLatch over = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            over("shm"),
+            rank -> {
+              rank.communicator.barrier();
+              if (rank.number() == 1) {
+                over.await();
+                return true;
+              }
+              try {
+                rank.communicator.barrier(Duration.ofMillis(200));
+              } finally {
+                over.countDown();
+              }
+              return true;
+            });
+    assertThat(failure(outcomes.get(0), CollectiveTimeoutException.class).missingRanks())
+        .containsExactly(1);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"in-process", "shm", "messages-only"})
+  void aRankThatFailsIsNamedOnEverySurvivorAtOnce(String transport) {
+    List<Ranks.Outcome<Long>> outcomes =
+        Ranks.outcomes(
+            3,
+            over(transport),
+            rank -> {
+              PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
+              sum.run();
+              if (rank.number() == 1) {
+                IllegalStateException own = new IllegalStateException("out of ideas");
+                rank.job.fail(own, "thinking");
+                throw own;
+              }
+              sum.run();
+              return 0L;
+            });
+    for (int survivor : new int[] {0, 2}) {
+      var lost = failure(outcomes.get(survivor), RankLostException.class);
+      assertThat(lost.lostRank()).isEqualTo(1);
+      assertThat(lost).hasMessageContaining("out of ideas");
+      assertThat(lost.getCause()).hasMessageContaining("thinking");
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"in-process", "shm", "messages-only"})
+  void abortEndsWaitsAndForbidsFurtherUse(String transport) {
+    CountDownLatch over = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            over(transport),
+            rank -> {
+              PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
+              sum.run();
+              if (rank.number() == 1) {
+                over.await();
+                Throwable told = catchThrowable(sum::run);
+                assertThat(told).isInstanceOf(RankLostException.class);
+                assertThat(told).hasMessageContaining("enough");
+                return true;
+              }
+              CompletableFuture<Void> waiting = CompletableFuture.runAsync(sum::run);
+              rank.communicator.abort(new IllegalStateException("enough"));
+              assertThatThrownBy(waiting::get)
+                  .isInstanceOf(ExecutionException.class)
+                  .cause()
+                  .isInstanceOf(CollectiveAbortedException.class)
+                  .hasMessageContaining("enough");
+              assertThatThrownBy(sum::run)
+                  .isInstanceOf(CollectiveAbortedException.class)
+                  .hasMessageContaining("cannot be used after a failure");
+              assertThatThrownBy(rank.communicator::barrier)
+                  .isInstanceOf(CollectiveAbortedException.class);
+              over.countDown();
+              return true;
+            });
+    for (Ranks.Outcome<Boolean> outcome : outcomes) {
+      assertThat(outcome.failure()).isNull();
+    }
+  }
+
+  @Test
+  void whatIsQueuedFailsWithTheFirst() {
+    CountDownLatch over = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            over("shm"),
+            rank -> {
+              Tensor tensor = rank.privateTensor(DType.F32, 10);
+              rank.communicator.allReduce(tensor, tensor, new ReduceOp.Sum());
+              if (rank.number() == 1) {
+                over.await();
+                return true;
+              }
+              Duration soon = Duration.ofMillis(200);
+              Work first =
+                  rank.communicator.allReduceAsync(tensor, tensor, new ReduceOp.Sum(), soon);
+              Work second = rank.communicator.allReduceAsync(tensor, tensor, new ReduceOp.Sum());
+              assertThatThrownBy(second::await).isInstanceOf(CollectiveAbortedException.class);
+              assertThatThrownBy(first::await).isInstanceOf(CollectiveTimeoutException.class);
+              over.countDown();
+              return true;
+            });
+    for (Ranks.Outcome<Boolean> outcome : outcomes) {
+      assertThat(outcome.failure()).isNull();
+    }
+  }
+
+  @Test
+  void tensorsAreLeasedWhileInFlight() {
+    CountDownLatch started = new CountDownLatch(1);
+    Ranks.run(
+        2,
+        over("in-process"),
+        rank -> {
+          Tensor tensor = rank.sharedTensor(DType.F32, 10);
+          PreparedCollective sum =
+              rank.communicator.prepare(
+                  CollectiveRequest.allReduce(
+                      DType.F32,
+                      new ReduceOp.Sum(),
+                      10,
+                      true,
+                      rank.communicator.topology(),
+                      LaneSplit.onePerRank(2),
+                      Mode.SAME_BITS),
+                  List.of(tensor),
+                  tensor);
+          if (rank.number() == 1) {
+            started.await();
+            sum.run();
+            return true;
+          }
+          Work work = sum.start();
+          assertThatThrownBy(tensor.buffer()::close).isInstanceOf(IllegalStateException.class);
+          assertThatThrownBy(sum::start)
+              .isInstanceOf(IllegalStateException.class)
+              .hasMessageContaining("all_reduce#0");
+          assertThatThrownBy(sum::close).isInstanceOf(IllegalStateException.class);
+          started.countDown();
+          work.await();
+          tensor.buffer().close();
+          assertThatThrownBy(sum::run)
+              .isInstanceOf(IllegalStateException.class)
+              .hasMessageContaining("all_reduce")
+              .hasMessageContaining("rank=0")
+              .hasMessageContaining("sequence=1");
+          return true;
+        });
+  }
+
+  @Test
+  void programmersErrorsNameRankCollectiveAndSequence() {
+    Ranks.run(
+        1,
+        over("shm"),
+        rank -> {
+          Communicator communicator = rank.communicator;
+          communicator.barrier();
+          Tensor ten = rank.privateTensor(DType.F32, 10);
+          Tensor nine = rank.privateTensor(DType.F32, 9);
+          Tensor integers = rank.privateTensor(DType.I32, 10);
+          ReduceOp sum = new ReduceOp.Sum();
+          assertThatThrownBy(() -> communicator.allReduce(ten, nine, sum))
+              .isInstanceOf(IllegalArgumentException.class)
+              .hasMessageContaining("op=all_reduce, rank=0, sequence=1, elements=9, expected=10");
+          assertThatThrownBy(() -> communicator.allReduce(ten, integers, sum))
+              .isInstanceOf(IllegalArgumentException.class)
+              .hasMessageContaining("dtype=I32, expected=F32");
+          assertThatThrownBy(() -> communicator.allReduce(integers, integers, new ReduceOp.Avg()))
+              .isInstanceOf(IllegalArgumentException.class)
+              .hasMessageContaining("rank=0, sequence=1");
+          assertThatThrownBy(() -> communicator.broadcast(ten, 1))
+              .isInstanceOf(IllegalArgumentException.class)
+              .hasMessageContaining("root=1")
+              .hasMessageContaining("op=broadcast, rank=0, sequence=1");
+          Tensor overlapping = new Tensor(ten.buffer(), 4, DType.F32, Shape.of(9));
+          Tensor first = new Tensor(ten.buffer(), 0, DType.F32, Shape.of(9));
+          assertThatThrownBy(() -> communicator.allReduce(first, overlapping, sum))
+              .isInstanceOf(IllegalArgumentException.class)
+              .hasMessageContaining("overlap");
+          communicator.allReduce(ten, ten, sum);
+          return true;
+        });
+  }
+
+  @Test
+  void closingWithWorkUnderWayFailsIt() {
+    CountDownLatch over = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            over("shm"),
+            rank -> {
+              PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
+              if (rank.number() == 1) {
+                over.await();
+                assertThatThrownBy(sum::run).isInstanceOf(CollectiveException.class);
+                return true;
+              }
+              Work work = sum.start();
+              rank.communicator.close();
+              assertThatThrownBy(work::isDone).isInstanceOf(CollectiveAbortedException.class);
+              assertThatThrownBy(sum::run).isInstanceOf(IllegalStateException.class);
+              over.countDown();
+              return true;
+            });
+    for (Ranks.Outcome<Boolean> outcome : outcomes) {
+      assertThat(outcome.failure()).isNull();
+    }
+  }
+}

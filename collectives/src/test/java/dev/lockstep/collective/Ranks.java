@@ -1,0 +1,121 @@
+package dev.lockstep.collective;
+
+import dev.lockstep.job.Job;
+import dev.lockstep.job.JobConfig;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.tensor.Tensor;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.jspecify.annotations.Nullable;
+
+/// A job whose ranks are threads of this JVM, with a communicator each.
+final class Ranks {
+  /// What a rank does.
+  interface Body<T> {
+    T run(Rank rank) throws Exception;
+  }
+
+  /// One rank's things; closed after its body.
+  static final class Rank implements AutoCloseable {
+    final Job job;
+    final Communicator communicator;
+    private final List<Buffer> buffers = new ArrayList<>();
+
+    Rank(Job job, CommunicatorOptions options) {
+      this.job = job;
+      this.communicator = Communicator.world(job, options);
+    }
+
+    int number() {
+      return job.rank();
+    }
+
+    Tensor sharedTensor(DType dtype, long elements) {
+      return tensor(
+          HostMemory.allocateShared(
+              job.memory(), "tensor", elements * dtype.bytes(), job.directory()),
+          dtype,
+          elements);
+    }
+
+    Tensor privateTensor(DType dtype, long elements) {
+      return tensor(
+          HostMemory.allocate(job.memory(), "tensor", elements * dtype.bytes()), dtype, elements);
+    }
+
+    private Tensor tensor(Buffer buffer, DType dtype, long elements) {
+      buffers.add(buffer);
+      return Tensor.of(buffer, dtype, Shape.of(elements));
+    }
+
+    @Override
+    public void close() {
+      communicator.close();
+      buffers.forEach(Buffer::close);
+    }
+  }
+
+  private Ranks() {}
+
+  /// Runs the body on every rank at once and returns the results by rank; throws the first failure.
+  static <T> List<T> run(int ranks, CommunicatorOptions options, Body<T> body) {
+    List<T> results = new ArrayList<>();
+    for (Outcome<T> outcome : outcomes(ranks, options, body)) {
+      if (outcome.failure() != null) {
+        throw new AssertionError("rank " + results.size() + " failed", outcome.failure());
+      }
+      results.add(outcome.result());
+    }
+    return results;
+  }
+
+  /// What came of a rank: a result or a failure.
+  record Outcome<T>(@Nullable T result, @Nullable Throwable failure) {}
+
+  /// Runs the body on every rank at once and returns what came of each.
+  static <T> List<Outcome<T>> outcomes(int ranks, CommunicatorOptions options, Body<T> body) {
+    JobConfig config =
+        new JobConfig(Map.of(), Duration.ofSeconds(20), Duration.ofSeconds(2), Long.MAX_VALUE);
+    List<Job> jobs = Job.inProcess(ranks, config);
+    List<Callable<T>> calls = new ArrayList<>();
+    for (Job job : jobs) {
+      calls.add(
+          () -> {
+            try (Rank rank = new Rank(job, options)) {
+              return body.run(rank);
+            }
+          });
+    }
+    List<Outcome<T>> outcomes = new ArrayList<>();
+    try (ExecutorService threads = Executors.newCachedThreadPool()) {
+      List<Future<T>> futures = new ArrayList<>();
+      calls.forEach(call -> futures.add(threads.submit(call)));
+      for (Future<T> future : futures) {
+        outcomes.add(outcome(future));
+      }
+    }
+    jobs.forEach(Job::close);
+    return outcomes;
+  }
+
+  private static <T> Outcome<T> outcome(Future<T> future) {
+    try {
+      return new Outcome<>(future.get(), null);
+    } catch (ExecutionException e) {
+      return new Outcome<>(null, e.getCause());
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      return new Outcome<>(null, e);
+    }
+  }
+}
