@@ -15,6 +15,7 @@ final class DataInput {
   private final Stream stream;
   private final Tensor tokens;
   private final Tensor targets;
+  private final boolean isInPlace;
   private final MemorySegment hostTokens;
   private final MemorySegment hostTargets;
 
@@ -25,24 +26,33 @@ final class DataInput {
     Buffer buffer = compute.allocate("tokens and targets", 2 * bytes);
     tokens = new Tensor(buffer, 0, DType.I32, shape);
     targets = new Tensor(buffer, bytes, DType.I32, shape);
-    hostTokens = compute.arena().allocate(bytes, DType.I32.bytes());
-    hostTargets = compute.arena().allocate(bytes, DType.I32.bytes());
+    isInPlace = compute.device().info().hostAddressable();
+    hostTokens = isInPlace ? tokens.segment() : staging(compute, bytes);
+    hostTargets = isInPlace ? targets.segment() : staging(compute, bytes);
   }
 
-  /// Host memory for the tokens, sent by [#send].
+  private static MemorySegment staging(RankCompute compute, long bytes) {
+    return compute.arena().allocate(bytes, DType.I32.bytes());
+  }
+
+  /// Host memory for the tokens, sent by [#send]. Nothing that was queued reads it any more.
   MemorySegment tokens() {
+    stream.synchronize();
     return hostTokens;
   }
 
-  /// Host memory for the targets, sent by [#send].
+  /// Host memory for the targets, sent by [#send]. Nothing that was queued reads it any more.
   MemorySegment targets() {
+    stream.synchronize();
     return hostTargets;
   }
 
-  /// Copies both to the device.
+  /// Copies both to the device, if the host does not write them in place.
   void send() {
-    stream.copyIn(tokens, hostTokens);
-    stream.copyIn(targets, hostTargets);
+    if (!isInPlace) {
+      stream.copyIn(tokens, hostTokens);
+      stream.copyIn(targets, hostTargets);
+    }
   }
 
   /// Adds the tensors to the inputs of a program.

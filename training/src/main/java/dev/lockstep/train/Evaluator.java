@@ -77,7 +77,7 @@ final class Evaluator {
             StepGraph.meanLoss(split, compute.rank()),
             compute.exchange(),
             bindings);
-    loss = new HostScalar(compute.stream(), result.get(StepGraph.LOSS), compute.arena());
+    loss = compute.scalar(result.get(StepGraph.LOSS));
   }
 
   private static void requireWindow(Corpus corpus, int context) {

@@ -8,9 +8,11 @@ import dev.lockstep.failure.Availability;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Buffer;
+import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
+import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.Scope;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
@@ -69,6 +71,11 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
 
   Exchange exchange() {
     return place.exchange;
+  }
+
+  /// Returns the host's end of a number on the device.
+  HostScalar scalar(Tensor tensor) {
+    return new HostScalar(device, stream, tensor, arena);
   }
 
   /// Allocates zeroed memory on the device.

@@ -78,7 +78,7 @@ final class StepPrograms {
   record State(ModelState parameters, ModelState moments) {}
 
   private HostScalar scalar(Tensor tensor) {
-    return new HostScalar(compute.stream(), tensor, compute.arena());
+    return compute.scalar(tensor);
   }
 
   private static FlatLayout sums(List<ParameterUse> uses) {

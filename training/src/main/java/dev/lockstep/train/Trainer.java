@@ -124,10 +124,14 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
-  /// Takes the steps that are left, saving and evaluating as the run says, and saves at the end.
+  /// Takes the steps that are left, saving and evaluating as the run says, and saves at the end;
+  /// also where no step was left.
   ///
   /// @return whether the recipe's last step is done; false if a rank asked to stop
   public boolean train(TrainingRun run) {
+    if (step == recipe.steps()) {
+      save(run);
+    }
     while (step < recipe.steps() && !stopped) {
       step(run.stop().getAsBoolean());
       run.listener().stepDone(this);

@@ -46,7 +46,7 @@ class PyTorchJudgeTest {
           InProcessRanks.run(
                   1,
                   job -> {
-                    TrainerOptions options = TrainerOptions.defaults().withDevice("reference");
+                    TrainerOptions options = TrainerOptions.defaults().withThreads(1);
                     try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
                       trainer.save(checkpoint);
                       float validation = trainer.evaluate();

@@ -27,7 +27,7 @@ class TenStepsTest {
   private static final double TOLERANCE = 5e-5;
 
   @ParameterizedTest(name = "device={0}, tied={1}")
-  @CsvSource({"reference, true", "reference, false"})
+  @CsvSource({"reference, true", "reference, false", "cpu, true", "cpu, false"})
   @Timeout(60)
   void followTheReference(String device, boolean tied) throws Exception {
     Recipe recipe =

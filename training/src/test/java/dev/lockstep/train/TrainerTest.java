@@ -41,7 +41,7 @@ class TrainerTest {
   @BeforeEach
   void openText() throws IOException {
     corpus = TinyText.open(TinyText.write(directory.resolve("text")));
-    options = TrainerOptions.defaults().withDevice("reference");
+    options = TrainerOptions.defaults().withThreads(1);
   }
 
   @AfterEach
