@@ -4,4 +4,10 @@ module dev.lockstep.examples {
   requires info.picocli;
   requires org.slf4j;
   requires static org.jspecify;
+
+  opens dev.lockstep.examples.gpt to
+      info.picocli;
+
+  provides dev.lockstep.launcher.JobProvider with
+      dev.lockstep.examples.gpt.GptJob;
 }

@@ -1,0 +1,70 @@
+package dev.lockstep.examples.gpt;
+
+import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Recipe;
+import dev.lockstep.train.SavedRun;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Optional;
+
+/// What the options come down to, found without changing anything.
+///
+/// @param saved the checkpoint that is resumed
+/// @param recipe the recipe
+/// @param resumed the output folder of the run that is resumed, if it is still there
+/// @param folder the output folder
+record GptPlan(
+    Optional<SavedRun> saved, Recipe recipe, Optional<RunFolder> resumed, RunFolder folder) {
+
+  /// Plans a run.
+  ///
+  /// @throws ConfigurationException if an option does not fit
+  static GptPlan of(GptOptions options) {
+    Optional<SavedRun> saved = Optional.ofNullable(options.resume).map(GptPlan::open);
+    saved.ifPresent(options::requireNoContradiction);
+    Recipe recipe = saved.map(SavedRun::recipe).orElseGet(options::freshRecipe);
+    Optional<RunFolder> resumed = saved.flatMap(RunFolder::of);
+    RunFolder folder =
+        Optional.ofNullable(options.out)
+            .map(RunFolder::new)
+            .or(() -> resumed)
+            .orElseGet(RunFolder::fresh);
+    return new GptPlan(saved, recipe, resumed, folder);
+  }
+
+  private static SavedRun open(Path resume) {
+    try {
+      return SavedRun.open(resume);
+    } catch (CheckpointException e) {
+      throw new ConfigurationException(
+          "--resume",
+          resume.toString(),
+          "the run cannot be resumed: --resume " + resume + ": " + e.getMessage(),
+          e);
+    }
+  }
+
+  /// Checks what can be checked before a rank is started.
+  ///
+  /// @param ranks world size
+  /// @throws ConfigurationException if something does not fit
+  void check(GptOptions options, int ranks) {
+    int lanes = recipe.batch().lanes();
+    if (ranks > lanes) {
+      throw new ConfigurationException(
+          "--lanes",
+          String.valueOf(lanes),
+          "there are more ranks than lanes: --lanes %d, ranks %d (start at most %d ranks)"
+              .formatted(lanes, ranks, lanes));
+    }
+    options.trainerOptions(1);
+    options.trainingRun(folder.checkpoint());
+    Path data = options.dataOptions().source();
+    if (!Files.isReadable(data)) {
+      throw new ConfigurationException(
+          "--data", data.toString(), "there is no text that can be read: --data " + data);
+    }
+    folder.check(resumed);
+  }
+}

@@ -1,0 +1,206 @@
+package dev.lockstep.examples.gpt;
+
+import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.Job;
+import dev.lockstep.launcher.RankContext;
+import dev.lockstep.train.ProgressListener;
+import dev.lockstep.train.Recipe;
+import dev.lockstep.train.SamplingOptions;
+import dev.lockstep.train.SavedRun;
+import dev.lockstep.train.Trainer;
+import dev.lockstep.train.TrainerOptions;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.data.CorpusListener;
+import dev.lockstep.train.metrics.MetricsLog;
+import java.nio.file.Path;
+import java.util.function.BooleanSupplier;
+
+/// One rank of the `gpt` job, from its options to the hashes it prints. Rank 0 prints and writes;
+/// the others only compute.
+final class GptRun {
+  private static final int SAMPLE_TOKENS = 300;
+  private static final double TEMPERATURE = 0.7;
+  private static final String PROMPT = "    /**\n     * Returns the ";
+
+  private final RankContext context;
+  private final Job job;
+  private final GptOptions options;
+  private final BooleanSupplier stop;
+
+  GptRun(RankContext context, GptOptions options) {
+    this.context = context;
+    this.job = context.job();
+    this.options = options;
+    this.stop = context::stopRequested;
+  }
+
+  /// Trains, shows and saves.
+  ///
+  /// @throws ConfigurationException if an option does not fit; nothing is written then
+  void run() {
+    GptPlan plan = GptPlan.of(options);
+    Console console =
+        new Console(context.out(), context.terminalColumns(), plan.recipe().tokensPerStep());
+    TrainerOptions trainerOptions = options.trainerOptions(context.threads());
+    try (Corpus corpus = Corpus.open(options.dataOptions(), announcing(console));
+        Trainer trainer =
+            plan.saved().isPresent()
+                ? Trainer.resume(job, plan.saved().get(), corpus, trainerOptions)
+                : Trainer.start(job, plan.recipe(), corpus, trainerOptions)) {
+      if (job.rank() == 0) {
+        plan.folder().prepare(plan.resumed());
+        lead(trainer, corpus, plan, console);
+      } else {
+        trainer.train(options.trainingRun(plan.folder().checkpoint()).stoppingWhen(stop));
+      }
+    }
+  }
+
+  private CorpusListener announcing(Console console) {
+    if (job.localRank() != 0) {
+      return CorpusListener.SILENT;
+    }
+    return new CorpusListener() {
+      @Override
+      public void building(String reason) {
+        console.line("reading the text: " + reason);
+      }
+
+      @Override
+      public void waiting() {
+        console.line("another process is reading the same text: waiting for it");
+      }
+    };
+  }
+
+  private void lead(Trainer trainer, Corpus corpus, GptPlan plan, Console console) {
+    RunFolder folder = plan.folder();
+    introduce(trainer, corpus, folder, console);
+    try (MetricsLog metrics = folder.openMetrics(plan.resumed(), trainer.stepsDone())) {
+      Recorder recorder = new Recorder(console, metrics, folder);
+      boolean isDone =
+          trainer.train(options.trainingRun(folder.checkpoint()).with(recorder).stoppingWhen(stop));
+      console.endBar();
+      if (isDone) {
+        conclude(trainer, folder, console);
+        recorder.summarize();
+      } else {
+        console.line(
+            "stopped after step %d; go on with --resume %s"
+                .formatted(trainer.stepsDone(), folder.path()));
+      }
+    }
+    console.line("output folder     " + folder.path());
+    console.line("data sha256       " + corpus.sha256());
+    console.line("optimizer sha256  " + trainer.optimizerSha256());
+    console.line("weights sha256    " + trainer.weightsSha256());
+  }
+
+  private void introduce(Trainer trainer, Corpus corpus, RunFolder folder, Console console) {
+    Recipe recipe = trainer.recipe();
+    console.line(
+        "GPT with %,d parameters, %s mode; text of %,d + %,d held-out bytes"
+            .formatted(
+                recipe.model().parameters(),
+                recipe.sameBits() ? "same-bits" : "relaxed",
+                corpus.trainTokens(),
+                corpus.validationTokens()));
+    console.line(
+        "%d ranks%s, %d lanes of %d windows of %d bytes; %s"
+            .formatted(
+                job.worldSize(),
+                trainer.transport().isEmpty() ? "" : " over " + trainer.transport(),
+                recipe.batch().lanes(),
+                recipe.batch().microBatch(),
+                recipe.model().context(),
+                trainer.device()));
+    if (trainer.stepsDone() > 0) {
+      console.line("resumed after step %d".formatted(trainer.stepsDone()));
+    }
+    console.line("writing to " + folder.path());
+    console.start();
+  }
+
+  private void conclude(Trainer trainer, RunFolder folder, Console console) {
+    SamplingOptions sampling =
+        new SamplingOptions(PROMPT, SAMPLE_TOKENS, trainer.recipe().seed(), TEMPERATURE);
+    String sample = trainer.sample(sampling, stop);
+    SavedRun reloaded = SavedRun.open(folder.checkpoint());
+    String again = trainer.sample(reloaded, sampling, stop);
+    console.line("");
+    console.line(printable(sample));
+    console.line("");
+    if (stop.getAsBoolean()) {
+      return;
+    }
+    if (!again.equals(sample)) {
+      throw new CheckpointException(
+          folder.checkpoint().toString(),
+          "the reloaded checkpoint writes another sample: path=%s, sample=%s"
+              .formatted(folder.checkpoint(), printable(again)),
+          null);
+    }
+    console.line("the reloaded checkpoint writes the same " + SAMPLE_TOKENS + " characters");
+  }
+
+  /// Control characters that a terminal would obey are shown as `?`.
+  private static String printable(String text) {
+    return text.replaceAll("[\\p{Cntrl}&&[^\n\t]]", "?");
+  }
+
+  /// Writes measurements and shows progress.
+  private static final class Recorder implements ProgressListener {
+    private final Console console;
+    private final MetricsLog metrics;
+    private final RunFolder folder;
+    private long stepEnded = System.nanoTime();
+    private float validationLoss = Float.NaN;
+
+    Recorder(Console console, MetricsLog metrics, RunFolder folder) {
+      this.console = console;
+      this.metrics = metrics;
+      this.folder = folder;
+    }
+
+    @Override
+    public void stepDone(Trainer trainer) {
+      console.step(trainer);
+      metrics.step(
+          trainer.stepsDone(),
+          trainer.loss(),
+          trainer.gradientNorm(),
+          trainer.learningRate(),
+          console.tokensPerSecond());
+      stepEnded = System.nanoTime();
+    }
+
+    @Override
+    public void evaluated(Trainer trainer, float loss) {
+      validationLoss = loss;
+      metrics.validation(trainer.stepsDone(), loss);
+      console.line(
+          "step %,d  validation loss %.4f nats per byte".formatted(trainer.stepsDone(), loss));
+      leaveOut();
+    }
+
+    @Override
+    public void saved(Trainer trainer, Path checkpoint) {
+      folder.draw(metrics.curve());
+      leaveOut();
+    }
+
+    /// Prints the last validation loss; a resumed run that had no step left has none.
+    void summarize() {
+      if (!Float.isNaN(validationLoss)) {
+        console.line("validation loss   %.4f nats per byte".formatted(validationLoss));
+      }
+    }
+
+    private void leaveOut() {
+      long now = System.nanoTime();
+      console.pause(now - stepEnded);
+      stepEnded = now;
+    }
+  }
+}

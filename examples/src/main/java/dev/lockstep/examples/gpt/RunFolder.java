@@ -1,0 +1,130 @@
+package dev.lockstep.examples.gpt;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.SavedRun;
+import dev.lockstep.train.metrics.LossCurve;
+import dev.lockstep.train.metrics.MetricsLog;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.LocalDateTime;
+import java.time.ZoneId;
+import java.time.format.DateTimeFormatter;
+import java.util.Locale;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/// The output folder of a run: `metrics.jsonl`, `loss.svg` and `checkpoint/`.
+///
+/// @param path the folder
+record RunFolder(Path path) {
+  private static final String CHECKPOINT = "checkpoint";
+  private static final DateTimeFormatter TIME =
+      DateTimeFormatter.ofPattern("uuuuMMdd-HHmmss", Locale.ROOT);
+
+  /// Returns a folder that no run has.
+  static RunFolder fresh() {
+    return new RunFolder(
+        Path.of("runs", "gpt-" + TIME.format(LocalDateTime.now(ZoneId.systemDefault()))));
+  }
+
+  /// Returns the folder of the run that wrote a checkpoint, if it still lies there.
+  static Optional<RunFolder> of(SavedRun saved) {
+    Path folder = saved.folder().toAbsolutePath().normalize();
+    Path run = folder.getParent();
+    boolean isInRun = folder.getFileName().toString().startsWith(CHECKPOINT);
+    return run != null && isInRun ? Optional.of(new RunFolder(run)) : Optional.empty();
+  }
+
+  /// Checks that the folder can be made or written and holds no other run; changes nothing.
+  ///
+  /// @param resumed the run that is continued; the folder may hold that one and no other
+  /// @throws ConfigurationException that names `--out` otherwise
+  void check(Optional<RunFolder> resumed) {
+    requireNoOtherRun(resumed);
+    Path existing = absolute(path);
+    while (!Files.exists(existing) && existing.getParent() != null) {
+      existing = existing.getParent();
+    }
+    if (!Files.isDirectory(existing)) {
+      throw refusal(
+          "the output folder cannot be made, a file is in its way: --out %s, file=%s"
+              .formatted(path, existing),
+          null);
+    }
+    if (!Files.isWritable(existing)) {
+      throw refusal(
+          "the output folder cannot be written: --out %s, folder=%s (check its permissions)"
+              .formatted(path, existing),
+          null);
+    }
+  }
+
+  /// Makes the folder, if it is not there, and makes sure that it can be written.
+  ///
+  /// @param resumed the run that is continued; the folder may hold that one and no other
+  /// @throws ConfigurationException that names `--out` otherwise
+  void prepare(Optional<RunFolder> resumed) {
+    requireNoOtherRun(resumed);
+    try {
+      Files.createDirectories(path);
+      Files.delete(Files.createTempFile(path, ".writable", null));
+    } catch (IOException e) {
+      throw refusal(
+          "the output folder cannot be written: --out %s, cause=%s: %s"
+              .formatted(path, e.getClass().getSimpleName(), e.getMessage()),
+          e);
+    }
+  }
+
+  private void requireNoOtherRun(Optional<RunFolder> resumed) {
+    boolean continues =
+        resumed.filter(run -> absolute(run.path).equals(absolute(path))).isPresent();
+    if (!continues && (Files.exists(metrics()) || Files.exists(checkpoint()))) {
+      throw refusal(
+          "the output folder holds another run: --out %s (give another folder, or continue that run with --resume %s)"
+              .formatted(path, path),
+          null);
+    }
+  }
+
+  private ConfigurationException refusal(String sentence, @Nullable Throwable cause) {
+    return new ConfigurationException("--out", path.toString(), sentence, cause);
+  }
+
+  private static Path absolute(Path path) {
+    return path.toAbsolutePath().normalize();
+  }
+
+  /// Returns the file with the measurements.
+  Path metrics() {
+    return path.resolve("metrics.jsonl");
+  }
+
+  /// Returns the checkpoint's folder.
+  Path checkpoint() {
+    return path.resolve(CHECKPOINT);
+  }
+
+  /// Returns the picture of the loss.
+  Path picture() {
+    return path.resolve("loss.svg");
+  }
+
+  /// Starts the measurements, or continues those of the resumed run.
+  MetricsLog openMetrics(Optional<RunFolder> resumed, long step) {
+    return resumed
+        .map(run -> MetricsLog.resume(metrics(), run.metrics(), step))
+        .orElseGet(() -> MetricsLog.create(metrics()));
+  }
+
+  /// Draws the loss.
+  void draw(LossCurve curve) {
+    try {
+      curve.write(picture());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

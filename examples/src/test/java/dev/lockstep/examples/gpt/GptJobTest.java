@@ -1,0 +1,105 @@
+package dev.lockstep.examples.gpt;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.launcher.RankLayout;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class GptJobTest {
+  @TempDir Path directory;
+
+  private final GptJob job = new GptJob();
+
+  private void check(String... arguments) {
+    job.check(List.of(arguments), new RankLayout(1, 2));
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @CsvSource({
+    "--heads 5,                 --heads,       --heads 5",
+    "--width 127,               --heads,       --width 127",
+    "--steps 0,                 --steps,       --steps 0",
+    "--steps many,              --steps,       many",
+    "--lanes 1,                 --lanes,       ranks 2",
+    "--lr 0,                    --lr,          --lr 0.0",
+    "--threads -1,              --threads,     --threads -1",
+    "--save-every -5,           --save-every,  --save-every -5",
+    "--data /no/such/place,     --data,        /no/such/place",
+    "--resume /no/such/place,   --resume,      /no/such/place",
+    "--out /proc/nothing/here,  --out,         /proc/nothing/here",
+    "--out /etc/hostname/x,     --out,         /etc/hostname",
+    "--nonsense,                gpt,           --nonsense",
+    "--steps,                   --steps,       --steps",
+  })
+  void refusesInOneSentenceThatNamesTheOption(String line, String key, String named)
+      throws IOException {
+    assertThatThrownBy(() -> check(line.split(" ")))
+        .isInstanceOfSatisfying(
+            ConfigurationException.class, refused -> assertThat(refused.key()).isEqualTo(key))
+        .hasMessageContaining(named)
+        .extracting(Throwable::getMessage)
+        .asString()
+        .doesNotContain("\n");
+    try (Stream<Path> written = Files.list(directory)) {
+      assertThat(written).isEmpty();
+    }
+  }
+
+  @Test
+  void acceptsWhatItIsMeantFor() throws IOException {
+    Path text = Files.writeString(directory.resolve("text.txt"), "some text");
+
+    check("--data", text.toString(), "--out", directory.resolve("a/b").toString());
+    check("--data", directory.toString(), "--heads", "8", "--lanes", "5", "--lr", "1e-3");
+    assertThat(directory.resolve("a")).doesNotExist();
+  }
+
+  @Test
+  void refusesAFolderThatHoldsAnotherRun() throws IOException {
+    Files.writeString(directory.resolve("metrics.jsonl"), "{}");
+
+    assertThatThrownBy(() -> check("--data", "/etc/hostname", "--out", directory.toString()))
+        .hasMessageContaining("holds another run")
+        .hasMessageContaining("--resume " + directory);
+  }
+
+  @Test
+  void listsEveryOption() {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    job.help("lockstep run gpt", new PrintStream(bytes, true, StandardCharsets.UTF_8));
+
+    assertThat(bytes.toString(StandardCharsets.UTF_8))
+        .startsWith("Usage: lockstep run gpt")
+        .contains(
+            "--data",
+            "--steps",
+            "--layers",
+            "--heads",
+            "--width",
+            "--context",
+            "--lanes",
+            "--micro-batch",
+            "--lr",
+            "--seed",
+            "--threads",
+            "--transport",
+            "--save-every",
+            "--cache",
+            "--out",
+            "--resume",
+            "--device");
+  }
+}
