@@ -8,4 +8,17 @@ module dev.lockstep.bench {
   requires jmh.core;
   requires org.slf4j;
   requires static org.jspecify;
+
+  opens dev.lockstep.bench to
+      info.picocli;
+
+  exports dev.lockstep.bench.micro to
+      jmh.core;
+
+  uses dev.lockstep.device.DeviceProvider;
+
+  provides dev.lockstep.launcher.CommandProvider with
+      dev.lockstep.bench.PerfCommand;
+  provides dev.lockstep.launcher.JobProvider with
+      dev.lockstep.bench.PerfJob;
 }

@@ -1,0 +1,102 @@
+package dev.lockstep.bench;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.Job;
+import dev.lockstep.job.JobConfig;
+import dev.lockstep.launcher.CommandProvider;
+import dev.lockstep.launcher.LaunchOptions;
+import dev.lockstep.launcher.Launcher;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.jspecify.annotations.Nullable;
+
+/// `lockstep perf COLLECTIVE`: starts ranks as processes, or as threads with `--in-process`, and
+/// prints nccl-tests' table.
+public final class PerfCommand implements CommandProvider {
+  /// Makes the provider, as [java.util.ServiceLoader] asks for.
+  public PerfCommand() {}
+
+  @Override
+  public String name() {
+    return "perf";
+  }
+
+  @Override
+  public String summary() {
+    return "benchmarks a collective, in nccl-tests' columns";
+  }
+
+  @Override
+  public int run(List<String> arguments, PrintStream out, PrintStream err)
+      throws IOException, InterruptedException, ExecutionException {
+    if (arguments.isEmpty() || arguments.contains("--help") || arguments.contains("-h")) {
+      out.print(PerfOptions.help());
+      return arguments.isEmpty() ? 2 : 0;
+    }
+    PerfOptions options = PerfOptions.parse(arguments);
+    PerfPlan plan = options.plan();
+    requireWritable(options.json());
+    return options.inProcess()
+        ? inThreads(options, plan, out)
+        : Launcher.launch(
+            LaunchOptions.local(options.ranks()), PerfJob.NAME, absolute(arguments), out, err);
+  }
+
+  private static void requireWritable(@Nullable Path json) {
+    if (json == null) {
+      return;
+    }
+    Path folder = json.toAbsolutePath().getParent();
+    if (folder == null || !Files.isWritable(folder) || Files.isDirectory(json)) {
+      throw new ConfigurationException(
+          "--json", json.toString(), "file cannot be written: --json=" + json);
+    }
+  }
+
+  /// Ranks run elsewhere than the user's folder, so a relative file must not stay relative.
+  private static List<String> absolute(List<String> arguments) {
+    List<String> changed = new ArrayList<>(arguments);
+    for (int i = 1; i < changed.size(); i++) {
+      if (changed.get(i - 1).equals("--json")) {
+        changed.set(i, Path.of(changed.get(i)).toAbsolutePath().toString());
+      }
+    }
+    return changed;
+  }
+
+  static int inThreads(PerfOptions options, PerfPlan plan, PrintStream out)
+      throws InterruptedException, ExecutionException {
+    List<Job> jobs = Job.inProcess(options.ranks(), JobConfig.fromEnvironment());
+    try (ExecutorService threads = Executors.newFixedThreadPool(jobs.size())) {
+      List<Future<Integer>> ranks = new ArrayList<>();
+      for (Job job : jobs) {
+        ranks.add(threads.submit(() -> runRank(job, plan, options, out)));
+      }
+      int code = 0;
+      for (Future<Integer> rank : ranks) {
+        code = Math.max(code, rank.get());
+      }
+      return code;
+    } finally {
+      jobs.forEach(Job::close);
+    }
+  }
+
+  private static int runRank(Job job, PerfPlan plan, PerfOptions options, PrintStream out)
+      throws IOException {
+    try {
+      return PerfJob.run(job, plan, options.json(), out);
+    } catch (RuntimeException | IOException e) {
+      job.fail(e, "perf");
+      throw e;
+    }
+  }
+}

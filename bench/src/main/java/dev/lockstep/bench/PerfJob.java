@@ -1,0 +1,98 @@
+package dev.lockstep.bench;
+
+import dev.lockstep.collective.Communicator;
+import dev.lockstep.collective.CommunicatorOptions;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.job.Job;
+import dev.lockstep.launcher.JobProvider;
+import dev.lockstep.launcher.RankContext;
+import dev.lockstep.launcher.RankLayout;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// The ranks behind `lockstep perf`, as a job that only that command starts.
+public final class PerfJob implements JobProvider {
+  static final String NAME = "perf";
+  private static final Duration TIMEOUT = Duration.ofMinutes(2);
+
+  /// Makes the provider, as [java.util.ServiceLoader] asks for.
+  public PerfJob() {}
+
+  @Override
+  public String name() {
+    return NAME;
+  }
+
+  @Override
+  public String summary() {
+    return "benchmarks a collective";
+  }
+
+  @Override
+  public boolean isListed() {
+    return false;
+  }
+
+  @Override
+  public void help(String name, PrintStream out) {
+    out.print(PerfOptions.help());
+  }
+
+  @Override
+  public void check(List<String> arguments, RankLayout layout) {
+    PerfOptions.parse(arguments).plan();
+  }
+
+  @Override
+  public int run(RankContext context, List<String> arguments) throws IOException {
+    PerfOptions options = PerfOptions.parse(arguments);
+    return run(context.job(), options.plan(), options.json(), context.out());
+  }
+
+  /// Runs one rank and returns its exit code: 1 if any element was wrong on any rank.
+  static int run(Job job, PerfPlan plan, @Nullable Path json, PrintStream out) throws IOException {
+    CommunicatorOptions options =
+        new CommunicatorOptions(plan.transport(), Mode.SAME_BITS, TIMEOUT);
+    try (Communicator communicator = Communicator.world(job, options);
+        RankRun run = new RankRun(job, plan, communicator)) {
+      PerfReport report =
+          new PerfReport(
+              plan,
+              job.worldSize(),
+              communicator.transport(),
+              job.rank() == 0
+                  ? out
+                  : new PrintStream(
+                      OutputStream.nullOutputStream(), false, StandardCharsets.UTF_8));
+      report.begin(rankLines(job));
+      for (long bytes : plan.sizes()) {
+        report.add(run.measure(bytes));
+      }
+      report.end();
+      if (json != null && job.rank() == 0) {
+        report.writeJson(json);
+      }
+      communicator.barrier();
+      return report.wrong() == 0 ? 0 : 1;
+    }
+  }
+
+  private static List<String> rankLines(Job job) {
+    String mine =
+        "Rank %2d Pid %6d on %s device cpu"
+            .formatted(job.rank(), ProcessHandle.current().pid(), job.host());
+    job.store().set("perf/rank/" + job.rank(), mine.getBytes(StandardCharsets.UTF_8));
+    List<String> lines = new ArrayList<>();
+    for (int rank = 0; rank < job.worldSize(); rank++) {
+      lines.add(new String(job.store().get("perf/rank/" + rank, TIMEOUT), StandardCharsets.UTF_8));
+    }
+    return lines;
+  }
+}

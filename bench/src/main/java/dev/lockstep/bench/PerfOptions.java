@@ -1,0 +1,258 @@
+package dev.lockstep.bench;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// The options of `lockstep perf`: nccl-tests' own flags and names, and ours.
+@Command(
+    name = "perf",
+    mixinStandardHelpOptions = true,
+    sortOptions = false,
+    usageHelpWidth = 100,
+    description = "Benchmarks a collective, in nccl-tests' columns.")
+final class PerfOptions {
+  @Parameters(index = "0", paramLabel = "COLLECTIVE", description = "all_reduce or broadcast")
+  private String collective = "";
+
+  @Option(
+      names = "-np",
+      paramLabel = "N",
+      description = "ranks, each a process (default ${DEFAULT-VALUE})")
+  private int ranks = 2;
+
+  @Option(names = "--in-process", description = "ranks are threads of one process")
+  private boolean inProcess;
+
+  @Option(
+      names = {"-b", "--minbytes"},
+      paramLabel = "SIZE",
+      description = "first size (default ${DEFAULT-VALUE})")
+  private String minBytes = "32M";
+
+  @Option(
+      names = {"-e", "--maxbytes"},
+      paramLabel = "SIZE",
+      description = "last size (default ${DEFAULT-VALUE})")
+  private String maxBytes = "32M";
+
+  @Option(
+      names = {"-f", "--stepfactor"},
+      paramLabel = "F",
+      description = "multiply by this from size to size")
+  private @Nullable Integer stepFactor;
+
+  @Option(
+      names = {"-i", "--stepbytes"},
+      paramLabel = "SIZE",
+      description = "add this from size to size (default 1M)")
+  private @Nullable String stepBytes;
+
+  @Option(
+      names = {"-n", "--iters"},
+      paramLabel = "N",
+      description = "timed operations per size (default ${DEFAULT-VALUE})")
+  private int iterations = 20;
+
+  @Option(
+      names = {"-w", "--warmup_iters"},
+      paramLabel = "N",
+      description = "untimed operations per size (default ${DEFAULT-VALUE})")
+  private int warmups = 5;
+
+  @Option(
+      names = {"-c", "--check"},
+      paramLabel = "0|1",
+      description = "check every result (default ${DEFAULT-VALUE})")
+  private int check = 1;
+
+  @Option(
+      names = {"-o", "--op"},
+      paramLabel = "OP",
+      description = "sum, prod, min, max or avg (default ${DEFAULT-VALUE})")
+  private String op = "sum";
+
+  @Option(
+      names = {"-d", "--datatype"},
+      paramLabel = "TYPE",
+      description = "float, double, half, bfloat16, int32 … (default ${DEFAULT-VALUE})")
+  private String type = "float";
+
+  @Option(
+      names = {"-r", "--root"},
+      paramLabel = "RANK",
+      description = "root of rooted collectives (default ${DEFAULT-VALUE})")
+  private int root;
+
+  @Option(
+      names = "--dirty",
+      description =
+          "every rank writes its input before each operation, as training does; operations are"
+              + " timed one by one, the slowest rank counts, the median is shown")
+  private boolean dirty;
+
+  @Option(
+      names = "--clean",
+      description = "a loop over unchanged buffers, averaged, as nccl-tests does (the default)")
+  private boolean clean;
+
+  @Option(
+      names = "--transport",
+      paramLabel = "T",
+      description = "shm, aeron-ipc, aeron-udp or in-process (default: chosen)")
+  private String transport = "";
+
+  @Option(names = "--json", paramLabel = "FILE", description = "write the results as JSON too")
+  private @Nullable Path json;
+
+  @Option(names = "--inject-wrong", hidden = true)
+  private int wrongElements;
+
+  private PerfOptions() {}
+
+  /// Reads the arguments.
+  ///
+  /// @throws ConfigurationException if one is unknown or wrong; the sentence names it
+  static PerfOptions parse(List<String> arguments) {
+    PerfOptions options = new PerfOptions();
+    try {
+      CommandLine line = new CommandLine(options);
+      line.parseArgs(arguments.toArray(String[]::new));
+    } catch (CommandLine.ParameterException e) {
+      throw new ConfigurationException(
+          "perf", String.join(" ", arguments), e.getMessage() + " (see lockstep perf --help)", e);
+    }
+    return options;
+  }
+
+  /// Returns the help text.
+  static String help() {
+    StringWriter text = new StringWriter();
+    new CommandLine(new PerfOptions())
+        .setCommandName("lockstep perf")
+        .usage(new PrintWriter(text), CommandLine.Help.Ansi.OFF);
+    return text.toString();
+  }
+
+  /// Returns the plan; every value is checked here.
+  PerfPlan plan() {
+    DType dtype = dtype();
+    PerfPlan plan =
+        new PerfPlan(
+            collective(),
+            size("-b", minBytes),
+            size("-e", maxBytes),
+            stepFactor == null ? 1 : atLeast("-f", stepFactor, 2),
+            stepFactor != null ? 0 : size("-i", stepBytes == null ? "1M" : stepBytes),
+            atLeast("-n", iterations, 1),
+            atLeast("-w", warmups, 0),
+            check != 0,
+            dtype,
+            reduceOp(),
+            root,
+            dirty,
+            transport,
+            wrongElements);
+    require(
+        stepFactor == null || stepBytes == null,
+        "-f",
+        "" + stepFactor,
+        "-f and -i exclude each other");
+    require(!(dirty && clean), "--dirty", "", "--dirty and --clean exclude each other");
+    require(
+        plan.minBytes() >= dtype.bytes(), "-b", minBytes, "smaller than one element of " + type);
+    require(plan.minBytes() <= plan.maxBytes(), "-e", maxBytes, "smaller than -b " + minBytes);
+    require(root >= 0 && root < ranks, "-r", "" + root, "must be a rank, 0 to " + (ranks - 1));
+    require(ranks >= 1 && ranks <= 1024, "-np", "" + ranks, "must be 1 to 1024");
+    return plan;
+  }
+
+  int ranks() {
+    return ranks;
+  }
+
+  boolean inProcess() {
+    return inProcess;
+  }
+
+  @Nullable Path json() {
+    return json;
+  }
+
+  private PerfPlan.Collective collective() {
+    for (PerfPlan.Collective known : PerfPlan.Collective.values()) {
+      if (known.label().equals(collective)) {
+        return known;
+      }
+    }
+    throw wrong(
+        "COLLECTIVE",
+        collective,
+        "must be one of "
+            + Arrays.stream(PerfPlan.Collective.values())
+                .map(PerfPlan.Collective::label)
+                .collect(Collectors.joining(", ")));
+  }
+
+  private DType dtype() {
+    for (DType dtype : DType.values()) {
+      if (PerfPlan.typeName(dtype).equals(type.toLowerCase(Locale.ROOT))) {
+        return dtype;
+      }
+    }
+    throw wrong(
+        "-d",
+        type,
+        "must be one of "
+            + Arrays.stream(DType.values())
+                .map(PerfPlan::typeName)
+                .collect(Collectors.joining(", ")));
+  }
+
+  private ReduceOp reduceOp() {
+    return switch (op) {
+      case "sum" -> new ReduceOp.Sum();
+      case "prod" -> new ReduceOp.Prod();
+      case "min" -> new ReduceOp.Min();
+      case "max" -> new ReduceOp.Max();
+      case "avg" -> new ReduceOp.Avg();
+      default -> throw wrong("-o", op, "must be one of sum, prod, min, max, avg");
+    };
+  }
+
+  private static long size(String option, String text) {
+    try {
+      return ByteSize.parse(text);
+    } catch (IllegalArgumentException | ArithmeticException e) {
+      throw wrong(option, text, "must be a size such as 4, 64K or 1M");
+    }
+  }
+
+  private static int atLeast(String option, int value, int least) {
+    require(value >= least, option, Integer.toString(value), "must be at least " + least);
+    return value;
+  }
+
+  private static void require(boolean holds, String option, String value, String rule) {
+    if (!holds) {
+      throw wrong(option, value, rule);
+    }
+  }
+
+  private static ConfigurationException wrong(String option, String value, String rule) {
+    return new ConfigurationException(
+        option, value, "wrong option: " + option + "=" + value + " (" + rule + ")");
+  }
+}

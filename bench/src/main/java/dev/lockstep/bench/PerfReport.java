@@ -1,0 +1,126 @@
+package dev.lockstep.bench;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/// Prints a run in nccl-tests' columns and closing lines, and keeps it for JSON.
+final class PerfReport {
+  private final PerfPlan plan;
+  private final PrintStream out;
+  private final Instant start = Instant.now();
+  private final List<PerfRow> rows = new ArrayList<>();
+  private final int ranks;
+  private final String transport;
+
+  PerfReport(PerfPlan plan, int ranks, String transport, PrintStream out) {
+    this.plan = plan;
+    this.ranks = ranks;
+    this.transport = transport;
+    this.out = out;
+  }
+
+  /// Prints the header.
+  ///
+  /// @param rankLines one line per rank: who it is
+  void begin(List<String> rankLines) {
+    String step =
+        plan.stepBytes() > 0 ? plan.stepBytes() + "(bytes)" : plan.stepFactor() + "(factor)";
+    out.println("# Collective test starting: " + plan.collective().label() + "_perf");
+    out.printf(
+        Locale.ROOT,
+        "# nRanks %d minBytes %d maxBytes %d step: %s warmup iters: %d iters: %d validation: %d"
+            + " transport: %s buffers: %s%n",
+        ranks,
+        plan.minBytes(),
+        plan.maxBytes(),
+        step,
+        plan.warmups(),
+        plan.iterations(),
+        plan.checks() ? 1 : 0,
+        transport,
+        plan.dirty() ? "dirty" : "clean");
+    out.println("#");
+    out.println("# Using devices");
+    rankLines.forEach(line -> out.println("#  " + line));
+    out.println("#");
+    out.println(
+        "#                                                              out-of-place               "
+            + "        in-place");
+    out.println(
+        "#       size         count      type   redop    root     time   algbw   busbw  #wrong    "
+            + " time   algbw   busbw  #wrong");
+    out.println(
+        "#        (B)    (elements)                               (us)  (GB/s)  (GB/s)            "
+            + " (us)  (GB/s)  (GB/s)");
+    out.flush();
+  }
+
+  void add(PerfRow row) {
+    rows.add(row);
+    out.println(row.columns(plan));
+    out.flush();
+  }
+
+  void end() {
+    out.println("# Out of bounds values : " + wrong() + (wrong() == 0 ? " OK" : " FAILED"));
+    out.printf(Locale.ROOT, "# Avg bus bandwidth    : %.6g%n", averageBusBandwidth());
+    out.println("#");
+    out.println("# Collective test concluded: " + plan.collective().label() + "_perf");
+    out.flush();
+  }
+
+  /// Number of wrong elements over all rows.
+  long wrong() {
+    long wrong = 0;
+    for (PerfRow row : rows) {
+      wrong += Math.max(0, row.outOfPlace().wrong()) + Math.max(0, row.inPlace().wrong());
+    }
+    return wrong;
+  }
+
+  private double averageBusBandwidth() {
+    return rows.stream()
+        .mapToDouble(row -> (row.outOfPlace().busBandwidth() + row.inPlace().busBandwidth()) / 2)
+        .average()
+        .orElse(0);
+  }
+
+  void writeJson(Path path) throws IOException {
+    ObjectMapper json = new ObjectMapper();
+    ObjectNode root = json.createObjectNode();
+    root.put("start_time", start.toString());
+    root.put("collective", plan.collective().label());
+    root.put("ranks", ranks);
+    root.put("transport", transport);
+    root.put("buffers", plan.dirty() ? "dirty" : "clean");
+    root.put("type", PerfPlan.typeName(plan.dtype()));
+    root.put("redop", plan.collective().reduces() ? plan.op().label() : "none");
+    root.put("iterations", plan.iterations());
+    ArrayNode results = root.putArray("results");
+    for (PerfRow row : rows) {
+      ObjectNode result = results.addObject().put("size", row.bytes()).put("count", row.count());
+      put(result.putObject("out_of_place"), row.outOfPlace());
+      put(result.putObject("in_place"), row.inPlace());
+    }
+    root.put("out_of_bounds", wrong());
+    root.put("average_bus_bandwidth", averageBusBandwidth());
+    json.writerWithDefaultPrettyPrinter().writeValue(path.toFile(), root);
+  }
+
+  private static void put(ObjectNode node, PerfRow.Timing timing) {
+    node.put("time", timing.micros());
+    node.put("alg_bw", timing.algBandwidth());
+    node.put("bus_bw", timing.busBandwidth());
+    if (timing.wrong() >= 0) {
+      node.put("nwrong", timing.wrong());
+    }
+  }
+}

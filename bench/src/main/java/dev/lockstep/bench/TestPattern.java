@@ -1,0 +1,102 @@
+package dev.lockstep.bench;
+
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import java.lang.foreign.MemorySegment;
+
+/// Inputs whose reduction is exact in any order, and what must come out: both are pure functions of
+/// (rank, index), so that results are compared bit for bit. A contribution that is missing, doubled
+/// or misplaced changes the result; rounding never does.
+final class TestPattern {
+  private final PerfPlan plan;
+  private final int ranks;
+  private final long largest;
+
+  TestPattern(PerfPlan plan, int ranks) {
+    this.plan = plan;
+    this.ranks = ranks;
+    this.largest = Math.max(1, exactIntegers(plan.dtype()) / ranks);
+  }
+
+  /// The greatest integer up to which every integer is an element of the type.
+  private static long exactIntegers(DType dtype) {
+    return switch (dtype) {
+      case F64, I64 -> 1L << 40;
+      case F32, I32 -> 1L << 22;
+      case BF16 -> 1 << 8;
+      case F16 -> 1 << 11;
+      case F8_E4M3FN, F8_E4M3 -> 1 << 4;
+      case F8_E5M2 -> 1 << 3;
+      case I16 -> Short.MAX_VALUE;
+      case I8, U8 -> Byte.MAX_VALUE;
+      case BOOL -> 1;
+    };
+  }
+
+  /// Fills the input of `rank`.
+  void fill(int rank, MemorySegment input, long elements) {
+    for (long i = 0; i < elements; i++) {
+      Elements.set(plan.dtype(), input, i, contribution(rank, i));
+    }
+  }
+
+  /// Counts the elements of `output` that differ in any bit from what must come out.
+  ///
+  /// @param scratch room for as many elements; overwritten
+  long wrong(MemorySegment output, MemorySegment scratch, long elements) {
+    for (long i = 0; i < elements; i++) {
+      Elements.set(plan.dtype(), scratch, i, expected(i));
+    }
+    int bytes = plan.dtype().bytes();
+    long wrong = 0;
+    for (long at = mismatch(output, scratch, 0, elements * bytes); at >= 0; ) {
+      wrong++;
+      at = mismatch(output, scratch, (at / bytes + 1) * bytes, elements * bytes);
+    }
+    return wrong;
+  }
+
+  private static long mismatch(MemorySegment a, MemorySegment b, long from, long to) {
+    long at = from >= to ? -1 : MemorySegment.mismatch(a, from, to, b, from, to);
+    return at < 0 ? -1 : from + at;
+  }
+
+  double contribution(int rank, long index) {
+    if (!plan.collective().reduces()) {
+      return integer(rank, index);
+    }
+    return switch (plan.op()) {
+      case ReduceOp.Sum _ -> integer(rank, index);
+      case ReduceOp.Avg _ -> Math.floor(integer(rank, index) / ranks) * ranks;
+      case ReduceOp.Prod _ -> index % ranks == rank ? Math.abs(integer(rank, index)) : 1;
+      case ReduceOp.Min _, ReduceOp.Max _ -> integer(rank, index);
+    };
+  }
+
+  private double expected(long index) {
+    if (!plan.collective().reduces()) {
+      return contribution(plan.root(), index);
+    }
+    double joined = contribution(0, index);
+    for (int rank = 1; rank < ranks; rank++) {
+      double next = contribution(rank, index);
+      joined =
+          switch (plan.op()) {
+            case ReduceOp.Sum _, ReduceOp.Avg _ -> joined + next;
+            case ReduceOp.Prod _ -> joined * next;
+            case ReduceOp.Min _ -> Math.min(joined, next);
+            case ReduceOp.Max _ -> Math.max(joined, next);
+          };
+    }
+    return plan.op() instanceof ReduceOp.Avg ? joined / ranks : joined;
+  }
+
+  /// A number from 0 (unsigned types) or -largest … largest, by a 64-bit mixer over rank and index.
+  private double integer(int rank, long index) {
+    long mixed = (index * 0x9E3779B97F4A7C15L) ^ (rank + 1) * 0xC4CEB9FE1A85EC53L;
+    mixed = (mixed ^ mixed >>> 32) * 0xD6E8FEB86659FD93L;
+    long magnitude = (mixed >>> 24) % (largest + 1);
+    boolean signed = plan.dtype() != DType.U8 && plan.dtype() != DType.BOOL;
+    return signed && (mixed & 1) == 1 ? -magnitude : magnitude;
+  }
+}

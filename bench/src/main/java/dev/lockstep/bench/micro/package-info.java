@@ -1,0 +1,5 @@
+/// Micro-benchmarks of kernels and reductions, by JMH.
+@NullMarked
+package dev.lockstep.bench.micro;
+
+import org.jspecify.annotations.NullMarked;

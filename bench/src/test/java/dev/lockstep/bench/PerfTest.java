@@ -1,0 +1,209 @@
+package dev.lockstep.bench;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.lockstep.failure.ConfigurationException;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+@Timeout(60)
+class PerfTest {
+  private static final Pattern ROW =
+      Pattern.compile(
+          " *(\\d+) +(\\d+) +float +sum +-1 +[\\d.]+ +[\\d.]+ +[\\d.]+ +(\\d+) +[\\d.]+ +[\\d.]+"
+              + " +[\\d.]+ +(\\d+)");
+
+  @TempDir Path folder;
+
+  private record Outcome(int code, String out) {
+    List<String> rows() {
+      return out.lines().filter(line -> ROW.matcher(line).matches()).toList();
+    }
+  }
+
+  private static Outcome perf(String... arguments) throws Exception {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {
+      int code = new PerfCommand().run(List.of(arguments), out, out);
+      return new Outcome(code, bytes.toString(StandardCharsets.UTF_8));
+    }
+  }
+
+  @Test
+  void printsEverySizeInTheColumnsOfNcclTestsAndTheSameAsJson() throws Exception {
+    Path json = folder.resolve("perf.json");
+    Outcome outcome =
+        perf(
+            "all_reduce",
+            "-np",
+            "2",
+            "--in-process",
+            "-b",
+            "4",
+            "-e",
+            "64K",
+            "-f",
+            "4",
+            "-n",
+            "3",
+            "--json",
+            json.toString());
+    assertThat(outcome.code).isZero();
+    assertThat(outcome.rows()).hasSize(8);
+    assertThat(outcome.out)
+        .contains(
+            "#                                                              out-of-place           "
+                + "            in-place",
+            "#       size         count      type   redop    root     time   algbw   busbw  #wrong "
+                + "    time   algbw   busbw  #wrong",
+            "# Out of bounds values : 0 OK",
+            "# Avg bus bandwidth    : ",
+            "# Collective test concluded: all_reduce_perf");
+    JsonNode root = new ObjectMapper().readTree(json.toFile());
+    assertThat(root.path("results").size()).isEqualTo(8);
+    assertThat(root.path("results").path(7).path("size").asLong()).isEqualTo(65_536);
+    assertThat(root.path("results").path(7).path("in_place").path("time").asDouble()).isPositive();
+    assertThat(root.path("out_of_bounds").asLong()).isZero();
+  }
+
+  @Test
+  void aWrongElementIsCountedAndTheExitCodeIsOne() throws Exception {
+    Outcome outcome =
+        perf(
+            "all_reduce",
+            "-np",
+            "2",
+            "--in-process",
+            "-b",
+            "1K",
+            "-e",
+            "1K",
+            "-n",
+            "2",
+            "--inject-wrong",
+            "1");
+    assertThat(outcome.code).isEqualTo(1);
+    assertThat(outcome.out).contains("# Out of bounds values : 1 FAILED");
+    assertThat(outcome.rows())
+        .singleElement()
+        .asString()
+        .matches(".* 1 +[\\d.]+ +[\\d.]+ +[\\d.]+ +0");
+  }
+
+  @ParameterizedTest(name = "type={0}, op={1}")
+  @CsvSource({
+    "double, sum",
+    "half, sum",
+    "bfloat16, avg",
+    "f8e4m3, sum",
+    "int8, max",
+    "uint8, min",
+    "int64, prod",
+    "float, prod",
+    "float, avg"
+  })
+  void resultsOfEveryTypeAreExact(String type, String op) throws Exception {
+    Outcome outcome =
+        perf(
+            "all_reduce",
+            "-np",
+            "3",
+            "--in-process",
+            "-b",
+            "1000",
+            "-e",
+            "1000",
+            "-n",
+            "2",
+            "-d",
+            type,
+            "-o",
+            op);
+    assertThat(outcome.code).as(outcome.out).isZero();
+  }
+
+  @Test
+  void broadcastIsMeasuredDirtyToo() throws Exception {
+    Outcome outcome =
+        perf(
+            "broadcast",
+            "-np",
+            "3",
+            "--in-process",
+            "-b",
+            "4K",
+            "-e",
+            "4K",
+            "-n",
+            "2",
+            "-r",
+            "2",
+            "--dirty");
+    assertThat(outcome.code).as(outcome.out).isZero();
+    assertThat(outcome.out).contains("none       2", "buffers: dirty");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "all_reduce -b 4X",
+        "all_reduce -b 1M -e 4",
+        "all_reduce -d float8",
+        "all_reduce -o median",
+        "all_reduce -np 0",
+        "all_reduce -n 0",
+        "all_reduce -f 1",
+        "all_reduce -f 2 -i 4",
+        "all_reduce --dirty --clean",
+        "broadcast -np 2 -r 2",
+        "all_together",
+        "all_reduce --unknown"
+      })
+  void wrongOptionsAreOneSentence(String line) {
+    assertThatThrownBy(() -> perf(line.split(" ")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageNotContaining("\n");
+  }
+
+  @ParameterizedTest
+  @CsvSource({"4, 4", "64K, 65536", "1m, 1048576", "2G, 2147483648", "8KB, 8192"})
+  void sizesAreBinary(String text, long bytes) {
+    assertThat(ByteSize.parse(text)).isEqualTo(bytes);
+  }
+
+  @Test
+  void theCheckSeesEveryFalsifiedElement() {
+    PerfPlan plan =
+        PerfOptions.parse(List.of("all_reduce", "-b", "4", "-e", "4K", "-f", "2")).plan();
+    TestPattern pattern = new TestPattern(plan, 3);
+    byte[] result = new byte[400];
+    MemorySegment segment = MemorySegment.ofArray(result);
+    for (int i = 0; i < 100; i++) {
+      double sum = 0;
+      for (int rank = 0; rank < 3; rank++) {
+        sum += pattern.contribution(rank, i);
+      }
+      Elements.set(plan.dtype(), segment, i, sum);
+    }
+    MemorySegment scratch = MemorySegment.ofArray(new byte[400]);
+    assertThat(pattern.wrong(segment, scratch, 100)).isZero();
+    int[] falsified = {0, 1, 50, 99};
+    Arrays.stream(falsified).forEach(i -> result[i * 4 + 1] ^= 4);
+    assertThat(pattern.wrong(segment, scratch, 100)).isEqualTo(falsified.length);
+  }
+}
