@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.sun.management.ThreadMXBean;
 import dev.lockstep.device.BoundProgram;
 import dev.lockstep.device.Device;
+import dev.lockstep.device.DeviceContract;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
 import dev.lockstep.device.Support;
@@ -15,18 +16,15 @@ import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Closeness;
 import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.CompositeCases;
-import dev.lockstep.graph.Decomposition;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.OpCase;
 import dev.lockstep.graph.Primitive;
-import dev.lockstep.graph.PrimitiveCases;
 import dev.lockstep.graph.ReferenceInterpreter;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.Shape;
-import dev.lockstep.tensor.Tensor;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -35,13 +33,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.ServiceLoader;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.MethodSource;
 
 @Timeout(60)
 class CpuDeviceTest {
@@ -50,42 +45,14 @@ class CpuDeviceTest {
 
   @BeforeAll
   static void open() {
-    DEVICES.add(GraphRun.device(1, 64));
-    DEVICES.add(GraphRun.device(3, 64));
-    for (int bits : new int[] {128, 256, 512}) {
-      if (bits <= KernelSet.preferredBits()) {
-        DEVICES.add(GraphRun.device(1, bits));
-      }
+    for (DeviceContract.Variant variant : CpuVariants.all()) {
+      DEVICES.add(GraphRun.device(variant.threads(), variant.vectorBits()));
     }
-    DEVICES.add(GraphRun.device(3, 0));
-    DEVICES.add(GraphRun.device(2, 0));
   }
 
   @AfterAll
   static void close() {
     DEVICES.forEach(Device::close);
-  }
-
-  static Stream<OpCase> ops() {
-    return Stream.of(PrimitiveCases.all(), PrimitiveCases.ofOtherTypes(), CompositeCases.all())
-        .flatMap(List::stream);
-  }
-
-  @ParameterizedTest
-  @MethodSource("ops")
-  void computesEveryOpWithTheSameBitsOnEveryWidthAndThreadCount(OpCase op) {
-    checkEverywhere(op.graph(), op.inputs(), op.expected());
-  }
-
-  static List<OpCase> composites() {
-    return CompositeCases.all();
-  }
-
-  @ParameterizedTest
-  @MethodSource("composites")
-  void computesDecomposedCompositesToo(OpCase op) {
-    Graph primitives = Decomposition.expand(op.graph(), (_, _) -> false);
-    checkEverywhere(primitives, op.inputs(), op.expected());
   }
 
   private static void checkEverywhere(
@@ -276,39 +243,6 @@ class CpuDeviceTest {
   }
 
   @Test
-  void aBufferInUseCannotBeClosed() throws InterruptedException {
-    GraphBuilder builder = new GraphBuilder("long");
-    Value a = builder.input("a", ValueType.f32(600, 600));
-    Value y = a;
-    for (int i = 0; i < 40; i++) {
-      y = builder.one(new Primitive.MatMul(false, false, Blocks.WHOLE), y, a);
-    }
-    builder.output("y", y);
-    try (Device device = GraphRun.device(1, 0);
-        GraphRun run = new GraphRun(device, builder.build())) {
-      BoundProgram bound = run.program().bind(run.tensors());
-      Tensor a0 = run.tensor("a");
-      Thread runner = Thread.ofPlatform().unstarted(() -> run.stream().run(bound));
-      runner.start();
-      CpuProgram program = (CpuProgram) run.program();
-      while (!program.isRunning()) {
-        Thread.onSpinWait();
-      }
-      assertThatThrownBy(program::close)
-          .isInstanceOf(IllegalStateException.class)
-          .hasMessageContaining("program is running");
-      assertThatThrownBy(() -> a0.buffer().close())
-          .isInstanceOf(IllegalStateException.class)
-          .hasMessageContaining("in use");
-      runner.join();
-      a0.buffer().close();
-      assertThatThrownBy(() -> run.stream().run(bound))
-          .isInstanceOf(IllegalStateException.class)
-          .hasMessageContaining("closed");
-    }
-  }
-
-  @Test
   void aClosedProgramDoesNotRun() {
     GraphBuilder builder = new GraphBuilder("closed");
     builder.output("y", builder.one(new Primitive.Neg(), builder.input("x", ValueType.f32(3))));
@@ -337,24 +271,6 @@ class CpuDeviceTest {
       assertThat(pool.usedBytes()).isZero();
     }
     pool.close();
-  }
-
-  @Test
-  void bindingNamesWhatIsMissingUnknownOrOfAnotherType() {
-    GraphBuilder builder = new GraphBuilder("bind");
-    builder.output("y", builder.one(new Primitive.Neg(), builder.input("x", ValueType.f32(3))));
-    try (GraphRun run = new GraphRun(DEVICES.getFirst(), builder.build())) {
-      Map<String, Tensor> tensors = new HashMap<>(run.tensors());
-      Tensor x = run.tensor("x");
-      tensors.put("z", x);
-      assertThatThrownBy(() -> run.program().bind(tensors)).hasMessageContaining("names=[z]");
-      tensors.remove("z");
-      tensors.put("x", x.reshape(Shape.of(1, 3)));
-      assertThatThrownBy(() -> run.program().bind(tensors))
-          .hasMessageContaining("expected=F32[3], bound=F32[1, 3]");
-      tensors.remove("x");
-      assertThatThrownBy(() -> run.program().bind(tensors)).hasMessageContaining("name=x");
-    }
   }
 
   @Test
