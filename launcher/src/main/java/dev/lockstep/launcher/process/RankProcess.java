@@ -68,15 +68,16 @@ final class RankProcess {
     return process.onExit().thenApply(Process::exitValue);
   }
 
-  /// Asks the process to end.
+  /// Asks the process to end. By its handle, since [Process#destroy] closes the streams too: the
+  /// rank would take the end of its standard input for the launcher's death.
   void terminate() {
-    process.destroy();
+    var _ = process.toHandle().destroy();
   }
 
   /// Ends the process and what it started.
   void kill() {
     process.descendants().forEach(ProcessHandle::destroyForcibly);
-    var _ = process.destroyForcibly();
+    var _ = process.toHandle().destroyForcibly();
   }
 
   /// Waits for what it printed last.
