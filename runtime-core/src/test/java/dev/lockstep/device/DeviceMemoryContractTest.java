@@ -390,17 +390,17 @@ public abstract class DeviceMemoryContractTest extends DeviceContract {
     for (Device device : devices()) {
       try (DeviceRunner runner = new DeviceRunner(device, pair())) {
         runner.set(NUMBERS);
-        for (int i = 0; i < 2_000; i++) {
-          runner.start();
+        long allocated = Long.MAX_VALUE;
+        // A compiler that takes code back allocates once more.
+        for (int round = 0; round < 50 && allocated != 0; round++) {
+          long before = threads.getCurrentThreadAllocatedBytes();
+          for (int i = 0; i < 1_000; i++) {
+            runner.start();
+          }
+          allocated = threads.getCurrentThreadAllocatedBytes() - before;
         }
-        threads.getCurrentThreadAllocatedBytes(); // the first call may allocate
-        long before = threads.getCurrentThreadAllocatedBytes();
-        for (int i = 0; i < 1_000; i++) {
-          runner.start();
-        }
-        long after = threads.getCurrentThreadAllocatedBytes();
         runner.stream().synchronize();
-        assertThat(after - before).as("%s", device.info()).isZero();
+        assertThat(allocated).as("%s", device.info()).isZero();
       }
     }
   }
