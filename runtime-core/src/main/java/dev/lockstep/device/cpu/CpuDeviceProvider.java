@@ -25,7 +25,8 @@ public final class CpuDeviceProvider implements DeviceProvider {
 
   @Override
   public Availability probe() {
-    return new Availability.Available(1, description(bits(0), availableThreads()));
+    // How wide the vectors are depends on how the JVM that computes is started.
+    return new Availability.Available(1, model() + ", " + threads(availableThreads()));
   }
 
   @Override
@@ -68,7 +69,11 @@ public final class CpuDeviceProvider implements DeviceProvider {
 
   private static String description(int bits, int threads) {
     String width = bits == KernelSet.SCALAR_BITS ? "scalar" : bits + "-bit vectors";
-    return "%s, %s, %d %s".formatted(model(), width, threads, threads == 1 ? "thread" : "threads");
+    return "%s, %s, %s".formatted(model(), width, threads(threads));
+  }
+
+  private static String threads(int threads) {
+    return threads + (threads == 1 ? " thread" : " threads");
   }
 
   private static int availableThreads() {
