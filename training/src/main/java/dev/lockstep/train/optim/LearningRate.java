@@ -11,6 +11,9 @@ import dev.lockstep.train.options.OptionCheck;
 public record LearningRate(float peak, float minimum, int warmupSteps) {
   private static final int DEFAULT_WARMUP = 100;
 
+  // The next term of either series is below 1e-20 for an eighth of a turn.
+  private static final int TERMS = 9;
+
   /// Checks the numbers.
   ///
   /// @throws dev.lockstep.failure.ConfigurationException if one does not fit
@@ -39,6 +42,24 @@ public record LearningRate(float peak, float minimum, int warmupSteps) {
       return peak;
     }
     double done = Math.min(1, (double) (step - warmupSteps) / decaying);
-    return (float) (minimum + 0.5 * (peak - minimum) * (1 + StrictMath.cos(StrictMath.PI * done)));
+    double cosine = cosineOfQuarterTurns(done);
+    // (1 + cos 2x) / 2 = cos^2 x
+    return (float) (minimum + ((double) peak - minimum) * cosine * cosine);
+  }
+
+  /// Returns `cos(x pi / 2)` for `x` in 0 to 1: the Taylor series of the cosine up to an eighth of
+  /// a turn, of the sine beyond. The same bits on every machine, as those of [StrictMath#cos],
+  /// which allocates.
+  private static double cosineOfQuarterTurns(double x) {
+    boolean beyond = x > 0.5;
+    double angle = (beyond ? 1 - x : x) * (Math.PI / 2);
+    double square = angle * angle;
+    int first = beyond ? 1 : 0;
+    double sum = 1;
+    for (int term = TERMS; term > 0; term--) {
+      int power = 2 * term + first;
+      sum = 1 - square / (power * (power - 1)) * sum;
+    }
+    return beyond ? angle * sum : sum;
   }
 }

@@ -23,6 +23,17 @@ class LearningRateTest {
   }
 
   @Test
+  void followsTheCosineToTheLastBitOfAFloat() {
+    LearningRate whole = new LearningRate(1, 0, 0);
+    for (int step = 1; step <= 1000; step++) {
+      double expected = (1 + StrictMath.cos(Math.PI * step / 1000)) / 2;
+      assertThat(whole.at(step, 1000))
+          .as("step %d", step)
+          .isCloseTo((float) expected, within(Math.ulp((float) expected) + 1e-16f));
+    }
+  }
+
+  @Test
   void needsNoWarmUp() {
     assertThat(new LearningRate(1, 0, 0).at(1, 1)).isEqualTo(0f);
     assertThat(LearningRate.of(1, 4).at(1, 4)).isGreaterThan(0.8f);

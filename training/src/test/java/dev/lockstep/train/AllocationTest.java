@@ -1,0 +1,121 @@
+package dev.lockstep.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.sun.management.ThreadMXBean;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.model.GptShape;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// Training steps leave the garbage collector nothing to do.
+class AllocationTest {
+  private static final Recipe RECIPE =
+      Recipe.defaults()
+          .withModel(new GptShape(1, 2, 16, 12, 256, true))
+          .withBatch(BatchShape.of(4, 2))
+          .withSteps(1_000_000);
+  private static final int ROUND = 20;
+  private static final Duration PATIENCE = Duration.ofSeconds(80);
+
+  @TempDir Path directory;
+
+  /// Counts what all threads of this JVM allocate, those of the tests' runner apart: ranks, compute
+  /// threads, progress and control plane.
+  private static final class Counter {
+    private final ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    private final long[] ids;
+
+    Counter() {
+      ids =
+          Thread.getAllStackTraces().keySet().stream()
+              .filter(Counter::isOurs)
+              .mapToLong(Thread::threadId)
+              .toArray();
+    }
+
+    private static boolean isOurs(Thread thread) {
+      return thread == Thread.currentThread()
+          || thread.getName().startsWith("lockstep")
+          || thread.getName().startsWith("rank-");
+    }
+
+    int threads() {
+      return ids.length;
+    }
+
+    long total() {
+      long total = 0;
+      for (long bytes : threads.getThreadAllocatedBytes(ids)) {
+        total += bytes;
+      }
+      return total;
+    }
+
+    /// Returns what was allocated since a total, less what the question itself takes.
+    long since(long before) {
+      long after = total();
+      long question = total() - after;
+      return after - before - question;
+    }
+  }
+
+  @ParameterizedTest(name = "ranks={0}, threads={1}, transport={2}")
+  @CsvSource({"1, 1, ''", "1, 2, ''", "2, 1, shm", "2, 2, in-process"})
+  @Timeout(120)
+  void stepsAllocateNothingOnAnyThread(int ranks, int threads, String transport) throws Exception {
+    TrainerOptions options =
+        TrainerOptions.defaults().withThreads(threads).withTransport(transport);
+    try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
+      List<Long> least =
+          InProcessRanks.run(
+              ranks,
+              job -> {
+                Thread.currentThread().setName("rank-" + job.rank());
+                try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options)) {
+                  return job.rank() == 0 ? least(trainer, threads) : follow(trainer);
+                }
+              });
+
+      assertThat(least.getFirst()).as("bytes in %d steps of all ranks", ROUND).isZero();
+    }
+  }
+
+  /// Returns the fewest bytes that a round of steps took: the compiler needs many to settle. Rank 0
+  /// counts for all, and stops all when there was a round without.
+  private static long least(Trainer trainer, int threads) {
+    long least = Long.MAX_VALUE;
+    Counter counter = null;
+    long start = System.nanoTime();
+    while (least > 0 && System.nanoTime() - start < PATIENCE.toNanos()) {
+      for (int i = 0; i < ROUND; i++) {
+        trainer.step(false);
+      }
+      if (counter == null) {
+        counter = new Counter();
+        assertThat(counter.threads()).isGreaterThanOrEqualTo(threads);
+      }
+      long before = counter.total();
+      for (int i = 0; i < ROUND; i++) {
+        trainer.step(false);
+      }
+      least = Math.min(least, counter.since(before));
+    }
+    trainer.step(true);
+    return least;
+  }
+
+  private static long follow(Trainer trainer) {
+    while (!trainer.isStopped()) {
+      trainer.step(false);
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,132 @@
+package dev.lockstep.train;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.job.Job;
+import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.data.Batches;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.model.GptModel;
+import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.parallel.Exchange;
+import dev.lockstep.train.parallel.Scope;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// The hash sees everything: one bit of one gradient on one rank makes another result.
+@Timeout(60)
+class FlippedBitTest {
+  // AdamW's first step is as long whatever the gradient: a wrong one shows in the second.
+  private static final int STEPS = 2;
+
+  private static final Recipe RECIPE =
+      Recipe.defaults()
+          .withModel(new GptShape(1, 2, 16, 12, 256, true))
+          .withBatch(BatchShape.of(2, 2))
+          .withSteps(STEPS);
+
+  private static final int HIGHEST_OF_MANTISSA = 1 << 22;
+  private static final float LARGE = 1e-3f;
+
+  @TempDir Path directory;
+
+  /// Flips a bit of the first contribution when it is about to be reduced for the first time.
+  private static final class Flipping implements Exchange {
+    private final Exchange exchange;
+    private boolean flipped;
+
+    Flipping(Exchange exchange) {
+      this.exchange = exchange;
+    }
+
+    @Override
+    public Prepared prepare(Primitive.AllReduce op, List<Tensor> inputs, Tensor output) {
+      Prepared prepared = exchange.prepare(op, inputs, output);
+      MemorySegment contribution = inputs.getFirst().registration().segment();
+      return new Prepared() {
+        @Override
+        public void run() {
+          if (!flipped) {
+            flip(contribution);
+            flipped = true;
+          }
+          prepared.run();
+        }
+
+        @Override
+        public void close() {
+          prepared.close();
+        }
+      };
+    }
+  }
+
+  /// Flips a bit of the first gradient that is not almost zero, as that of a rare token's embedding
+  /// is.
+  private static void flip(MemorySegment gradients) {
+    long offset = 0;
+    while (Math.abs(gradients.get(JAVA_FLOAT, offset)) < LARGE) {
+      offset += Float.BYTES;
+    }
+    int old = gradients.get(JAVA_INT, offset);
+    gradients.set(JAVA_INT, offset, old ^ HIGHEST_OF_MANTISSA);
+  }
+
+  /// Trains on this rank as a trainer does, and returns the hash of the weights.
+  private static String train(Job job, Corpus corpus, boolean flips) {
+    TrainerOptions options = TrainerOptions.defaults().withThreads(1);
+    GptModel model = new GptModel(RECIPE.model(), RECIPE.blocks().tensor());
+    GptPrograms programs = new GptPrograms(model, RECIPE.blocks().tokens());
+    BatchShape batch = RECIPE.batch();
+    Batches batches =
+        new Batches(
+            corpus, RECIPE.seed(), batch.lanes(), batch.microBatch(), RECIPE.model().context());
+    try (Scope scope = new Scope()) {
+      Exchange exchange = JobExchange.open(scope, job, RECIPE, options);
+      Exchange used = flips && job.rank() == 1 ? new Flipping(exchange) : exchange;
+      RankCompute compute =
+          RankCompute.open(
+              scope, options, job, new RankCompute.Place(job.rank(), job.worldSize(), used));
+      ModelState parameters = ModelState.parameters(compute, model.parameters());
+      ModelState moments = ModelState.moments(compute, model.parameters());
+      parameters.initialize(compute.stream(), model.parameters(), RECIPE.seed());
+      StepPrograms steps =
+          new StepPrograms(
+              compute, RECIPE, programs, new StepPrograms.State(parameters, moments), batches);
+      for (int step = 0; step < STEPS; step++) {
+        steps.run(step, RECIPE.learningRate().at(step + 1, STEPS), false);
+      }
+      return parameters.sha256(compute.stream());
+    }
+  }
+
+  @Test
+  void oneFlippedBitOfOneGradientChangesTheHashOnEveryRank() throws Exception {
+    try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
+      List<String> right = InProcessRanks.run(2, job -> train(job, corpus, false));
+      List<String> wrong = InProcessRanks.run(2, job -> train(job, corpus, true));
+      List<String> trainer =
+          InProcessRanks.run(
+              2,
+              job -> {
+                TrainerOptions options = TrainerOptions.defaults().withThreads(1);
+                try (Trainer whole = Trainer.start(job, RECIPE, corpus, options)) {
+                  whole.train(TrainingRun.stepsOnly());
+                  return whole.weightsSha256();
+                }
+              });
+
+      assertThat(right).isEqualTo(trainer).containsOnly(right.getFirst());
+      assertThat(wrong).containsOnly(wrong.getFirst()).doesNotContain(right.getFirst());
+    }
+  }
+}
