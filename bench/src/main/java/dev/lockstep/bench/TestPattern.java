@@ -70,6 +70,7 @@ final class TestPattern {
       case ReduceOp.Avg _ -> Math.floor(integer(rank, index) / ranks) * ranks;
       case ReduceOp.Prod _ -> index % ranks == rank ? Math.abs(integer(rank, index)) : 1;
       case ReduceOp.Min _, ReduceOp.Max _ -> integer(rank, index);
+      default -> throw new IllegalArgumentException("not measured: op=" + plan.op().label());
     };
   }
 
@@ -86,6 +87,7 @@ final class TestPattern {
             case ReduceOp.Prod _ -> joined * next;
             case ReduceOp.Min _ -> Math.min(joined, next);
             case ReduceOp.Max _ -> Math.max(joined, next);
+            default -> throw new IllegalArgumentException("not measured: op=" + plan.op().label());
           };
     }
     return plan.op() instanceof ReduceOp.Avg ? joined / ranks : joined;

@@ -1,17 +1,56 @@
 package dev.lockstep.graph;
 
 import dev.lockstep.graph.SumTree.Subtree;
+import java.util.AbstractList;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
+import java.util.RandomAccess;
+import org.jspecify.annotations.Nullable;
 
 /// Which lanes of a sum each rank holds, as complete subtrees of T(lanes).
 ///
 /// @param lanes number of leaves of the tree
 /// @param ranks for each rank its subtrees, ascending; together they cover every lane exactly once
 public record LaneSplit(int lanes, List<List<Subtree>> ranks) {
+  /// One leaf per rank, whatever the number of ranks, without memory for each.
+  private static final class Leaves extends AbstractList<List<Subtree>> implements RandomAccess {
+    private final int size;
+
+    Leaves(int size) {
+      this.size = size;
+    }
+
+    @Override
+    public List<Subtree> get(int rank) {
+      return List.of(new Subtree(Objects.checkIndex(rank, size), 1));
+    }
+
+    @Override
+    public int size() {
+      return size;
+    }
+
+    @Override
+    public boolean equals(@Nullable Object other) {
+      return other instanceof Leaves leaves ? size == leaves.size : super.equals(other);
+    }
+
+    @Override
+    public int hashCode() {
+      return super.hashCode();
+    }
+  }
+
   /// Checks that every lane is held exactly once and every subtree is one of T(lanes).
   public LaneSplit {
-    ranks = ranks.stream().map(List::copyOf).toList();
+    if (!(ranks instanceof Leaves)) {
+      ranks = checked(lanes, ranks);
+    }
+  }
+
+  private static List<List<Subtree>> checked(int lanes, List<List<Subtree>> given) {
+    List<List<Subtree>> ranks = given.stream().map(List::copyOf).toList();
     boolean[] held = new boolean[lanes];
     for (List<Subtree> subtrees : ranks) {
       for (Subtree subtree : subtrees) {
@@ -33,6 +72,16 @@ public record LaneSplit(int lanes, List<List<Subtree>> ranks) {
             "lane is held by no rank: lane=" + lane + ", lanes=" + lanes);
       }
     }
+    boolean onePerRank = ranks.size() == lanes;
+    for (int rank = 0; onePerRank && rank < lanes; rank++) {
+      onePerRank = ranks.get(rank).equals(List.of(new Subtree(rank, 1)));
+    }
+    return onePerRank ? new Leaves(lanes) : ranks;
+  }
+
+  /// Returns whether rank `r` holds leaf `r` and nothing else.
+  public boolean isOnePerRank() {
+    return ranks instanceof Leaves;
   }
 
   /// Returns the split into contiguous ranges, the first `lanes % ranks` ranks holding one lane
@@ -56,7 +105,10 @@ public record LaneSplit(int lanes, List<List<Subtree>> ranks) {
 
   /// Returns the split of a plain reduction: one leaf per rank.
   public static LaneSplit onePerRank(int ranks) {
-    return contiguous(ranks, ranks);
+    if (ranks < 1) {
+      throw new IllegalArgumentException("a sum needs a rank: ranks=" + ranks);
+    }
+    return new LaneSplit(ranks, new Leaves(ranks));
   }
 
   private static int start(int lanes, int ranks, int rank) {

@@ -292,8 +292,8 @@ final class IntegerVectorJoins {
     }
   }
 
-  /// Joins `BOOL`: "or" of sum and maximum, "and" of product and minimum.
-  static void booleans(
+  /// Joins `n` bytes bit by bit, of whatever type.
+  static void bits(
       int op,
       MemorySegment d,
       long dAt,
@@ -302,14 +302,15 @@ final class IntegerVectorJoins {
       MemorySegment b,
       long bAt,
       int n) {
-    if (op == JoinKernels.SUM || op == JoinKernels.MAX) {
-      orBooleans(d, dAt, a, aAt, b, bAt, n);
-    } else {
-      andBooleans(d, dAt, a, aAt, b, bAt, n);
+    switch (op) {
+      case JoinKernels.AND -> andBits(d, dAt, a, aAt, b, bAt, n);
+      case JoinKernels.OR -> orBits(d, dAt, a, aAt, b, bAt, n);
+      case JoinKernels.XOR -> xorBits(d, dAt, a, aAt, b, bAt, n);
+      default -> throw new AssertionError(op);
     }
   }
 
-  private static void orBooleans(
+  private static void orBits(
       MemorySegment d, long dAt, MemorySegment a, long aAt, MemorySegment b, long bAt, int n) {
     for (int i = 0; i < n; i += BYTES.length()) {
       long at = (long) i;
@@ -319,13 +320,23 @@ final class IntegerVectorJoins {
     }
   }
 
-  private static void andBooleans(
+  private static void andBits(
       MemorySegment d, long dAt, MemorySegment a, long aAt, MemorySegment b, long bAt, int n) {
     for (int i = 0; i < n; i += BYTES.length()) {
       long at = (long) i;
       ByteVector x = ByteVector.fromMemorySegment(BYTES, a, aAt + at, LE);
       ByteVector y = ByteVector.fromMemorySegment(BYTES, b, bAt + at, LE);
       x.and(y).intoMemorySegment(d, dAt + at, LE);
+    }
+  }
+
+  private static void xorBits(
+      MemorySegment d, long dAt, MemorySegment a, long aAt, MemorySegment b, long bAt, int n) {
+    for (int i = 0; i < n; i += BYTES.length()) {
+      long at = (long) i;
+      ByteVector x = ByteVector.fromMemorySegment(BYTES, a, aAt + at, LE);
+      ByteVector y = ByteVector.fromMemorySegment(BYTES, b, bAt + at, LE);
+      x.lanewise(VectorOperators.XOR, y).intoMemorySegment(d, dAt + at, LE);
     }
   }
 }

@@ -17,6 +17,24 @@ interface JoinKernels {
   /// The greater.
   int MAX = 3;
 
+  /// `a & b`.
+  int AND = 4;
+
+  /// `a | b`.
+  int OR = 5;
+
+  /// `a ^ b`.
+  int XOR = 6;
+
+  /// 1 if both are not 0.
+  int BOTH = 7;
+
+  /// 1 if one is not 0.
+  int EITHER = 8;
+
+  /// 1 if exactly one is not 0.
+  int ONE = 9;
+
   /// Computes `dst = a (op) b`.
   void join(
       int op,

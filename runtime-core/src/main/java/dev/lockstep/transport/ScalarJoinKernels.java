@@ -88,11 +88,11 @@ final class ScalarJoinKernels implements JoinKernels {
         }
       }
       case BOOL -> {
-        boolean or = op == SUM || op == MAX;
+        int bitwise = ofTruthValues(op);
         for (long at = 0; at < elements; at++) {
-          int left = a.get(I8, aOffset + at);
-          int right = b.get(I8, bOffset + at);
-          dst.set(I8, dstOffset + at, (byte) (or ? left | right : left & right));
+          long left = a.get(I8, aOffset + at);
+          long right = b.get(I8, bOffset + at);
+          dst.set(I8, dstOffset + at, (byte) join(bitwise, left, right));
         }
       }
     }
@@ -125,6 +125,22 @@ final class ScalarJoinKernels implements JoinKernels {
       case PROD -> a * b;
       case MIN -> Math.min(a, b);
       case MAX -> Math.max(a, b);
+      case AND -> a & b;
+      case OR -> a | b;
+      case XOR -> a ^ b;
+      case BOTH -> a != 0 && b != 0 ? 1 : 0;
+      case EITHER -> a != 0 || b != 0 ? 1 : 0;
+      case ONE -> (a != 0) != (b != 0) ? 1 : 0;
+      default -> throw new AssertionError(op);
+    };
+  }
+
+  /// Returns the bitwise op that joins truth values, which are 0 or 1.
+  static int ofTruthValues(int op) {
+    return switch (op) {
+      case SUM, MAX, OR, EITHER -> OR;
+      case PROD, MIN, AND, BOTH -> AND;
+      case XOR, ONE -> XOR;
       default -> throw new AssertionError(op);
     };
   }

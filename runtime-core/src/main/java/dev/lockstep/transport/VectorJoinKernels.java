@@ -3,7 +3,8 @@ package dev.lockstep.transport;
 import dev.lockstep.tensor.DType;
 import java.lang.foreign.MemorySegment;
 
-/// Joins a vector at a time; tails, binary16 and 8-bit floats go to the scalar form.
+/// Joins a vector at a time; tails, binary16, 8-bit floats and the logical ops of integers go to
+/// the scalar form.
 ///
 /// One loop per type and op, written out: a vector handed to a method that is not inlined, or
 /// joined by an op that is not a constant, is an object on the heap.
@@ -25,7 +26,7 @@ final class VectorJoinKernels implements JoinKernels {
       MemorySegment b,
       long bOffset,
       long elements) {
-    long vectorized = elements - elements % lanes(dtype);
+    long vectorized = elements - elements % lanes(op, dtype);
     int size = dtype.bytes();
     for (long from = 0; from < vectorized; from += BLOCK) {
       int count = (int) Math.min(BLOCK, vectorized - from);
@@ -39,8 +40,11 @@ final class VectorJoinKernels implements JoinKernels {
     }
   }
 
-  /// Elements per vector; for types without a kernel more than there can be.
-  private static long lanes(DType dtype) {
+  /// Elements per vector; where there is no kernel more than there can be.
+  private static long lanes(int op, DType dtype) {
+    if (op >= BOTH && dtype != DType.BOOL) {
+      return Long.MAX_VALUE;
+    }
     return switch (dtype) {
       case F64 -> FloatVectorJoins.DOUBLES.length();
       case F32 -> FloatVectorJoins.FLOATS.length();
@@ -63,6 +67,11 @@ final class VectorJoinKernels implements JoinKernels {
       MemorySegment b,
       long bOffset,
       int elements) {
+    if (op >= AND && dtype != DType.BOOL) {
+      int bytes = elements * dtype.bytes();
+      IntegerVectorJoins.bits(op, dst, dstOffset, a, aOffset, b, bOffset, bytes);
+      return;
+    }
     switch (dtype) {
       case F64 -> FloatVectorJoins.doubles(op, dst, dstOffset, a, aOffset, b, bOffset, elements);
       case F32 -> FloatVectorJoins.floats(op, dst, dstOffset, a, aOffset, b, bOffset, elements);
@@ -74,7 +83,15 @@ final class VectorJoinKernels implements JoinKernels {
       case U8 ->
           IntegerVectorJoins.unsignedBytes(op, dst, dstOffset, a, aOffset, b, bOffset, elements);
       case BOOL ->
-          IntegerVectorJoins.booleans(op, dst, dstOffset, a, aOffset, b, bOffset, elements);
+          IntegerVectorJoins.bits(
+              ScalarJoinKernels.ofTruthValues(op),
+              dst,
+              dstOffset,
+              a,
+              aOffset,
+              b,
+              bOffset,
+              elements);
       case F16, F8_E4M3FN, F8_E4M3, F8_E5M2 -> throw new AssertionError(dtype);
     }
   }

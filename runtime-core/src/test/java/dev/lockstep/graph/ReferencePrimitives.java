@@ -280,6 +280,7 @@ final class ReferencePrimitives {
       case ReduceOp.Prod _ -> a * b;
       case ReduceOp.Min _ -> Math.min(a, b);
       case ReduceOp.Max _ -> Math.max(a, b);
+      default -> throw new IllegalArgumentException("not modelled: op=" + op.label());
     };
   }
 

@@ -1,6 +1,7 @@
 package dev.lockstep.transport;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.sun.management.ThreadMXBean;
 import dev.lockstep.graph.ReduceOp;
@@ -28,11 +29,18 @@ final class ReducerTest {
           new ReduceOp.Prod(),
           new ReduceOp.Min(),
           new ReduceOp.Max(),
-          new ReduceOp.Avg());
+          new ReduceOp.Avg(),
+          new ReduceOp.BitAnd(),
+          new ReduceOp.BitOr(),
+          new ReduceOp.BitXor(),
+          new ReduceOp.LogicalAnd(),
+          new ReduceOp.LogicalOr(),
+          new ReduceOp.LogicalXor());
 
   static Stream<Arguments> typesAndOps() {
     return Stream.of(DType.values())
-        .flatMap(dtype -> OPS.stream().map(op -> Arguments.of(dtype, op)));
+        .flatMap(
+            dtype -> OPS.stream().filter(op -> op.joins(dtype)).map(op -> Arguments.of(dtype, op)));
   }
 
   @ParameterizedTest(name = "{0} {1}")
@@ -98,6 +106,13 @@ final class ReducerTest {
           case ReduceOp.Prod _ -> a * b;
           case ReduceOp.Min _ -> Math.min(a, b);
           case ReduceOp.Max _ -> Math.max(a, b);
+          case ReduceOp.BitAnd _ -> (long) a & (long) b;
+          case ReduceOp.BitOr _ -> (long) a | (long) b;
+          case ReduceOp.BitXor _ -> (long) a ^ (long) b;
+          case ReduceOp.LogicalAnd _ -> a != 0 && b != 0 ? 1 : 0;
+          case ReduceOp.LogicalOr _ -> a != 0 || b != 0 ? 1 : 0;
+          case ReduceOp.LogicalXor _ -> (a != 0) != (b != 0) ? 1 : 0;
+          case ReduceOp.PreMulSum _ -> throw new AssertionError(op);
         };
     return dtype == DType.BOOL ? Math.min(result, 1) : result;
   }
@@ -111,7 +126,7 @@ final class ReducerTest {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment a = arena.allocate(64L * dtype.bytes());
       MemorySegment b = arena.allocate(64L * dtype.bytes());
-      for (ReduceOp op : OPS) {
+      for (ReduceOp op : OPS.stream().filter(op -> op.joins(dtype)).toList()) {
         for (int i = 0; i < 64; i++) {
           set(dtype, a, i, i % 2 == 0 ? Double.NaN : 1);
           set(dtype, b, i, i % 2 == 0 ? 1 : Double.NaN);
@@ -150,6 +165,34 @@ final class ReducerTest {
 
   @ParameterizedTest
   @EnumSource(DType.class)
+  void scalingRoundsOnce(DType dtype) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment a = arena.allocate(40L * dtype.bytes());
+      MemorySegment b = arena.allocate(40L * dtype.bytes());
+      if (!dtype.isFloat()) {
+        assertThatThrownBy(() -> Reducer.scale(dtype, 0.5, b, 0, a, 0, 40))
+            .isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> Reducer.join(new ReduceOp.Avg(), dtype, b, 0, a, 0, b, 0, 40))
+            .isInstanceOf(IllegalArgumentException.class);
+        return;
+      }
+      for (int i = 0; i < 40; i++) {
+        set(dtype, a, i, i);
+      }
+      Reducer.scale(dtype, 0.3, b, 0, a, 0, 40);
+      for (int i = 0; i < 40; i++) {
+        double product = get(dtype, a, i) * (dtype == DType.F64 ? 0.3 : (double) 0.3f);
+        set(dtype, a, 0, product);
+        assertThat(get(dtype, b, i)).isEqualTo(get(dtype, a, 0));
+        set(dtype, a, 0, 0);
+      }
+      assertThatThrownBy(() -> Reducer.join(new ReduceOp.BitOr(), dtype, b, 0, a, 0, b, 0, 40))
+          .isInstanceOf(IllegalArgumentException.class);
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(DType.class)
   void joiningAllocatesNothing(DType dtype) {
     var threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
     ReduceOp op = new ReduceOp.Sum();
@@ -174,6 +217,13 @@ final class ReducerTest {
       case ReduceOp.Prod _ -> JoinKernels.PROD;
       case ReduceOp.Min _ -> JoinKernels.MIN;
       case ReduceOp.Max _ -> JoinKernels.MAX;
+      case ReduceOp.BitAnd _ -> JoinKernels.AND;
+      case ReduceOp.BitOr _ -> JoinKernels.OR;
+      case ReduceOp.BitXor _ -> JoinKernels.XOR;
+      case ReduceOp.LogicalAnd _ -> JoinKernels.BOTH;
+      case ReduceOp.LogicalOr _ -> JoinKernels.EITHER;
+      case ReduceOp.LogicalXor _ -> JoinKernels.ONE;
+      case ReduceOp.PreMulSum _ -> throw new AssertionError(op);
     };
   }
 
