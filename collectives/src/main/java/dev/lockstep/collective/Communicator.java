@@ -235,22 +235,9 @@ public final class Communicator implements AutoCloseable {
                 CollectiveRequest.allReduce(
                     in.dtype(), op, in.shape().elements(), true, topology, onePerRank, mode()));
     boolean same = in.registration().equals(out.registration());
-    CollectiveRequest asked = same ? request : outOfPlace(request);
+    CollectiveRequest asked = request.withInPlace(same);
     TensorChecks.check(asked, rank(), progress.nextSequence(), List.of(in), out);
     return start(request, in, out, timeout, asynchronous);
-  }
-
-  private static CollectiveRequest outOfPlace(CollectiveRequest request) {
-    return new CollectiveRequest(
-        request.kind(),
-        request.dtype(),
-        request.reduceOp(),
-        request.root(),
-        request.counts(),
-        false,
-        request.topology(),
-        request.lanes(),
-        request.mode());
   }
 
   private Operation startBroadcast(

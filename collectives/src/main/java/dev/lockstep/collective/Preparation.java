@@ -158,7 +158,12 @@ final class Preparation {
                     tree.forEachSource(source -> foreign[0] |= source.rank() != job.rank());
                     yield foreign[0];
                   }
-                  case Step.Send _, Step.Receive _, Step.ReceiveReduce _, Step.Divide _ -> false;
+                  case Step.Send _,
+                      Step.Receive _,
+                      Step.ReceiveReduce _,
+                      Step.Scale _,
+                      Step.Divide _ ->
+                      false;
                 });
   }
 }

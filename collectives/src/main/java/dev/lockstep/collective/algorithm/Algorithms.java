@@ -9,24 +9,45 @@ import java.util.Optional;
 ///
 /// The first algorithm of this order that can do what is asked is taken: where ranks read each
 /// other's memory those that do, since they move every byte once; then the ring, which sends least
-/// but may only be used in relaxed mode; then the exchange, which sends as much as the ring where
-/// every rank brings one subtree and realises the lane tree.
+/// but may only be used in relaxed mode; then the exchanges, which send as much as a ring where
+/// every rank brings one subtree and realise the lane tree.
 public final class Algorithms {
   private static final List<Algorithm> IN_ORDER =
       List.of(
           new DirectAllReduce(),
           new RingAllReduce(),
           new ExchangeAllReduce(),
+          new DirectReduceScatter(),
+          new RingReduceScatter(),
+          new ExchangeReduceScatter(),
+          new DirectAllGather(),
+          new RingAllGather(),
+          new ExchangeAllGather(),
           new DirectBroadcast(),
           new BinomialBroadcast(),
+          new DirectReduce(),
+          new ExchangeReduce(),
+          new DirectAllToAll(),
+          new PairwiseAllToAll(),
+          new DirectGather(),
+          new LinearGather(),
+          new DirectScatter(),
+          new LinearScatter(),
           new SignalBarrier(),
-          new MessageBarrier());
+          new MessageBarrier(),
+          new DirectSendReceive(),
+          new MessageSendReceive());
 
   private Algorithms() {}
 
   /// Returns every algorithm, in the order in which they are tried.
   public static List<Algorithm> all() {
     return IN_ORDER;
+  }
+
+  /// Returns the algorithms that can do a request, in order.
+  public static List<Algorithm> applicable(CollectiveRequest request) {
+    return IN_ORDER.stream().filter(algorithm -> algorithm.refusal(request).isEmpty()).toList();
   }
 
   /// Returns the algorithm of that name, if there is one.

@@ -1,18 +1,16 @@
 package dev.lockstep.collective.algorithm;
 
+import static dev.lockstep.collective.algorithm.Parts.JOINED;
+import static dev.lockstep.collective.algorithm.Parts.READ;
+import static dev.lockstep.collective.algorithm.Parts.READY;
 import static dev.lockstep.collective.algorithm.Parts.contributes;
 import static dev.lockstep.collective.algorithm.Parts.input;
+import static dev.lockstep.collective.algorithm.Parts.output;
 import static dev.lockstep.collective.algorithm.Parts.peers;
-import static dev.lockstep.collective.algorithm.Parts.share;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
-import dev.lockstep.collective.schedule.JoinTree;
-import dev.lockstep.collective.schedule.Schedule;
-import dev.lockstep.collective.schedule.Shares;
-import dev.lockstep.collective.schedule.Step;
-import java.util.ArrayList;
-import java.util.List;
+import dev.lockstep.collective.schedule.Range;
 import java.util.Optional;
 
 /// All-reduce in memory that all ranks share: each rank joins its share of all contributions where
@@ -24,43 +22,30 @@ import java.util.Optional;
 ///
 /// In place too: a rank's share of every contribution is read by that rank alone, so it may
 /// overwrite its own; what it copies over the rest has been joined by then.
-public final class DirectAllReduce implements Algorithm {
-  private static final int READY = 0;
-  private static final int JOINED = 1;
-  private static final int READ = 2;
-
+public final class DirectAllReduce extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public DirectAllReduce() {}
-
-  @Override
-  public String name() {
-    return "direct-all-reduce";
+  public DirectAllReduce() {
+    super("direct-all-reduce", CollectiveKind.ALL_REDUCE);
   }
 
   @Override
-  public Optional<String> refusal(CollectiveRequest request) {
-    return Parts.refuseOtherKinds(request, CollectiveKind.ALL_REDUCE)
-        .or(() -> Parts.refuseWithoutPeerMemory(request));
+  Optional<String> obstacle(CollectiveRequest request) {
+    return Parts.noPeerMemory(request);
   }
 
   @Override
-  public Schedule schedule(CollectiveRequest request) {
-    Parts.check(this, request);
-    Shares shares = Parts.shares(request);
-    return Schedule.of(
-        name(),
-        request,
-        rank -> steps(request, shares, rank),
-        _ -> List.of(),
-        rank -> Parts.alikeByRotation(request, rank));
+  Plan plan(CollectiveRequest request) {
+    Cut shares = Cut.evenly(request, request.ranks());
+    return Plan.of(rank -> steps(request, shares, rank))
+        .withAlike(rank -> Parts.alikeByRotation(request, rank));
   }
 
-  private static List<Step> steps(CollectiveRequest request, Shares shares, int rank) {
-    List<Step> steps = new ArrayList<>();
+  private static Steps steps(CollectiveRequest request, Cut shares, int rank) {
+    Steps steps = new Steps();
     int[] peers = peers(rank, request.ranks());
     for (int peer : peers) {
       if (contributes(request, rank) && shares.length(peer) > 0) {
-        steps.add(new Step.Signal(peer, READY));
+        steps.signal(peer, READY);
       }
     }
     if (shares.length(rank) > 0) {
@@ -68,34 +53,38 @@ public final class DirectAllReduce implements Algorithm {
     }
     for (int peer : peers) {
       if (shares.length(peer) > 0) {
-        steps.add(new Step.Await(peer, JOINED));
-        steps.add(new Step.Copy(share(peer, shares, peer), share(rank, shares, peer)));
-        steps.add(new Step.Signal(peer, READ));
+        steps.await(peer, JOINED);
+        steps.copy(share(peer, shares, peer), share(rank, shares, peer));
+        steps.signal(peer, READ);
       }
     }
-    if (shares.length(rank) > 0) {
-      for (int peer : peers) {
-        steps.add(new Step.Await(peer, READ));
+    for (int peer : peers) {
+      if (shares.length(rank) > 0) {
+        steps.await(peer, READ);
       }
     }
     return steps;
   }
 
-  private static void joinOwnShare(
-      List<Step> steps, CollectiveRequest request, Shares shares, int rank) {
+  private static void joinOwnShare(Steps steps, CollectiveRequest request, Cut shares, int rank) {
     int[] peers = peers(rank, request.ranks());
     for (int peer : peers) {
       if (contributes(request, peer)) {
-        steps.add(new Step.Await(peer, READY));
+        steps.await(peer, READY);
       }
     }
     long start = shares.start(rank);
     long length = shares.length(rank);
-    JoinTree tree = Parts.laneTree(request, (holder, index) -> input(holder, index, start, length));
-    steps.add(new Step.Reduce(share(rank, shares, rank), tree));
-    Parts.finish(steps, request, share(rank, shares, rank));
+    steps.reduce(
+        share(rank, shares, rank),
+        Parts.laneTree(request, (holder, index) -> input(holder, index, start, length)));
+    steps.finish(request, share(rank, shares, rank));
     for (int peer : peers) {
-      steps.add(new Step.Signal(peer, JOINED));
+      steps.signal(peer, JOINED);
     }
+  }
+
+  private static Range share(int rank, Cut shares, int part) {
+    return output(rank, shares.start(part), shares.length(part));
   }
 }

@@ -1,22 +1,31 @@
 package dev.lockstep.collective.algorithm;
 
-import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.schedule.JoinTree;
 import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Shares;
 import dev.lockstep.collective.schedule.Space;
-import dev.lockstep.collective.schedule.Step;
-import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.SumTree;
 import dev.lockstep.graph.SumTree.Subtree;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
 /// What the algorithms have in common.
 final class Parts {
+  /// The signal that a rank's inputs may be read.
+  static final int READY = 0;
+
+  /// The signal that a rank's share is joined.
+  static final int JOINED = 1;
+
+  /// The signal that a rank's memory has been read.
+  static final int READ = 2;
+
+  /// The signal of a barrier.
+  static final int HERE = 3;
+
   /// Where the elements of a contribution are to be read.
   @FunctionalInterface
   interface Source {
@@ -35,18 +44,8 @@ final class Parts {
     return new Range(rank, new Space.Output(), offset, elements);
   }
 
-  /// Returns a rank's share of the output.
-  static Range share(int rank, Shares shares, int part) {
-    return output(rank, shares.start(part), shares.length(part));
-  }
-
-  static Shares shares(CollectiveRequest request) {
-    return Shares.atCacheLines(request.total(), request.ranks(), request.dtype().bytes());
-  }
-
-  /// Returns whether a rank brings a contribution.
-  static boolean contributes(CollectiveRequest request, int rank) {
-    return request.inputs(rank) > 0;
+  static Range scratch(int rank, long offset, long elements) {
+    return new Range(rank, new Space.Scratch(0), offset, elements);
   }
 
   /// Returns the ranks but this one, starting with its successor: so no two ranks turn to the same
@@ -57,6 +56,11 @@ final class Parts {
       peers[i] = (rank + 1 + i) % ranks;
     }
     return peers;
+  }
+
+  /// Returns whether a rank brings a contribution.
+  static boolean contributes(CollectiveRequest request, int rank) {
+    return request.inputs(rank) > 0;
   }
 
   /// Returns the lane tree T over all contributions.
@@ -81,41 +85,45 @@ final class Parts {
         laneTree(new Subtree(at.first() + left, at.size() - left), holders, source));
   }
 
-  /// Adds the division that makes an average of a sum.
-  static void finish(List<Step> steps, CollectiveRequest request, Range sum) {
-    if (request.reduceOp() instanceof ReduceOp.Avg) {
-      steps.add(new Step.Divide(sum));
+  /// Returns a rank's own contributions, joined one after another.
+  static JoinTree chain(CollectiveRequest request, int rank, long offset, long elements) {
+    JoinTree tree = new JoinTree.Leaf(input(rank, 0, offset, elements));
+    for (int index = 1; index < request.inputs(rank); index++) {
+      tree = new JoinTree.Node(tree, new JoinTree.Leaf(input(rank, index, offset, elements)));
     }
+    return tree;
   }
 
-  /// Returns the lowest rank like `rank` where turning all ranks round by one changes nothing.
+  /// Returns the lowest rank like `rank` where turning all ranks round by one changes nothing:
+  /// equal parts, equally many contributions.
   static int alikeByRotation(CollectiveRequest request, int rank) {
-    boolean even = shares(request).isEven();
-    for (int other = 1; even && other < request.ranks(); other++) {
-      even = request.inputs(other) == request.inputs(0);
+    boolean even =
+        switch (request.kind()) {
+          case ALL_REDUCE, REDUCE ->
+              Shares.atCacheLines(request.total(), request.ranks(), request.dtype().bytes())
+                  .isEven();
+          default -> request.counts().areEqual();
+        };
+    if (!even) {
+      return rank;
     }
-    return even ? 0 : rank;
+    for (int other = 1; !request.lanes().isOnePerRank() && other < request.ranks(); other++) {
+      if (request.inputs(other) != request.inputs(0)) {
+        return rank;
+      }
+    }
+    return 0;
   }
 
-  static Optional<String> refuseOtherKinds(CollectiveRequest request, CollectiveKind kind) {
-    return request.kind() == kind ? Optional.empty() : Optional.of("only does " + kind.label());
-  }
-
-  static Optional<String> refuseWithoutPeerMemory(CollectiveRequest request) {
+  static Optional<String> noPeerMemory(CollectiveRequest request) {
     return request.topology().peerMemory() || request.ranks() == 1
         ? Optional.empty()
         : Optional.of("ranks cannot read each other's memory");
   }
 
-  /// @throws IllegalArgumentException if the algorithm refuses the request
-  static void check(Algorithm algorithm, CollectiveRequest request) {
-    algorithm
-        .refusal(request)
-        .ifPresent(
-            reason -> {
-              throw new IllegalArgumentException(
-                  "algorithm cannot do this: algorithm=%s, request=%s, reason=%s"
-                      .formatted(algorithm.name(), request.words(), reason));
-            });
+  static Optional<String> notTheLaneTree(CollectiveRequest request, String what) {
+    return request.mode() == Mode.RELAXED || request.ranks() == 1
+        ? Optional.empty()
+        : Optional.of(what + " does not realise the lane tree");
   }
 }

@@ -3,134 +3,95 @@ package dev.lockstep.collective.algorithm;
 import static dev.lockstep.collective.algorithm.Parts.contributes;
 import static dev.lockstep.collective.algorithm.Parts.input;
 import static dev.lockstep.collective.algorithm.Parts.output;
-import static dev.lockstep.collective.algorithm.Parts.share;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
-import dev.lockstep.collective.request.Mode;
-import dev.lockstep.collective.schedule.JoinTree;
-import dev.lockstep.collective.schedule.Schedule;
-import dev.lockstep.collective.schedule.Shares;
-import dev.lockstep.collective.schedule.Step;
-import java.util.ArrayList;
-import java.util.List;
+import dev.lockstep.collective.schedule.Range;
 import java.util.Optional;
 
 /// All-reduce by messages to the next rank only: ring reduce-scatter, then ring all-gather
-/// (Patarasuk and Yuan, 2009).
+/// (Patarasuk and Yuan, 2009), whole shares at a time or in chunks.
 ///
 /// Realises a chain over the ranks, rotated from share to share: relaxed mode only. `2(P-1)`
 /// messages deep; a rank sends `2(P-1)/P * S` bytes, whatever it contributes. No scratch.
-public final class RingAllReduce implements Algorithm {
-  /// Makes the algorithm.
-  public RingAllReduce() {}
+public final class RingAllReduce extends PlannedAlgorithm {
+  private final long chunkBytes;
 
-  @Override
-  public String name() {
-    return "ring-all-reduce";
+  /// Makes the algorithm that sends whole shares.
+  public RingAllReduce() {
+    super("ring-all-reduce", CollectiveKind.ALL_REDUCE);
+    this.chunkBytes = 0;
+  }
+
+  /// Makes the algorithm that sends shares in chunks.
+  ///
+  /// @param chunkBytes most bytes of a message, as long as a share has not too many chunks
+  public RingAllReduce(long chunkBytes) {
+    super("ring-all-reduce/" + chunkBytes, CollectiveKind.ALL_REDUCE);
+    this.chunkBytes = chunkBytes;
   }
 
   @Override
-  public Optional<String> refusal(CollectiveRequest request) {
-    Optional<String> mode =
-        request.mode() == Mode.RELAXED || request.ranks() == 1
-            ? Optional.empty()
-            : Optional.of("a ring does not realise the lane tree");
-    return Parts.refuseOtherKinds(request, CollectiveKind.ALL_REDUCE).or(() -> mode);
+  Optional<String> obstacle(CollectiveRequest request) {
+    return Parts.notTheLaneTree(request, "a ring");
   }
 
   @Override
-  public Schedule schedule(CollectiveRequest request) {
-    Parts.check(this, request);
-    Shares shares = Parts.shares(request);
-    return Schedule.of(
-        name(),
-        request,
-        rank -> steps(request, shares, rank),
-        _ -> List.of(),
-        rank -> Parts.alikeByRotation(request, rank));
+  Plan plan(CollectiveRequest request) {
+    Ring ring = new Ring(request, Cut.evenly(request, request.ranks()), chunkBytes);
+    return Plan.of(rank -> steps(request, ring, rank))
+        .withAlike(rank -> Parts.alikeByRotation(request, rank));
   }
 
-  private static List<Step> steps(CollectiveRequest request, Shares shares, int rank) {
-    List<Step> steps = new ArrayList<>();
+  private static Steps steps(CollectiveRequest request, Ring ring, int rank) {
+    Steps steps = new Steps();
     joinOwn(steps, request, rank);
-    reduceScatter(steps, request, shares, rank);
-    allGather(steps, shares, rank);
+    for (int hop = 0; hop < request.ranks() - 1; hop++) {
+      reduceScatter(steps, ring, rank, hop);
+    }
+    Range own = share(ring, rank, rank);
+    if (request.ranks() > 1) {
+      steps.finish(request, own);
+    }
+    ring.allGather(steps, rank, own, part -> share(ring, rank, part));
     return steps;
   }
 
   /// Puts the rank's own contribution into its output.
-  private static void joinOwn(List<Step> steps, CollectiveRequest request, int rank) {
-    long elements = request.total();
-    if (elements == 0 || !contributes(request, rank)) {
-      return;
-    }
+  private static void joinOwn(Steps steps, CollectiveRequest request, int rank) {
+    Range whole = output(rank, 0, request.total());
     if (request.ranks() == 1) {
-      JoinTree tree = Parts.laneTree(request, (_, index) -> input(rank, index, 0, elements));
-      steps.add(new Step.Reduce(output(rank, 0, elements), tree));
-      Parts.finish(steps, request, output(rank, 0, elements));
-      return;
-    }
-    if (request.inputs(rank) > 1) {
-      steps.add(new Step.Reduce(output(rank, 0, elements), chain(request, rank)));
-    } else if (!request.inPlace()) {
-      steps.add(new Step.Copy(input(rank, 0, 0, elements), output(rank, 0, elements)));
+      steps.reduce(
+          whole, Parts.laneTree(request, (_, index) -> input(rank, index, 0, whole.elements())));
+      steps.finish(request, whole);
+    } else if (request.inputs(rank) > 1) {
+      steps.reduce(whole, Parts.chain(request, rank, 0, whole.elements()));
+    } else if (contributes(request, rank) && !request.inPlace()) {
+      steps.copy(input(rank, 0, 0, whole.elements()), whole);
     }
   }
 
-  private static JoinTree chain(CollectiveRequest request, int rank) {
-    JoinTree tree = new JoinTree.Leaf(input(rank, 0, 0, request.total()));
-    for (int index = 1; index < request.inputs(rank); index++) {
-      tree = new JoinTree.Node(tree, new JoinTree.Leaf(input(rank, index, 0, request.total())));
-    }
-    return tree;
-  }
-
-  /// Share `c` starts on rank `c` and collects contributions rank by rank, ending on rank `c - 1`.
-  private static void reduceScatter(
-      List<Step> steps, CollectiveRequest request, Shares shares, int rank) {
-    int ranks = request.ranks();
-    int next = (rank + 1) % ranks;
-    int before = (rank + ranks - 1) % ranks;
-    for (int hop = 0; hop < ranks - 1; hop++) {
-      int leaving = Math.floorMod(rank - hop, ranks);
-      if (shares.length(leaving) > 0 && holdsAnything(request, leaving, hop)) {
-        steps.add(new Step.Send(next, share(rank, shares, leaving)));
+  private static void reduceScatter(Steps steps, Ring ring, int rank, int hop) {
+    int leaving = ring.leaving(rank, hop);
+    int coming = ring.coming(rank, hop);
+    boolean sends = ring.holdsAnything(rank, hop);
+    boolean receives = ring.holdsAnything(ring.before(rank), hop);
+    for (int chunk = 0; chunk < Math.max(ring.chunks(leaving), ring.chunks(coming)); chunk++) {
+      if (sends && chunk < ring.chunks(leaving)) {
+        steps.send(ring.next(rank), ring.chunk(share(ring, rank, leaving), leaving, chunk));
       }
-      int coming = Math.floorMod(rank - hop - 1, ranks);
-      if (shares.length(coming) > 0 && holdsAnything(request, coming, hop)) {
-        steps.add(
-            contributes(request, rank)
-                ? new Step.ReceiveReduce(before, share(rank, shares, coming))
-                : new Step.Receive(before, share(rank, shares, coming)));
+      if (receives && chunk < ring.chunks(coming)) {
+        Range into = ring.chunk(share(ring, rank, coming), coming, chunk);
+        if (contributes(ring.request(), rank)) {
+          steps.receiveReduce(ring.before(rank), into);
+        } else {
+          steps.receive(ring.before(rank), into);
+        }
       }
-    }
-    if (ranks > 1 && shares.length(next) > 0) {
-      Parts.finish(steps, request, share(rank, shares, next));
     }
   }
 
-  /// Returns whether a share that started on rank `first` holds a contribution after some hops.
-  private static boolean holdsAnything(CollectiveRequest request, int first, int hops) {
-    for (int hop = 0; hop <= hops; hop++) {
-      if (contributes(request, (first + hop) % request.ranks())) {
-        return true;
-      }
-    }
-    return false;
-  }
-
-  private static void allGather(List<Step> steps, Shares shares, int rank) {
-    int ranks = shares.parts();
-    for (int hop = 0; hop < ranks - 1; hop++) {
-      int leaving = Math.floorMod(rank + 1 - hop, ranks);
-      if (shares.length(leaving) > 0) {
-        steps.add(new Step.Send((rank + 1) % ranks, share(rank, shares, leaving)));
-      }
-      int coming = Math.floorMod(rank - hop, ranks);
-      if (shares.length(coming) > 0) {
-        steps.add(new Step.Receive((rank + ranks - 1) % ranks, share(rank, shares, coming)));
-      }
-    }
+  private static Range share(Ring ring, int rank, int part) {
+    return output(rank, ring.parts().start(part), ring.parts().length(part));
   }
 }

@@ -59,6 +59,30 @@ final class Actions {
     }
   }
 
+  /// Multiplies elements of this rank by a factor.
+  static final class Scale extends Action {
+    private final DType dtype;
+    private final double factor;
+    private final MemorySegment from;
+    private final MemorySegment to;
+    private final long elements;
+
+    Scale(DType dtype, double factor, MemorySegment from, MemorySegment to) {
+      super(-1);
+      this.dtype = dtype;
+      this.factor = factor;
+      this.from = from;
+      this.to = to;
+      this.elements = to.byteSize() / dtype.bytes();
+    }
+
+    @Override
+    boolean run(long operation) {
+      Reducer.scale(dtype, factor, to, 0, from, 0, elements);
+      return true;
+    }
+  }
+
   /// Divides a sum by the number of ranks.
   static final class Divide extends Action {
     private final DType dtype;

@@ -94,6 +94,7 @@ public final class ProgramCompiler {
         case Step.Send _,
             Step.Copy _,
             Step.Reduce _,
+            Step.Scale _,
             Step.Divide _,
             Step.Signal _,
             Step.Await _ -> {}
@@ -130,6 +131,10 @@ public final class ProgramCompiler {
               into);
       case Step.Copy(Range from, Range to) -> copy(from, to);
       case Step.Reduce(Range to, JoinTree tree) -> reduce(to, tree);
+      case Step.Scale(Range from, Range to) ->
+          to.elements() == 0
+              ? null
+              : new Actions.Scale(dtype, factor(), segment(from), segment(to));
       case Step.Divide(Range target) ->
           target.elements() == 0
               ? null
@@ -202,6 +207,13 @@ public final class ProgramCompiler {
         .slice(range.offset() * dtype.bytes(), range.elements() * dtype.bytes());
   }
 
+  private double factor() {
+    if (request.reduceOp() instanceof ReduceOp.PreMulSum(double factor)) {
+      return factor;
+    }
+    throw new IllegalArgumentException("schedule multiplies, its request does not");
+  }
+
   private ReduceOp reduceOp() {
     return Objects.requireNonNull(request.reduceOp(), "schedule reduces, its request does not");
   }
@@ -230,6 +242,8 @@ public final class ProgramCompiler {
         tree.forEachSource(source -> touched[0] |= message.writes() && touches(source, message));
         yield touched[0];
       }
+      case Step.Scale(Range from, Range to) ->
+          touches(to, message) || (message.writes() && touches(from, message));
       case Step.Divide(Range target) -> touches(target, message);
       case Step.Signal _ -> true;
       case Step.Await _ -> false;

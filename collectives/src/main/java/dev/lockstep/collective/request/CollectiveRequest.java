@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Meaning of `counts`, in elements: all-reduce, reduce, broadcast and send/receive: one number;
 /// reduce-scatter, all-gather, gather and scatter: each rank's part; all-to-all: row by row what
-/// each rank sends to each rank; barrier: none.
+/// each rank sends to each rank; barrier: none. Parts may differ and be empty.
 ///
 /// @param kind operation
 /// @param dtype element type
@@ -31,26 +31,19 @@ public record CollectiveRequest(
     DType dtype,
     @Nullable ReduceOp reduceOp,
     int root,
-    List<Long> counts,
+    Counts counts,
     boolean inPlace,
     Topology topology,
     LaneSplit lanes,
     Mode mode) {
   /// Checks that the parts fit together.
   public CollectiveRequest {
-    counts = List.copyOf(counts);
     int ranks = topology.ranks();
-    int expectedCounts = expectedCounts(kind, ranks);
+    long expectedCounts = expectedCounts(kind, ranks);
     if (counts.size() != expectedCounts) {
       throw new IllegalArgumentException(
           "wrong number of counts: kind=%s, ranks=%d, counts=%d, expected=%d"
               .formatted(kind.label(), ranks, counts.size(), expectedCounts));
-    }
-    for (long count : counts) {
-      if (count < 0) {
-        throw new IllegalArgumentException(
-            "count is negative: kind=" + kind.label() + ", count=" + count);
-      }
     }
     if (hasRoot(kind) ? root < 0 || root >= ranks : root != -1) {
       throw new IllegalArgumentException(
@@ -62,9 +55,10 @@ public record CollectiveRequest(
           "reduce op is given exactly where a kind reduces: kind=%s, reduceOp=%s"
               .formatted(kind.label(), reduceOp));
     }
-    if (reduceOp instanceof ReduceOp.Avg && !dtype.isFloat()) {
+    if (reduceOp != null && !reduceOp.joins(dtype)) {
       throw new IllegalArgumentException(
-          "averages need a floating-point type: kind=" + kind.label() + ", dtype=" + dtype);
+          "reduce op is not defined for the element type: kind=%s, op=%s, dtype=%s"
+              .formatted(kind.label(), reduceOp.label(), dtype));
     }
     if (lanes.ranks().size() != ranks) {
       throw new IllegalArgumentException(
@@ -92,40 +86,110 @@ public record CollectiveRequest(
         dtype,
         op,
         -1,
-        List.of(elements),
+        Counts.one(elements),
         inPlace,
         topology,
         lanes,
         mode);
   }
 
+  /// Returns the request of a reduce-scatter; `counts` are each rank's part of the result.
+  public static CollectiveRequest reduceScatter(
+      DType dtype,
+      ReduceOp op,
+      Counts counts,
+      boolean inPlace,
+      Topology topology,
+      LaneSplit lanes,
+      Mode mode) {
+    return new CollectiveRequest(
+        CollectiveKind.REDUCE_SCATTER, dtype, op, -1, counts, inPlace, topology, lanes, mode);
+  }
+
+  /// Returns the request of a reduce to one rank.
+  public static CollectiveRequest reduce(
+      DType dtype,
+      ReduceOp op,
+      long elements,
+      int root,
+      boolean inPlace,
+      Topology topology,
+      LaneSplit lanes,
+      Mode mode) {
+    return new CollectiveRequest(
+        CollectiveKind.REDUCE,
+        dtype,
+        op,
+        root,
+        Counts.one(elements),
+        inPlace,
+        topology,
+        lanes,
+        mode);
+  }
+
+  /// Returns the request of an all-gather; `counts` are what each rank brings.
+  public static CollectiveRequest allGather(
+      DType dtype, Counts counts, boolean inPlace, Topology topology) {
+    return moving(CollectiveKind.ALL_GATHER, dtype, -1, counts, inPlace, topology);
+  }
+
   /// Returns the request of a broadcast, in place on the root.
   public static CollectiveRequest broadcast(
       DType dtype, long elements, int root, Topology topology) {
-    return new CollectiveRequest(
-        CollectiveKind.BROADCAST,
-        dtype,
-        null,
-        root,
-        List.of(elements),
-        true,
-        topology,
-        LaneSplit.onePerRank(topology.ranks()),
-        Mode.SAME_BITS);
+    return moving(CollectiveKind.BROADCAST, dtype, root, Counts.one(elements), true, topology);
+  }
+
+  /// Returns the request of an all-to-all; `counts` are row by row what each rank sends to each.
+  public static CollectiveRequest allToAll(
+      DType dtype, Counts counts, boolean inPlace, Topology topology) {
+    return moving(CollectiveKind.ALL_TO_ALL, dtype, -1, counts, inPlace, topology);
+  }
+
+  /// Returns the request of a gather; `counts` are what each rank brings.
+  public static CollectiveRequest gather(
+      DType dtype, Counts counts, int root, boolean inPlace, Topology topology) {
+    return moving(CollectiveKind.GATHER, dtype, root, counts, inPlace, topology);
+  }
+
+  /// Returns the request of a scatter; `counts` are what each rank gets.
+  public static CollectiveRequest scatter(
+      DType dtype, Counts counts, int root, boolean inPlace, Topology topology) {
+    return moving(CollectiveKind.SCATTER, dtype, root, counts, inPlace, topology);
   }
 
   /// Returns the request of a barrier.
   public static CollectiveRequest barrier(Topology topology) {
+    return moving(CollectiveKind.BARRIER, DType.U8, -1, Counts.none(), false, topology);
+  }
+
+  /// Returns the request by which every rank sends to the next one.
+  public static CollectiveRequest sendReceive(
+      DType dtype, long elements, boolean inPlace, Topology topology) {
+    return moving(CollectiveKind.SEND_RECEIVE, dtype, -1, Counts.one(elements), inPlace, topology);
+  }
+
+  private static CollectiveRequest moving(
+      CollectiveKind kind,
+      DType dtype,
+      int root,
+      Counts counts,
+      boolean inPlace,
+      Topology topology) {
+    LaneSplit onePerRank = LaneSplit.onePerRank(topology.ranks());
     return new CollectiveRequest(
-        CollectiveKind.BARRIER,
-        DType.U8,
-        null,
-        -1,
-        List.of(),
-        false,
-        topology,
-        LaneSplit.onePerRank(topology.ranks()),
-        Mode.SAME_BITS);
+        kind, dtype, null, root, counts, inPlace, topology, onePerRank, Mode.SAME_BITS);
+  }
+
+  /// Returns this request with input and output in the same or in different memory.
+  public CollectiveRequest withInPlace(boolean together) {
+    return new CollectiveRequest(
+        kind, dtype, reduceOp, root, counts, together, topology, lanes, mode);
+  }
+
+  /// Returns this request with another reduce op.
+  public CollectiveRequest withReduceOp(ReduceOp op) {
+    return new CollectiveRequest(kind, dtype, op, root, counts, inPlace, topology, lanes, mode);
   }
 
   /// Returns the number of ranks.
@@ -136,7 +200,8 @@ public record CollectiveRequest(
   /// Returns how many inputs a rank brings.
   public int inputs(int rank) {
     return switch (kind) {
-      case ALL_REDUCE, REDUCE_SCATTER, REDUCE -> lanes.ranks().get(rank).size();
+      case ALL_REDUCE, REDUCE_SCATTER, REDUCE ->
+          lanes.isOnePerRank() ? 1 : lanes.ranks().get(rank).size();
       case ALL_GATHER, ALL_TO_ALL, GATHER, SEND_RECEIVE -> 1;
       case BROADCAST, SCATTER -> rank == root ? 1 : 0;
       case BARRIER -> 0;
@@ -151,12 +216,12 @@ public record CollectiveRequest(
   /// Returns the number of elements of each input of a rank.
   public long inputElements(int rank) {
     return switch (kind) {
-      case ALL_REDUCE, REDUCE, SEND_RECEIVE -> counts.getFirst();
-      case BROADCAST -> rank == root ? counts.getFirst() : 0;
+      case ALL_REDUCE, REDUCE, SEND_RECEIVE -> counts.get(0);
+      case BROADCAST -> rank == root ? counts.get(0) : 0;
       case ALL_GATHER, GATHER -> counts.get(rank);
       case REDUCE_SCATTER -> total();
       case SCATTER -> rank == root ? total() : 0;
-      case ALL_TO_ALL -> sum(rank * ranks(), 1, ranks());
+      case ALL_TO_ALL -> sendStart(rank, ranks());
       case BARRIER -> 0;
     };
   }
@@ -164,12 +229,12 @@ public record CollectiveRequest(
   /// Returns the number of elements of a rank's output, 0 if it has none.
   public long outputElements(int rank) {
     return switch (kind) {
-      case ALL_REDUCE, BROADCAST, SEND_RECEIVE -> counts.getFirst();
-      case REDUCE -> rank == root ? counts.getFirst() : 0;
+      case ALL_REDUCE, BROADCAST, SEND_RECEIVE -> counts.get(0);
+      case REDUCE -> rank == root ? counts.get(0) : 0;
       case REDUCE_SCATTER, SCATTER -> counts.get(rank);
       case ALL_GATHER -> total();
       case GATHER -> rank == root ? total() : 0;
-      case ALL_TO_ALL -> sum(rank, ranks(), ranks());
+      case ALL_TO_ALL -> receiveStart(rank, ranks());
       case BARRIER -> 0;
     };
   }
@@ -177,7 +242,32 @@ public record CollectiveRequest(
   /// Returns where a rank's part starts among the parts of all ranks, for kinds whose counts are
   /// one per rank.
   public long displacement(int rank) {
-    return sum(0, 1, rank);
+    return counts.start(rank);
+  }
+
+  /// Returns how many elements of an all-to-all go from one rank to another.
+  public long count(int from, int to) {
+    return counts.get((long) from * ranks() + to);
+  }
+
+  /// Returns where in the input of rank `from` those elements of an all-to-all start that go to
+  /// rank `to`.
+  public long sendStart(int from, int to) {
+    long row = (long) from * ranks();
+    return counts.start(row + to) - counts.start(row);
+  }
+
+  /// Returns where in the output of rank `to` those elements of an all-to-all start that come from
+  /// rank `from`. Takes time in proportion to `from` where counts differ.
+  public long receiveStart(int to, int from) {
+    if (counts.areEqual()) {
+      return from * counts.get(0);
+    }
+    long start = 0;
+    for (int before = 0; before < from; before++) {
+      start += count(before, to);
+    }
+    return start;
   }
 
   /// Returns the first element of input 0 within the memory that input and output share in place.
@@ -210,7 +300,7 @@ public record CollectiveRequest(
 
   /// Returns the number of elements that the whole collective is about: the sum of the counts.
   public long total() {
-    return sum(0, 1, counts.size());
+    return counts.total();
   }
 
   /// Returns the number of the reduce op in a message's envelope, 0 for none.
@@ -222,6 +312,13 @@ public record CollectiveRequest(
       case ReduceOp.Min _ -> 3;
       case ReduceOp.Max _ -> 4;
       case ReduceOp.Avg _ -> 5;
+      case ReduceOp.PreMulSum _ -> 6;
+      case ReduceOp.BitAnd _ -> 7;
+      case ReduceOp.BitOr _ -> 8;
+      case ReduceOp.BitXor _ -> 9;
+      case ReduceOp.LogicalAnd _ -> 10;
+      case ReduceOp.LogicalOr _ -> 11;
+      case ReduceOp.LogicalXor _ -> 12;
     };
   }
 
@@ -237,9 +334,20 @@ public record CollectiveRequest(
             .add(mode.name())
             .add(topology.ranks())
             .add(topology.peerMemory() ? 1 : 0)
-            .add(lanes.lanes());
-    counts.forEach(hash::add);
-    topology.nodes().forEach(hash::add);
+            .add(lanes.lanes())
+            .add(lanes.isOnePerRank() ? 1 : 0);
+    if (reduceOp instanceof ReduceOp.PreMulSum(double factor)) {
+      hash.add(Double.doubleToLongBits(factor));
+    }
+    hash.add(counts.size()).add(counts.areEqual() ? 1 : 0);
+    for (long part = 0; part < (counts.areEqual() ? 1 : counts.size()); part++) {
+      hash.add(counts.get(part));
+    }
+    hash.add(topology.levels().size());
+    topology.levels().forEach(hash::add);
+    if (lanes.isOnePerRank()) {
+      return hash.value();
+    }
     for (List<Subtree> subtrees : lanes.ranks()) {
       hash.add(subtrees.size());
       for (Subtree subtree : subtrees) {
@@ -269,19 +377,11 @@ public record CollectiveRequest(
     return text.append(')').toString();
   }
 
-  private long sum(int from, int stride, int howMany) {
-    long sum = 0;
-    for (int i = 0; i < howMany; i++) {
-      sum = Math.addExact(sum, counts.get(from + i * stride));
-    }
-    return sum;
-  }
-
-  private static int expectedCounts(CollectiveKind kind, int ranks) {
+  private static long expectedCounts(CollectiveKind kind, int ranks) {
     return switch (kind) {
       case ALL_REDUCE, REDUCE, BROADCAST, SEND_RECEIVE -> 1;
       case REDUCE_SCATTER, ALL_GATHER, GATHER, SCATTER -> ranks;
-      case ALL_TO_ALL -> ranks * ranks;
+      case ALL_TO_ALL -> (long) ranks * ranks;
       case BARRIER -> 0;
     };
   }

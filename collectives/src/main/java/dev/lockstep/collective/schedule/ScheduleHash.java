@@ -36,6 +36,7 @@ final class ScheduleHash {
         add(hash.add(5), to);
         add(tree);
       }
+      case Step.Scale(Range from, Range to) -> add(add(hash.add(9), from), to);
       case Step.Divide(Range target) -> add(hash.add(6), target);
       case Step.Signal(int peer, int slot) -> hash.add(7).add(peer).add(slot);
       case Step.Await(int peer, int slot) -> hash.add(8).add(peer).add(slot);

@@ -36,6 +36,12 @@ public sealed interface Step {
   /// @param tree sources and order
   record Reduce(Range to, JoinTree tree) implements Step {}
 
+  /// Multiplies a contribution by the factor of a pre-multiplied sum.
+  ///
+  /// @param from a contribution
+  /// @param to where the product goes; no element of `from`
+  record Scale(Range from, Range to) implements Step {}
+
   /// Divides a finished sum by the number of ranks.
   ///
   /// @param target operand and result

@@ -18,6 +18,9 @@ final class Expressions {
     /// A join; `left` is the number that is not greater.
     record Join(int left, int right) implements Expression {}
 
+    /// A contribution multiplied by the factor of a pre-multiplied sum.
+    record Product(int contribution) implements Expression {}
+
     /// A sum divided by the number of ranks.
     record Quotient(int sum) implements Expression {}
   }
@@ -32,6 +35,10 @@ final class Expressions {
 
   int join(int a, int b) {
     return number(new Expression.Join(Math.min(a, b), Math.max(a, b)));
+  }
+
+  int product(int contribution) {
+    return number(new Expression.Product(contribution));
   }
 
   int quotient(int sum) {
@@ -65,6 +72,7 @@ final class Expressions {
         collect(left, found);
         collect(right, found);
       }
+      case Expression.Product(int contribution) -> collect(contribution, found);
       case Expression.Quotient(int sum) -> collect(sum, found);
     }
   }
@@ -72,7 +80,7 @@ final class Expressions {
   /// Returns whether a division stands anywhere but outermost.
   boolean dividesWithin(int number) {
     return switch (at(number)) {
-      case Expression.Contribution _ -> false;
+      case Expression.Contribution _, Expression.Product _ -> false;
       case Expression.Join(int left, int right) -> divides(left) || divides(right);
       case Expression.Quotient(int sum) -> divides(sum);
     };
@@ -80,6 +88,17 @@ final class Expressions {
 
   private boolean divides(int number) {
     return at(number) instanceof Expression.Quotient || dividesWithin(number);
+  }
+
+  /// Returns whether every contribution within a value has been multiplied once, or none at all.
+  boolean multiplies(int number, boolean once) {
+    return switch (at(number)) {
+      case Expression.Contribution _ -> !once;
+      case Expression.Join(int left, int right) ->
+          multiplies(left, once) && multiplies(right, once);
+      case Expression.Product(int of) -> once && at(of) instanceof Expression.Contribution;
+      case Expression.Quotient(int sum) -> multiplies(sum, once);
+    };
   }
 
   boolean isQuotient(int number) {
@@ -97,6 +116,7 @@ final class Expressions {
           case Expression.Contribution(int rank, int input, _) ->
               new ReductionTree.Leaf(rank, input);
           case Expression.Join(int left, int right) -> ReductionTree.join(tree(left), tree(right));
+          case Expression.Product(int contribution) -> tree(contribution);
           case Expression.Quotient(int sum) -> tree(sum);
         };
     trees.put(number, tree);

@@ -61,13 +61,10 @@ final class FormCheck {
         peer(step, peer);
         written(step, into);
       }
-      case Step.Copy(Range from, Range to) -> {
-        read(step, from);
-        written(step, to);
-        sameLength(step, from, to);
-        if (place(from).overlaps(place(to))) {
-          refuse(step, "copies a range onto itself");
-        }
+      case Step.Copy(Range from, Range to) -> moves(step, from, to);
+      case Step.Scale(Range from, Range to) -> {
+        own(step, from);
+        moves(step, from, to);
       }
       case Step.Reduce(Range to, JoinTree tree) -> {
         written(step, to);
@@ -76,6 +73,15 @@ final class FormCheck {
       case Step.Divide(Range target) -> written(step, target);
       case Step.Signal(int peer, int slot) -> signal(step, peer, new Counter(rank, peer, slot), 1);
       case Step.Await(int peer, int slot) -> signal(step, peer, new Counter(peer, rank, slot), -1);
+    }
+  }
+
+  private void moves(Step step, Range from, Range to) {
+    read(step, from);
+    written(step, to);
+    sameLength(step, from, to);
+    if (place(from).overlaps(place(to))) {
+      refuse(step, "moves a range onto itself");
     }
   }
 

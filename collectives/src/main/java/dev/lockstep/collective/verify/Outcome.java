@@ -117,16 +117,10 @@ final class Outcome {
   }
 
   private void addParts(List<Expected> expected, int rank) {
-    long offset = 0;
     for (int from = 0; from < request.ranks(); from++) {
-      int row = from * request.ranks();
-      long element = 0;
-      for (int to = 0; to < rank; to++) {
-        element += request.counts().get(row + to);
-      }
-      long elements = request.counts().get(row + rank);
-      expected.add(new Expected(offset, elements, from, element));
-      offset += elements;
+      long offset = request.receiveStart(rank, from);
+      long elements = request.count(from, rank);
+      expected.add(new Expected(offset, elements, from, request.sendStart(from, rank)));
     }
   }
 
@@ -167,6 +161,10 @@ final class Outcome {
     if (expressions.isQuotient(stretch.expression) != average
         || expressions.dividesWithin(stretch.expression)) {
       throw refuse(rank, where + " is not divided exactly once where it is an average");
+    }
+    boolean multiplied = request.reduceOp() instanceof ReduceOp.PreMulSum;
+    if (!expressions.multiplies(stretch.expression, multiplied)) {
+      throw refuse(rank, where + " does not hold each contribution multiplied as often as asked");
     }
   }
 

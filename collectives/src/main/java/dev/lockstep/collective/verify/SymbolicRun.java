@@ -10,6 +10,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
+import java.util.function.IntUnaryOperator;
 import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -139,6 +140,7 @@ final class SymbolicRun {
     return switch (step) {
       case Step.Send(_, Range from) -> place(from).overlaps(message.place);
       case Step.Copy(Range from, _) -> place(from).overlaps(message.place);
+      case Step.Scale(Range from, _) -> place(from).overlaps(message.place);
       case Step.Reduce(_, JoinTree tree) -> {
         boolean[] touches = {false};
         tree.forEachSource(source -> touches[0] |= place(source).overlaps(message.place));
@@ -154,6 +156,7 @@ final class SymbolicRun {
       case Step.Receive(_, Range into) -> place(into);
       case Step.ReceiveReduce(_, Range into) -> place(into);
       case Step.Copy(_, Range to) -> place(to);
+      case Step.Scale(_, Range to) -> place(to);
       case Step.Reduce(Range to, _) -> place(to);
       case Step.Divide(Range target) -> place(target);
       case Step.Send _, Step.Signal _, Step.Await _ -> null;
@@ -178,15 +181,10 @@ final class SymbolicRun {
         write(rank, place(to), evaluate(rank, tree));
         rank.clock[rank.rank]++;
       }
-      case Step.Divide(Range target) -> {
-        List<Piece> quotients = new ArrayList<>();
-        for (Piece piece : read(rank, place(target))) {
-          int quotient = expressions.quotient(piece.expression());
-          quotients.add(new Piece(piece.from(), piece.to(), quotient, piece.shift()));
-        }
-        write(rank, place(target), quotients);
-        rank.clock[rank.rank]++;
-      }
+      case Step.Scale(Range from, Range to) ->
+          map(rank, place(from), place(to), expressions::product);
+      case Step.Divide(Range target) ->
+          map(rank, place(target), place(target), expressions::quotient);
       case Step.Signal(int peer, int slot) -> {
         rank.clock[rank.rank]++;
         queue(signals, new Link(rank.rank, peer, slot)).add(rank.clock.clone());
@@ -201,6 +199,16 @@ final class SymbolicRun {
       }
     }
     return true;
+  }
+
+  private void map(RankState rank, Place from, Place to, IntUnaryOperator function) {
+    List<Piece> mapped = new ArrayList<>();
+    for (Piece piece : read(rank, from)) {
+      int value = function.applyAsInt(piece.expression());
+      mapped.add(new Piece(piece.from(), piece.to(), value, piece.shift()));
+    }
+    write(rank, to, mapped);
+    rank.clock[rank.rank]++;
   }
 
   private void receive(RankState rank, int peer, Range into) {

@@ -1,6 +1,7 @@
 package dev.lockstep.collective.algorithm;
 
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.graph.LaneSplit;
@@ -11,6 +12,7 @@ import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.IntStream;
 
 /// Requests that tests use.
 public final class Requests {
@@ -55,5 +57,145 @@ public final class Requests {
       split.add(held);
     }
     return new LaneSplit(lanes, split);
+  }
+
+  /// Returns requests of every kind over some ranks: in place and not, even and uneven counts with
+  /// empty ones among them, several roots, lanes dealt in several ways.
+  ///
+  /// @param dense whether to take more of each
+  public static List<CollectiveRequest> ofEveryKind(int ranks, boolean dense) {
+    List<CollectiveRequest> requests = new ArrayList<>();
+    Topology topology = Topology.oneNode(ranks, true);
+    requests.add(CollectiveRequest.barrier(topology));
+    for (boolean inPlace : new boolean[] {false, true}) {
+      for (Counts counts : counts(ranks, dense)) {
+        requests.add(CollectiveRequest.allGather(DType.F32, counts, inPlace, topology));
+        for (int root : roots(ranks, dense)) {
+          requests.add(CollectiveRequest.gather(DType.F32, counts, root, inPlace, topology));
+          requests.add(CollectiveRequest.scatter(DType.F32, counts, root, inPlace, topology));
+        }
+      }
+      for (long size : dense ? new long[] {0, 1, 17, 1000} : new long[] {1000}) {
+        requests.add(CollectiveRequest.sendReceive(DType.F32, size, inPlace, topology));
+        for (int root : roots(ranks, dense)) {
+          requests.add(
+              CollectiveRequest.broadcast(DType.F32, size, root, topology).withInPlace(inPlace));
+        }
+      }
+      for (Counts counts : List.of(Counts.each((long) ranks * ranks, 3), matrix(ranks))) {
+        requests.add(CollectiveRequest.allToAll(DType.F32, counts, inPlace, topology));
+      }
+    }
+    for (Mode mode : Mode.values()) {
+      for (LaneSplit lanes : splits(ranks, dense)) {
+        addReductions(requests, ranks, lanes, mode, dense);
+      }
+    }
+    return requests;
+  }
+
+  private static void addReductions(
+      List<CollectiveRequest> requests, int ranks, LaneSplit lanes, Mode mode, boolean dense) {
+    Topology topology = Topology.oneNode(ranks, true);
+    boolean one = lanes.isOnePerRank();
+    ReduceOp op = one && mode == Mode.RELAXED ? new ReduceOp.Avg() : new ReduceOp.Sum();
+    for (boolean inPlace : new boolean[] {false, true}) {
+      for (long size : dense && one ? new long[] {0, 1, 17, 1000} : new long[] {1000}) {
+        requests.add(
+            CollectiveRequest.allReduce(DType.F32, op, size, inPlace, topology, lanes, mode));
+        for (int root : roots(ranks, dense && one)) {
+          requests.add(
+              CollectiveRequest.reduce(DType.F32, op, size, root, inPlace, topology, lanes, mode));
+        }
+      }
+      for (Counts counts : counts(ranks, dense && one)) {
+        requests.add(
+            CollectiveRequest.reduceScatter(DType.F32, op, counts, inPlace, topology, lanes, mode));
+      }
+    }
+    if (one) {
+      ReduceOp scaled = new ReduceOp.PreMulSum(0.5);
+      requests.add(
+          CollectiveRequest.allReduce(DType.F32, scaled, 100, true, topology, lanes, mode));
+      requests.add(
+          CollectiveRequest.reduce(DType.F32, scaled, 100, 0, true, topology, lanes, mode));
+      requests.add(
+          CollectiveRequest.reduceScatter(
+              DType.F32, scaled, Counts.each(ranks, 9), true, topology, lanes, mode));
+    }
+  }
+
+  private static int[] roots(int ranks, boolean dense) {
+    return dense
+        ? IntStream.range(0, ranks).filter(root -> ranks <= 8 || root % 5 == 1).toArray()
+        : new int[] {ranks / 2};
+  }
+
+  private static List<Counts> counts(int ranks, boolean dense) {
+    Random random = new Random(ranks);
+    Counts uneven = Counts.of(random.longs(ranks, 0, 6).boxed().toList());
+    return dense
+        ? List.of(Counts.each(ranks, 5), uneven, Counts.each(ranks, 0))
+        : List.of(Counts.each(ranks, 32), uneven);
+  }
+
+  private static Counts matrix(int ranks) {
+    Random random = new Random(31L * ranks);
+    return Counts.of(random.longs((long) ranks * ranks, 0, 4).boxed().toList());
+  }
+
+  /// Returns ways to deal lanes to ranks.
+  public static List<LaneSplit> splits(int ranks, boolean dense) {
+    List<LaneSplit> splits = new ArrayList<>();
+    splits.add(LaneSplit.onePerRank(ranks));
+    if (!dense) {
+      splits.add(LaneSplit.contiguous(ranks + 9, ranks));
+      splits.add(scattered(ranks, ranks, 7));
+      return splits;
+    }
+    for (int lanes = 1; lanes <= 16; lanes += lanes < 9 ? 1 : 4) {
+      if (lanes >= ranks) {
+        splits.add(LaneSplit.contiguous(lanes, ranks));
+        splits.add(interleaved(lanes, ranks));
+      }
+      splits.add(scattered(lanes, ranks, 31L * lanes + ranks));
+    }
+    return splits.stream().distinct().toList();
+  }
+
+  /// Returns a few small requests of every kind.
+  public static List<CollectiveRequest> small(int ranks) {
+    List<CollectiveRequest> requests = new ArrayList<>();
+    Topology topology = Topology.oneNode(ranks, true);
+    LaneSplit one = LaneSplit.onePerRank(ranks);
+    LaneSplit uneven = LaneSplit.contiguous(5, ranks);
+    Counts parts = Counts.of(IntStream.range(0, ranks).mapToObj(rank -> 2L + rank % 2).toList());
+    Counts matrix = Counts.of(IntStream.range(0, ranks * ranks).mapToObj(i -> i % 3L).toList());
+    long elements = 16L * ranks + 3;
+    requests.add(CollectiveRequest.barrier(topology));
+    for (boolean inPlace : new boolean[] {false, true}) {
+      requests.add(
+          CollectiveRequest.broadcast(DType.F32, 5, ranks - 1, topology).withInPlace(inPlace));
+      requests.add(CollectiveRequest.allGather(DType.F32, parts, inPlace, topology));
+      requests.add(CollectiveRequest.gather(DType.F32, parts, ranks - 1, inPlace, topology));
+      requests.add(CollectiveRequest.scatter(DType.F32, parts, ranks - 1, inPlace, topology));
+      requests.add(CollectiveRequest.sendReceive(DType.F32, 5, inPlace, topology));
+      requests.add(CollectiveRequest.allToAll(DType.F32, matrix, inPlace, topology));
+      requests.add(allReduce(elements, inPlace, one, true, Mode.RELAXED));
+      requests.add(allReduce(elements, inPlace, uneven, true, Mode.SAME_BITS));
+      for (LaneSplit lanes : List.of(one, uneven)) {
+        Mode mode = lanes.isOnePerRank() ? Mode.RELAXED : Mode.SAME_BITS;
+        ReduceOp op = lanes.isOnePerRank() ? new ReduceOp.Avg() : new ReduceOp.Sum();
+        requests.add(
+            CollectiveRequest.reduceScatter(DType.F32, op, parts, inPlace, topology, lanes, mode));
+        requests.add(
+            CollectiveRequest.reduce(
+                DType.F32, op, elements, ranks - 1, inPlace, topology, lanes, mode));
+      }
+    }
+    requests.add(
+        CollectiveRequest.allReduce(
+            DType.F32, new ReduceOp.PreMulSum(3), elements, true, topology, one, Mode.RELAXED));
+    return requests;
   }
 }

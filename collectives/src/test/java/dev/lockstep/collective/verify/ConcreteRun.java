@@ -9,13 +9,16 @@ import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.ScratchSpace;
 import dev.lockstep.collective.schedule.Space;
 import dev.lockstep.collective.schedule.Step;
+import dev.lockstep.graph.ReduceOp;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Random;
+import java.util.function.LongUnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /// Runs a schedule on numbers, in one thread, with seeded random timing: which rank moves next,
@@ -41,12 +44,42 @@ final class ConcreteRun {
 
   private record Link(int from, int to, int slot) {}
 
+  /// A space within an array; in place, input 0 and output are views of one.
+  private static final class View {
+    final long[] array;
+    final int base;
+    final int size;
+
+    View(long[] array, int base, long size) {
+      this.array = array;
+      this.base = base;
+      this.size = (int) size;
+    }
+
+    static View of(long elements) {
+      return new View(new long[(int) elements], 0, elements);
+    }
+
+    @SuppressWarnings("ReferenceEquality") // whether it is one memory is the question
+    boolean shares(View other) {
+      return array == other.array;
+    }
+
+    long get(long at) {
+      return array[base + Objects.checkIndex((int) at, size)];
+    }
+
+    void set(long at, long value) {
+      array[base + Objects.checkIndex((int) at, size)] = value;
+    }
+  }
+
   private final List<Verdict.Reduction> reductions;
   private final CollectiveRequest request;
   private final Random random;
   private final boolean buffered;
   private final List<List<Step>> programs = new ArrayList<>();
-  private final List<Map<Space, long[]>> memory = new ArrayList<>();
+  private final List<Map<Space, View>> memory = new ArrayList<>();
   private boolean wrong;
   private final int[] next;
   private final int[] run;
@@ -65,20 +98,31 @@ final class ConcreteRun {
     for (int rank = 0; rank < schedule.ranks(); rank++) {
       programs.add(schedule.steps(rank));
       underWay.add(new ArrayList<>());
-      Map<Space, long[]> spaces = new HashMap<>();
-      long[] output = new long[(int) request.outputElements(rank)];
-      spaces.put(new Space.Output(), output);
-      for (int input = 0; input < request.inputs(rank); input++) {
-        boolean shared = input == 0 && request.inPlace();
-        spaces.put(
-            new Space.Input(input), shared ? output : new long[(int) request.inputElements(rank)]);
-      }
+      Map<Space, View> spaces = inputsAndOutput(rank);
       List<ScratchSpace> scratch = schedule.scratch(rank);
       for (int i = 0; i < scratch.size(); i++) {
-        spaces.put(new Space.Scratch(i), new long[(int) scratch.get(i).elements()]);
+        spaces.put(new Space.Scratch(i), View.of(scratch.get(i).elements()));
       }
       memory.add(spaces);
     }
+  }
+
+  private Map<Space, View> inputsAndOutput(int rank) {
+    Map<Space, View> spaces = new HashMap<>();
+    long in = request.inputElements(rank);
+    long out = request.outputElements(rank);
+    for (int input = 0; input < request.inputs(rank); input++) {
+      spaces.put(new Space.Input(input), View.of(in));
+    }
+    spaces.put(new Space.Output(), View.of(out));
+    if (request.inPlace() && request.inputs(rank) > 0 && out > 0) {
+      int inStart = (int) request.inputStart(rank);
+      int outStart = (int) request.outputStart(rank);
+      long[] array = new long[(int) Math.max(inStart + in, outStart + out)];
+      spaces.put(new Space.Input(0), new View(array, inStart, in));
+      spaces.put(new Space.Output(), new View(array, outStart, out));
+    }
+    return spaces;
   }
 
   /// Returns whether the schedule ends with the right numbers on every rank, several times in a
@@ -119,15 +163,18 @@ final class ConcreteRun {
   }
 
   private void enter(int rank) {
-    for (long[] space : memory.get(rank).values()) {
-      for (int i = 0; i < space.length; i++) {
-        space[i] = random.nextLong();
-      }
-    }
+    memory
+        .get(rank)
+        .forEach(
+            (space, view) -> {
+              for (int i = 0; !(space instanceof Space.Scratch) && i < view.size; i++) {
+                view.set(i, random.nextLong());
+              }
+            });
     for (int input = 0; input < request.inputs(rank); input++) {
-      long[] values = space(rank, new Space.Input(input));
-      for (int i = 0; i < values.length; i++) {
-        values[i] = contribution(rank, input, run[rank], i);
+      View values = view(rank, new Space.Input(input));
+      for (int i = 0; i < values.size; i++) {
+        values.set(i, contribution(rank, input, run[rank], i));
       }
     }
   }
@@ -173,15 +220,9 @@ final class ConcreteRun {
   }
 
   private boolean isResultRight(int rank) {
-    long[] output = space(rank, new Space.Output());
-    for (int i = 0; i < output.length; i++) {
-      long expected =
-          switch (request.kind()) {
-            case BROADCAST -> contribution(request.root(), 0, run[rank], i);
-            case ALL_REDUCE -> reduced(treeOf(i), run[rank], i);
-            default -> throw new IllegalArgumentException("not modelled: " + request.kind());
-          };
-      if (output[i] != expected) {
+    View output = view(rank, new Space.Output());
+    for (int i = 0; i < output.size; i++) {
+      if (output.get(i) != expected(rank, i)) {
         return false;
       }
     }
@@ -194,6 +235,46 @@ final class ConcreteRun {
     return true;
   }
 
+  private long expected(int rank, long element) {
+    int now = run[rank];
+    return switch (request.kind()) {
+      case ALL_REDUCE, REDUCE -> result(element, now);
+      case REDUCE_SCATTER -> result(request.displacement(rank) + element, now);
+      case BROADCAST -> contribution(request.root(), 0, now, element);
+      case SCATTER -> contribution(request.root(), 0, now, request.displacement(rank) + element);
+      case SEND_RECEIVE -> contribution(Math.floorMod(rank - 1, request.ranks()), 0, now, element);
+      case ALL_GATHER, GATHER -> {
+        int from = 0;
+        while (element >= request.displacement(from) + request.counts().get(from)) {
+          from++;
+        }
+        yield contribution(from, 0, now, element - request.displacement(from));
+      }
+      case ALL_TO_ALL -> {
+        int from = 0;
+        while (element >= request.receiveStart(rank, from) + request.count(from, rank)) {
+          from++;
+        }
+        long within = element - request.receiveStart(rank, from);
+        yield contribution(from, 0, now, request.sendStart(from, rank) + within);
+      }
+      case BARRIER -> throw new AssertionError("a barrier has no output");
+    };
+  }
+
+  private long result(long element, int now) {
+    long sum = reduced(treeOf(element), now, element);
+    return request.reduceOp() instanceof ReduceOp.Avg ? divided(sum) : sum;
+  }
+
+  private static long divided(long sum) {
+    return StableHash.mix(sum, 1);
+  }
+
+  private static long scaled(long contribution) {
+    return StableHash.mix(contribution, 2);
+  }
+
   private ReductionTree treeOf(long element) {
     return reductions.stream()
         .filter(part -> element < part.offset() + part.elements())
@@ -202,9 +283,12 @@ final class ConcreteRun {
         .tree();
   }
 
-  private static long reduced(ReductionTree tree, int run, long element) {
+  private long reduced(ReductionTree tree, int run, long element) {
     return switch (tree) {
-      case ReductionTree.Leaf(int rank, int input) -> contribution(rank, input, run, element);
+      case ReductionTree.Leaf(int rank, int input) -> {
+        long leaf = contribution(rank, input, run, element);
+        yield request.reduceOp() instanceof ReduceOp.PreMulSum ? scaled(leaf) : leaf;
+      }
       case ReductionTree.Join(ReductionTree left, ReductionTree right) ->
           join(reduced(left, run, element), reduced(right, run, element));
     };
@@ -225,6 +309,8 @@ final class ConcreteRun {
         tree.forEachSource(source -> waits[0] |= !message.send && overlap(source, message.range));
         yield waits[0];
       }
+      case Step.Scale(Range from, Range to) ->
+          overlap(to, message.range) || (!message.send && overlap(from, message.range));
       case Step.Divide(Range target) -> overlap(target, message.range);
       case Step.Signal _ -> true;
       case Step.Await _ -> false;
@@ -232,19 +318,17 @@ final class ConcreteRun {
   }
 
   private boolean overlap(Range a, Range b) {
-    return a.rank() == b.rank()
-        && memory(a).equals(memory(b))
-        && a.offset() < b.end()
-        && b.offset() < a.end();
+    if (a.rank() != b.rank()) {
+      return false;
+    }
+    View x = view(a.rank(), a.space());
+    View y = view(b.rank(), b.space());
+    return x.shares(y)
+        && x.base + a.offset() < y.base + b.end()
+        && y.base + b.offset() < x.base + a.end();
   }
 
-  /// Returns the space that a range lies in; in place, input 0 lies in the output.
-  private Space memory(Range range) {
-    boolean shared = request.inPlace() && range.space().equals(new Space.Input(0));
-    return shared ? new Space.Output() : range.space();
-  }
-
-  private long[] space(int rank, Space space) {
+  private View view(int rank, Space space) {
     return Objects.requireNonNull(memory.get(rank).get(space), "no such memory");
   }
 
@@ -258,7 +342,10 @@ final class ConcreteRun {
           post(receives, rank, new Link(peer, rank, 0), new Message(into, false, true));
       case Step.Copy(Range from, Range to) -> store(to, load(from), false);
       case Step.Reduce(Range to, JoinTree tree) -> store(to, evaluate(tree), false);
-      case Step.Divide _ -> throw new IllegalArgumentException("not modelled: division");
+      case Step.Scale(Range from, Range to) ->
+          store(to, map(load(from), ConcreteRun::scaled), false);
+      case Step.Divide(Range target) ->
+          store(target, map(load(target), ConcreteRun::divided), false);
       case Step.Signal(int peer, int slot) ->
           signals.merge(new Link(rank, peer, slot), 1, Integer::sum);
       case Step.Await _ -> throw new AssertionError("handled by the caller");
@@ -302,9 +389,11 @@ final class ConcreteRun {
   }
 
   private long[] load(Range range) {
-    long[] space = space(range.rank(), range.space());
+    View space = view(range.rank(), range.space());
     long[] values = new long[(int) range.elements()];
-    System.arraycopy(space, (int) range.offset(), values, 0, values.length);
+    for (int i = 0; i < values.length; i++) {
+      values[i] = space.get(range.offset() + i);
+    }
     return values;
   }
 
@@ -312,11 +401,15 @@ final class ConcreteRun {
     if (values.length != range.elements()) {
       throw new IndexOutOfBoundsException("message does not fit its receive");
     }
-    long[] space = space(range.rank(), range.space());
+    View space = view(range.rank(), range.space());
     for (int i = 0; i < values.length; i++) {
-      int at = (int) range.offset() + i;
-      space[at] = joins ? join(space[at], values[i]) : values[i];
+      long at = range.offset() + i;
+      space.set(at, joins ? join(space.get(at), values[i]) : values[i]);
     }
+  }
+
+  private static long[] map(long[] values, LongUnaryOperator function) {
+    return Arrays.stream(values).map(function).toArray();
   }
 
   private long[] evaluate(JoinTree tree) {

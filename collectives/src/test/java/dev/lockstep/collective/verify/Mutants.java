@@ -106,6 +106,8 @@ final class Mutants {
             wrong.add(new Step.Await(peer, slot));
         case Step.Copy(Range from, Range target) when from.rank() != peer ->
             wrong.add(new Step.Copy(in(from, peer), target));
+        case Step.Scale(Range from, Range target) when from.rank() != peer ->
+            wrong.add(new Step.Scale(in(from, peer), target));
         case Step.Reduce(Range target, JoinTree.Node(JoinTree left, JoinTree.Leaf(Range range)))
             when range.rank() != peer ->
             wrong.add(
@@ -134,6 +136,10 @@ final class Mutants {
               new Step.Copy(moved(from), to),
               new Step.Copy(from, moved(to)),
               new Step.Copy(shorter(from), shorter(to)));
+      case Step.Scale(Range from, Range to) ->
+          List.of(new Step.Scale(moved(from), to), new Step.Scale(from, moved(to)));
+      case Step.Divide(Range target) ->
+          List.of(new Step.Divide(moved(target)), new Step.Divide(shorter(target)));
       case Step.Reduce(Range to, JoinTree tree) -> List.of(new Step.Reduce(moved(to), tree));
       default -> List.of();
     };

@@ -2,14 +2,11 @@ package dev.lockstep.collective.verify;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.algorithm.Requests;
 import dev.lockstep.collective.request.CollectiveRequest;
-import dev.lockstep.collective.request.Mode;
-import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.schedule.Schedule;
-import dev.lockstep.graph.LaneSplit;
-import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -101,25 +98,13 @@ final class MutantsAreRefutedTest {
 
   private static List<Schedule> schedules() {
     List<Schedule> schedules = new ArrayList<>();
-    for (int ranks = 2; ranks <= 5; ranks++) {
-      Topology topology = Topology.oneNode(ranks, true);
-      addAll(schedules, CollectiveRequest.broadcast(DType.F32, 5, ranks - 1, topology));
-      addAll(schedules, CollectiveRequest.barrier(topology));
-    }
     for (int ranks = 2; ranks <= 4; ranks++) {
-      long elements = 16L * ranks + 3;
-      LaneSplit one = LaneSplit.onePerRank(ranks);
-      LaneSplit uneven = LaneSplit.contiguous(5, ranks);
-      addAll(schedules, Requests.allReduce(elements, false, one, true, Mode.RELAXED));
-      addAll(schedules, Requests.allReduce(elements, true, one, true, Mode.RELAXED));
-      addAll(schedules, Requests.allReduce(elements, true, uneven, true, Mode.SAME_BITS));
+      for (CollectiveRequest request : Requests.small(ranks)) {
+        for (Algorithm algorithm : Algorithms.applicable(request)) {
+          schedules.add(algorithm.schedule(request));
+        }
+      }
     }
     return schedules;
-  }
-
-  private static void addAll(List<Schedule> schedules, CollectiveRequest request) {
-    Algorithms.all().stream()
-        .filter(algorithm -> algorithm.refusal(request).isEmpty())
-        .forEach(algorithm -> schedules.add(algorithm.schedule(request)));
   }
 }

@@ -1,0 +1,75 @@
+package dev.lockstep.collective.algorithm;
+
+import static dev.lockstep.collective.algorithm.Parts.READ;
+import static dev.lockstep.collective.algorithm.Parts.READY;
+import static dev.lockstep.collective.algorithm.Parts.input;
+import static dev.lockstep.collective.algorithm.Parts.output;
+import static dev.lockstep.collective.algorithm.Parts.peers;
+import static dev.lockstep.collective.algorithm.Parts.scratch;
+
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.schedule.Range;
+import java.util.Optional;
+
+/// All-to-all in memory that all ranks share: every rank reads its part of each peer's input where
+/// it lies.
+///
+/// Two signals deep. A rank copies what it gets; in place it does so twice, by way of scratch,
+/// since its own input must stand until its peers have read it.
+public final class DirectAllToAll extends PlannedAlgorithm {
+  /// Makes the algorithm.
+  public DirectAllToAll() {
+    super("direct-all-to-all", CollectiveKind.ALL_TO_ALL);
+  }
+
+  @Override
+  Optional<String> obstacle(CollectiveRequest request) {
+    return Parts.noPeerMemory(request);
+  }
+
+  @Override
+  Plan plan(CollectiveRequest request) {
+    return Plan.of(rank -> steps(request, rank))
+        .withScratch(rank -> request.inPlace() ? request.outputElements(rank) : 0)
+        .withAlike(rank -> Parts.alikeByRotation(request, rank));
+  }
+
+  private static Steps steps(CollectiveRequest request, int rank) {
+    Steps steps = new Steps();
+    int[] peers = peers(rank, request.ranks());
+    for (int peer : peers) {
+      if (request.count(rank, peer) > 0) {
+        steps.signal(peer, READY);
+      }
+    }
+    steps.copy(sent(request, rank, rank), got(request, rank, rank));
+    for (int peer : peers) {
+      if (request.count(peer, rank) > 0) {
+        steps.await(peer, READY);
+        steps.copy(sent(request, peer, rank), got(request, rank, peer));
+        steps.signal(peer, READ);
+      }
+    }
+    for (int peer : peers) {
+      if (request.count(rank, peer) > 0) {
+        steps.await(peer, READ);
+      }
+    }
+    if (request.inPlace()) {
+      long all = request.outputElements(rank);
+      steps.copy(scratch(rank, 0, all), output(rank, 0, all));
+    }
+    return steps;
+  }
+
+  private static Range sent(CollectiveRequest request, int from, int to) {
+    return input(from, 0, request.sendStart(from, to), request.count(from, to));
+  }
+
+  private static Range got(CollectiveRequest request, int to, int from) {
+    long start = request.receiveStart(to, from);
+    long elements = request.count(from, to);
+    return request.inPlace() ? scratch(to, start, elements) : output(to, start, elements);
+  }
+}
