@@ -5,11 +5,15 @@ module dev.lockstep.bench {
   requires com.fasterxml.jackson.core;
   requires com.fasterxml.jackson.databind;
   requires info.picocli;
+  requires java.management;
+  requires jdk.management;
   requires jmh.core;
   requires org.slf4j;
   requires static org.jspecify;
 
   opens dev.lockstep.bench to
+      info.picocli;
+  opens dev.lockstep.bench.step to
       info.picocli;
 
   exports dev.lockstep.bench.micro to

@@ -1,5 +1,7 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.bench.step.StepOptions;
+import dev.lockstep.bench.step.StepRun;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
@@ -19,8 +21,10 @@ import java.util.concurrent.Future;
 import org.jspecify.annotations.Nullable;
 
 /// `lockstep perf COLLECTIVE`: starts ranks as processes, or as threads with `--in-process`, and
-/// prints nccl-tests' table.
+/// prints nccl-tests' table; `lockstep perf step MODEL` times training steps.
 public final class PerfCommand implements CommandProvider {
+  static final String STEP = "step";
+
   /// Makes the provider, as [java.util.ServiceLoader] asks for.
   public PerfCommand() {}
 
@@ -31,12 +35,15 @@ public final class PerfCommand implements CommandProvider {
 
   @Override
   public String summary() {
-    return "benchmarks a collective, in nccl-tests' columns";
+    return "benchmarks a collective in nccl-tests' columns, or a training step";
   }
 
   @Override
   public int run(List<String> arguments, PrintStream out, PrintStream err)
       throws IOException, InterruptedException, ExecutionException {
+    if (!arguments.isEmpty() && arguments.getFirst().equals(STEP)) {
+      return step(arguments, out, err);
+    }
     if (arguments.isEmpty() || arguments.contains("--help") || arguments.contains("-h")) {
       out.print(PerfOptions.help());
       return arguments.isEmpty() ? 2 : 0;
@@ -48,6 +55,25 @@ public final class PerfCommand implements CommandProvider {
         ? inThreads(options, plan, out)
         : Launcher.launch(
             LaunchOptions.local(options.ranks()), PerfJob.NAME, absolute(arguments), out, err);
+  }
+
+  /// `lockstep perf step MODEL`: one rank runs here, several as processes.
+  private static int step(List<String> arguments, PrintStream out, PrintStream err)
+      throws IOException, InterruptedException {
+    List<String> own = arguments.subList(1, arguments.size());
+    if (own.isEmpty() || own.contains("--help") || own.contains("-h")) {
+      out.print(StepOptions.help());
+      return own.isEmpty() ? 2 : 0;
+    }
+    StepOptions options = StepOptions.parse(own);
+    requireWritable(options.json());
+    if (options.ranks() > 1) {
+      LaunchOptions local = LaunchOptions.local(options.ranks());
+      return Launcher.launch(local, PerfJob.NAME, absolute(arguments), out, err);
+    }
+    try (Job job = Job.inProcess(1, JobConfig.fromEnvironment()).getFirst()) {
+      return StepRun.run(job, Runtime.getRuntime().availableProcessors(), options, out);
+    }
   }
 
   private static void requireWritable(@Nullable Path json) {

@@ -1,5 +1,7 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.bench.step.StepOptions;
+import dev.lockstep.bench.step.StepRun;
 import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.CommunicatorOptions;
 import dev.lockstep.collective.request.Mode;
@@ -47,13 +49,25 @@ public final class PerfJob implements JobProvider {
 
   @Override
   public void check(List<String> arguments, RankLayout layout) {
-    PerfOptions.parse(arguments).plan();
+    if (isStep(arguments)) {
+      StepOptions.parse(arguments.subList(1, arguments.size()));
+    } else {
+      PerfOptions.parse(arguments).plan();
+    }
   }
 
   @Override
   public int run(RankContext context, List<String> arguments) throws IOException {
+    if (isStep(arguments)) {
+      StepOptions step = StepOptions.parse(arguments.subList(1, arguments.size()));
+      return StepRun.run(context.job(), context.threads(), step, context.out());
+    }
     PerfOptions options = PerfOptions.parse(arguments);
     return run(context.job(), options.plan(), options.json(), context.out());
+  }
+
+  private static boolean isStep(List<String> arguments) {
+    return !arguments.isEmpty() && arguments.getFirst().equals(PerfCommand.STEP);
   }
 
   /// Runs one rank and returns its exit code: 1 if any element was wrong on any rank.

@@ -22,7 +22,8 @@ import picocli.CommandLine.Parameters;
     mixinStandardHelpOptions = true,
     sortOptions = false,
     usageHelpWidth = 100,
-    description = "Benchmarks a collective, in nccl-tests' columns.")
+    description = "Benchmarks a collective, in nccl-tests' columns.",
+    footer = "lockstep perf step MODEL times training steps: see lockstep perf step --help.")
 final class PerfOptions {
   @Parameters(index = "0", paramLabel = "COLLECTIVE", description = "all_reduce or broadcast")
   private String collective = "";

@@ -2,6 +2,7 @@ package dev.lockstep.device;
 
 import dev.lockstep.graph.Graph;
 import dev.lockstep.tensor.Tensor;
+import java.util.List;
 import java.util.Map;
 
 /// A compiled graph with its own working memory. One run at a time; confined to the stream that
@@ -22,6 +23,12 @@ public interface Program extends AutoCloseable {
 
   /// Returns the plan as text: ops, kernels, offsets, bytes and FLOPs.
   String explain();
+
+  /// Returns the plan's kernel calls in order, with the time that each has taken over all runs;
+  /// empty if the device does not tell. To be called between runs.
+  default List<PlannedStep> steps() {
+    return List.of();
+  }
 
   /// Frees the working memory; idempotent.
   ///

@@ -121,6 +121,11 @@ public record Recipe(
     return new Recipe(model, other, blocks, optimizer, learningRate, steps, seed, sameBits);
   }
 
+  /// Returns this recipe with other blocks of sums.
+  public Recipe withBlocks(SumBlocks other) {
+    return new Recipe(model, batch, other, optimizer, learningRate, steps, seed, sameBits);
+  }
+
   /// Returns this recipe with another number of steps and the usual schedule for it.
   public Recipe withSteps(int other) {
     return new Recipe(

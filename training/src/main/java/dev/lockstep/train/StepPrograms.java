@@ -1,5 +1,6 @@
 package dev.lockstep.train;
 
+import dev.lockstep.device.Program;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
@@ -129,6 +130,15 @@ final class StepPrograms {
   private void fill(int lane) {
     batches.fill(index, lane, input.tokens(), input.targets());
     input.send();
+  }
+
+  /// Returns the programs by what they do.
+  Map<String, List<Program>> programs() {
+    Map<String, List<Program>> programs = new LinkedHashMap<>();
+    programs.put("lanes", List.of(lanes.laneProgram()));
+    programs.put("joins", List.of(lanes.joinProgram()));
+    programs.put("update", step.segments());
+    return programs;
   }
 
   /// Returns the mean loss of the last step.

@@ -1,5 +1,6 @@
 package dev.lockstep.train;
 
+import dev.lockstep.device.Program;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.train.data.Batches;
@@ -10,6 +11,8 @@ import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.transport.TransportCounters;
 import java.lang.foreign.Arena;
 import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
@@ -257,6 +260,13 @@ public final class Trainer implements AutoCloseable {
   /// Returns the learning rate of the last step.
   public float learningRate() {
     return recipe.learningRate().at(step, recipe.steps());
+  }
+
+  /// Returns the programs of a step on this rank: `lanes` (forward and backward pass of a lane),
+  /// `joins` (of lanes' sums) and `update` (norm, clipping and optimizer). Owned by the trainer;
+  /// for reading plans and times between steps.
+  public Map<String, List<Program>> programs() {
+    return steps.programs();
   }
 
   /// Returns what computes, as one line for people.

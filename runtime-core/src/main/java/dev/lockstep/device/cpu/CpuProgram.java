@@ -1,6 +1,7 @@
 package dev.lockstep.device.cpu;
 
 import dev.lockstep.device.BoundProgram;
+import dev.lockstep.device.PlannedStep;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.Support;
 import dev.lockstep.graph.Cost;
@@ -33,6 +34,7 @@ final class CpuProgram implements Program {
   private final StoragePlan storage;
   private final List<Unit> units;
   private final Step[] steps;
+  private final long[] nanos;
   private final long sharedBytes;
   private final long workerBytes;
   private final Buffer arena;
@@ -57,6 +59,7 @@ final class CpuProgram implements Program {
       all.add(copy(copy.value(), storage.valueCount() + copy.output(), output));
     }
     steps = all.toArray(Step[]::new);
+    nanos = new long[steps.length];
     sharedBytes = aligned(all.stream().mapToLong(Step::sharedBytes).max().orElse(0));
     // Some lines apart, so that threads' scratch does not fall on the same sets of a cache.
     workerBytes =
@@ -153,8 +156,12 @@ final class CpuProgram implements Program {
           : new IllegalStateException("program is running already: program=" + source.name());
     }
     try {
-      for (Step step : steps) {
-        step.run(frame);
+      long before = System.nanoTime();
+      for (int i = 0; i < steps.length; i++) {
+        steps[i].run(frame);
+        long now = System.nanoTime();
+        nanos[i] += now - before;
+        before = now;
       }
     } finally {
       state.set(IDLE);
@@ -202,6 +209,28 @@ final class CpuProgram implements Program {
       text.append(name).append('\n');
     }
     return text.toString();
+  }
+
+  @Override
+  public List<PlannedStep> steps() {
+    List<PlannedStep> plan = new ArrayList<>();
+    int first = storage.saves().size();
+    for (int i = 0; i < steps.length; i++) {
+      int unit = i - first;
+      Cost cost = unit >= 0 && unit < units.size() ? cost(units.get(unit)) : Cost.ZERO;
+      String label = steps[i].label();
+      plan.add(new PlannedStep(label.split(" ", 2)[0], label, cost, nanos[i]));
+    }
+    return plan;
+  }
+
+  /// What a unit costs: its node, and the addition that is fused with it.
+  private static Cost cost(Unit unit) {
+    Cost cost = Cost.of(unit.node());
+    Value added = unit.residual();
+    return added == null
+        ? cost
+        : cost.plus(new Cost(added.type().shape().elements(), added.type().bytes()));
   }
 
   private String places(Unit unit) {

@@ -120,6 +120,16 @@ public final class LaneSums {
     return inputs;
   }
 
+  /// Returns the program of a lane.
+  public Program laneProgram() {
+    return laneProgram;
+  }
+
+  /// Returns the program that joins the sums of two subtrees.
+  public Program joinProgram() {
+    return joinProgram;
+  }
+
   /// Returns the sums of the rank's subtree `index`.
   public FlatTensors subtree(int index) {
     return slots.get(index);

@@ -108,6 +108,17 @@ public final class SplitProgram {
     return program.bind(bound);
   }
 
+  /// Returns the programs of the segments between collectives, in order.
+  public List<Program> segments() {
+    List<Program> segments = new ArrayList<>();
+    for (Step step : steps) {
+      if (step instanceof Step.Segment(BoundProgram bound)) {
+        segments.add(bound.program());
+      }
+    }
+    return segments;
+  }
+
   /// Returns where an input, an output or the result of a collective lives.
   ///
   /// @throws IllegalArgumentException if nothing has that name

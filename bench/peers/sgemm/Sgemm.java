@@ -1,0 +1,183 @@
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
+import dev.lockstep.device.BoundProgram;
+import dev.lockstep.device.Device;
+import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.Stream;
+import dev.lockstep.graph.Blocks;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.Primitive.MatMul;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
+import java.lang.invoke.MethodHandle;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.ServiceLoader;
+import java.util.SplittableRandom;
+
+/// Matrix products of the CPU device beside OpenBLAS's `cblas_sgemm`, in one process, in turn, on the
+/// same memory. See `bench/peers/sgemm/run`.
+///
+///     Sgemm LIBRARY THREADS [TRANSPOSES MxNxK ...]
+class Sgemm {
+  private static final String[] SHAPES = {
+    "NN 256x256x256", "NN 384x384x384", "NN 512x512x512", "NN 768x768x768", "NN 1024x1024x1024",
+    "NN 2048x2048x2048",
+    // Step A, forward, input gradient, weight gradient
+    "NN 2048x1152x384", "NN 2048x384x384", "NN 2048x1536x384", "NN 2048x384x1536",
+    "NT 2048x384x1152", "NT 2048x384x1536", "NT 2048x1536x384", "TN 384x1152x2048",
+    "TN 384x1536x2048", "TN 1536x384x2048",
+    // Step B
+    "NN 768x384x128", "NN 768x128x512", "NT 768x512x128", "TN 128x512x768",
+    // GPT-2 124M, and the shapes of the reference
+    "NN 256x2304x768", "NT 1024x768x3072", "TN 3072x1024x768", "NT 2048x384x1536"
+  };
+  private static final int ROUNDS = 7;
+  private static final long ROUND_NANOS = 60_000_000;
+
+  interface Product {
+    void run();
+  }
+
+  public static void main(String[] args) throws Throwable {
+    int threads = Integer.parseInt(args[1]);
+    SymbolLookup library = SymbolLookup.libraryLookup(args[0], Arena.global());
+    Linker linker = Linker.nativeLinker();
+    MethodHandle sgemm =
+        linker.downcallHandle(
+            library.findOrThrow("cblas_sgemm"),
+            FunctionDescriptor.ofVoid(
+                JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_FLOAT, ADDRESS,
+                JAVA_INT, ADDRESS, JAVA_INT, JAVA_FLOAT, ADDRESS, JAVA_INT));
+    linker
+        .downcallHandle(
+            library.findOrThrow("openblas_set_num_threads"), FunctionDescriptor.ofVoid(JAVA_INT))
+        .invoke(threads);
+    var core =
+        (MemorySegment)
+            linker
+                .downcallHandle(
+                    library.findOrThrow("openblas_get_corename"), FunctionDescriptor.of(ADDRESS))
+                .invoke();
+    System.out.println("# OpenBLAS core: " + core.reinterpret(64).getString(0));
+    DeviceProvider cpu =
+        ServiceLoader.load(DeviceProvider.class).stream()
+            .map(ServiceLoader.Provider::get)
+            .filter(provider -> provider.name().equals("cpu"))
+            .findFirst()
+            .orElseThrow();
+    try (MemoryPool pool = MemoryPool.root("sgemm", 4L << 30);
+        Device device = cpu.open(0, new DeviceOptions(pool, threads, 0));
+        Stream stream = device.newStream()) {
+      System.out.println("# " + device.info().description());
+      System.out.println("shape                    lockstep GFLOP/s   OpenBLAS GFLOP/s   ratio");
+      List<Double> ratios = new ArrayList<>();
+      for (String shape : args.length > 2 ? Arrays.copyOfRange(args, 2, args.length) : SHAPES) {
+        ratios.add(compare(device, stream, sgemm, shape));
+      }
+      ratios.sort(null);
+      System.out.printf(
+          "median ratio %.3f, least %.3f%n", ratios.get(ratios.size() / 2), ratios.getFirst());
+    }
+  }
+
+  static double compare(Device device, Stream stream, MethodHandle sgemm, String shape)
+      throws Throwable {
+    String[] sizes = shape.substring(3).split("x");
+    int m = Integer.parseInt(sizes[0]);
+    int n = Integer.parseInt(sizes[1]);
+    int k = Integer.parseInt(sizes[2]);
+    boolean ta = shape.charAt(0) == 'T';
+    boolean tb = shape.charAt(1) == 'T';
+    var builder = new GraphBuilder("product");
+    var aType = ta ? ValueType.f32(k, m) : ValueType.f32(m, k);
+    var bType = tb ? ValueType.f32(n, k) : ValueType.f32(k, n);
+    var product =
+        builder.one(
+            new MatMul(ta, tb, Blocks.WHOLE), builder.input("a", aType), builder.input("b", bType));
+    builder.output("c", product);
+    List<Buffer> buffers = new ArrayList<>();
+    try (var program = device.compile(builder.build());
+        Arena arena = Arena.ofConfined()) {
+      Tensor a = tensor(device, buffers, "a", aType);
+      Tensor b = tensor(device, buffers, "b", bType);
+      Tensor c = tensor(device, buffers, "c", product.type());
+      BoundProgram bound = program.bind(Map.of("a", a, "b", b, "c", c));
+      MemorySegment other = arena.allocate(4L * m * n, 64);
+      MemorySegment as = a.segment();
+      MemorySegment bs = b.segment();
+      Product ours = () -> stream.run(bound);
+      Product theirs =
+          () -> {
+            try {
+              sgemm.invokeExact(
+                  101, ta ? 112 : 111, tb ? 112 : 111, m, n, k, 1f, as, ta ? m : k, bs,
+                  tb ? k : n, 0f, other, n);
+            } catch (Throwable e) {
+              throw new IllegalStateException(e);
+            }
+          };
+      double flops = 2.0 * m * n * k;
+      seconds(ours, 700_000_000);
+      seconds(theirs, 100_000_000);
+      double[] mine = new double[ROUNDS];
+      double[] its = new double[ROUNDS];
+      for (int round = 0; round < ROUNDS; round++) {
+        mine[round] = flops / seconds(ours, ROUND_NANOS) / 1e9;
+        its[round] = flops / seconds(theirs, ROUND_NANOS) / 1e9;
+      }
+      check(c.segment(), other, k);
+      Arrays.sort(mine);
+      Arrays.sort(its);
+      double ratio = mine[ROUNDS / 2] / its[ROUNDS / 2];
+      System.out.printf(
+          "%-24s %16.1f %18.1f %7.3f%n", shape, mine[ROUNDS / 2], its[ROUNDS / 2], ratio);
+      return ratio;
+    } finally {
+      buffers.forEach(Buffer::close);
+    }
+  }
+
+  private static void check(MemorySegment ours, MemorySegment theirs, int k) {
+    for (long i = 0; i < ours.byteSize() / 4; i++) {
+      float difference = ours.getAtIndex(JAVA_FLOAT, i) - theirs.getAtIndex(JAVA_FLOAT, i);
+      if (!(Math.abs(difference) <= 1e-5 * k)) {
+        throw new IllegalStateException("products differ: element=" + i + ", by=" + difference);
+      }
+    }
+  }
+
+  private static double seconds(Product product, long least) {
+    long start = System.nanoTime();
+    long now = start;
+    int runs = 0;
+    while (now - start < least) {
+      product.run();
+      runs++;
+      now = System.nanoTime();
+    }
+    return (now - start) / 1e9 / runs;
+  }
+
+  private static Tensor tensor(Device device, List<Buffer> buffers, String name, ValueType type) {
+    Buffer buffer = device.allocate(name, type.bytes());
+    buffers.add(buffer);
+    var random = new SplittableRandom(name.hashCode());
+    for (long i = 0; i < type.shape().elements(); i++) {
+      buffer.segment().setAtIndex(JAVA_FLOAT, i, (float) random.nextDouble(-1, 1));
+    }
+    return Tensor.of(buffer, type.dtype(), type.shape());
+  }
+}

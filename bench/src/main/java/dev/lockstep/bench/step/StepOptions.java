@@ -1,0 +1,196 @@
+package dev.lockstep.bench.step;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Recipe;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.Recipe.SumBlocks;
+import dev.lockstep.train.TrainerOptions;
+import dev.lockstep.train.model.GptShape;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Path;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// The options of `lockstep perf step`.
+@Command(
+    name = "step",
+    mixinStandardHelpOptions = true,
+    sortOptions = false,
+    usageHelpWidth = 100,
+    description = "Benchmarks training steps of a model: data, forward, backward and update.")
+public final class StepOptions {
+  @Parameters(index = "0", paramLabel = "MODEL", description = "gpt")
+  private String model = "";
+
+  @Option(names = "-np", paramLabel = "N", description = "ranks, each a process (default 1)")
+  private int ranks = 1;
+
+  @Option(names = "--layers", paramLabel = "N", description = "blocks (default ${DEFAULT-VALUE})")
+  private int layers = 6;
+
+  @Option(names = "--heads", paramLabel = "N", description = "heads (default ${DEFAULT-VALUE})")
+  private int heads = 6;
+
+  @Option(names = "--width", paramLabel = "N", description = "features (default ${DEFAULT-VALUE})")
+  private int width = 384;
+
+  @Option(
+      names = "--context",
+      paramLabel = "N",
+      description = "tokens of a window (default ${DEFAULT-VALUE})")
+  private int context = 256;
+
+  @Option(
+      names = "--vocabulary",
+      paramLabel = "N",
+      description = "tokens that there are (default ${DEFAULT-VALUE})")
+  private int vocabulary = 256;
+
+  @Option(
+      names = "--micro-batch",
+      paramLabel = "N",
+      description = "windows of a lane (default ${DEFAULT-VALUE})")
+  private int microBatch = 8;
+
+  @Option(names = "--lanes", paramLabel = "N", description = "lanes (default: one per rank)")
+  private @Nullable Integer lanes;
+
+  @Option(
+      names = "--tensor-blocks",
+      paramLabel = "N",
+      description =
+          "blocks of sums that tensor parallelism may split (default: the recipe's, 4; 1 is plain"
+              + " sums)")
+  private @Nullable Integer tensorBlocks;
+
+  @Option(
+      names = "--threads",
+      paramLabel = "N",
+      description = "compute threads of a rank (default: the rank's share of the cores)")
+  private int threads;
+
+  @Option(
+      names = "--device",
+      paramLabel = "NAME",
+      description = "device (default ${DEFAULT-VALUE})")
+  private String device = "cpu";
+
+  @Option(
+      names = "--vector-bits",
+      paramLabel = "N",
+      description = "64 (scalar), 128, 256 or 512 (default: the widest)")
+  private int vectorBits;
+
+  @Option(
+      names = "--steps",
+      paramLabel = "N",
+      description = "timed steps (default ${DEFAULT-VALUE})")
+  private int steps = 20;
+
+  @Option(
+      names = "--warm-up",
+      paramLabel = "SECONDS",
+      description = "untimed steps before, for so long (default ${DEFAULT-VALUE})")
+  private int warmUpSeconds = 5;
+
+  @Option(names = "--json", paramLabel = "FILE", description = "write the results as JSON too")
+  private @Nullable Path json;
+
+  private StepOptions() {}
+
+  /// Reads the arguments that follow `perf step`.
+  ///
+  /// @throws ConfigurationException if one is unknown or wrong; the sentence names it
+  public static StepOptions parse(List<String> arguments) {
+    StepOptions options = new StepOptions();
+    try {
+      new CommandLine(options).parseArgs(arguments.toArray(String[]::new));
+    } catch (CommandLine.ParameterException e) {
+      throw new ConfigurationException(
+          "perf step",
+          String.join(" ", arguments),
+          e.getMessage() + " (see lockstep perf step --help)",
+          e);
+    }
+    options.check();
+    return options;
+  }
+
+  private void check() {
+    require(model.equals("gpt"), "MODEL", model, "must be gpt");
+    require(ranks >= 1 && ranks <= 1024, "-np", "" + ranks, "must be 1 to 1024");
+    require(steps >= 1, "--steps", "" + steps, "must be at least 1");
+    require(warmUpSeconds >= 0, "--warm-up", "" + warmUpSeconds, "must be at least 0");
+    require(
+        recipe().batch().lanes() >= ranks,
+        "--lanes",
+        "" + lanes,
+        "must be at least the ranks: " + ranks);
+    trainerOptions(1);
+  }
+
+  private static void require(boolean holds, String option, String value, String rule) {
+    if (!holds) {
+      throw new ConfigurationException(
+          option, value, "wrong option: " + option + "=" + value + " (" + rule + ")");
+    }
+  }
+
+  /// Returns the help text.
+  public static String help() {
+    StringWriter text = new StringWriter();
+    new CommandLine(new StepOptions())
+        .setCommandName("lockstep perf step")
+        .usage(new PrintWriter(text), CommandLine.Help.Ansi.OFF);
+    return text.toString();
+  }
+
+  /// Returns the ranks to start.
+  public int ranks() {
+    return ranks;
+  }
+
+  /// Returns where the results go as JSON, if anywhere.
+  public @Nullable Path json() {
+    return json;
+  }
+
+  int steps() {
+    return steps;
+  }
+
+  int warmUpSeconds() {
+    return warmUpSeconds;
+  }
+
+  /// Returns the recipe, long enough for any number of steps.
+  Recipe recipe() {
+    Recipe defaults = Recipe.defaults();
+    SumBlocks blocks =
+        tensorBlocks == null
+            ? defaults.blocks()
+            : new SumBlocks(tensorBlocks, defaults.blocks().tokens());
+    return defaults
+        .withModel(new GptShape(layers, heads, width, context, vocabulary, true))
+        .withBatch(BatchShape.of(lanes == null ? ranks : lanes, microBatch))
+        .withBlocks(blocks)
+        .withSteps(1_000_000);
+  }
+
+  /// Returns where the steps run.
+  ///
+  /// @param share threads of a rank if the user did not say
+  TrainerOptions trainerOptions(int share) {
+    return new TrainerOptions(
+        device,
+        threads == 0 ? share : threads,
+        vectorBits,
+        "",
+        TrainerOptions.defaults().timeout());
+  }
+}
