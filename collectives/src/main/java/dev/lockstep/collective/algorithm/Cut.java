@@ -28,11 +28,15 @@ interface Cut {
 
   /// Returns a cut of all elements into even shares.
   static Cut evenly(CollectiveRequest request, int parts) {
-    Shares shares = Shares.atCacheLines(request.total(), parts, request.dtype().bytes());
+    return of(0, Shares.atCacheLines(request.total(), parts, request.dtype().bytes()));
+  }
+
+  /// Returns a cut of the elements from a first one on.
+  static Cut of(long first, Shares shares) {
     return new Cut() {
       @Override
       public long start(int part) {
-        return shares.start(part);
+        return first + shares.start(part);
       }
 
       @Override

@@ -11,6 +11,7 @@ import dev.lockstep.graph.SumTree.Subtree;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.IntFunction;
 
 /// What the algorithms have in common.
 final class Parts {
@@ -113,6 +114,53 @@ final class Parts {
       }
     }
     return 0;
+  }
+
+  /// Returns where a rank's contribution to the whole reduction is that brings at least one: its
+  /// only input, or its output, in which it is joined by the steps added.
+  static Space joinOwn(Steps steps, CollectiveRequest request, int rank) {
+    if (request.inputs(rank) == 1) {
+      return new Space.Input(0);
+    }
+    steps.reduce(output(rank, 0, request.total()), chain(request, rank, 0, request.total()));
+    return new Space.Output();
+  }
+
+  /// Returns why contributions joined in the order of ranks, by T over the ranks, are not what is
+  /// asked for.
+  static Optional<String> notInRankOrder(CollectiveRequest request) {
+    if (request.lanes().isOnePerRank()) {
+      return Optional.empty();
+    }
+    for (int rank = 0; rank < request.ranks(); rank++) {
+      if (request.inputs(rank) == 0) {
+        return Optional.of("a rank brings no contribution");
+      }
+    }
+    return request.mode() == Mode.RELAXED || ranksAreTheLeaves(request)
+        ? Optional.empty()
+        : Optional.of("the lane tree is not one over the ranks");
+  }
+
+  /// Returns whether every rank brings one subtree, and joining them by T over the ranks gives T
+  /// over the lanes.
+  private static boolean ranksAreTheLeaves(CollectiveRequest request) {
+    for (int rank = 0; rank < request.ranks(); rank++) {
+      if (request.inputs(rank) != 1) {
+        return false;
+      }
+    }
+    JoinTree lanes = laneTree(request, (rank, _) -> input(rank, 0, 0, 0));
+    return lanes.equals(tree(0, request.ranks(), rank -> input(rank, 0, 0, 0)));
+  }
+
+  /// Returns the tree T over members of a group, from a first one on.
+  static JoinTree tree(int first, int size, IntFunction<Range> source) {
+    if (size == 1) {
+      return new JoinTree.Leaf(source.apply(first));
+    }
+    int left = SumTree.left(size);
+    return new JoinTree.Node(tree(first, left, source), tree(first + left, size - left, source));
   }
 
   static Optional<String> noPeerMemory(CollectiveRequest request) {

@@ -1,0 +1,123 @@
+package dev.lockstep.collective.algorithm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
+import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.schedule.Step;
+import dev.lockstep.collective.verify.Verdict;
+import dev.lockstep.collective.verify.Verifier;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+@Timeout(120)
+final class HierarchicalAllReduceTest {
+  private static final List<HierarchicalAllReduce> BOTH =
+      List.of(HierarchicalAllReduce.halving(), HierarchicalAllReduce.doubling());
+
+  private static CollectiveRequest request(
+      int ranks, List<Integer> levels, long elements, boolean inPlace, Mode mode) {
+    return CollectiveRequest.allReduce(
+        DType.F32,
+        new ReduceOp.Sum(),
+        elements,
+        inPlace,
+        new Topology(ranks, levels, false),
+        LaneSplit.onePerRank(ranks),
+        mode);
+  }
+
+  @ParameterizedTest(name = "groups of {0} and {1}")
+  @CsvSource({"2, 4", "2, 8", "4, 8", "3, 6", "2, 6", "3, 12", "4, 12"})
+  void groupsWithinGroupsOfAnyNumberOfRanksAreProven(int inner, int outer) {
+    for (int ranks = outer + 1; ranks <= 4 * outer + 3; ranks += ranks < 20 ? 1 : 5) {
+      for (Mode mode : Mode.values()) {
+        for (long elements : new long[] {1, 1000, 16L * ranks * 8}) {
+          for (HierarchicalAllReduce algorithm : BOTH) {
+            CollectiveRequest request =
+                request(ranks, List.of(inner, outer), elements, ranks % 2 == 0, mode);
+            if (algorithm.refusal(request).isEmpty()) {
+              Schedule schedule = algorithm.schedule(request);
+              assertThat(Verifier.verify(schedule))
+                  .as("%s, %s", schedule, request.topology())
+                  .isInstanceOf(Verdict.Proven.class);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest(name = "P={0}, elements={1}, groups of {2} and {3}")
+  @CsvSource({"8, 4096, 2, 4", "12, 12288, 2, 4", "24, 24576, 2, 6", "26, 49152, 2, 4"})
+  void alikeRanksHaveTheSameStepsButForTheirPeers(int ranks, long elements, int inner, int outer) {
+    for (HierarchicalAllReduce algorithm : BOTH) {
+      Schedule schedule =
+          algorithm.schedule(request(ranks, List.of(inner, outer), elements, false, Mode.RELAXED));
+      int folded = 0;
+      for (int rank = 0; rank < ranks; rank++) {
+        int like = schedule.alike(rank);
+        assertThat(like).isLessThanOrEqualTo(rank);
+        assertThat(schedule.alike(like)).isEqualTo(like);
+        folded += like == rank ? 0 : 1;
+        List<Step> steps = schedule.steps(rank);
+        List<Step> others = schedule.steps(like);
+        assertThat(steps).hasSameSizeAs(others);
+        for (int i = 0; i < steps.size(); i++) {
+          assertThat(shape(schedule, steps.get(i))).isEqualTo(shape(schedule, others.get(i)));
+        }
+      }
+      assertThat(folded).isPositive();
+    }
+  }
+
+  /// What a step is, with its peer's kind for its peer.
+  private static String shape(Schedule schedule, Step step) {
+    return switch (step) {
+      case Step.Send(int peer, var from) ->
+          "send " + schedule.alike(peer) + " " + from.elements() + from.space();
+      case Step.Receive(int peer, var into) ->
+          "receive " + schedule.alike(peer) + " " + into.elements() + into.space();
+      case Step.Reduce(var to, _) -> "reduce " + to.elements();
+      case Step.Copy(var from, _) -> "copy " + from.elements();
+      default -> throw new AssertionError(step);
+    };
+  }
+
+  @Test
+  void aMillionRanksAreFewKindsAndEachRanksStepsAreFew() {
+    int ranks = 1_000_000;
+    CollectiveRequest request = request(ranks, List.of(4, 144), (1L << 30) / 4, true, Mode.RELAXED);
+    Schedule schedule = HierarchicalAllReduce.halving().schedule(request);
+    Set<Integer> kinds = new HashSet<>();
+    for (int rank = 0; rank < ranks; rank++) {
+      kinds.add(schedule.alike(rank));
+    }
+    assertThat(kinds).hasSizeLessThan(400);
+    for (int rank : kinds) {
+      assertThat(schedule.steps(rank)).hasSizeLessThan(600);
+    }
+  }
+
+  @Test
+  void refusesWhereThereAreNoGroups() {
+    assertThat(
+            HierarchicalAllReduce.halving().refusal(request(8, List.of(), 8, false, Mode.RELAXED)))
+        .isEqualTo(Optional.of("all ranks are equally near"));
+    assertThat(
+            HierarchicalAllReduce.halving()
+                .refusal(request(8, List.of(3), 8, false, Mode.SAME_BITS)))
+        .isEqualTo(Optional.of("no group of ranks is a subtree of the lane tree"));
+  }
+}
