@@ -1,0 +1,106 @@
+package dev.lockstep.system;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// A run that ends in the middle says why at once, leaves nothing but its checkpoint, and goes on
+/// from there bit for bit.
+@Timeout(240)
+class KilledRankTest {
+  private static final Duration END = Duration.ofSeconds(2);
+  private static final int SIGINT = 2;
+
+  @TempDir static Path folder;
+  private static TinyJob job;
+  private static String whole;
+
+  @BeforeAll
+  static void runWithoutAnEvent() throws Exception {
+    job = new TinyJob(folder);
+    try (Command command = start("whole", "shm")) {
+      whole = command.done().printed("weights sha256");
+    }
+  }
+
+  private static Command start(String name, String transport) throws IOException {
+    String[] options =
+        job.gpt(name, "--steps=400", "--save-every=20", "--threads=1", "--transport=" + transport);
+    return Command.lockstep(TinyJob.with(List.of("run", "--nproc-per-node=2"), options));
+  }
+
+  private void awaitFirstCheckpoint(Command command, String name) {
+    Path state = job.run(name).resolve("checkpoint/trainer_state.json");
+    command.await("there is a checkpoint", () -> Files.exists(state));
+  }
+
+  private void goesOnToTheSameEnd(String name) throws Exception {
+    String[] resumed = {
+      "run", "gpt", "--data=" + job.text(), "--cache=" + job.cache(), "--resume=" + job.run(name)
+    };
+    try (Command command = Command.lockstep(resumed)) {
+      assertThat(command.done().printed("weights sha256")).isEqualTo(whole);
+      assertThat(command.printed("resumed after step")).matches("\\d+");
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"shm", "aeron-udp"})
+  void aKilledRankIsNamedAndTheRunGoesOnFromItsCheckpoint(String transport) throws Exception {
+    Leftovers leftovers = Leftovers.beforehand();
+    try (Command command = start("killed-" + transport, transport)) {
+      awaitFirstCheckpoint(command, "killed-" + transport);
+      List<ProcessHandle> processes = command.descendants();
+      Command.signal(command.rank(1), "KILL");
+
+      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.exitCode()).as("%s", command.output()).isEqualTo(137);
+      assertThat(command.err())
+          .filteredOn(line -> line.startsWith("lockstep:"))
+          .singleElement()
+          .asString()
+          .contains("rank 1 of 2 failed: process ended: signal=SIGKILL, exitCode=137");
+      leftovers.none(processes);
+    }
+    goesOnToTheSameEnd("killed-" + transport);
+  }
+
+  @Test
+  void anInterruptedRunSavesAndGoesOn() throws Exception {
+    assumeFalse(isIgnored(SIGINT), "SIGINT is ignored where the tests run");
+    Leftovers leftovers = Leftovers.beforehand();
+    try (Command command = start("stopped", "shm")) {
+      awaitFirstCheckpoint(command, "stopped");
+      List<ProcessHandle> processes = command.descendants();
+      command.signal("INT");
+
+      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.exitCode()).as("%s", command.output()).isEqualTo(130);
+      assertThat(command.printed("stopped after step")).contains("--resume " + job.run("stopped"));
+      leftovers.none(processes);
+    }
+    goesOnToTheSameEnd("stopped");
+  }
+
+  /// A process started in the background of a plain shell ignores SIGINT, and so do its children.
+  private static boolean isIgnored(int signal) throws IOException {
+    String mask =
+        Files.readAllLines(Path.of("/proc/self/status")).stream()
+            .filter(line -> line.startsWith("SigIgn:"))
+            .map(line -> line.substring("SigIgn:".length()).strip())
+            .findFirst()
+            .orElse("0");
+    return (Long.parseUnsignedLong(mask, 16) >> (signal - 1) & 1) == 1;
+  }
+}
