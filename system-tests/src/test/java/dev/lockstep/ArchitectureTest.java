@@ -26,6 +26,7 @@ final class ArchitectureTest {
             "dev.lockstep.tensor",
             "dev.lockstep.collective",
             "dev.lockstep.transport.aeron",
+            "dev.lockstep.transport.efa",
             "dev.lockstep.train",
             "dev.lockstep.launcher",
             "dev.lockstep.examples",

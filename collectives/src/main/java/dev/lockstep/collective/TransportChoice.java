@@ -20,12 +20,13 @@ import org.slf4j.LoggerFactory;
 
 /// Chooses the transport of a communicator, the same on every rank.
 ///
-/// A named transport is used or refused. Else the first of in-process, shm, aeron-ipc, aeron-udp,
-/// then any other by name, that every rank can use and open; what is passed over is logged.
+/// A named transport is used or refused. Else the first of in-process, shm, efa, aeron-ipc,
+/// aeron-udp, then any other by name, that every rank can use and open; what is passed over is
+/// logged.
 final class TransportChoice {
   private static final Logger LOG = LoggerFactory.getLogger(TransportChoice.class);
   private static final List<String> PREFERENCE =
-      List.of("in-process", "shm", "aeron-ipc", "aeron-udp");
+      List.of("in-process", "shm", "efa", "aeron-ipc", "aeron-udp");
   private static final String OPTION = "--transport";
   private static final String USABLE = "";
 

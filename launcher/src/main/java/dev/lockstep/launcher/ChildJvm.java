@@ -4,11 +4,16 @@ import java.lang.module.ModuleFinder;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Collectors;
 
 /// The JVM of a rank: this JVM's Java and modules (or class path), started for computing.
 final class ChildJvm {
   private static final String VECTOR_API = "jdk.incubator.vector";
-  private static final String CORE = "dev.lockstep.core";
+
+  /// Modules that call native functions; the JVM warns of a name that it does not know.
+  private static final List<String> NATIVE =
+      List.of("dev.lockstep.core", "dev.lockstep.transport.efa");
+
   private static final String AGRONA = "org.agrona";
   private static final String UNNAMED = "ALL-UNNAMED";
   private static final String HEAP = "256m";
@@ -26,7 +31,7 @@ final class ChildJvm {
     if (ModuleFinder.ofSystem().find(VECTOR_API).isPresent()) {
       command.add("--add-modules=" + VECTOR_API);
     }
-    command.add("--enable-native-access=" + (modular ? CORE : UNNAMED));
+    command.add("--enable-native-access=" + (modular ? nativeModules() : UNNAMED));
     command.add("--add-exports=java.base/jdk.internal.misc=" + (modular ? AGRONA : UNNAMED));
     // A file in /tmp that a killed process would leave there.
     command.add("-XX:-UsePerfData");
@@ -48,6 +53,12 @@ final class ChildJvm {
     }
     command.addAll(arguments);
     return command;
+  }
+
+  private static String nativeModules() {
+    return NATIVE.stream()
+        .filter(name -> ModuleLayer.boot().findModule(name).isPresent())
+        .collect(Collectors.joining(","));
   }
 
   /// Tensors live off the heap and a training step allocates nothing on it: it is small, and its

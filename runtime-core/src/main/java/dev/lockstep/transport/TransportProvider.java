@@ -5,7 +5,7 @@ import dev.lockstep.failure.Availability;
 /// A kind of transport, found by [java.util.ServiceLoader].
 public interface TransportProvider {
   /// Returns the name as users write it after `--transport`: `shm`, `in-process`, `aeron-ipc`,
-  /// `aeron-udp`.
+  /// `aeron-udp`, `efa`, `ofi:tcp`.
   String name();
 
   /// Returns whether it works on this machine, or why not. Never throws.

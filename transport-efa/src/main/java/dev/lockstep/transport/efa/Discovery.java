@@ -1,0 +1,175 @@
+package dev.lockstep.transport.efa;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.lockstep.transport.efa.ffi.Fi;
+import dev.lockstep.transport.efa.ffi.Layouts;
+import dev.lockstep.transport.efa.ffi.Libfabric;
+import dev.lockstep.transport.efa.ffi.LibfabricLookup;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.StructLayout;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+
+/// The domains that a provider offers here, owned until [#close].
+final class Discovery implements AutoCloseable {
+  private final Libfabric library;
+  private final FabricKind kind;
+  private final long list;
+  private final List<FabricInfo> domains;
+  private boolean closed;
+
+  private Discovery(Libfabric library, FabricKind kind, long list, List<FabricInfo> domains) {
+    this.library = library;
+    this.kind = kind;
+    this.list = list;
+    this.domains = domains;
+  }
+
+  /// A provider cannot be used here.
+  static final class AbsentException extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    AbsentException(String reason) {
+      super(reason);
+    }
+  }
+
+  /// Asks libfabric for a provider's domains.
+  ///
+  /// @param bindAddress local address of providers that listen on one
+  /// @throws AbsentException with one sentence, if the library or the provider is missing
+  static Discovery of(FabricKind kind, String bindAddress) throws AbsentException {
+    return switch (LibfabricLookup.find()) {
+      case LibfabricLookup.Absent(String reason) -> throw new AbsentException(reason);
+      case LibfabricLookup.Found(Libfabric library, String file) ->
+          ask(library, file, kind, bindAddress);
+    };
+  }
+
+  private static Discovery ask(Libfabric library, String file, FabricKind kind, String bindAddress)
+      throws AbsentException {
+    String provider = kind.providerIn(library.version());
+    try (Arena arena = Arena.ofConfined()) {
+      // Memory of accelerators is wanted where it can be had; not every version can.
+      long[] wishes = kind.isEfa() ? new long[] {Fi.HMEM, 0} : new long[] {0};
+      int status = 0;
+      for (long wish : wishes) {
+        MemorySegment info = arena.allocate(JAVA_LONG);
+        status =
+            library.getinfo(
+                Fi.API_VERSION,
+                kind.bound() ? arena.allocateFrom(bindAddress) : MemorySegment.NULL,
+                kind.bound() ? arena.allocateFrom("0") : MemorySegment.NULL,
+                kind.bound() ? Fi.SOURCE : 0,
+                hints(arena, provider, wish),
+                info);
+        if (status == 0) {
+          long list = info.get(JAVA_LONG, 0);
+          return new Discovery(library, kind, list, distinct(library, list));
+        }
+      }
+      throw new AbsentException(
+          "libfabric has no such provider here: provider=%s, file=%s, version=%s, fi_getinfo=%d %s (%s)"
+              .formatted(
+                  provider,
+                  file,
+                  LibfabricLookup.version(library),
+                  status,
+                  library.strerror(-status),
+                  kind.install()));
+    }
+  }
+
+  /// What is asked for: reliable datagrams, writes with immediate data, and no order of anything.
+  private static MemorySegment hints(Arena arena, String provider, long wish) {
+    MemorySegment tx = struct(arena);
+    // Providers allocate and touch buffers for as many operations as they announce.
+    set(tx, Layouts.TX_ATTR, "size", (long) Integer.highestOneBit(2 * (Rail.FRAMES + Rail.WRITES)));
+    MemorySegment rx = struct(arena);
+    MemorySegment ep = struct(arena);
+    set(ep, Layouts.EP_ATTR, "type", Fi.EP_RDM);
+    MemorySegment domain = struct(arena);
+    set(domain, Layouts.DOMAIN_ATTR, "threading", Fi.THREAD_DOMAIN);
+    set(domain, Layouts.DOMAIN_ATTR, "control_progress", Fi.PROGRESS_MANUAL);
+    set(domain, Layouts.DOMAIN_ATTR, "data_progress", Fi.PROGRESS_MANUAL);
+    set(domain, Layouts.DOMAIN_ATTR, "resource_mgmt", Fi.RM_ENABLED);
+    set(domain, Layouts.DOMAIN_ATTR, "av_type", Fi.AV_TABLE);
+    int modes = Fi.MR_LOCAL | Fi.MR_VIRT_ADDR | Fi.MR_ALLOCATED | Fi.MR_PROV_KEY | Fi.MR_ENDPOINT;
+    set(domain, Layouts.DOMAIN_ATTR, "mr_mode", wish == 0 ? modes : modes | Fi.MR_HMEM);
+    MemorySegment fabric = struct(arena);
+    set(fabric, Layouts.FABRIC_ATTR, "prov_name", arena.allocateFrom(provider).address());
+    MemorySegment hints = struct(arena);
+    set(hints, Layouts.INFO, "caps", Fi.MSG | Fi.RMA | wish);
+    set(hints, Layouts.INFO, "mode", Fi.CONTEXT | Fi.CONTEXT2);
+    set(hints, Layouts.INFO, "tx_attr", tx.address());
+    set(hints, Layouts.INFO, "rx_attr", rx.address());
+    set(hints, Layouts.INFO, "ep_attr", ep.address());
+    set(hints, Layouts.INFO, "domain_attr", domain.address());
+    set(hints, Layouts.INFO, "fabric_attr", fabric.address());
+    return hints;
+  }
+
+  /// One entry for each domain, the first: a provider lists a card once per address and mode.
+  private static List<FabricInfo> distinct(Libfabric library, long list) {
+    List<FabricInfo> domains = new ArrayList<>();
+    Set<String> seen = new HashSet<>();
+    for (long at = list; at != 0; ) {
+      MemorySegment info = library.memory(at, Layouts.INFO.byteSize());
+      FabricInfo found = FabricInfo.read(library, at);
+      if (seen.add(found.domain())) {
+        domains.add(found);
+      }
+      at = FabricInfo.word(info, Layouts.INFO, "next");
+    }
+    return List.copyOf(domains);
+  }
+
+  static MemorySegment struct(Arena arena) {
+    return arena.allocate(Layouts.OVERSIZE, Long.BYTES);
+  }
+
+  static void set(MemorySegment struct, StructLayout layout, String member, long value) {
+    struct.set(JAVA_LONG, Layouts.offset(layout, member), value);
+  }
+
+  static void set(MemorySegment struct, StructLayout layout, String member, int value) {
+    struct.set(JAVA_INT, Layouts.offset(layout, member), value);
+  }
+
+  Libfabric library() {
+    return library;
+  }
+
+  FabricKind kind() {
+    return kind;
+  }
+
+  /// Returns at least one domain.
+  List<FabricInfo> domains() {
+    return domains;
+  }
+
+  /// Returns one line for people.
+  String describe() {
+    FabricInfo first = domains.getFirst();
+    return "libfabric %s, provider %s, %s%s"
+        .formatted(
+            LibfabricLookup.version(library),
+            first.provider(),
+            domains.size() == 1 ? "domain " + first.domain() : domains.size() + " domains",
+            first.pins() ? ", " + LockedMemory.read().sentence() : "");
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      library.freeinfo(list);
+    }
+  }
+}

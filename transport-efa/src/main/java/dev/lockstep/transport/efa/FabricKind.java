@@ -1,0 +1,63 @@
+package dev.lockstep.transport.efa;
+
+/// A provider of libfabric as Lockstep uses it.
+///
+/// @param name as users write it after `--transport`
+/// @param provider libfabric's name
+/// @param minor since 1.18 `net` is a part of `tcp`: from this minor version of libfabric on the
+///   provider is called `laterProvider`
+/// @param laterProvider see there
+/// @param oneHost whether it joins ranks of one host only
+/// @param bound whether it listens on an address of the host
+/// @param install how to get it where it is missing
+record FabricKind(
+    String name,
+    String provider,
+    int minor,
+    String laterProvider,
+    boolean oneHost,
+    boolean bound,
+    String install) {
+  private static final String SOFTWARE =
+      "install a libfabric that has it: apt-get install libfabric1";
+
+  /// TCP sockets, made reliable datagrams by `ofi_rxm`: the name that all of libfabric 1 and 2
+  /// know.
+  static final FabricKind TCP = software("ofi:tcp", "tcp;ofi_rxm", false, true);
+
+  /// Shared memory and cross-memory attach.
+  static final FabricKind SHM = software("ofi:shm", "shm", true, false);
+
+  /// UDP, made reliable by `ofi_rxd`: unordered and lossy underneath, as EFA's wire is.
+  static final FabricKind UDP = software("ofi:udp", "udp;ofi_rxd", false, true);
+
+  /// TCP sockets with reliable datagrams of the provider's own.
+  static final FabricKind NET = new FabricKind("ofi:net", "net", 18, "tcp", false, true, SOFTWARE);
+
+  /// Amazon's Elastic Fabric Adapter.
+  static final FabricKind EFA =
+      new FabricKind(
+          "efa",
+          "efa",
+          Integer.MAX_VALUE,
+          "efa",
+          false,
+          false,
+          "run on an EC2 instance with an EFA interface and install Amazon's EFA installer");
+
+  private static FabricKind software(String name, String provider, boolean oneHost, boolean bound) {
+    return new FabricKind(name, provider, Integer.MAX_VALUE, provider, oneHost, bound, SOFTWARE);
+  }
+
+  /// Returns libfabric's name of the provider in a version of libfabric.
+  ///
+  /// @param version as `fi_version` says it
+  String providerIn(int version) {
+    boolean later = version >>> 16 > 1 || (version & 0xffff) >= minor;
+    return later && minor != Integer.MAX_VALUE ? laterProvider : provider;
+  }
+
+  boolean isEfa() {
+    return provider.equals("efa");
+  }
+}

@@ -1,0 +1,214 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.failure.TransportException;
+import dev.lockstep.transport.Envelope;
+import dev.lockstep.transport.Link;
+import dev.lockstep.transport.MismatchedEnvelopeException;
+import dev.lockstep.transport.Transfer;
+import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
+
+/// What both ends of a link share: the queue of posted transfers and the way to the end.
+abstract class FabricLink implements Link {
+  static final int QUEUE = 256;
+  static final int MASK = QUEUE - 1;
+
+  /// Frames of a link that may be under way unread.
+  static final int WINDOW = 16;
+
+  final Engine engine;
+  private final int peer;
+  private final int communicator;
+  private final @Nullable Transfer[] queue = new Transfer[QUEUE];
+
+  /// Number of the first message that is not complete.
+  long head;
+
+  /// Number of the next message to be posted.
+  long tail;
+
+  /// Whether the engine has this on its list of links with something to say.
+  boolean listed;
+
+  /// Whether the peer cannot be told anything any more.
+  boolean mute;
+
+  @Nullable RuntimeException failure;
+  boolean closed;
+
+  FabricLink(Engine engine, int peer, int communicator) {
+    this.engine = engine;
+    this.peer = peer;
+    this.communicator = communicator;
+  }
+
+  abstract boolean sends();
+
+  /// Moves transfers; for the thread that drives the link.
+  ///
+  /// @return amount of work done
+  abstract int advance();
+
+  /// Says what there is to say, as far as there is room.
+  ///
+  /// @return whether nothing is left
+  abstract boolean saysAll();
+
+  /// What [#close] does first, once.
+  abstract void leave();
+
+  /// Frees memory of the link; the endpoint is closed.
+  abstract void free();
+
+  @Override
+  public final int peer() {
+    return peer;
+  }
+
+  @Override
+  public final int communicator() {
+    return communicator;
+  }
+
+  @Override
+  public final int post(Transfer transfer) {
+    if (transfer.isSend() != sends()) {
+      throw new IllegalArgumentException(
+          "transfer does not fit its end of the link: sends=%s, linkSends=%s"
+              .formatted(transfer.isSend(), sends()));
+    }
+    engine.hold();
+    try {
+      if (failure != null) {
+        transfer.failed(failure);
+        return CLOSED;
+      }
+      if (tail - head == QUEUE) {
+        return BACK_PRESSURED;
+      }
+      transfer.posted();
+      transfer.envelope().length = transfer.bytes();
+      queue[(int) tail++ & MASK] = transfer;
+      advance();
+      engine.flush();
+      return ACCEPTED;
+    } finally {
+      engine.letGo();
+    }
+  }
+
+  @Override
+  public final int poll() {
+    if (head == tail || !engine.tryHold()) {
+      return 0;
+    }
+    try {
+      int work = engine.progress() + advance();
+      engine.flush();
+      return work;
+    } finally {
+      engine.letGo();
+    }
+  }
+
+  /// Returns the transfer of a message that is posted.
+  final Transfer transfer(long message) {
+    Transfer transfer = queue[(int) message & MASK];
+    if (transfer == null) {
+      throw new AssertionError("message is not posted: message=" + message);
+    }
+    return transfer;
+  }
+
+  /// Takes the first transfer off the queue: it is complete.
+  final void complete(Transfer transfer) {
+    queue[(int) head++ & MASK] = null;
+    transfer.done();
+  }
+
+  /// Returns whether a transfer waits for the peer.
+  final boolean isWaiting() {
+    return head < tail && failure == null;
+  }
+
+  /// Fails what is posted, if the link has failed; for the thread that drives the link.
+  final void failPosted() {
+    RuntimeException cause = failure;
+    while (cause != null && head < tail) {
+      Transfer transfer = transfer(head);
+      queue[(int) head++ & MASK] = null;
+      transfer.failed(cause);
+    }
+  }
+
+  /// Breaks the link because the peer or the endpoint is gone. Transfers fail at the next poll.
+  void lost(RuntimeException cause) {
+    mute = true;
+    if (failure == null) {
+      failure = cause;
+    }
+  }
+
+  final TransportException broken(String what) {
+    return new TransportException(
+        "rank " + peer,
+        "%s: transport=%s, rank=%d, %s=%d, communicator=%d"
+            .formatted(
+                what,
+                engine.transport(),
+                engine.rank(),
+                sends() ? "to" : "from",
+                peer,
+                communicator),
+        null);
+  }
+
+  final MismatchedEnvelopeException mismatched(Envelope expected, Envelope arrived) {
+    Envelope waited = new Envelope();
+    waited.set(expected);
+    Envelope came = new Envelope();
+    came.set(arrived);
+    return new MismatchedEnvelopeException(
+        peer,
+        waited,
+        came,
+        "message is not the expected one: rank=%d, peer=%d, expectedSequence=%d, arrivedSequence=%d, expectedBytes=%d, arrivedBytes=%d (call the same collectives in the same order on every rank)"
+            .formatted(
+                engine.rank(), peer, waited.sequence, came.sequence, waited.length, came.length));
+  }
+
+  /// Sends a frame with two envelopes.
+  final boolean sayBoth(MismatchedEnvelopeException mismatch, int kind, int to) {
+    int frame = engine.claimFrame();
+    if (frame < 0) {
+      return false;
+    }
+    MemorySegment frames = engine.frames();
+    long body = FrameSlab.offset(frame) + Wire.HEADER_BYTES;
+    mismatch.expected().write(frames, body);
+    mismatch.arrived().write(frames, body + Envelope.BYTES);
+    return engine.send(frame, this, peer, kind, to, 2 * Envelope.BYTES, 0, head);
+  }
+
+  /// Sends a frame without a body.
+  final boolean say(int kind, int to, long number, long message) {
+    int frame = engine.claimFrame();
+    return frame >= 0 && engine.send(frame, this, peer, kind, to, 0, number, message);
+  }
+
+  @Override
+  public final void close() {
+    engine.hold();
+    try {
+      if (closed) {
+        return;
+      }
+      closed = true;
+      leave();
+      failPosted();
+      engine.flush();
+    } finally {
+      engine.letGo();
+    }
+  }
+}

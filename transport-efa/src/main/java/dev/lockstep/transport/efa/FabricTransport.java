@@ -1,0 +1,235 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.memory.Registration;
+import dev.lockstep.transport.Link;
+import dev.lockstep.transport.PeerAccess;
+import dev.lockstep.transport.Transport;
+import dev.lockstep.transport.TransportContext;
+import dev.lockstep.transport.TransportCounters;
+import dev.lockstep.transport.efa.ffi.Libfabric;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Optional;
+
+/// One rank's end of a libfabric provider: one endpoint that all links share.
+final class FabricTransport implements Transport {
+  private final TransportContext context;
+  private final Discovery found;
+  private final Engine engine;
+  private final Keeper keeper;
+  private volatile FabricLink[] links = {};
+  private volatile boolean closed;
+
+  private FabricTransport(TransportContext context, Discovery found, Engine engine) {
+    this.context = context;
+    this.found = found;
+    this.engine = engine;
+    this.keeper = new Keeper(engine, context.liveness().toNanos());
+  }
+
+  /// Opens the transport of one rank.
+  ///
+  /// @param found owned by the transport from here on
+  /// @param library what is called, the discovery's own but for tests
+  /// @throws dev.lockstep.failure.TransportException if libfabric refuses
+  static FabricTransport open(
+      TransportContext context, Discovery found, Libfabric library, FabricOptions options) {
+    try {
+      Engine engine =
+          new Engine(
+              found,
+              library,
+              context.jobId(),
+              context.rank(),
+              context.worldSize(),
+              context.memory(),
+              options);
+      return new FabricTransport(context, found, engine);
+    } catch (RuntimeException | Error failure) {
+      found.close();
+      throw failure;
+    }
+  }
+
+  @Override
+  public String name() {
+    return engine.transport();
+  }
+
+  @Override
+  public Link openReceive(int peer, int communicator, Duration timeout) {
+    checkPeer(peer);
+    ReceiveLink link;
+    byte[] address;
+    engine.hold();
+    try {
+      checkOpen();
+      link = new ReceiveLink(engine, peer, communicator);
+      address = link.address().encoded();
+      add(link);
+    } finally {
+      engine.letGo();
+    }
+    context.addresses().publish(key(communicator, peer, context.rank()), address);
+    return link;
+  }
+
+  @Override
+  public Link openSend(int peer, int communicator, Duration timeout) {
+    checkPeer(peer);
+    String key = key(communicator, context.rank(), peer);
+    LinkAddress address =
+        LinkAddress.decode(context.addresses().lookup(key, timeout), "rank " + peer);
+    engine.hold();
+    try {
+      checkOpen();
+      engine.insert(peer, address.names());
+      SendLink link = new SendLink(engine, peer, communicator, address);
+      add(link);
+      engine.markDirty(link);
+      engine.progress();
+      return link;
+    } finally {
+      engine.letGo();
+    }
+  }
+
+  private void checkPeer(int peer) {
+    if (peer < 0 || peer >= context.worldSize()) {
+      throw new IllegalArgumentException(
+          "peer lies outside the job: peer=" + peer + ", worldSize=" + context.worldSize());
+    }
+  }
+
+  private void checkOpen() {
+    if (closed) {
+      throw new IllegalStateException("transport is closed: name=" + name());
+    }
+  }
+
+  private void add(FabricLink link) {
+    FabricLink[] more = Arrays.copyOf(links, links.length + 1);
+    more[links.length] = link;
+    links = more;
+  }
+
+  private String key(int communicator, int from, int to) {
+    return name() + "/" + communicator + "/" + from + "-" + to;
+  }
+
+  @Override
+  public void register(Registration registration) {
+    engine.hold();
+    try {
+      checkOpen();
+      engine.cache().register(engine.cache().of(registration.region()));
+    } finally {
+      engine.letGo();
+    }
+  }
+
+  @Override
+  public void deregister(Registration registration) {
+    engine.hold();
+    try {
+      if (!closed) {
+        engine.cache().forget(registration.region());
+      }
+    } finally {
+      engine.letGo();
+    }
+  }
+
+  @Override
+  public Optional<PeerAccess> peerAccess() {
+    return Optional.empty();
+  }
+
+  @Override
+  public int poll() {
+    if (closed || !engine.tryHold()) {
+      return 0;
+    }
+    try {
+      int work = closed ? 0 : engine.progress() + advanceAll();
+      engine.flush();
+      return work;
+    } finally {
+      engine.letGo();
+    }
+  }
+
+  private int advanceAll() {
+    int work = 0;
+    for (FabricLink link : links) {
+      work += link.advance();
+    }
+    return work;
+  }
+
+  @Override
+  public TransportCounters counters() {
+    engine.hold();
+    try {
+      return new TransportCounters(
+          engine.messagesSent, engine.bytesSent, engine.messagesReceived, engine.bytesReceived, 0);
+    } finally {
+      engine.letGo();
+    }
+  }
+
+  /// Returns the engine, for tests.
+  Engine engine() {
+    return engine;
+  }
+
+  @Override
+  public void close() {
+    engine.hold();
+    try {
+      if (closed) {
+        return;
+      }
+      closed = true;
+      // Who has heard that its peer left need not tell it the same.
+      engine.progress();
+      advanceAll();
+    } finally {
+      engine.letGo();
+    }
+    for (FabricLink link : links) {
+      link.close();
+    }
+    sayFarewell();
+    keeper.close();
+    engine.hold();
+    try {
+      engine.close();
+    } finally {
+      engine.letGo();
+    }
+    found.close();
+  }
+
+  /// Keeps the wire going until what was said has gone and no peer needs this endpoint, for a
+  /// while.
+  private void sayFarewell() {
+    long start = System.nanoTime();
+    boolean said = false;
+    boolean forgotten = false;
+    while (!forgotten && System.nanoTime() - start < Engine.FAREWELL_NANOS) {
+      engine.hold();
+      try {
+        engine.progress();
+        if (!said && !engine.isBusy()) {
+          said = true;
+          engine.sayBye();
+        }
+        forgotten = said && engine.isForgotten() && !engine.isBusy();
+      } finally {
+        engine.letGo();
+      }
+      Thread.onSpinWait();
+    }
+  }
+}

@@ -1,0 +1,69 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.memory.MemoryPool;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+
+/// Memory of frames that are sent or received, registered with the first rail.
+final class FrameSlab {
+  /// Frames of a slab.
+  static final int FRAMES = 64;
+
+  private final Buffer buffer;
+  private final MemorySegment segment;
+  private final ByteBuffer bytes;
+  private final long address;
+  private final long registration;
+  private final long descriptor;
+  private final Rail rail;
+
+  FrameSlab(MemoryPool pool, Rail rail, Failures failures, long key) {
+    this.rail = rail;
+    this.buffer = HostMemory.allocate(pool, "frames", (long) FRAMES * Wire.FRAME_BYTES);
+    this.segment = buffer.segment();
+    this.bytes = segment.asByteBuffer();
+    this.address = segment.address();
+    if (!rail.info().registersLocal()) {
+      registration = 0;
+      descriptor = 0;
+      return;
+    }
+    registration = rail.register(address, segment.byteSize(), key);
+    if (registration < 0) {
+      buffer.close();
+      throw failures.ofCall("fi_mr_reg", "local", registration);
+    }
+    descriptor = rail.descriptor(registration);
+  }
+
+  MemorySegment segment() {
+    return segment;
+  }
+
+  /// Returns the memory as the checksum wants it; whoever uses it sets position and limit.
+  ByteBuffer bytes() {
+    return bytes;
+  }
+
+  static long offset(int frame) {
+    return (long) frame * Wire.FRAME_BYTES;
+  }
+
+  long address(int frame) {
+    return address + offset(frame);
+  }
+
+  long descriptor() {
+    return descriptor;
+  }
+
+  /// Frees the memory; the endpoint is closed before.
+  void close() {
+    if (registration > 0) {
+      rail.deregister(registration);
+    }
+    buffer.close();
+  }
+}

@@ -1,0 +1,86 @@
+package dev.lockstep.transport.efa;
+
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// Keeps the wire going while nobody drives the links: connections are made, acknowledgements and
+/// answers given, closed memory is let go, and peers that waiting links need are asked whether they
+/// live. Leaves transfers alone.
+final class Keeper implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(Keeper.class);
+
+  /// While something is on its way out.
+  private static final long BUSY_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
+
+  /// While nothing is: a hundredth of a core at most.
+  private static final long QUIET_NANOS = TimeUnit.MILLISECONDS.toNanos(5);
+
+  /// How often peers are asked: a dead one is known after two questions at most where its host
+  /// refuses them.
+  private static final long ASK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+
+  private final Engine engine;
+  private final int mostSilences;
+  private final Thread thread;
+  private volatile boolean stopped;
+  private long askedAt = System.nanoTime();
+
+  /// Starts the thread.
+  ///
+  /// @param livenessNanos how long a silent peer counts as alive
+  Keeper(Engine engine, long livenessNanos) {
+    this.engine = engine;
+    this.mostSilences = (int) Math.max(2, livenessNanos / ASK_NANOS);
+    this.thread = new Thread(this::run, "lockstep-fabric-" + engine.rank());
+    thread.setDaemon(true);
+    thread.start();
+  }
+
+  private void run() {
+    while (!stopped) {
+      boolean busy = true;
+      if (engine.tryHold()) {
+        try {
+          busy = turn();
+        } catch (RuntimeException | Error unexpected) {
+          LOG.warn(
+              "libfabric transport's thread met a failure: rank={}", engine.rank(), unexpected);
+        } finally {
+          engine.letGo();
+        }
+      }
+      LockSupport.parkNanos(this, busy ? BUSY_NANOS : QUIET_NANOS);
+    }
+  }
+
+  private boolean turn() {
+    engine.progress();
+    engine.cache().sweep();
+    long now = System.nanoTime();
+    if (now - askedAt >= ASK_NANOS) {
+      askedAt = now;
+      engine.askPeers(mostSilences);
+    }
+    return engine.isBusy();
+  }
+
+  /// Ends the thread and waits for it.
+  @Override
+  public void close() {
+    stopped = true;
+    LockSupport.unpark(thread);
+    boolean interrupted = false;
+    while (thread.isAlive()) {
+      try {
+        thread.join();
+      } catch (InterruptedException again) {
+        interrupted = true;
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
+  }
+}

@@ -1,0 +1,9 @@
+package dev.lockstep.transport.efa;
+
+/// `ofi:tcp`: links over libfabric's `tcp;ofi_rxm`, bound to the job's address alone.
+public final class OfiTcpProvider extends FabricProvider {
+  /// Makes the provider, as [java.util.ServiceLoader] asks for.
+  public OfiTcpProvider() {
+    super(FabricKind.TCP);
+  }
+}

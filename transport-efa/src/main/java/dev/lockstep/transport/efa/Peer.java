@@ -1,0 +1,43 @@
+package dev.lockstep.transport.efa;
+
+import org.jspecify.annotations.Nullable;
+
+/// Another rank, as this one knows it. Used under the transport's lock.
+final class Peer {
+  private final int rank;
+  private long @Nullable [] addresses;
+
+  /// Whether anything was heard since it was last asked.
+  boolean heard = true;
+
+  /// How often in a row it was asked and did not answer.
+  int silences;
+
+  boolean pongWanted;
+  boolean pingWanted;
+  boolean byeWanted;
+  boolean byeSeenWanted;
+
+  /// Whether it has said that it leaves, or is dead: nothing more is said to it.
+  boolean left;
+
+  /// Whether it will say nothing more to this rank.
+  boolean silent;
+
+  Peer(int rank) {
+    this.rank = rank;
+  }
+
+  int rank() {
+    return rank;
+  }
+
+  /// Returns its address on each rail, null if it has not said.
+  long @Nullable [] addresses() {
+    return addresses;
+  }
+
+  void addresses(long[] known) {
+    addresses = known;
+  }
+}

@@ -1,0 +1,348 @@
+package dev.lockstep.transport.efa;
+
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.lockstep.failure.TransportException;
+import dev.lockstep.transport.efa.ffi.EndpointCalls;
+import dev.lockstep.transport.efa.ffi.Fi;
+import dev.lockstep.transport.efa.ffi.Layouts;
+import dev.lockstep.transport.efa.ffi.Libfabric;
+import dev.lockstep.transport.efa.ffi.QueueCalls;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/// One domain with its endpoint, address table and completion queue. Used under the transport's
+/// lock.
+///
+/// Each operation lends the provider 64 bytes until it completes; which operation it was follows
+/// from which bytes. They are cut into frames, then writes, then receives.
+@SuppressWarnings("MustBeClosedChecker") // the rail owns its arena
+final class Rail implements AutoCloseable {
+  /// Frames that may be on their way out.
+  static final int FRAMES = 64;
+
+  /// Segments that may be on their way out.
+  static final int WRITES = 64;
+
+  /// Receives that may be posted: frames of the links, and some for what is beside their streams.
+  static final int MOST_RECEIVES = 8192;
+
+  private static final int CONTEXT_BYTES = 64;
+  private static final int QUEUE_ENTRIES = 4096;
+  private static final int ENTRIES = 32;
+  private static final long NAME_BYTES = 256;
+
+  private static final long ENTRY_BYTES = Layouts.CQ_DATA_ENTRY.byteSize();
+  private static final long ENTRY_FLAGS = Layouts.offset(Layouts.CQ_DATA_ENTRY, "flags");
+  private static final long ENTRY_LENGTH = Layouts.offset(Layouts.CQ_DATA_ENTRY, "len");
+  private static final long ENTRY_DATA = Layouts.offset(Layouts.CQ_DATA_ENTRY, "data");
+
+  private final Libfabric library;
+  private final Failures failures;
+  private final FabricInfo info;
+  private final int number;
+  private final Arena arena = Arena.ofShared();
+  private final MemorySegment out = arena.allocate(JAVA_LONG);
+  private final MemorySegment entries = arena.allocate(ENTRIES * ENTRY_BYTES, Long.BYTES);
+  private final MemorySegment error = Discovery.struct(arena);
+  private final MemorySegment contexts;
+  private final long firstContext;
+  private long fabric;
+  private long domain;
+  private long av;
+  private long cq;
+  private long endpoint;
+  private EndpointCalls calls;
+  private QueueCalls queue;
+  private byte[] name;
+  private boolean closed;
+
+  /// Opens a rail.
+  ///
+  /// @param number its place among the transport's rails
+  /// @throws dev.lockstep.failure.TransportException if libfabric refuses
+  Rail(Libfabric library, Failures failures, FabricInfo info, int number, boolean efa) {
+    this.library = library;
+    this.failures = failures;
+    this.info = info;
+    this.number = number;
+    int slots = FRAMES + WRITES + (number == 0 ? MOST_RECEIVES : 0);
+    this.contexts = arena.allocate((long) slots * CONTEXT_BYTES, CONTEXT_BYTES);
+    this.firstContext = contexts.address();
+    try {
+      openObjects();
+      bind(efa);
+      this.calls = library.calls(endpoint);
+      this.queue = library.queue(cq);
+      this.name = readName();
+    } catch (UnsupportedOperationException lacking) {
+      close();
+      throw new TransportException(info.provider(), String.valueOf(lacking.getMessage()), lacking);
+    } catch (RuntimeException | Error failure) {
+      close();
+      throw failure;
+    }
+  }
+
+  private void openObjects() {
+    failures.check("fi_fabric", library.fabric(info.fabricAttributes(), out));
+    fabric = out.get(JAVA_LONG, 0);
+    failures.check("fi_domain", library.domain(fabric, info.address(), out));
+    domain = out.get(JAVA_LONG, 0);
+    MemorySegment table = Discovery.struct(arena);
+    Discovery.set(table, Layouts.AV_ATTR, "type", Fi.AV_TABLE);
+    failures.check("fi_av_open", library.avOpen(domain, table, out));
+    av = out.get(JAVA_LONG, 0);
+    MemorySegment attributes = Discovery.struct(arena);
+    Discovery.set(attributes, Layouts.CQ_ATTR, "size", (long) QUEUE_ENTRIES);
+    Discovery.set(attributes, Layouts.CQ_ATTR, "format", Fi.CQ_FORMAT_DATA);
+    // A blocking read may never return (shm of 1.17 forgets its timeout), so nobody waits in one.
+    Discovery.set(attributes, Layouts.CQ_ATTR, "wait_obj", Fi.WAIT_NONE);
+    failures.check("fi_cq_open", library.cqOpen(domain, attributes, out));
+    cq = out.get(JAVA_LONG, 0);
+    failures.check("fi_endpoint", library.endpoint(domain, info.address(), out));
+    endpoint = out.get(JAVA_LONG, 0);
+  }
+
+  private void bind(boolean efa) {
+    failures.check("fi_ep_bind", library.bind(endpoint, av, 0));
+    failures.check("fi_ep_bind", library.bind(endpoint, cq, Fi.SEND | Fi.RECV));
+    if (efa) {
+      // Credits keep receivers from running out of room; the device's retries are a second net.
+      out.set(JAVA_LONG, 0, Fi.RNR_RETRY_FOREVER);
+      var _ = library.setopt(endpoint, Fi.OPT_ENDPOINT, Fi.OPT_EFA_RNR_RETRY, out);
+    }
+    failures.check("fi_enable", library.enable(endpoint));
+  }
+
+  private byte[] readName() {
+    MemorySegment text = arena.allocate(NAME_BYTES, Long.BYTES);
+    out.set(JAVA_LONG, 0, NAME_BYTES);
+    failures.check("fi_getname", library.getname(endpoint, text, out));
+    return text.asSlice(0, out.get(JAVA_LONG, 0)).toArray(JAVA_BYTE);
+  }
+
+  int number() {
+    return number;
+  }
+
+  FabricInfo info() {
+    return info;
+  }
+
+  /// Returns by what name peers reach this endpoint.
+  byte[] name() {
+    return name.clone();
+  }
+
+  /// Returns the number by which a peer is reached from here.
+  long insert(byte[] peer) {
+    try (Arena scratch = Arena.ofConfined()) {
+      MemorySegment text = scratch.allocate(NAME_BYTES, Long.BYTES);
+      MemorySegment.copy(peer, 0, text, JAVA_BYTE, 0, peer.length);
+      int inserted = library.avInsert(av, text, out);
+      if (inserted != 1) {
+        throw failures.ofCall("fi_av_insert", "peer", inserted < 0 ? inserted : -Fi.ENODATA);
+      }
+      return out.get(JAVA_LONG, 0);
+    }
+  }
+
+  /// Registers memory of the host.
+  ///
+  /// @return the registration, or the negative status
+  long register(long address, long bytes, long key) {
+    long access = Fi.SEND | Fi.RECV | Fi.READ | Fi.WRITE | Fi.REMOTE_WRITE;
+    int status = library.mrReg(domain, address, bytes, access, key, out);
+    return status < 0 ? status : bound(out.get(JAVA_LONG, 0));
+  }
+
+  /// Registers memory of an accelerator.
+  ///
+  /// @param kind `FI_HMEM_CUDA` or `FI_HMEM_NEURON`
+  /// @return the registration, or the negative status
+  long registerDevice(long pointer, long bytes, long key, int kind, int device) {
+    try (Arena scratch = Arena.ofConfined()) {
+      MemorySegment range = Discovery.struct(scratch);
+      Discovery.set(range, Layouts.IOVEC, "iov_base", pointer);
+      Discovery.set(range, Layouts.IOVEC, "iov_len", bytes);
+      MemorySegment attributes = Discovery.struct(scratch);
+      attributes.set(ADDRESS, Layouts.offset(Layouts.MR_ATTR, "mr_iov"), range);
+      Discovery.set(attributes, Layouts.MR_ATTR, "iov_count", 1L);
+      Discovery.set(
+          attributes,
+          Layouts.MR_ATTR,
+          "access",
+          Fi.SEND | Fi.RECV | Fi.READ | Fi.WRITE | Fi.REMOTE_WRITE);
+      Discovery.set(attributes, Layouts.MR_ATTR, "requested_key", key);
+      Discovery.set(attributes, Layouts.MR_ATTR, "iface", kind);
+      attributes.set(JAVA_INT, Layouts.offset(Layouts.MR_ATTR, "device"), device);
+      int status = library.mrRegattr(domain, attributes, out);
+      return status < 0 ? status : bound(out.get(JAVA_LONG, 0));
+    }
+  }
+
+  private long bound(long registration) {
+    if (!info.bindsRegistrations()) {
+      return registration;
+    }
+    int status = library.bind(registration, endpoint, 0);
+    if (status == 0) {
+      status = library.enable(registration);
+    }
+    if (status < 0) {
+      library.close(registration);
+      return status;
+    }
+    return registration;
+  }
+
+  long descriptor(long registration) {
+    return library.mrDescriptor(registration);
+  }
+
+  long key(long registration) {
+    return library.mrKey(registration);
+  }
+
+  void deregister(long registration) {
+    library.close(registration);
+  }
+
+  /// Posts the memory of a frame for whatever arrives next.
+  long receive(int receive, long buffer, long descriptor) {
+    return library.recv(
+        calls, buffer, Wire.FRAME_BYTES, descriptor, context(FRAMES + WRITES + receive));
+  }
+
+  /// Sends a frame; its memory is borrowed until it is told as sent.
+  long send(int frame, long buffer, long bytes, long descriptor, long destination) {
+    return library.send(calls, buffer, bytes, descriptor, destination, context(frame));
+  }
+
+  /// Sends a frame that is copied at once and never told as sent.
+  long inject(long buffer, long bytes, long destination) {
+    return library.inject(calls, buffer, bytes, destination);
+  }
+
+  /// Writes a segment into a peer's memory; its source is borrowed until it is told as written.
+  long write(
+      int write,
+      long buffer,
+      long bytes,
+      long descriptor,
+      long immediate,
+      long destination,
+      long address,
+      long key) {
+    return library.writedata(
+        calls,
+        buffer,
+        bytes,
+        descriptor,
+        immediate,
+        destination,
+        address,
+        key,
+        context(FRAMES + write));
+  }
+
+  private long context(int slot) {
+    return firstContext + (long) slot * CONTEXT_BYTES;
+  }
+
+  /// Reads what has completed, which is also what moves providers with manual progress.
+  ///
+  /// @return number of completions
+  int poll(RailEvents events) {
+    int total = 0;
+    long found;
+    do {
+      found = library.cqRead(queue, entries.address(), ENTRIES);
+      for (int i = 0; i < found; i++) {
+        tell(events, i * ENTRY_BYTES);
+      }
+      if (found == -Fi.EAVAIL) {
+        readError(events);
+        found = 1;
+      } else if (found < 0 && found != -Fi.EAGAIN) {
+        events.endpointFailed(failures.ofCall("fi_cq_read", "local", found));
+      }
+      total += (int) Math.max(0, found);
+    } while (found == ENTRIES);
+    return total;
+  }
+
+  private void tell(RailEvents events, long at) {
+    long flags = entries.get(JAVA_LONG, at + ENTRY_FLAGS);
+    if ((flags & Fi.REMOTE_CQ_DATA) != 0) {
+      events.segmentArrived(entries.get(JAVA_LONG, at + ENTRY_DATA));
+      return;
+    }
+    int slot = (int) ((entries.get(JAVA_LONG, at) - firstContext) / CONTEXT_BYTES);
+    if (slot < FRAMES) {
+      events.frameSent(slot);
+    } else if (slot < FRAMES + WRITES) {
+      events.segmentWritten(this, slot - FRAMES);
+    } else {
+      events.frameArrived(slot - FRAMES - WRITES, entries.get(JAVA_LONG, at + ENTRY_LENGTH));
+    }
+  }
+
+  private void readError(RailEvents events) {
+    error.fill((byte) 0);
+    long read = library.cqReaderr(queue, error);
+    if (read < 0) {
+      if (read != -Fi.EAGAIN) {
+        events.endpointFailed(failures.ofCall("fi_cq_readerr", "local", read));
+      }
+      return;
+    }
+    int code = Math.abs(error.get(JAVA_INT, Layouts.offset(Layouts.CQ_ERR_ENTRY, "err")));
+    String words =
+        library.cqStrerror(
+            queue,
+            error.get(JAVA_INT, Layouts.offset(Layouts.CQ_ERR_ENTRY, "prov_errno")),
+            error.get(JAVA_LONG, Layouts.offset(Layouts.CQ_ERR_ENTRY, "err_data")));
+    long context = error.get(JAVA_LONG, 0);
+    long slot = (context - firstContext) / CONTEXT_BYTES;
+    if (context < firstContext || slot >= contexts.byteSize() / CONTEXT_BYTES) {
+      // An error of a connection that belongs to none of the operations: those fail by themselves.
+      return;
+    }
+    if (slot < FRAMES) {
+      events.frameFailed((int) slot, code, words);
+    } else if (slot < FRAMES + WRITES) {
+      events.writeFailed(this, (int) slot - FRAMES, code, words);
+    } else if (code != Fi.ECANCELED) {
+      events.endpointFailed(failures.ofCompletion("fi_recv", "local", code, words));
+    }
+  }
+
+  /// Closes the endpoint, after which the provider touches no memory.
+  void closeEndpoint() {
+    if (endpoint != 0) {
+      library.close(endpoint);
+      endpoint = 0;
+    }
+  }
+
+  /// Closes the rest; registrations are closed before. Idempotent.
+  @Override
+  public void close() {
+    if (closed) {
+      return;
+    }
+    closed = true;
+    closeEndpoint();
+    for (long object : new long[] {cq, av, domain, fabric}) {
+      if (object != 0) {
+        library.close(object);
+      }
+    }
+    arena.close();
+  }
+}

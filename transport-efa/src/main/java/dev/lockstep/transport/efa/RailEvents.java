@@ -1,0 +1,27 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.failure.TransportException;
+
+/// What a rail tells whoever reads its completions, with the lock of the endpoint held.
+interface RailEvents {
+  /// A frame was sent; its memory is free.
+  void frameSent(int frame);
+
+  /// A frame arrived in the memory of a posted receive.
+  void frameArrived(int receive, long bytes);
+
+  /// A segment was written to a peer; its source is free.
+  void segmentWritten(Rail rail, int write);
+
+  /// A segment of a peer has arrived whole.
+  void segmentArrived(long immediate);
+
+  /// The sending of a frame failed; the link is broken.
+  void frameFailed(int frame, int error, String words);
+
+  /// The writing of a segment failed; the link is broken.
+  void writeFailed(Rail rail, int write, int error, String words);
+
+  /// The endpoint itself failed.
+  void endpointFailed(TransportException failure);
+}

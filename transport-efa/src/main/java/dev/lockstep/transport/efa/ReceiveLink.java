@@ -1,0 +1,345 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.failure.TransportException;
+import dev.lockstep.memory.Registration;
+import dev.lockstep.transport.Envelope;
+import dev.lockstep.transport.MismatchedEnvelopeException;
+import dev.lockstep.transport.Reducer;
+import dev.lockstep.transport.Sink;
+import dev.lockstep.transport.Transfer;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import org.jspecify.annotations.Nullable;
+
+/// Receiving end. Frames wait in a window until their turn comes and are applied straight from the
+/// memory they arrived in. Long messages are asked for as soon as they are expected: into their
+/// target if they are stored, into staging memory if they are reduced.
+final class ReceiveLink extends FabricLink {
+  /// Frames that may be here unread, the closing one among them: a power of two.
+  private static final int SLOTS = 2 * WINDOW;
+
+  private final int number;
+  private final long eagerBytes;
+  private final Envelope arrived = new Envelope();
+  private final int[] window = new int[SLOTS];
+  private final IssuedGrants grants;
+  private long nextFrame;
+  private long reportedFrames;
+  private boolean started;
+  private int sender = -1;
+  private boolean leaves;
+  private boolean refuses;
+
+  ReceiveLink(Engine engine, int peer, int communicator) {
+    super(engine, peer, communicator);
+    this.eagerBytes = engine.options().eagerBytes();
+    this.grants = new IssuedGrants(engine);
+    this.number = engine.add(this, WINDOW + 2);
+  }
+
+  /// Returns what the sender has to know.
+  LinkAddress address() {
+    return new LinkAddress(number, eagerBytes, engine.names());
+  }
+
+  @Override
+  boolean sends() {
+    return false;
+  }
+
+  @Override
+  int advance() {
+    int work = 0;
+    if (mute && failure == null && sender < 0) {
+      failure = broken("peer has closed its transport");
+    }
+    try {
+      while (failure == null) {
+        int moved = applySegments() + takeFrame();
+        if (moved == 0) {
+          break;
+        }
+        work += moved;
+      }
+      if (failure == null && grants.issue(this, eagerBytes)) {
+        engine.markDirty(this);
+      }
+    } catch (RuntimeException memoryIsClosed) {
+      breakHere(memoryIsClosed);
+    }
+    if (nextFrame - reportedFrames >= WINDOW / 2) {
+      engine.markDirty(this);
+    }
+    failPosted();
+    return work;
+  }
+
+  /// Applies what has arrived of the first message, if it is a long one.
+  private int applySegments() {
+    if (head == tail || transfer(head).bytes() <= eagerBytes) {
+      return 0;
+    }
+    Transfer transfer = transfer(head);
+    int work = 0;
+    while (grants.isFirstComplete()) {
+      int slot = grants.firstSlot();
+      if (grants.isStaged(slot)) {
+        apply(transfer, grants.memory(slot), grants.offset(slot), grants.bytes(slot));
+      } else {
+        var _ = transfer.sink().target().region().segment(); // says if it was closed meanwhile
+        transfer.progress += grants.bytes(slot);
+      }
+      grants.finishFirst();
+      work++;
+      if (transfer.progress == transfer.bytes()) {
+        received(transfer);
+        break;
+      }
+    }
+    return work;
+  }
+
+  private void received(Transfer transfer) {
+    engine.messagesReceived++;
+    engine.bytesReceived += transfer.bytes();
+    started = false;
+    complete(transfer);
+  }
+
+  /// Takes the frame whose turn it is, if it has come and its message is expected.
+  private int takeFrame() {
+    int at = (int) nextFrame & (SLOTS - 1);
+    int receive = window[at] - 1;
+    if (receive < 0) {
+      return 0;
+    }
+    MemorySegment frame = engine.frame(receive);
+    long from = Engine.offset(receive);
+    long message = Wire.message(frame, from);
+    boolean expected = message == head && head < tail;
+    switch (Wire.kind(frame, from)) {
+      case Wire.ANNOUNCE -> {
+        if (message >= head && !expected) {
+          return 0;
+        }
+        if (expected) {
+          accept(frame, from + Wire.HEADER_BYTES);
+        }
+      }
+      case Wire.CLOSE -> {
+        if (message > head) {
+          return 0; // segments of earlier messages are on their way
+        }
+        failure = broken("link was closed by its sender");
+        leaves = grants.hasSaid();
+        engine.markDirty(this);
+      }
+      default -> {
+        if (!expected) {
+          return 0;
+        }
+        takePayload(frame, from);
+      }
+    }
+    window[at] = 0;
+    engine.recycle(receive);
+    nextFrame++;
+    return 1;
+  }
+
+  private void takePayload(MemorySegment frame, long from) {
+    Transfer transfer = transfer(head);
+    long at = from + Wire.HEADER_BYTES;
+    int payload = Wire.bytes(frame, from);
+    boolean first = Wire.kind(frame, from) == Wire.FIRST;
+    int most = Wire.NEXT_PAYLOAD;
+    if (first) {
+      if (!accept(frame, at)) {
+        return;
+      }
+      at += Envelope.BYTES;
+      payload -= Envelope.BYTES;
+      most = Wire.FIRST_PAYLOAD;
+    }
+    if (first == started || payload != Math.min(transfer.bytes() - transfer.progress, most)) {
+      breakHere(broken("frame has an impossible length: frameBytes=" + payload));
+      return;
+    }
+    started = true;
+    apply(transfer, frame, at, payload);
+    if (transfer.progress == transfer.bytes()) {
+      received(transfer);
+    }
+  }
+
+  /// Compares the envelope of what came with the one that is expected.
+  private boolean accept(MemorySegment frame, long at) {
+    Envelope expected = transfer(head).envelope();
+    if (!arrived.read(frame, at)) {
+      breakHere(broken("message is none of this protocol version"));
+      return false;
+    }
+    if (!expected.matches(arrived)) {
+      refuses = true;
+      breakHere(mismatched(expected, arrived));
+      return false;
+    }
+    return true;
+  }
+
+  private static void apply(Transfer transfer, MemorySegment from, long at, long bytes) {
+    Registration target = transfer.sink().target();
+    MemorySegment memory = target.region().segment();
+    long to = target.offset() + transfer.progress;
+    if (transfer.sink() instanceof Sink.Reduce reduce) {
+      Reducer.reduce(
+          reduce.op(), reduce.dtype(), memory, to, from, at, bytes / reduce.dtype().bytes());
+    } else {
+      MemorySegment.copy(from, at, memory, to, bytes);
+    }
+    transfer.progress += bytes;
+  }
+
+  /// Breaks the link for a reason of this end, which the sender is told.
+  private void breakHere(RuntimeException cause) {
+    if (failure == null) {
+      failure = cause;
+      leaves = true;
+      grants.dropUnsaid();
+      engine.markDirty(this);
+    }
+  }
+
+  // ---- what arrives, with the lock held by anybody
+
+  /// Takes a frame of the stream into the window.
+  ///
+  /// @return whether it is kept
+  boolean arrived(int receive, long frame) {
+    int at = (int) frame & (SLOTS - 1);
+    if (closed || frame < nextFrame || frame >= nextFrame + SLOTS || window[at] != 0) {
+      return false;
+    }
+    window[at] = receive + 1;
+    return true;
+  }
+
+  /// Counts a segment that was written here.
+  void segmentArrived(long immediate) {
+    if (!grants.arrived(immediate)) {
+      breakHere(broken("segment arrived damaged"));
+    }
+  }
+
+  /// Takes what the sender says beside its stream.
+  void told(int kind, MemorySegment frame, long at) {
+    long body = at + Wire.HEADER_BYTES;
+    switch (kind) {
+      case Wire.HELLO -> greeted(frame, body, Wire.bytes(frame, at));
+      case Wire.DISPUTE -> {
+        Envelope theirs = new Envelope();
+        if (theirs.read(frame, body) && arrived.read(frame, body + Envelope.BYTES)) {
+          disputed(theirs);
+        }
+      }
+      case Wire.GONE_SEEN -> grants.drop();
+      default -> {}
+    }
+  }
+
+  private void disputed(Envelope theirs) {
+    if (failure == null) {
+      failure = mismatched(arrived, theirs);
+    }
+    grants.drop(); // who disputes does not write
+  }
+
+  private void greeted(MemorySegment frame, long body, int bytes) {
+    try {
+      LinkAddress.Greeting greeting =
+          LinkAddress.Greeting.decode(frame.asSlice(body, bytes).toArray(ValueLayout.JAVA_BYTE));
+      if (greeting.rank() != peer()) {
+        return;
+      }
+      engine.insert(peer(), greeting.names());
+      sender = greeting.link();
+      engine.markDirty(this);
+    } catch (TransportException strange) {
+      breakHere(strange);
+    }
+  }
+
+  @Override
+  boolean saysAll() {
+    if (mute || sender < 0) {
+      return true; // a greeting brings it back onto the list
+    }
+    while (failure == null && grants.hasUnsaid()) {
+      if (!sayGrant()) {
+        return false;
+      }
+    }
+    if (refuses && failure instanceof MismatchedEnvelopeException mismatch) {
+      if (!sayBoth(mismatch, Wire.REFUSE, sender)) {
+        return false;
+      }
+      refuses = false;
+      leaves = false;
+    }
+    if (leaves) {
+      if (!say(Wire.GONE, sender, 0, 0)) {
+        return false;
+      }
+      leaves = false;
+    }
+    if (failure == null && nextFrame - reportedFrames >= WINDOW / 2) {
+      if (!say(Wire.CREDIT, sender, nextFrame, 0)) {
+        return false;
+      }
+      reportedFrames = nextFrame;
+    }
+    return true;
+  }
+
+  private boolean sayGrant() {
+    int frame = engine.claimFrame();
+    if (frame < 0) {
+      return false;
+    }
+    long grant = grants.firstUnsaid();
+    long message = grants.message(grant);
+    long body = FrameSlab.offset(frame) + Wire.HEADER_BYTES;
+    grants.write(grant, engine.frames(), body, transfer(message).envelope());
+    if (!engine.send(frame, this, peer(), Wire.GRANT, sender, Grants.BYTES, grant, message)) {
+      return false;
+    }
+    grants.said();
+    return true;
+  }
+
+  @Override
+  void leave() {
+    breakHere(broken("link is closed"));
+    for (int i = 0; i < SLOTS; i++) {
+      if (window[i] != 0) {
+        engine.recycle(window[i] - 1);
+        window[i] = 0;
+      }
+    }
+  }
+
+  @Override
+  void free() {
+    grants.drop();
+    grants.free();
+  }
+
+  /// Returns the memory that [Wire#GONE_SEEN] has not yet freed, for tests.
+  boolean holdsMemory() {
+    return grants.hasSaid();
+  }
+
+  @Nullable RuntimeException failure() {
+    return failure;
+  }
+}

@@ -1,0 +1,245 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.failure.TransportException;
+import dev.lockstep.memory.Backing;
+import dev.lockstep.memory.Region;
+import dev.lockstep.transport.efa.ffi.Fi;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.IdentityHashMap;
+import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// The regions that this transport has registered, whole and once. Used under the transport's lock.
+///
+/// An owner may close a region at any time; it stays quarantined until it is taken out here, which
+/// happens when nothing of it is out. Where registered memory is limited, whatever was not used for
+/// longest makes room, and what still does not fit is not registered: its bytes are copied.
+final class RegionCache {
+  private static final Logger LOG = LoggerFactory.getLogger(RegionCache.class);
+
+  private final List<Rail> rails;
+  private final Failures failures;
+  private final boolean byAddress;
+  private final boolean choosesKeys;
+  private final long budget;
+  private final IdentityHashMap<Region, CachedRegion> byRegion = new IdentityHashMap<>();
+  private final List<CachedRegion> all = new ArrayList<>();
+  private long registeredBytes;
+  private long lookups;
+  private long nextKey = 1;
+  private boolean said;
+
+  /// Makes an empty cache.
+  ///
+  /// @param budget most bytes that may be registered at a time
+  RegionCache(List<Rail> rails, Failures failures, long budget) {
+    this.rails = rails;
+    this.failures = failures;
+    this.budget = budget;
+    FabricInfo info = rails.getFirst().info();
+    this.byAddress = info.namesByAddress();
+    this.choosesKeys = info.choosesKeys();
+  }
+
+  /// Returns the cache's entry of a region; allocates nothing if it has one.
+  ///
+  /// @throws IllegalStateException if the region is closed
+  CachedRegion of(Region region) {
+    CachedRegion cached = byRegion.get(region);
+    if (cached == null) {
+      cached = take(region);
+    } else if (region.isClosed()) {
+      var _ = region.segment(); // says that it is closed
+    }
+    cached.lastUse = ++lookups;
+    return cached;
+  }
+
+  private CachedRegion take(Region region) {
+    region.quarantine();
+    try {
+      CachedRegion taken;
+      if (region.backing() instanceof Backing.DeviceMemory memory) {
+        taken = new CachedRegion(region, null, memory.pointer(), rails.size());
+      } else {
+        MemorySegment segment = region.segment();
+        taken = new CachedRegion(region, segment, segment.address(), rails.size());
+      }
+      byRegion.put(region, taken);
+      all.add(taken);
+      return taken;
+    } catch (RuntimeException | Error failure) {
+      region.liftQuarantine();
+      throw failure;
+    }
+  }
+
+  /// Registers a region unless it is; what lies idle makes room.
+  ///
+  /// @return whether it is registered now; if not, its bytes have to be copied
+  boolean register(CachedRegion cached) {
+    if (cached.registered) {
+      return true;
+    }
+    long bytes = cached.region().bytes();
+    if (bytes == 0 || bytes > budget) {
+      return false;
+    }
+    while (registeredBytes > budget - bytes) {
+      if (!evictIdle(cached)) {
+        sayFull(cached);
+        return false;
+      }
+    }
+    for (Rail rail : rails) {
+      long registration = registration(rail, cached);
+      if (registration < 0) {
+        sayRefused(cached, registration);
+        deregister(cached);
+        return false;
+      }
+      cached.registration(rail, registration);
+    }
+    cached.registered = true;
+    registeredBytes += bytes;
+    return true;
+  }
+
+  private long registration(Rail rail, CachedRegion cached) {
+    long key = newKey();
+    if (!(cached.region().backing() instanceof Backing.DeviceMemory memory)) {
+      return rail.register(cached.address(), cached.region().bytes(), key);
+    }
+    if (!rail.info().knowsDeviceMemory()) {
+      throw new TransportException(
+          rail.info().provider(),
+          "provider cannot reach memory of accelerators: provider=%s, region=%s, device=%s (copy it to host memory, or use an EFA instance and a libfabric built with FI_HMEM)"
+              .formatted(rail.info().provider(), cached.region().name(), memory.device()),
+          null);
+    }
+    String[] device = memory.device().split(":", 2);
+    int kind =
+        switch (device[0]) {
+          case "cuda" -> Fi.HMEM_CUDA;
+          case "neuron" -> Fi.HMEM_NEURON;
+          default ->
+              throw new TransportException(
+                  rail.info().provider(),
+                  "libfabric knows no such accelerator: device=" + memory.device(),
+                  null);
+        };
+    int index = device.length == 1 ? 0 : Integer.parseInt(device[1]);
+    return rail.registerDevice(memory.pointer(), cached.region().bytes(), key, kind, index);
+  }
+
+  private void sayFull(CachedRegion refused) {
+    if (!said) {
+      said = true;
+      LOG.warn(
+          "registered memory is used up, bytes are copied from here on: region={}, bytes={},"
+              + " registeredBytes={}, budgetBytes={} (raise ulimit -l)",
+          refused.region().name(),
+          refused.region().bytes(),
+          registeredBytes,
+          budget);
+    }
+  }
+
+  private void sayRefused(CachedRegion refused, long status) {
+    if (!said) {
+      said = true;
+      LOG.warn(
+          "memory cannot be registered, its bytes are copied: region={}, bytes={}, cause={}",
+          refused.region().name(),
+          refused.region().bytes(),
+          failures.ofCall("fi_mr_reg", "local", status).getMessage());
+    }
+  }
+
+  private boolean evictIdle(CachedRegion except) {
+    CachedRegion oldest = null;
+    for (int i = 0; i < all.size(); i++) {
+      CachedRegion other = all.get(i);
+      if (other != except
+          && other.registered
+          && other.uses == 0
+          && (oldest == null || other.lastUse < oldest.lastUse)) {
+        oldest = other;
+      }
+    }
+    if (oldest == null) {
+      return false;
+    }
+    remove(oldest);
+    return true;
+  }
+
+  /// Returns by what address peers name a byte of a region.
+  long remoteAddress(CachedRegion cached, long offset) {
+    return byAddress ? cached.address() + offset : offset;
+  }
+
+  /// Takes out what its owner has closed and nothing of which is out; allocates nothing.
+  void sweep() {
+    for (int i = all.size() - 1; i >= 0; i--) {
+      CachedRegion cached = all.get(i);
+      if (cached.uses == 0 && cached.region().isClosed()) {
+        remove(cached);
+      }
+    }
+  }
+
+  /// Takes a region out, unless something of it is out: then [#sweep] does when it is closed.
+  void forget(Region region) {
+    CachedRegion cached = byRegion.get(region);
+    if (cached != null && cached.uses == 0) {
+      remove(cached);
+    }
+  }
+
+  private void remove(CachedRegion cached) {
+    byRegion.remove(cached.region());
+    all.remove(cached);
+    if (cached.registered) {
+      registeredBytes -= cached.region().bytes();
+    }
+    deregister(cached);
+    cached.region().liftQuarantine();
+  }
+
+  private void deregister(CachedRegion cached) {
+    long[] registrations = cached.registrations();
+    for (Rail rail : rails) {
+      long registration = registrations[rail.number()];
+      if (registration > 0) {
+        rail.deregister(registration);
+        registrations[rail.number()] = 0;
+      }
+    }
+    cached.registered = false;
+  }
+
+  /// Returns a key that no registration has yet, for providers that do not choose.
+  long newKey() {
+    return choosesKeys ? 0 : nextKey++;
+  }
+
+  /// Returns how many regions are registered.
+  int size() {
+    return all.size();
+  }
+
+  /// Returns the bytes of the regions that are registered.
+  long registeredBytes() {
+    return registeredBytes;
+  }
+
+  /// Closes every registration and lifts every quarantine; endpoints are closed before.
+  void close() {
+    while (!all.isEmpty()) {
+      remove(all.getLast());
+    }
+  }
+}

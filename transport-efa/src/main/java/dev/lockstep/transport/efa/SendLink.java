@@ -1,0 +1,379 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.memory.Registration;
+import dev.lockstep.transport.Envelope;
+import dev.lockstep.transport.MismatchedEnvelopeException;
+import dev.lockstep.transport.Transfer;
+import dev.lockstep.transport.efa.ffi.Fi;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import org.jspecify.annotations.Nullable;
+
+/// Sending end. Short messages are copied into frames, as many as the receiver's window has room
+/// for. Long ones wait for grants and go in segments straight from their memory.
+final class SendLink extends FabricLink {
+  /// Segments of a link that may be on their way: enough to keep the wire busy while one is worked
+  /// on, and few enough for other links to have their turn.
+  private static final int MOST_WRITES = 8;
+
+  private final LinkAddress receiver;
+  private final int number;
+  private final Grants grants;
+  private final Envelope theirs = new Envelope();
+  private final long[] writtenBytes = new long[QUEUE];
+  private @Nullable Staging staging;
+
+  /// Number of the message whose bytes go out next.
+  private long next;
+
+  private boolean started;
+  private boolean announced;
+  private long sentFrames;
+  private long consumedFrames;
+  private long grantedBytes;
+  private int writing;
+
+  private boolean greets = true;
+  private boolean disputes;
+  private boolean leaves;
+  private boolean peerLeft;
+  private boolean confirms;
+
+  SendLink(Engine engine, int peer, int communicator, LinkAddress receiver) {
+    super(engine, peer, communicator);
+    this.receiver = receiver;
+    this.grants = new Grants(engine.rails().size());
+    this.number = engine.add(this);
+  }
+
+  @Override
+  boolean sends() {
+    return true;
+  }
+
+  @Override
+  int advance() {
+    int work = completeAll();
+    if (mute && failure == null) {
+      failure = broken("peer has closed its transport");
+    }
+    try {
+      while (failure == null && next < tail) {
+        Transfer transfer = transfer(next);
+        boolean all =
+            transfer.bytes() <= receiver.eagerBytes() ? sendFrames(transfer) : write(transfer);
+        if (!all) {
+          break;
+        }
+        next++;
+        started = false;
+        announced = false;
+        work++;
+      }
+    } catch (RuntimeException memoryIsClosed) {
+      if (failure == null) {
+        failure = memoryIsClosed;
+        leaves = true;
+        engine.markDirty(this);
+      }
+    }
+    work += completeAll();
+    failPosted();
+    return work;
+  }
+
+  private int completeAll() {
+    int completed = 0;
+    while (failure == null && head < next) {
+      Transfer transfer = transfer(head);
+      boolean large = transfer.bytes() > receiver.eagerBytes();
+      if (large && writtenBytes[(int) head & MASK] < transfer.bytes()) {
+        break;
+      }
+      writtenBytes[(int) head & MASK] = 0;
+      engine.messagesSent++;
+      engine.bytesSent += transfer.bytes();
+      complete(transfer);
+      completed++;
+    }
+    return completed;
+  }
+
+  /// Returns whether the whole message has gone.
+  private boolean sendFrames(Transfer transfer) {
+    Registration source = transfer.source();
+    MemorySegment memory = source.region().segment();
+    while (!started || transfer.progress < transfer.bytes()) {
+      int frame = claimFrame();
+      if (frame < 0) {
+        return false;
+      }
+      long body = FrameSlab.offset(frame) + Wire.HEADER_BYTES;
+      int envelope = started ? 0 : Envelope.BYTES;
+      if (!started) {
+        transfer.envelope().write(engine.frames(), body);
+      }
+      int most = started ? Wire.NEXT_PAYLOAD : Wire.FIRST_PAYLOAD;
+      int payload = (int) Math.min(transfer.bytes() - transfer.progress, most);
+      MemorySegment.copy(
+          memory, source.offset() + transfer.progress, engine.frames(), body + envelope, payload);
+      if (!stream(frame, started ? Wire.NEXT : Wire.FIRST, envelope + payload)) {
+        return false;
+      }
+      started = true;
+      transfer.progress += payload;
+    }
+    return true;
+  }
+
+  /// Claims a frame for the stream, -1 if there is none or the receiver has no room.
+  private int claimFrame() {
+    return greets || sentFrames - consumedFrames >= WINDOW ? -1 : engine.claimFrame();
+  }
+
+  private boolean stream(int frame, int kind, int bytes) {
+    if (!engine.send(frame, this, peer(), kind, receiver.link(), bytes, sentFrames, next)) {
+      return false;
+    }
+    sentFrames++;
+    return true;
+  }
+
+  /// Returns whether the whole message has gone.
+  private boolean write(Transfer transfer) {
+    while (transfer.progress < transfer.bytes()) {
+      if (!grants.hasNext()) {
+        announce(transfer);
+        return false;
+      }
+      int slot = grants.slot();
+      if (grants.message(slot) < next) {
+        grants.finish(); // of a message that went in frames: its receiver sees that itself
+        continue;
+      }
+      if (grants.message(slot) > next) {
+        announce(transfer);
+        return false;
+      }
+      if (grantedBytes == 0 && !transfer.envelope().matches(grants.envelope(slot))) {
+        failure = mismatched(transfer.envelope(), grants.envelope(slot));
+        disputes = true;
+        engine.markDirty(this);
+        return false;
+      }
+      if (!writeGrant(transfer, slot)) {
+        return false;
+      }
+      grantedBytes = 0;
+      grants.finish();
+    }
+    return true;
+  }
+
+  /// Tells a receiver that has not asked for the message yet what it is.
+  private void announce(Transfer transfer) {
+    if (announced) {
+      return;
+    }
+    int frame = claimFrame();
+    if (frame >= 0) {
+      transfer.envelope().write(engine.frames(), FrameSlab.offset(frame) + Wire.HEADER_BYTES);
+      announced = stream(frame, Wire.ANNOUNCE, Envelope.BYTES);
+    }
+  }
+
+  private boolean writeGrant(Transfer transfer, int slot) {
+    CachedRegion region = engine.cache().of(transfer.source().region());
+    boolean inPlace = !engine.registersLocal() || engine.cache().register(region);
+    while (grantedBytes < grants.bytes(slot)) {
+      if (writing == MOST_WRITES
+          || !writeSegment(transfer, slot, inPlace ? region : staging().region(), inPlace)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private Staging staging() {
+    if (staging == null) {
+      staging = new Staging(engine);
+    }
+    return staging;
+  }
+
+  private boolean writeSegment(Transfer transfer, int slot, CachedRegion region, boolean inPlace) {
+    int segmentBytes = grants.segmentBytes(slot);
+    int segment = (int) (grantedBytes / segmentBytes);
+    int length = (int) Math.min(segmentBytes, grants.bytes(slot) - grantedBytes);
+    int striped = Math.min(engine.rails().size(), grants.rails(slot));
+    int at = (int) ((grants.number() + segment) % striped);
+    SegmentWrites writes = engine.writes(at);
+    int write = writes.claim();
+    if (write < 0) {
+      return false;
+    }
+    Registration source = transfer.source();
+    long from = source.offset() + transfer.progress;
+    int stagingSlot = -1;
+    if (!inPlace) {
+      stagingSlot = staging().claim();
+      if (stagingSlot < 0) {
+        writes.release(write);
+        return false;
+      }
+      long to = staging().offset(stagingSlot);
+      MemorySegment.copy(source.region().segment(), from, region.segment(), to, length);
+      from = to;
+    }
+    Rail rail = engine.rails().get(at);
+    int checksum = rail.info().carriesChecksums() ? region.checksum(engine.crc(), from, length) : 0;
+    long status =
+        rail.write(
+            write,
+            region.address() + from,
+            length,
+            region.descriptor(at),
+            Wire.immediate(receiver.link(), slot, segment, checksum),
+            address(at),
+            grants.address(slot, at) + grantedBytes,
+            grants.key(slot, at));
+    if (status < 0) {
+      writes.release(write);
+      if (stagingSlot >= 0) {
+        staging().release(stagingSlot);
+      }
+      if (status != -Fi.EAGAIN) {
+        engine.lost(peer(), engine.failures().ofCall("fi_writedata", "rank " + peer(), status));
+      }
+      return false;
+    }
+    writes.posted(write, this, next, length, stagingSlot, region);
+    writing++;
+    grantedBytes += length;
+    transfer.progress += length;
+    return true;
+  }
+
+  private long address(int rail) {
+    long[] addresses = engine.peer(peer()).addresses();
+    if (addresses == null) {
+      throw new AssertionError("peer of a sending end is not known: peer=" + peer());
+    }
+    return addresses[rail];
+  }
+
+  /// Takes the completion of a segment.
+  void written(long message, long bytes, int stagingSlot) {
+    writtenBytes[(int) message & MASK] += bytes;
+    writing--;
+    if (stagingSlot >= 0) {
+      staging().release(stagingSlot);
+    }
+    if (peerLeft && writing == 0) {
+      confirms = true;
+      engine.markDirty(this);
+    }
+  }
+
+  /// Takes what the receiver says.
+  void told(int kind, MemorySegment frame, long at) {
+    long body = at + Wire.HEADER_BYTES;
+    switch (kind) {
+      case Wire.CREDIT -> consumedFrames = Math.max(consumedFrames, Wire.number(frame, at));
+      case Wire.GRANT -> {
+        if (!grants.take(Wire.number(frame, at), Wire.message(frame, at), frame, body)
+            && failure == null) {
+          failure = broken("grant is impossible: number=" + Wire.number(frame, at));
+        }
+      }
+      case Wire.REFUSE -> {
+        Envelope mine = new Envelope();
+        if (failure == null
+            && theirs.read(frame, body)
+            && mine.read(frame, body + Envelope.BYTES)) {
+          failure = mismatched(mine, theirs);
+        }
+        peerLeft();
+      }
+      case Wire.GONE -> {
+        if (failure == null) {
+          failure = broken("link was closed by its receiver");
+        }
+        peerLeft();
+      }
+      default -> {}
+    }
+  }
+
+  private void peerLeft() {
+    leaves = false;
+    peerLeft = true;
+    if (writing == 0) {
+      confirms = true;
+      engine.markDirty(this);
+    }
+  }
+
+  @Override
+  boolean saysAll() {
+    if (mute) {
+      return true;
+    }
+    if (greets && !greet()) {
+      return false;
+    }
+    greets = false;
+    if (disputes && failure instanceof MismatchedEnvelopeException mismatch) {
+      if (!sayBoth(mismatch, Wire.DISPUTE, receiver.link())) {
+        return false;
+      }
+      disputes = false;
+    }
+    if (leaves) {
+      if (!say(Wire.CLOSE, receiver.link(), sentFrames, next)) {
+        return false;
+      }
+      leaves = false;
+    }
+    if (confirms) {
+      if (!say(Wire.GONE_SEEN, receiver.link(), 0, 0)) {
+        return false;
+      }
+      confirms = false;
+    }
+    return true;
+  }
+
+  /// Tells the receiver who this is and how it is reached.
+  private boolean greet() {
+    int frame = engine.claimFrame();
+    if (frame < 0) {
+      return false;
+    }
+    byte[] greeting = LinkAddress.greeting(engine.rank(), number, engine.names());
+    MemorySegment.copy(
+        greeting,
+        0,
+        engine.frames(),
+        ValueLayout.JAVA_BYTE,
+        FrameSlab.offset(frame) + Wire.HEADER_BYTES,
+        greeting.length);
+    return engine.send(frame, this, peer(), Wire.HELLO, receiver.link(), greeting.length, 0, 0);
+  }
+
+  @Override
+  void leave() {
+    if (failure == null) {
+      failure = broken("link is closed");
+      leaves = true;
+      engine.markDirty(this);
+    }
+  }
+
+  @Override
+  void free() {
+    if (staging != null) {
+      staging.close();
+    }
+  }
+}

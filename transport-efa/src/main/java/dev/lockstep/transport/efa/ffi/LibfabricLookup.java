@@ -1,0 +1,78 @@
+package dev.lockstep.transport.efa.ffi;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.NoSuchElementException;
+
+/// The search for libfabric on this machine: found, or a sentence that says what to install.
+public sealed interface LibfabricLookup {
+  /// The library is there.
+  ///
+  /// @param library its functions
+  /// @param file what was opened
+  record Found(Libfabric library, String file) implements LibfabricLookup {}
+
+  /// The library is not there or cannot be used.
+  ///
+  /// @param reason one sentence
+  record Absent(String reason) implements LibfabricLookup {}
+
+  /// Environment variable that names the library's file.
+  String VARIABLE = "LOCKSTEP_LIBFABRIC";
+
+  /// Looks for the library: in the file that [#VARIABLE] names, else where the system's linker
+  /// looks and where Amazon's EFA installer puts it. Never throws.
+  static LibfabricLookup find() {
+    String named = System.getenv(VARIABLE);
+    List<String> files =
+        named != null && !named.isEmpty()
+            ? List.of(named)
+            : List.of(
+                "libfabric.so.1",
+                "/opt/amazon/efa/lib64/libfabric.so.1",
+                "/opt/amazon/efa/lib/libfabric.so.1");
+    return find(files);
+  }
+
+  /// Looks for the library in these files, in this order. Never throws.
+  static LibfabricLookup find(List<String> files) {
+    List<String> tried = new ArrayList<>();
+    for (String file : files) {
+      try {
+        NativeLibfabric library = NativeLibfabric.open(file);
+        if (Integer.compareUnsigned(library.version(), Fi.API_VERSION) < 0) {
+          return new Absent(
+              "libfabric is too old: file=%s, version=%s, needed=1.17 (install libfabric 1.17 or later: apt-get install libfabric1, or Amazon's EFA installer)"
+                  .formatted(file, version(library)));
+        }
+        return new Found(library, file);
+      } catch (IllegalArgumentException notThere) {
+        tried.add(file);
+      } catch (NoSuchElementException incomplete) {
+        return new Absent(
+            "library is not libfabric: file=%s, cause=%s (set %s to libfabric's file)"
+                .formatted(file, incomplete.getMessage(), VARIABLE));
+      } catch (LinkageError | UnsupportedOperationException | IllegalCallerException denied) {
+        return new Absent(denied(denied));
+      }
+    }
+    return new Absent(
+        "libfabric is not installed: tried=%s (apt-get install libfabric1, or Amazon's EFA installer; set %s to its file if it lies elsewhere)"
+            .formatted(tried, VARIABLE));
+  }
+
+  /// Returns a library's version as its users write it.
+  static String version(Libfabric library) {
+    int version = library.version();
+    return (version >>> 16) + "." + (version & 0xffff);
+  }
+
+  private static String denied(Throwable failure) {
+    Throwable cause = failure.getCause() == null ? failure : failure.getCause();
+    return cause instanceof IllegalCallerException
+        ? "the JVM denies native access: module=dev.lockstep.transport.efa (start java with"
+            + " --enable-native-access=dev.lockstep.transport.efa, or =ALL-UNNAMED on the class"
+            + " path)"
+        : "this JVM calls no native functions: cause=" + cause;
+  }
+}

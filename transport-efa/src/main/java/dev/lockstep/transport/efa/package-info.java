@@ -1,0 +1,19 @@
+/// Links over libfabric's reliable datagram endpoints.
+///
+/// Note [nothing is ordered]: EFA orders neither operations nor the bytes inside one, and has no
+/// event for memory that a peer wrote. So nothing here relies on order. Small messages are frames
+/// with a number, put in order by the receiver's window. Large ones are cut into segments that the
+/// receiver asks for (a grant), that arrive as writes with immediate data, and that are counted.
+///
+/// Note [who touches what]: one lock guards an endpoint. Whoever holds it may read completions;
+/// transfers and the memory of sinks are touched by the thread that drives the links alone. The
+/// thread in the background only keeps the wire going: providers with manual progress connect,
+/// acknowledge and answer only while somebody reads their completions.
+///
+/// Note [memory outlives the wire]: a region that was ever named to the wire is quarantined until
+/// its registration is closed, and no registration is closed while an operation or a grant of it is
+/// out. Endpoints close before registrations, registrations before memory.
+@NullMarked
+package dev.lockstep.transport.efa;
+
+import org.jspecify.annotations.NullMarked;

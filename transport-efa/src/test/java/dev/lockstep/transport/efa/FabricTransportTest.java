@@ -1,0 +1,300 @@
+package dev.lockstep.transport.efa;
+
+import static dev.lockstep.transport.TransportHarness.receive;
+import static dev.lockstep.transport.TransportHarness.send;
+import static dev.lockstep.transport.TransportHarness.stamped;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.LockstepException;
+import dev.lockstep.failure.TransportException;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.memory.Backing;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.memory.Region;
+import dev.lockstep.memory.Registration;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.transport.Sink;
+import dev.lockstep.transport.Transfer;
+import dev.lockstep.transport.Transport;
+import dev.lockstep.transport.TransportContext;
+import dev.lockstep.transport.TransportHarness;
+import dev.lockstep.transport.TransportHarness.Pair;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// What the contract of transports does not ask: rails, budgets, quarantine, and a wire that orders
+/// nothing.
+@Timeout(60)
+final class FabricTransportTest {
+  private static final int WORLD = 1;
+  private static final FabricOptions USUAL = FabricOptions.defaults();
+
+  @TempDir private Path directory;
+
+  @BeforeEach
+  void libfabricIsThere() {
+    LibfabricJudge.require(new OfiTcpProvider());
+  }
+
+  private TransportHarness open(FabricProvider provider, FabricOptions options) {
+    return new TransportHarness(
+        TransportHarness.contexts(2, directory).stream()
+            .map(context -> provider.open(context, options))
+            .toList());
+  }
+
+  private static FabricProvider[] providers() {
+    return new FabricProvider[] {new OfiTcpProvider(), new OfiShmProvider(), new OfiUdpProvider()};
+  }
+
+  /// Sends messages of many sizes both ways at once, to be stored and to be added up, and checks
+  /// every byte.
+  private static void exchange(TransportHarness ranks, int messages, int largest, long seed) {
+    Pair there = ranks.link(0, 1, WORLD);
+    Pair back = ranks.link(1, 0, WORLD);
+    SplittableRandom random = new SplittableRandom(seed);
+    int done = 0;
+    while (done < messages) {
+      int batch = 1 + random.nextInt(5);
+      List<Transfer> all = new ArrayList<>();
+      List<Registration[]> stored = new ArrayList<>();
+      for (int i = 0; i < batch; i++) {
+        int bytes = 4 * (random.nextInt(3) == 0 ? random.nextInt(largest / 4) : random.nextInt(99));
+        for (Pair link : List.of(there, back)) {
+          Registration source = ranks.random(random.nextInt(9), bytes, seed + done);
+          Registration target = ranks.zeros(random.nextInt(9), bytes);
+          boolean adds = random.nextBoolean();
+          Sink sink =
+              adds ? new Sink.Reduce(target, DType.I32, new ReduceOp.Sum()) : new Sink.Copy(target);
+          all.add(send(source, WORLD, done));
+          all.add(stamped(Transfer.receive(sink), WORLD, done));
+          stored.add(new Registration[] {source, target});
+          ranks.post(link.receiver(), all.getLast());
+          ranks.post(link.sender(), all.get(all.size() - 2));
+        }
+        done++;
+      }
+      ranks.await(all.toArray(Transfer[]::new));
+      for (Registration[] pair : stored) {
+        assertThat(pair[1].segment().mismatch(pair[0].segment())).as("seed=%d", seed).isEqualTo(-1);
+      }
+      stored.forEach(
+          pair -> {
+            pair[0].region().close();
+            pair[1].region().close();
+          });
+    }
+  }
+
+  @ParameterizedTest(name = "seed={0}")
+  @ValueSource(longs = {1, 2, 3})
+  void nothingDependsOnTheOrderOfCompletions(long seed) {
+    for (FabricProvider provider : providers()) {
+      List<Transport> transports = new ArrayList<>();
+      for (TransportContext context : TransportHarness.contexts(2, directory)) {
+        var options = new FabricOptions(2, 20_000, 4096, true, true, -1);
+        transports.add(
+            provider.open(
+                context,
+                options,
+                library -> new ShufflingLibfabric(library, seed + context.rank())));
+      }
+      try (var ranks = new TransportHarness(transports)) {
+        exchange(ranks, 60, 200_000, seed);
+      }
+    }
+  }
+
+  @Test
+  void segmentsAreStripedOverRails() {
+    for (FabricProvider provider : providers()) {
+      try (TransportHarness ranks =
+          open(provider, new FabricOptions(3, 4096, 65_536, true, false, -1))) {
+        assertThat(((FabricTransport) ranks.transport(0)).engine().rails()).hasSize(3);
+        exchange(ranks, 20, 2_000_000, 5);
+      }
+    }
+  }
+
+  @Test
+  void memoryOverTheBudgetIsCopied() {
+    long budget = 8 << 20;
+    try (TransportHarness ranks =
+        open(new OfiTcpProvider(), new FabricOptions(1, 4096, 65_536, false, true, budget))) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Registration source = ranks.random(0, 10_000_000, 1);
+      Registration target = ranks.zeros(0, 10_000_000);
+      Transfer sending = send(source, WORLD, 0);
+      Transfer receiving = receive(target, WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      ranks.post(link.sender(), sending);
+      ranks.await(sending, receiving);
+      assertThat(target.segment().mismatch(source.segment())).isEqualTo(-1);
+      for (int rank = 0; rank < 2; rank++) {
+        assertThat(cache(ranks, rank).registeredBytes()).isBetween(1L, budget);
+      }
+    }
+  }
+
+  @Test
+  void whatLiesIdleMakesRoomInTheBudget() {
+    try (TransportHarness ranks =
+        open(new OfiTcpProvider(), new FabricOptions(1, 4096, 65_536, false, true, 4 << 20))) {
+      Pair link = ranks.link(0, 1, WORLD);
+      for (int i = 0; i < 6; i++) {
+        Transfer sending = send(ranks.random(0, 1_500_000, i), WORLD, i);
+        Transfer receiving = receive(ranks.zeros(0, 1_500_000), WORLD, i);
+        ranks.post(link.receiver(), receiving);
+        ranks.post(link.sender(), sending);
+        ranks.await(sending, receiving);
+        assertThat(cache(ranks, 0).registeredBytes()).isBetween(1_500_000L, 4L << 20);
+        assertThat(cache(ranks, 1).registeredBytes()).isBetween(1_500_000L, 4L << 20);
+      }
+    }
+  }
+
+  private static RegionCache cache(TransportHarness ranks, int rank) {
+    return ((FabricTransport) ranks.transport(rank)).engine().cache();
+  }
+
+  @Test
+  void closedMemoryIsLetGoWhenNothingOfItIsOut() {
+    try (TransportHarness ranks = open(new OfiTcpProvider(), USUAL);
+        MemoryPool pool = MemoryPool.root("mine", 1 << 22)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Buffer source = HostMemory.allocate(pool, "source", 1_000_000);
+      Buffer target = HostMemory.allocate(pool, "target", 1_000_000);
+      Transfer sending = send(source.registration(), WORLD, 0);
+      Transfer receiving = receive(target.registration(), WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      ranks.post(link.sender(), sending);
+      ranks.await(sending, receiving);
+      source.close();
+      target.close();
+      ranks.until(() -> pool.usedBytes() == 0);
+    }
+  }
+
+  @Test
+  void memoryThatAPeerMayWriteIsQuarantinedUntilThePeerHasSeenTheEnd() {
+    try (TransportHarness ranks = open(new OfiTcpProvider(), USUAL);
+        MemoryPool pool = MemoryPool.root("mine", 1 << 26)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Buffer target = HostMemory.allocate(pool, "target", 50_000_000);
+      Transfer sending = send(ranks.random(0, 50_000_000, 1), WORLD, 0);
+      Transfer receiving = receive(target.registration(), WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      ranks.post(link.sender(), sending);
+      ranks.until(() -> sending.progress > 0);
+      assertThat(receiving.isDone()).isFalse();
+      Engine sender = ((FabricTransport) ranks.transport(0)).engine();
+      sender.hold(); // it can say nothing meanwhile
+      try {
+        link.receiver().close();
+        target.close();
+        assertThat(receiving.failure()).isInstanceOf(LockstepException.class);
+        assertThat(pool.usedBytes()).isEqualTo(50_000_000);
+      } finally {
+        sender.letGo();
+      }
+      assertThat(ranks.failure(sending)).isInstanceOf(TransportException.class);
+      ranks.until(() -> pool.usedBytes() == 0);
+    }
+  }
+
+  @Test
+  void memoryOfAcceleratorsIsRefusedInASentenceWhereTheProviderCannotReachIt() {
+    try (TransportHarness ranks = open(new OfiTcpProvider(), USUAL)) {
+      Registration range = new Registration(new OnDevice(), 0, 1 << 20);
+      assertThatThrownBy(() -> ranks.transport(0).register(range))
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining("provider cannot reach memory of accelerators")
+          .hasMessageContaining("device=cuda:0");
+    }
+  }
+
+  @Test
+  void registeredMemoryIsForgottenOnRequest() {
+    try (TransportHarness ranks = open(new OfiShmProvider(), USUAL)) {
+      Registration range = ranks.zeros(0, 1 << 20);
+      ranks.transport(0).register(range);
+      ranks.transport(0).register(range.slice(5, 100));
+      assertThat(cache(ranks, 0).size()).isEqualTo(1);
+      ranks.transport(0).deregister(range);
+      assertThat(cache(ranks, 0).size()).isZero();
+    }
+  }
+
+  @Test
+  void providersAreNamedAsUsersWriteThem() {
+    assertThat(
+            Stream.of(
+                    new EfaProvider(),
+                    new OfiTcpProvider(),
+                    new OfiShmProvider(),
+                    new OfiUdpProvider(),
+                    new OfiNetProvider())
+                .map(FabricProvider::name))
+        .containsExactly("efa", "ofi:tcp", "ofi:shm", "ofi:udp", "ofi:net");
+    assertThat(FabricKind.NET.providerIn(1 << 16 | 17)).isEqualTo("net");
+    assertThat(FabricKind.NET.providerIn(1 << 16 | 22)).isEqualTo("tcp");
+    assertThat(FabricKind.NET.providerIn(2 << 16 | 6)).isEqualTo("tcp");
+    assertThat(FabricKind.TCP.providerIn(2 << 16 | 6)).isEqualTo("tcp;ofi_rxm");
+  }
+
+  /// A region of an accelerator that is not here.
+  private static final class OnDevice implements Region {
+    @Override
+    public String name() {
+      return "activations";
+    }
+
+    @Override
+    public long bytes() {
+      return 1 << 20;
+    }
+
+    @Override
+    public Backing backing() {
+      return new Backing.DeviceMemory("cuda:0", 0x7000_0000L);
+    }
+
+    @Override
+    public MemorySegment segment() {
+      throw new IllegalStateException("memory is on the device");
+    }
+
+    @Override
+    public void acquire() {}
+
+    @Override
+    public void release() {}
+
+    @Override
+    public void quarantine() {}
+
+    @Override
+    public void liftQuarantine() {}
+
+    @Override
+    public boolean isClosed() {
+      return false;
+    }
+
+    @Override
+    public void close() {}
+  }
+}
