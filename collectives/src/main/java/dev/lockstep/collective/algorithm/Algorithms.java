@@ -12,6 +12,9 @@ import java.util.Optional;
 /// but may only be used in relaxed mode; then the exchanges, which send as much as a ring where
 /// every rank brings one subtree and realise the lane tree.
 public final class Algorithms {
+  /// A message of this size takes long enough that what every message costs hardly counts.
+  private static final long CHUNK_BYTES = 64 << 10;
+
   private static final List<Algorithm> IN_ORDER =
       List.of(
           new DirectAllReduce(),
@@ -22,22 +25,33 @@ public final class Algorithms {
           HalvingAllReduce.byDistanceHalving(),
           HierarchicalAllReduce.halving(),
           HierarchicalAllReduce.doubling(),
+          new RingAllReduce(CHUNK_BYTES),
+          new DoubleTreeAllReduce(CHUNK_BYTES),
           new DirectReduceScatter(),
           new RingReduceScatter(),
           new ExchangeReduceScatter(),
+          HalvingReduceScatter.byDistanceDoubling(),
+          HalvingReduceScatter.byDistanceHalving(),
           new DirectAllGather(),
           new RingAllGather(),
           new ExchangeAllGather(),
+          new RecursiveDoublingAllGather(),
+          new BruckAllGather(),
           new DirectBroadcast(),
           new BinomialBroadcast(),
+          new ScatterBroadcast(),
           new DirectReduce(),
           new ExchangeReduce(),
+          new BinomialReduce(),
           new DirectAllToAll(),
           new PairwiseAllToAll(),
+          new BruckAllToAll(),
           new DirectGather(),
           new LinearGather(),
+          new BinomialGather(),
           new DirectScatter(),
           new LinearScatter(),
+          new BinomialScatter(),
           new SignalBarrier(),
           new MessageBarrier(),
           new DirectSendReceive(),

@@ -1,6 +1,7 @@
 package dev.lockstep.collective.algorithm;
 
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.schedule.Shares;
 
 /// Contiguous parts of a range of elements.
@@ -13,15 +14,20 @@ interface Cut {
 
   /// Returns the parts that belong to the ranks by a request's counts.
   static Cut byCounts(CollectiveRequest request) {
+    return of(request.counts());
+  }
+
+  /// Returns parts that lie one after another.
+  static Cut of(Counts counts) {
     return new Cut() {
       @Override
       public long start(int part) {
-        return request.counts().start(part);
+        return counts.start(part);
       }
 
       @Override
       public long length(int part) {
-        return request.counts().get(part);
+        return counts.get(part);
       }
     };
   }

@@ -2,14 +2,14 @@ package dev.lockstep.collective.algorithm;
 
 import static dev.lockstep.collective.algorithm.Parts.READ;
 import static dev.lockstep.collective.algorithm.Parts.READY;
-import static dev.lockstep.collective.algorithm.Parts.input;
+import static dev.lockstep.collective.algorithm.Parts.got;
 import static dev.lockstep.collective.algorithm.Parts.output;
 import static dev.lockstep.collective.algorithm.Parts.peers;
 import static dev.lockstep.collective.algorithm.Parts.scratch;
+import static dev.lockstep.collective.algorithm.Parts.sent;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
-import dev.lockstep.collective.schedule.Range;
 import java.util.Optional;
 
 /// All-to-all in memory that all ranks share: every rank reads its part of each peer's input where
@@ -61,15 +61,5 @@ public final class DirectAllToAll extends PlannedAlgorithm {
       steps.copy(scratch(rank, 0, all), output(rank, 0, all));
     }
     return steps;
-  }
-
-  private static Range sent(CollectiveRequest request, int from, int to) {
-    return input(from, 0, request.sendStart(from, to), request.count(from, to));
-  }
-
-  private static Range got(CollectiveRequest request, int to, int from) {
-    long start = request.receiveStart(to, from);
-    long elements = request.count(from, to);
-    return request.inPlace() ? scratch(to, start, elements) : output(to, start, elements);
   }
 }

@@ -1,12 +1,12 @@
 package dev.lockstep.collective.algorithm;
 
-import static dev.lockstep.collective.algorithm.Parts.input;
+import static dev.lockstep.collective.algorithm.Parts.got;
 import static dev.lockstep.collective.algorithm.Parts.output;
 import static dev.lockstep.collective.algorithm.Parts.scratch;
+import static dev.lockstep.collective.algorithm.Parts.sent;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
-import dev.lockstep.collective.schedule.Range;
 import java.util.Optional;
 
 /// All-to-all by messages, one pair of peers after another: in round `i` a rank sends to the `i`-th
@@ -47,15 +47,5 @@ public final class PairwiseAllToAll extends PlannedAlgorithm {
       steps.copy(scratch(rank, 0, all), output(rank, 0, all));
     }
     return steps;
-  }
-
-  private static Range sent(CollectiveRequest request, int from, int to) {
-    return input(from, 0, request.sendStart(from, to), request.count(from, to));
-  }
-
-  private static Range got(CollectiveRequest request, int to, int from) {
-    long start = request.receiveStart(to, from);
-    long elements = request.count(from, to);
-    return request.inPlace() ? scratch(to, start, elements) : output(to, start, elements);
   }
 }

@@ -49,6 +49,19 @@ final class Parts {
     return new Range(rank, new Space.Scratch(0), offset, elements);
   }
 
+  /// Returns what one rank sends to another in an all-to-all.
+  static Range sent(CollectiveRequest request, int from, int to) {
+    return input(from, 0, request.sendStart(from, to), request.count(from, to));
+  }
+
+  /// Returns where a rank gets what another one sends in an all-to-all: in place in scratch, since
+  /// its own input must stand until it is sent.
+  static Range got(CollectiveRequest request, int to, int from) {
+    long start = request.receiveStart(to, from);
+    long elements = request.count(from, to);
+    return request.inPlace() ? scratch(to, start, elements) : output(to, start, elements);
+  }
+
   /// Returns the ranks but this one, starting with its successor: so no two ranks turn to the same
   /// peer at once.
   static int[] peers(int rank, int ranks) {
@@ -167,6 +180,12 @@ final class Parts {
     return request.topology().peerMemory() || request.ranks() == 1
         ? Optional.empty()
         : Optional.of("ranks cannot read each other's memory");
+  }
+
+  static Optional<String> notAPowerOfTwo(CollectiveRequest request) {
+    return Integer.bitCount(request.ranks()) == 1
+        ? Optional.empty()
+        : Optional.of("the number of ranks is not a power of two");
   }
 
   static Optional<String> notTheLaneTree(CollectiveRequest request, String what) {

@@ -2,19 +2,13 @@ package dev.lockstep.collective.algorithm;
 
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
-import dev.lockstep.collective.schedule.Shares;
 import java.util.function.IntFunction;
 
-/// Messages to the next rank only. Parts may be sent in chunks, so that a chunk goes on while the
-/// next one arrives.
+/// Messages to the next rank only.
 ///
 /// @param request what is done
-/// @param parts what goes round
-/// @param chunkBytes most bytes of a message; 0 for no limit
-record Ring(CollectiveRequest request, Cut parts, long chunkBytes) {
-  /// More messages per part than this gain nothing: the pipeline has been full for long.
-  private static final int MOST_CHUNKS = 32;
-
+/// @param chunks the parts that go round
+record Ring(CollectiveRequest request, Chunks chunks) {
   int next(int rank) {
     return (rank + 1) % request.ranks();
   }
@@ -23,17 +17,8 @@ record Ring(CollectiveRequest request, Cut parts, long chunkBytes) {
     return (rank + request.ranks() - 1) % request.ranks();
   }
 
-  /// Returns how many messages a part takes, at least 1.
-  int chunks(int part) {
-    long bytes = parts.length(part) * request.dtype().bytes();
-    return chunkBytes == 0 ? 1 : Math.clamp(Math.ceilDiv(bytes, chunkBytes), 1, MOST_CHUNKS);
-  }
-
-  /// Returns one chunk of a part that lies in a range.
-  Range chunk(Range whole, int part, int chunk) {
-    Shares chunks = Shares.atCacheLines(parts.length(part), chunks(part), request.dtype().bytes());
-    long start = whole.offset() + chunks.start(chunk);
-    return new Range(whole.rank(), whole.space(), start, chunks.length(chunk));
+  Cut parts() {
+    return chunks.parts();
   }
 
   /// Returns the part that leaves a rank at a hop of the reduce-scatter: part `p` starts on the
@@ -67,12 +52,14 @@ record Ring(CollectiveRequest request, Cut parts, long chunkBytes) {
       int leaving = Math.floorMod(rank - hop, ranks);
       int coming = Math.floorMod(rank - hop - 1, ranks);
       Range from = hop == 0 ? own : place.apply(leaving);
-      for (int chunk = 0; chunk < Math.max(chunks(leaving), chunks(coming)); chunk++) {
-        if (chunk < chunks(leaving)) {
-          steps.send(next(rank), chunk(from, leaving, chunk));
+      for (int chunk = 0;
+          chunk < Math.max(chunks.number(leaving), chunks.number(coming));
+          chunk++) {
+        if (chunk < chunks.number(leaving)) {
+          steps.send(next(rank), chunks.of(from, leaving, chunk));
         }
-        if (chunk < chunks(coming)) {
-          steps.receive(before(rank), chunk(place.apply(coming), coming, chunk));
+        if (chunk < chunks.number(coming)) {
+          steps.receive(before(rank), chunks.of(place.apply(coming), coming, chunk));
         }
       }
     }

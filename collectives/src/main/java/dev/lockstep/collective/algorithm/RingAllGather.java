@@ -24,7 +24,7 @@ public final class RingAllGather extends PlannedAlgorithm {
 
   @Override
   Plan plan(CollectiveRequest request) {
-    Ring ring = new Ring(request, Cut.byCounts(request), 0);
+    Ring ring = new Ring(request, new Chunks(request, Cut.byCounts(request), 0));
     return Plan.of(rank -> steps(request, ring, rank))
         .withAlike(rank -> Parts.alikeByRotation(request, rank));
   }

@@ -38,7 +38,8 @@ public final class RingAllReduce extends PlannedAlgorithm {
 
   @Override
   Plan plan(CollectiveRequest request) {
-    Ring ring = new Ring(request, Cut.evenly(request, request.ranks()), chunkBytes);
+    Ring ring =
+        new Ring(request, new Chunks(request, Cut.evenly(request, request.ranks()), chunkBytes));
     return Plan.of(rank -> steps(request, ring, rank))
         .withAlike(rank -> Parts.alikeByRotation(request, rank));
   }
@@ -76,12 +77,14 @@ public final class RingAllReduce extends PlannedAlgorithm {
     int coming = ring.coming(rank, hop);
     boolean sends = ring.holdsAnything(rank, hop);
     boolean receives = ring.holdsAnything(ring.before(rank), hop);
-    for (int chunk = 0; chunk < Math.max(ring.chunks(leaving), ring.chunks(coming)); chunk++) {
-      if (sends && chunk < ring.chunks(leaving)) {
-        steps.send(ring.next(rank), ring.chunk(share(ring, rank, leaving), leaving, chunk));
+    for (int chunk = 0;
+        chunk < Math.max(ring.chunks().number(leaving), ring.chunks().number(coming));
+        chunk++) {
+      if (sends && chunk < ring.chunks().number(leaving)) {
+        steps.send(ring.next(rank), ring.chunks().of(share(ring, rank, leaving), leaving, chunk));
       }
-      if (receives && chunk < ring.chunks(coming)) {
-        Range into = ring.chunk(share(ring, rank, coming), coming, chunk);
+      if (receives && chunk < ring.chunks().number(coming)) {
+        Range into = ring.chunks().of(share(ring, rank, coming), coming, chunk);
         if (contributes(ring.request(), rank)) {
           steps.receiveReduce(ring.before(rank), into);
         } else {

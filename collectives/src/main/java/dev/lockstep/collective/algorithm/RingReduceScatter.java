@@ -29,7 +29,7 @@ public final class RingReduceScatter extends PlannedAlgorithm {
 
   @Override
   Plan plan(CollectiveRequest request) {
-    Ring ring = new Ring(request, Cut.byCounts(request), 0);
+    Ring ring = new Ring(request, new Chunks(request, Cut.byCounts(request), 0));
     long largest = largest(request);
     return Plan.of(rank -> steps(request, ring, rank, largest))
         .withScratch(_ -> request.ranks() == 1 ? 0 : 2 * largest)

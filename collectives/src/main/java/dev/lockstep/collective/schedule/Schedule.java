@@ -36,7 +36,7 @@ public interface Schedule {
   List<ScratchSpace> scratch(int rank);
 
   /// Returns the lowest rank that is like this one: some renaming of the ranks turns the one into
-  /// the other and the whole schedule into itself, up to the order of operands within a join.
+  /// the other and the whole schedule into itself, up to the order in which sources are joined.
   /// Returns `rank` if none is known.
   int alike(int rank);
 

@@ -1,5 +1,6 @@
 package dev.lockstep.collective.verify;
 
+import dev.lockstep.collective.request.StableHash;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -13,10 +14,20 @@ final class Expressions {
 
   sealed interface Expression {
     /// An element of a rank's input, as its owner wrote it before a run.
-    record Contribution(int rank, int input, int run) implements Expression {}
+    record Contribution(int rank, int input, int run) implements Expression {
+      @Override
+      public int hashCode() {
+        return Long.hashCode(StableHash.mix(StableHash.mix(rank, input), run));
+      }
+    }
 
     /// A join; `left` is the number that is not greater.
-    record Join(int left, int right) implements Expression {}
+    record Join(int left, int right) implements Expression {
+      @Override
+      public int hashCode() {
+        return Long.hashCode(StableHash.mix(left, right)); // neighbouring numbers collide else
+      }
+    }
 
     /// A contribution multiplied by the factor of a pre-multiplied sum.
     record Product(int contribution) implements Expression {}

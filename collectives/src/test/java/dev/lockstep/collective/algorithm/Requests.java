@@ -1,5 +1,6 @@
 package dev.lockstep.collective.algorithm;
 
+import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
@@ -13,6 +14,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /// Requests that tests use.
 public final class Requests {
@@ -196,6 +198,70 @@ public final class Requests {
     requests.add(
         CollectiveRequest.allReduce(
             DType.F32, new ReduceOp.PreMulSum(3), elements, true, topology, one, Mode.RELAXED));
+    requests.add(
+        CollectiveRequest.allToAll(
+            DType.F32, Counts.each((long) ranks * ranks, 2), false, topology));
+    for (int size : new int[] {ranks + 1, 2 * ranks}) {
+      Topology grouped = new Topology(size, List.of(2), false);
+      LaneSplit lanes = LaneSplit.onePerRank(size);
+      requests.add(
+          CollectiveRequest.allReduce(
+              DType.F32, new ReduceOp.Sum(), 70, size % 2 == 1, grouped, lanes, Mode.SAME_BITS));
+    }
     return requests;
+  }
+
+  /// Returns a request of any kind over up to as many ranks, with anything that a request may have.
+  public static CollectiveRequest random(Random random, int mostRanks) {
+    int ranks = 1 + random.nextInt(mostRanks);
+    CollectiveKind[] kinds = CollectiveKind.values();
+    CollectiveKind kind = kinds[random.nextInt(kinds.length)];
+    List<DType> types =
+        Stream.of(DType.values()).filter(type -> !kind.reduces() || type.isFloat()).toList();
+    List<ReduceOp> ops =
+        List.of(new ReduceOp.Sum(), new ReduceOp.Avg(), new ReduceOp.PreMulSum(0.25));
+    long parts =
+        switch (kind) {
+          case ALL_REDUCE, REDUCE, BROADCAST, SEND_RECEIVE -> 1;
+          case REDUCE_SCATTER, ALL_GATHER, GATHER, SCATTER -> ranks;
+          case ALL_TO_ALL -> (long) ranks * ranks;
+          case BARRIER -> 0;
+        };
+    int most = parts > 1 ? 9 : 3000;
+    boolean rooted =
+        switch (kind) {
+          case BROADCAST, REDUCE, GATHER, SCATTER -> true;
+          case ALL_REDUCE, REDUCE_SCATTER, ALL_GATHER, ALL_TO_ALL, BARRIER, SEND_RECEIVE -> false;
+        };
+    int lanes = 1 + random.nextInt(2 * ranks);
+    int group = 2 + random.nextInt(3);
+    return new CollectiveRequest(
+        kind,
+        types.get(random.nextInt(types.size())),
+        kind.reduces() ? ops.get(random.nextInt(ops.size())) : null,
+        rooted ? random.nextInt(ranks) : -1,
+        random.nextBoolean()
+            ? Counts.each(parts, random.nextInt(most))
+            : Counts.of(random.longs(parts, 0, most).boxed().toList()),
+        random.nextBoolean(),
+        new Topology(ranks, group < ranks ? List.of(group) : List.of(), true),
+        kind.reduces() && random.nextBoolean()
+            ? scattered(lanes, ranks, random.nextLong())
+            : LaneSplit.onePerRank(ranks),
+        random.nextBoolean() ? Mode.RELAXED : Mode.SAME_BITS);
+  }
+
+  /// Returns every algorithm; those that send chunks do so with chunks of a cache line.
+  public static List<Algorithm> algorithms() {
+    List<Algorithm> algorithms = new ArrayList<>();
+    for (Algorithm algorithm : Algorithms.all()) {
+      switch (algorithm) {
+        case DoubleTreeAllReduce _ -> algorithms.add(new DoubleTreeAllReduce(64));
+        case RingAllReduce ring when ring.name().contains("/") ->
+            algorithms.add(new RingAllReduce(64));
+        default -> algorithms.add(algorithm);
+      }
+    }
+    return algorithms;
   }
 }
