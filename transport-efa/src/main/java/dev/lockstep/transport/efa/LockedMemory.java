@@ -52,7 +52,7 @@ record LockedMemory(long bytes) {
             bytes >> 10,
             bytes < SMALL_BYTES
                 ? " is too little, large messages are copied (ulimit -l unlimited, or memlock in"
-                      + " /etc/security/limits.conf)"
+                    + " /etc/security/limits.conf)"
                 : "");
   }
 }
