@@ -56,8 +56,9 @@ class KilledRankTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"shm", "aeron-udp"})
+  @ValueSource(strings = {"shm", "aeron-udp", "ofi:tcp"})
   void aKilledRankIsNamedAndTheRunGoesOnFromItsCheckpoint(String transport) throws Exception {
+    Libfabric.require(transport);
     Leftovers leftovers = Leftovers.beforehand();
     try (Command command = start("killed-" + transport, transport)) {
       awaitFirstCheckpoint(command, "killed-" + transport);

@@ -68,6 +68,26 @@ class LayoutsTest {
   }
 
   @Test
+  @Timeout(300)
+  void libfabricEndsInTheBitsOfSharedMemory() throws Exception {
+    Libfabric.require("ofi:tcp");
+    allEndAlike(List.of(5), List.of(new Layout(2, "shm", 1), new Layout(3, "ofi:tcp", 1)));
+  }
+
+  @Test
+  @Tag("long")
+  @Timeout(600)
+  void everyProviderOfLibfabricEndsInTheSameBits() throws Exception {
+    Libfabric.require("ofi:tcp");
+    List<Layout> layouts = new ArrayList<>(List.of(new Layout(1, "shm", 1)));
+    for (String provider : List.of("tcp", "shm", "udp", "net")) {
+      layouts.add(new Layout(2, "ofi:" + provider, 1));
+      layouts.add(new Layout(4, "ofi:" + provider, 1));
+    }
+    allEndAlike(List.of(5), layouts);
+  }
+
+  @Test
   @Tag("long")
   @Timeout(900)
   void everyWorldSizeTransportAndThreadCountEndsInTheSameBits() throws Exception {

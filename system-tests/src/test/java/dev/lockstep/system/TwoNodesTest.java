@@ -14,9 +14,12 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Two launchers on two nodes: network namespaces that one cable joins, each with a folder of the
 /// host's shared memory.
@@ -104,24 +107,38 @@ class TwoNodesTest {
     return Command.start(Map.of("LOCKSTEP_JOB_TOKEN_FILE", token().toString()), program);
   }
 
-  private static String[] options(TinyJob job, String run, int steps) {
+  private static String[] options(TinyJob job, String run, String transport, int steps) {
     return job.gpt(
-        run, "--steps=" + steps, "--save-every=20", "--threads=1", "--transport=aeron-udp");
+        run, "--steps=" + steps, "--save-every=20", "--threads=1", "--transport=" + transport);
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @ValueSource(strings = {"aeron-udp", "ofi:tcp"})
+  void twoLaunchersFormOneJobOfTheSameBits(String transport) throws Exception {
+    formOneJob(transport);
   }
 
   @Test
-  void twoLaunchersFormOneJobOfTheSameBits() throws Exception {
+  @Tag("long")
+  void twoLaunchersFormOneJobOverDatagrams() throws Exception {
+    formOneJob("ofi:udp");
+  }
+
+  private static void formOneJob(String transport) throws Exception {
+    Libfabric.require(transport);
     TinyJob job = new TinyJob(folder);
-    String[] options = options(job, "two", 6);
+    String[] options = options(job, "two-" + transport, transport, 6);
     try (Command alone =
             Command.lockstep(
-                TinyJob.with(List.of("run"), job.gpt("alone", "--steps=6", "--save-every=20")));
+                TinyJob.with(
+                    List.of("run"),
+                    job.gpt("alone-" + transport, "--steps=6", "--save-every=20")));
         Command first = launch(0, 29411, options);
         Command second = launch(1, 29411, options)) {
       assertThat(first.done().printed("weights sha256"))
           .isEqualTo(alone.done().printed("weights sha256"));
       second.done();
-      assertThat(first.printed("2 ranks")).contains("over aeron-udp");
+      assertThat(first.printed("2 ranks")).contains("over " + transport);
     }
   }
 
@@ -129,7 +146,7 @@ class TwoNodesTest {
   void aPulledCableNamesTheLostRanksOnBothSides() throws Exception {
     Leftovers leftovers = Leftovers.beforehand();
     TinyJob job = new TinyJob(folder);
-    String[] options = options(job, "pulled", 1_000_000);
+    String[] options = options(job, "pulled", "aeron-udp", 1_000_000);
     try (Command first = launch(0, 29412, options);
         Command second = launch(1, 29412, options)) {
       Path state = job.run("pulled").resolve("checkpoint/trainer_state.json");

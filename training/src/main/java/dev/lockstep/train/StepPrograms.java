@@ -82,8 +82,7 @@ final class StepPrograms {
     return compute.scalar(tensor);
   }
 
-  /// How the sums of a lane lie in memory.
-  static FlatLayout sums(List<ParameterUse> uses) {
+  private static FlatLayout sums(List<ParameterUse> uses) {
     Map<String, Shape> shapes = new LinkedHashMap<>();
     uses.forEach(use -> shapes.put(use.gradientName(), use.parameter().shape()));
     shapes.put(StepGraph.LOSS_SUM, Shape.scalar());
@@ -92,8 +91,7 @@ final class StepPrograms {
     return FlatLayout.of(shapes);
   }
 
-  /// How the step's numbers lie in memory.
-  static FlatLayout scalarLayout() {
+  private static FlatLayout scalarLayout() {
     Map<String, Shape> shapes = new LinkedHashMap<>();
     for (String name :
         List.of(

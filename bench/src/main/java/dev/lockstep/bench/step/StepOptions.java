@@ -6,7 +6,6 @@ import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.model.GptShape;
-import dev.lockstep.train.model.Recompute;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
@@ -23,7 +22,7 @@ import picocli.CommandLine.Parameters;
     mixinStandardHelpOptions = true,
     sortOptions = false,
     usageHelpWidth = 100,
-    description = "Training steps of a model: data, forward, backward and update.")
+    description = "Benchmarks training steps of a model: data, forward, backward and update.")
 public final class StepOptions {
   @Parameters(index = "0", paramLabel = "MODEL", description = "gpt")
   private String model = "";
@@ -88,12 +87,6 @@ public final class StepOptions {
   private int vectorBits;
 
   @Option(
-      names = "--recompute",
-      paramLabel = "WHAT",
-      description = "activations not kept: none, attention or block (default ${DEFAULT-VALUE})")
-  private String recompute = Recompute.NONE.label();
-
-  @Option(
       names = "--steps",
       paramLabel = "N",
       description = "timed steps (default ${DEFAULT-VALUE})")
@@ -107,12 +100,6 @@ public final class StepOptions {
 
   @Option(names = "--json", paramLabel = "FILE", description = "write the results as JSON too")
   private @Nullable Path json;
-
-  @Option(
-      names = "--plan",
-      description =
-          "times nothing: print the plan, its bytes, FLOPs, peak memory and predicted time")
-  private boolean plan;
 
   private StepOptions() {}
 
@@ -155,12 +142,10 @@ public final class StepOptions {
   }
 
   /// Returns the help text.
-  ///
-  /// @param command what the user typed before the options
-  public static String help(String command) {
+  public static String help() {
     StringWriter text = new StringWriter();
     new CommandLine(new StepOptions())
-        .setCommandName(command)
+        .setCommandName("lockstep perf step")
         .usage(new PrintWriter(text), CommandLine.Help.Ansi.OFF);
     return text.toString();
   }
@@ -173,11 +158,6 @@ public final class StepOptions {
   /// Returns where the results go as JSON, if anywhere.
   public @Nullable Path json() {
     return json;
-  }
-
-  /// Returns whether the plan is to be printed and nothing timed.
-  public boolean plan() {
-    return plan;
   }
 
   int steps() {
@@ -211,7 +191,6 @@ public final class StepOptions {
         threads == 0 ? share : threads,
         vectorBits,
         "",
-        TrainerOptions.defaults().timeout(),
-        Recompute.of(recompute));
+        TrainerOptions.defaults().timeout());
   }
 }

@@ -75,8 +75,7 @@ public final class LaneSums {
     }
   }
 
-  /// Returns the program that adds one slot into another.
-  public static Graph join(long elements) {
+  private static Graph join(long elements) {
     GraphBuilder builder = new GraphBuilder("join lanes");
     Value into = builder.input(INTO, ValueType.f32(elements));
     Value from = builder.input(FROM, ValueType.f32(elements));

@@ -64,6 +64,7 @@ final class Engine implements RailEvents {
   private FabricLink[] dirty = new FabricLink[16];
   private int dirtyCount;
   private @Nullable TransportException failure;
+  private volatile @Nullable Runnable wantedTurn;
   private boolean answers;
   private boolean closing;
 
@@ -293,7 +294,18 @@ final class Engine implements RailEvents {
     if (answers) {
       answerPeers();
     }
+    Runnable turn = wantedTurn;
+    if (turn != null) {
+      wantedTurn = null;
+      turn.run();
+    }
     return found;
+  }
+
+  /// Has whoever holds the lock do something at the end of its next [#progress]: a thread that
+  /// waits in a loop leaves the lock to nobody. May be called without the lock.
+  void want(Runnable turn) {
+    wantedTurn = turn;
   }
 
   // ---- frames out
@@ -453,6 +465,7 @@ final class Engine implements RailEvents {
     int kind = Wire.kind(frame, at);
     switch (kind) {
       case Wire.FIRST, Wire.NEXT, Wire.ANNOUNCE, Wire.CLOSE -> {
+        hear(link);
         return isReceiver(link) && receivers[link].arrived(receive, Wire.number(frame, at));
       }
       case Wire.HELLO, Wire.DISPUTE, Wire.GONE_SEEN -> {
@@ -462,6 +475,7 @@ final class Engine implements RailEvents {
       }
       case Wire.GRANT, Wire.CREDIT, Wire.GONE, Wire.REFUSE -> {
         if (link >= 0 && link < senders.length) {
+          peers[senders[link].peer()].heard = true;
           senders[link].told(kind, frame, at);
         }
       }
@@ -494,7 +508,15 @@ final class Engine implements RailEvents {
   public void segmentArrived(long immediate) {
     int link = Wire.linkOf(immediate);
     if (isReceiver(link)) {
+      hear(link);
       receivers[link].segmentArrived(immediate);
+    }
+  }
+
+  /// Notes that the sender of a link is alive.
+  private void hear(int link) {
+    if (isReceiver(link)) {
+      peers[receivers[link].peer()].heard = true;
     }
   }
 

@@ -22,6 +22,7 @@ final class Keeper implements AutoCloseable {
   private static final long ASK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
   private final Engine engine;
+  private final Runnable chores = this::doChores;
   private final int mostSilences;
   private final Thread thread;
   private volatile boolean stopped;
@@ -50,6 +51,8 @@ final class Keeper implements AutoCloseable {
         } finally {
           engine.letGo();
         }
+      } else {
+        engine.want(chores);
       }
       LockSupport.parkNanos(this, busy ? BUSY_NANOS : QUIET_NANOS);
     }
@@ -57,13 +60,17 @@ final class Keeper implements AutoCloseable {
 
   private boolean turn() {
     engine.progress();
+    doChores();
+    return engine.isBusy();
+  }
+
+  private void doChores() {
     engine.cache().sweep();
     long now = System.nanoTime();
     if (now - askedAt >= ASK_NANOS) {
       askedAt = now;
       engine.askPeers(mostSilences);
     }
-    return engine.isBusy();
   }
 
   /// Ends the thread and waits for it.

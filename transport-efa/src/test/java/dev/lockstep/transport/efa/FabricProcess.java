@@ -1,0 +1,100 @@
+package dev.lockstep.transport.efa;
+
+import static dev.lockstep.transport.TransportHarness.receive;
+import static dev.lockstep.transport.TransportHarness.send;
+
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.transport.FileAddressBook;
+import dev.lockstep.transport.Link;
+import dev.lockstep.transport.Transfer;
+import dev.lockstep.transport.Transport;
+import dev.lockstep.transport.TransportHarness;
+import dev.lockstep.transport.TransportProvider;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.ServiceLoader;
+
+/// One of two ranks that are processes, as the test and as the process that it kills.
+final class FabricProcess implements AutoCloseable {
+  static final int BYTES = 8 << 20;
+  private static final int WORLD = 1;
+  private static final Duration PATIENCE = Duration.ofSeconds(30);
+
+  final MemoryPool pool = MemoryPool.root("rank", 1L << 28);
+  final Transport transport;
+  final Link out;
+  final Link in;
+  final Buffer mine = HostMemory.allocate(pool, "mine", BYTES);
+  final Buffer theirs = HostMemory.allocate(pool, "theirs", BYTES);
+
+  FabricProcess(String provider, int rank, Path directory) {
+    var book = new FileAddressBook(directory);
+    transport = provider(provider).open(TransportHarness.context(rank, 2, directory, book, pool));
+    in = transport.openReceive(1 - rank, WORLD, PATIENCE);
+    out = transport.openSend(1 - rank, WORLD, PATIENCE);
+  }
+
+  static FabricProvider provider(String name) {
+    return ServiceLoader.load(TransportProvider.class).stream()
+        .map(ServiceLoader.Provider::get)
+        .filter(found -> found.name().equals(name))
+        .map(FabricProvider.class::cast)
+        .findFirst()
+        .orElseThrow();
+  }
+
+  /// Exchanges one message each way.
+  ///
+  /// @throws RuntimeException the failure of either
+  void exchange(long sequence) {
+    Transfer sending = send(mine.registration(), WORLD, sequence);
+    Transfer receiving = receive(theirs.registration(), WORLD, sequence);
+    in.post(receiving);
+    out.post(sending);
+    while (!sending.isDone() || !receiving.isDone()) {
+      transport.poll();
+      for (Transfer transfer : List.of(sending, receiving)) {
+        RuntimeException failure = transfer.failure();
+        if (failure != null) {
+          throw failure;
+        }
+      }
+    }
+  }
+
+  /// The process to be killed: exchanges messages forever.
+  public static void main(String[] arguments) {
+    try (FabricProcess process = new FabricProcess(arguments[0], 1, Path.of(arguments[1]))) {
+      for (long sequence = 0; sequence < Long.MAX_VALUE; sequence++) {
+        process.exchange(sequence);
+      }
+    }
+  }
+
+  static Process start(String provider, Path directory) throws IOException {
+    return new ProcessBuilder(
+            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+            "--enable-native-access=ALL-UNNAMED",
+            "-XX:+UseSerialGC",
+            "-cp",
+            System.getProperty("java.class.path"),
+            FabricProcess.class.getName(),
+            provider,
+            directory.toString())
+        .redirectErrorStream(true)
+        .redirectOutput(directory.resolve("log").toFile())
+        .start();
+  }
+
+  @Override
+  public void close() {
+    transport.close();
+    mine.close();
+    theirs.close();
+    pool.close();
+  }
+}

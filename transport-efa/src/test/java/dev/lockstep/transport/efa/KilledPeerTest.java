@@ -1,0 +1,61 @@
+package dev.lockstep.transport.efa;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowable;
+
+import dev.lockstep.failure.TransportException;
+import java.nio.file.Path;
+import java.time.Duration;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// A peer that is killed in the middle of large messages, without a job that would say so.
+@Timeout(90)
+final class KilledPeerTest {
+  /// `net` says at once that nobody is there any more. `ofi_rxm` and `ofi_rxd` try again without
+  /// end, so that the transport's own questions stay unanswered for the liveness time, 2 s here.
+  private static final Duration SOON = Duration.ofSeconds(1);
+
+  private static final Duration WHEN_UNANSWERED = Duration.ofSeconds(4);
+
+  @TempDir private Path directory;
+
+  @ParameterizedTest(name = "{0}")
+  @ValueSource(strings = {"ofi:tcp", "ofi:net"})
+  void survivorLearnsItInTimeAndKeepsNothing(String provider) throws Exception {
+    kill(provider);
+  }
+
+  @Test
+  @Tag("long")
+  void survivorLearnsItInTimeOverDatagrams() throws Exception {
+    kill("ofi:udp");
+  }
+
+  private void kill(String provider) throws Exception {
+    LibfabricJudge.require(FabricProcess.provider(provider));
+    Process victim = FabricProcess.start(provider, directory);
+    try (FabricProcess survivor = new FabricProcess(provider, 0, directory)) {
+      for (long sequence = 0; sequence < 20; sequence++) {
+        survivor.exchange(sequence);
+      }
+      victim.destroyForcibly().waitFor();
+      long killed = System.nanoTime();
+      Throwable failure = catchThrowable(() -> survivor.exchange(20));
+      Duration took = Duration.ofNanos(System.nanoTime() - killed);
+      assertThat(failure)
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining("transport=" + provider);
+      assertThat(((TransportException) failure).endpoint()).isEqualTo("rank 1");
+      assertThat(took).isLessThan(provider.equals("ofi:net") ? SOON : WHEN_UNANSWERED);
+      // What the dead peer had leave to write stays quarantined until the endpoint is closed.
+      survivor.theirs.close();
+    } finally {
+      victim.destroyForcibly();
+    }
+  }
+}
