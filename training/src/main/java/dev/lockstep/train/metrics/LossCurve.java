@@ -143,8 +143,8 @@ public record LossCurve(List<Point> training, List<Point> validation) {
             : String.format(Locale.ROOT, "validation (last %.3f)", validation.getLast().loss);
     svg.format("<text class=\"title\" x=\"%d\" y=\"34\">Loss</text>%n", LEFT);
     int right = WIDTH - RIGHT;
-    key(svg, right - 380, "smooth", "training (smoothed over steps)");
-    key(svg, right - 160, "held", held);
+    key(svg, right - 440, "smooth", "training (smoothed over steps)");
+    key(svg, right - 190, "held", held);
   }
 
   private static void key(Formatter svg, int x, String kind, String text) {
