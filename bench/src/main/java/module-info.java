@@ -22,7 +22,9 @@ module dev.lockstep.bench {
   uses dev.lockstep.device.DeviceProvider;
 
   provides dev.lockstep.launcher.CommandProvider with
-      dev.lockstep.bench.PerfCommand;
+      dev.lockstep.bench.ExplainCommand,
+      dev.lockstep.bench.PerfCommand,
+      dev.lockstep.bench.SimulateCommand;
   provides dev.lockstep.launcher.JobProvider with
       dev.lockstep.bench.PerfJob;
 }

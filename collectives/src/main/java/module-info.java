@@ -7,8 +7,10 @@ module dev.lockstep.collective {
 
   exports dev.lockstep.collective;
   exports dev.lockstep.collective.algorithm;
+  exports dev.lockstep.collective.plan;
   exports dev.lockstep.collective.request;
   exports dev.lockstep.collective.schedule;
+  exports dev.lockstep.collective.simulate;
   exports dev.lockstep.collective.verify;
 
   uses dev.lockstep.transport.TransportProvider;

@@ -1,0 +1,136 @@
+package dev.lockstep.bench;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.lockstep.collective.simulate.Compute;
+import dev.lockstep.collective.simulate.Fabric;
+import dev.lockstep.collective.simulate.Fabrics;
+import dev.lockstep.collective.simulate.Level;
+import dev.lockstep.failure.ConfigurationException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
+
+/// Fabrics as users name them after `--fabric`: one that is known, or a JSON file.
+///
+/// ```json
+/// {
+///   "name": "two-racks", "step_ns": 100, "memory_gb_per_s": 4900,
+///   "levels": [
+///     {"name": "nvlink", "ranks": 8, "latency_us": 0.6, "gb_per_s": 450},
+///     {"name": "net", "latency_us": 18, "gb_per_s": 50, "uplink_gb_per_s": 400}
+///   ]
+/// }
+/// ```
+///
+/// Levels stand innermost first; the last one joins all ranks and has no `ranks`. Gigabytes are 10⁹
+/// bytes, each direction.
+final class FabricFile {
+  private static final Set<String> FIELDS = Set.of("name", "step_ns", "memory_gb_per_s", "levels");
+  private static final Set<String> LEVEL_FIELDS =
+      Set.of("name", "ranks", "latency_us", "gb_per_s", "uplink_gb_per_s");
+
+  private final String file;
+
+  private FabricFile(String file) {
+    this.file = file;
+  }
+
+  /// Returns the fabric.
+  ///
+  /// @throws ConfigurationException if there is none of that name and no such file, or the file is
+  ///   wrong
+  static Fabric load(String nameOrFile) {
+    Optional<Fabric> known = Fabrics.named(nameOrFile);
+    return known.isPresent() ? known.get() : new FabricFile(nameOrFile).read();
+  }
+
+  private Fabric read() {
+    Path path = Path.of(file);
+    if (!Files.isRegularFile(path)) {
+      throw new ConfigurationException(
+          "--fabric",
+          file,
+          "no such fabric: --fabric=%s (use one of %s, or a JSON file)"
+              .formatted(
+                  file,
+                  Fabrics.all().stream().map(Fabric::name).collect(Collectors.joining(", "))));
+    }
+    try {
+      return fabric(new ObjectMapper().readTree(Files.readAllBytes(path)));
+    } catch (IOException e) {
+      throw wrong(String.valueOf(e.getMessage()).lines().findFirst().orElse("not JSON"), e);
+    } catch (IllegalArgumentException e) {
+      throw wrong(String.valueOf(e.getMessage()), e);
+    }
+  }
+
+  private Fabric fabric(JsonNode root) {
+    refuseOthers(root, FIELDS);
+    List<Level> levels = new ArrayList<>();
+    JsonNode listed = root.path("levels");
+    for (int i = 0; i < listed.size(); i++) {
+      levels.add(level(listed.get(i), i == listed.size() - 1));
+    }
+    String name = text(root);
+    double step = number(root, "step_ns", 1);
+    double memory = number(root, "memory_gb_per_s", 1e9);
+    return new Fabric(name, Compute.device(step, memory), levels);
+  }
+
+  private Level level(JsonNode node, boolean last) {
+    refuseOthers(node, LEVEL_FIELDS);
+    if (last == node.has("ranks")) {
+      throw wrong(
+          last ? "the last level joins all ranks, leave out its ranks" : "field=ranks is missing");
+    }
+    double uplink = node.has("uplink_gb_per_s") ? number(node, "uplink_gb_per_s", 1e9) : 0;
+    return Level.shared(
+        text(node),
+        last ? Level.ALL : (long) number(node, "ranks", 1),
+        number(node, "latency_us", 1e3),
+        number(node, "gb_per_s", 1e9),
+        uplink);
+  }
+
+  private void refuseOthers(JsonNode node, Set<String> fields) {
+    node.fieldNames()
+        .forEachRemaining(
+            name -> {
+              if (!fields.contains(name)) {
+                throw wrong("unknown field=" + name);
+              }
+            });
+  }
+
+  private String text(JsonNode node) {
+    String text = node.path("name").asText();
+    if (text.isEmpty()) {
+      throw wrong("field=name is missing");
+    }
+    return text;
+  }
+
+  private double number(JsonNode node, String field, double unit) {
+    JsonNode value = node.path(field);
+    if (!value.isNumber() || !(value.asDouble() > 0)) {
+      throw wrong("field=%s must be a number above 0, is %s".formatted(field, value));
+    }
+    return value.asDouble() * unit;
+  }
+
+  private ConfigurationException wrong(String what) {
+    return new ConfigurationException(
+        "--fabric", file, "fabric cannot be read: --fabric=" + file + ", cause=" + what);
+  }
+
+  private ConfigurationException wrong(String what, Throwable cause) {
+    return new ConfigurationException(
+        "--fabric", file, "fabric cannot be read: --fabric=" + file + ", cause=" + what, cause);
+  }
+}

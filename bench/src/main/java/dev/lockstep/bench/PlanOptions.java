@@ -1,0 +1,284 @@
+package dev.lockstep.bench;
+
+import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.plan.Candidate;
+import dev.lockstep.collective.plan.CostTable;
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
+import dev.lockstep.collective.simulate.Fabric;
+import dev.lockstep.collective.simulate.Level;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/// The options that `lockstep simulate` and `lockstep explain` share.
+class PlanOptions {
+  private static final int MOST_RANKS = 16_777_216;
+
+  @Parameters(index = "0", paramLabel = "COLLECTIVE", description = "for example all_reduce")
+  private String collective = "";
+
+  @Option(
+      names = "--bytes",
+      paramLabel = "SIZE",
+      description = "bytes of the whole buffer (default ${DEFAULT-VALUE})")
+  private String bytes = "1M";
+
+  @Option(
+      names = "--ranks",
+      paramLabel = "N",
+      description = "number of ranks (default ${DEFAULT-VALUE})")
+  private int ranks = 2;
+
+  @Option(
+      names = "--fabric",
+      paramLabel = "F",
+      description = "a known fabric, or a JSON file that describes one")
+  private @Nullable String fabric;
+
+  @Option(
+      names = "--algorithm",
+      paramLabel = "NAME",
+      description = "this algorithm instead of the cheapest")
+  private @Nullable String algorithm;
+
+  @Option(
+      names = "--mode",
+      paramLabel = "M",
+      description = "same-bits or relaxed (default: same-bits on this host, relaxed on a fabric)")
+  private @Nullable String mode;
+
+  @Option(
+      names = {"-o", "--op"},
+      paramLabel = "OP",
+      description = "sum, prod, min, max or avg (default ${DEFAULT-VALUE})")
+  private String op = "sum";
+
+  @Option(
+      names = {"-d", "--datatype"},
+      paramLabel = "TYPE",
+      description = "float, double, half, bfloat16, int32 … (default ${DEFAULT-VALUE})")
+  private String type = "float";
+
+  @Option(
+      names = {"-r", "--root"},
+      paramLabel = "RANK",
+      description = "root of rooted collectives (default ${DEFAULT-VALUE})")
+  private int root;
+
+  @Option(
+      names = {"-h", "--help"},
+      usageHelp = true,
+      description = "shows this")
+  private boolean help;
+
+  /// Reads the arguments into these options.
+  ///
+  /// @throws ConfigurationException if one is unknown or wrong; the sentence names it
+  final void parse(String verb, List<String> arguments) {
+    try {
+      new CommandLine(this).parseArgs(arguments.toArray(String[]::new));
+    } catch (CommandLine.ParameterException e) {
+      throw new ConfigurationException(
+          verb,
+          String.join(" ", arguments),
+          e.getMessage() + " (see lockstep " + verb + " --help)",
+          e);
+    }
+  }
+
+  final String help(String verb) {
+    StringWriter text = new StringWriter();
+    new CommandLine(this)
+        .setCommandName("lockstep " + verb)
+        .usage(new PrintWriter(text), CommandLine.Help.Ansi.OFF);
+    return text.toString();
+  }
+
+  final boolean asksForHelp() {
+    return help;
+  }
+
+  final int ranks() {
+    require(ranks >= 1 && ranks <= MOST_RANKS, "--ranks", "" + ranks, "must be 1 to " + MOST_RANKS);
+    return ranks;
+  }
+
+  /// Returns the fabric that was named.
+  final Optional<Fabric> fabric() {
+    return fabric == null ? Optional.empty() : Optional.of(FabricFile.load(fabric));
+  }
+
+  final Fabric requiredFabric() {
+    return fabric()
+        .orElseThrow(
+            () -> wrong("--fabric", "", "is needed: a known fabric or a JSON file, see --help"));
+  }
+
+  /// Returns the algorithm that was named.
+  final Optional<Algorithm> algorithm() {
+    String name = algorithm;
+    if (name == null) {
+      return Optional.empty();
+    }
+    return Optional.of(
+        Algorithms.named(name)
+            .orElseThrow(
+                () ->
+                    wrong(
+                        "--algorithm",
+                        name,
+                        "must be one of "
+                            + Algorithms.all().stream()
+                                .map(Algorithm::name)
+                                .collect(Collectors.joining(", ")))));
+  }
+
+  /// Returns the topology of the ranks on a fabric: its levels as far as they have more than one
+  /// group. Devices do not read each other's memory in place.
+  static Topology topology(Fabric fabric, int ranks) {
+    List<Integer> levels = new ArrayList<>();
+    for (Level level : fabric.levels()) {
+      if (level.ranks() > 1 && level.ranks() < ranks) {
+        levels.add((int) level.ranks());
+      }
+    }
+    return new Topology(ranks, levels, false);
+  }
+
+  /// Returns what is asked; sizes mean what they mean in nccl-tests.
+  final CollectiveRequest request(Topology topology) {
+    DType type = dtype();
+    long elements = size() / type.bytes();
+    require(
+        elements * type.bytes() == size(),
+        "--bytes",
+        bytes,
+        "must be whole elements of " + type.bytes());
+    require(
+        root >= 0 && root < ranks(), "--root", "" + root, "must be a rank, 0 to " + (ranks - 1));
+    Counts parts = Counts.each(ranks, elements / ranks);
+    LaneSplit lanes = LaneSplit.onePerRank(ranks);
+    Mode promise = mode(topology);
+    return switch (kind()) {
+      case ALL_REDUCE ->
+          CollectiveRequest.allReduce(type, reduceOp(), elements, true, topology, lanes, promise);
+      case REDUCE_SCATTER ->
+          CollectiveRequest.reduceScatter(type, reduceOp(), parts, true, topology, lanes, promise);
+      case REDUCE ->
+          CollectiveRequest.reduce(
+              type, reduceOp(), elements, root, true, topology, lanes, promise);
+      case ALL_GATHER -> CollectiveRequest.allGather(type, parts, true, topology);
+      case BROADCAST -> CollectiveRequest.broadcast(type, elements, root, topology);
+      case ALL_TO_ALL ->
+          CollectiveRequest.allToAll(
+              type, Counts.each((long) ranks * ranks, elements / ranks), false, topology);
+      case GATHER -> CollectiveRequest.gather(type, parts, root, true, topology);
+      case SCATTER -> CollectiveRequest.scatter(type, parts, root, true, topology);
+      case BARRIER -> CollectiveRequest.barrier(topology);
+      case SEND_RECEIVE -> CollectiveRequest.sendReceive(type, elements, false, topology);
+    };
+  }
+
+  private long size() {
+    try {
+      return ByteSize.parse(bytes);
+    } catch (IllegalArgumentException | ArithmeticException e) {
+      throw wrong("--bytes", bytes, "must be a size such as 4, 64K or 1M");
+    }
+  }
+
+  private CollectiveKind kind() {
+    for (CollectiveKind known : CollectiveKind.values()) {
+      if (known.label().equals(collective)) {
+        return known;
+      }
+    }
+    throw wrong(
+        "COLLECTIVE",
+        collective,
+        "must be one of "
+            + Arrays.stream(CollectiveKind.values())
+                .map(CollectiveKind::label)
+                .collect(Collectors.joining(", ")));
+  }
+
+  private DType dtype() {
+    for (DType dtype : DType.values()) {
+      if (PerfPlan.typeName(dtype).equals(type.toLowerCase(Locale.ROOT))) {
+        return dtype;
+      }
+    }
+    throw wrong(
+        "-d",
+        type,
+        "must be one of "
+            + Arrays.stream(DType.values())
+                .map(PerfPlan::typeName)
+                .collect(Collectors.joining(", ")));
+  }
+
+  private ReduceOp reduceOp() {
+    return switch (op) {
+      case "sum" -> new ReduceOp.Sum();
+      case "prod" -> new ReduceOp.Prod();
+      case "min" -> new ReduceOp.Min();
+      case "max" -> new ReduceOp.Max();
+      case "avg" -> new ReduceOp.Avg();
+      default -> throw wrong("-o", op, "must be one of sum, prod, min, max, avg");
+    };
+  }
+
+  private Mode mode(Topology topology) {
+    if (mode == null) {
+      return topology.peerMemory() ? Mode.SAME_BITS : Mode.RELAXED;
+    }
+    return switch (mode) {
+      case "same-bits" -> Mode.SAME_BITS;
+      case "relaxed" -> Mode.RELAXED;
+      default -> throw wrong("--mode", mode, "must be same-bits or relaxed");
+    };
+  }
+
+  /// Returns a named algorithm's row.
+  ///
+  /// @throws ConfigurationException if it cannot do what is asked, or cannot be simulated
+  static Candidate asked(CostTable table, String name) {
+    for (Candidate candidate : table.candidates()) {
+      if (candidate.algorithm().equals(name)) {
+        require(candidate.nanos().isPresent(), "--algorithm", name, candidate.reason());
+        return candidate;
+      }
+    }
+    throw wrong(
+        "--algorithm", name, "is for other collectives than " + table.request().kind().label());
+  }
+
+  static void require(boolean holds, String option, String value, String rule) {
+    if (!holds) {
+      throw wrong(option, value, rule);
+    }
+  }
+
+  static ConfigurationException wrong(String option, String value, String rule) {
+    return new ConfigurationException(
+        option, value, "wrong option: " + option + "=" + value + " (" + rule + ")");
+  }
+}

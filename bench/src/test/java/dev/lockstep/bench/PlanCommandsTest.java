@@ -1,0 +1,195 @@
+package dev.lockstep.bench;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.launcher.CommandProvider;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+@Timeout(60)
+class PlanCommandsTest {
+  private static final String FABRIC =
+      """
+      {"name": "mine", "step_ns": 1, "memory_gb_per_s": 1000, "levels": [
+        {"name": "near", "ranks": 2, "latency_us": 1, "gb_per_s": 100},
+        {"name": "far", "latency_us": 10, "gb_per_s": 10, "uplink_gb_per_s": 10}]}
+      """;
+
+  @TempDir Path folder;
+
+  private static String run(CommandProvider command, String... arguments) throws Exception {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {
+      assertThat(command.run(List.of(arguments), out, out)).isZero();
+    }
+    return bytes.toString(StandardCharsets.UTF_8);
+  }
+
+  private static String simulate(String... arguments) throws Exception {
+    return run(new SimulateCommand(), arguments);
+  }
+
+  private static String explain(String... arguments) throws Exception {
+    return run(new ExplainCommand(), arguments);
+  }
+
+  private String fabric(String text) throws Exception {
+    return Files.writeString(folder.resolve("fabric.json"), text).toString();
+  }
+
+  @Test
+  void simulatesAKnownFabric() throws Exception {
+    String out =
+        simulate(
+            "all_reduce",
+            "--fabric",
+            "trn3-ultraserver",
+            "--ranks",
+            "4",
+            "--bytes",
+            "1M",
+            "--algorithm",
+            "ring-all-reduce");
+    assertThat(out).contains("ring-all-reduce").contains("1 of 4 ranks").contains("simulated in");
+    // 6 hops of 1.5 us, 0.1 us a step, a quarter of a MiB at 128 GB/s.
+    assertThat(out).containsPattern("time +2[12]\\.\\d+ us");
+  }
+
+  @Test
+  void simulatesAFabricFromAFile() throws Exception {
+    String out = simulate("broadcast", "--fabric", fabric(FABRIC), "--ranks", "4", "--bytes", "1M");
+    assertThat(out).contains("fabric         mine, 4 ranks").contains("near").contains("far");
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "{                                                     | cannot be read",
+        "{\"name\": \"x\", \"step_ns\": -1}                    | step_ns must be a number above 0",
+        "{\"name\": \"x\", \"color\": 1}                       | unknown field=color",
+        "{\"step_ns\": 1, \"memory_gb_per_s\": 1}              | name is missing",
+        "{\"name\": \"x\", \"step_ns\": 1, \"memory_gb_per_s\": 1} | last level of a fabric",
+      })
+  void aWrongFabricFileIsOneSentenceThatNamesIt(String text, String part) throws Exception {
+    String file = fabric(text);
+    assertThatThrownBy(() -> simulate("all_reduce", "--fabric", file))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--fabric=" + file)
+        .hasMessageContaining(part);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "--ranks, 0",
+    "--ranks, many",
+    "--bytes, 1Q",
+    "--bytes, 3",
+    "--algorithm, magic",
+    "--mode, fast",
+    "-d, int7",
+    "-o, median"
+  })
+  void aWrongOptionIsOneSentenceThatNamesItAndItsValue(String option, String value) {
+    assertThatThrownBy(() -> simulate("all_reduce", "--fabric", "trn2-ultraserver", option, value))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining(option)
+        .hasMessageContaining(value);
+  }
+
+  @Test
+  void anUnknownFabricIsOneSentenceThatListsTheKnownOnes() {
+    assertThatThrownBy(() -> simulate("all_reduce", "--fabric", "moon"))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--fabric=moon")
+        .hasMessageContaining("trn3-ultraserver");
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "all_reduce",
+        "reduce_scatter",
+        "all_gather",
+        "broadcast",
+        "reduce",
+        "alltoall",
+        "gather",
+        "scatter",
+        "barrier",
+        "sendrecv"
+      })
+  void everyCollectiveIsSimulated(String collective) throws Exception {
+    assertThat(simulate(collective, "--fabric", "h200-efa", "--ranks", "12"))
+        .contains("fabric         h200-efa, 12 ranks");
+  }
+
+  @Test
+  void explainsTheChoiceTheRefusalsAndTheSteps() throws Exception {
+    String out = explain("all_reduce", "--bytes", "1M", "--ranks", "8", "--fabric", "h200-efa");
+    assertThat(out)
+        .contains("choice: ")
+        .contains("<- chosen")
+        .contains("ranks cannot read each other's memory")
+        .contains("the cheapest")
+        .contains("rank 0")
+        .contains("receive");
+  }
+
+  @Test
+  void explainsAsAChromeTraceWithAnEventPerStep() throws Exception {
+    JsonNode trace =
+        new ObjectMapper()
+            .readTree(
+                explain(
+                    "all_reduce",
+                    "--bytes",
+                    "1M",
+                    "--ranks",
+                    "4",
+                    "--fabric",
+                    "h200-efa",
+                    "--format",
+                    "chrome-trace",
+                    "--algorithm",
+                    "exchange-all-reduce"));
+    List<JsonNode> events = trace.findParents("dur");
+    assertThat(events).isNotEmpty();
+    assertThat(events).allSatisfy(event -> assertThat(event.path("dur").asDouble()).isPositive());
+    assertThat(trace.path("otherData").path("algorithm").asText()).isEqualTo("exchange-all-reduce");
+  }
+
+  @Test
+  void explainsAsAGraphWithAnEdgePerMessage() throws Exception {
+    String dot =
+        explain(
+            "all_reduce",
+            "--bytes",
+            "1M",
+            "--ranks",
+            "4",
+            "--fabric",
+            "h200-efa",
+            "--format",
+            "dot",
+            "--algorithm",
+            "ring-all-reduce");
+    assertThat(dot).startsWith("digraph").endsWith("}\n");
+    // A ring of four: six messages of each rank.
+    assertThat(dot.lines().filter(line -> line.contains("constraint=false"))).hasSize(24);
+  }
+}

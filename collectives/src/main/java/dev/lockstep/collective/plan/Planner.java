@@ -1,0 +1,127 @@
+package dev.lockstep.collective.plan;
+
+import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.simulate.Fabric;
+import dev.lockstep.collective.simulate.Simulator;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// Picks the algorithm of each request by simulating what every algorithm makes of it.
+///
+/// A pure function of request and fabric: ranks that plan on the same constants choose the same
+/// schedule. Choices are kept per request. Thread-safe.
+public final class Planner {
+  private static final Logger LOG = LoggerFactory.getLogger(Planner.class);
+
+  /// Choices that are remembered.
+  private static final int MOST_CHOICES = 256;
+
+  /// Steps that are simulated for one candidate while a rank waits for its choice: some 20 ms.
+  private static final long QUICK_STEPS = 20_000;
+
+  private final Fabric fabric;
+  private final Map<CollectiveRequest, Candidate> choices =
+      new LinkedHashMap<>(16, 0.75f, true) {
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<CollectiveRequest, Candidate> eldest) {
+          return size() > MOST_CHOICES;
+        }
+      };
+
+  /// Makes a planner for a communicator.
+  ///
+  /// @param fabric what its ranks are joined by; the same constants on every rank
+  public Planner(Fabric fabric) {
+    this.fabric = fabric;
+  }
+
+  /// Returns what the ranks are joined by.
+  public Fabric fabric() {
+    return fabric;
+  }
+
+  /// Returns the schedule to run a request by, and its predicted time. Simulates up to a few tens
+  /// of milliseconds the first time, then looks up.
+  ///
+  /// @throws IllegalArgumentException if no algorithm can do it; the message has each one's reason
+  public synchronized Candidate choose(CollectiveRequest request) {
+    Candidate known = choices.get(request);
+    if (known == null) {
+      CostTable table = costs(request, fabric, QUICK_STEPS);
+      known = table.choice();
+      choices.put(request, known);
+      log(table, known);
+    }
+    return known;
+  }
+
+  private static void log(CostTable table, Candidate choice) {
+    if (LOG.isDebugEnabled()) {
+      LOG.debug(
+          "collective is planned: request={}, algorithm={}, predictedNanos={}, links={}",
+          table.request().words(),
+          choice.algorithm(),
+          choice.nanos().orElse(-1),
+          choice.links());
+    }
+  }
+
+  /// Returns what every algorithm would cost on a fabric, timed as thoroughly as memory allows.
+  public static CostTable costs(CollectiveRequest request, Fabric fabric) {
+    return costs(request, fabric, Long.MAX_VALUE);
+  }
+
+  private static CostTable costs(CollectiveRequest request, Fabric fabric, long mostSteps) {
+    List<Candidate> candidates = new ArrayList<>();
+    for (Algorithm algorithm : Algorithms.all()) {
+      candidate(algorithm, request, fabric, mostSteps).ifPresent(candidates::add);
+    }
+    return new CostTable(request, candidates);
+  }
+
+  /// Returns what one algorithm would cost, nothing if it is for another kind of collective.
+  public static Optional<Candidate> candidate(
+      Algorithm algorithm, CollectiveRequest request, Fabric fabric) {
+    return candidate(algorithm, request, fabric, Long.MAX_VALUE);
+  }
+
+  private static Optional<Candidate> candidate(
+      Algorithm algorithm, CollectiveRequest request, Fabric fabric, long mostSteps) {
+    String name = algorithm.name();
+    Optional<String> refusal = algorithm.refusal(request);
+    if (refusal.isPresent()) {
+      boolean otherKind = refusal.get().startsWith("only does ");
+      return otherKind
+          ? Optional.empty()
+          : Optional.of(Candidate.refused(name, fabric.name(), refusal.get()));
+    }
+    Schedule schedule = algorithm.schedule(request);
+    long steps = StepCount.estimate(algorithm, request);
+    if (steps > StepCount.MOST) {
+      return Optional.of(
+          Candidate.untimed(
+              fabric.name(),
+              schedule,
+              "too many steps to simulate: stepsPerRankAbout=%d, most=%d"
+                  .formatted(steps, StepCount.MOST)));
+    }
+    try {
+      double nanos =
+          mostSteps == Long.MAX_VALUE
+              ? Simulator.run(schedule, fabric).nanos()
+              : Simulator.run(schedule, fabric, mostSteps).nanos();
+      return Optional.of(Candidate.timed(fabric.name(), schedule, nanos));
+    } catch (IllegalArgumentException tooLarge) {
+      return Optional.of(
+          Candidate.untimed(fabric.name(), schedule, String.valueOf(tooLarge.getMessage())));
+    }
+  }
+}

@@ -1,0 +1,143 @@
+package dev.lockstep.collective.simulate;
+
+import java.util.List;
+import java.util.Optional;
+
+/// Fabrics that one can buy, by published figures. Bandwidths are per direction; where a source
+/// gives the sum of both, half of it stands here. A rank is a chip.
+public final class Fabrics {
+  private static final double GB = 1e9;
+  private static final double TB = 1e12;
+  private static final double GBIT = 1e9 / 8;
+  private static final double MICROS = 1000;
+
+  /// What one work-queue entry costs the engines that run a device's collectives. An estimate: no
+  /// vendor states it. Kernel launches are not in it, they come before the first step.
+  private static final double DEVICE_STEP_NANOS = 100;
+
+  /// A hop of NeuronLink: 1 to 2 µs for rings within an instance (AWS Neuron documentation,
+  /// neuron-runtime collectives).
+  private static final double NEURONLINK_NANOS = 1.5 * MICROS;
+
+  /// HBM to HBM between nodes over EFA (same source).
+  private static final double NEURON_EFA_NANOS = 15 * MICROS;
+
+  /// A hop of NVLink by the LL protocol (NCCL 2.30.7, src/graph/tuning.cc, hwLatencies ring LL).
+  private static final double NVLINK_NANOS = 0.6 * MICROS;
+
+  /// EFA on p5en, p6 and P6e: what aws-ofi-nccl's model takes for p5en (src/tuner,
+  /// nccl_ofi_model.cpp, net_lat).
+  private static final double NVIDIA_EFA_NANOS = 18 * MICROS;
+
+  /// InfiniBand by the LL protocol (NCCL 2.30.7, src/graph/tuning.cc, hwLatencies NET ring LL).
+  private static final double INFINIBAND_NANOS = 2.7 * MICROS;
+
+  private static final List<Fabric> ALL =
+      List.of(
+          trn2Ultraserver(),
+          trn3Ultraserver(),
+          h200Efa(),
+          b200Efa(),
+          b200Infiniband(),
+          gb200Nvl72(),
+          gb300Nvl72());
+
+  private Fabrics() {}
+
+  /// Returns every fabric there is.
+  public static List<Fabric> all() {
+    return ALL;
+  }
+
+  /// Returns the fabric of that name, if there is one.
+  public static Optional<Fabric> named(String name) {
+    return ALL.stream().filter(fabric -> fabric.name().equals(name)).findFirst();
+  }
+
+  /// Trn2 UltraServer: 4 instances of 16 chips (AWS Neuron documentation, about-neuron/arch).
+  private static Fabric trn2Ultraserver() {
+    return new Fabric(
+        "trn2-ultraserver",
+        Compute.device(DEVICE_STEP_NANOS, 2.9 * TB), // HBM, same source
+        List.of(
+            // 1,024 GB/s per chip within the instance, both directions (same source).
+            Level.of("neuronlink-v3", 16, NEURONLINK_NANOS, 512 * GB),
+            // The third dimension of the torus, between the four instances: 256 GB/s per chip.
+            Level.of("neuronlink-z", 64, NEURONLINK_NANOS, 128 * GB),
+            // 3,200 Gbit/s per instance of 16 chips: one 200 Gbit/s EFA per chip.
+            Level.of("efa-v3", Level.ALL, NEURON_EFA_NANOS, 200 * GBIT)));
+  }
+
+  /// Trn3 Gen2 UltraServer: 144 chips, 36 servers of 4, NeuronLink v4 switched by NeuronSwitch v1
+  /// (AWS Neuron documentation, about-neuron/arch). Within a server four PCIe Gen6 x8 links per
+  /// chip, between servers five; the two links that join racks are left out, as the sources do not
+  /// say how many servers a rack has.
+  private static Fabric trn3Ultraserver() {
+    return new Fabric(
+        "trn3-ultraserver",
+        Compute.device(DEVICE_STEP_NANOS, 4.9 * TB), // HBM, same source
+        List.of(
+            // 4 links, 256 GB/s in both directions together (same source).
+            Level.of("server", 4, NEURONLINK_NANOS, 128 * GB),
+            // 5 links, 320 GB/s in both directions together (same source).
+            Level.of("neuronlink-v4", 144, NEURONLINK_NANOS, 160 * GB),
+            // 28,800 Gbit/s per UltraServer of 144 chips: 200 Gbit/s per chip (same source).
+            Level.of("efa", Level.ALL, NEURON_EFA_NANOS, 200 * GBIT)));
+  }
+
+  private static Fabric h200Efa() {
+    return new Fabric(
+        "h200-efa",
+        Compute.device(DEVICE_STEP_NANOS, 4.8 * TB), // HBM3e, NVIDIA's H200 datasheet
+        List.of(
+            // NVLink 4, 900 GB/s in both directions together (same datasheet).
+            Level.of("nvlink-4", 8, NVLINK_NANOS, 450 * GB),
+            // p5en: EFAv3, 3,200 Gbit/s per instance of 8 (AWS accelerated-computing tutorials).
+            Level.shared("efa-v3", Level.ALL, NVIDIA_EFA_NANOS, 400 * GBIT, 3200 * GBIT)));
+  }
+
+  private static Fabric b200Efa() {
+    return new Fabric(
+        "b200-efa",
+        Compute.device(DEVICE_STEP_NANOS, 7.7 * TB), // HBM3e, NVIDIA's HGX tables, lower figure
+        List.of(
+            nvlink5(8),
+            // p6-b200: EFAv4, 3,200 Gbit/s per instance of 8 (AWS, same tutorials).
+            Level.shared("efa-v4", Level.ALL, NVIDIA_EFA_NANOS, 400 * GBIT, 3200 * GBIT)));
+  }
+
+  private static Fabric b200Infiniband() {
+    return new Fabric(
+        "b200-infiniband",
+        Compute.device(DEVICE_STEP_NANOS, 7.7 * TB), // as above
+        List.of(
+            nvlink5(8),
+            // One ConnectX-7 of 400 Gbit/s per GPU (NDR; NVIDIA DGX B200 datasheet).
+            Level.shared(
+                "infiniband-ndr", Level.ALL, INFINIBAND_NANOS, 400 * GBIT, 8 * 400 * GBIT)));
+  }
+
+  private static Fabric gb200Nvl72() {
+    return new Fabric(
+        "gb200-nvl72",
+        Compute.device(DEVICE_STEP_NANOS, 8 * TB), // HBM3e, NVIDIA's NVL72 tables
+        List.of(nvlink5(72), p6eEfa()));
+  }
+
+  private static Fabric gb300Nvl72() {
+    return new Fabric(
+        "gb300-nvl72",
+        Compute.device(DEVICE_STEP_NANOS, 8 * TB), // HBM3e, NVIDIA's NVL72 tables
+        List.of(nvlink5(72), p6eEfa()));
+  }
+
+  /// NVLink 5: 1.8 TB/s per GPU in both directions together (NVIDIA, HGX B200 and NVL72 tables).
+  private static Level nvlink5(int gpus) {
+    return Level.of("nvlink-5", gpus, NVLINK_NANOS, 900 * GB);
+  }
+
+  /// P6e: 28.8 Tbit/s per UltraServer of 72 GPUs (AWS, SageMaker HyperPod on GB200).
+  private static Level p6eEfa() {
+    return Level.shared("efa-v4", Level.ALL, NVIDIA_EFA_NANOS, 400 * GBIT, 28_800 * GBIT);
+  }
+}

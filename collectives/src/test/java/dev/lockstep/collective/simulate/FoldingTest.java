@@ -1,0 +1,135 @@
+package dev.lockstep.collective.simulate;
+
+import static dev.lockstep.collective.simulate.SimulatorTest.allReduce;
+import static dev.lockstep.collective.simulate.SimulatorTest.schedule;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
+import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// Folded simulations are the unfolded ones, rank by rank and to the last picosecond.
+@Timeout(60)
+class FoldingTest {
+  private static final Fabric TRN3 = Fabrics.named("trn3-ultraserver").orElseThrow();
+  private static final Fabric H200 = Fabrics.named("h200-efa").orElseThrow(); // shares its uplinks
+  private static final Fabric FLAT =
+      new Fabric(
+          "flat", Compute.device(100, 1e12), List.of(Level.of("link", Level.ALL, 1500, 25e9)));
+
+  private static void assertSame(Schedule schedule, Fabric fabric) {
+    Simulation folded = Simulator.run(schedule, fabric);
+    Simulation unfolded = Simulator.runUnfolded(schedule, fabric);
+    for (int rank = 0; rank < schedule.ranks(); rank++) {
+      assertThat(folded.nanos(rank))
+          .as("%s, rank %d of %d on %s", schedule, rank, schedule.ranks(), fabric.name())
+          .isEqualTo(unfolded.nanos(rank));
+    }
+    assertThat(folded.nanos()).isEqualTo(unfolded.nanos());
+    assertThat(folded.traffic()).isEqualTo(unfolded.traffic());
+    assertThat(folded.stepsOfAllRanks()).isEqualTo(unfolded.steps());
+  }
+
+  private static List<CollectiveRequest> requests(int ranks) {
+    List<CollectiveRequest> requests = new ArrayList<>();
+    for (boolean peerMemory : new boolean[] {false, true}) {
+      for (Mode mode : Mode.values()) {
+        requests.add(allReduce(ranks, ranks * 64L, peerMemory, mode));
+        requests.add(allReduce(ranks, ranks * 64L + 5, peerMemory, mode));
+      }
+      Topology topology = Topology.oneNode(ranks, peerMemory);
+      requests.add(CollectiveRequest.broadcast(DType.F32, 1000, ranks / 2, topology));
+      requests.add(CollectiveRequest.barrier(topology));
+    }
+    return requests;
+  }
+
+  @ParameterizedTest(name = "P={0}")
+  @ValueSource(ints = {1, 2, 3, 4, 7, 8, 16})
+  void foldedIsUnfoldedForEveryAlgorithm(int ranks) {
+    for (CollectiveRequest request : requests(ranks)) {
+      for (Algorithm algorithm : Algorithms.all()) {
+        if (algorithm.refusal(request).isEmpty()) {
+          assertSame(algorithm.schedule(request), FLAT);
+          assertSame(algorithm.schedule(request), TRN3);
+          assertSame(algorithm.schedule(request), H200);
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest(name = "P={0}")
+  @ValueSource(ints = {256, 1024, 4096})
+  void foldedIsUnfoldedAtManyRanks(int ranks) {
+    assertSame(schedule("message-barrier", CollectiveRequest.barrier(oneNode(ranks))), FLAT);
+    assertSame(schedule("message-barrier", CollectiveRequest.barrier(oneNode(ranks))), TRN3);
+    if (ranks <= 256) {
+      assertSame(
+          schedule("ring-all-reduce", allReduce(ranks, 16L * ranks, false, Mode.RELAXED)), FLAT);
+    }
+  }
+
+  @ParameterizedTest(name = "P={0}, bytes={1}")
+  @CsvSource({
+    "288, 1073741824",
+    "300, 1073741824",
+    "640, 1048576",
+    "784, 1073741824",
+    "1504, 4096",
+    "4096, 1073741824"
+  })
+  void foldedIsUnfoldedForHierarchiesWithRanksLeftOver(int ranks, long bytes) {
+    for (String name :
+        new String[] {"hierarchical-all-reduce", "hierarchical-doubling-all-reduce"}) {
+      Schedule schedule = schedule(name, allReduceOnTrn3(ranks, bytes));
+      assertSame(schedule, TRN3);
+    }
+  }
+
+  @Test
+  @Timeout(60)
+  void aMillionRanksOfUltraServersAreTimedWithinAMinute() {
+    Schedule schedule = schedule("hierarchical-all-reduce", allReduceOnTrn3(1_000_000, 1L << 30));
+    Simulation simulation = Simulator.run(schedule, TRN3);
+    assertThat(simulation.isFolded()).isTrue();
+    assertThat(simulation.programs()).isLessThan(1_000);
+    // A gibibyte twice through a chip's links within the server, 128 GB/s, is what bounds it.
+    assertThat(simulation.nanos()).isBetween(12e6, 30e6);
+  }
+
+  private static CollectiveRequest allReduceOnTrn3(int ranks, long bytes) {
+    List<Integer> levels = ranks > 144 ? List.of(4, 144) : List.of(4);
+    return CollectiveRequest.allReduce(
+        DType.F32,
+        new ReduceOp.Sum(),
+        bytes / 4,
+        true,
+        new Topology(ranks, levels, false),
+        LaneSplit.onePerRank(ranks),
+        Mode.RELAXED);
+  }
+
+  private static Topology oneNode(int ranks) {
+    return Topology.oneNode(ranks, false);
+  }
+
+  @Test
+  void aRotationThatCrossesGroupsIsNotFolded() {
+    Schedule ring = schedule("ring-all-reduce", allReduce(16, 16 * 64, false, Mode.RELAXED));
+    assertThat(Simulator.run(ring, FLAT).isFolded()).isTrue();
+    assertThat(Simulator.run(ring, TRN3).isFolded()).isFalse();
+  }
+}
