@@ -1,5 +1,6 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.bench.step.StepExplain;
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.plan.Candidate;
 import dev.lockstep.collective.plan.CostTable;
@@ -49,6 +50,9 @@ public final class ExplainCommand implements CommandProvider {
 
   @Override
   public int run(List<String> arguments, PrintStream out, PrintStream err) throws Exception {
+    if (!arguments.isEmpty() && arguments.getFirst().equals(PerfCommand.STEP)) {
+      return StepExplain.run(arguments.subList(1, arguments.size()), out);
+    }
     Options options = new Options();
     if (arguments.isEmpty()) {
       out.print(options.help(VERB));

@@ -1,5 +1,6 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.bench.step.StepExplain;
 import dev.lockstep.bench.step.StepOptions;
 import dev.lockstep.bench.step.StepRun;
 import dev.lockstep.failure.ConfigurationException;
@@ -62,10 +63,13 @@ public final class PerfCommand implements CommandProvider {
       throws IOException, InterruptedException {
     List<String> own = arguments.subList(1, arguments.size());
     if (own.isEmpty() || own.contains("--help") || own.contains("-h")) {
-      out.print(StepOptions.help());
+      out.print(StepOptions.help("lockstep perf step"));
       return own.isEmpty() ? 2 : 0;
     }
     StepOptions options = StepOptions.parse(own);
+    if (options.plan()) {
+      return StepExplain.run(own, out);
+    }
     requireWritable(options.json());
     if (options.ranks() > 1) {
       LaunchOptions local = LaunchOptions.local(options.ranks());

@@ -31,17 +31,27 @@ final class ModelState {
 
   /// Allocates the parameters, zeroed.
   static ModelState parameters(RankCompute compute, List<Parameter> parameters) {
+    return new ModelState(compute.allocate("parameters", parameterLayout(parameters)));
+  }
+
+  /// Returns how the parameters lie in memory.
+  static FlatLayout parameterLayout(List<Parameter> parameters) {
     Map<String, Shape> shapes = new LinkedHashMap<>();
     parameters.forEach(parameter -> shapes.put(parameter.name(), parameter.shape()));
-    return new ModelState(compute.allocate("parameters", FlatLayout.of(shapes)));
+    return FlatLayout.of(shapes);
   }
 
   /// Allocates the optimizer's moments, zeroed.
   static ModelState moments(RankCompute compute, List<Parameter> parameters) {
+    return new ModelState(compute.allocate("moments", momentLayout(parameters)));
+  }
+
+  /// Returns how the moments lie in memory.
+  static FlatLayout momentLayout(List<Parameter> parameters) {
     Map<String, Shape> shapes = new LinkedHashMap<>();
     parameters.forEach(p -> shapes.put(StepGraph.FIRST_MOMENT + p.name(), p.shape()));
     parameters.forEach(p -> shapes.put(StepGraph.SECOND_MOMENT + p.name(), p.shape()));
-    return new ModelState(compute.allocate("moments", FlatLayout.of(shapes)));
+    return FlatLayout.of(shapes);
   }
 
   /// Fills parameters with their initial numbers.

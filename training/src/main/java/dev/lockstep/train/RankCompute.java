@@ -88,7 +88,8 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
     return scope.own(FlatTensors.allocate(device, name, layout), FlatTensors::close);
   }
 
-  private static DeviceProvider provider(String name) {
+  /// Returns the provider called `name`, if it works here.
+  static DeviceProvider provider(String name) {
     List<String> known = new ArrayList<>();
     for (DeviceProvider provider : ServiceLoader.load(DeviceProvider.class)) {
       if (provider.name().equals(name)) {

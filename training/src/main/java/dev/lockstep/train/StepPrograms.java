@@ -82,7 +82,8 @@ final class StepPrograms {
     return compute.scalar(tensor);
   }
 
-  private static FlatLayout sums(List<ParameterUse> uses) {
+  /// How the sums of a lane lie in memory.
+  static FlatLayout sums(List<ParameterUse> uses) {
     Map<String, Shape> shapes = new LinkedHashMap<>();
     uses.forEach(use -> shapes.put(use.gradientName(), use.parameter().shape()));
     shapes.put(StepGraph.LOSS_SUM, Shape.scalar());
@@ -91,7 +92,8 @@ final class StepPrograms {
     return FlatLayout.of(shapes);
   }
 
-  private static FlatLayout scalarLayout() {
+  /// How the step's numbers lie in memory.
+  static FlatLayout scalarLayout() {
     Map<String, Shape> shapes = new LinkedHashMap<>();
     for (String name :
         List.of(

@@ -1,5 +1,6 @@
 package dev.lockstep.train;
 
+import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.options.OptionCheck;
 import java.time.Duration;
 
@@ -11,8 +12,14 @@ import java.time.Duration;
 /// @param vectorBits width of vectors; 0 for the best
 /// @param transport name of the transport; empty for the best
 /// @param timeout deadline of each collective
+/// @param recompute which activations are computed again instead of kept
 public record TrainerOptions(
-    String device, int threads, int vectorBits, String transport, Duration timeout) {
+    String device,
+    int threads,
+    int vectorBits,
+    String transport,
+    Duration timeout,
+    Recompute recompute) {
   private static final Duration DEFAULT_TIMEOUT = Duration.ofMinutes(2);
 
   /// Checks the numbers.
@@ -24,26 +31,31 @@ public record TrainerOptions(
 
   /// Returns the default: the CPU, all processors of the host shared by its ranks.
   public static TrainerOptions defaults() {
-    return new TrainerOptions("cpu", 0, 0, "", DEFAULT_TIMEOUT);
+    return new TrainerOptions("cpu", 0, 0, "", DEFAULT_TIMEOUT, Recompute.NONE);
   }
 
   /// Returns these options with another kind of device.
   public TrainerOptions withDevice(String other) {
-    return new TrainerOptions(other, threads, vectorBits, transport, timeout);
+    return new TrainerOptions(other, threads, vectorBits, transport, timeout, recompute);
   }
 
   /// Returns these options with another number of threads.
   public TrainerOptions withThreads(int other) {
-    return new TrainerOptions(device, other, vectorBits, transport, timeout);
+    return new TrainerOptions(device, other, vectorBits, transport, timeout, recompute);
   }
 
   /// Returns these options with another width of vectors.
   public TrainerOptions withVectorBits(int other) {
-    return new TrainerOptions(device, threads, other, transport, timeout);
+    return new TrainerOptions(device, threads, other, transport, timeout, recompute);
   }
 
   /// Returns these options with another transport.
   public TrainerOptions withTransport(String other) {
-    return new TrainerOptions(device, threads, vectorBits, other, timeout);
+    return new TrainerOptions(device, threads, vectorBits, other, timeout, recompute);
+  }
+
+  /// Returns these options with another choice of what is computed again.
+  public TrainerOptions withRecompute(Recompute other) {
+    return new TrainerOptions(device, threads, vectorBits, transport, timeout, other);
   }
 }

@@ -6,6 +6,7 @@ import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.Recompute;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
@@ -22,7 +23,7 @@ import picocli.CommandLine.Parameters;
     mixinStandardHelpOptions = true,
     sortOptions = false,
     usageHelpWidth = 100,
-    description = "Benchmarks training steps of a model: data, forward, backward and update.")
+    description = "Training steps of a model: data, forward, backward and update.")
 public final class StepOptions {
   @Parameters(index = "0", paramLabel = "MODEL", description = "gpt")
   private String model = "";
@@ -87,6 +88,12 @@ public final class StepOptions {
   private int vectorBits;
 
   @Option(
+      names = "--recompute",
+      paramLabel = "WHAT",
+      description = "activations not kept: none, attention or block (default ${DEFAULT-VALUE})")
+  private String recompute = Recompute.NONE.label();
+
+  @Option(
       names = "--steps",
       paramLabel = "N",
       description = "timed steps (default ${DEFAULT-VALUE})")
@@ -100,6 +107,12 @@ public final class StepOptions {
 
   @Option(names = "--json", paramLabel = "FILE", description = "write the results as JSON too")
   private @Nullable Path json;
+
+  @Option(
+      names = "--plan",
+      description =
+          "times nothing: print the plan, its bytes, FLOPs, peak memory and predicted time")
+  private boolean plan;
 
   private StepOptions() {}
 
@@ -142,10 +155,12 @@ public final class StepOptions {
   }
 
   /// Returns the help text.
-  public static String help() {
+  ///
+  /// @param command what the user typed before the options
+  public static String help(String command) {
     StringWriter text = new StringWriter();
     new CommandLine(new StepOptions())
-        .setCommandName("lockstep perf step")
+        .setCommandName(command)
         .usage(new PrintWriter(text), CommandLine.Help.Ansi.OFF);
     return text.toString();
   }
@@ -158,6 +173,11 @@ public final class StepOptions {
   /// Returns where the results go as JSON, if anywhere.
   public @Nullable Path json() {
     return json;
+  }
+
+  /// Returns whether the plan is to be printed and nothing timed.
+  public boolean plan() {
+    return plan;
   }
 
   int steps() {
@@ -191,6 +211,7 @@ public final class StepOptions {
         threads == 0 ? share : threads,
         vectorBits,
         "",
-        TrainerOptions.defaults().timeout());
+        TrainerOptions.defaults().timeout(),
+        Recompute.of(recompute));
   }
 }

@@ -9,6 +9,7 @@ import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.TrainingRun;
 import dev.lockstep.train.data.DataOptions;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.optim.LearningRate;
 import java.nio.file.Path;
 import java.util.Objects;
@@ -91,6 +92,14 @@ final class GptOptions {
       paramLabel = "NAME",
       description = "shm, aeron-ipc or aeron-udp; default: the best that reaches all ranks")
   String transport = "";
+
+  @Option(
+      names = "--recompute",
+      paramLabel = "WHAT",
+      description =
+          "activations computed again instead of kept: none, attention or block; the bits stay;"
+              + " default ${DEFAULT-VALUE}")
+  String recompute = Recompute.NONE.label();
 
   @Option(
       names = "--save-every",
@@ -203,6 +212,7 @@ final class GptOptions {
     return TrainerOptions.defaults()
         .withDevice(device)
         .withThreads(threads == null ? share : threads)
-        .withTransport(transport);
+        .withTransport(transport)
+        .withRecompute(Recompute.of(recompute));
   }
 }

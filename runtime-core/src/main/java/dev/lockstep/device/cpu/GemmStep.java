@@ -112,12 +112,16 @@ final class GemmStep extends Step {
   @Override
   public void run(int worker, int from, int to) {
     int group = groupEnd - first;
-    for (int tile = from; tile < to; tile++) {
+    for (int tile = from; tile < to; ) {
       int row = tile % rowPanels;
       int range = tile / rowPanels;
+      int rows = Math.min(rowPanels - row, to - tile);
       int columnFrom = first + (int) ((long) range * group / ranges);
       int columnTo = first + (int) ((range + 1L) * group / ranges);
-      kernels().gemm().compute(gemm, row, row + 1, columnFrom, columnTo, frame().scratch(worker));
+      kernels()
+          .gemm()
+          .compute(gemm, row, row + rows, columnFrom, columnTo, frame().scratch(worker));
+      tile += rows;
     }
   }
 

@@ -12,14 +12,23 @@ final class ScalarRows implements RowKernels {
     ScalarElements.fillRange(value, scratch, 0, PARTIALS);
   }
 
-  /// Joins 16 partial sums by halves.
-  private static float join(long scratch) {
-    for (int half = PARTIALS / 2; half > 0; half /= 2) {
-      for (int i = 0; i < half; i++) {
-        add(scratch + i * 4L, Memory.f32(scratch + (i + half) * 4L));
-      }
-    }
-    return Memory.f32(scratch);
+  /// Joins 16 partial sums by halves, in registers: a row is often short.
+  static float join(long scratch) {
+    float p0 = Memory.f32(scratch) + Memory.f32(scratch + 32);
+    float p1 = Memory.f32(scratch + 4) + Memory.f32(scratch + 36);
+    float p2 = Memory.f32(scratch + 8) + Memory.f32(scratch + 40);
+    float p3 = Memory.f32(scratch + 12) + Memory.f32(scratch + 44);
+    float p4 = Memory.f32(scratch + 16) + Memory.f32(scratch + 48);
+    float p5 = Memory.f32(scratch + 20) + Memory.f32(scratch + 52);
+    float p6 = Memory.f32(scratch + 24) + Memory.f32(scratch + 56);
+    float p7 = Memory.f32(scratch + 28) + Memory.f32(scratch + 60);
+    p0 = p0 + p4;
+    p1 = p1 + p5;
+    p2 = p2 + p6;
+    p3 = p3 + p7;
+    p0 = p0 + p2;
+    p1 = p1 + p3;
+    return p0 + p1;
   }
 
   private static void add(long p, float term) {
@@ -71,12 +80,23 @@ final class ScalarRows implements RowKernels {
     return greatest(scratch);
   }
 
-  private static float greatest(long scratch) {
-    float greatest = Memory.f32(scratch);
-    for (int i = 1; i < PARTIALS; i++) {
-      greatest = Math.max(greatest, Memory.f32(scratch + i * 4L));
-    }
-    return greatest;
+  /// The greatest of 16 partial maxima.
+  static float greatest(long scratch) {
+    float p0 = Math.max(Memory.f32(scratch), Memory.f32(scratch + 32));
+    float p1 = Math.max(Memory.f32(scratch + 4), Memory.f32(scratch + 36));
+    float p2 = Math.max(Memory.f32(scratch + 8), Memory.f32(scratch + 40));
+    float p3 = Math.max(Memory.f32(scratch + 12), Memory.f32(scratch + 44));
+    float p4 = Math.max(Memory.f32(scratch + 16), Memory.f32(scratch + 48));
+    float p5 = Math.max(Memory.f32(scratch + 20), Memory.f32(scratch + 52));
+    float p6 = Math.max(Memory.f32(scratch + 24), Memory.f32(scratch + 56));
+    float p7 = Math.max(Memory.f32(scratch + 28), Memory.f32(scratch + 60));
+    p0 = Math.max(p0, p4);
+    p1 = Math.max(p1, p5);
+    p2 = Math.max(p2, p6);
+    p3 = Math.max(p3, p7);
+    p0 = Math.max(p0, p2);
+    p1 = Math.max(p1, p3);
+    return Math.max(p0, p1);
   }
 
   @Override

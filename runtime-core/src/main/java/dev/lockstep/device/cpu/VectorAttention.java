@@ -6,6 +6,8 @@ import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
 import java.lang.invoke.MethodHandles;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /// [AttentionKernels] on the Vector API, one hidden class per width (see [KernelSet]).
@@ -24,6 +26,25 @@ final class VectorAttention implements AttentionKernels {
 
   /// Rows over keys are whole pairs of vectors and whole sets of partial sums.
   private static final int KEYS = Math.max(PAIR, 16);
+
+  /// Four sets of partial sums, then two numbers for each of four rows.
+  private static final long SUMS_BYTES = ROWS * RowKernels.PARTIAL_BYTES + 64;
+
+  private static final FloatVector EXP_MAX = FloatVector.broadcast(S, FloatMath.EXP_MAX);
+  private static final FloatVector EXP_MIN = FloatVector.broadcast(S, FloatMath.EXP_MIN);
+  private static final FloatVector LOG2_E = FloatVector.broadcast(S, FloatMath.LOG2_E);
+  private static final FloatVector ROUND = FloatVector.broadcast(S, FloatMath.ROUND);
+  private static final FloatVector LN2_HIGH = FloatVector.broadcast(S, -FloatMath.LN2_HIGH);
+  private static final FloatVector LN2_LOW = FloatVector.broadcast(S, -FloatMath.LN2_LOW);
+  private static final FloatVector E0 = FloatVector.broadcast(S, FloatMath.E0);
+  private static final FloatVector E1 = FloatVector.broadcast(S, FloatMath.E1);
+  private static final FloatVector E2 = FloatVector.broadcast(S, FloatMath.E2);
+  private static final FloatVector E3 = FloatVector.broadcast(S, FloatMath.E3);
+  private static final FloatVector E4 = FloatVector.broadcast(S, FloatMath.E4);
+  private static final FloatVector E5 = FloatVector.broadcast(S, FloatMath.E5);
+  private static final FloatVector ONE = FloatVector.broadcast(S, 1f);
+  private static final IntVector ROUND_BITS = ROUND.reinterpretAsInts();
+  private static final IntVector BIAS = ONE.reinterpretAsInts().lanewise(VectorOperators.LSHR, 23);
 
   private final RowKernels rows;
 
@@ -58,7 +79,8 @@ final class VectorAttention implements AttentionKernels {
   public long forwardScratchBytes(Attention call) {
     return 2 * packedBytes(call)
         + transposedBytes(call)
-        + ROWS * (keyBytes(call) + headBytes(call));
+        + ROWS * (keyBytes(call) + headBytes(call))
+        + SUMS_BYTES;
   }
 
   @Override
@@ -66,6 +88,7 @@ final class VectorAttention implements AttentionKernels {
     return 3 * packedBytes(call)
         + 2 * transposedBytes(call)
         + ROWS * (2 * keyBytes(call) + headBytes(call))
+        + SUMS_BYTES
         + 2L * Tree.depth(call.queryBlocks) * call.tokens * headBytes(call);
   }
 
@@ -87,43 +110,165 @@ final class VectorAttention implements AttentionKernels {
     }
   }
 
-  /// Softmax of a strip of scores, then its sums over the values.
-  private void overKeys(
+  /// Softmax of a strip of scores, then its sums over the values. All four rows go through each
+  /// pass together, so that they wait for each other's latencies; rows past `count` are made and
+  /// not used.
+  private static void overKeys(
       Attention call, int index, int i, int count, long strip, long values, long tile) {
     long lse = call.logSumExpAt(index) + i * 4L;
-    long inverse = tile + RowKernels.PARTIAL_BYTES;
-    for (int r = 0; r < count; r++) {
-      long row = strip + r * keyBytes(call);
-      int keys = wholeRow(row, i + r + 1);
-      float greatest = rows.max(row, keys, tile);
-      float sum = rows.exp(row, greatest, row, keys, tile);
-      Memory.f32(lse + r * 4L, greatest + FloatMath.log(sum));
-      Memory.f32(inverse + r * 4L, 1f / sum);
-    }
-    float inverse0 = Memory.f32(inverse);
-    float inverse1 = Memory.f32(inverse + 4);
-    float inverse2 = Memory.f32(inverse + 8);
-    float inverse3 = Memory.f32(inverse + 12);
+    long row = keyBytes(call);
+    long step = headBytes(call);
+    long sums = tile + ROWS * step;
+    int keys = wholeRows(strip, row, i, count);
+    greatest(strip, row, keys, sums);
+    float max0 = ScalarRows.greatest(sums);
+    float max1 = ScalarRows.greatest(sums + RowKernels.PARTIAL_BYTES);
+    float max2 = ScalarRows.greatest(sums + 2 * RowKernels.PARTIAL_BYTES);
+    float max3 = ScalarRows.greatest(sums + 3 * RowKernels.PARTIAL_BYTES);
+    exponentials(strip, row, keys, max0, max1, max2, max3, sums);
+    float sum0 = ScalarRows.join(sums);
+    float sum1 = ScalarRows.join(sums + RowKernels.PARTIAL_BYTES);
+    float sum2 = ScalarRows.join(sums + 2 * RowKernels.PARTIAL_BYTES);
+    float sum3 = ScalarRows.join(sums + 3 * RowKernels.PARTIAL_BYTES);
     weigh(call, i, count, strip, values, tile);
     long out = call.out + call.outOffset(index) + i * call.outStride;
-    long step = headBytes(call);
-    write(tile, inverse0, call.size, out);
+    Memory.f32(lse, max0 + FloatMath.log(sum0));
+    write(tile, 1f / sum0, call.size, out);
     if (count > 1) {
-      write(tile + step, inverse1, call.size, out + call.outStride);
+      Memory.f32(lse + 4, max1 + FloatMath.log(sum1));
+      write(tile + step, 1f / sum1, call.size, out + call.outStride);
     }
     if (count > 2) {
-      write(tile + 2 * step, inverse2, call.size, out + 2 * call.outStride);
+      Memory.f32(lse + 8, max2 + FloatMath.log(sum2));
+      write(tile + 2 * step, 1f / sum2, call.size, out + 2 * call.outStride);
     }
     if (count > 3) {
-      write(tile + 3 * step, inverse3, call.size, out + 3 * call.outStride);
+      Memory.f32(lse + 12, max3 + FloatMath.log(sum3));
+      write(tile + 3 * step, 1f / sum3, call.size, out + 3 * call.outStride);
     }
   }
 
-  /// Extends a row of scores to a multiple of 16 by scores that add 0, and returns its length.
-  private static int wholeRow(long row, int keys) {
-    int whole = Math.ceilDiv(keys, 16) * 16;
-    ScalarElements.fillRange(Float.NEGATIVE_INFINITY, row, keys, whole);
-    return whole;
+  /// Extends four rows of scores to one length, a multiple of 16, by scores that add 0; returns it.
+  private static int wholeRows(long strip, long row, int i, int count) {
+    int keys = Math.ceilDiv(i + count, 16) * 16;
+    for (int r = 0; r < ROWS; r++) {
+      for (int key = i + r + 1; key < keys; key++) {
+        Memory.f32(strip + r * row + key * 4L, Float.NEGATIVE_INFINITY);
+      }
+    }
+    return keys;
+  }
+
+  /// Leaves 16 partial maxima of each of four rows in `sums`.
+  private static void greatest(long strip, long row, int keys, long sums) {
+    for (int part = 0; part < 16; part += LANES) {
+      FloatVector m0 = FloatVector.broadcast(S, Float.NEGATIVE_INFINITY);
+      FloatVector m1 = m0;
+      FloatVector m2 = m0;
+      FloatVector m3 = m0;
+      for (int key = part; key < keys; key += 16) {
+        long from = strip + key * 4L;
+        m0 = m0.max(FloatVector.fromMemorySegment(S, ALL, at(from), LITTLE_ENDIAN));
+        m1 = m1.max(FloatVector.fromMemorySegment(S, ALL, at(from + row), LITTLE_ENDIAN));
+        m2 = m2.max(FloatVector.fromMemorySegment(S, ALL, at(from + 2 * row), LITTLE_ENDIAN));
+        m3 = m3.max(FloatVector.fromMemorySegment(S, ALL, at(from + 3 * row), LITTLE_ENDIAN));
+      }
+      long to = at(sums + part * 4L);
+      m0.intoMemorySegment(ALL, to, LITTLE_ENDIAN);
+      m1.intoMemorySegment(ALL, to + RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
+      m2.intoMemorySegment(ALL, to + 2 * RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
+      m3.intoMemorySegment(ALL, to + 3 * RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
+    }
+  }
+
+  /// Turns four rows `x` into `e^(x - shift)` and leaves 16 partial sums of each in `sums`.
+  private static void exponentials(
+      long strip,
+      long row,
+      int keys,
+      float shift0,
+      float shift1,
+      float shift2,
+      float shift3,
+      long sums) {
+    for (int part = 0; part < 16; part += LANES) {
+      FloatVector s0 = FloatVector.zero(S);
+      FloatVector s1 = s0;
+      FloatVector s2 = s0;
+      FloatVector s3 = s0;
+      for (int key = part; key < keys; key += 16) {
+        long from = strip + key * 4L;
+        long a0 = at(from);
+        FloatVector c0 = FloatVector.fromMemorySegment(S, ALL, a0, LITTLE_ENDIAN).sub(shift0);
+        c0 = c0.blend(EXP_MAX, c0.compare(VectorOperators.GT, EXP_MAX));
+        c0 = c0.blend(EXP_MIN, c0.compare(VectorOperators.LT, EXP_MIN));
+        FloatVector t0 = c0.fma(LOG2_E, ROUND);
+        FloatVector n0 = t0.sub(ROUND);
+        FloatVector r0 = n0.fma(LN2_LOW, n0.fma(LN2_HIGH, c0));
+        FloatVector q0 = r0.fma(E0, E1).fma(r0, E2).fma(r0, E3).fma(r0, E4).fma(r0, E5);
+        q0 = q0.fma(r0.mul(r0), r0).add(ONE);
+        IntVector w0 = t0.reinterpretAsInts().sub(ROUND_BITS);
+        IntVector h0 = w0.lanewise(VectorOperators.ASHR, 1);
+        q0 = q0.mul(h0.add(BIAS).lanewise(VectorOperators.LSHL, 23).reinterpretAsFloats());
+        h0 = w0.sub(h0).add(BIAS).lanewise(VectorOperators.LSHL, 23);
+        q0 = q0.mul(h0.reinterpretAsFloats());
+        q0.intoMemorySegment(ALL, a0, LITTLE_ENDIAN);
+        s0 = s0.add(q0);
+        long a1 = at(from + row);
+        FloatVector c1 = FloatVector.fromMemorySegment(S, ALL, a1, LITTLE_ENDIAN).sub(shift1);
+        c1 = c1.blend(EXP_MAX, c1.compare(VectorOperators.GT, EXP_MAX));
+        c1 = c1.blend(EXP_MIN, c1.compare(VectorOperators.LT, EXP_MIN));
+        FloatVector t1 = c1.fma(LOG2_E, ROUND);
+        FloatVector n1 = t1.sub(ROUND);
+        FloatVector r1 = n1.fma(LN2_LOW, n1.fma(LN2_HIGH, c1));
+        FloatVector q1 = r1.fma(E0, E1).fma(r1, E2).fma(r1, E3).fma(r1, E4).fma(r1, E5);
+        q1 = q1.fma(r1.mul(r1), r1).add(ONE);
+        IntVector w1 = t1.reinterpretAsInts().sub(ROUND_BITS);
+        IntVector h1 = w1.lanewise(VectorOperators.ASHR, 1);
+        q1 = q1.mul(h1.add(BIAS).lanewise(VectorOperators.LSHL, 23).reinterpretAsFloats());
+        h1 = w1.sub(h1).add(BIAS).lanewise(VectorOperators.LSHL, 23);
+        q1 = q1.mul(h1.reinterpretAsFloats());
+        q1.intoMemorySegment(ALL, a1, LITTLE_ENDIAN);
+        s1 = s1.add(q1);
+        long a2 = at(from + 2 * row);
+        FloatVector c2 = FloatVector.fromMemorySegment(S, ALL, a2, LITTLE_ENDIAN).sub(shift2);
+        c2 = c2.blend(EXP_MAX, c2.compare(VectorOperators.GT, EXP_MAX));
+        c2 = c2.blend(EXP_MIN, c2.compare(VectorOperators.LT, EXP_MIN));
+        FloatVector t2 = c2.fma(LOG2_E, ROUND);
+        FloatVector n2 = t2.sub(ROUND);
+        FloatVector r2 = n2.fma(LN2_LOW, n2.fma(LN2_HIGH, c2));
+        FloatVector q2 = r2.fma(E0, E1).fma(r2, E2).fma(r2, E3).fma(r2, E4).fma(r2, E5);
+        q2 = q2.fma(r2.mul(r2), r2).add(ONE);
+        IntVector w2 = t2.reinterpretAsInts().sub(ROUND_BITS);
+        IntVector h2 = w2.lanewise(VectorOperators.ASHR, 1);
+        q2 = q2.mul(h2.add(BIAS).lanewise(VectorOperators.LSHL, 23).reinterpretAsFloats());
+        h2 = w2.sub(h2).add(BIAS).lanewise(VectorOperators.LSHL, 23);
+        q2 = q2.mul(h2.reinterpretAsFloats());
+        q2.intoMemorySegment(ALL, a2, LITTLE_ENDIAN);
+        s2 = s2.add(q2);
+        long a3 = at(from + 3 * row);
+        FloatVector c3 = FloatVector.fromMemorySegment(S, ALL, a3, LITTLE_ENDIAN).sub(shift3);
+        c3 = c3.blend(EXP_MAX, c3.compare(VectorOperators.GT, EXP_MAX));
+        c3 = c3.blend(EXP_MIN, c3.compare(VectorOperators.LT, EXP_MIN));
+        FloatVector t3 = c3.fma(LOG2_E, ROUND);
+        FloatVector n3 = t3.sub(ROUND);
+        FloatVector r3 = n3.fma(LN2_LOW, n3.fma(LN2_HIGH, c3));
+        FloatVector q3 = r3.fma(E0, E1).fma(r3, E2).fma(r3, E3).fma(r3, E4).fma(r3, E5);
+        q3 = q3.fma(r3.mul(r3), r3).add(ONE);
+        IntVector w3 = t3.reinterpretAsInts().sub(ROUND_BITS);
+        IntVector h3 = w3.lanewise(VectorOperators.ASHR, 1);
+        q3 = q3.mul(h3.add(BIAS).lanewise(VectorOperators.LSHL, 23).reinterpretAsFloats());
+        h3 = w3.sub(h3).add(BIAS).lanewise(VectorOperators.LSHL, 23);
+        q3 = q3.mul(h3.reinterpretAsFloats());
+        q3.intoMemorySegment(ALL, a3, LITTLE_ENDIAN);
+        s3 = s3.add(q3);
+      }
+      long to = at(sums + part * 4L);
+      s0.intoMemorySegment(ALL, to, LITTLE_ENDIAN);
+      s1.intoMemorySegment(ALL, to + RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
+      s2.intoMemorySegment(ALL, to + 2 * RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
+      s3.intoMemorySegment(ALL, to + 3 * RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
+    }
   }
 
   /// `tile = strip · packed` for queries `[i, i + count)`, each over the keys that it sees.
@@ -162,7 +307,7 @@ final class VectorAttention implements AttentionKernels {
     pack(call, query + call.outStride, call.qkvStride, keys);
     transpose(call, query + call.outStride, keysAcross);
     transpose(call, query + 2 * call.outStride, valuesAcross);
-    long grads = strips + ROWS * (2 * keyBytes(call) + headBytes(call));
+    long grads = strips + ROWS * (2 * keyBytes(call) + headBytes(call)) + SUMS_BYTES;
     long bytes = 2L * call.tokens * headBytes(call);
     long top = grads;
     for (int block = 0; block < call.queryBlocks; block++) {
@@ -202,14 +347,24 @@ final class VectorAttention implements AttentionKernels {
     long p = keys + packedBytes(call) + 2 * transposedBytes(call);
     long ds = p + ROWS * keyBytes(call);
     long tile = ds + ROWS * keyBytes(call);
+    long row = keyBytes(call);
+    long sums = tile + ROWS * headBytes(call);
+    long shifts = sums + ROWS * RowKernels.PARTIAL_BYTES;
+    long deltas = shifts + ROWS * 4L;
     for (int r = 0; r < count; r++) {
       long at = call.outOffset(index) + (i + r) * call.outStride;
-      float delta = rows.dot(call.dout + at, call.out + at, call.size, tile);
-      float shift = Memory.f32(call.logSumExpAt(index) + (i + r) * 4L);
-      long row = r * keyBytes(call);
-      int whole = wholeRow(p + row, i + r + 1);
-      rows.exp(p + row, shift, p + row, whole, tile);
-      softmaxGrad(p + row, ds + row, delta, call.scale, i + r + 1);
+      Memory.f32(deltas + r * 4L, rows.dot(call.dout + at, call.out + at, call.size, sums));
+      Memory.f32(shifts + r * 4L, Memory.f32(call.logSumExpAt(index) + (i + r) * 4L));
+    }
+    int whole = wholeRows(p, row, i, count);
+    float shift0 = Memory.f32(shifts);
+    float shift1 = Memory.f32(shifts + 4);
+    float shift2 = Memory.f32(shifts + 8);
+    float shift3 = Memory.f32(shifts + 12);
+    exponentials(p, row, whole, shift0, shift1, shift2, shift3, sums);
+    for (int r = 0; r < count; r++) {
+      float delta = Memory.f32(deltas + r * 4L);
+      softmaxGrad(p + r * row, ds + r * row, delta, call.scale, i + r + 1);
     }
     weigh(call, i, count, ds, keys, tile);
     long dq = call.dqkv + call.offset(index, 0) + i * call.qkvStride;
@@ -288,7 +443,12 @@ final class VectorAttention implements AttentionKernels {
   }
 
   private static void transpose(Attention call, long from, long to) {
-    Packing.along(from, call.qkvStride, call.size, call.tokens, paddedKeys(call), to);
+    int keys = paddedKeys(call);
+    if (LANES == 16 && call.tokens == keys && call.size % LANES == 0) {
+      VectorTranspose.panel(from, call.qkvStride, call.size, keys, to);
+    } else {
+      Packing.along(from, call.qkvStride, call.size, call.tokens, keys, to);
+    }
   }
 
   /// Four rows of `a` (numbers side by side) times two vectors of columns of `b`.

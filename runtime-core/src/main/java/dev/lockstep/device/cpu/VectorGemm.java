@@ -27,6 +27,16 @@ final class VectorGemm implements GemmKernels {
   private static final long B_ROW = 2 * VECTOR;
   private static final long TILE = ROWS * B_ROW;
 
+  /// What of `A` is packed at once: half of the 1 MiB that a core of Zen 4 or later has to itself,
+  /// a quarter of other server cores' 2 MiB.
+  private static final long A_BYTES = 384 << 10;
+
+  /// Panels that are packed at once: as many pages are written in turn.
+  private static final int STREAMS = 16;
+
+  /// The lanes that a row of packed `A` fills.
+  private static final VectorMask<Float> A_LANES = S.indexInRange(0, ROWS);
+
   @Override
   public int panelRows() {
     return ROWS;
@@ -44,16 +54,32 @@ final class VectorGemm implements GemmKernels {
 
   @Override
   public long scratchBytes(Gemm gemm) {
-    return aPanelBytes(gemm) + Tree.depth(gemm.blocks) * TILE;
+    return packedPanels(gemm) * aPanelBytes(gemm) + Tree.depth(gemm.blocks) * TILE;
   }
 
+  /// How many row panels are packed at once: they share a column panel that comes from the
+  /// last-level cache, and stay in the core's own together with it.
+  private static int packedPanels(Gemm gemm) {
+    long panels = A_BYTES / Math.max(1, aPanelBytes(gemm));
+    return Math.clamp(panels, 1, Math.max(1, Math.ceilDiv(gemm.m, ROWS)));
+  }
+
+  /// Room for a packed row panel, and for the store that reaches past it.
   private static long aPanelBytes(Gemm gemm) {
-    return (gemm.k * A_ROW + 63) & -64L;
+    return (gemm.k * A_ROW + 16 + 63) & -64L;
   }
 
   @Override
   public void packB(Gemm gemm, int from, int to) {
-    for (int panel = from; panel < to; panel++) {
+    int whole = from;
+    if (!gemm.transposeB && gemm.blocks == 1) {
+      for (; whole < Math.min(to, gemm.n / COLUMNS); ) {
+        int panels = Math.min(STREAMS, Math.min(to, gemm.n / COLUMNS) - whole);
+        packPairs(gemm, whole, panels);
+        whole += panels;
+      }
+    }
+    for (int panel = whole; panel < to; panel++) {
       int column = panel * COLUMNS;
       int columns = Math.min(COLUMNS, gemm.n - column);
       long panelAddress = gemm.packed + (long) panel * gemm.k * B_ROW;
@@ -65,32 +91,88 @@ final class VectorGemm implements GemmKernels {
     }
   }
 
-  private static void packA(Gemm gemm, int row, int rows, long to) {
-    if (gemm.transposeA) {
-      pack(gemm, gemm.a + row * 4L, gemm.lda, false, rows, ROWS, to);
-    } else {
-      pack(gemm, gemm.a + row * 4L * gemm.lda, gemm.lda, true, rows, ROWS, to);
+  /// Packs some whole column panels, so that the rows of `B` are read in long pieces.
+  private static void packPairs(Gemm gemm, int first, int panels) {
+    long panelBytes = gemm.k * B_ROW;
+    for (int k = 0; k < gemm.k; k++) {
+      long source = gemm.b + 4L * k * gemm.ldb + first * B_ROW;
+      long target = gemm.packed + first * panelBytes + k * B_ROW;
+      for (int panel = 0; panel < panels; panel++) {
+        FloatVector.fromMemorySegment(S, ALL, at(source), LITTLE_ENDIAN)
+            .intoMemorySegment(ALL, at(target), LITTLE_ENDIAN);
+        FloatVector.fromMemorySegment(S, ALL, at(source + VECTOR), LITTLE_ENDIAN)
+            .intoMemorySegment(ALL, at(target + VECTOR), LITTLE_ENDIAN);
+        source += B_ROW;
+        target += panelBytes;
+      }
+    }
+  }
+
+  /// Packs row panels `[from, to)`, each `panelBytes` after the one before.
+  private static void packA(Gemm gemm, int from, int to, long scratch, long panelBytes) {
+    int whole = from;
+    if (gemm.transposeA && WIDE && gemm.blocks == 1) {
+      whole = Math.max(from, Math.min(to, gemm.m / ROWS));
+      packRows(gemm.a + from * A_ROW, gemm.lda * 4L, gemm.k, whole - from, scratch, panelBytes);
+    }
+    for (int i = whole; i < to; i++) {
+      int row = i * ROWS;
+      long panel = scratch + (i - from) * panelBytes;
+      if (gemm.transposeA) {
+        pack(gemm, gemm.a + row * 4L, gemm.lda, false, rows(gemm, i), ROWS, panel);
+      } else {
+        pack(gemm, gemm.a + row * 4L * gemm.lda, gemm.lda, true, rows(gemm, i), ROWS, panel);
+      }
     }
   }
 
   /// Packs one panel with `k` in block order; `along` says that a source row runs along `k`.
   private static void pack(
       Gemm gemm, long from, int ld, boolean along, int filled, int width, long to) {
-    int inner = gemm.k / gemm.outer;
+    // One block takes its slices as they lie.
+    int outer = gemm.blocks == 1 ? 1 : gemm.outer;
+    int inner = gemm.k / outer;
     long out = to;
     for (int j = 0; j < gemm.blocks; j++) {
       int lo = Cuts.start(j, inner, gemm.blocks);
       int length = Cuts.start(j + 1, inner, gemm.blocks) - lo;
-      for (int o = 0; o < gemm.outer; o++) {
+      for (int o = 0; o < outer; o++) {
         long k = (long) o * inner + lo;
         if (along) {
-          Packing.along(from + k * 4L, ld * 4L, length, filled, width, out);
+          packAlong(from + k * 4L, ld * 4L, length, filled, width, out);
         } else if (filled == width && width == COLUMNS) {
           packPairs(from + k * 4L * ld, ld * 4L, length, out);
+        } else if (filled == ROWS && WIDE) {
+          packRows(from + k * 4L * ld, ld * 4L, length, 1, out, 0);
         } else {
           packAcross(from + k * 4L * ld, ld * 4L, length, filled, width, out);
         }
         out += length * 4L * width;
+      }
+    }
+  }
+
+  private static void packAlong(
+      long from, long stride, int length, int filled, int width, long to) {
+    int whole = 0;
+    if (WIDE && filled == width) {
+      whole = length & -LANES;
+      VectorTranspose.panel(from, stride, whole, width, to);
+    }
+    long rest = from + whole * 4L;
+    Packing.along(rest, stride, length - whole, filled, width, to + whole * 4L * width);
+  }
+
+  /// Copies rows of some panels of 12 that lie side by side; a store reaches into the next row of
+  /// its panel, which is written after it.
+  private static void packRows(
+      long from, long stride, int length, int panels, long to, long panelBytes) {
+    for (int i = 0; i < length; i++) {
+      long source = from + i * stride;
+      long target = to + i * A_ROW;
+      for (int panel = 0; panel < panels; panel++) {
+        FloatVector.fromMemorySegment(S, ALL, at(source + panel * A_ROW), LITTLE_ENDIAN, A_LANES)
+            .intoMemorySegment(ALL, at(target + panel * panelBytes), LITTLE_ENDIAN);
       }
     }
   }
@@ -128,15 +210,23 @@ final class VectorGemm implements GemmKernels {
   @Override
   public void compute(
       Gemm gemm, int rowFrom, int rowTo, int columnFrom, int columnTo, long scratch) {
-    long sums = scratch + aPanelBytes(gemm);
-    for (int i = rowFrom; i < rowTo; i++) {
-      int row = i * ROWS;
-      int rows = Math.min(ROWS, gemm.m - row);
-      packA(gemm, row, rows, scratch);
+    int panels = packedPanels(gemm);
+    long panelBytes = aPanelBytes(gemm);
+    long sums = scratch + panels * panelBytes;
+    for (int first = rowFrom; first < rowTo; first += panels) {
+      int end = Math.min(rowTo, first + panels);
+      packA(gemm, first, end, scratch, panelBytes);
       for (int j = columnFrom; j < columnTo; j++) {
-        tile(gemm, row, rows, j, scratch, sums);
+        for (int i = first; i < end; i++) {
+          tile(gemm, i * ROWS, rows(gemm, i), j, scratch + (i - first) * panelBytes, sums);
+        }
       }
     }
+  }
+
+  /// Rows of `C` in row panel `panel`.
+  private static int rows(Gemm gemm, int panel) {
+    return Math.min(ROWS, gemm.m - panel * ROWS);
   }
 
   private static void tile(Gemm gemm, int row, int rows, int panel, long aPanel, long sums) {
@@ -190,44 +280,71 @@ final class VectorGemm implements GemmKernels {
 
   private static void finish(
       Gemm gemm, int row, int column, int rows, int columns, long sums, long target) {
+    long step = gemm.ldc * 4L;
     long residual = gemm.residual + ((long) row * gemm.ldc + column) * 4L;
+    long bias = gemm.bias + column * 4L;
+    if (rows != ROWS || columns != COLUMNS || gemm.accumulate) {
+      finishEdge(gemm, rows, columns, sums, target, bias, residual);
+    } else if (gemm.residual == 0) {
+      addBias(sums, bias, gemm.bias != 0, target, step);
+    } else {
+      addBias(sums, bias, gemm.bias != 0, sums, B_ROW);
+      addRows(sums, residual, target, step);
+    }
+  }
+
+  /// Adds one row to all rows of a whole tile, or copies it.
+  private static void addBias(long sums, long bias, boolean biased, long target, long step) {
+    FloatVector x = FloatVector.zero(S);
+    FloatVector y = x;
+    if (biased) {
+      x = FloatVector.fromMemorySegment(S, ALL, at(bias), LITTLE_ENDIAN);
+      y = FloatVector.fromMemorySegment(S, ALL, at(bias + VECTOR), LITTLE_ENDIAN);
+    }
+    for (int r = 0; r < ROWS; r++) {
+      long from = at(sums + r * B_ROW);
+      long to = at(target + r * step);
+      FloatVector c = FloatVector.fromMemorySegment(S, ALL, from, LITTLE_ENDIAN);
+      FloatVector d = FloatVector.fromMemorySegment(S, ALL, from + VECTOR, LITTLE_ENDIAN);
+      // Adding a zero where there is no bias would turn -0 into 0.
+      (biased ? c.add(x) : c).intoMemorySegment(ALL, to, LITTLE_ENDIAN);
+      (biased ? d.add(y) : d).intoMemorySegment(ALL, to + VECTOR, LITTLE_ENDIAN);
+    }
+  }
+
+  /// Adds the rows of another matrix to those of a whole tile.
+  private static void addRows(long sums, long residual, long target, long step) {
+    for (int r = 0; r < ROWS; r++) {
+      long from = at(sums + r * B_ROW);
+      long other = at(residual + r * step);
+      long to = at(target + r * step);
+      FloatVector c = FloatVector.fromMemorySegment(S, ALL, from, LITTLE_ENDIAN);
+      FloatVector d = FloatVector.fromMemorySegment(S, ALL, from + VECTOR, LITTLE_ENDIAN);
+      c = c.add(FloatVector.fromMemorySegment(S, ALL, other, LITTLE_ENDIAN));
+      d = d.add(FloatVector.fromMemorySegment(S, ALL, other + VECTOR, LITTLE_ENDIAN));
+      c.intoMemorySegment(ALL, to, LITTLE_ENDIAN);
+      d.intoMemorySegment(ALL, to + VECTOR, LITTLE_ENDIAN);
+    }
+  }
+
+  private static void finishEdge(
+      Gemm gemm, int rows, int columns, long sums, long target, long bias, long residual) {
     for (int r = 0; r < rows; r++) {
       for (int c = 0; c < columns; c += LANES) {
         long at = r * 4L * gemm.ldc + c * 4L;
+        VectorMask<Float> mask = S.indexInRange(0, columns - c);
         FloatVector v =
             FloatVector.fromMemorySegment(S, ALL, at(sums + r * B_ROW + c * 4L), LITTLE_ENDIAN);
-        if (c + LANES <= columns) {
-          if (gemm.bias != 0) {
-            v =
-                v.add(
-                    FloatVector.fromMemorySegment(
-                        S, ALL, at(gemm.bias + (column + c) * 4L), LITTLE_ENDIAN));
-          }
-          if (gemm.residual != 0) {
-            v = v.add(FloatVector.fromMemorySegment(S, ALL, at(residual + at), LITTLE_ENDIAN));
-          }
-          if (gemm.accumulate) {
-            v = v.add(FloatVector.fromMemorySegment(S, ALL, at(target + at), LITTLE_ENDIAN));
-          }
-          v.intoMemorySegment(ALL, at(target + at), LITTLE_ENDIAN);
-        } else {
-          VectorMask<Float> mask = S.indexInRange(0, columns - c);
-          if (gemm.bias != 0) {
-            v =
-                v.add(
-                    FloatVector.fromMemorySegment(
-                        S, ALL, at(gemm.bias + (column + c) * 4L), LITTLE_ENDIAN, mask));
-          }
-          if (gemm.residual != 0) {
-            v =
-                v.add(
-                    FloatVector.fromMemorySegment(S, ALL, at(residual + at), LITTLE_ENDIAN, mask));
-          }
-          if (gemm.accumulate) {
-            v = v.add(FloatVector.fromMemorySegment(S, ALL, at(target + at), LITTLE_ENDIAN, mask));
-          }
-          v.intoMemorySegment(ALL, at(target + at), LITTLE_ENDIAN, mask);
+        if (gemm.bias != 0) {
+          v = v.add(FloatVector.fromMemorySegment(S, ALL, at(bias + c * 4L), LITTLE_ENDIAN, mask));
         }
+        if (gemm.residual != 0) {
+          v = v.add(FloatVector.fromMemorySegment(S, ALL, at(residual + at), LITTLE_ENDIAN, mask));
+        }
+        if (gemm.accumulate) {
+          v = v.add(FloatVector.fromMemorySegment(S, ALL, at(target + at), LITTLE_ENDIAN, mask));
+        }
+        v.intoMemorySegment(ALL, at(target + at), LITTLE_ENDIAN, mask);
       }
     }
   }

@@ -255,10 +255,81 @@ final class VectorRows implements RowKernels {
   @Override
   public void layerNormParamGrad(LayerNorms call, int from, int to, long scratch) {
     int column = from;
+    for (; column <= to - 4 * LANES; column += 4 * LANES) {
+      fourParamGrads(call, column, scratch);
+    }
     for (; column <= to - LANES; column += LANES) {
       paramGrad(call, column, scratch);
     }
     ScalarRows.paramGrad(call, column, to, scratch);
+  }
+
+  /// Sums for four vectors of columns; a subtree on the stack is four of gain and four of bias.
+  private static void fourParamGrads(LayerNorms call, int column, long scratch) {
+    int inner = call.rows / call.outer;
+    long top = scratch;
+    for (int j = 0; j < call.blocks; j++) {
+      fourParamGradBlocks(call, column, inner, j, top);
+      for (int joins = Tree.joinsAfter(j); joins > 0; joins--) {
+        top -= 8 * VECTOR;
+        join(top, 8 * VECTOR);
+      }
+      top += 8 * VECTOR;
+    }
+    for (top -= 8 * VECTOR; top > scratch; ) {
+      top -= 8 * VECTOR;
+      join(top, 8 * VECTOR);
+    }
+    Memory.copy(scratch, call.dgain + column * 4L, 4 * VECTOR);
+    Memory.copy(scratch + 4 * VECTOR, call.dbias + column * 4L, 4 * VECTOR);
+  }
+
+  private static void fourParamGradBlocks(LayerNorms call, int column, int inner, int j, long out) {
+    int lo = Cuts.start(j, inner, call.blocks);
+    int hi = Cuts.start(j + 1, inner, call.blocks);
+    FloatVector g0 = FloatVector.zero(S);
+    FloatVector g1 = g0;
+    FloatVector g2 = g0;
+    FloatVector g3 = g0;
+    FloatVector b0 = g0;
+    FloatVector b1 = g0;
+    FloatVector b2 = g0;
+    FloatVector b3 = g0;
+    for (int o = 0; o < call.outer; o++) {
+      for (int t = o * inner + lo; t < o * inner + hi; t++) {
+        long at = ((long) t * call.width + column) * 4;
+        long d = at(call.dy + at);
+        long x = at(call.x + at);
+        // Not by Memory.f32: this body is past the compiler's inlining budget.
+        float mean = ALL.get(Memory.F32, at(call.mean + t * 4L));
+        float rstd = ALL.get(Memory.F32, at(call.rstd + t * 4L));
+        FloatVector dy = FloatVector.fromMemorySegment(S, ALL, d, LITTLE_ENDIAN);
+        FloatVector v = FloatVector.fromMemorySegment(S, ALL, x, LITTLE_ENDIAN);
+        g0 = dy.fma(v.sub(mean).mul(rstd), g0);
+        b0 = b0.add(dy);
+        dy = FloatVector.fromMemorySegment(S, ALL, d + VECTOR, LITTLE_ENDIAN);
+        v = FloatVector.fromMemorySegment(S, ALL, x + VECTOR, LITTLE_ENDIAN);
+        g1 = dy.fma(v.sub(mean).mul(rstd), g1);
+        b1 = b1.add(dy);
+        dy = FloatVector.fromMemorySegment(S, ALL, d + 2 * VECTOR, LITTLE_ENDIAN);
+        v = FloatVector.fromMemorySegment(S, ALL, x + 2 * VECTOR, LITTLE_ENDIAN);
+        g2 = dy.fma(v.sub(mean).mul(rstd), g2);
+        b2 = b2.add(dy);
+        dy = FloatVector.fromMemorySegment(S, ALL, d + 3 * VECTOR, LITTLE_ENDIAN);
+        v = FloatVector.fromMemorySegment(S, ALL, x + 3 * VECTOR, LITTLE_ENDIAN);
+        g3 = dy.fma(v.sub(mean).mul(rstd), g3);
+        b3 = b3.add(dy);
+      }
+    }
+    long to = at(out);
+    g0.intoMemorySegment(ALL, to, LITTLE_ENDIAN);
+    g1.intoMemorySegment(ALL, to + VECTOR, LITTLE_ENDIAN);
+    g2.intoMemorySegment(ALL, to + 2 * VECTOR, LITTLE_ENDIAN);
+    g3.intoMemorySegment(ALL, to + 3 * VECTOR, LITTLE_ENDIAN);
+    b0.intoMemorySegment(ALL, to + 4 * VECTOR, LITTLE_ENDIAN);
+    b1.intoMemorySegment(ALL, to + 5 * VECTOR, LITTLE_ENDIAN);
+    b2.intoMemorySegment(ALL, to + 6 * VECTOR, LITTLE_ENDIAN);
+    b3.intoMemorySegment(ALL, to + 7 * VECTOR, LITTLE_ENDIAN);
   }
 
   /// Sums for one vector of columns; a subtree on the stack is a vector of gain and one of bias.
@@ -315,10 +386,63 @@ final class VectorRows implements RowKernels {
   @Override
   public void columnSums(ColumnSums call, int from, int to, long scratch) {
     int column = from;
+    for (; column <= to - 4 * LANES; column += 4 * LANES) {
+      fourColumnSums(call, column, scratch);
+    }
     for (; column <= to - LANES; column += LANES) {
       columnSum(call, column, scratch);
     }
     ScalarRows.sumColumns(call, column, to, scratch);
+  }
+
+  /// Four vectors of columns at once, so that a row is read by whole cache lines.
+  private static void fourColumnSums(ColumnSums call, int column, long scratch) {
+    int inner = call.rows / call.outer;
+    long top = scratch;
+    for (int j = 0; j < call.blocks; j++) {
+      fourColumnBlocks(call, column, inner, j, top);
+      for (int joins = Tree.joinsAfter(j); joins > 0; joins--) {
+        top -= 4 * VECTOR;
+        join(top, 4 * VECTOR);
+      }
+      top += 4 * VECTOR;
+    }
+    for (top -= 4 * VECTOR; top > scratch; ) {
+      top -= 4 * VECTOR;
+      join(top, 4 * VECTOR);
+    }
+    Memory.copy(scratch, call.out + column * 4L, 4 * VECTOR);
+  }
+
+  /// Adds the subtree of `bytes` bytes above `top` into it.
+  private static void join(long top, long bytes) {
+    for (long o = 0; o < bytes; o += VECTOR) {
+      FloatVector.fromMemorySegment(S, ALL, at(top + o), LITTLE_ENDIAN)
+          .add(FloatVector.fromMemorySegment(S, ALL, at(top + bytes + o), LITTLE_ENDIAN))
+          .intoMemorySegment(ALL, at(top + o), LITTLE_ENDIAN);
+    }
+  }
+
+  private static void fourColumnBlocks(ColumnSums call, int column, int inner, int j, long out) {
+    int lo = Cuts.start(j, inner, call.blocks);
+    int hi = Cuts.start(j + 1, inner, call.blocks);
+    FloatVector s0 = FloatVector.zero(S);
+    FloatVector s1 = s0;
+    FloatVector s2 = s0;
+    FloatVector s3 = s0;
+    for (int o = 0; o < call.outer; o++) {
+      for (int t = o * inner + lo; t < o * inner + hi; t++) {
+        long from = at(call.x + ((long) t * call.width + column) * 4);
+        s0 = s0.add(FloatVector.fromMemorySegment(S, ALL, from, LITTLE_ENDIAN));
+        s1 = s1.add(FloatVector.fromMemorySegment(S, ALL, from + VECTOR, LITTLE_ENDIAN));
+        s2 = s2.add(FloatVector.fromMemorySegment(S, ALL, from + 2 * VECTOR, LITTLE_ENDIAN));
+        s3 = s3.add(FloatVector.fromMemorySegment(S, ALL, from + 3 * VECTOR, LITTLE_ENDIAN));
+      }
+    }
+    s0.intoMemorySegment(ALL, at(out), LITTLE_ENDIAN);
+    s1.intoMemorySegment(ALL, at(out + VECTOR), LITTLE_ENDIAN);
+    s2.intoMemorySegment(ALL, at(out + 2 * VECTOR), LITTLE_ENDIAN);
+    s3.intoMemorySegment(ALL, at(out + 3 * VECTOR), LITTLE_ENDIAN);
   }
 
   private static void columnSum(ColumnSums call, int column, long scratch) {

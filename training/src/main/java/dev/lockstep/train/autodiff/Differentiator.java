@@ -29,9 +29,14 @@ public final class Differentiator {
   private final GraphBuilder builder;
   private final GradientBlocks blocks;
 
-  Differentiator(GraphBuilder builder, GradientBlocks blocks) {
+  private final Set<Value> recomputed;
+  private final Map<Value, Node> makers = new HashMap<>();
+  private final Map<Value, Value> again = new HashMap<>();
+
+  Differentiator(GraphBuilder builder, GradientBlocks blocks, Set<Value> recomputed) {
     this.builder = builder;
     this.blocks = blocks;
+    this.recomputed = recomputed;
   }
 
   /// Appends the gradient of `loss` to the builder.
@@ -47,12 +52,31 @@ public final class Differentiator {
   ///   if the way leads through a collective
   public static Map<String, Value> gradients(
       GraphBuilder builder, Value loss, Value seed, List<Value> wrt, GradientBlocks blocks) {
+    return gradients(builder, loss, seed, wrt, blocks, Set.of());
+  }
+
+  /// Appends the gradient of `loss` to the builder, as [#gradients(GraphBuilder, Value, Value,
+  /// List, GradientBlocks)], and computes some forward values again where the way back reads them:
+  /// they need not be kept. The bits are the same.
+  ///
+  /// @param recomputed results of nodes; a node whose operands are among them computes those again
+  ///   too
+  public static Map<String, Value> gradients(
+      GraphBuilder builder,
+      Value loss,
+      Value seed,
+      List<Value> wrt,
+      GradientBlocks blocks,
+      Set<Value> recomputed) {
     if (!seed.type().equals(loss.type())) {
       throw new IllegalArgumentException(
           "seed differs from the loss in type: seed=" + seed + ", loss=" + loss);
     }
     Graph graph = builder.build();
-    Differentiator differentiator = new Differentiator(builder, blocks);
+    Differentiator differentiator = new Differentiator(builder, blocks, recomputed);
+    for (Node node : graph.nodes()) {
+      node.outputs().forEach(value -> differentiator.makers.put(value, node));
+    }
     Map<Value, Value> found =
         differentiator.backward(graph.nodes(), Map.of(loss, seed), Set.copyOf(wrt));
     Map<String, Value> gradients = new LinkedHashMap<>();
@@ -93,7 +117,7 @@ public final class Differentiator {
       if (results.stream().allMatch(Optional::isEmpty)) {
         continue;
       }
-      NodeGradients gradients = new NodeGradients(node, results, active);
+      NodeGradients gradients = new NodeGradients(node, results, active, this::kept);
       differentiate(gradients);
       // Later operands first: every use goes to the front, so that uses end up in program order.
       gradients
@@ -107,6 +131,23 @@ public final class Differentiator {
     Map<Value, Value> found = new HashMap<>();
     wrt.forEach(value -> sum(uses, value).ifPresent(gradient -> found.put(value, gradient)));
     return found;
+  }
+
+  /// Where the way back reads a forward value: in itself, or in what it is computed again as, from
+  /// here on in the program.
+  private Value kept(Value value) {
+    Node maker = makers.get(value);
+    if (maker == null || !recomputed.contains(value)) {
+      return value;
+    }
+    if (!again.containsKey(value)) {
+      List<Value> operands = maker.inputs().stream().map(this::kept).toList();
+      List<Value> results = builder.apply(maker.op(), operands);
+      for (int i = 0; i < results.size(); i++) {
+        again.put(maker.outputs().get(i), results.get(i));
+      }
+    }
+    return again.getOrDefault(value, value);
   }
 
   private void differentiate(NodeGradients gradients) {

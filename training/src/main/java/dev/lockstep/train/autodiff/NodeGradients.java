@@ -9,16 +9,21 @@ import java.util.NavigableMap;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.UnaryOperator;
 
 /// One node on the way back: the gradients of its results, and those found for its operands.
 final class NodeGradients {
   private final Node node;
+  private final UnaryOperator<Value> kept;
   private final List<Optional<Value>> results;
   private final Set<Value> active;
   private final NavigableMap<Integer, Value> given = new TreeMap<>();
 
-  NodeGradients(Node node, List<Optional<Value>> results, Set<Value> active) {
+  /// @param kept where a forward value is to be read: itself, or what it is computed again as
+  NodeGradients(
+      Node node, List<Optional<Value>> results, Set<Value> active, UnaryOperator<Value> kept) {
     this.node = node;
+    this.kept = kept;
     this.results = results;
     this.active = active;
   }
@@ -28,19 +33,19 @@ final class NodeGradients {
   }
 
   List<Value> operands() {
-    return node.inputs();
+    return node.inputs().stream().map(kept).toList();
   }
 
   Value operand(int index) {
-    return node.inputs().get(index);
+    return kept.apply(node.inputs().get(index));
   }
 
   Shape shape(int operand) {
-    return operand(operand).type().shape();
+    return node.inputs().get(operand).type().shape();
   }
 
   Value result(int index) {
-    return node.outputs().get(index);
+    return kept.apply(node.outputs().get(index));
   }
 
   /// The gradient of result `index`, if the loss depends on it.
@@ -55,7 +60,7 @@ final class NodeGradients {
 
   /// Whether anyone asks for the gradient of this operand.
   boolean needs(int operand) {
-    return active.contains(operand(operand));
+    return active.contains(node.inputs().get(operand));
   }
 
   /// Notes the gradient of an operand.

@@ -60,19 +60,18 @@ final class PrimitiveGradients {
   }
 
   void differentiate(Primitive primitive) {
-    Value y = node.result(0);
     switch (primitive) {
       case Constant _, Iota _, Less _, Equal _ -> {} // no operand, or constant almost everywhere
       case Neg _ -> node.give(0, one(new Neg(), dy));
-      case Exp _ -> node.give(0, mul(dy, y));
+      case Exp _ -> node.give(0, mul(dy, y()));
       case Log _ -> node.give(0, div(dy, node.operand(0)));
-      case Tanh _ -> node.give(0, mul(dy, one(new Sub(), like(y, 1), mul(y, y))));
-      case Sqrt _ -> node.give(0, div(mul(dy, like(y, 0.5)), y));
-      case Rsqrt _ -> node.give(0, mul(mul(dy, like(y, -0.5)), mul(mul(y, y), y)));
+      case Tanh _ -> node.give(0, mul(dy, one(new Sub(), like(y(), 1), mul(y(), y()))));
+      case Sqrt _ -> node.give(0, div(mul(dy, like(y(), 0.5)), y()));
+      case Rsqrt _ -> node.give(0, mul(mul(dy, like(y(), -0.5)), mul(mul(y(), y()), y())));
       case Add _ -> both(dy, dy);
       case Sub _ -> sub();
       case Mul _ -> product();
-      case Div _ -> quotient(y);
+      case Div _ -> quotient(y());
       case Max _ -> chosen(one(new Less(), node.operand(0), node.operand(1)));
       case Min _ -> chosen(one(new Less(), node.operand(1), node.operand(0)));
       case Select _ -> select();
@@ -83,12 +82,17 @@ final class PrimitiveGradients {
       case Slice(List<Long> starts, List<Long> limits) -> slice(starts, limits);
       case Concat(int dim) -> concat(dim);
       case ReduceSum(List<Integer> dims, Blocks _) -> node.give(0, repeated(dy, dims));
-      case ReduceMax(List<Integer> dims) -> reduceMax(y, dims);
+      case ReduceMax(List<Integer> dims) -> reduceMax(y(), dims);
       case MatMul matMul -> new ProductGradients(builder, blocks, node).differentiate(matMul);
       case Gather _ -> gather();
       case ScatterAdd _ -> scatterAdd();
       case AllReduce _, AllGather _, ReduceScatter _, BroadcastFrom _ -> throw refusal(primitive);
     }
+  }
+
+  /// The node's result, read only where the gradient needs it: it may have to be computed again.
+  private Value y() {
+    return node.result(0);
   }
 
   /// Layouts rewrite a lane's whole program, gradients included; what is differentiated is the

@@ -90,6 +90,15 @@ public final class GptModel {
   /// @param tokens I32 `[B, T]`, `T` the whole context
   /// @return logits `[B, T, V]`
   public Value logits(ModelTrace trace, Value tokens) {
+    return logits(trace, tokens, Recompute.NONE);
+  }
+
+  /// Adds the forward pass.
+  ///
+  /// @param tokens I32 `[B, T]`, `T` the whole context
+  /// @param recompute which values are computed again on the way back
+  /// @return logits `[B, T, V]`
+  public Value logits(ModelTrace trace, Value tokens, Recompute recompute) {
     Shape hidden =
         Shape.of(tokens.type().shape().dim(0), tokens.type().shape().dim(1), shape.width());
     Value words = trace.one(new Primitive.Gather(), trace.parameter(tokenEmbedding), tokens);
@@ -98,7 +107,7 @@ public final class GptModel {
             new Primitive.BroadcastTo(hidden, List.of(1, 2)), trace.parameter(positionEmbedding));
     Value x = trace.one(new Primitive.Add(), words, positions);
     for (TransformerBlock block : blocks) {
-      x = block.apply(trace, x);
+      x = block.apply(trace, x, recompute);
     }
     x = finalNorm.apply(trace, x);
     Value weight = shape.tiedHead() ? trace.parameter(head, "head") : trace.parameter(head);

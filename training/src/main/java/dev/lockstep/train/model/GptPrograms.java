@@ -32,13 +32,23 @@ public final class GptPrograms {
 
   private final GptModel model;
   private final int tokenBlocks;
+  private final Recompute recompute;
+
+  /// Makes the programs of a model that keep all activations.
+  ///
+  /// @param tokenBlocks into how many blocks sums over a lane's positions are cut
+  public GptPrograms(GptModel model, int tokenBlocks) {
+    this(model, tokenBlocks, Recompute.NONE);
+  }
 
   /// Makes the programs of a model.
   ///
   /// @param tokenBlocks into how many blocks sums over a lane's positions are cut
-  public GptPrograms(GptModel model, int tokenBlocks) {
+  /// @param recompute which activations the backward pass computes again
+  public GptPrograms(GptModel model, int tokenBlocks, Recompute recompute) {
     this.model = model;
     this.tokenBlocks = tokenBlocks;
+    this.recompute = recompute;
   }
 
   /// A program and the parameters that it uses, each an input of the graph.
@@ -63,7 +73,8 @@ public final class GptPrograms {
     Value loss = loss(trace, sequences);
     Value one = trace.one(new Primitive.Constant(loss.type(), 1));
     GradientBlocks blocks = new GradientBlocks(sequences, tokenBlocks, trace.columns());
-    Differentiator.gradients(builder, loss, one, trace.useValues(), blocks)
+    Differentiator.gradients(
+            builder, loss, one, trace.useValues(), blocks, trace.recomputedValues())
         .forEach((use, gradient) -> builder.output(ParameterUse.gradientName(use), gradient));
     return new Traced(builder.build(), trace.uses());
   }
@@ -86,7 +97,7 @@ public final class GptPrograms {
   private Value loss(ModelTrace trace, int sequences) {
     Value tokens = trace.builder().input(TOKENS, ids(sequences));
     Value targets = trace.builder().input(TARGETS, ids(sequences));
-    Value logits = model.logits(trace, tokens);
+    Value logits = model.logits(trace, tokens, recompute);
     Composite loss =
         new Composite.CrossEntropy(new Blocks(sequences, tokenBlocks), model.vocabularyBlocks());
     List<Value> results = trace.all(loss, logits, targets);

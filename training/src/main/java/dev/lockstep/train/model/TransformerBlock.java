@@ -73,14 +73,26 @@ record TransformerBlock(
   /// Adds the block.
   ///
   /// @param x `[B, T, C]`
+  /// @param recompute which of its values are computed again on the way back
   /// @return `[B, T, C]`
-  Value apply(ModelTrace trace, Value x) {
+  Value apply(ModelTrace trace, Value x, Recompute recompute) {
+    return switch (recompute) {
+      case NONE -> mlp(trace, attention(trace, x));
+      case ATTENTION -> mlp(trace, trace.recomputed(() -> attention(trace, x)));
+      case BLOCK -> trace.recomputed(() -> mlp(trace, attention(trace, x)));
+    };
+  }
+
+  private Value attention(ModelTrace trace, Value x) {
     Value qkv = queryKeyValue.apply(trace, attentionNorm.apply(trace, x));
     Value mixed = trace.all(new Composite.CausalAttention(heads), qkv).getFirst();
-    Value attended = trace.one(new Primitive.Add(), x, attentionOutput.apply(trace, mixed));
-    Value hidden = mlpHidden.apply(trace, mlpNorm.apply(trace, attended));
+    return trace.one(new Primitive.Add(), x, attentionOutput.apply(trace, mixed));
+  }
+
+  private Value mlp(ModelTrace trace, Value x) {
+    Value hidden = mlpHidden.apply(trace, mlpNorm.apply(trace, x));
     Value activated = trace.one(new Composite.Gelu(), hidden);
-    return trace.one(new Primitive.Add(), attended, mlpOutput.apply(trace, activated));
+    return trace.one(new Primitive.Add(), x, mlpOutput.apply(trace, activated));
   }
 
   /// Returns the parameters in program order.

@@ -2,14 +2,18 @@ package dev.lockstep.train.nn;
 
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Op;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.function.Supplier;
 
 /// A graph in the making together with the parameters that it uses, in program order.
 /// Single-threaded.
@@ -18,6 +22,7 @@ public final class ModelTrace {
   private final List<ParameterUse> uses = new ArrayList<>();
   private final List<Value> values = new ArrayList<>();
   private final Map<Value, Blocks> columns = new HashMap<>();
+  private final Set<Value> recomputed = new HashSet<>();
 
   /// Starts a trace.
   ///
@@ -67,6 +72,24 @@ public final class ModelTrace {
   /// Returns for the weights whose columns may be split how; what is missing has one block.
   public Map<Value, Blocks> columns() {
     return Map.copyOf(columns);
+  }
+
+  /// Adds what `part` adds, to be computed again on the way back: its values but the returned one
+  /// are not kept.
+  public Value recomputed(Supplier<Value> part) {
+    int before = builder.build().nodes().size();
+    Value result = part.get();
+    List<Node> nodes = builder.build().nodes();
+    for (Node node : nodes.subList(before, nodes.size())) {
+      recomputed.addAll(node.outputs());
+    }
+    recomputed.remove(result);
+    return result;
+  }
+
+  /// Returns the values that are computed again on the way back.
+  public Set<Value> recomputedValues() {
+    return Set.copyOf(recomputed);
   }
 
   /// Returns the uses so far, in program order.

@@ -75,7 +75,8 @@ public final class LaneSums {
     }
   }
 
-  private static Graph join(long elements) {
+  /// Returns the program that adds one slot into another.
+  public static Graph join(long elements) {
     GraphBuilder builder = new GraphBuilder("join lanes");
     Value into = builder.input(INTO, ValueType.f32(elements));
     Value from = builder.input(FROM, ValueType.f32(elements));

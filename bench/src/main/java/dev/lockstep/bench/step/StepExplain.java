@@ -1,0 +1,91 @@
+package dev.lockstep.bench.step;
+
+import dev.lockstep.device.PlannedStep;
+import dev.lockstep.device.Program;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.train.StepPlan;
+import java.io.PrintStream;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/// `lockstep explain step MODEL`, or `perf step MODEL --plan`: what a training step does on rank 0,
+/// op by op, with bytes, FLOPs, a predicted time, and the memory that the rank holds. Compiles the
+/// programs; trains nothing.
+public final class StepExplain {
+  private StepExplain() {}
+
+  /// Runs the command and returns its exit code.
+  ///
+  /// @param arguments what follows the words `explain step`
+  /// @throws ConfigurationException if an option is wrong
+  public static int run(List<String> arguments, PrintStream out) {
+    if (arguments.isEmpty() || arguments.contains("--help") || arguments.contains("-h")) {
+      out.print(StepOptions.help("lockstep explain step"));
+      return arguments.isEmpty() ? 2 : 0;
+    }
+    StepOptions options = StepOptions.parse(arguments);
+    int share = Math.max(1, Runtime.getRuntime().availableProcessors() / options.ranks());
+    // Only programs are compiled, and their memory is touched when they run: they do not.
+    try (MemoryPool pool = MemoryPool.root("explain", Long.MAX_VALUE);
+        StepPlan plan =
+            new StepPlan(pool, options.recipe(), options.trainerOptions(share), options.ranks())) {
+      print(plan, options, Rates.measure(options.trainerOptions(share)), out);
+      return 0;
+    }
+  }
+
+  private static void print(StepPlan plan, StepOptions options, Rates rates, PrintStream out) {
+    line(out, "# %s", plan.device().description());
+    line(
+        out,
+        "# gpt: %,d parameters, rank 0 of %d, %d lanes of %d windows of %d tokens",
+        options.recipe().model().parameters(),
+        options.ranks(),
+        options.recipe().batch().lanes(),
+        options.recipe().batch().microBatch(),
+        options.recipe().model().context());
+    line(
+        out,
+        "# measured here: products %.1f GFLOP/s, element-wise work %.1f GB/s",
+        rates.productFlopsPerSecond() / 1e9,
+        rates.bytesPerSecond() / 1e9);
+    double seconds = 0;
+    long flops = 0;
+    for (Map.Entry<String, List<Program>> part : plan.programs().entrySet()) {
+      int runs = plan.runs().getOrDefault(part.getKey(), 1);
+      line(out, "");
+      line(out, "%s, run %d times", part.getKey(), runs);
+      for (Program program : part.getValue()) {
+        for (PlannedStep step : program.steps()) {
+          double predicted = rates.seconds(step);
+          seconds += runs * predicted;
+          flops += runs * step.cost().flops();
+          line(
+              out,
+              "  %-68s %,16d FLOPs %,14d bytes %10.3f ms",
+              step.label(),
+              step.cost().flops(),
+              step.cost().bytes(),
+              predicted * 1e3);
+        }
+      }
+    }
+    line(out, "");
+    plan.memory().forEach((what, bytes) -> line(out, "%-20s %,16d bytes", what, bytes));
+    line(out, "%-20s %,16d bytes", "peak memory", plan.peakBytes());
+    line(
+        out,
+        "predicted step       %,16.3f ms, %,d FLOPs, %,.0f tokens/s on this rank (exchange not"
+            + " included)",
+        seconds * 1e3,
+        flops,
+        options.recipe().tokensPerStep() / (double) options.ranks() / seconds);
+    out.flush();
+  }
+
+  private static void line(PrintStream out, String format, Object... values) {
+    out.printf(Locale.ROOT, format + "%n", values);
+  }
+}

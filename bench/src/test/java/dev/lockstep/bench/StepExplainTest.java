@@ -1,0 +1,74 @@
+package dev.lockstep.bench;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+@Timeout(60)
+class StepExplainTest {
+  private static String explain(String arguments) throws Exception {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {
+      assertThat(
+              new PerfCommand()
+                  .run(List.of(("step " + arguments + " --plan").split(" ", -1)), out, out))
+          .isZero();
+    }
+    return bytes.toString(StandardCharsets.UTF_8);
+  }
+
+  private static long number(String text, String label) {
+    Matcher matcher = Pattern.compile("(?m)^" + label + " +([\\d,]+) bytes$").matcher(text);
+    assertThat(matcher.find()).as(label).isTrue();
+    return Long.parseLong(matcher.group(1).replace(",", ""));
+  }
+
+  @Test
+  void printsOpsMemoryAndAPredictedTime() throws Exception {
+    String text =
+        explain(
+            "gpt --layers 2 --heads 2 --width 32 --context 16 --micro-batch 3 --lanes 4 --threads"
+                + " 2");
+    assertThat(text)
+        .contains("lanes, run 4 times", "joins, run 3 times", "update, run 1 times")
+        .contains("Attention heads=6 tokens=16 size=16", "AdamW elements=4096", "predicted step");
+    long sum = 0;
+    for (String part :
+        List.of(
+            "parameters",
+            "moments",
+            "gradients",
+            "data",
+            "arena of lanes",
+            "arena of joins",
+            "arena of update")) {
+      sum += number(text, part);
+    }
+    assertThat(number(text, "peak memory")).isEqualTo(sum);
+  }
+
+  @Test
+  void isAVerbOfItsOwn() throws Exception {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {
+      String small = "step gpt --layers 1 --heads 2 --width 16 --context 8 --threads 1";
+      assertThat(new ExplainCommand().run(List.of(small.split(" ", -1)), out, out)).isZero();
+    }
+    assertThat(bytes.toString(StandardCharsets.UTF_8)).contains("peak memory", "predicted step");
+  }
+
+  @Test
+  void tellsWhatRecomputationSaves() throws Exception {
+    String kept = explain("gpt --layers 3 --heads 2 --width 32 --context 32 --threads 1");
+    String again =
+        explain("gpt --layers 3 --heads 2 --width 32 --context 32 --threads 1 --recompute block");
+    assertThat(number(again, "arena of lanes")).isLessThan(number(kept, "arena of lanes"));
+  }
+}

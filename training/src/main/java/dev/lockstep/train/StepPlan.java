@@ -1,0 +1,137 @@
+package dev.lockstep.train;
+
+import dev.lockstep.device.Device;
+import dev.lockstep.device.DeviceInfo;
+import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.Program;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphSplitter;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.train.model.GptModel;
+import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.model.Recompute;
+import dev.lockstep.train.optim.StepGraph;
+import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.LanePlan;
+import dev.lockstep.train.parallel.LaneSums;
+import dev.lockstep.train.parallel.Scope;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/// What one rank of a training run would do and hold, without text, job or weights: the programs of
+/// a step, compiled, and the memory that a [Trainer] of the same recipe takes.
+///
+/// Owns its device and programs; single-threaded.
+public final class StepPlan implements AutoCloseable {
+  private final Scope scope = new Scope();
+  private final Device device;
+  private final Map<String, List<Program>> programs = new LinkedHashMap<>();
+  private final Map<String, Integer> runs = new LinkedHashMap<>();
+  private final Map<String, Long> memory = new LinkedHashMap<>();
+
+  /// Compiles the programs of rank 0.
+  ///
+  /// @param pool what compiled programs' memory is charged to; borrowed until this is closed
+  /// @param ranks world size; at most the recipe's lanes
+  /// @throws dev.lockstep.failure.ConfigurationException if there is no such device
+  /// @throws dev.lockstep.failure.MemoryBudgetException if a program alone does not fit the pool
+  public StepPlan(MemoryPool pool, Recipe recipe, TrainerOptions options, int ranks) {
+    try {
+      int threads =
+          options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
+      DeviceOptions deviceOptions = new DeviceOptions(pool, threads, options.vectorBits());
+      device =
+          scope.own(RankCompute.provider(options.device()).open(0, deviceOptions), Device::close);
+      plan(recipe, options.recompute(), ranks);
+    } catch (RuntimeException | Error e) {
+      scope.close();
+      throw e;
+    }
+  }
+
+  private void plan(Recipe recipe, Recompute recompute, int ranks) {
+    GptModel model = new GptModel(recipe.model(), recipe.blocks().tensor());
+    GptPrograms.Traced lane =
+        new GptPrograms(model, recipe.blocks().tokens(), recompute)
+            .lane(recipe.batch().microBatch());
+    LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), ranks);
+    LanePlan plan = LanePlan.of(split.ranks().getFirst());
+    FlatLayout sums = StepPrograms.sums(lane.uses());
+    memory.put("parameters", ModelState.parameterLayout(model.parameters()).bytes());
+    memory.put("moments", ModelState.momentLayout(model.parameters()).bytes());
+    memory.put("gradients", plan.slots() * sums.bytes());
+    long tokens = (long) recipe.batch().microBatch() * recipe.model().context();
+    memory.put("data", 2 * tokens * DType.I32.bytes() + StepPrograms.scalarLayout().bytes());
+    compile("lanes", plan, List.of(lane.graph()));
+    compile("joins", plan, List.of(LaneSums.join(sums.elements())));
+    Graph step = StepGraph.trace(lane.uses(), recipe.optimizer(), split, 0);
+    List<Graph> segments = new ArrayList<>();
+    GraphSplitter.Segments parts = GraphSplitter.split(step);
+    for (GraphSplitter.Part part : parts.parts()) {
+      if (part instanceof GraphSplitter.Compute(Graph segment)) {
+        segments.add(segment);
+      }
+    }
+    if (!parts.crossings().isEmpty()) {
+      memory.put(
+          "exchanged",
+          parts.crossings().stream().mapToLong(named -> named.value().type().bytes()).sum());
+    }
+    compile("update", plan, segments);
+  }
+
+  private void compile(String part, LanePlan plan, List<Graph> graphs) {
+    List<Program> compiled = new ArrayList<>();
+    for (Graph graph : graphs) {
+      compiled.add(scope.own(device.compile(graph), Program::close));
+    }
+    programs.put(part, List.copyOf(compiled));
+    int laneRuns =
+        (int) plan.actions().stream().filter(LanePlan.Action.Run.class::isInstance).count();
+    runs.put(
+        part,
+        switch (part) {
+          case "lanes" -> laneRuns;
+          case "joins" -> plan.actions().size() - laneRuns;
+          default -> 1;
+        });
+    memory.put("arena of " + part, compiled.stream().mapToLong(Program::arenaBytes).sum());
+  }
+
+  /// Returns what computes.
+  public DeviceInfo device() {
+    return device.info();
+  }
+
+  /// Returns the programs by what they do, as [Trainer#programs].
+  public Map<String, List<Program>> programs() {
+    return Collections.unmodifiableMap(programs);
+  }
+
+  /// Returns how often a step runs each part.
+  public Map<String, Integer> runs() {
+    return Collections.unmodifiableMap(runs);
+  }
+
+  /// Returns the bytes of device memory that the rank holds from its first step to its last, by
+  /// what they are for. Everything is allocated before the first step, so the sum is the peak.
+  public Map<String, Long> memory() {
+    return Collections.unmodifiableMap(memory);
+  }
+
+  /// Returns the sum of [#memory].
+  public long peakBytes() {
+    return memory.values().stream().mapToLong(Long::longValue).sum();
+  }
+
+  /// Frees the programs and the device; idempotent.
+  @Override
+  public void close() {
+    scope.close();
+  }
+}
