@@ -4,6 +4,7 @@ import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.ScratchSpace;
 import java.util.List;
 import java.util.function.IntFunction;
+import java.util.function.IntToLongFunction;
 import java.util.function.IntUnaryOperator;
 
 /// What an algorithm makes of a request.
@@ -21,11 +22,11 @@ record Plan(
   /// Returns this plan with scratch of one kind, private to each rank.
   ///
   /// @param elements pure function from rank to its size; no scratch where it is 0
-  Plan withScratch(IntToLong elements) {
+  Plan withScratch(IntToLongFunction elements) {
     return new Plan(
         steps,
         rank -> {
-          long size = elements.of(rank);
+          long size = elements.applyAsLong(rank);
           return size == 0 ? List.of() : List.of(new ScratchSpace(size, false));
         },
         alike);
@@ -33,11 +34,5 @@ record Plan(
 
   Plan withAlike(IntUnaryOperator known) {
     return new Plan(steps, scratch, known);
-  }
-
-  /// A function from ranks to sizes.
-  @FunctionalInterface
-  interface IntToLong {
-    long of(int rank);
   }
 }

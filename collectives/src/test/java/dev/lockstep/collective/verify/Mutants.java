@@ -41,6 +41,10 @@ final class Mutants {
       int with = other;
       add("swapped", rank, step, program -> program.set(index, program.set(with, step)));
     }
+    int next = nextOnLink(steps, index);
+    if (next > index + 2) {
+      add("reordered", rank, step, program -> program.set(index, program.set(next, step)));
+    }
     for (Step wrong : misdirected(step)) {
       add("misdirected", rank, step, program -> program.set(index, wrong));
     }
@@ -87,6 +91,31 @@ final class Mutants {
         rank,
         signal,
         with -> with == rank ? steps : with == peer ? peers : original.steps(with));
+  }
+
+  /// Returns where the next message of the same link and direction stands, or the next step with
+  /// the same peer in whose memory a step reads; -1 if there is none.
+  private static int nextOnLink(List<Step> steps, int index) {
+    Step step = steps.get(index);
+    for (int at = index + 1; at < steps.size(); at++) {
+      boolean same =
+          switch (step) {
+            case Step.Send(int peer, _) -> steps.get(at) instanceof Step.Send s && s.peer() == peer;
+            case Step.Receive(int peer, _) ->
+                steps.get(at) instanceof Step.Receive r && r.peer() == peer;
+            case Step.ReceiveReduce(int peer, _) ->
+                steps.get(at) instanceof Step.ReceiveReduce r && r.peer() == peer;
+            case Step.Signal(int peer, _) ->
+                steps.get(at) instanceof Step.Signal s && s.peer() == peer;
+            case Step.Await(int peer, _) ->
+                steps.get(at) instanceof Step.Await a && a.peer() == peer;
+            default -> false;
+          };
+      if (same) {
+        return at;
+      }
+    }
+    return -1;
   }
 
   private List<Step> misdirected(Step step) {
