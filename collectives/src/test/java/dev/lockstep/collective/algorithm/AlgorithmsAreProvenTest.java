@@ -56,7 +56,7 @@ final class AlgorithmsAreProvenTest {
   @MethodSource("allRanks")
   @Tag("long")
   void allRanksAreProven(int ranks) {
-    prove(Requests.ofEveryKind(ranks, ranks <= 24));
+    prove(Requests.ofEveryKind(ranks, ranks <= 9));
   }
 
   @ParameterizedTest(name = "seed={0}")
