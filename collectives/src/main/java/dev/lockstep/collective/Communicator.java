@@ -12,6 +12,8 @@ import dev.lockstep.failure.LockstepException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
@@ -33,6 +35,8 @@ import org.jspecify.annotations.Nullable;
 /// Calls that start a collective come from one thread at a time; [#abort] and everything on [Work]
 /// from any.
 public final class Communicator implements AutoCloseable {
+  private static final byte[] NOTHING = {};
+
   private final Job job;
   private final CommunicatorOptions options;
   private final Topology topology;
@@ -75,10 +79,11 @@ public final class Communicator implements AutoCloseable {
     Transport transport =
         new TransportChoice(job, agreement, options.transport(), options.timeout()).open();
     try {
-      Optional<PeerAccess> access = peerAccess(agreement, transport, id, options.timeout());
-      Topology topology = Topology.of(job.hosts(), access.isPresent());
+      Optional<Endpoint.SharedMemory> shared =
+          sharedMemory(job, agreement, transport, id, options.timeout());
+      Topology topology = Topology.of(job.hosts(), shared.isPresent());
       Endpoint endpoint =
-          new Endpoint(job.id(), id, job.rank(), job.worldSize(), transport, access, job.memory());
+          new Endpoint(job.id(), id, job.rank(), job.worldSize(), transport, shared, job.memory());
       return new Communicator(job, options, topology, endpoint, agreement);
     } catch (RuntimeException | Error failure) {
       transport.close();
@@ -99,14 +104,30 @@ public final class Communicator implements AutoCloseable {
     }
   }
 
-  /// Opens peers' memory and its signals, if every rank can.
-  private static Optional<PeerAccess> peerAccess(
-      Agreement agreement, Transport transport, int communicator, Duration timeout) {
+  /// Opens peers' memory, its signals and mailboxes, if every rank can.
+  private static Optional<Endpoint.SharedMemory> sharedMemory(
+      Job job, Agreement agreement, Transport transport, int communicator, Duration timeout) {
     Optional<PeerAccess> access = transport.peerAccess();
-    access.ifPresent(memory -> memory.openSignals(communicator));
-    List<String> answers =
-        agreement.exchange("peer-memory", Boolean.toString(access.isPresent()), timeout);
-    return answers.stream().allMatch(Boolean::parseBoolean) ? access : Optional.empty();
+    if (access.isEmpty()) {
+      agreement.exchange("peer-memory", NOTHING, timeout);
+      return Optional.empty();
+    }
+    access.get().openSignals(communicator);
+    Buffer mail =
+        HostMemory.allocateShared(
+            job.memory(), "mailboxes", Endpoint.mailBytes(job.worldSize()), job.directory());
+    try {
+      List<byte[]> descriptors =
+          agreement.exchange("peer-memory", access.get().describe(mail.registration()), timeout);
+      if (descriptors.stream().allMatch(descriptor -> descriptor.length > 0)) {
+        return Optional.of(new Endpoint.SharedMemory(access.get(), mail, descriptors));
+      }
+    } catch (RuntimeException | Error failure) {
+      mail.close();
+      throw failure;
+    }
+    mail.close();
+    return Optional.empty();
   }
 
   /// Returns this rank.

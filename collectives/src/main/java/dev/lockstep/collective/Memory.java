@@ -79,7 +79,6 @@ final class Memory implements AutoCloseable {
       long bytes = scratch.get(i).elements() * request.dtype().bytes();
       Buffer buffer = scratch.get(i).shared() ? shared(bytes) : privately(bytes);
       add(new Space.Scratch(i), buffer.registration());
-      touched.add(buffer.registration().region());
       if (scratch.get(i).shared() && access.isPresent()) {
         descriptors.put(new Space.Scratch(i), access.get().describe(buffer.registration()));
       }
@@ -149,7 +148,6 @@ final class Memory implements AutoCloseable {
   }
 
   private void stage(Space space, Tensor tensor, Registration staged, PeerAccess access) {
-    touched.add(staged.region());
     descriptors.put(space, access.describe(staged));
     add(space, staged);
     if (space instanceof Space.Output) {
@@ -175,9 +173,16 @@ final class Memory implements AutoCloseable {
     return after;
   }
 
-  /// Returns the regions that a run touches, to be leased.
+  /// Returns the regions of the user's tensors, to be leased during a run.
   List<Region> touched() {
     return List.copyOf(touched);
+  }
+
+  /// Returns all regions, which peers may read during a run.
+  List<Region> readable() {
+    Set<Region> all = new LinkedHashSet<>(touched);
+    owned.forEach(buffer -> all.add(buffer.registration().region()));
+    return List.copyOf(all);
   }
 
   @Override

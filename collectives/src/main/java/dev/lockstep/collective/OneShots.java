@@ -64,7 +64,8 @@ final class OneShots implements AutoCloseable {
     }
     List<Operation.Staging> before = new ArrayList<>();
     List<Operation.Staging> after = new ArrayList<>();
-    List<Region> touched = new ArrayList<>(entry.prepared().memory().touched());
+    List<Region> touched = new ArrayList<>();
+    List<Region> readable = new ArrayList<>(entry.prepared().memory().readable());
     if (entry.staging() != null) {
       MemorySegment staging = entry.staging().segment().asSlice(0, entry.bytes());
       if (from != null) {
@@ -77,7 +78,14 @@ final class OneShots implements AutoCloseable {
       }
     }
     return new Operation(
-        request.kind(), request.words(), "", entry.prepared().program(), before, after, touched);
+        request.kind(),
+        request.words(),
+        "",
+        entry.prepared().program(),
+        before,
+        after,
+        touched,
+        readable);
   }
 
   private Entry prepare(CollectiveRequest request) {

@@ -57,7 +57,8 @@ final class Prepared implements PreparedCollective, Work {
             program,
             memory.before(),
             memory.after(),
-            memory.touched());
+            memory.touched(),
+            memory.readable());
   }
 
   Program program() {
@@ -70,7 +71,8 @@ final class Prepared implements PreparedCollective, Work {
 
   @Override
   public Work start() {
-    start(timeoutNanos, true);
+    requireOpen();
+    progress.start(operation, timeoutNanos, true);
     return this;
   }
 
@@ -80,16 +82,15 @@ final class Prepared implements PreparedCollective, Work {
   }
 
   void run(long timeout) {
-    start(timeout, false);
-    progress.await(operation);
+    requireOpen();
+    progress.run(operation, timeout);
   }
 
-  private void start(long timeout, boolean asynchronous) {
+  private void requireOpen() {
     if (closed) {
       throw new IllegalStateException(
           "prepared collective is closed: " + schedule.request().words());
     }
-    progress.start(operation, timeout, asynchronous);
   }
 
   @Override

@@ -11,7 +11,7 @@ import java.lang.foreign.MemorySegment;
 /// is seen after it.
 public interface PeerAccess {
   /// Number of signal slots per communicator and pair of ranks.
-  int SLOTS = 8;
+  int SLOTS = 16;
 
   /// Returns a descriptor by which a peer opens this range.
   ///

@@ -17,6 +17,7 @@ public final class Algorithms {
 
   private static final List<Algorithm> IN_ORDER =
       List.of(
+          new BroadcastAllReduce(),
           new DirectAllReduce(),
           new RingAllReduce(),
           new ExchangeAllReduce(),

@@ -142,11 +142,11 @@ final class Actions {
     }
   }
 
-  /// Hands a message to its link.
+  /// Hands a message over.
   static final class Issue extends Action {
-    private final LinkTraffic traffic;
+    private final Traffic traffic;
 
-    Issue(LinkTraffic traffic) {
+    Issue(Traffic traffic) {
       super(-1);
       this.traffic = traffic;
     }

@@ -9,6 +9,7 @@ import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
 import java.time.Duration;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -18,6 +19,23 @@ public final class Endpoint implements AutoCloseable {
   /// The slot of [#acknowledge]; schedules use lower ones.
   private static final int LEFT_SLOT = PeerAccess.SLOTS - 1;
 
+  /// What ranks that share memory have told each other.
+  ///
+  /// @param access peers' memory, with the communicator's signals open
+  /// @param outgoing this rank's mailboxes, [#mailBytes] zeroed bytes that peers can read
+  /// @param descriptors by which to open each rank's mailboxes
+  public record SharedMemory(PeerAccess access, Buffer outgoing, List<byte[]> descriptors) {
+    /// Copies the list.
+    public SharedMemory {
+      descriptors = List.copyOf(descriptors);
+    }
+
+    private Mailboxes mailboxes(int communicator, int rank) {
+      return new Mailboxes(
+          access, communicator, rank, outgoing, descriptors.toArray(byte[][]::new));
+    }
+  }
+
   private final long job;
   private final int communicator;
   private final int rank;
@@ -25,6 +43,7 @@ public final class Endpoint implements AutoCloseable {
   private final Transport transport;
   private final @Nullable PeerAccess access;
   private final @Nullable Signals signals;
+  private final @Nullable Mailboxes mail;
   private final MemoryPool pool;
   private final Buffer nothing;
   private final Map<Integer, Link> sending = new HashMap<>();
@@ -34,24 +53,31 @@ public final class Endpoint implements AutoCloseable {
   /// Makes the end of one rank.
   ///
   /// @param transport owned from here on
-  /// @param access peers' memory, with the communicator's signals open, if all ranks have it
+  /// @param shared peers' memory, if all ranks have it; owned from here on
   public Endpoint(
       long job,
       int communicator,
       int rank,
       int ranks,
       Transport transport,
-      Optional<PeerAccess> access,
+      Optional<SharedMemory> shared,
       MemoryPool pool) {
     this.job = job;
     this.communicator = communicator;
     this.rank = rank;
     this.ranks = ranks;
     this.transport = transport;
-    this.access = access.orElse(null);
-    this.signals = access.map(memory -> new Signals(memory, communicator, ranks)).orElse(null);
+    this.access = shared.map(SharedMemory::access).orElse(null);
+    this.signals =
+        shared.map(memory -> new Signals(memory.access(), communicator, ranks)).orElse(null);
+    this.mail = shared.map(memory -> memory.mailboxes(communicator, rank)).orElse(null);
     this.pool = pool;
     this.nothing = HostMemory.allocate(pool, "messages of no bytes", Long.BYTES);
+  }
+
+  /// Returns the bytes of one rank's mailboxes.
+  public static long mailBytes(int ranks) {
+    return Mailboxes.bytes(ranks);
   }
 
   /// Returns the job's number.
@@ -97,6 +123,11 @@ public final class Endpoint implements AutoCloseable {
     return signals;
   }
 
+  /// Returns where short messages go, if ranks share memory.
+  @Nullable Mailboxes mail() {
+    return mail;
+  }
+
   /// Returns a range of no bytes.
   Registration empty() {
     return nothing.registration().slice(0, 0);
@@ -140,6 +171,9 @@ public final class Endpoint implements AutoCloseable {
     closed = true;
     sending.values().forEach(Link::close);
     receiving.values().forEach(Link::close);
+    if (mail != null) {
+      mail.close();
+    }
     transport.close();
     nothing.close();
   }

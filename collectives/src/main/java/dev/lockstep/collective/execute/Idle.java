@@ -5,6 +5,9 @@ import java.util.concurrent.locks.LockSupport;
 /// How a thread waits: it spins while an answer may come in a microsecond, then yields while other
 /// ranks may want its core, then parks. Stateless, allocates nothing.
 final class Idle {
+  // A pause keeps the core for up to a hundred cycles: too long for an answer that is one hop away.
+  private static final int EAGER_SPINS = 64;
+
   // About 100 us of spinning: longer than a few hops and the skew of ranks in step.
   private static final int SPINS = 2_000;
 
@@ -30,7 +33,9 @@ final class Idle {
   @SuppressWarnings("ThreadPriorityCheck") // ranks that share a core hand it to each other
   void idle(int times) {
     if (times < spins) {
-      Thread.onSpinWait();
+      if (times >= EAGER_SPINS) {
+        Thread.onSpinWait();
+      }
     } else if (times < spins + YIELDS) {
       Thread.yield();
     } else {

@@ -3,48 +3,20 @@ package dev.lockstep.collective.execute;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.MismatchedEnvelopeException;
 import dev.lockstep.transport.Transfer;
-import java.util.ArrayList;
-import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/// The messages of one program on one link, in order. Those that are issued are posted as the link
-/// has room, so that a full link never keeps a rank from its next step. Allocates nothing once
-/// sealed.
-final class LinkTraffic {
+/// Messages over a link.
+final class LinkTraffic extends Traffic {
   private final Link link;
-  private final boolean sends;
-  private final List<Transfer> collected = new ArrayList<>();
-  private Transfer[] transfers = {};
-  private int issued;
   private int posted;
-  private int completed;
 
   LinkTraffic(Link link, boolean sends) {
+    super(link.peer(), sends);
     this.link = link;
-    this.sends = sends;
   }
 
-  int peer() {
-    return link.peer();
-  }
-
-  boolean sends() {
-    return sends;
-  }
-
-  /// Adds the next message and returns its number on this link.
-  int add(Transfer transfer) {
-    collected.add(transfer);
-    transfers = collected.toArray(Transfer[]::new);
-    return transfers.length - 1;
-  }
-
-  Transfer[] transfers() {
-    return transfers;
-  }
-
-  /// Makes ready for a run.
-  void begin(long sequence) {
+  @Override
+  void begin(long sequence, long operation) {
     issued = 0;
     posted = 0;
     completed = 0;
@@ -53,26 +25,7 @@ final class LinkTraffic {
     }
   }
 
-  void issue() {
-    issued++;
-  }
-
-  boolean isComplete(int number) {
-    return number < completed;
-  }
-
-  boolean isIdle() {
-    return completed == issued;
-  }
-
-  int completed() {
-    return completed;
-  }
-
-  /// Moves what can be moved.
-  ///
-  /// @return whether anything did
-  /// @throws PeerFailure if the link or a message has failed
+  @Override
   boolean poll() {
     if (completed == issued) {
       return false;

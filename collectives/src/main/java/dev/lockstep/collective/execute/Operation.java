@@ -4,6 +4,8 @@ import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.memory.Region;
 import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -24,6 +26,17 @@ public final class Operation {
     FAILED
   }
 
+  /// State is written with release: a full fence would wait for the words to the peers.
+  private static final VarHandle STATE;
+
+  static {
+    try {
+      STATE = MethodHandles.lookup().findVarHandle(Operation.class, "state", State.class);
+    } catch (ReflectiveOperationException impossible) {
+      throw new ExceptionInInitializerError(impossible);
+    }
+  }
+
   private final CollectiveKind kind;
   private final String words;
   private final String callSite;
@@ -31,10 +44,12 @@ public final class Operation {
   private final Staging[] before;
   private final Staging[] after;
   private final Region[] tensors;
+  private final Region[] readable;
   private volatile State state = State.IDLE;
   private @Nullable CollectiveException failure;
   private long sequence;
   private long startNanos;
+  private boolean hasClock;
   private long timeoutNanos;
 
   /// Makes an operation that has not been started.
@@ -45,7 +60,8 @@ public final class Operation {
   /// @param program borrowed; may serve several operations of one communicator
   /// @param before copied when its turn comes
   /// @param after copied when the program is through
-  /// @param tensors memory to be leased during a run
+  /// @param tensors memory of others, to be leased during a run
+  /// @param readable memory that peers may read during a run
   public Operation(
       CollectiveKind kind,
       String words,
@@ -53,7 +69,8 @@ public final class Operation {
       Program program,
       List<Staging> before,
       List<Staging> after,
-      List<Region> tensors) {
+      List<Region> tensors,
+      List<Region> readable) {
     this.kind = kind;
     this.words = words;
     this.callSite = callSite;
@@ -61,6 +78,7 @@ public final class Operation {
     this.before = before.toArray(Staging[]::new);
     this.after = after.toArray(Staging[]::new);
     this.tensors = tensors.toArray(Region[]::new);
+    this.readable = readable.toArray(Region[]::new);
   }
 
   /// Returns whether a run is under way.
@@ -104,6 +122,10 @@ public final class Operation {
   }
 
   long elapsedNanos() {
+    if (!hasClock) {
+      startNanos = System.nanoTime();
+      hasClock = true;
+    }
     return System.nanoTime() - startNanos;
   }
 
@@ -111,8 +133,8 @@ public final class Operation {
     return program;
   }
 
-  Region[] tensors() {
-    return tensors;
+  Region[] readable() {
+    return readable;
   }
 
   /// Takes the leases. On failure none is held.
@@ -141,11 +163,18 @@ public final class Operation {
   }
 
   void started(long asSequence, long timeout) {
+    startedAtOnce(asSequence, timeout);
+    startNanos = System.nanoTime();
+    hasClock = true;
+  }
+
+  /// As [#started]; its clock starts when it is first looked at, within microseconds.
+  void startedAtOnce(long asSequence, long timeout) {
     sequence = asSequence;
     timeoutNanos = timeout;
-    startNanos = System.nanoTime();
+    hasClock = false;
     failure = null;
-    state = State.STARTED;
+    STATE.setRelease(this, State.STARTED);
   }
 
   /// Its turn has come.
@@ -162,7 +191,7 @@ public final class Operation {
       MemorySegment.copy(staging.from(), 0, staging.to(), 0, staging.to().byteSize());
     }
     release();
-    state = State.DONE;
+    STATE.setRelease(this, State.DONE);
   }
 
   void fail(CollectiveException cause) {

@@ -14,9 +14,9 @@ import java.util.TreeSet;
 public final class Program implements AutoCloseable {
   /// A message that a step waits for.
   ///
-  /// @param traffic its link
+  /// @param traffic its way
   /// @param number its number on that link
-  record Hazard(LinkTraffic traffic, int number) {
+  record Hazard(Traffic traffic, int number) {
     boolean isOver() {
       return traffic.isComplete(number);
     }
@@ -26,8 +26,9 @@ public final class Program implements AutoCloseable {
 
   private final Action[] actions;
   private final Hazard[][] hazards;
-  private final LinkTraffic[] traffic;
+  private final Traffic[] traffic;
   private final Transport transport;
+  private final boolean overLinks;
   private final long fingerprint;
   private long operation;
   private int next;
@@ -35,7 +36,7 @@ public final class Program implements AutoCloseable {
   Program(
       List<Action> actions,
       List<List<Hazard>> hazards,
-      List<LinkTraffic> traffic,
+      List<Traffic> traffic,
       Transport transport,
       long fingerprint) {
     this.actions = actions.toArray(Action[]::new);
@@ -43,8 +44,9 @@ public final class Program implements AutoCloseable {
         hazards.stream()
             .map(waits -> waits.isEmpty() ? NONE : waits.toArray(Hazard[]::new))
             .toArray(Hazard[][]::new);
-    this.traffic = traffic.toArray(LinkTraffic[]::new);
+    this.traffic = traffic.toArray(Traffic[]::new);
     this.transport = transport;
+    this.overLinks = traffic.stream().anyMatch(LinkTraffic.class::isInstance);
     this.fingerprint = fingerprint;
   }
 
@@ -52,8 +54,8 @@ public final class Program implements AutoCloseable {
   void begin(long sequence) {
     next = 0;
     operation = StableHash.mix(fingerprint, sequence);
-    for (LinkTraffic link : traffic) {
-      link.begin(sequence);
+    for (Traffic link : traffic) {
+      link.begin(sequence, operation);
     }
   }
 
@@ -77,7 +79,7 @@ public final class Program implements AutoCloseable {
     }
     moved |= at != next;
     next = at;
-    if (!moved && traffic.length > 0) {
+    if (!moved && overLinks) {
       moved = transport.poll() > 0;
     }
     return moved;
@@ -87,7 +89,7 @@ public final class Program implements AutoCloseable {
     if (next < actions.length) {
       return false;
     }
-    for (LinkTraffic link : traffic) {
+    for (Traffic link : traffic) {
       if (!link.isIdle()) {
         return false;
       }
@@ -97,7 +99,7 @@ public final class Program implements AutoCloseable {
 
   private boolean pollLinks() {
     boolean moved = false;
-    for (LinkTraffic link : traffic) {
+    for (Traffic link : traffic) {
       moved |= link.poll();
     }
     return moved;
@@ -123,7 +125,7 @@ public final class Program implements AutoCloseable {
         (i < next || await.isSignalled() ? heard : silent).add(await.peer);
       }
     }
-    for (LinkTraffic link : traffic) {
+    for (Traffic link : traffic) {
       if (!link.sends()) {
         (link.completed() > 0 ? heard : silent).add(link.peer());
       }

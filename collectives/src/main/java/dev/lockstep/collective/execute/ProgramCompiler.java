@@ -26,14 +26,20 @@ public final class ProgramCompiler {
   /// A message that has been compiled, with what it touches.
   private record Posted(Program.Hazard hazard, boolean writes, Registration range) {}
 
+  /// How messages between two ranks travel in one direction.
+  ///
+  /// @param peer the other rank
+  /// @param mail whether through the mailboxes; else over the link
+  private record Way(int peer, boolean mail) {}
+
   private final Schedule schedule;
   private final CollectiveRequest request;
   private final DType dtype;
   private final Bindings bindings;
   private final Endpoint endpoint;
   private final Duration timeout;
-  private final Map<Integer, LinkTraffic> sending = new LinkedHashMap<>();
-  private final Map<Integer, LinkTraffic> receiving = new LinkedHashMap<>();
+  private final Map<Way, Traffic> sending = new LinkedHashMap<>();
+  private final Map<Way, Traffic> receiving = new LinkedHashMap<>();
   private final List<Posted> posted = new ArrayList<>();
   private final List<Action> actions = new ArrayList<>();
   private final List<List<Program.Hazard>> hazards = new ArrayList<>();
@@ -75,7 +81,7 @@ public final class ProgramCompiler {
         hazards.add(waits);
       }
     }
-    List<LinkTraffic> traffic = new ArrayList<>(receiving.values());
+    List<Traffic> traffic = new ArrayList<>(receiving.values());
     traffic.addAll(sending.values());
     return new Program(
         actions,
@@ -89,8 +95,8 @@ public final class ProgramCompiler {
   private void openLinks(List<Step> steps) {
     for (Step step : steps) {
       switch (step) {
-        case Step.Receive(int peer, _) -> openReceiving(peer);
-        case Step.ReceiveReduce(int peer, _) -> openReceiving(peer);
+        case Step.Receive(int peer, Range into) -> openReceiving(way(peer, into));
+        case Step.ReceiveReduce(int peer, Range into) -> openReceiving(way(peer, into));
         case Step.Send _,
             Step.Copy _,
             Step.Reduce _,
@@ -101,31 +107,55 @@ public final class ProgramCompiler {
       }
     }
     for (Step step : steps) {
-      if (step instanceof Step.Send(int peer, _) && !sending.containsKey(peer)) {
-        sending.put(peer, new LinkTraffic(endpoint.sending(peer, timeout), true));
+      if (step instanceof Step.Send(int peer, Range from)) {
+        openSending(way(peer, from));
       }
     }
   }
 
-  private void openReceiving(int peer) {
-    if (!receiving.containsKey(peer)) {
-      receiving.put(peer, new LinkTraffic(endpoint.receiving(peer, timeout), false));
-    }
+  /// Short messages go through the mailboxes where there are any: both ends see the same length.
+  private Way way(int peer, Range range) {
+    boolean isShort = range.elements() * dtype.bytes() <= Mailboxes.LONGEST_BYTES;
+    return new Way(peer, isShort && endpoint.mail() != null);
+  }
+
+  private void openReceiving(Way way) {
+    receiving.computeIfAbsent(
+        way,
+        wanted -> {
+          Mailboxes mail = endpoint.mail();
+          if (wanted.mail() && mail != null) {
+            mail.open(wanted.peer());
+            return new MailTraffic(mail, wanted.peer(), false);
+          }
+          return new LinkTraffic(endpoint.receiving(wanted.peer(), timeout), false);
+        });
+  }
+
+  private void openSending(Way way) {
+    sending.computeIfAbsent(
+        way,
+        wanted -> {
+          Mailboxes mail = endpoint.mail();
+          return wanted.mail() && mail != null
+              ? new MailTraffic(mail, wanted.peer(), true)
+              : new LinkTraffic(endpoint.sending(wanted.peer(), timeout), true);
+        });
   }
 
   private @Nullable Action action(Step step) {
     return switch (step) {
       case Step.Send(int peer, Range from) ->
-          issue(traffic(sending, peer), Transfer.send(registration(from)), false, from);
+          issue(traffic(sending, way(peer, from)), Transfer.send(registration(from)), false, from);
       case Step.Receive(int peer, Range into) ->
           issue(
-              traffic(receiving, peer),
+              traffic(receiving, way(peer, into)),
               Transfer.receive(new Sink.Copy(registration(into))),
               true,
               into);
       case Step.ReceiveReduce(int peer, Range into) ->
           issue(
-              traffic(receiving, peer),
+              traffic(receiving, way(peer, into)),
               Transfer.receive(new Sink.Reduce(registration(into), dtype, reduceOp())),
               true,
               into);
@@ -145,7 +175,7 @@ public final class ProgramCompiler {
   }
 
   @SuppressWarnings("EnumOrdinal") // as the envelope defines it
-  private Action issue(LinkTraffic traffic, Transfer transfer, boolean writes, Range range) {
+  private Action issue(Traffic traffic, Transfer transfer, boolean writes, Range range) {
     int number = traffic.add(transfer);
     Envelope envelope = transfer.envelope();
     envelope.job = endpoint.job();
@@ -162,8 +192,8 @@ public final class ProgramCompiler {
     return new Actions.Issue(traffic);
   }
 
-  private static LinkTraffic traffic(Map<Integer, LinkTraffic> links, int peer) {
-    return Objects.requireNonNull(links.get(peer), "link was not opened");
+  private static Traffic traffic(Map<Way, Traffic> ways, Way way) {
+    return Objects.requireNonNull(ways.get(way), "way was not opened");
   }
 
   private @Nullable Action copy(Range from, Range to) {

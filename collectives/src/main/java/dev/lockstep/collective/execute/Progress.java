@@ -32,12 +32,14 @@ public final class Progress implements AutoCloseable {
 
   private static final VarHandle HELD;
   private static final VarHandle DRIVERS;
+  private static final VarHandle AT_ONCE;
 
   static {
     try {
       MethodHandles.Lookup lookup = MethodHandles.lookup();
       HELD = lookup.findVarHandle(Progress.class, "held", boolean.class);
       DRIVERS = lookup.findVarHandle(Progress.class, "drivers", int.class);
+      AT_ONCE = lookup.findVarHandle(Progress.class, "atOnce", boolean.class);
     } catch (ReflectiveOperationException impossible) {
       throw new ExceptionInInitializerError(impossible);
     }
@@ -52,7 +54,7 @@ public final class Progress implements AutoCloseable {
   /// Started, not complete; the first is the one that moves. Guarded by itself.
   private final ArrayDeque<Operation> queue = new ArrayDeque<>();
 
-  private long nextSequence; // guarded by queue
+  private long nextSequence; // guarded by queue; while it is empty, by holding
   private volatile int waiting; // operations in the queue, for those who only look
   private @Nullable Operation current; // of whoever holds
   private volatile @Nullable Throwable abortReason;
@@ -65,6 +67,9 @@ public final class Progress implements AutoCloseable {
 
   @SuppressWarnings("unused") // by DRIVERS
   private volatile int drivers;
+
+  /// Whether whoever holds runs an operation that never was in the queue.
+  private volatile boolean atOnce;
 
   /// Makes the progress of one rank of a communicator.
   ///
@@ -91,11 +96,7 @@ public final class Progress implements AutoCloseable {
   public void start(Operation operation, long timeoutNanos, boolean asynchronous) {
     checkUsable(operation.kind().label());
     synchronized (queue) {
-      if (operation.isUnderWay()) {
-        throw new IllegalStateException(
-            "collective is still under way: op=%s, rank=%d (await its last run first)"
-                .formatted(operation.name(), endpoint.rank()));
-      }
+      requireIdle(operation);
       lease(operation);
       operation.started(nextSequence++, timeoutNanos);
       queue.add(operation);
@@ -103,6 +104,57 @@ public final class Progress implements AutoCloseable {
     }
     if (asynchronous) {
       wakeThread();
+    }
+  }
+
+  /// Runs an operation and waits for it; allocates nothing.
+  ///
+  /// Where nothing else is under way the operation never enters the queue: between the call and the
+  /// first word to a peer there are two atomic steps and no look at the clock.
+  ///
+  /// @throws IllegalStateException as [#start]
+  /// @throws CollectiveException as [#start], or the operation's failure
+  public void run(Operation operation, long timeoutNanos) {
+    if (HELD.compareAndSet(this, false, true)) {
+      try {
+        if (waiting == 0 && !closed && failure == null && abortReason == null) {
+          runAtOnce(operation, timeoutNanos);
+          return;
+        }
+      } finally {
+        HELD.setRelease(this, false);
+      }
+    }
+    start(operation, timeoutNanos, false);
+    await(operation);
+  }
+
+  private void runAtOnce(Operation operation, long timeoutNanos) {
+    requireIdle(operation);
+    lease(operation);
+    operation.startedAtOnce(nextSequence++, timeoutNanos);
+    current = operation;
+    AT_ONCE.setRelease(this, true);
+    try {
+      operation.begin();
+      int times = 0;
+      while (!operation.isDone()) {
+        if (move(idle.isTimeToCheck(times))) {
+          times = 0;
+        } else {
+          idle.idle(times++);
+        }
+      }
+    } finally {
+      AT_ONCE.setRelease(this, false);
+    }
+  }
+
+  private void requireIdle(Operation operation) {
+    if (operation.isUnderWay()) {
+      throw new IllegalStateException(
+          "collective is still under way: op=%s, rank=%d (await its last run first)"
+              .formatted(operation.name(), endpoint.rank()));
     }
   }
 
@@ -199,7 +251,9 @@ public final class Progress implements AutoCloseable {
       boolean moved = operation.program().advance();
       if (operation.program().isDone()) {
         current = null;
-        removeFirst();
+        if (!atOnce) {
+          removeFirst();
+        }
         operation.finish();
         return true;
       }
@@ -259,7 +313,7 @@ public final class Progress implements AutoCloseable {
     if (endpoint.access().isEmpty()) {
       return;
     }
-    for (Region region : operation.tensors()) {
+    for (Region region : operation.readable()) {
       region.quarantine();
       quarantined.add(region);
     }
@@ -303,7 +357,7 @@ public final class Progress implements AutoCloseable {
       if (waiting == 0) {
         LockSupport.park(this);
         times = 0;
-      } else if ((int) DRIVERS.getVolatile(this) > 0) {
+      } else if ((int) DRIVERS.getVolatile(this) > 0 || atOnce) {
         LockSupport.parkNanos(this, LEAVE_TO_DRIVERS_NANOS);
       } else if (turn(idle.isTimeToCheck(times))) {
         times = 0;
@@ -315,13 +369,13 @@ public final class Progress implements AutoCloseable {
 
   /// Returns whether nothing is under way and nothing has failed.
   public boolean isIdle() {
-    return waiting == 0 && failure == null && abortReason == null;
+    return waiting == 0 && !atOnce && failure == null && abortReason == null;
   }
 
   /// Waits until everything that was started is complete or has failed; allocates nothing.
   public void drain() {
     int times = 0;
-    while (waiting > 0) {
+    while (waiting > 0 || atOnce) {
       times = turn(idle.isTimeToCheck(times)) ? 0 : times + 1;
       idle.idle(times);
     }
@@ -333,7 +387,7 @@ public final class Progress implements AutoCloseable {
     if (closed) {
       return;
     }
-    if (waiting > 0) {
+    if (waiting > 0 || atOnce) {
       abort(
           new IllegalStateException("communicator was closed with collectives under way"),
           "closing a communicator");

@@ -1,0 +1,163 @@
+/* Times MPI's collectives as `lockstep perf` times Lockstep's: same sizes, same buffers, same loop.
+ *
+ *   mpi_perf COLLECTIVE MIN_BYTES MAX_BYTES FACTOR ITERATIONS WARM_UPS dirty|clean [ROOT]
+ *
+ * Rank 0 prints one line per size: bytes, and the microseconds out of place and in place.
+ * A size is nccl-tests': of all-gather, reduce-scatter, all-to-all, gather and scatter it is that of the
+ * larger buffer, of the others that of a rank's buffer.
+ *
+ * dirty: every rank writes its whole input, a barrier, one timed operation; the slowest rank counts,
+ *        the median over the iterations is printed.
+ * clean: a loop over unchanged buffers, its mean over the iterations and the ranks.
+ */
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { ALL_REDUCE, ALL_GATHER, REDUCE_SCATTER, BROADCAST, REDUCE, ALL_TO_ALL, GATHER, SCATTER, SEND_RECV, KINDS };
+
+static const char *const names[KINDS] = {"all_reduce", "all_gather", "reduce_scatter", "broadcast", "reduce",
+                                         "alltoall",   "gather",     "scatter",        "sendrecv"};
+
+static int rank, ranks, root;
+static enum kind kind;
+
+/* Whether the size counts the parts of all ranks. */
+static int in_parts(void) {
+  return kind == ALL_GATHER || kind == REDUCE_SCATTER || kind == ALL_TO_ALL || kind == GATHER || kind == SCATTER;
+}
+
+static void check(int status) {
+  if (status != MPI_SUCCESS) {
+    fprintf(stderr, "mpi_perf: an MPI function failed: status=%d\n", status);
+    MPI_Abort(MPI_COMM_WORLD, 1);
+  }
+}
+
+static void operate(float *in, float *out, int count, int part) {
+  const int in_place = in == out;
+  const MPI_Comm world = MPI_COMM_WORLD;
+  switch (kind) {
+    case ALL_REDUCE:
+      check(MPI_Allreduce(in_place ? MPI_IN_PLACE : in, out, count, MPI_FLOAT, MPI_SUM, world));
+      return;
+    case ALL_GATHER:
+      check(MPI_Allgather(in_place ? MPI_IN_PLACE : in, part, MPI_FLOAT, out, part, MPI_FLOAT, world));
+      return;
+    case REDUCE_SCATTER:
+      check(MPI_Reduce_scatter_block(in_place ? MPI_IN_PLACE : in, out, part, MPI_FLOAT, MPI_SUM, world));
+      return;
+    case BROADCAST:
+      check(MPI_Bcast(in, count, MPI_FLOAT, root, world));
+      return;
+    case REDUCE:
+      check(MPI_Reduce(in_place && rank == root ? MPI_IN_PLACE : in, out, count, MPI_FLOAT, MPI_SUM, root, world));
+      return;
+    case ALL_TO_ALL:
+      check(MPI_Alltoall(in_place ? MPI_IN_PLACE : in, part, MPI_FLOAT, out, part, MPI_FLOAT, world));
+      return;
+    case GATHER:
+      check(MPI_Gather(in_place && rank == root ? MPI_IN_PLACE : in, part, MPI_FLOAT, out, part, MPI_FLOAT, root,
+                       world));
+      return;
+    case SCATTER:
+      check(MPI_Scatter(in, part, MPI_FLOAT, in_place && rank == root ? MPI_IN_PLACE : out, part, MPI_FLOAT, root,
+                        world));
+      return;
+    case SEND_RECV:
+      if (in_place) {
+        check(MPI_Sendrecv_replace(in, count, MPI_FLOAT, (rank + 1) % ranks, 0, (rank + ranks - 1) % ranks, 0, world,
+                                   MPI_STATUS_IGNORE));
+      } else {
+        check(MPI_Sendrecv(in, count, MPI_FLOAT, (rank + 1) % ranks, 0, out, count, MPI_FLOAT,
+                           (rank + ranks - 1) % ranks, 0, world, MPI_STATUS_IGNORE));
+      }
+      return;
+    case KINDS:
+      break;
+  }
+}
+
+static int ascending(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double dirty(float *in, float *out, int count, int part, int written, int iterations, double *times) {
+  for (int i = 0; i < iterations; i++) {
+    const float value = (float)(i & 15);
+    for (int k = 0; k < written; k++) in[k] = value;
+    check(MPI_Barrier(MPI_COMM_WORLD));
+    const double start = MPI_Wtime();
+    operate(in, out, count, part);
+    times[i] = MPI_Wtime() - start;
+  }
+  check(MPI_Allreduce(MPI_IN_PLACE, times, iterations, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD));
+  qsort(times, (size_t)iterations, sizeof *times, ascending);
+  return times[iterations / 2] * 1e6;
+}
+
+static double clean(float *in, float *out, int count, int part, int iterations) {
+  check(MPI_Barrier(MPI_COMM_WORLD));
+  const double start = MPI_Wtime();
+  for (int i = 0; i < iterations; i++) operate(in, out, count, part);
+  double mean = (MPI_Wtime() - start) / iterations;
+  check(MPI_Allreduce(MPI_IN_PLACE, &mean, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD));
+  return mean / ranks * 1e6;
+}
+
+static float *buffer(size_t bytes) {
+  void *memory = NULL;
+  if (posix_memalign(&memory, 4096, bytes + 4096) != 0) {
+    fprintf(stderr, "mpi_perf: out of memory: bytes=%zu\n", bytes);
+    MPI_Abort(MPI_COMM_WORLD, 1);
+  }
+  memset(memory, 0, bytes + 4096);
+  return memory;
+}
+
+int main(int argc, char **argv) {
+  check(MPI_Init(&argc, &argv));
+  check(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
+  check(MPI_Comm_size(MPI_COMM_WORLD, &ranks));
+  if (argc < 8) {
+    if (rank == 0)
+      fprintf(stderr, "usage: mpi_perf COLLECTIVE MIN MAX FACTOR ITERATIONS WARM_UPS dirty|clean [ROOT]\n");
+    MPI_Finalize();
+    return 2;
+  }
+  for (kind = ALL_REDUCE; kind < KINDS && strcmp(names[kind], argv[1]) != 0; kind++) {
+  }
+  if (kind == KINDS) {
+    if (rank == 0) fprintf(stderr, "mpi_perf: no such collective: %s\n", argv[1]);
+    MPI_Finalize();
+    return 2;
+  }
+  const long least = atol(argv[2]), most = atol(argv[3]), factor = atol(argv[4]);
+  const int iterations = atoi(argv[5]), warm_ups = atoi(argv[6]);
+  const int is_dirty = strcmp(argv[7], "dirty") == 0;
+  root = argc > 8 ? atoi(argv[8]) : 0;
+  float *const a = buffer((size_t)most), *const b = buffer((size_t)most);
+  double *const times = malloc(sizeof *times * (size_t)iterations);
+  for (long bytes = least; bytes <= most; bytes *= factor) {
+    const int part = (int)(bytes / 4 / ranks);
+    const int count = in_parts() ? part * ranks : (int)(bytes / 4);
+    double micros[2];
+    for (int in_place = 0; in_place < 2; in_place++) {
+      float *const out = in_place ? a : b;
+      const int written = (kind == ALL_GATHER || kind == GATHER) && !in_place ? part : count;
+      /* As long as Lockstep warms up, large sizes less often. */
+      const int untimed = bytes > (1 << 20) ? (warm_ups + 9) / 10 : warm_ups;
+      for (int i = 0; i < untimed; i++) operate(a, out, count, part);
+      micros[in_place] = is_dirty ? dirty(a, out, count, part, written, iterations, times)
+                                  : clean(a, out, count, part, iterations);
+    }
+    if (rank == 0) {
+      printf("%ld %.3f %.3f\n", bytes, micros[0], micros[1]);
+      fflush(stdout);
+    }
+  }
+  MPI_Finalize();
+  return 0;
+}

@@ -1,0 +1,170 @@
+package dev.lockstep.collective.execute;
+
+import dev.lockstep.collective.request.StableHash;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.transport.PeerAccess;
+import dev.lockstep.transport.Reducer;
+import dev.lockstep.transport.Sink;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
+import org.jspecify.annotations.Nullable;
+
+/// Small messages in memory that all ranks share: what is too short to be worth two signals travels
+/// beside one. Confined to whoever moves the communicator; allocates nothing.
+///
+/// A rank writes what it sends into memory of its own, which the receiver reads: one queue of slots
+/// per receiver. A slot is a word and the message behind it, so that the first 56 bytes come with
+/// the word in one cache line. The word is that of [Signals]: it counts the messages of the queue
+/// and carries a hash over the collectives of all of them. The receiver says by a signal, now and
+/// then, how many it has taken; a queue that is full is back pressure.
+final class Mailboxes implements AutoCloseable {
+  /// Longest message. Beyond about this length a message that is written once more costs more than
+  /// the signals that reading in place needs.
+  static final int LONGEST_BYTES = 1024;
+
+  /// The signal by which a receiver says how many messages it has taken; schedules use lower slots.
+  private static final int TAKEN_SLOT = PeerAccess.SLOTS - 2;
+
+  /// Messages of a queue. A rank is at most one collective ahead of one that answers it.
+  private static final int DEPTH = 16;
+
+  /// Whole pairs of cache lines: processors fetch them in pairs.
+  private static final long SLOT_BYTES = LONGEST_BYTES + 128;
+
+  private static final long QUEUE_BYTES = DEPTH * SLOT_BYTES;
+
+  /// How often a look is repeated at once: an answer of a rank in step is a hop away.
+  private static final int LOOKS = 16;
+
+  private static final int HASH_BITS = 24;
+  private static final long HASH_MASK = (1L << HASH_BITS) - 1;
+  private static final VarHandle WORD = ValueLayout.JAVA_LONG.varHandle();
+
+  private final PeerAccess access;
+  private final int communicator;
+  private final int rank;
+  private final Buffer buffer;
+  private final MemorySegment outgoing;
+  private final byte[][] descriptors;
+  private final @Nullable MemorySegment[] incoming;
+  private final long[] sent;
+  private final long[] sentHash;
+  private final long[] taken; // of what was sent, as far as this rank has looked
+  private final long[] received;
+  private final long[] receivedHash;
+
+  /// Makes the mailboxes of one rank.
+  ///
+  /// @param outgoing [#bytes] zeroed bytes that peers can read; owned from here on
+  /// @param descriptors by which to open each rank's memory
+  Mailboxes(PeerAccess access, int communicator, int rank, Buffer outgoing, byte[][] descriptors) {
+    int ranks = descriptors.length;
+    this.access = access;
+    this.communicator = communicator;
+    this.rank = rank;
+    this.buffer = outgoing;
+    this.outgoing = outgoing.segment();
+    this.descriptors = descriptors;
+    this.incoming = new @Nullable MemorySegment[ranks];
+    this.sent = new long[ranks];
+    this.sentHash = new long[ranks];
+    this.taken = new long[ranks];
+    this.received = new long[ranks];
+    this.receivedHash = new long[ranks];
+  }
+
+  /// Returns the bytes of one rank's outgoing queues.
+  static long bytes(int ranks) {
+    return ranks * QUEUE_BYTES;
+  }
+
+  /// Maps a peer's queues; once, before messages from it are received.
+  void open(int peer) {
+    if (incoming[peer] == null) {
+      incoming[peer] =
+          access.open(peer, descriptors[peer]).asSlice(rank * QUEUE_BYTES, QUEUE_BYTES);
+    }
+  }
+
+  /// Sends a message if the queue has room.
+  ///
+  /// @param operation hash of the collective and its sequence
+  boolean send(int peer, MemorySegment message, long operation) {
+    long number = sent[peer];
+    if (number - taken[peer] >= DEPTH) {
+      taken[peer] = access.signalled(peer, communicator, TAKEN_SLOT);
+      if (number - taken[peer] >= DEPTH) {
+        return false;
+      }
+    }
+    long at = peer * QUEUE_BYTES + number % DEPTH * SLOT_BYTES;
+    copy(message, 0, outgoing, at + Long.BYTES, message.byteSize());
+    long hash = StableHash.mix(sentHash[peer], operation);
+    sentHash[peer] = hash;
+    sent[peer] = number + 1;
+    WORD.setRelease(outgoing, at, ((number + 1) << HASH_BITS) | (hash & HASH_MASK));
+    return true;
+  }
+
+  /// Takes a peer's next message if it is there.
+  ///
+  /// @param into as long as the message
+  /// @param join how the message is joined into what is there; null to overwrite it
+  /// @throws PeerFailure if the peer sends from another collective
+  boolean receive(int peer, MemorySegment into, Sink.@Nullable Reduce join, long operation) {
+    MemorySegment queue = incoming[peer];
+    if (queue == null) {
+      throw new IllegalStateException("mailbox is not open: peer=" + peer);
+    }
+    long number = received[peer];
+    long at = number % DEPTH * SLOT_BYTES;
+    long word = (long) WORD.getAcquire(queue, at);
+    for (int looks = 1; word >>> HASH_BITS != number + 1; looks++) {
+      if (looks == LOOKS) {
+        return false;
+      }
+      word = (long) WORD.getAcquire(queue, at);
+    }
+    long hash = StableHash.mix(receivedHash[peer], operation);
+    if ((word & HASH_MASK) != (hash & HASH_MASK)) {
+      throw new PeerFailure(peer, PeerFailure.Kind.DISAGREES, "message of another collective");
+    }
+    if (join == null) {
+      copy(queue, at + Long.BYTES, into, 0, into.byteSize());
+    } else {
+      long elements = into.byteSize() / join.dtype().bytes();
+      Reducer.reduce(join.op(), join.dtype(), into, 0, queue, at + Long.BYTES, elements);
+    }
+    receivedHash[peer] = hash;
+    received[peer] = number + 1;
+    if ((number + 1) % (DEPTH / 2) == 0) {
+      access.signal(peer, communicator, TAKEN_SLOT, number + 1);
+    }
+    return true;
+  }
+
+  /// A call of the general copy takes longer than the few words that most messages have.
+  private static void copy(
+      MemorySegment from, long fromAt, MemorySegment to, long toAt, long bytes) {
+    if (bytes == Integer.BYTES) {
+      to.set(
+          ValueLayout.JAVA_INT_UNALIGNED, toAt, from.get(ValueLayout.JAVA_INT_UNALIGNED, fromAt));
+    } else if (bytes == Long.BYTES) {
+      to.set(
+          ValueLayout.JAVA_LONG_UNALIGNED, toAt, from.get(ValueLayout.JAVA_LONG_UNALIGNED, fromAt));
+    } else {
+      MemorySegment.copy(from, fromAt, to, toAt, bytes);
+    }
+  }
+
+  @Override
+  public void close() {
+    for (int peer = 0; peer < incoming.length; peer++) {
+      if (incoming[peer] != null) {
+        access.forget(peer, descriptors[peer]);
+      }
+    }
+    buffer.close();
+  }
+}
