@@ -1,5 +1,6 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.execute.Members;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.job.Job;
@@ -14,28 +15,30 @@ import java.util.concurrent.TimeUnit;
 /// every rank gets all.
 final class Agreement {
   private final Job job;
+  private final Members members;
   private final String prefix;
 
-  Agreement(Job job, int communicator) {
+  Agreement(Job job, Members members, int communicator) {
     this.job = job;
+    this.members = members;
     this.prefix = "collective/" + communicator + "/";
   }
 
-  /// Returns every rank's text, by rank; waits for all.
+  /// Returns every rank's text, by its number in the communicator; waits for all.
   List<String> exchange(String what, String mine, Duration timeout) {
     return exchange(what, mine.getBytes(StandardCharsets.UTF_8), timeout).stream()
         .map(value -> new String(value, StandardCharsets.UTF_8))
         .toList();
   }
 
-  /// Returns every rank's value, by rank; waits for all.
+  /// Returns every rank's value, by its number in the communicator; waits for all.
   ///
   /// @throws CollectiveTimeoutException if ranks are missing; it names them
   List<byte[]> exchange(String what, byte[] mine, Duration timeout) {
     long start = System.nanoTime();
     job.store().set(key(what, job.rank()), mine);
     List<byte[]> values = new ArrayList<>();
-    for (int rank = 0; rank < job.worldSize(); rank++) {
+    for (int rank : members.jobRanks()) {
       long left = timeout.toNanos() - (System.nanoTime() - start);
       values.add(
           rank == job.rank()
@@ -58,7 +61,7 @@ final class Agreement {
   private CollectiveTimeoutException timedOut(
       String what, Duration timeout, long elapsed, LockstepException cause) {
     List<Integer> missing = new ArrayList<>();
-    for (int rank = 0; rank < job.worldSize(); rank++) {
+    for (int rank : members.jobRanks()) {
       if (rank != job.rank() && job.store().peek(key(what, rank)).isEmpty()) {
         missing.add(rank);
       }

@@ -1,70 +1,53 @@
 package dev.lockstep.collective;
 
-import dev.lockstep.collective.execute.Endpoint;
 import dev.lockstep.collective.execute.Operation;
-import dev.lockstep.collective.execute.Progress;
-import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
-import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
-import dev.lockstep.memory.Buffer;
-import dev.lockstep.memory.HostMemory;
 import dev.lockstep.tensor.Tensor;
-import dev.lockstep.transport.PeerAccess;
-import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportCounters;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /// Ranks that run collectives together.
 ///
-/// Every rank makes the same calls in the same order. Collectives run one after another in the
-/// order of their starts, several may be started before the first is complete. Each has a deadline.
-/// When one fails on a rank it fails on all, the job is told, and the communicator cannot be used
-/// again.
+/// Every rank makes the same calls in the same order. A communicator's collectives run one after
+/// another in the order of their starts, several may be started before the first is complete;
+/// collectives of communicators that were [#split] from one another run at the same time, whoever
+/// waits for one moves them all. Each has a deadline: the one of the options, or that of a view
+/// [#withTimeout]. When a collective fails on a rank it fails on all, the job is told, and the
+/// communicator cannot be used again.
+///
+/// Methods named like a collective run it and wait; those that end in `Async` start it and return a
+/// [Work]. Both copy what the rank brings and gets through memory of the communicator, and the
+/// first call of a kind, size and element type waits until all ranks have made it: collectives on
+/// the same tensors again and again are cheaper [#prepare]d. Tensors are borrowed until the
+/// collective is complete. An output may be the input, or hold it at the rank's own place where it
+/// is larger, as MPI's "in place" has it; any other overlap is an error, and so is a wrong size or
+/// element type: an [IllegalArgumentException] on this rank alone, that names rank, collective and
+/// sequence, before anything was sent.
 ///
 /// Calls that start a collective come from one thread at a time; [#abort] and everything on [Work]
 /// from any.
 public final class Communicator implements AutoCloseable {
-  private static final byte[] NOTHING = {};
+  /// The color of a rank that goes to no part of a [#split].
+  public static final int NO_COLOR = -1;
 
-  private final Job job;
-  private final CommunicatorOptions options;
-  private final Topology topology;
-  private final LaneSplit onePerRank;
-  private final Endpoint endpoint;
-  private final Progress progress;
-  private final Agreement agreement;
-  private final Preparation preparation;
-  private final OneShots oneShots;
-  private final List<Prepared> prepared = new ArrayList<>();
-  private boolean closed;
+  private final Core core;
+  private final Calls calls;
+  private final Duration timeout;
 
-  private Communicator(
-      Job job,
-      CommunicatorOptions options,
-      Topology topology,
-      Endpoint endpoint,
-      Agreement agreement) {
-    this.job = job;
-    this.options = options;
-    this.topology = topology;
-    this.onePerRank = LaneSplit.onePerRank(topology.ranks());
-    this.endpoint = endpoint;
-    this.agreement = agreement;
-    this.progress = new Progress(job, endpoint);
-    this.preparation = new Preparation(job, endpoint, progress, agreement, options.timeout());
-    this.oneShots =
-        new OneShots(job, progress, preparation, topology.peerMemory() && topology.ranks() > 1);
+  private Communicator(Core core, Duration timeout) {
+    this.core = core;
+    this.calls = new Calls(core);
+    this.timeout = timeout;
   }
 
   /// Makes a communicator of all ranks of a job; every rank calls this, and it returns when all
@@ -73,91 +56,64 @@ public final class Communicator implements AutoCloseable {
   /// @throws ConfigurationException if the transport cannot be used, or the ranks' options differ
   /// @throws LockstepException if ranks are missing by the timeout, or the job fails meanwhile
   public static Communicator world(Job job, CommunicatorOptions options) {
-    int id = Math.toIntExact(job.store().add("collective/communicators/" + job.rank(), 1));
-    Agreement agreement = new Agreement(job, id);
-    agree(job, agreement, options);
-    Transport transport =
-        new TransportChoice(job, agreement, options.transport(), options.timeout()).open();
-    try {
-      Optional<Endpoint.SharedMemory> shared =
-          sharedMemory(job, agreement, transport, id, options.timeout());
-      Topology topology = Topology.of(job.hosts(), shared.isPresent());
-      Endpoint endpoint =
-          new Endpoint(job.id(), id, job.rank(), job.worldSize(), transport, shared, job.memory());
-      return new Communicator(job, options, topology, endpoint, agreement);
-    } catch (RuntimeException | Error failure) {
-      transport.close();
-      throw failure;
-    }
+    return new Communicator(Core.world(job, options), options.timeout());
   }
 
-  private static void agree(Job job, Agreement agreement, CommunicatorOptions options) {
-    List<String> modes = agreement.exchange("mode", options.mode().name(), options.timeout());
-    for (int rank = 0; rank < modes.size(); rank++) {
-      if (!modes.get(rank).equals(options.mode().name())) {
-        throw new ConfigurationException(
-            "mode",
-            options.mode().name(),
-            "ranks ask for different modes: rank %d mode=%s, rank %d mode=%s"
-                .formatted(job.rank(), options.mode(), rank, modes.get(rank)));
-      }
+  /// Splits this communicator: ranks of one color form a new one, ordered by key, then by rank.
+  /// Every rank calls this, and it returns when all have. The new communicator shares the transport
+  /// and is closed by its owner, before or after this one.
+  ///
+  /// @param color number of the part, from 0, or [#NO_COLOR] to go to none
+  /// @param key place in the part
+  /// @return the part's communicator; empty for [#NO_COLOR]
+  public Optional<Communicator> split(int color, int key) {
+    if (color < NO_COLOR) {
+      throw new IllegalArgumentException(
+          "color is negative: color=%d, rank=%d (NO_COLOR is %d)"
+              .formatted(color, rank(), NO_COLOR));
     }
+    return core.split(color, key).map(part -> new Communicator(part, timeout));
   }
 
-  /// Opens peers' memory, its signals and mailboxes, if every rank can.
-  private static Optional<Endpoint.SharedMemory> sharedMemory(
-      Job job, Agreement agreement, Transport transport, int communicator, Duration timeout) {
-    Optional<PeerAccess> access = transport.peerAccess();
-    if (access.isEmpty()) {
-      agreement.exchange("peer-memory", NOTHING, timeout);
-      return Optional.empty();
-    }
-    access.get().openSignals(communicator);
-    Buffer mail =
-        HostMemory.allocateShared(
-            job.memory(), "mailboxes", Endpoint.mailBytes(job.worldSize()), job.directory());
-    try {
-      List<byte[]> descriptors =
-          agreement.exchange("peer-memory", access.get().describe(mail.registration()), timeout);
-      if (descriptors.stream().allMatch(descriptor -> descriptor.length > 0)) {
-        return Optional.of(new Endpoint.SharedMemory(access.get(), mail, descriptors));
-      }
-    } catch (RuntimeException | Error failure) {
-      mail.close();
-      throw failure;
-    }
-    mail.close();
-    return Optional.empty();
+  /// Returns this communicator with another deadline for what is called, or prepared, through the
+  /// result. Closing either closes both.
+  public Communicator withTimeout(Duration other) {
+    return new Communicator(core, other);
   }
 
-  /// Returns this rank.
+  /// Returns this rank's number in this communicator.
   public int rank() {
-    return endpoint.rank();
+    return core.endpoint().rank();
   }
 
   /// Returns the number of ranks.
   public int size() {
-    return endpoint.ranks();
+    return core.endpoint().ranks();
+  }
+
+  /// Returns each member's rank in the job, by its number here.
+  public List<Integer> jobRanks() {
+    return core.endpoint().members().jobRanks();
   }
 
   /// Returns the name of the transport.
   public String transport() {
-    return endpoint.transport().name();
+    return core.endpoint().transport().name();
   }
 
   /// Returns where the ranks are; requests are made with it.
   public Topology topology() {
-    return topology;
+    return core.topology();
   }
 
   /// Returns what collectives promise about their bits.
   public Mode mode() {
-    return options.mode();
+    return core.options().mode();
   }
 
-  /// Returns what went over the transport so far.
+  /// Returns what went over the transport so far; communicators that were split share it.
   public TransportCounters counters() {
-    return endpoint.transport().counters();
+    return core.endpoint().transport().counters();
   }
 
   /// Prepares a collective over fixed tensors. Every rank prepares the same ones in the same order;
@@ -171,186 +127,257 @@ public final class Communicator implements AutoCloseable {
   /// @throws dev.lockstep.failure.CollectiveMismatchException if ranks prepare different ones
   public PreparedCollective prepare(
       CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output) {
-    progress.checkUsable(request.kind().label());
-    if (!request.topology().equals(topology)) {
+    core.progress().checkUsable(request.kind().label());
+    if (!request.topology().equals(topology())) {
       throw new IllegalArgumentException(
           "request is made for other ranks: op=%s, rank=%d, topology=%s, expected=%s"
-              .formatted(request.kind().label(), rank(), request.topology(), topology));
+              .formatted(request.kind().label(), rank(), request.topology(), topology()));
     }
-    Prepared made = preparation.prepare(request, inputs, output);
-    prepared.add(made);
+    Prepared made = core.preparation().prepare(request, inputs, output, timeout);
+    core.keep(made);
     return made;
   }
 
-  /// Reduces tensors over all ranks and waits.
+  /// Starts prepared collectives of this communicator together: all of them, or on a failure none.
+  /// They run in the order given.
+  ///
+  /// @return the work of all of them
+  /// @throws IllegalStateException if one is under way or closed, or a tensor is closed
+  /// @throws IllegalArgumentException if one belongs to another communicator
+  public Work startTogether(List<PreparedCollective> group) {
+    List<Operation> operations = new ArrayList<>();
+    List<Work> works = new ArrayList<>();
+    for (PreparedCollective member : group) {
+      if (!(member instanceof Prepared made) || !made.belongsTo(core.progress())) {
+        throw new IllegalArgumentException(
+            "prepared collective belongs to another communicator: op=%s, rank=%d"
+                .formatted(member.schedule().request().words(), rank()));
+      }
+      operations.add(made.operation());
+      works.add(made);
+    }
+    core.progress().startTogether(operations, timeout.toNanos());
+    return Work.all(works);
+  }
+
+  /// Reduces tensors over all ranks.
   ///
   /// @param in this rank's contribution
   /// @param out the result; `in` itself, or apart from it
+  /// @param op how elements are joined
   public void allReduce(Tensor in, Tensor out, ReduceOp op) {
-    allReduce(in, out, op, options.timeout());
-  }
-
-  /// As [#allReduce(Tensor, Tensor, ReduceOp)], with a deadline of its own.
-  public void allReduce(Tensor in, Tensor out, ReduceOp op, Duration timeout) {
-    await(startAllReduce(in, out, op, timeout, false));
+    calls.run(calls.allReduce(in, out, op), timeout);
   }
 
   /// Starts what [#allReduce(Tensor, Tensor, ReduceOp)] does.
   public Work allReduceAsync(Tensor in, Tensor out, ReduceOp op) {
-    return allReduceAsync(in, out, op, options.timeout());
+    return calls.start(calls.allReduce(in, out, op), timeout);
+  }
+
+  /// As [#allReduce(Tensor, Tensor, ReduceOp)], with a deadline of its own.
+  public void allReduce(Tensor in, Tensor out, ReduceOp op, Duration timeout) {
+    calls.run(calls.allReduce(in, out, op), timeout);
   }
 
   /// As [#allReduceAsync(Tensor, Tensor, ReduceOp)], with a deadline of its own.
   public Work allReduceAsync(Tensor in, Tensor out, ReduceOp op, Duration timeout) {
-    return new StartedWork(progress, startAllReduce(in, out, op, timeout, true));
+    return calls.start(calls.allReduce(in, out, op), timeout);
   }
 
-  /// Gives every rank the root's elements and waits.
+  /// Reduces tensors over all ranks and gives each rank an equal part of the result.
+  ///
+  /// @param in this rank's contribution, as many times `out` as there are ranks
+  /// @param out this rank's part
+  /// @param op how elements are joined
+  public void reduceScatter(Tensor in, Tensor out, ReduceOp op) {
+    calls.run(calls.reduceScatter(in, out, op, null), timeout);
+  }
+
+  /// Starts what [#reduceScatter(Tensor, Tensor, ReduceOp)] does.
+  public Work reduceScatterAsync(Tensor in, Tensor out, ReduceOp op) {
+    return calls.start(calls.reduceScatter(in, out, op, null), timeout);
+  }
+
+  /// As [#reduceScatter], with parts of different lengths.
+  ///
+  /// @param in this rank's contribution
+  /// @param out this rank's part
+  /// @param op how elements are joined
+  /// @param counts the elements of each rank's part; may be 0
+  public void reduceScatterV(Tensor in, Tensor out, ReduceOp op, List<Long> counts) {
+    calls.run(calls.reduceScatter(in, out, op, counts), timeout);
+  }
+
+  /// Starts what [#reduceScatterV(Tensor, Tensor, ReduceOp, List)] does.
+  public Work reduceScatterVAsync(Tensor in, Tensor out, ReduceOp op, List<Long> counts) {
+    return calls.start(calls.reduceScatter(in, out, op, counts), timeout);
+  }
+
+  /// Gives every rank the tensors of all ranks, one after another.
+  ///
+  /// @param in this rank's part; as long on every rank
+  /// @param out the parts of all
+  public void allGather(Tensor in, Tensor out) {
+    calls.run(calls.allGather(in, out, null), timeout);
+  }
+
+  /// Starts what [#allGather(Tensor, Tensor)] does.
+  public Work allGatherAsync(Tensor in, Tensor out) {
+    return calls.start(calls.allGather(in, out, null), timeout);
+  }
+
+  /// As [#allGather], with parts of different lengths.
+  ///
+  /// @param in this rank's part
+  /// @param out the parts of all
+  /// @param counts the elements of each rank's part; may be 0
+  public void allGatherV(Tensor in, Tensor out, List<Long> counts) {
+    calls.run(calls.allGather(in, out, counts), timeout);
+  }
+
+  /// Starts what [#allGatherV(Tensor, Tensor, List)] does.
+  public Work allGatherVAsync(Tensor in, Tensor out, List<Long> counts) {
+    return calls.start(calls.allGather(in, out, counts), timeout);
+  }
+
+  /// Gives every rank the root's elements.
   ///
   /// @param buffer what the root gives and the others get
+  /// @param root the rank that gives
   public void broadcast(Tensor buffer, int root) {
-    broadcast(buffer, root, options.timeout());
-  }
-
-  /// As [#broadcast(Tensor, int)], with a deadline of its own.
-  public void broadcast(Tensor buffer, int root, Duration timeout) {
-    await(startBroadcast(buffer, root, timeout, false));
+    calls.run(calls.broadcast(buffer, root), timeout);
   }
 
   /// Starts what [#broadcast(Tensor, int)] does.
   public Work broadcastAsync(Tensor buffer, int root) {
-    return broadcastAsync(buffer, root, options.timeout());
+    return calls.start(calls.broadcast(buffer, root), timeout);
+  }
+
+  /// As [#broadcast(Tensor, int)], with a deadline of its own.
+  public void broadcast(Tensor buffer, int root, Duration timeout) {
+    calls.run(calls.broadcast(buffer, root), timeout);
   }
 
   /// As [#broadcastAsync(Tensor, int)], with a deadline of its own.
   public Work broadcastAsync(Tensor buffer, int root, Duration timeout) {
-    return new StartedWork(progress, startBroadcast(buffer, root, timeout, true));
+    return calls.start(calls.broadcast(buffer, root), timeout);
+  }
+
+  /// Reduces tensors over all ranks and gives one of them the result.
+  ///
+  /// @param in this rank's contribution
+  /// @param out the result on the root, null on the others
+  /// @param op how elements are joined
+  /// @param root the rank that gets it
+  public void reduce(Tensor in, @Nullable Tensor out, ReduceOp op, int root) {
+    calls.run(calls.reduce(in, out, op, root), timeout);
+  }
+
+  /// Starts what [#reduce(Tensor, Tensor, ReduceOp, int)] does.
+  public Work reduceAsync(Tensor in, @Nullable Tensor out, ReduceOp op, int root) {
+    return calls.start(calls.reduce(in, out, op, root), timeout);
+  }
+
+  /// Gives each rank an equal part of every rank's tensor.
+  ///
+  /// @param in what this rank gives to each rank, one after another
+  /// @param out what this rank gets of each rank, one after another
+  public void allToAll(Tensor in, Tensor out) {
+    calls.run(calls.allToAll(in, out, null), timeout);
+  }
+
+  /// Starts what [#allToAll(Tensor, Tensor)] does.
+  public Work allToAllAsync(Tensor in, Tensor out) {
+    return calls.start(calls.allToAll(in, out, null), timeout);
+  }
+
+  /// As [#allToAll], with parts of different lengths.
+  ///
+  /// @param in what this rank gives to each rank, one after another
+  /// @param out what this rank gets of each rank, one after another
+  /// @param counts row by row the elements that each rank gives to each rank; the same on all
+  public void allToAllV(Tensor in, Tensor out, List<Long> counts) {
+    calls.run(calls.allToAll(in, out, counts), timeout);
+  }
+
+  /// Starts what [#allToAllV(Tensor, Tensor, List)] does.
+  public Work allToAllVAsync(Tensor in, Tensor out, List<Long> counts) {
+    return calls.start(calls.allToAll(in, out, counts), timeout);
+  }
+
+  /// Gives one rank the tensors of all ranks, one after another.
+  ///
+  /// @param in this rank's part; as long on every rank
+  /// @param out the parts of all on the root, null on the others
+  /// @param root the rank that gets them
+  public void gather(Tensor in, @Nullable Tensor out, int root) {
+    calls.run(calls.gather(in, out, root, null), timeout);
+  }
+
+  /// Starts what [#gather(Tensor, Tensor, int)] does.
+  public Work gatherAsync(Tensor in, @Nullable Tensor out, int root) {
+    return calls.start(calls.gather(in, out, root, null), timeout);
+  }
+
+  /// Gives each rank an equal part of the root's tensor.
+  ///
+  /// @param in what the root gives to each rank, one after another; null on the others
+  /// @param out this rank's part
+  /// @param root the rank that gives
+  public void scatter(@Nullable Tensor in, Tensor out, int root) {
+    calls.run(calls.scatter(in, out, root, null), timeout);
+  }
+
+  /// Starts what [#scatter(Tensor, Tensor, int)] does.
+  public Work scatterAsync(@Nullable Tensor in, Tensor out, int root) {
+    return calls.start(calls.scatter(in, out, root, null), timeout);
+  }
+
+  /// Sends a tensor to the next rank and gets that of the one before; the last rank's next is 0.
+  ///
+  /// @param in what this rank sends
+  /// @param out what it gets
+  public void sendReceive(Tensor in, Tensor out) {
+    calls.run(calls.sendReceive(in, out), timeout);
+  }
+
+  /// Starts what [#sendReceive(Tensor, Tensor)] does.
+  public Work sendReceiveAsync(Tensor in, Tensor out) {
+    return calls.start(calls.sendReceive(in, out), timeout);
   }
 
   /// Waits until every rank has come here.
   public void barrier() {
-    barrier(options.timeout());
-  }
-
-  /// As [#barrier()], with a deadline of its own.
-  public void barrier(Duration timeout) {
-    await(startBarrier(timeout, false));
+    calls.run(calls.barrier(), timeout);
   }
 
   /// Starts what [#barrier()] does.
   public Work barrierAsync() {
-    return barrierAsync(options.timeout());
+    return calls.start(calls.barrier(), timeout);
+  }
+
+  /// As [#barrier()], with a deadline of its own.
+  public void barrier(Duration timeout) {
+    calls.run(calls.barrier(), timeout);
   }
 
   /// As [#barrierAsync()], with a deadline of its own.
   public Work barrierAsync(Duration timeout) {
-    return new StartedWork(progress, startBarrier(timeout, true));
-  }
-
-  private Operation startAllReduce(
-      Tensor in, Tensor out, ReduceOp op, Duration timeout, boolean asynchronous) {
-    CollectiveRequest request =
-        request(
-            CollectiveKind.ALL_REDUCE,
-            () ->
-                CollectiveRequest.allReduce(
-                    in.dtype(), op, in.shape().elements(), true, topology, onePerRank, mode()));
-    boolean same = in.registration().equals(out.registration());
-    CollectiveRequest asked = request.withInPlace(same);
-    TensorChecks.check(asked, rank(), progress.nextSequence(), List.of(in), out);
-    return start(request, in, out, timeout, asynchronous);
-  }
-
-  private Operation startBroadcast(
-      Tensor buffer, int root, Duration timeout, boolean asynchronous) {
-    CollectiveRequest request =
-        request(
-            CollectiveKind.BROADCAST,
-            () ->
-                CollectiveRequest.broadcast(
-                    buffer.dtype(), buffer.shape().elements(), root, topology));
-    boolean gives = rank() == root;
-    return start(request, gives ? buffer : null, gives ? null : buffer, timeout, asynchronous);
-  }
-
-  private Operation startBarrier(Duration timeout, boolean asynchronous) {
-    return start(CollectiveRequest.barrier(topology), null, null, timeout, asynchronous);
-  }
-
-  /// Makes a request; what is wrong with it names rank and sequence too.
-  private CollectiveRequest request(CollectiveKind kind, Supplier<CollectiveRequest> made) {
-    try {
-      return made.get();
-    } catch (IllegalArgumentException wrong) {
-      throw new IllegalArgumentException(
-          "%s, op=%s, rank=%d, sequence=%d"
-              .formatted(wrong.getMessage(), kind.label(), rank(), progress.nextSequence()),
-          wrong);
-    }
-  }
-
-  private Operation start(
-      CollectiveRequest request,
-      @Nullable Tensor from,
-      @Nullable Tensor to,
-      Duration timeout,
-      boolean asynchronous) {
-    if (!timeout.isPositive()) {
-      throw new IllegalArgumentException(
-          "deadline is not positive: op=%s, rank=%d, timeout=%s"
-              .formatted(request.kind().label(), rank(), timeout));
-    }
-    progress.checkUsable(request.kind().label());
-    Operation operation;
-    try {
-      operation = oneShots.operation(request, from, to);
-    } catch (IllegalStateException gone) {
-      throw new IllegalStateException(
-          "collective cannot start: op=%s, rank=%d, sequence=%d, cause=%s"
-              .formatted(
-                  request.kind().label(), rank(), progress.nextSequence(), gone.getMessage()),
-          gone);
-    }
-    progress.start(operation, timeout.toNanos(), asynchronous);
-    return operation;
-  }
-
-  private void await(Operation operation) {
-    progress.await(operation);
+    return calls.start(calls.barrier(), timeout);
   }
 
   /// Ends every collective of this communicator, here and on the other ranks, and fails the job
   /// with the reason. Returns within a second, whatever is under way; collectives that are waited
-  /// for end with a [dev.lockstep.failure.CollectiveAbortedException].
+  /// for end with a [dev.lockstep.failure.CollectiveAbortedException]. Memory that a peer may still
+  /// read stays mapped until the peer has left it.
   public void abort(Throwable reason) {
-    progress.abort(reason, "aborting a communicator");
+    core.progress().abort(reason, "aborting a communicator");
   }
 
   /// Leaves the communicator, together with the other ranks where nothing has failed; idempotent.
   /// Prepared collectives are closed with it, what is under way fails.
   @Override
   public void close() {
-    if (closed) {
-      return;
-    }
-    closed = true;
-    farewell();
-    progress.close();
-    prepared.forEach(Prepared::close);
-    oneShots.close();
-    endpoint.close();
-  }
-
-  /// Waits a little for the other ranks: what they have not yet fetched from this rank goes with
-  /// its end of the transport.
-  private void farewell() {
-    if (size() == 1 || job.failure().isPresent() || !progress.isIdle()) {
-      return;
-    }
-    try {
-      agreement.exchange("close", "", job.liveness());
-    } catch (LockstepException _) {
-      // Ranks that do not close by now have failed or are late; they will see this end closed.
-    }
+    core.close();
   }
 }

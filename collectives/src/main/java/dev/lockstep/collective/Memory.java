@@ -29,6 +29,7 @@ final class Memory implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(Memory.class);
 
   private final Job job;
+  private final int rank;
   private final Map<Space, Registration> spaces = new LinkedHashMap<>();
   private final Map<Space, byte[]> descriptors = new LinkedHashMap<>();
   private final List<Operation.Staging> before = new ArrayList<>();
@@ -36,20 +37,23 @@ final class Memory implements AutoCloseable {
   private final Set<Region> touched = new LinkedHashSet<>();
   private final List<Buffer> owned = new ArrayList<>();
 
-  private Memory(Job job) {
+  private Memory(Job job, int rank) {
     this.job = job;
+    this.rank = rank;
   }
 
   /// Lays out the memory of a collective.
   ///
+  /// @param rank this rank's number in the communicator
   /// @param access peers' memory, if peers read this rank's
   static Memory of(
       Job job,
+      int rank,
       Schedule schedule,
       List<Tensor> inputs,
       @Nullable Tensor output,
       Optional<PeerAccess> access) {
-    Memory memory = new Memory(job);
+    Memory memory = new Memory(job, rank);
     try {
       memory.layOut(schedule, inputs, output, access);
       return memory;
@@ -74,7 +78,7 @@ final class Memory implements AutoCloseable {
     for (int i = together ? 1 : 0; i < inputs.size(); i++) {
       bind(new Space.Input(i), inputs.get(i), access);
     }
-    List<ScratchSpace> scratch = schedule.scratch(job.rank());
+    List<ScratchSpace> scratch = schedule.scratch(rank);
     for (int i = 0; i < scratch.size(); i++) {
       long bytes = scratch.get(i).elements() * request.dtype().bytes();
       Buffer buffer = scratch.get(i).shared() ? shared(bytes) : privately(bytes);

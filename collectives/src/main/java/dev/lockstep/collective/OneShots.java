@@ -2,15 +2,15 @@ package dev.lockstep.collective;
 
 import dev.lockstep.collective.execute.Operation;
 import dev.lockstep.collective.execute.Progress;
-import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.Region;
+import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
-import java.lang.foreign.MemorySegment;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
@@ -22,28 +22,37 @@ import org.jspecify.annotations.Nullable;
 /// own, into which a call's tensors are copied and out of which they come. The least recently used
 /// go first; since ranks make the same calls in the same order, all of them keep the same ones.
 final class OneShots implements AutoCloseable {
-  private static final int MOST = 16;
+  private static final int MOST = 32;
   private static final long MOST_BYTES = 256L << 20;
+  private static final long ALIGNMENT = 64;
+
+  /// What is prepared here is run with deadlines of the calls.
+  private static final Duration ANY = Duration.ofDays(1);
 
   /// A prepared collective and the memory that it works in.
-  private record Entry(Prepared prepared, @Nullable Buffer staging, long bytes) {
+  ///
+  /// @param in where what this rank brings is staged, or null
+  /// @param out where what this rank gets is staged, or null; in place the memory of `in`
+  /// @param bytes of the largest rank's staging, so that all ranks count alike
+  private record Entry(
+      Prepared prepared, @Nullable Tensor in, @Nullable Tensor out, long bytes, Buffer staging) {
     void close() {
       prepared.close();
-      if (staging != null) {
-        staging.close();
-      }
+      staging.close();
     }
   }
 
   private final Job job;
+  private final int rank;
   private final Progress progress;
   private final Preparation preparation;
   private final boolean shared;
   private final Map<CollectiveRequest, Entry> entries = new LinkedHashMap<>(16, 0.75f, true);
   private long bytes;
 
-  OneShots(Job job, Progress progress, Preparation preparation, boolean shared) {
+  OneShots(Job job, int rank, Progress progress, Preparation preparation, boolean shared) {
     this.job = job;
+    this.rank = rank;
     this.progress = progress;
     this.preparation = preparation;
     this.shared = shared;
@@ -51,7 +60,7 @@ final class OneShots implements AutoCloseable {
 
   /// Returns an operation that has not been started.
   ///
-  /// @param request in place
+  /// @param request in place where input and output are the same elements, else out of place
   /// @param from what this rank brings, or null
   /// @param to what this rank gets, or null
   Operation operation(CollectiveRequest request, @Nullable Tensor from, @Nullable Tensor to) {
@@ -65,17 +74,13 @@ final class OneShots implements AutoCloseable {
     List<Operation.Staging> before = new ArrayList<>();
     List<Operation.Staging> after = new ArrayList<>();
     List<Region> touched = new ArrayList<>();
-    List<Region> readable = new ArrayList<>(entry.prepared().memory().readable());
-    if (entry.staging() != null) {
-      MemorySegment staging = entry.staging().segment().asSlice(0, entry.bytes());
-      if (from != null) {
-        before.add(new Operation.Staging(from.segment(), staging));
-        touched.add(from.registration().region());
-      }
-      if (to != null) {
-        after.add(new Operation.Staging(staging, to.segment()));
-        touched.add(to.registration().region());
-      }
+    if (from != null && entry.in() != null) {
+      before.add(new Operation.Staging(from.segment(), entry.in().segment()));
+      touched.add(from.registration().region());
+    }
+    if (to != null && entry.out() != null) {
+      after.add(new Operation.Staging(entry.out().segment(), to.segment()));
+      touched.add(to.registration().region());
     }
     return new Operation(
         request.kind(),
@@ -85,27 +90,40 @@ final class OneShots implements AutoCloseable {
         before,
         after,
         touched,
-        readable);
+        entry.prepared().memory().readable());
   }
 
   private Entry prepare(CollectiveRequest request) {
-    if (request.kind() == CollectiveKind.BARRIER) {
-      return new Entry(preparation.prepare(request, List.of(), null), null, 0);
-    }
-    long size = request.total() * request.dtype().bytes();
+    DType dtype = request.dtype();
+    long brings = request.inputs(rank) == 0 ? 0 : request.inputElements(rank);
+    long gets = request.outputElements(rank);
+    long outAt =
+        request.inPlace() ? 0 : Math.ceilDiv(brings * dtype.bytes(), ALIGNMENT) * ALIGNMENT;
+    long size = Math.max(brings * dtype.bytes(), outAt + gets * dtype.bytes());
     String name = "staging of " + request.kind().label();
     Buffer staging =
         shared
             ? HostMemory.allocateShared(job.memory(), name, size, job.directory())
             : HostMemory.allocate(job.memory(), name, size);
     try {
-      Tensor tensor = Tensor.of(staging, request.dtype(), Shape.of(request.total()));
-      List<Tensor> inputs = request.inputs(job.rank()) == 0 ? List.of() : List.of(tensor);
-      return new Entry(preparation.prepare(request, inputs, tensor), staging, size);
+      Tensor in =
+          request.inputs(rank) == 0 ? null : new Tensor(staging, 0, dtype, Shape.of(brings));
+      Tensor out = gets == 0 ? null : new Tensor(staging, outAt, dtype, Shape.of(gets));
+      Prepared prepared =
+          preparation.prepare(request, in == null ? List.of() : List.of(in), out, ANY);
+      return new Entry(prepared, in, out, largest(request) * dtype.bytes(), staging);
     } catch (RuntimeException | Error failure) {
       staging.close();
       throw failure;
     }
+  }
+
+  private static long largest(CollectiveRequest request) {
+    long most = 0;
+    for (int rank = 0; rank < request.ranks(); rank++) {
+      most = Math.max(most, request.inputElements(rank) + request.outputElements(rank));
+    }
+    return most;
   }
 
   private void evict() {

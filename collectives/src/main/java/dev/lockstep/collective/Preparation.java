@@ -13,6 +13,7 @@ import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Space;
 import dev.lockstep.collective.schedule.Step;
 import dev.lockstep.failure.CollectiveMismatchException;
+import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.RankLostException;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
@@ -31,6 +32,8 @@ import org.jspecify.annotations.Nullable;
 /// Makes prepared collectives: every rank chooses the schedule, tells the others what it prepares
 /// and where its memory is, checks that all prepare the same, and binds its steps.
 final class Preparation {
+  private static final Duration PATIENCE = Duration.ofMillis(500);
+
   private final Job job;
   private final Endpoint endpoint;
   private final Progress progress;
@@ -49,14 +52,16 @@ final class Preparation {
 
   /// Prepares a collective together with the other ranks; blocks until all do.
   ///
+  /// @param deadline of each run
   /// @throws CollectiveMismatchException if another rank prepares another collective
-  Prepared prepare(CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output) {
-    TensorChecks.check(request, job.rank(), progress.nextSequence(), inputs, output);
+  Prepared prepare(
+      CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output, Duration deadline) {
+    TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
     Schedule schedule = Algorithms.choose(request);
     String callSite = CallSite.here();
     Optional<PeerAccess> access =
-        readsPeers(schedule.steps(job.rank())) ? endpoint.access() : Optional.empty();
-    Memory memory = Memory.of(job, schedule, inputs, output, access);
+        readsPeers(schedule.steps(endpoint.rank())) ? endpoint.access() : Optional.empty();
+    Memory memory = Memory.of(job, endpoint.rank(), schedule, inputs, output, access);
     List<Prepared.Mapped> mapped = new ArrayList<>();
     try {
       List<Offer> offers = exchange(schedule, callSite, memory);
@@ -70,7 +75,8 @@ final class Preparation {
                       .computeIfAbsent(
                           space, wanted -> open(peer, wanted, offers.get(peer), mapped)));
       Program program = ProgramCompiler.compile(schedule, bindings, endpoint, timeout);
-      return new Prepared(progress, schedule, program, memory, mapped, callSite, timeout.toNanos());
+      return new Prepared(
+          progress, schedule, program, memory, mapped, callSite, deadline.toNanos());
     } catch (RuntimeException | Error failure) {
       mapped.forEach(Prepared.Mapped::forget);
       memory.close();
@@ -92,12 +98,24 @@ final class Preparation {
     for (int peer = 0; peer < offers.size(); peer++) {
       if (offers.get(peer).fingerprint() != mine.fingerprint()) {
         CollectiveMismatchException mismatch =
-            mismatch(schedule, mine, peer, offers.get(peer).description());
+            mismatch(
+                schedule, mine, endpoint.members().jobRank(peer), offers.get(peer).description());
+        letOthersSee();
         progress.abort(mismatch, mine.description());
         throw mismatch;
       }
     }
     return offers;
+  }
+
+  /// Waits until every rank has all offers, so that each sees for itself with whom it disagrees: a
+  /// job that has failed answers no more questions.
+  private void letOthersSee() {
+    try {
+      agreement.exchange("disagree/" + preparations, new byte[0], PATIENCE);
+    } catch (LockstepException _) {
+      // Who does not come learns it from the job's failure.
+    }
   }
 
   private List<byte[]> exchange(Offer mine, Schedule schedule) {
@@ -140,8 +158,9 @@ final class Preparation {
       throw new IllegalStateException(
           "peer does not offer memory that the schedule reads: peer=" + peer + ", space=" + space);
     }
-    MemorySegment segment = access.open(peer, descriptor);
-    mapped.add(new Prepared.Mapped(access, peer, descriptor));
+    int jobRank = endpoint.members().jobRank(peer);
+    MemorySegment segment = access.open(jobRank, descriptor);
+    mapped.add(new Prepared.Mapped(access, jobRank, descriptor));
     return segment;
   }
 
@@ -152,10 +171,10 @@ final class Preparation {
             step ->
                 switch (step) {
                   case Step.Signal _, Step.Await _ -> true;
-                  case Step.Copy copy -> copy.from().rank() != job.rank();
+                  case Step.Copy copy -> copy.from().rank() != endpoint.rank();
                   case Step.Reduce(_, JoinTree tree) -> {
                     boolean[] foreign = {false};
-                    tree.forEachSource(source -> foreign[0] |= source.rank() != job.rank());
+                    tree.forEachSource(source -> foreign[0] |= source.rank() != endpoint.rank());
                     yield foreign[0];
                   }
                   case Step.Send _,

@@ -61,6 +61,20 @@ final class Prepared implements PreparedCollective, Work {
             memory.readable());
   }
 
+  boolean belongsTo(Progress other) {
+    return progress.equals(other);
+  }
+
+  boolean isClosed() {
+    return closed;
+  }
+
+  /// Returns the operation, to be started.
+  Operation operation() {
+    requireOpen();
+    return operation;
+  }
+
   Program program() {
     return program;
   }

@@ -69,13 +69,20 @@ final class TensorChecks {
     }
   }
 
-  private void liesInPlace(Tensor input, Tensor output) {
+  /// Returns whether input and output lie where they have to in place.
+  static boolean isInPlace(CollectiveRequest request, int rank, Tensor input, Tensor output) {
     DType dtype = request.dtype();
     Registration in = input.registration();
     Registration out = output.registration();
     long inBase = in.offset() - request.inputStart(rank) * dtype.bytes();
     long outBase = out.offset() - request.outputStart(rank) * dtype.bytes();
-    if (!in.region().equals(out.region()) || inBase != outBase) {
+    return in.region().equals(out.region()) && inBase == outBase;
+  }
+
+  private void liesInPlace(Tensor input, Tensor output) {
+    if (!isInPlace(request, rank, input, output)) {
+      Registration in = input.registration();
+      Registration out = output.registration();
       throw wrong(
           "input does not lie in the output",
           "input=%s at %d, output=%s at %d"

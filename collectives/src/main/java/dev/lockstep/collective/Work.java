@@ -1,10 +1,18 @@
 package dev.lockstep.collective;
 
+import java.util.List;
+
 /// A collective that was started. Thread-safe.
 ///
 /// A communicator's collectives run one after another in the order of their starts; a thread of the
 /// communicator moves them, and so does whoever waits or polls.
 public interface Work {
+  /// Returns the work of several collectives: complete when all are. Waiting for it waits for each
+  /// in turn and throws the first failure.
+  static Work all(List<? extends Work> works) {
+    return new AllWork(List.copyOf(works));
+  }
+
   /// Returns whether the collective is complete. Moves nothing.
   ///
   /// @throws dev.lockstep.failure.CollectiveException if it has failed

@@ -14,7 +14,8 @@ import java.util.Map;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
-/// One rank's end of a communicator on a transport: its links and signals. Owns the transport.
+/// One rank's end of a communicator on a transport: its links, signals and mailboxes. Ranks are the
+/// communicator's, unless a name says job rank.
 public final class Endpoint implements AutoCloseable {
   /// The slot of [#acknowledge]; schedules use lower ones.
   private static final int LEFT_SLOT = PeerAccess.SLOTS - 1;
@@ -30,16 +31,18 @@ public final class Endpoint implements AutoCloseable {
       descriptors = List.copyOf(descriptors);
     }
 
-    private Mailboxes mailboxes(int communicator, int rank) {
+    private Mailboxes mailboxes(int communicator, Members members) {
       return new Mailboxes(
-          access, communicator, rank, outgoing, descriptors.toArray(byte[][]::new));
+          access, communicator, members, outgoing, descriptors.toArray(byte[][]::new));
     }
   }
 
   private final long job;
   private final int communicator;
+  private final Members members;
   private final int rank;
   private final int ranks;
+  private final Driving driving;
   private final Transport transport;
   private final @Nullable PeerAccess access;
   private final @Nullable Signals signals;
@@ -52,25 +55,27 @@ public final class Endpoint implements AutoCloseable {
 
   /// Makes the end of one rank.
   ///
-  /// @param transport owned from here on
+  /// @param members who belongs to it
+  /// @param driving what moves it; borrowed
   /// @param shared peers' memory, if all ranks have it; owned from here on
   public Endpoint(
       long job,
       int communicator,
-      int rank,
-      int ranks,
-      Transport transport,
+      Members members,
+      Driving driving,
       Optional<SharedMemory> shared,
       MemoryPool pool) {
     this.job = job;
     this.communicator = communicator;
-    this.rank = rank;
-    this.ranks = ranks;
-    this.transport = transport;
+    this.members = members;
+    this.rank = members.rank();
+    this.ranks = members.size();
+    this.driving = driving;
+    this.transport = driving.transport();
     this.access = shared.map(SharedMemory::access).orElse(null);
     this.signals =
-        shared.map(memory -> new Signals(memory.access(), communicator, ranks)).orElse(null);
-    this.mail = shared.map(memory -> memory.mailboxes(communicator, rank)).orElse(null);
+        shared.map(memory -> new Signals(memory.access(), communicator, members)).orElse(null);
+    this.mail = shared.map(memory -> memory.mailboxes(communicator, members)).orElse(null);
     this.pool = pool;
     this.nothing = HostMemory.allocate(pool, "messages of no bytes", Long.BYTES);
   }
@@ -93,6 +98,16 @@ public final class Endpoint implements AutoCloseable {
   /// Returns this rank.
   public int rank() {
     return rank;
+  }
+
+  /// Returns who belongs to the communicator.
+  public Members members() {
+    return members;
+  }
+
+  /// Returns this rank's number in the job.
+  public int jobRank() {
+    return members.jobRank();
   }
 
   /// Returns the number of ranks.
@@ -136,12 +151,13 @@ public final class Endpoint implements AutoCloseable {
   /// Returns the receiving end of the link from a peer; opened once, does not wait for the peer.
   Link receiving(int peer, Duration timeout) {
     return receiving.computeIfAbsent(
-        peer, from -> transport.openReceive(from, communicator, timeout));
+        peer, from -> transport.openReceive(members.jobRank(from), communicator, timeout));
   }
 
   /// Returns the sending end of the link to a peer; waits until the peer has opened its own.
   Link sending(int peer, Duration timeout) {
-    return sending.computeIfAbsent(peer, to -> transport.openSend(to, communicator, timeout));
+    return sending.computeIfAbsent(
+        peer, to -> transport.openSend(members.jobRank(to), communicator, timeout));
   }
 
   /// Tells the peers that this rank will not touch their memory any more.
@@ -149,7 +165,7 @@ public final class Endpoint implements AutoCloseable {
     for (int peer = 0; access != null && peer < ranks; peer++) {
       if (peer != rank) {
         try {
-          access.signal(peer, communicator, LEFT_SLOT, 1);
+          access.signal(members.jobRank(peer), communicator, LEFT_SLOT, 1);
         } catch (RuntimeException _) {
           // The peer is gone: nobody waits for this.
         }
@@ -159,22 +175,25 @@ public final class Endpoint implements AutoCloseable {
 
   /// Returns whether a peer has said that it will not touch this rank's memory any more.
   boolean hasAcknowledged(int peer) {
-    return access == null || access.signalled(peer, communicator, LEFT_SLOT) > 0;
+    return access == null || access.signalled(members.jobRank(peer), communicator, LEFT_SLOT) > 0;
   }
 
-  /// Closes links and transport; idempotent.
+  /// Closes links and mailboxes, and the transport if this was the last to use it; idempotent.
   @Override
   public void close() {
     if (closed) {
       return;
     }
     closed = true;
-    sending.values().forEach(Link::close);
-    receiving.values().forEach(Link::close);
+    driving.whileNobodyMoves(
+        () -> {
+          sending.values().forEach(Link::close);
+          receiving.values().forEach(Link::close);
+        });
     if (mail != null) {
       mail.close();
     }
-    transport.close();
+    driving.closeIfUnused();
     nothing.close();
   }
 }

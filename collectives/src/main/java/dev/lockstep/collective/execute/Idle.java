@@ -43,6 +43,11 @@ final class Idle {
     }
   }
 
+  /// Returns whether waiting has not yet become a matter of the scheduler.
+  boolean isSpinning(int times) {
+    return times < spins;
+  }
+
   /// Returns whether it is time to look at clocks and failures.
   boolean isTimeToCheck(int times) {
     return (times & 63) == 63 || times >= spins + YIELDS;

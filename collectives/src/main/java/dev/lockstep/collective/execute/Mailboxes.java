@@ -44,6 +44,7 @@ final class Mailboxes implements AutoCloseable {
   private final PeerAccess access;
   private final int communicator;
   private final int rank;
+  private final int[] jobRanks;
   private final Buffer buffer;
   private final MemorySegment outgoing;
   private final byte[][] descriptors;
@@ -58,11 +59,13 @@ final class Mailboxes implements AutoCloseable {
   ///
   /// @param outgoing [#bytes] zeroed bytes that peers can read; owned from here on
   /// @param descriptors by which to open each rank's memory
-  Mailboxes(PeerAccess access, int communicator, int rank, Buffer outgoing, byte[][] descriptors) {
-    int ranks = descriptors.length;
+  Mailboxes(
+      PeerAccess access, int communicator, Members members, Buffer outgoing, byte[][] descriptors) {
+    int ranks = members.size();
     this.access = access;
     this.communicator = communicator;
-    this.rank = rank;
+    this.rank = members.rank();
+    this.jobRanks = members.toArray();
     this.buffer = outgoing;
     this.outgoing = outgoing.segment();
     this.descriptors = descriptors;
@@ -83,7 +86,7 @@ final class Mailboxes implements AutoCloseable {
   void open(int peer) {
     if (incoming[peer] == null) {
       incoming[peer] =
-          access.open(peer, descriptors[peer]).asSlice(rank * QUEUE_BYTES, QUEUE_BYTES);
+          access.open(jobRanks[peer], descriptors[peer]).asSlice(rank * QUEUE_BYTES, QUEUE_BYTES);
     }
   }
 
@@ -93,7 +96,7 @@ final class Mailboxes implements AutoCloseable {
   boolean send(int peer, MemorySegment message, long operation) {
     long number = sent[peer];
     if (number - taken[peer] >= DEPTH) {
-      taken[peer] = access.signalled(peer, communicator, TAKEN_SLOT);
+      taken[peer] = access.signalled(jobRanks[peer], communicator, TAKEN_SLOT);
       if (number - taken[peer] >= DEPTH) {
         return false;
       }
@@ -139,7 +142,7 @@ final class Mailboxes implements AutoCloseable {
     receivedHash[peer] = hash;
     received[peer] = number + 1;
     if ((number + 1) % (DEPTH / 2) == 0) {
-      access.signal(peer, communicator, TAKEN_SLOT, number + 1);
+      access.signal(jobRanks[peer], communicator, TAKEN_SLOT, number + 1);
     }
     return true;
   }
@@ -162,7 +165,7 @@ final class Mailboxes implements AutoCloseable {
   public void close() {
     for (int peer = 0; peer < incoming.length; peer++) {
       if (incoming[peer] != null) {
-        access.forget(peer, descriptors[peer]);
+        access.forget(jobRanks[peer], descriptors[peer]);
       }
     }
     buffer.close();

@@ -156,7 +156,8 @@ public final class Operation {
     }
   }
 
-  private void release() {
+  /// Gives the leases back.
+  void release() {
     for (Region tensor : tensors) {
       tensor.release();
     }

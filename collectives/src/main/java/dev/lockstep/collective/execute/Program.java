@@ -50,6 +50,11 @@ public final class Program implements AutoCloseable {
     this.fingerprint = fingerprint;
   }
 
+  /// Returns the hash that tells this collective from others.
+  long fingerprint() {
+    return fingerprint;
+  }
+
   /// Makes ready for a run.
   void begin(long sequence) {
     next = 0;

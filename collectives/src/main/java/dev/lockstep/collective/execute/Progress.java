@@ -17,29 +17,18 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /// Runs a communicator's operations one after another, in the order of their starts. Thread-safe.
-///
-/// Whoever waits moves them, one thread at a time; while nobody waits and something was started
-/// asynchronously, a daemon thread does. The first failure ends everything that was started and
-/// whatever is started later.
+/// The first failure ends everything that was started and whatever is started later.
 public final class Progress implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(Progress.class);
 
   /// How long a closing rank waits for peers to have left its memory after a failure.
   private static final long FAREWELL_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
 
-  // How long the thread leaves the work to those who wait for it before it looks again.
-  private static final long LEAVE_TO_DRIVERS_NANOS = 200_000;
-
-  private static final VarHandle HELD;
-  private static final VarHandle DRIVERS;
   private static final VarHandle AT_ONCE;
 
   static {
     try {
-      MethodHandles.Lookup lookup = MethodHandles.lookup();
-      HELD = lookup.findVarHandle(Progress.class, "held", boolean.class);
-      DRIVERS = lookup.findVarHandle(Progress.class, "drivers", int.class);
-      AT_ONCE = lookup.findVarHandle(Progress.class, "atOnce", boolean.class);
+      AT_ONCE = MethodHandles.lookup().findVarHandle(Progress.class, "atOnce", boolean.class);
     } catch (ReflectiveOperationException impossible) {
       throw new ExceptionInInitializerError(impossible);
     }
@@ -47,6 +36,7 @@ public final class Progress implements AutoCloseable {
 
   private final Job job;
   private final Endpoint endpoint;
+  private final Driving driving;
   private final Watch watch;
   private final Idle idle;
   private final List<Region> quarantined = new ArrayList<>();
@@ -59,26 +49,22 @@ public final class Progress implements AutoCloseable {
   private @Nullable Operation current; // of whoever holds
   private volatile @Nullable Throwable abortReason;
   private volatile @Nullable CollectiveException failure;
-  private volatile @Nullable Thread thread;
   private volatile boolean closed;
 
-  @SuppressWarnings("unused") // by HELD
-  private boolean held;
-
-  @SuppressWarnings("unused") // by DRIVERS
-  private volatile int drivers;
-
-  /// Whether whoever holds runs an operation that never was in the queue.
+  /// Whether the current operation never was in the queue.
   private volatile boolean atOnce;
 
   /// Makes the progress of one rank of a communicator.
   ///
   /// @param endpoint borrowed until closed
-  public Progress(Job job, Endpoint endpoint) {
+  /// @param driving what moves it
+  public Progress(Job job, Endpoint endpoint, Driving driving) {
     this.job = job;
     this.endpoint = endpoint;
+    this.driving = driving;
     this.watch = new Watch(job, endpoint);
-    this.idle = new Idle(job.localWorldSize());
+    this.idle = driving.idle;
+    driving.add(this);
   }
 
   /// Returns the sequence that the next operation will have.
@@ -98,13 +84,41 @@ public final class Progress implements AutoCloseable {
     synchronized (queue) {
       requireIdle(operation);
       lease(operation);
-      operation.started(nextSequence++, timeoutNanos);
-      queue.add(operation);
-      waiting = queue.size();
+      enqueue(operation, timeoutNanos);
     }
     if (asynchronous) {
-      wakeThread();
+      driving.wakeThread();
     }
+  }
+
+  /// Puts operations at the end of the queue, all or none, and lets a thread move them.
+  ///
+  /// @throws IllegalStateException as [#start]; then none is started
+  /// @throws CollectiveException as [#start]
+  public void startTogether(List<Operation> operations, long timeoutNanos) {
+    checkUsable(operations.isEmpty() ? "group" : operations.getFirst().kind().label());
+    synchronized (queue) {
+      int leased = 0;
+      try {
+        for (Operation operation : operations) {
+          requireIdle(operation);
+          lease(operation);
+          leased++;
+        }
+      } finally {
+        if (leased < operations.size()) {
+          operations.subList(0, leased).forEach(Operation::release);
+        }
+      }
+      operations.forEach(operation -> enqueue(operation, timeoutNanos));
+    }
+    driving.wakeThread();
+  }
+
+  private void enqueue(Operation operation, long timeoutNanos) {
+    operation.started(nextSequence++, timeoutNanos);
+    queue.add(operation);
+    waiting = queue.size();
   }
 
   /// Runs an operation and waits for it; allocates nothing.
@@ -115,21 +129,31 @@ public final class Progress implements AutoCloseable {
   /// @throws IllegalStateException as [#start]
   /// @throws CollectiveException as [#start], or the operation's failure
   public void run(Operation operation, long timeoutNanos) {
-    if (HELD.compareAndSet(this, false, true)) {
+    if (!driving.tryHold()) {
+      start(operation, timeoutNanos, false);
+    } else {
+      boolean begun;
       try {
-        if (waiting == 0 && !closed && failure == null && abortReason == null) {
-          runAtOnce(operation, timeoutNanos);
-          return;
-        }
+        begun = runAtOnce(operation, timeoutNanos);
       } finally {
-        HELD.setRelease(this, false);
+        driving.letGo();
+      }
+      if (!begun) {
+        start(operation, timeoutNanos, false);
       }
     }
-    start(operation, timeoutNanos, false);
-    await(operation);
+    if (!operation.isDone()) {
+      await(operation);
+    }
   }
 
-  private void runAtOnce(Operation operation, long timeoutNanos) {
+  /// Begins an operation, and moves it for as long as a rank in step may take.
+  ///
+  /// @return whether it could begin
+  private boolean runAtOnce(Operation operation, long timeoutNanos) {
+    if (waiting > 0 || atOnce || closed || failure != null || abortReason != null) {
+      return false;
+    }
     requireIdle(operation);
     lease(operation);
     operation.startedAtOnce(nextSequence++, timeoutNanos);
@@ -137,17 +161,20 @@ public final class Progress implements AutoCloseable {
     AT_ONCE.setRelease(this, true);
     try {
       operation.begin();
-      int times = 0;
-      while (!operation.isDone()) {
-        if (move(idle.isTimeToCheck(times))) {
-          times = 0;
-        } else {
-          idle.idle(times++);
-        }
-      }
-    } finally {
-      AT_ONCE.setRelease(this, false);
+    } catch (RuntimeException | Error cause) {
+      fail(operation, cause);
+      return true;
     }
+    boolean alone = !driving.isShared();
+    for (int times = 0; operation.isUnderWay() && idle.isSpinning(times); ) {
+      boolean check = idle.isTimeToCheck(times);
+      if (move(check) || (!alone && check && driving.moveAll(false))) {
+        times = 0;
+      } else {
+        idle.idle(times++);
+      }
+    }
+    return true;
   }
 
   private void requireIdle(Operation operation) {
@@ -179,10 +206,10 @@ public final class Progress implements AutoCloseable {
     if (reason != null) {
       throw new CollectiveAbortedException(
           what,
-          endpoint.rank(),
+          endpoint.jobRank(),
           nextSequence(),
           "communicator cannot be used after a failure: op=%s, rank=%d, failure=%s (make a new one)"
-              .formatted(what, endpoint.rank(), reason),
+              .formatted(what, endpoint.jobRank(), reason),
           reason);
     }
     if (closed) {
@@ -191,15 +218,15 @@ public final class Progress implements AutoCloseable {
     }
   }
 
-  /// Moves the queue until an operation is complete; allocates nothing.
+  /// Moves the communicators until an operation is complete; allocates nothing.
   ///
   /// @throws CollectiveException the operation's failure
   public void await(Operation operation) {
-    DRIVERS.getAndAdd(this, 1);
+    driving.startDriving();
     try {
       int times = 0;
       while (!operation.isDone()) {
-        if (turn(idle.isTimeToCheck(times))) {
+        if (driving.turn(idle.isTimeToCheck(times))) {
           times = 0;
           continue;
         }
@@ -210,30 +237,19 @@ public final class Progress implements AutoCloseable {
         idle.idle(times++);
       }
     } finally {
-      DRIVERS.getAndAdd(this, -1);
+      driving.stopDriving();
     }
   }
 
   /// Moves what can be moved now; allocates nothing.
   public void poll() {
-    turn(true);
+    var _ = driving.turn(true);
   }
 
-  /// Moves the first operation, unless somebody else does.
+  /// Moves the first operation. Only the holder may call this.
   ///
   /// @return whether anything was done
-  private boolean turn(boolean check) {
-    if (!HELD.compareAndSet(this, false, true)) {
-      return false;
-    }
-    try {
-      return move(check);
-    } finally {
-      HELD.setRelease(this, false);
-    }
-  }
-
-  private boolean move(boolean check) {
+  boolean move(boolean check) {
     Operation operation = current;
     try {
       if (operation == null) {
@@ -250,11 +266,7 @@ public final class Progress implements AutoCloseable {
       }
       boolean moved = operation.program().advance();
       if (operation.program().isDone()) {
-        current = null;
-        if (!atOnce) {
-          removeFirst();
-        }
-        operation.finish();
+        complete(operation);
         return true;
       }
       if (check && !moved) {
@@ -268,6 +280,16 @@ public final class Progress implements AutoCloseable {
       fail(operation, cause);
       return true;
     }
+  }
+
+  private void complete(Operation operation) {
+    current = null;
+    if (atOnce) {
+      AT_ONCE.setRelease(this, false);
+    } else {
+      removeFirst();
+    }
+    operation.finish();
   }
 
   private @Nullable Operation first() {
@@ -292,6 +314,7 @@ public final class Progress implements AutoCloseable {
     failure = typed;
     quarantine(operation);
     current = null;
+    atOnce = false;
     List<Operation> ended;
     synchronized (queue) {
       ended = List.copyOf(queue);
@@ -328,43 +351,15 @@ public final class Progress implements AutoCloseable {
       return;
     }
     abortReason = reason;
-    turn(false);
+    var _ = driving.turn(false);
     if (job.failure().isEmpty()) {
       job.fail(reason, activity);
     }
   }
 
-  private void wakeThread() {
-    Thread running = thread;
-    if (running == null) {
-      synchronized (queue) {
-        running = thread;
-        if (running == null) {
-          running = new Thread(this::runThread, "lockstep-collectives-" + endpoint.rank());
-          running.setDaemon(true);
-          thread = running;
-          running.start();
-          return;
-        }
-      }
-    }
-    LockSupport.unpark(running);
-  }
-
-  private void runThread() {
-    int times = 0;
-    while (!closed) {
-      if (waiting == 0) {
-        LockSupport.park(this);
-        times = 0;
-      } else if ((int) DRIVERS.getVolatile(this) > 0 || atOnce) {
-        LockSupport.parkNanos(this, LEAVE_TO_DRIVERS_NANOS);
-      } else if (turn(idle.isTimeToCheck(times))) {
-        times = 0;
-      } else {
-        idle.idle(times++);
-      }
-    }
+  /// Returns whether something waits for its turn or for its end.
+  boolean hasQueued() {
+    return waiting > 0;
   }
 
   /// Returns whether nothing is under way and nothing has failed.
@@ -376,7 +371,7 @@ public final class Progress implements AutoCloseable {
   public void drain() {
     int times = 0;
     while (waiting > 0 || atOnce) {
-      times = turn(idle.isTimeToCheck(times)) ? 0 : times + 1;
+      times = driving.turn(idle.isTimeToCheck(times)) ? 0 : times + 1;
       idle.idle(times);
     }
   }
@@ -394,7 +389,7 @@ public final class Progress implements AutoCloseable {
       drain();
     }
     closed = true;
-    LockSupport.unpark(thread);
+    driving.remove(this);
     if (!quarantined.isEmpty()) {
       endQuarantine();
     }
@@ -410,7 +405,7 @@ public final class Progress implements AutoCloseable {
     } else {
       LOG.warn(
           "peers did not say that they have left this rank's memory: rank={}, kept={}",
-          endpoint.rank(),
+          endpoint.jobRank(),
           quarantined.stream().map(Region::name).toList());
     }
     quarantined.clear();
@@ -419,7 +414,9 @@ public final class Progress implements AutoCloseable {
   private boolean everybodyLeft() {
     int dead = job.failure().map(FailureRecord::rank).orElse(-1);
     for (int peer = 0; peer < endpoint.ranks(); peer++) {
-      if (peer != endpoint.rank() && peer != dead && !endpoint.hasAcknowledged(peer)) {
+      if (peer != endpoint.rank()
+          && endpoint.members().jobRank(peer) != dead
+          && !endpoint.hasAcknowledged(peer)) {
         return false;
       }
     }

@@ -16,15 +16,17 @@ final class Signals {
 
   private final PeerAccess access;
   private final int communicator;
+  private final int[] jobRanks;
   private final long[] sent;
   private final long[] sentHash;
   private final long[] heard;
   private final long[] heardHash;
 
-  Signals(PeerAccess access, int communicator, int ranks) {
+  Signals(PeerAccess access, int communicator, Members members) {
     this.access = access;
     this.communicator = communicator;
-    this.sent = new long[ranks * PeerAccess.SLOTS];
+    this.jobRanks = members.toArray();
+    this.sent = new long[members.size() * PeerAccess.SLOTS];
     this.sentHash = new long[sent.length];
     this.heard = new long[sent.length];
     this.heardHash = new long[sent.length];
@@ -38,7 +40,7 @@ final class Signals {
     long hash = StableHash.mix(sentHash[at], operation);
     sentHash[at] = hash;
     long count = ++sent[at];
-    access.signal(peer, communicator, slot, (count << HASH_BITS) | (hash & HASH_MASK));
+    access.signal(jobRanks[peer], communicator, slot, (count << HASH_BITS) | (hash & HASH_MASK));
   }
 
   /// Takes a peer's next signal if it is there.
@@ -46,7 +48,7 @@ final class Signals {
   /// @throws PeerFailure if the peer signals from another collective
   boolean takeSignal(int peer, int slot, long operation) {
     int at = peer * PeerAccess.SLOTS + slot;
-    long value = access.signalled(peer, communicator, slot);
+    long value = access.signalled(jobRanks[peer], communicator, slot);
     long count = value >>> HASH_BITS;
     long next = heard[at] + 1;
     if (count < next) {
@@ -64,6 +66,6 @@ final class Signals {
   /// Returns whether a signal is there to be taken.
   boolean isSignalled(int peer, int slot) {
     int at = peer * PeerAccess.SLOTS + slot;
-    return access.signalled(peer, communicator, slot) >>> HASH_BITS > heard[at];
+    return access.signalled(jobRanks[peer], communicator, slot) >>> HASH_BITS > heard[at];
   }
 }

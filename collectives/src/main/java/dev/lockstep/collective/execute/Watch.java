@@ -15,7 +15,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
-import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /// Sees when a collective cannot go on, and says why in a typed failure.
@@ -70,12 +69,38 @@ final class Watch {
       lookedFor = operation.sequence();
       nextLookNanos = 0;
       job.activity("waiting in " + operation.description());
+      job.store().set(prefix + "in/" + endpoint.jobRank(), standing(operation));
     }
     if (elapsed > nextLookNanos) {
       nextLookNanos = elapsed + LONG_WAIT_NANOS;
-      Optional<byte[]> note = job.store().peek(noteTo(endpoint.rank()));
+      Optional<byte[]> note = job.store().peek(noteTo(endpoint.jobRank()));
       if (note.isPresent()) {
         throw mismatchedByNote(operation, note.get());
+      }
+      lookForOthers(operation);
+    }
+  }
+
+  /// Where a rank stands that waits for long: sequence, hash and description of its collective.
+  private static byte[] standing(Operation operation) {
+    return "%d %d %s"
+        .formatted(operation.sequence(), operation.program().fingerprint(), operation.description())
+        .getBytes(StandardCharsets.UTF_8);
+  }
+
+  /// Ranks whose collectives have no signal or link in common never hear of each other's hash:
+  /// those that wait for long compare what they are in.
+  private void lookForOthers(Operation operation) {
+    for (int peer : endpoint.members().jobRanks()) {
+      Optional<byte[]> found =
+          peer == endpoint.jobRank() ? Optional.empty() : job.store().peek(prefix + "in/" + peer);
+      if (found.isPresent()) {
+        String[] theirs = new String(found.get(), StandardCharsets.UTF_8).split(" ", 3);
+        if (Long.parseLong(theirs[0]) == operation.sequence()
+            && Long.parseLong(theirs[1]) != operation.program().fingerprint()) {
+          writeNote(operation, peer);
+          throw mismatched(operation, peer, theirs[2], null);
+        }
       }
     }
   }
@@ -83,21 +108,25 @@ final class Watch {
   /// Tells the other ranks that this one is here, in case they ask who is missing.
   private void announce(Operation operation) {
     byte[] sequence = Long.toString(operation.sequence()).getBytes(StandardCharsets.US_ASCII);
-    job.store().set(prefix + "at/" + endpoint.rank(), sequence);
+    job.store().set(prefix + "at/" + endpoint.jobRank(), sequence);
   }
 
   /// Returns the ranks that are not known to have come.
   private List<Integer> missing(Operation operation) {
-    List<Integer> silent = operation.program().missing();
+    List<Integer> silent = silent(operation);
     List<Integer> absent =
-        IntStream.range(0, endpoint.ranks())
-            .filter(rank -> rank != endpoint.rank() && !hasCome(rank, operation.sequence()))
-            .boxed()
+        endpoint.members().jobRanks().stream()
+            .filter(rank -> rank != endpoint.jobRank() && !hasCome(rank, operation.sequence()))
             .toList();
     // Nobody's word is needed of those that were heard of directly; and a rank that speaks too
     // late is not missing.
     List<Integer> both = silent.stream().filter(absent::contains).toList();
     return !both.isEmpty() ? both : absent.isEmpty() ? silent : absent;
+  }
+
+  /// Returns the job ranks of the peers that were not heard of directly.
+  private List<Integer> silent(Operation operation) {
+    return operation.program().missing().stream().map(endpoint.members()::jobRank).toList();
   }
 
   private boolean hasCome(int rank, long sequence) {
@@ -125,10 +154,10 @@ final class Watch {
   CollectiveAbortedException aborted(Operation operation, Throwable reason) {
     return new CollectiveAbortedException(
         operation.kind().label(),
-        endpoint.rank(),
+        endpoint.jobRank(),
         operation.sequence(),
         "collective was ended: op=%s, rank=%d, reason=%s"
-            .formatted(operation.name(), endpoint.rank(), reason),
+            .formatted(operation.name(), endpoint.jobRank(), reason),
         reason);
   }
 
@@ -139,7 +168,11 @@ final class Watch {
     FailureRecord record = awaitRecord();
     return record != null
         ? ofRecord(operation, record)
-        : lost(operation, failure.peer(), "its link or memory is gone", failure);
+        : lost(operation, jobRank(failure), "its link or memory is gone", failure);
+  }
+
+  private int jobRank(PeerFailure failure) {
+    return endpoint.members().jobRank(failure.peer());
   }
 
   /// Waits a little for the job's word: a broken link is often the consequence of something else.
@@ -155,14 +188,14 @@ final class Watch {
   /// yet: it looks for the note while it waits, and answers.
   private CollectiveException disagreed(Operation operation, PeerFailure failure) {
     try {
-      writeNote(operation, failure.peer());
-      return mismatchedByNote(operation, job.store().get(noteTo(endpoint.rank()), EXCHANGE));
+      writeNote(operation, jobRank(failure));
+      return mismatchedByNote(operation, job.store().get(noteTo(endpoint.jobRank()), EXCHANGE));
     } catch (JobFailedException failed) {
-      return failed.failure().rank() == failure.peer()
+      return failed.failure().rank() == jobRank(failure)
           ? ofRecord(operation, failed.failure())
-          : mismatched(operation, failure.peer(), unknown(failure), failure);
+          : mismatched(operation, jobRank(failure), unknown(failure), failure);
     } catch (LockstepException silent) {
-      return mismatched(operation, failure.peer(), unknown(failure), failure);
+      return mismatched(operation, jobRank(failure), unknown(failure), failure);
     }
   }
 
@@ -175,7 +208,7 @@ final class Watch {
   }
 
   private void writeNote(Operation operation, int peer) {
-    String note = endpoint.rank() + " " + operation.description();
+    String note = endpoint.jobRank() + " " + operation.description();
     job.store().set(noteTo(peer), note.getBytes(StandardCharsets.UTF_8));
   }
 
@@ -189,13 +222,13 @@ final class Watch {
 
   private CollectiveException ofRecord(Operation operation, FailureRecord record) {
     JobFailedException failed = new JobFailedException(operation.name(), record);
-    if (record.kind().equals(MISMATCH) && record.rank() != endpoint.rank()) {
+    if (record.kind().equals(MISMATCH) && record.rank() != endpoint.jobRank()) {
       return mismatched(operation, record.rank(), record.activity(), failed);
     }
     if (record.kind().equals(TIMEOUT)) {
-      return timedOut(operation, operation.program().missing(), failed);
+      return timedOut(operation, silent(operation), failed);
     }
-    return record.rank() == endpoint.rank() || record.rank() < 0
+    return record.rank() == endpoint.jobRank() || record.rank() < 0
         ? aborted(operation, failed)
         : lost(operation, record.rank(), record.kind() + ", " + record.message(), failed);
   }
@@ -204,11 +237,11 @@ final class Watch {
       Operation operation, int lostRank, String how, @Nullable Throwable cause) {
     return new RankLostException(
         operation.kind().label(),
-        endpoint.rank(),
+        endpoint.jobRank(),
         operation.sequence(),
         lostRank,
         "rank was lost: lostRank=%d, op=%s, rank=%d, how=%s"
-            .formatted(lostRank, operation.name(), endpoint.rank(), how),
+            .formatted(lostRank, operation.name(), endpoint.jobRank(), how),
         cause);
   }
 
@@ -217,13 +250,13 @@ final class Watch {
     String mine = operation.description();
     return new CollectiveMismatchException(
         operation.kind().label(),
-        endpoint.rank(),
+        endpoint.jobRank(),
         operation.sequence(),
         peer,
         mine,
         theirs,
         "ranks call different collectives: rank %d %s, rank %d %s (call the same ones in the same order on every rank)"
-            .formatted(endpoint.rank(), mine, peer, theirs),
+            .formatted(endpoint.jobRank(), mine, peer, theirs),
         cause);
   }
 
@@ -232,7 +265,7 @@ final class Watch {
     long elapsed = operation.elapsedNanos();
     return new CollectiveTimeoutException(
         operation.kind().label(),
-        endpoint.rank(),
+        endpoint.jobRank(),
         operation.sequence(),
         elapsed,
         operation.timeoutNanos(),
@@ -240,7 +273,7 @@ final class Watch {
         "collective timed out: op=%s, rank=%d, waitedMillis=%d, timeoutMillis=%d, missingRanks=%s"
             .formatted(
                 operation.name(),
-                endpoint.rank(),
+                endpoint.jobRank(),
                 TimeUnit.NANOSECONDS.toMillis(elapsed),
                 TimeUnit.NANOSECONDS.toMillis(operation.timeoutNanos()),
                 missing),

@@ -183,7 +183,11 @@ final class AlgorithmsAreProvenTest {
   @Test
   void theRuleFollowsMemoryAndMode() {
     LaneSplit lanes = LaneSplit.onePerRank(4);
-    assertThat(choice(true, Mode.SAME_BITS, lanes)).isEqualTo("direct-all-reduce");
+    assertThat(choice(true, Mode.SAME_BITS, lanes)).isEqualTo("broadcast-all-reduce");
+    assertThat(
+            Algorithms.choose(Requests.allReduce(64_000, true, lanes, true, Mode.SAME_BITS))
+                .algorithm())
+        .isEqualTo("direct-all-reduce");
     assertThat(choice(false, Mode.SAME_BITS, lanes)).isEqualTo("exchange-all-reduce");
     assertThat(choice(false, Mode.RELAXED, lanes)).isEqualTo("ring-all-reduce");
   }

@@ -1,0 +1,250 @@
+package dev.lockstep.collective;
+
+import dev.lockstep.collective.execute.Driving;
+import dev.lockstep.collective.execute.Endpoint;
+import dev.lockstep.collective.execute.Members;
+import dev.lockstep.collective.execute.Progress;
+import dev.lockstep.collective.request.Topology;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.LockstepException;
+import dev.lockstep.job.Job;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.transport.PeerAccess;
+import dev.lockstep.transport.Transport;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.TreeMap;
+
+/// What the views of one communicator share: its members, its end of the transport, and what was
+/// prepared. Made and closed by all members together.
+final class Core implements AutoCloseable {
+  /// Numbers of communicators that were split off start here; those of whole jobs are below.
+  private static final int SPLITS_FROM = 1 << 16;
+
+  private static final byte[] NOTHING = {};
+
+  private final Job job;
+  private final CommunicatorOptions options;
+  private final Topology topology;
+  private final Driving driving;
+  private final Endpoint endpoint;
+  private final Progress progress;
+  private final Agreement agreement;
+  private final Preparation preparation;
+  private final OneShots oneShots;
+  private final List<Prepared> prepared = new ArrayList<>();
+  private int splits;
+  private boolean closed;
+
+  private Core(
+      Job job,
+      CommunicatorOptions options,
+      Topology topology,
+      Driving driving,
+      Endpoint endpoint,
+      Agreement agreement) {
+    this.job = job;
+    this.options = options;
+    this.topology = topology;
+    this.driving = driving;
+    this.endpoint = endpoint;
+    this.agreement = agreement;
+    this.progress = new Progress(job, endpoint, driving);
+    this.preparation = new Preparation(job, endpoint, progress, agreement, options.timeout());
+    this.oneShots =
+        new OneShots(
+            job,
+            endpoint.rank(),
+            progress,
+            preparation,
+            topology.peerMemory() && topology.ranks() > 1);
+  }
+
+  /// Makes the communicator of all ranks, and a transport for it.
+  static Core world(Job job, CommunicatorOptions options) {
+    int id = Math.toIntExact(job.store().add("collective/communicators/" + job.rank(), 1));
+    Members members = Members.all(job);
+    Agreement agreement = new Agreement(job, members, id);
+    agreeOnMode(job, agreement, options);
+    Transport transport =
+        new TransportChoice(job, agreement, options.transport(), options.timeout()).open();
+    Driving driving = new Driving(transport, job.rank(), job.localWorldSize());
+    try {
+      return of(job, options, driving, members, id, agreement);
+    } catch (RuntimeException | Error failure) {
+      driving.closeIfUnused();
+      throw failure;
+    }
+  }
+
+  private static Core of(
+      Job job,
+      CommunicatorOptions options,
+      Driving driving,
+      Members members,
+      int id,
+      Agreement agreement) {
+    Optional<Endpoint.SharedMemory> shared =
+        sharedMemory(job, agreement, members, driving.transport(), id, options.timeout());
+    List<String> hosts = members.jobRanks().stream().map(job.hosts()::get).toList();
+    Endpoint endpoint = new Endpoint(job.id(), id, members, driving, shared, job.memory());
+    return new Core(
+        job, options, Topology.of(hosts, shared.isPresent()), driving, endpoint, agreement);
+  }
+
+  private static void agreeOnMode(Job job, Agreement agreement, CommunicatorOptions options) {
+    List<String> modes = agreement.exchange("mode", options.mode().name(), options.timeout());
+    for (int rank = 0; rank < modes.size(); rank++) {
+      if (!modes.get(rank).equals(options.mode().name())) {
+        throw new ConfigurationException(
+            "mode",
+            options.mode().name(),
+            "ranks ask for different modes: rank %d mode=%s, rank %d mode=%s"
+                .formatted(job.rank(), options.mode(), rank, modes.get(rank)));
+      }
+    }
+  }
+
+  /// Opens peers' memory, its signals and mailboxes, if every rank can.
+  private static Optional<Endpoint.SharedMemory> sharedMemory(
+      Job job,
+      Agreement agreement,
+      Members members,
+      Transport transport,
+      int communicator,
+      Duration timeout) {
+    Optional<PeerAccess> access = transport.peerAccess();
+    if (access.isEmpty()) {
+      agreement.exchange("peer-memory", NOTHING, timeout);
+      return Optional.empty();
+    }
+    access.get().openSignals(communicator);
+    Buffer mail =
+        HostMemory.allocateShared(
+            job.memory(), "mailboxes", Endpoint.mailBytes(members.size()), job.directory());
+    try {
+      List<byte[]> descriptors =
+          agreement.exchange("peer-memory", access.get().describe(mail.registration()), timeout);
+      if (descriptors.stream().allMatch(descriptor -> descriptor.length > 0)) {
+        return Optional.of(new Endpoint.SharedMemory(access.get(), mail, descriptors));
+      }
+    } catch (RuntimeException | Error failure) {
+      mail.close();
+      throw failure;
+    }
+    mail.close();
+    return Optional.empty();
+  }
+
+  /// What a member says when it splits a communicator.
+  ///
+  /// @param color which part it goes to
+  /// @param key its place there
+  /// @param base where the numbers of the parts start; only the first member's counts
+  private record Ticket(int color, int key, long base) {
+    byte[] encode() {
+      return "%d %d %d".formatted(color, key, base).getBytes(StandardCharsets.US_ASCII);
+    }
+
+    static Ticket decode(byte[] encoded) {
+      String[] parts = new String(encoded, StandardCharsets.US_ASCII).split(" ", -1);
+      return new Ticket(
+          Integer.parseInt(parts[0]), Integer.parseInt(parts[1]), Long.parseLong(parts[2]));
+    }
+  }
+
+  /// As [Communicator#split].
+  Optional<Core> split(int color, int key) {
+    progress.checkUsable("split");
+    Members members = endpoint.members();
+    long base = members.rank() == 0 ? job.store().add("collective/splits", members.size()) : 0;
+    List<Ticket> tickets =
+        agreement
+            .exchange("split/" + splits++, new Ticket(color, key, base).encode(), options.timeout())
+            .stream()
+            .map(Ticket::decode)
+            .toList();
+    if (color == Communicator.NO_COLOR) {
+      return Optional.empty();
+    }
+    TreeMap<Integer, List<Integer>> parts = new TreeMap<>();
+    for (int member = 0; member < tickets.size(); member++) {
+      if (tickets.get(member).color() != Communicator.NO_COLOR) {
+        parts.computeIfAbsent(tickets.get(member).color(), _ -> new ArrayList<>()).add(member);
+      }
+    }
+    List<Integer> mine = new ArrayList<>(parts.getOrDefault(color, List.of()));
+    mine.sort((a, b) -> Integer.compare(tickets.get(a).key(), tickets.get(b).key()));
+    int number = Math.toIntExact(tickets.getFirst().base() + parts.headMap(color).size());
+    Members chosen =
+        new Members(
+            mine.indexOf(members.rank()), mine.stream().map(members.jobRanks()::get).toList());
+    int id = SPLITS_FROM + number;
+    return Optional.of(of(job, options, driving, chosen, id, new Agreement(job, chosen, id)));
+  }
+
+  Job job() {
+    return job;
+  }
+
+  CommunicatorOptions options() {
+    return options;
+  }
+
+  Topology topology() {
+    return topology;
+  }
+
+  Endpoint endpoint() {
+    return endpoint;
+  }
+
+  Progress progress() {
+    return progress;
+  }
+
+  Preparation preparation() {
+    return preparation;
+  }
+
+  OneShots oneShots() {
+    return oneShots;
+  }
+
+  /// Keeps what was prepared, to be closed with the communicator.
+  void keep(Prepared made) {
+    prepared.removeIf(Prepared::isClosed);
+    prepared.add(made);
+  }
+
+  /// Leaves the communicator, together with the other ranks where nothing has failed; idempotent.
+  @Override
+  public void close() {
+    if (closed) {
+      return;
+    }
+    closed = true;
+    farewell();
+    progress.close();
+    prepared.forEach(Prepared::close);
+    oneShots.close();
+    endpoint.close();
+  }
+
+  /// Waits a little for the other ranks: what they have not yet fetched from this rank goes with
+  /// its end of the transport.
+  private void farewell() {
+    if (endpoint.ranks() == 1 || job.failure().isPresent() || !progress.isIdle()) {
+      return;
+    }
+    try {
+      agreement.exchange("close", NOTHING, job.liveness());
+    } catch (LockstepException _) {
+      // Ranks that do not close by now have failed or are late; they will see this end closed.
+    }
+  }
+}

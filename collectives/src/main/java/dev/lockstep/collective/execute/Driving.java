@@ -1,0 +1,195 @@
+package dev.lockstep.collective.execute;
+
+import dev.lockstep.transport.Transport;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
+
+/// What moves the communicators that share a transport: a communicator and all that were split off.
+/// Owns the transport. Thread-safe.
+///
+/// Whoever waits for a collective moves all of them, one thread at a time; while nobody waits and
+/// something was started asynchronously, a daemon thread does. So a collective of one communicator
+/// goes on while a rank waits in another.
+public final class Driving {
+  // How long the thread leaves the work to those who wait for it before it looks again.
+  private static final long LEAVE_TO_DRIVERS_NANOS = 200_000;
+
+  // How long somebody who closes waits for whoever is in the middle of a step.
+  private static final long HOLD_PATIENCE_NANOS = 1_000_000_000;
+
+  private static final VarHandle HELD;
+  private static final VarHandle DRIVERS;
+
+  static {
+    try {
+      MethodHandles.Lookup lookup = MethodHandles.lookup();
+      HELD = lookup.findVarHandle(Driving.class, "held", boolean.class);
+      DRIVERS = lookup.findVarHandle(Driving.class, "drivers", int.class);
+    } catch (ReflectiveOperationException impossible) {
+      throw new ExceptionInInitializerError(impossible);
+    }
+  }
+
+  private final Transport transport;
+  private final String name;
+  final Idle idle;
+  private volatile Progress[] communicators = {};
+  private volatile @Nullable Thread thread;
+  private volatile boolean closed;
+
+  @SuppressWarnings("unused") // by HELD
+  private boolean held;
+
+  @SuppressWarnings("unused") // by DRIVERS
+  private volatile int drivers;
+
+  /// Makes what moves the communicators of one transport.
+  ///
+  /// @param transport owned from here on; closed with the last communicator
+  /// @param rank this rank in the job
+  /// @param localRanks number of ranks on this host
+  public Driving(Transport transport, int rank, int localRanks) {
+    this.transport = transport;
+    this.name = "lockstep-collectives-" + rank;
+    this.idle = new Idle(localRanks);
+  }
+
+  /// Returns the transport.
+  public Transport transport() {
+    return transport;
+  }
+
+  synchronized void add(Progress progress) {
+    if (closed) {
+      throw new IllegalStateException("transport is closed: name=" + transport.name());
+    }
+    List<Progress> more = new ArrayList<>(List.of(communicators));
+    more.add(progress);
+    communicators = more.toArray(Progress[]::new);
+  }
+
+  /// Forgets a communicator.
+  synchronized void remove(Progress progress) {
+    List<Progress> fewer = new ArrayList<>(List.of(communicators));
+    fewer.remove(progress);
+    communicators = fewer.toArray(Progress[]::new);
+  }
+
+  /// Closes the transport if no communicator is left. Idempotent.
+  public void closeIfUnused() {
+    synchronized (this) {
+      if (closed || communicators.length > 0) {
+        return;
+      }
+      closed = true;
+    }
+    LockSupport.unpark(thread);
+    transport.close();
+  }
+
+  boolean tryHold() {
+    return HELD.compareAndSet(this, false, true);
+  }
+
+  void letGo() {
+    HELD.setRelease(this, false);
+  }
+
+  /// Runs something that must not happen in the middle of a step; also if a step takes too long.
+  void whileNobodyMoves(Runnable what) {
+    long start = System.nanoTime();
+    boolean mine = tryHold();
+    while (!mine && System.nanoTime() - start < HOLD_PATIENCE_NANOS) {
+      Thread.onSpinWait();
+      mine = tryHold();
+    }
+    try {
+      what.run();
+    } finally {
+      if (mine) {
+        letGo();
+      }
+    }
+  }
+
+  /// Moves the first operation of every communicator, unless somebody else does.
+  ///
+  /// @return whether anything was done
+  boolean turn(boolean check) {
+    if (!tryHold()) {
+      return false;
+    }
+    try {
+      return moveAll(check);
+    } finally {
+      letGo();
+    }
+  }
+
+  /// As [#turn], for whoever holds.
+  boolean moveAll(boolean check) {
+    boolean moved = false;
+    for (Progress progress : communicators) {
+      moved |= progress.move(check);
+    }
+    return moved;
+  }
+
+  boolean isShared() {
+    return communicators.length > 1;
+  }
+
+  void startDriving() {
+    DRIVERS.getAndAdd(this, 1);
+  }
+
+  void stopDriving() {
+    DRIVERS.getAndAdd(this, -1);
+  }
+
+  void wakeThread() {
+    Thread running = thread;
+    if (running == null) {
+      synchronized (this) {
+        running = thread;
+        if (running == null) {
+          running = new Thread(this::runThread, name);
+          running.setDaemon(true);
+          thread = running;
+          running.start();
+          return;
+        }
+      }
+    }
+    LockSupport.unpark(running);
+  }
+
+  private void runThread() {
+    int times = 0;
+    while (!closed) {
+      if (!hasQueued()) {
+        LockSupport.park(this);
+        times = 0;
+      } else if ((int) DRIVERS.getVolatile(this) > 0) {
+        LockSupport.parkNanos(this, LEAVE_TO_DRIVERS_NANOS);
+      } else if (turn(idle.isTimeToCheck(times))) {
+        times = 0;
+      } else {
+        idle.idle(times++);
+      }
+    }
+  }
+
+  private boolean hasQueued() {
+    for (Progress progress : communicators) {
+      if (progress.hasQueued()) {
+        return true;
+      }
+    }
+    return false;
+  }
+}
