@@ -1,5 +1,7 @@
 package dev.lockstep.bench;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import dev.lockstep.bench.step.StepExplain;
 import dev.lockstep.bench.step.StepOptions;
 import dev.lockstep.bench.step.StepRun;
@@ -50,12 +52,15 @@ public final class PerfCommand implements CommandProvider {
       return arguments.isEmpty() ? 2 : 0;
     }
     PerfOptions options = PerfOptions.parse(arguments);
-    PerfPlan plan = options.plan();
+    var _ = options.plan();
     requireWritable(options.json());
-    return options.inProcess()
-        ? inThreads(options, plan, out)
-        : Launcher.launch(
-            LaunchOptions.local(options.ranks()), PerfJob.NAME, absolute(arguments), out, err);
+    if (options.inProcess()) {
+      return inThreads(options, out);
+    }
+    try (PrintStream table = new PrintStream(new RankZeroOutput(out), true, UTF_8)) {
+      return Launcher.launch(
+          LaunchOptions.local(options.ranks()), PerfJob.NAME, absolute(arguments), table, err);
+    }
   }
 
   /// `lockstep perf step MODEL`: one rank runs here, several as processes.
@@ -102,13 +107,13 @@ public final class PerfCommand implements CommandProvider {
     return changed;
   }
 
-  static int inThreads(PerfOptions options, PerfPlan plan, PrintStream out)
+  static int inThreads(PerfOptions options, PrintStream out)
       throws InterruptedException, ExecutionException {
     List<Job> jobs = Job.inProcess(options.ranks(), JobConfig.fromEnvironment());
     try (ExecutorService threads = Executors.newFixedThreadPool(jobs.size())) {
       List<Future<Integer>> ranks = new ArrayList<>();
       for (Job job : jobs) {
-        ranks.add(threads.submit(() -> runRank(job, plan, options, out)));
+        ranks.add(threads.submit(() -> runRank(job, options, out)));
       }
       int code = 0;
       for (Future<Integer> rank : ranks) {
@@ -120,10 +125,9 @@ public final class PerfCommand implements CommandProvider {
     }
   }
 
-  private static int runRank(Job job, PerfPlan plan, PerfOptions options, PrintStream out)
-      throws IOException {
+  private static int runRank(Job job, PerfOptions options, PrintStream out) throws IOException {
     try {
-      return PerfJob.run(job, plan, options.json(), out);
+      return PerfJob.run(job, options, out);
     } catch (RuntimeException | IOException e) {
       job.fail(e, "perf");
       throw e;

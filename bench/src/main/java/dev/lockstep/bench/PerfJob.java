@@ -4,7 +4,6 @@ import dev.lockstep.bench.step.StepOptions;
 import dev.lockstep.bench.step.StepRun;
 import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.CommunicatorOptions;
-import dev.lockstep.collective.request.Mode;
 import dev.lockstep.job.Job;
 import dev.lockstep.launcher.JobProvider;
 import dev.lockstep.launcher.RankContext;
@@ -13,11 +12,11 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /// The ranks behind `lockstep perf`, as a job that only that command starts.
 public final class PerfJob implements JobProvider {
@@ -63,7 +62,7 @@ public final class PerfJob implements JobProvider {
       return StepRun.run(context.job(), context.threads(), step, context.out());
     }
     PerfOptions options = PerfOptions.parse(arguments);
-    return run(context.job(), options.plan(), options.json(), context.out());
+    return run(context.job(), options, context.out());
   }
 
   private static boolean isStep(List<String> arguments) {
@@ -71,9 +70,10 @@ public final class PerfJob implements JobProvider {
   }
 
   /// Runs one rank and returns its exit code: 1 if any element was wrong on any rank.
-  static int run(Job job, PerfPlan plan, @Nullable Path json, PrintStream out) throws IOException {
-    CommunicatorOptions options =
-        new CommunicatorOptions(plan.transport(), Mode.SAME_BITS, TIMEOUT);
+  static int run(Job job, PerfOptions asked, PrintStream out) throws IOException {
+    PerfPlan plan = asked.plan();
+    Path json = asked.json();
+    CommunicatorOptions options = new CommunicatorOptions(plan.transport(), plan.mode(), TIMEOUT);
     try (Communicator communicator = Communicator.world(job, options);
         RankRun run = new RankRun(job, plan, communicator)) {
       PerfReport report =
@@ -81,6 +81,7 @@ public final class PerfJob implements JobProvider {
               plan,
               job.worldSize(),
               communicator.transport(),
+              asked.verbose(),
               job.rank() == 0
                   ? out
                   : new PrintStream(
@@ -98,15 +99,32 @@ public final class PerfJob implements JobProvider {
     }
   }
 
-  private static List<String> rankLines(Job job) {
+  private static List<String> rankLines(Job job) throws IOException {
     String mine =
-        "Rank %2d Pid %6d on %s device cpu"
-            .formatted(job.rank(), ProcessHandle.current().pid(), job.host());
+        "Rank %2d Group  0 Pid %6d on %10s device %2d [cpu] %s"
+            .formatted(
+                job.rank(),
+                ProcessHandle.current().pid(),
+                job.host(),
+                job.localRank(),
+                processor());
     job.store().set("perf/rank/" + job.rank(), mine.getBytes(StandardCharsets.UTF_8));
     List<String> lines = new ArrayList<>();
     for (int rank = 0; rank < job.worldSize(); rank++) {
       lines.add(new String(job.store().get("perf/rank/" + rank, TIMEOUT), StandardCharsets.UTF_8));
     }
     return lines;
+  }
+
+  private static String processor() throws IOException {
+    Path file = Path.of("/proc/cpuinfo");
+    if (Files.isReadable(file)) {
+      for (String line : Files.readAllLines(file)) {
+        if (line.startsWith("model name")) {
+          return line.substring(line.indexOf(':') + 1).strip();
+        }
+      }
+    }
+    return System.getProperty("os.arch", "unknown");
   }
 }

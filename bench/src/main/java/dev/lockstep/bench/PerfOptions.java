@@ -1,5 +1,6 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
@@ -25,7 +26,12 @@ import picocli.CommandLine.Parameters;
     description = "Benchmarks a collective, in nccl-tests' columns.",
     footer = "lockstep perf step MODEL times training steps: see lockstep perf step --help.")
 final class PerfOptions {
-  @Parameters(index = "0", paramLabel = "COLLECTIVE", description = "all_reduce or broadcast")
+  @Parameters(
+      index = "0",
+      paramLabel = "COLLECTIVE",
+      description =
+          "all_reduce, all_gather, reduce_scatter, broadcast, reduce, alltoall, gather, scatter or"
+              + " sendrecv")
   private String collective = "";
 
   @Option(
@@ -82,7 +88,9 @@ final class PerfOptions {
   @Option(
       names = {"-o", "--op"},
       paramLabel = "OP",
-      description = "sum, prod, min, max or avg (default ${DEFAULT-VALUE})")
+      description =
+          "sum, prod, min, max, avg, mulsum, band, bor, bxor, land, lor or lxor (default"
+              + " ${DEFAULT-VALUE})")
   private String op = "sum";
 
   @Option(
@@ -114,6 +122,14 @@ final class PerfOptions {
       paramLabel = "T",
       description = "shm, aeron-ipc, aeron-udp or in-process (default: chosen)")
   private String transport = "";
+
+  @Option(names = "--relaxed", description = "sums may be joined in any order")
+  private boolean relaxed;
+
+  @Option(
+      names = {"-v", "--verbose"},
+      description = "print minimum, median, p99 and maximum of single operations too")
+  private boolean verbose;
 
   @Option(names = "--json", paramLabel = "FILE", description = "write the results as JSON too")
   private @Nullable Path json;
@@ -149,6 +165,7 @@ final class PerfOptions {
 
   /// Returns the plan; every value is checked here.
   PerfPlan plan() {
+    require(ranks >= 1 && ranks <= 1024, "-np", "" + ranks, "must be 1 to 1024");
     DType dtype = dtype();
     PerfPlan plan =
         new PerfPlan(
@@ -164,6 +181,7 @@ final class PerfOptions {
             reduceOp(),
             root,
             dirty,
+            relaxed ? Mode.RELAXED : Mode.SAME_BITS,
             transport,
             wrongElements);
     require(
@@ -171,12 +189,19 @@ final class PerfOptions {
         "-f",
         "" + stepFactor,
         "-f and -i exclude each other");
+    require(
+        !plan.collective().reduces() || plan.op().joins(dtype),
+        "-o",
+        op,
+        "not defined for elements of type " + type);
     require(!(dirty && clean), "--dirty", "", "--dirty and --clean exclude each other");
     require(
-        plan.minBytes() >= dtype.bytes(), "-b", minBytes, "smaller than one element of " + type);
+        plan.count(plan.minBytes(), ranks) > 0,
+        "-b",
+        minBytes,
+        "smaller than one element of " + type + (plan.collective().isInParts() ? " per rank" : ""));
     require(plan.minBytes() <= plan.maxBytes(), "-e", maxBytes, "smaller than -b " + minBytes);
     require(root >= 0 && root < ranks, "-r", "" + root, "must be a rank, 0 to " + (ranks - 1));
-    require(ranks >= 1 && ranks <= 1024, "-np", "" + ranks, "must be 1 to 1024");
     return plan;
   }
 
@@ -186,6 +211,10 @@ final class PerfOptions {
 
   boolean inProcess() {
     return inProcess;
+  }
+
+  boolean verbose() {
+    return verbose;
   }
 
   @Nullable Path json() {
@@ -229,7 +258,18 @@ final class PerfOptions {
       case "min" -> new ReduceOp.Min();
       case "max" -> new ReduceOp.Max();
       case "avg" -> new ReduceOp.Avg();
-      default -> throw wrong("-o", op, "must be one of sum, prod, min, max, avg");
+      case "mulsum" -> new ReduceOp.PreMulSum(2);
+      case "band" -> new ReduceOp.BitAnd();
+      case "bor" -> new ReduceOp.BitOr();
+      case "bxor" -> new ReduceOp.BitXor();
+      case "land" -> new ReduceOp.LogicalAnd();
+      case "lor" -> new ReduceOp.LogicalOr();
+      case "lxor" -> new ReduceOp.LogicalXor();
+      default ->
+          throw wrong(
+              "-o",
+              op,
+              "must be one of sum, prod, min, max, avg, mulsum, band, bor, bxor, land, lor, lxor");
     };
   }
 

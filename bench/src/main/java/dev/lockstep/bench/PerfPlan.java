@@ -1,5 +1,11 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
+import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
@@ -20,6 +26,7 @@ import java.util.List;
 /// @param root root of rooted collectives
 /// @param dirty whether each rank writes its input before every operation and operations are timed
 ///   one by one
+/// @param mode what is promised about the bits
 /// @param transport transport name, empty to let Lockstep choose
 /// @param wrongElements how many elements of the first checked result are falsified, to see that
 ///   the check sees it
@@ -36,49 +43,124 @@ record PerfPlan(
     ReduceOp op,
     int root,
     boolean dirty,
+    Mode mode,
     String transport,
     int wrongElements) {
   /// The collectives that can be measured, with nccl-tests' names and factors.
   enum Collective {
     /// Every rank gets the reduction of all.
-    ALL_REDUCE("all_reduce"),
+    ALL_REDUCE(CollectiveKind.ALL_REDUCE),
+    /// Every rank gets the parts of all.
+    ALL_GATHER(CollectiveKind.ALL_GATHER),
+    /// Every rank gets its part of the reduction.
+    REDUCE_SCATTER(CollectiveKind.REDUCE_SCATTER),
     /// Every rank gets the root's buffer.
-    BROADCAST("broadcast");
+    BROADCAST(CollectiveKind.BROADCAST),
+    /// The root gets the reduction of all.
+    REDUCE(CollectiveKind.REDUCE),
+    /// Every rank gets a part of every rank's buffer.
+    ALL_TO_ALL(CollectiveKind.ALL_TO_ALL),
+    /// The root gets the parts of all.
+    GATHER(CollectiveKind.GATHER),
+    /// Every rank gets a part of the root's buffer.
+    SCATTER(CollectiveKind.SCATTER),
+    /// Every rank sends to the next one.
+    SEND_RECEIVE(CollectiveKind.SEND_RECEIVE);
 
-    private final String label;
+    private final CollectiveKind kind;
 
-    Collective(String label) {
-      this.label = label;
+    Collective(CollectiveKind kind) {
+      this.kind = kind;
     }
 
     String label() {
-      return label;
+      return kind.label();
+    }
+
+    CollectiveKind kind() {
+      return kind;
     }
 
     /// Bus bandwidth over algorithm bandwidth (nccl-tests, doc/PERFORMANCE.md).
     double busFactor(int ranks) {
       return switch (this) {
         case ALL_REDUCE -> 2.0 * (ranks - 1) / ranks;
-        case BROADCAST -> 1;
+        case ALL_GATHER, REDUCE_SCATTER, ALL_TO_ALL, GATHER, SCATTER -> (ranks - 1.0) / ranks;
+        case BROADCAST, REDUCE, SEND_RECEIVE -> 1;
       };
     }
 
     boolean reduces() {
-      return this == ALL_REDUCE;
+      return kind.reduces();
+    }
+
+    boolean hasRoot() {
+      return switch (this) {
+        case BROADCAST, REDUCE, GATHER, SCATTER -> true;
+        case ALL_REDUCE, ALL_GATHER, REDUCE_SCATTER, ALL_TO_ALL, SEND_RECEIVE -> false;
+      };
+    }
+
+    /// Whether a size is that of the parts of all ranks together, and counts are those of one part.
+    boolean isInParts() {
+      return switch (this) {
+        case ALL_GATHER, REDUCE_SCATTER, ALL_TO_ALL, GATHER, SCATTER -> true;
+        case ALL_REDUCE, BROADCAST, REDUCE, SEND_RECEIVE -> false;
+      };
     }
   }
 
-  /// Sizes in bytes, each a whole number of elements.
+  /// Returns the count that nccl-tests shows for a size: elements, of a part where it is in parts.
+  long count(long bytes, int ranks) {
+    return bytes / dtype.bytes() / (collective.isInParts() ? ranks : 1);
+  }
+
+  /// Returns the request of a count.
+  CollectiveRequest request(long count, boolean inPlace, Topology topology) {
+    int ranks = topology.ranks();
+    LaneSplit lanes = LaneSplit.onePerRank(ranks);
+    CollectiveRequest request =
+        switch (collective) {
+          case ALL_REDUCE ->
+              CollectiveRequest.allReduce(dtype, op, count, inPlace, topology, lanes, mode);
+          case REDUCE ->
+              CollectiveRequest.reduce(dtype, op, count, root, inPlace, topology, lanes, mode);
+          case REDUCE_SCATTER ->
+              CollectiveRequest.reduceScatter(
+                  dtype, op, Counts.each(ranks, count), inPlace, topology, lanes, mode);
+          case ALL_GATHER ->
+              CollectiveRequest.allGather(dtype, Counts.each(ranks, count), inPlace, topology);
+          case BROADCAST -> CollectiveRequest.broadcast(dtype, count, root, topology);
+          case ALL_TO_ALL ->
+              CollectiveRequest.allToAll(
+                  dtype, Counts.each((long) ranks * ranks, count), inPlace, topology);
+          case GATHER ->
+              CollectiveRequest.gather(dtype, Counts.each(ranks, count), root, inPlace, topology);
+          case SCATTER ->
+              CollectiveRequest.scatter(dtype, Counts.each(ranks, count), root, inPlace, topology);
+          case SEND_RECEIVE -> CollectiveRequest.sendReceive(dtype, count, inPlace, topology);
+        };
+    return request.withInPlace(inPlace);
+  }
+
+  /// Sizes in bytes, as asked for.
   List<Long> sizes() {
     List<Long> sizes = new ArrayList<>();
     for (long bytes = minBytes; bytes <= maxBytes; bytes = next(bytes)) {
-      sizes.add(bytes / dtype.bytes() * dtype.bytes());
+      sizes.add(bytes);
     }
     return sizes;
   }
 
   private long next(long bytes) {
     return stepBytes > 0 ? bytes + stepBytes : Math.multiplyExact(Math.max(1, bytes), stepFactor);
+  }
+
+  /// Returns nccl-tests' name of the reduce op.
+  String opName() {
+    return !collective.reduces()
+        ? "none"
+        : op instanceof ReduceOp.PreMulSum ? "mulsum" : op.label();
   }
 
   /// Returns nccl-tests' name of an element type.

@@ -3,6 +3,7 @@ package dev.lockstep.bench;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lockstep.collective.request.Mode;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Path;
@@ -18,10 +19,12 @@ final class PerfReport {
   private final Instant start = Instant.now();
   private final List<PerfRow> rows = new ArrayList<>();
   private final int ranks;
+  private final boolean verbose;
   private final String transport;
 
-  PerfReport(PerfPlan plan, int ranks, String transport, PrintStream out) {
+  PerfReport(PerfPlan plan, int ranks, String transport, boolean verbose, PrintStream out) {
     this.plan = plan;
+    this.verbose = verbose;
     this.ranks = ranks;
     this.transport = transport;
     this.out = out;
@@ -36,17 +39,21 @@ final class PerfReport {
     out.println("# Collective test starting: " + plan.collective().label() + "_perf");
     out.printf(
         Locale.ROOT,
-        "# nRanks %d minBytes %d maxBytes %d step: %s warmup iters: %d iters: %d validation: %d"
-            + " transport: %s buffers: %s%n",
-        ranks,
+        "# nThread 1 nGpus 0 minBytes %d maxBytes %d step: %s warmup iters: %d iters: %d agg iters:"
+            + " 1 validation: %d graph: 0%n",
         plan.minBytes(),
         plan.maxBytes(),
         step,
         plan.warmups(),
         plan.iterations(),
-        plan.checks() ? 1 : 0,
+        plan.checks() ? 1 : 0);
+    out.printf(
+        Locale.ROOT,
+        "# nRanks %d transport: %s buffers: %s bits: %s%n",
+        ranks,
         transport,
-        plan.dirty() ? "dirty" : "clean");
+        plan.dirty() ? "dirty" : "clean",
+        plan.mode() == Mode.SAME_BITS ? "same on any layout" : "relaxed");
     out.println("#");
     out.println("# Using devices");
     rankLines.forEach(line -> out.println("#  " + line));
@@ -66,6 +73,9 @@ final class PerfReport {
   void add(PerfRow row) {
     rows.add(row);
     out.println(row.columns(plan));
+    if (verbose) {
+      out.println(row.details());
+    }
     out.flush();
   }
 
@@ -102,7 +112,9 @@ final class PerfReport {
     root.put("transport", transport);
     root.put("buffers", plan.dirty() ? "dirty" : "clean");
     root.put("type", PerfPlan.typeName(plan.dtype()));
-    root.put("redop", plan.collective().reduces() ? plan.op().label() : "none");
+    root.put("redop", plan.opName());
+    root.put("root", plan.collective().hasRoot() ? plan.root() : -1);
+    root.put("bits", plan.mode().name());
     root.put("iterations", plan.iterations());
     ArrayNode results = root.putArray("results");
     for (PerfRow row : rows) {
@@ -119,6 +131,10 @@ final class PerfReport {
     node.put("time", timing.micros());
     node.put("alg_bw", timing.algBandwidth());
     node.put("bus_bw", timing.busBandwidth());
+    node.put("min", timing.spread().min());
+    node.put("median", timing.spread().median());
+    node.put("p99", timing.spread().p99());
+    node.put("max", timing.spread().max());
     if (timing.wrong() >= 0) {
       node.put("nwrong", timing.wrong());
     }

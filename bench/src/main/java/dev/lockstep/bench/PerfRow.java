@@ -15,10 +15,12 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
   /// @param algBandwidth size over time, GB/s
   /// @param busBandwidth what a link carries, GB/s
   /// @param wrong elements that were wrong on any rank, or -1 if unchecked
-  record Timing(double micros, double algBandwidth, double busBandwidth, long wrong) {
-    static Timing of(long bytes, double nanos, double busFactor, long wrong) {
+  /// @param spread how single operations were distributed
+  record Timing(
+      double micros, double algBandwidth, double busBandwidth, long wrong, Spread spread) {
+    static Timing of(long bytes, double nanos, double busFactor, long wrong, Spread spread) {
       double algBandwidth = nanos > 0 ? bytes / nanos : 0;
-      return new Timing(nanos / 1000, algBandwidth, algBandwidth * busFactor, wrong);
+      return new Timing(nanos / 1000, algBandwidth, algBandwidth * busFactor, wrong, spread);
     }
 
     private String columns() {
@@ -37,6 +39,36 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
     }
   }
 
+  /// Single operations, in microseconds: the slowest rank's time of each.
+  ///
+  /// @param min the fastest
+  /// @param median the middle
+  /// @param p99 the value that 99 of 100 do not exceed
+  /// @param max the slowest
+  record Spread(double min, double median, double p99, double max) {
+    /// @param sorted nanoseconds, ascending
+    static Spread of(double[] sorted) {
+      int last = sorted.length - 1;
+      int p99 = Math.max(0, (int) Math.ceil(sorted.length * 0.99) - 1);
+      return new Spread(
+          sorted[0] / 1000,
+          sorted[sorted.length / 2] / 1000,
+          sorted[p99] / 1000,
+          sorted[last] / 1000);
+    }
+
+    String words() {
+      return String.format(
+          Locale.ROOT, "min %.2f median %.2f p99 %.2f max %.2f us", min, median, p99, max);
+    }
+  }
+
+  /// What `--verbose` says of a row.
+  String details() {
+    return "#   size %d: out-of-place %s; in-place %s"
+        .formatted(bytes, outOfPlace.spread().words(), inPlace.spread().words());
+  }
+
   /// The row in nccl-tests' columns.
   String columns(PerfPlan plan) {
     return "%12d  %12d  %8s  %6s  %6d"
@@ -44,8 +76,8 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
                 bytes,
                 count,
                 PerfPlan.typeName(plan.dtype()),
-                plan.collective().reduces() ? plan.op().label() : "none",
-                plan.collective().reduces() ? -1 : plan.root())
+                plan.opName(),
+                plan.collective().hasRoot() ? plan.root() : -1)
         + outOfPlace.columns()
         + inPlace.columns();
   }

@@ -1,11 +1,10 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.bench.PerfRow.Spread;
 import dev.lockstep.bench.PerfRow.Timing;
 import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.PreparedCollective;
 import dev.lockstep.collective.request.CollectiveRequest;
-import dev.lockstep.collective.request.Mode;
-import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Buffer;
@@ -17,29 +16,54 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /// One rank's part of a benchmark: for each size, out of place and in place, untimed operations,
 /// timed ones, and one that is checked. Every rank computes the same numbers; rank 0 reports them.
 final class RankRun implements AutoCloseable {
+  /// How long a run is made warm before its first size is measured, at most: compilers work beside
+  /// the ranks.
+  private static final long WARM_NANOS = TimeUnit.MILLISECONDS.toNanos(1500);
+
+  private static final int ROUND = 200;
+
+  /// Who asks for fewer untimed operations than the default wants no warmth.
+  private static final int WARM_FROM = 5;
+
+  /// What a rank brings and gets.
+  ///
+  /// @param in what it brings, or null
+  /// @param out what it gets, or null
+  private record Buffers(@Nullable Tensor in, @Nullable Tensor out) {
+    List<Tensor> inputs() {
+      return in == null ? List.of() : List.of(in);
+    }
+  }
+
   private final Job job;
   private final PerfPlan plan;
   private final Communicator communicator;
+  private final PreparedCollective barrier;
   private final TestPattern pattern;
   private final Buffer input;
   private final Buffer output;
   private final Buffer expected;
   private final Buffer times;
   private int wrongLeft;
+  private boolean warm;
 
   RankRun(Job job, PerfPlan plan, Communicator communicator) {
     this.job = job;
     this.plan = plan;
     this.communicator = communicator;
+    this.barrier =
+        communicator.prepare(CollectiveRequest.barrier(communicator.topology()), List.of(), null);
     this.pattern = new TestPattern(plan, job.worldSize());
     this.input = shared("perf input", plan.maxBytes());
     this.output = shared("perf output", plan.maxBytes());
     this.expected = HostMemory.allocate(job.memory(), "perf expected", plan.maxBytes());
-    this.times = shared("perf times", 8L * plan.iterations());
+    this.times = shared("perf times", 8L * Math.max(1, plan.iterations()));
     this.wrongLeft = job.rank() == 0 ? plan.wrongElements() : 0;
   }
 
@@ -49,76 +73,118 @@ final class RankRun implements AutoCloseable {
 
   /// Measures one size.
   PerfRow measure(long bytes) {
-    long elements = bytes / plan.dtype().bytes();
-    Tensor in = new Tensor(input, 0, plan.dtype(), Shape.of(elements));
-    Tensor out = new Tensor(output, 0, plan.dtype(), Shape.of(elements));
-    Timing outOfPlace = measure(in, out);
-    Timing inPlace = measure(in, in);
-    return new PerfRow(bytes, elements, outOfPlace, inPlace);
+    long count = plan.count(bytes, job.worldSize());
+    Timing outOfPlace = measure(count, false);
+    Timing inPlace = measure(count, true);
+    return new PerfRow(size(count), count, outOfPlace, inPlace);
   }
 
-  private Timing measure(Tensor in, Tensor out) {
-    pattern.fill(job.rank(), in.segment(), in.shape().elements());
-    try (PreparedCollective operation = prepare(in, out)) {
-      for (int i = 0; i < plan.warmups(); i++) {
-        operation.run();
-      }
-      double nanos = plan.dirty() ? dirtyNanos(operation, in) : cleanNanos(operation);
-      long wrong = plan.checks() ? wrong(operation, in, out) : -1;
-      return Timing.of(in.bytes(), nanos, plan.collective().busFactor(job.worldSize()), wrong);
+  private long size(long count) {
+    return count * plan.dtype().bytes() * (plan.collective().isInParts() ? job.worldSize() : 1);
+  }
+
+  private Timing measure(long count, boolean inPlace) {
+    CollectiveRequest request = plan.request(count, inPlace, communicator.topology());
+    Buffers buffers = buffers(request);
+    fill(buffers);
+    try (PreparedCollective operation =
+        communicator.prepare(request, buffers.inputs(), buffers.out())) {
+      warmUp(operation);
+      double[] single = new double[plan.iterations()];
+      double mean = plan.dirty() ? dirty(operation, buffers, single) : clean(operation, single);
+      Arrays.sort(single);
+      double nanos = plan.dirty() ? single[single.length / 2] : mean;
+      long wrong = plan.checks() ? wrong(operation, buffers, count) : -1;
+      double factor = plan.collective().busFactor(job.worldSize());
+      return Timing.of(size(count), nanos, factor, wrong, Spread.of(single));
     }
   }
 
-  private PreparedCollective prepare(Tensor in, Tensor out) {
-    boolean inPlace = in.equals(out);
-    long elements = in.shape().elements();
-    return switch (plan.collective()) {
-      case ALL_REDUCE ->
-          communicator.prepare(
-              CollectiveRequest.allReduce(
-                  plan.dtype(),
-                  plan.op(),
-                  elements,
-                  inPlace,
-                  communicator.topology(),
-                  LaneSplit.onePerRank(job.worldSize()),
-                  Mode.SAME_BITS),
-              List.of(in),
-              out);
-      case BROADCAST ->
-          communicator.prepare(
-              CollectiveRequest.broadcast(
-                  plan.dtype(), elements, plan.root(), communicator.topology()),
-              job.rank() == plan.root() ? List.of(in) : List.of(),
-              job.rank() == plan.root() ? in : out);
-    };
+  /// In place both lie in one buffer, the smaller one at its place in the larger one.
+  private Buffers buffers(CollectiveRequest request) {
+    DType dtype = plan.dtype();
+    int rank = job.rank();
+    long inElements = request.inputElements(rank);
+    long outElements = request.outputElements(rank);
+    Tensor in =
+        request.inputs(rank) == 0
+            ? null
+            : tensor(input, request.inPlace() ? request.inputStart(rank) : 0, inElements, dtype);
+    Buffer to = request.inPlace() ? input : output;
+    Tensor out =
+        outElements == 0
+            ? null
+            : tensor(to, request.inPlace() ? request.outputStart(rank) : 0, outElements, dtype);
+    return new Buffers(in, out);
   }
 
-  /// Mean time of an operation in a loop over unchanged buffers, averaged over the ranks.
-  private double cleanNanos(PreparedCollective operation) {
-    communicator.barrier();
+  private static Tensor tensor(Buffer buffer, long start, long elements, DType dtype) {
+    return new Tensor(buffer, start * dtype.bytes(), dtype, Shape.of(elements));
+  }
+
+  private void fill(Buffers buffers) {
+    if (buffers.in() != null) {
+      pattern.fill(job.rank(), buffers.in().segment(), buffers.in().shape().elements());
+    }
+  }
+
+  /// As many operations as asked for. Before the first size the compilers get time too: what is
+  /// measured is the collective, not the virtual machine's start.
+  private void warmUp(PreparedCollective operation) {
+    for (int i = 0; i < plan.warmups(); i++) {
+      operation.run();
+    }
+    long start = System.nanoTime();
+    while (!warm && plan.warmups() >= WARM_FROM) {
+      for (int i = 0; i < ROUND; i++) {
+        operation.run();
+        barrier.run();
+      }
+      double longest = agree(new double[] {System.nanoTime() - start}, new ReduceOp.Max())[0];
+      warm = longest > WARM_NANOS;
+    }
+  }
+
+  /// Fills the times of single operations in a loop over unchanged buffers and returns their mean,
+  /// averaged over the ranks.
+  private double clean(PreparedCollective operation, double[] single) {
+    barrier.run();
     long start = System.nanoTime();
     for (int i = 0; i < plan.iterations(); i++) {
       operation.run();
     }
     double mean = (System.nanoTime() - start) / (double) plan.iterations();
+    barrier.run();
+    for (int i = 0; i < single.length; i++) {
+      long from = System.nanoTime();
+      operation.run();
+      single[i] = System.nanoTime() - from;
+    }
+    slowest(single);
     return agree(new double[] {mean}, new ReduceOp.Avg())[0];
   }
 
-  /// Median over the iterations of the slowest rank's time, each after every rank has written its
-  /// input.
-  private double dirtyNanos(PreparedCollective operation, Tensor in) {
-    double[] nanos = new double[plan.iterations()];
-    for (int i = 0; i < nanos.length; i++) {
-      touch(in.segment(), (byte) i);
-      communicator.barrier();
+  /// Fills the times of single operations, each after every rank has written its input, and returns
+  /// their mean.
+  private double dirty(PreparedCollective operation, Buffers buffers, double[] single) {
+    double sum = 0;
+    for (int i = 0; i < single.length; i++) {
+      if (buffers.in() != null) {
+        touch(buffers.in().segment(), (byte) i);
+      }
+      barrier.run();
       long start = System.nanoTime();
       operation.run();
-      nanos[i] = System.nanoTime() - start;
+      single[i] = System.nanoTime() - start;
+      sum += single[i];
     }
-    double[] slowest = agree(nanos, new ReduceOp.Max());
-    Arrays.sort(slowest);
-    return slowest[slowest.length / 2];
+    slowest(single);
+    return sum / single.length;
+  }
+
+  private void slowest(double[] single) {
+    double[] slowest = agree(single, new ReduceOp.Max());
+    System.arraycopy(slowest, 0, single, 0, single.length);
   }
 
   /// Writes the whole input, as a backward pass does.
@@ -133,25 +199,25 @@ final class RankRun implements AutoCloseable {
     return tensor.segment().toArray(ValueLayout.JAVA_DOUBLE);
   }
 
-  private long wrong(PreparedCollective operation, Tensor in, Tensor out) {
-    long elements = in.shape().elements();
-    if (!in.equals(out)) {
-      out.segment().fill((byte) 0x5A);
-    }
-    pattern.fill(job.rank(), in.segment(), elements);
+  private long wrong(PreparedCollective operation, Buffers buffers, long count) {
+    output.segment().fill((byte) 0x5A);
+    fill(buffers);
     operation.run();
-    boolean rootOfBroadcast = !plan.collective().reduces() && job.rank() == plan.root();
-    MemorySegment result = (rootOfBroadcast ? in : out).segment();
-    for (; wrongLeft > 0 && elements > 0; wrongLeft--) {
-      long at = result.byteSize() - wrongLeft;
-      result.set(ValueLayout.JAVA_BYTE, at, (byte) (result.get(ValueLayout.JAVA_BYTE, at) ^ 1));
+    long wrong = 0;
+    if (buffers.out() != null) {
+      MemorySegment result = buffers.out().segment();
+      for (; wrongLeft > 0 && result.byteSize() > 0; wrongLeft--) {
+        long at = result.byteSize() - wrongLeft;
+        result.set(ValueLayout.JAVA_BYTE, at, (byte) (result.get(ValueLayout.JAVA_BYTE, at) ^ 1));
+      }
+      wrong = pattern.wrong(job.rank(), result, expected.segment(), count);
     }
-    long wrong = pattern.wrong(result, expected.segment(), elements);
     return (long) agree(new double[] {wrong}, new ReduceOp.Sum())[0];
   }
 
   @Override
   public void close() {
+    barrier.close();
     times.close();
     expected.close();
     output.close();

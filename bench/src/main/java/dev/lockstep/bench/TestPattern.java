@@ -40,12 +40,14 @@ final class TestPattern {
     }
   }
 
-  /// Counts the elements of `output` that differ in any bit from what must come out.
+  /// Counts the elements of a rank's output that differ in any bit from what must come out.
   ///
   /// @param scratch room for as many elements; overwritten
-  long wrong(MemorySegment output, MemorySegment scratch, long elements) {
+  /// @param count elements of a rank's buffer, or of a part
+  long wrong(int rank, MemorySegment output, MemorySegment scratch, long count) {
+    long elements = output.byteSize() / plan.dtype().bytes();
     for (long i = 0; i < elements; i++) {
-      Elements.set(plan.dtype(), scratch, i, expected(i));
+      Elements.set(plan.dtype(), scratch, i, expected(rank, i, count));
     }
     int bytes = plan.dtype().bytes();
     long wrong = 0;
@@ -66,31 +68,62 @@ final class TestPattern {
       return integer(rank, index);
     }
     return switch (plan.op()) {
-      case ReduceOp.Sum _ -> integer(rank, index);
       case ReduceOp.Avg _ -> Math.floor(integer(rank, index) / ranks) * ranks;
+      case ReduceOp.PreMulSum(double factor) -> Math.floor(integer(rank, index) / factor);
       case ReduceOp.Prod _ -> index % ranks == rank ? Math.abs(integer(rank, index)) : 1;
-      case ReduceOp.Min _, ReduceOp.Max _ -> integer(rank, index);
-      default -> throw new IllegalArgumentException("not measured: op=" + plan.op().label());
+      case ReduceOp.LogicalAnd _ -> index % (2L * ranks) == rank ? 0 : integer(rank, index);
+      case ReduceOp.LogicalOr _, ReduceOp.LogicalXor _ ->
+          index % (2L * ranks) == rank ? integer(rank, index) : 0;
+      case ReduceOp.Sum _,
+          ReduceOp.Min _,
+          ReduceOp.Max _,
+          ReduceOp.BitAnd _,
+          ReduceOp.BitOr _,
+          ReduceOp.BitXor _ ->
+          integer(rank, index);
     };
   }
 
-  private double expected(long index) {
-    if (!plan.collective().reduces()) {
-      return contribution(plan.root(), index);
-    }
-    double joined = contribution(0, index);
+  /// Returns what must come out at an index of a rank's output.
+  ///
+  /// @param count elements of a rank's buffer, or of a part
+  double expected(int rank, long index, long count) {
+    return switch (plan.collective()) {
+      case ALL_REDUCE, REDUCE -> joined(index);
+      case REDUCE_SCATTER -> joined(rank * count + index);
+      case ALL_GATHER, GATHER -> contribution((int) (index / count), index % count);
+      case BROADCAST -> contribution(plan.root(), index);
+      case SCATTER -> contribution(plan.root(), rank * count + index);
+      case ALL_TO_ALL -> contribution((int) (index / count), rank * count + index % count);
+      case SEND_RECEIVE -> contribution((rank + ranks - 1) % ranks, index);
+    };
+  }
+
+  private double joined(long index) {
+    double joined = factor() * contribution(0, index);
     for (int rank = 1; rank < ranks; rank++) {
-      double next = contribution(rank, index);
-      joined =
-          switch (plan.op()) {
-            case ReduceOp.Sum _, ReduceOp.Avg _ -> joined + next;
-            case ReduceOp.Prod _ -> joined * next;
-            case ReduceOp.Min _ -> Math.min(joined, next);
-            case ReduceOp.Max _ -> Math.max(joined, next);
-            default -> throw new IllegalArgumentException("not measured: op=" + plan.op().label());
-          };
+      joined = join(joined, factor() * contribution(rank, index));
     }
     return plan.op() instanceof ReduceOp.Avg ? joined / ranks : joined;
+  }
+
+  private double factor() {
+    return plan.op() instanceof ReduceOp.PreMulSum(double factor) ? factor : 1;
+  }
+
+  private double join(double a, double b) {
+    return switch (plan.op()) {
+      case ReduceOp.Sum _, ReduceOp.Avg _, ReduceOp.PreMulSum _ -> a + b;
+      case ReduceOp.Prod _ -> a * b;
+      case ReduceOp.Min _ -> Math.min(a, b);
+      case ReduceOp.Max _ -> Math.max(a, b);
+      case ReduceOp.BitAnd _ -> (long) a & (long) b;
+      case ReduceOp.BitOr _ -> (long) a | (long) b;
+      case ReduceOp.BitXor _ -> (long) a ^ (long) b;
+      case ReduceOp.LogicalAnd _ -> a != 0 && b != 0 ? 1 : 0;
+      case ReduceOp.LogicalOr _ -> a != 0 || b != 0 ? 1 : 0;
+      case ReduceOp.LogicalXor _ -> (a != 0) != (b != 0) ? 1 : 0;
+    };
   }
 
   /// A number from 0 (unsigned types) or -largest … largest, by a 64-bit mixer over rank and index.

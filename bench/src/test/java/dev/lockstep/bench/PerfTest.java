@@ -11,6 +11,7 @@ import java.io.PrintStream;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Pattern;
@@ -39,7 +40,11 @@ class PerfTest {
   private static Outcome perf(String... arguments) throws Exception {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {
-      int code = new PerfCommand().run(List.of(arguments), out, out);
+      List<String> cold = new ArrayList<>(List.of(arguments));
+      if (!cold.contains("-w")) {
+        cold.addAll(List.of("-w", "2"));
+      }
+      int code = new PerfCommand().run(cold, out, out);
       return new Outcome(code, bytes.toString(StandardCharsets.UTF_8));
     }
   }
@@ -61,6 +66,7 @@ class PerfTest {
             "4",
             "-n",
             "3",
+            "--verbose",
             "--json",
             json.toString());
     assertThat(outcome.code).isZero();
@@ -78,6 +84,9 @@ class PerfTest {
     assertThat(root.path("results").size()).isEqualTo(8);
     assertThat(root.path("results").path(7).path("size").asLong()).isEqualTo(65_536);
     assertThat(root.path("results").path(7).path("in_place").path("time").asDouble()).isPositive();
+    assertThat(root.path("results").path(0).path("out_of_place").path("p99").asDouble())
+        .isPositive();
+    assertThat(outcome.out).contains("#   size 65536: out-of-place min ").contains(" p99 ");
     assertThat(root.path("out_of_bounds").asLong()).isZero();
   }
 
@@ -115,7 +124,15 @@ class PerfTest {
     "uint8, min",
     "int64, prod",
     "float, prod",
-    "float, avg"
+    "float, avg",
+    "float, mulsum",
+    "half, mulsum",
+    "int32, bxor",
+    "uint8, band",
+    "int64, bor",
+    "int16, land",
+    "int8, lor",
+    "int32, lxor"
   })
   void resultsOfEveryTypeAreExact(String type, String op) throws Exception {
     Outcome outcome =
@@ -135,6 +152,71 @@ class PerfTest {
             "-o",
             op);
     assertThat(outcome.code).as(outcome.out).isZero();
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @CsvSource({
+    "all_reduce, 1000, sum, -1",
+    "all_gather, 333, none, -1",
+    "reduce_scatter, 333, sum, -1",
+    "broadcast, 1000, none, 2",
+    "reduce, 1000, sum, 2",
+    "alltoall, 333, none, -1",
+    "gather, 333, none, 2",
+    "scatter, 333, none, 2",
+    "sendrecv, 1000, none, -1"
+  })
+  void everyCollectiveIsCheckedAndNamedAsNcclTestsNamesIt(
+      String collective, int count, String op, int root) throws Exception {
+    Outcome outcome =
+        perf(
+            collective,
+            "-np",
+            "3",
+            "--in-process",
+            "-b",
+            "4000",
+            "-e",
+            "4000",
+            "-n",
+            "2",
+            "-r",
+            "2");
+    assertThat(outcome.code).as(outcome.out).isZero();
+    assertThat(outcome.out)
+        .containsPattern(" %d +float +%s +%d ".formatted(count, op, root))
+        .contains("# Out of bounds values : 0 OK", "concluded: " + collective + "_perf");
+    Outcome wrong =
+        perf(
+            collective,
+            "-np",
+            "3",
+            "--in-process",
+            "-b",
+            "4000",
+            "-e",
+            "4000",
+            "-n",
+            "1",
+            "-w",
+            "0",
+            "-r",
+            "0",
+            "--inject-wrong",
+            "1");
+    assertThat(wrong.out).contains("# Out of bounds values : 1 FAILED");
+    assertThat(wrong.code).isEqualTo(1);
+  }
+
+  @Test
+  void theMarkOfRankZeroIsTakenOffEachLine() throws Exception {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (PrintStream out =
+        new PrintStream(new RankZeroOutput(bytes), true, StandardCharsets.UTF_8)) {
+      out.print("[rank0]: # one\n[rank1]: [rank0]: two\n[rank0]:three\n\n[rank0]: ");
+    }
+    assertThat(bytes.toString(StandardCharsets.UTF_8))
+        .isEqualTo("# one\n[rank1]: [rank0]: two\n[rank0]:three\n\n");
   }
 
   @Test
@@ -165,6 +247,8 @@ class PerfTest {
         "all_reduce -b 1M -e 4",
         "all_reduce -d float8",
         "all_reduce -o median",
+        "all_reduce -o bxor",
+        "all_gather -np 4 -b 8",
         "all_reduce -np 0",
         "all_reduce -n 0",
         "all_reduce -f 1",
@@ -201,9 +285,9 @@ class PerfTest {
       Elements.set(plan.dtype(), segment, i, sum);
     }
     MemorySegment scratch = MemorySegment.ofArray(new byte[400]);
-    assertThat(pattern.wrong(segment, scratch, 100)).isZero();
+    assertThat(pattern.wrong(0, segment, scratch, 100)).isZero();
     int[] falsified = {0, 1, 50, 99};
     Arrays.stream(falsified).forEach(i -> result[i * 4 + 1] ^= 4);
-    assertThat(pattern.wrong(segment, scratch, 100)).isEqualTo(falsified.length);
+    assertThat(pattern.wrong(0, segment, scratch, 100)).isEqualTo(falsified.length);
   }
 }
