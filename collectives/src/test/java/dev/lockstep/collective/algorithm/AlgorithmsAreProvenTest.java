@@ -183,16 +183,18 @@ final class AlgorithmsAreProvenTest {
   @Test
   void theRuleFollowsMemoryAndMode() {
     LaneSplit lanes = LaneSplit.onePerRank(4);
-    assertThat(choice(true, Mode.SAME_BITS, lanes)).isEqualTo("broadcast-all-reduce");
-    assertThat(
-            Algorithms.choose(Requests.allReduce(64_000, true, lanes, true, Mode.SAME_BITS))
-                .algorithm())
-        .isEqualTo("direct-all-reduce");
+    for (boolean peerMemory : new boolean[] {true, false}) {
+      assertThat(
+              Algorithms.choose(Requests.allReduce(64, true, lanes, peerMemory, Mode.SAME_BITS))
+                  .algorithm())
+          .isEqualTo("broadcast-all-reduce");
+    }
+    assertThat(choice(true, Mode.SAME_BITS, lanes)).isEqualTo("direct-all-reduce");
     assertThat(choice(false, Mode.SAME_BITS, lanes)).isEqualTo("exchange-all-reduce");
     assertThat(choice(false, Mode.RELAXED, lanes)).isEqualTo("ring-all-reduce");
   }
 
   private static String choice(boolean peerMemory, Mode mode, LaneSplit lanes) {
-    return Algorithms.choose(Requests.allReduce(64, true, lanes, peerMemory, mode)).algorithm();
+    return Algorithms.choose(Requests.allReduce(64_000, true, lanes, peerMemory, mode)).algorithm();
   }
 }
