@@ -29,6 +29,13 @@ public record CommunicatorOptions(String transport, Mode mode, Duration timeout)
     return new CommunicatorOptions("", Mode.SAME_BITS, DEFAULT_TIMEOUT);
   }
 
+  /// Checks that the named transport is installed, for whoever makes no communicator: a rank alone.
+  ///
+  /// @throws ConfigurationException if it is not
+  public void requireTransport() {
+    TransportChoice.requireInstalled(transport);
+  }
+
   /// Returns these options with another transport.
   public CommunicatorOptions withTransport(String name) {
     return new CommunicatorOptions(name, mode, timeout);

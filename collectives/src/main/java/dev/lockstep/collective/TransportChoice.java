@@ -13,6 +13,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -34,15 +35,30 @@ final class TransportChoice {
   private final Agreement agreement;
   private final String named;
   private final Duration timeout;
-  private final Map<String, TransportProvider> providers = new TreeMap<>(byPreference());
+  private final Map<String, TransportProvider> providers;
 
   TransportChoice(Job job, Agreement agreement, String named, Duration timeout) {
     this.job = job;
     this.agreement = agreement;
     this.named = named;
     this.timeout = timeout;
+    this.providers = installed();
+  }
+
+  private static Map<String, TransportProvider> installed() {
+    Map<String, TransportProvider> found = new TreeMap<>(byPreference());
     for (TransportProvider provider : ServiceLoader.load(TransportProvider.class)) {
-      providers.putIfAbsent(provider.name(), provider);
+      found.putIfAbsent(provider.name(), provider);
+    }
+    return found;
+  }
+
+  /// Throws if a transport is named that is not installed.
+  static void requireInstalled(String named) {
+    Set<String> names = installed().keySet();
+    if (!named.isEmpty() && !names.contains(named)) {
+      throw refused(
+          named, "there is no such transport (use one of " + String.join(", ", names) + ")");
     }
   }
 
@@ -69,10 +85,7 @@ final class TransportChoice {
                 .formatted(job.rank(), OPTION, shown(named), rank, OPTION, shown(names.get(rank))));
       }
     }
-    if (!named.isEmpty() && !providers.containsKey(named)) {
-      throw refused(
-          "there is no such transport (use one of " + String.join(", ", providers.keySet()) + ")");
-    }
+    requireInstalled(named);
     List<String> reasons = new ArrayList<>();
     for (TransportProvider provider : providers.values()) {
       if (named.isEmpty() || provider.name().equals(named)) {
@@ -82,14 +95,14 @@ final class TransportChoice {
         }
       }
     }
-    throw refused(String.join("; ", reasons));
+    throw refused(named, String.join("; ", reasons));
   }
 
   private static String shown(String name) {
     return name.isEmpty() ? "(automatic)" : name;
   }
 
-  private ConfigurationException refused(String reason) {
+  private static ConfigurationException refused(String named, String reason) {
     return new ConfigurationException(
         OPTION,
         named,

@@ -376,7 +376,7 @@ final class OperationsTest {
           }
           // The compiler may still replace code that allocates: one quiet round is proof.
           long least = Long.MAX_VALUE;
-          for (int round = 0; round < 30 && least > 0; round++) {
+          for (int round = 0; round < 1000 && least > 0; round++) {
             long before = threads.getCurrentThreadAllocatedBytes();
             for (int i = 0; i < 200; i++) {
               sum.run();

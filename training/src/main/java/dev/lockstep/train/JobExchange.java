@@ -33,11 +33,12 @@ final class JobExchange implements Exchange {
   /// @param scope owns the communicator
   static JobExchange open(Scope scope, Job job, Recipe recipe, TrainerOptions options) {
     Mode mode = recipe.sameBits() ? Mode.SAME_BITS : Mode.RELAXED;
-    if (job.worldSize() == 1) {
-      return new JobExchange(job, mode, Optional.empty());
-    }
     CommunicatorOptions wanted =
         new CommunicatorOptions(options.transport(), mode, options.timeout());
+    if (job.worldSize() == 1) {
+      wanted.requireTransport();
+      return new JobExchange(job, mode, Optional.empty());
+    }
     Communicator world = scope.own(Communicator.world(job, wanted), Communicator::close);
     return new JobExchange(job, mode, Optional.of(world));
   }

@@ -207,4 +207,15 @@ class TrainerTest {
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining("--device tpu");
   }
+
+  @Test
+  void refusesATransportThatThereIsNotEvenAlone() {
+    assertThatThrownBy(
+            () ->
+                InProcessRanks.run(
+                    1, job -> Trainer.start(job, RECIPE, corpus, options.withTransport("pigeon"))))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--transport=pigeon")
+        .hasMessageContaining("shm");
+  }
 }
