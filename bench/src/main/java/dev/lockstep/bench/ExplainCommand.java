@@ -63,7 +63,7 @@ public final class ExplainCommand implements CommandProvider {
       out.print(options.help(VERB));
       return 0;
     }
-    PlanOptions.require(
+    OptionValues.require(
         List.of("text", "chrome-trace", "dot").contains(options.format),
         "--format",
         options.format,

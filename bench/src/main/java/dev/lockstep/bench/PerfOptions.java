@@ -1,15 +1,16 @@
 package dev.lockstep.bench;
 
+import static dev.lockstep.bench.OptionValues.require;
+import static dev.lockstep.bench.OptionValues.wrong;
+
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.ConfigurationException;
-import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -144,13 +145,7 @@ final class PerfOptions {
   /// @throws ConfigurationException if one is unknown or wrong; the sentence names it
   static PerfOptions parse(List<String> arguments) {
     PerfOptions options = new PerfOptions();
-    try {
-      CommandLine line = new CommandLine(options);
-      line.parseArgs(arguments.toArray(String[]::new));
-    } catch (CommandLine.ParameterException e) {
-      throw new ConfigurationException(
-          "perf", String.join(" ", arguments), e.getMessage() + " (see lockstep perf --help)", e);
-    }
+    OptionValues.parse(options, "perf", arguments);
     return options;
   }
 
@@ -166,19 +161,19 @@ final class PerfOptions {
   /// Returns the plan; every value is checked here.
   PerfPlan plan() {
     require(ranks >= 1 && ranks <= 1024, "-np", "" + ranks, "must be 1 to 1024");
-    DType dtype = dtype();
+    DType dtype = OptionValues.dtype("-d", type);
     PerfPlan plan =
         new PerfPlan(
             collective(),
-            size("-b", minBytes),
-            size("-e", maxBytes),
+            OptionValues.size("-b", minBytes),
+            OptionValues.size("-e", maxBytes),
             stepFactor == null ? 1 : atLeast("-f", stepFactor, 2),
-            stepFactor != null ? 0 : size("-i", stepBytes == null ? "1M" : stepBytes),
+            stepFactor != null ? 0 : OptionValues.size("-i", stepBytes == null ? "1M" : stepBytes),
             atLeast("-n", iterations, 1),
             atLeast("-w", warmups, 0),
             check != 0,
             dtype,
-            reduceOp(),
+            OptionValues.reduceOp("-o", op),
             root,
             dirty,
             relaxed ? Mode.RELAXED : Mode.SAME_BITS,
@@ -236,64 +231,8 @@ final class PerfOptions {
                 .collect(Collectors.joining(", ")));
   }
 
-  private DType dtype() {
-    for (DType dtype : DType.values()) {
-      if (PerfPlan.typeName(dtype).equals(type.toLowerCase(Locale.ROOT))) {
-        return dtype;
-      }
-    }
-    throw wrong(
-        "-d",
-        type,
-        "must be one of "
-            + Arrays.stream(DType.values())
-                .map(PerfPlan::typeName)
-                .collect(Collectors.joining(", ")));
-  }
-
-  private ReduceOp reduceOp() {
-    return switch (op) {
-      case "sum" -> new ReduceOp.Sum();
-      case "prod" -> new ReduceOp.Prod();
-      case "min" -> new ReduceOp.Min();
-      case "max" -> new ReduceOp.Max();
-      case "avg" -> new ReduceOp.Avg();
-      case "mulsum" -> new ReduceOp.PreMulSum(2);
-      case "band" -> new ReduceOp.BitAnd();
-      case "bor" -> new ReduceOp.BitOr();
-      case "bxor" -> new ReduceOp.BitXor();
-      case "land" -> new ReduceOp.LogicalAnd();
-      case "lor" -> new ReduceOp.LogicalOr();
-      case "lxor" -> new ReduceOp.LogicalXor();
-      default ->
-          throw wrong(
-              "-o",
-              op,
-              "must be one of sum, prod, min, max, avg, mulsum, band, bor, bxor, land, lor, lxor");
-    };
-  }
-
-  private static long size(String option, String text) {
-    try {
-      return ByteSize.parse(text);
-    } catch (IllegalArgumentException | ArithmeticException e) {
-      throw wrong(option, text, "must be a size such as 4, 64K or 1M");
-    }
-  }
-
   private static int atLeast(String option, int value, int least) {
     require(value >= least, option, Integer.toString(value), "must be at least " + least);
     return value;
-  }
-
-  private static void require(boolean holds, String option, String value, String rule) {
-    if (!holds) {
-      throw wrong(option, value, rule);
-    }
-  }
-
-  private static ConfigurationException wrong(String option, String value, String rule) {
-    return new ConfigurationException(
-        option, value, "wrong option: " + option + "=" + value + " (" + rule + ")");
   }
 }

@@ -1,5 +1,8 @@
 package dev.lockstep.bench;
 
+import static dev.lockstep.bench.OptionValues.require;
+import static dev.lockstep.bench.OptionValues.wrong;
+
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.plan.Candidate;
@@ -20,7 +23,6 @@ import java.io.StringWriter;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -68,7 +70,9 @@ class PlanOptions {
   @Option(
       names = {"-o", "--op"},
       paramLabel = "OP",
-      description = "sum, prod, min, max or avg (default ${DEFAULT-VALUE})")
+      description =
+          "sum, prod, min, max, avg, mulsum, band, bor, bxor, land, lor or lxor (default"
+              + " ${DEFAULT-VALUE})")
   private String op = "sum";
 
   @Option(
@@ -93,15 +97,7 @@ class PlanOptions {
   ///
   /// @throws ConfigurationException if one is unknown or wrong; the sentence names it
   final void parse(String verb, List<String> arguments) {
-    try {
-      new CommandLine(this).parseArgs(arguments.toArray(String[]::new));
-    } catch (CommandLine.ParameterException e) {
-      throw new ConfigurationException(
-          verb,
-          String.join(" ", arguments),
-          e.getMessage() + " (see lockstep " + verb + " --help)",
-          e);
-    }
+    OptionValues.parse(this, verb, arguments);
   }
 
   final String help(String verb) {
@@ -165,26 +161,32 @@ class PlanOptions {
 
   /// Returns what is asked; sizes mean what they mean in nccl-tests.
   final CollectiveRequest request(Topology topology) {
-    DType type = dtype();
-    long elements = size() / type.bytes();
+    DType type = OptionValues.dtype("-d", this.type);
+    long size = OptionValues.size("--bytes", bytes);
+    long elements = size / type.bytes();
     require(
-        elements * type.bytes() == size(),
+        elements * type.bytes() == size,
         "--bytes",
         bytes,
         "must be whole elements of " + type.bytes());
     require(
         root >= 0 && root < ranks(), "--root", "" + root, "must be a rank, 0 to " + (ranks - 1));
     Counts parts = Counts.each(ranks, elements / ranks);
+    ReduceOp reduceOp = OptionValues.reduceOp("-o", op);
+    require(
+        !kind().reduces() || reduceOp.joins(type),
+        "-o",
+        op,
+        "not defined for elements of type " + this.type);
     LaneSplit lanes = LaneSplit.onePerRank(ranks);
     Mode promise = mode(topology);
     return switch (kind()) {
       case ALL_REDUCE ->
-          CollectiveRequest.allReduce(type, reduceOp(), elements, true, topology, lanes, promise);
+          CollectiveRequest.allReduce(type, reduceOp, elements, true, topology, lanes, promise);
       case REDUCE_SCATTER ->
-          CollectiveRequest.reduceScatter(type, reduceOp(), parts, true, topology, lanes, promise);
+          CollectiveRequest.reduceScatter(type, reduceOp, parts, true, topology, lanes, promise);
       case REDUCE ->
-          CollectiveRequest.reduce(
-              type, reduceOp(), elements, root, true, topology, lanes, promise);
+          CollectiveRequest.reduce(type, reduceOp, elements, root, true, topology, lanes, promise);
       case ALL_GATHER -> CollectiveRequest.allGather(type, parts, true, topology);
       case BROADCAST -> CollectiveRequest.broadcast(type, elements, root, topology);
       case ALL_TO_ALL ->
@@ -195,14 +197,6 @@ class PlanOptions {
       case BARRIER -> CollectiveRequest.barrier(topology);
       case SEND_RECEIVE -> CollectiveRequest.sendReceive(type, elements, false, topology);
     };
-  }
-
-  private long size() {
-    try {
-      return ByteSize.parse(bytes);
-    } catch (IllegalArgumentException | ArithmeticException e) {
-      throw wrong("--bytes", bytes, "must be a size such as 4, 64K or 1M");
-    }
   }
 
   private CollectiveKind kind() {
@@ -218,32 +212,6 @@ class PlanOptions {
             + Arrays.stream(CollectiveKind.values())
                 .map(CollectiveKind::label)
                 .collect(Collectors.joining(", ")));
-  }
-
-  private DType dtype() {
-    for (DType dtype : DType.values()) {
-      if (PerfPlan.typeName(dtype).equals(type.toLowerCase(Locale.ROOT))) {
-        return dtype;
-      }
-    }
-    throw wrong(
-        "-d",
-        type,
-        "must be one of "
-            + Arrays.stream(DType.values())
-                .map(PerfPlan::typeName)
-                .collect(Collectors.joining(", ")));
-  }
-
-  private ReduceOp reduceOp() {
-    return switch (op) {
-      case "sum" -> new ReduceOp.Sum();
-      case "prod" -> new ReduceOp.Prod();
-      case "min" -> new ReduceOp.Min();
-      case "max" -> new ReduceOp.Max();
-      case "avg" -> new ReduceOp.Avg();
-      default -> throw wrong("-o", op, "must be one of sum, prod, min, max, avg");
-    };
   }
 
   private Mode mode(Topology topology) {
@@ -269,16 +237,5 @@ class PlanOptions {
     }
     throw wrong(
         "--algorithm", name, "is for other collectives than " + table.request().kind().label());
-  }
-
-  static void require(boolean holds, String option, String value, String rule) {
-    if (!holds) {
-      throw wrong(option, value, rule);
-    }
-  }
-
-  static ConfigurationException wrong(String option, String value, String rule) {
-    return new ConfigurationException(
-        option, value, "wrong option: " + option + "=" + value + " (" + rule + ")");
   }
 }

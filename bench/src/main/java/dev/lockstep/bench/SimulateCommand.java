@@ -72,7 +72,7 @@ public final class SimulateCommand implements CommandProvider {
       return PlanOptions.asked(new CostTable(request, rows), named.get().name());
     }
     Candidate choice = Planner.costs(request, fabric).choice();
-    PlanOptions.require(
+    OptionValues.require(
         choice.nanos().isPresent(), "--ranks", "" + request.ranks(), choice.reason());
     return choice;
   }

@@ -1,0 +1,92 @@
+package dev.lockstep.bench;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
+import picocli.CommandLine;
+
+/// Reads what users write after the options of this module's verbs, in nccl-tests' words. What is
+/// wrong is one sentence that names option, value and what is allowed.
+final class OptionValues {
+  private OptionValues() {}
+
+  /// Reads a verb's arguments into an object of annotated options.
+  ///
+  /// @throws ConfigurationException if one is unknown or has the wrong form
+  static void parse(Object options, String verb, List<String> arguments) {
+    try {
+      new CommandLine(options).parseArgs(arguments.toArray(String[]::new));
+    } catch (CommandLine.ParameterException e) {
+      throw new ConfigurationException(
+          verb,
+          String.join(" ", arguments),
+          e.getMessage() + " (see lockstep " + verb + " --help)",
+          e);
+    }
+  }
+
+  /// Returns the number of bytes of a size such as `64K`.
+  static long size(String option, String text) {
+    try {
+      return ByteSize.parse(text);
+    } catch (IllegalArgumentException | ArithmeticException e) {
+      throw wrong(option, text, "must be a size such as 4, 64K or 1M");
+    }
+  }
+
+  /// Returns the element type of a name such as `float`.
+  static DType dtype(String option, String text) {
+    for (DType dtype : DType.values()) {
+      if (PerfPlan.typeName(dtype).equals(text.toLowerCase(Locale.ROOT))) {
+        return dtype;
+      }
+    }
+    throw wrong(
+        option,
+        text,
+        "must be one of "
+            + Arrays.stream(DType.values())
+                .map(PerfPlan::typeName)
+                .collect(Collectors.joining(", ")));
+  }
+
+  /// Returns the reduce op of a name such as `sum`; `mulsum` multiplies by 2.
+  static ReduceOp reduceOp(String option, String text) {
+    return switch (text) {
+      case "sum" -> new ReduceOp.Sum();
+      case "prod" -> new ReduceOp.Prod();
+      case "min" -> new ReduceOp.Min();
+      case "max" -> new ReduceOp.Max();
+      case "avg" -> new ReduceOp.Avg();
+      case "mulsum" -> new ReduceOp.PreMulSum(2);
+      case "band" -> new ReduceOp.BitAnd();
+      case "bor" -> new ReduceOp.BitOr();
+      case "bxor" -> new ReduceOp.BitXor();
+      case "land" -> new ReduceOp.LogicalAnd();
+      case "lor" -> new ReduceOp.LogicalOr();
+      case "lxor" -> new ReduceOp.LogicalXor();
+      default ->
+          throw wrong(
+              option,
+              text,
+              "must be one of sum, prod, min, max, avg, mulsum, band, bor, bxor, land, lor, lxor");
+    };
+  }
+
+  /// Refuses a value unless the rule holds.
+  static void require(boolean holds, String option, String value, String rule) {
+    if (!holds) {
+      throw wrong(option, value, rule);
+    }
+  }
+
+  /// Returns the refusal of a value.
+  static ConfigurationException wrong(String option, String value, String rule) {
+    return new ConfigurationException(
+        option, value, "wrong option: " + option + "=" + value + " (" + rule + ")");
+  }
+}
