@@ -7,11 +7,15 @@ import java.io.IOException;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import javax.tools.ToolProvider;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -102,7 +106,7 @@ class ReadmeTest {
             "-o",
             "-Dmaven.repo.local=" + repository,
             "-Dmaven.repo.local.tail=" + System.getProperty("user.home") + "/.m2/repository");
-    mvn(maven, "-f", HOME.resolve("pom.xml").toString(), "-Pquick", "install");
+    mvn(maven, "-f", copyOfSources().resolve("pom.xml").toString(), "-Pquick", "install");
 
     Path project = Files.createDirectories(folder.resolve("outside"));
     List<String> xml = blocks("xml");
@@ -127,11 +131,41 @@ class ReadmeTest {
         maven,
         "-f",
         project.resolve("pom.xml").toString(),
-        "dependency:build-classpath",
+        dependencyPlugin() + ":build-classpath",
         "-Dmdep.outputFile=" + list);
     assertThat(Files.readString(list))
         .contains("lockstep-training", "lockstep-collectives", "lockstep-runtime-core")
         .doesNotContain("lockstep-launcher");
+  }
+
+  /// Returns a copy to build in: these tests run from the jars of this checkout.
+  private Path copyOfSources() throws IOException {
+    Path copy = folder.resolve("checkout");
+    Set<String> leftOut = Set.of(".git", "target", "runs");
+    try (Stream<Path> files = Files.walk(HOME)) {
+      for (Path file : (Iterable<Path>) files::iterator) {
+        Path relative = HOME.relativize(file);
+        boolean out =
+            IntStream.range(0, relative.getNameCount())
+                .anyMatch(i -> leftOut.contains(relative.getName(i).toString()));
+        if (!out && Files.isRegularFile(file)) {
+          Path target = copy.resolve(relative.toString());
+          Files.createDirectories(target.getParent());
+          Files.copy(file, target, StandardCopyOption.COPY_ATTRIBUTES);
+        }
+      }
+    }
+    return copy;
+  }
+
+  /// Returns the plug-in that the build itself uses: offline, there may be no other.
+  private static String dependencyPlugin() throws IOException {
+    String name = "maven-dependency-plugin";
+    Matcher version =
+        Pattern.compile(name + "</artifactId>\\s*<version>([^<]+)<")
+            .matcher(Files.readString(HOME.resolve("pom.xml")));
+    assertThat(version.find()).isTrue();
+    return "org.apache.maven.plugins:" + name + ":" + version.group(1);
   }
 
   private static void mvn(List<String> maven, String... arguments) throws Exception {
