@@ -18,6 +18,35 @@ public sealed interface Composite extends Op {
   /// `(dy, x) → dx` of [Gelu].
   record GeluGrad() implements Composite {}
 
+  /// `x → x / (1 + e^-x)`, the sigmoid linear unit.
+  record Silu() implements Composite {}
+
+  /// `(dy, x) → dx` of [Silu].
+  record SiluGrad() implements Composite {}
+
+  /// `(gate, up) → silu(gate) · up`: what stands between the products of Llama's MLP.
+  record SwiGlu() implements Composite {}
+
+  /// `(dy, gate, up) → (dgate, dup)` of [SwiGlu].
+  record SwiGluGrad() implements Composite {}
+
+  /// `(x […, C], gain [C]) → (y […, C], rstd […])`: `y = (x · rstd) · gain` with `rstd = 1 /
+  /// sqrt(mean x² + epsilon)`.
+  record RmsNorm(float epsilon) implements Composite {}
+
+  /// `(dy, x, gain, rstd) → (dx, dgain [C])`; the sum over rows follows `tokens`.
+  record RmsNormGrad(Blocks tokens) implements Composite {}
+
+  /// `x [B, T, heads · size] → [B, T, heads · size]`: turns the pair of features `(i, i + size/2)`
+  /// of each head by the angle `position · base^(-2i / size)`, rotary position embedding as Llama
+  /// has it. `inverse` turns back, which is the gradient.
+  ///
+  /// @param size features of a head; even
+  /// @param base 10,000 in Llama
+  /// @param firstPosition position of `x[:, 0]`
+  /// @param inverse whether the angles are negative
+  record Rotary(int size, float base, long firstPosition, boolean inverse) implements Composite {}
+
   /// `(x […, C], gain [C], bias [C]) → (y […, C], mean […], rstd […])`; variance is the mean of
   /// squared deviations.
   record LayerNorm(float epsilon) implements Composite {}
@@ -33,6 +62,21 @@ public sealed interface Composite extends Op {
 
   /// `(dout, qkv, out, logSumExp) → dqkv`; the sums over queries (dK, dV) follow `queries`.
   record CausalAttentionGrad(int heads, Blocks queries) implements Composite {}
+
+  /// `(q [B, T, heads · size], k [B, K, keyValueHeads · size], v as k) → (out as q, logSumExp [B,
+  /// heads, T])`: causal softmax attention, scale `1/sqrt(size)`, in which each head of keys and
+  /// values serves `heads / keyValueHeads` heads of queries that stand side by side. Query `i` sees
+  /// the keys up to `firstQuery + i`. Sums over keys are as of [CausalAttention].
+  ///
+  /// @param heads heads of queries
+  /// @param keyValueHeads heads of keys and values; divides `heads`
+  /// @param firstQuery position of the first query among the keys; 0 where `T = K`
+  record GroupedAttention(int heads, int keyValueHeads, long firstQuery) implements Composite {}
+
+  /// `(dout, q, k, v, out, logSumExp) → (dq, dk, dv)`; a sum over queries (dK, dV) takes, in each
+  /// block of `queries`, the heads of the group in order and each head's queries ascending.
+  record GroupedAttentionGrad(int heads, int keyValueHeads, long firstQuery, Blocks queries)
+      implements Composite {}
 
   /// `(logits […, V], targets I32 […]) → (lossSum [], count [], logSumExp […])`: sum over the rows
   /// of `logSumExp - logits[target]`, and the number of rows, both F32. A negative target is left

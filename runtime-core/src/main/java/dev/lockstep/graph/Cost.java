@@ -7,10 +7,19 @@ import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
+import dev.lockstep.graph.Composite.GroupedAttention;
+import dev.lockstep.graph.Composite.GroupedAttentionGrad;
 import dev.lockstep.graph.Composite.LayerNorm;
 import dev.lockstep.graph.Composite.LayerNormGrad;
 import dev.lockstep.graph.Composite.Linear;
+import dev.lockstep.graph.Composite.RmsNorm;
+import dev.lockstep.graph.Composite.RmsNormGrad;
+import dev.lockstep.graph.Composite.Rotary;
+import dev.lockstep.graph.Composite.Silu;
+import dev.lockstep.graph.Composite.SiluGrad;
 import dev.lockstep.graph.Composite.SquaredNorm;
+import dev.lockstep.graph.Composite.SwiGlu;
+import dev.lockstep.graph.Composite.SwiGluGrad;
 import dev.lockstep.graph.Primitive.Add;
 import dev.lockstep.graph.Primitive.AllGather;
 import dev.lockstep.graph.Primitive.AllReduce;
@@ -55,6 +64,9 @@ import java.util.List;
 /// @param flops arithmetic operations
 /// @param bytes bytes of all operands and results
 public record Cost(long flops, long bytes) {
+  /// What a sine and a cosine of one angle take.
+  private static final long ANGLE_FLOPS = 50;
+
   /// Nothing.
   public static final Cost ZERO = new Cost(0, 0);
 
@@ -135,8 +147,20 @@ public record Cost(long flops, long bytes) {
       case GeluGrad _ -> 16 * elements;
       case LayerNorm _ -> 8 * elements + 3 * rows(first);
       case LayerNormGrad _ -> 14 * elements + 2 * rows(first);
+      case Silu _ -> 4 * elements;
+      case SiluGrad _ -> 8 * elements;
+      case SwiGlu _ -> 5 * elements;
+      case SwiGluGrad _ -> 11 * elements;
+      case RmsNorm _ -> 4 * elements + 3 * rows(first);
+      case RmsNormGrad _ -> 9 * elements + rows(first);
+      case Rotary(int size, float _, long _, boolean _) ->
+          3 * elements + first.dim(1) * (size / 2) * ANGLE_FLOPS;
       case CausalAttention(int heads) -> attention(first, heads, 2, 5);
       case CausalAttentionGrad(int heads, Blocks _) -> attention(in.get(1).shape(), heads, 5, 6);
+      case GroupedAttention(int heads, int _, long queries) ->
+          scores(first, heads, queries) * (4 * first.dim(2) / heads + 5);
+      case GroupedAttentionGrad(int heads, int _, long queries, Blocks _) ->
+          scores(first, heads, queries) * (10 * first.dim(2) / heads + 6);
       case CrossEntropy _ -> 3 * elements + 4 * rows(first);
       case CrossEntropyGrad _ -> 4 * in.get(1).shape().elements();
       case SquaredNorm _ -> 2 * in.stream().mapToLong(type -> type.shape().elements()).sum();
@@ -151,8 +175,12 @@ public record Cost(long flops, long bytes) {
   /// Work on the lower triangle of the scores: `products` products of matrices and `each`
   /// operations per score.
   private static long attention(Shape qkv, int heads, int products, int each) {
-    long scores = qkv.dim(0) * heads * qkv.dim(1) * (qkv.dim(1) + 1) / 2;
     long size = qkv.dim(2) / 3 / heads;
-    return scores * (2L * products * size + each);
+    return scores(qkv, heads, 0) * (2L * products * size + each);
+  }
+
+  /// How many pairs of a query and a key that it sees there are.
+  private static long scores(Shape q, int heads, long firstQuery) {
+    return q.dim(0) * heads * (q.dim(1) * (q.dim(1) + 1) / 2 + q.dim(1) * firstQuery);
   }
 }

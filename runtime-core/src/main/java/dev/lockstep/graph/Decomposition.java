@@ -7,11 +7,20 @@ import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
+import dev.lockstep.graph.Composite.GroupedAttention;
+import dev.lockstep.graph.Composite.GroupedAttentionGrad;
 import dev.lockstep.graph.Composite.LayerNorm;
 import dev.lockstep.graph.Composite.LayerNormGrad;
 import dev.lockstep.graph.Composite.Linear;
+import dev.lockstep.graph.Composite.RmsNorm;
+import dev.lockstep.graph.Composite.RmsNormGrad;
+import dev.lockstep.graph.Composite.Rotary;
+import dev.lockstep.graph.Composite.Silu;
+import dev.lockstep.graph.Composite.SiluGrad;
 import dev.lockstep.graph.Composite.Split;
 import dev.lockstep.graph.Composite.SquaredNorm;
+import dev.lockstep.graph.Composite.SwiGlu;
+import dev.lockstep.graph.Composite.SwiGluGrad;
 import dev.lockstep.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
@@ -97,11 +106,27 @@ public final class Decomposition {
       case GeluGrad _ -> List.of(geluGrad());
       case LayerNorm(float epsilon) -> layerNorm(epsilon);
       case LayerNormGrad(Blocks tokens) -> layerNormGrad(tokens);
+      case Silu _ -> List.of(silu(in.get(0)));
+      case SiluGrad _ -> List.of(emit.mul(in.get(0), siluSlope(in.get(1))));
+      case SwiGlu _ -> List.of(emit.mul(silu(in.get(0)), in.get(1)));
+      case SwiGluGrad _ ->
+          List.of(
+              emit.mul(emit.mul(in.get(0), in.get(2)), siluSlope(in.get(1))),
+              emit.mul(in.get(0), silu(in.get(1))));
+      case RmsNorm(float epsilon) -> rmsNorm(epsilon);
+      case RmsNormGrad(Blocks tokens) -> rmsNormGrad(tokens);
+      case Rotary rotary -> List.of(new RotaryDecomposition(emit, rotary).apply(in.get(0)));
       case CausalAttention(int heads) -> new AttentionDecomposition(emit, heads).forward(in.get(0));
       case CausalAttentionGrad(int heads, Blocks queries) ->
           List.of(
               new AttentionDecomposition(emit, heads)
                   .backward(in.get(0), in.get(1), in.get(2), in.get(3), queries));
+      case GroupedAttention(int heads, int groups, long firstQuery) ->
+          new AttentionDecomposition(emit, heads, groups, firstQuery)
+              .forward(in.get(0), in.get(1), in.get(2));
+      case GroupedAttentionGrad(int heads, int groups, long firstQuery, Blocks queries) ->
+          new AttentionDecomposition(emit, heads, groups, firstQuery)
+              .backward(in.get(0), in.subList(1, 4), in.get(4), in.get(5), queries);
       case CrossEntropy(Blocks tokens, Blocks vocabulary) -> crossEntropy(tokens, vocabulary);
       case CrossEntropyGrad _ -> List.of(crossEntropyGrad());
       case SquaredNorm(List<Split> splits) -> List.of(squaredNorm(splits));
@@ -137,6 +162,41 @@ public final class Decomposition {
         emit.add(
             emit.mul(emit.add(tanh, 1), 0.5), emit.mul(emit.mul(x, 0.5), emit.mul(sech2, inner)));
     return emit.mul(in.get(0), slope);
+  }
+
+  /// `1 / (1 + e^-x)`.
+  private Value sigmoid(Value x) {
+    return emit.div(emit.constant(x, 1), emit.add(emit.exp(emit.neg(x)), 1));
+  }
+
+  private Value silu(Value x) {
+    return emit.mul(x, sigmoid(x));
+  }
+
+  /// `s + x s (1 - s)` with the sigmoid `s`.
+  private Value siluSlope(Value x) {
+    Value s = sigmoid(x);
+    return emit.add(emit.mul(emit.mul(x, s), emit.sub(emit.constant(x, 1), s)), s);
+  }
+
+  private List<Value> rmsNorm(float epsilon) {
+    Value x = in.get(0);
+    Shape shape = x.type().shape();
+    Value rstd = emit.rsqrt(emit.add(meanOfRows(emit.mul(x, x)), epsilon));
+    Value normal = emit.mul(x, emit.overColumns(rstd, shape));
+    return List.of(emit.mul(normal, emit.overRows(in.get(1), shape)), rstd);
+  }
+
+  private List<Value> rmsNormGrad(Blocks tokens) {
+    Value dy = in.get(0);
+    Shape shape = dy.type().shape();
+    Value rstd = emit.overColumns(in.get(3), shape);
+    Value normal = emit.mul(in.get(1), rstd);
+    Value scaled = emit.mul(dy, emit.overRows(in.get(2), shape));
+    Value along = emit.overColumns(meanOfRows(emit.mul(scaled, normal)), shape);
+    return List.of(
+        emit.mul(emit.sub(scaled, emit.mul(normal, along)), rstd),
+        emit.sumColumns(emit.mul(dy, normal), tokens));
   }
 
   private Value meanOfRows(Value x) {

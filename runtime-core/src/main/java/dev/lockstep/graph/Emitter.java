@@ -119,6 +119,15 @@ final class Emitter {
     return builder.one(new Primitive.MatMul(transposeA, transposeB, contraction), a, b);
   }
 
+  Value convert(Value x, DType to) {
+    return builder.one(new Primitive.Convert(to), x);
+  }
+
+  /// Repeats `x` over `to`, its dimensions at `dims`.
+  Value broadcast(Value x, Shape to, List<Integer> dims) {
+    return builder.one(new Primitive.BroadcastTo(to, dims), x);
+  }
+
   /// Repeats a scalar over `to`.
   Value fill(Value scalar, Shape to) {
     return builder.one(new Primitive.BroadcastTo(to, List.of()), scalar);

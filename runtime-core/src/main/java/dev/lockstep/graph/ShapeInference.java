@@ -7,10 +7,19 @@ import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
+import dev.lockstep.graph.Composite.GroupedAttention;
+import dev.lockstep.graph.Composite.GroupedAttentionGrad;
 import dev.lockstep.graph.Composite.LayerNorm;
 import dev.lockstep.graph.Composite.LayerNormGrad;
 import dev.lockstep.graph.Composite.Linear;
+import dev.lockstep.graph.Composite.RmsNorm;
+import dev.lockstep.graph.Composite.RmsNormGrad;
+import dev.lockstep.graph.Composite.Rotary;
+import dev.lockstep.graph.Composite.Silu;
+import dev.lockstep.graph.Composite.SiluGrad;
 import dev.lockstep.graph.Composite.SquaredNorm;
+import dev.lockstep.graph.Composite.SwiGlu;
+import dev.lockstep.graph.Composite.SwiGluGrad;
 import dev.lockstep.graph.Primitive.Add;
 import dev.lockstep.graph.Primitive.AllGather;
 import dev.lockstep.graph.Primitive.AllReduce;
@@ -104,8 +113,14 @@ public final class ShapeInference {
   private List<ValueType> composite(Composite composite) {
     return switch (composite) {
       case Linear linear -> List.of(linear(linear));
-      case Gelu _ -> List.of(f32(elementwise(1)));
-      case GeluGrad _ -> List.of(f32(elementwise(2)));
+      case Gelu _, Silu _ -> List.of(f32(elementwise(1)));
+      case GeluGrad _, SiluGrad _, SwiGlu _ -> List.of(f32(elementwise(2)));
+      case SwiGluGrad _ -> List.of(f32(elementwise(3)), in.getFirst());
+      case RmsNorm _ -> rmsNorm();
+      case RmsNormGrad(Blocks tokens) -> rmsNormGrad(tokens);
+      case Rotary rotary -> rotary(rotary);
+      case GroupedAttention attention -> groupedAttention(attention);
+      case GroupedAttentionGrad gradient -> groupedAttentionGrad(gradient);
       case LayerNorm _ -> layerNorm();
       case LayerNormGrad(Blocks tokens) -> layerNormGrad(tokens);
       case CausalAttention(int heads) -> attention(heads);
@@ -329,6 +344,64 @@ public final class ShapeInference {
     require(in.get(3).equals(perRow(x)) && in.get(4).equals(perRow(x)), "takes mean and rstd");
     require(perRow(x).shape().elements() % tokens.outer() == 0, "rows must be a multiple of outer");
     return List.of(x, vector(x), vector(x));
+  }
+
+  private List<ValueType> rmsNorm() {
+    ValueType x = f32(arity(2).get(0));
+    require(in.get(1).equals(vector(x)), "gain must be [C]");
+    return List.of(x, perRow(x));
+  }
+
+  private List<ValueType> rmsNormGrad(Blocks tokens) {
+    ValueType x = f32(arity(4).get(1));
+    require(
+        in.get(0).equals(x) && in.get(2).equals(vector(x)) && in.get(3).equals(perRow(x)),
+        "takes dy, x, gain [C] and rstd");
+    require(perRow(x).shape().elements() % tokens.outer() == 0, "rows must be a multiple of outer");
+    return List.of(x, vector(x));
+  }
+
+  private List<ValueType> rotary(Rotary rotary) {
+    ValueType x = f32(arity(1).getFirst());
+    int size = rotary.size();
+    require(
+        size > 0 && size % 2 == 0 && x.shape().rank() == 3 && x.shape().dim(2) % size == 0,
+        "takes [B, T, heads · size] with an even size");
+    require(rotary.firstPosition() >= 0 && rotary.base() > 0, "positions start at 0 or later");
+    return List.of(x);
+  }
+
+  private List<ValueType> groupedAttention(GroupedAttention op) {
+    ValueType q = f32(arity(3).getFirst());
+    Shape keys = f32(in.get(1)).shape();
+    int groups = op.keyValueHeads();
+    require(
+        groups > 0 && op.heads() > 0 && op.heads() % groups == 0,
+        "heads must be a multiple of key/value heads");
+    require(
+        q.shape().rank() == 3
+            && keys.rank() == 3
+            && q.shape().dim(2) % op.heads() == 0
+            && keys.dim(0) == q.shape().dim(0)
+            && keys.dim(2) == q.shape().dim(2) / op.heads() * groups
+            && in.get(2).equals(in.get(1)),
+        "takes q [B, T, heads · size], k and v [B, K, key/value heads · size]");
+    require(
+        op.firstQuery() >= 0 && op.firstQuery() + q.shape().dim(1) <= keys.dim(1),
+        "every query must have its own key");
+    return List.of(q, ValueType.f32(q.shape().dim(0), op.heads(), q.shape().dim(1)));
+  }
+
+  private List<ValueType> groupedAttentionGrad(GroupedAttentionGrad op) {
+    var attention = new GroupedAttention(op.heads(), op.keyValueHeads(), op.firstQuery());
+    List<ValueType> forward = infer(attention, arity(6).subList(1, 4));
+    require(
+        in.get(0).equals(forward.get(0))
+            && in.get(4).equals(forward.get(0))
+            && in.get(5).equals(forward.get(1))
+            && in.get(0).shape().dim(1) % op.queries().outer() == 0,
+        "takes dout, q, k, v, out and logSumExp");
+    return in.subList(1, 4);
   }
 
   private List<ValueType> attention(int heads) {

@@ -7,11 +7,20 @@ import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
+import dev.lockstep.graph.Composite.GroupedAttention;
+import dev.lockstep.graph.Composite.GroupedAttentionGrad;
 import dev.lockstep.graph.Composite.LayerNorm;
 import dev.lockstep.graph.Composite.LayerNormGrad;
 import dev.lockstep.graph.Composite.Linear;
+import dev.lockstep.graph.Composite.RmsNorm;
+import dev.lockstep.graph.Composite.RmsNormGrad;
+import dev.lockstep.graph.Composite.Rotary;
+import dev.lockstep.graph.Composite.Silu;
+import dev.lockstep.graph.Composite.SiluGrad;
 import dev.lockstep.graph.Composite.Split;
 import dev.lockstep.graph.Composite.SquaredNorm;
+import dev.lockstep.graph.Composite.SwiGlu;
+import dev.lockstep.graph.Composite.SwiGluGrad;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -29,8 +38,12 @@ public final class CompositeCases {
     CompositeCases made = new CompositeCases();
     made.linear();
     made.gelu();
+    made.gates();
     made.layerNorm();
+    made.rmsNorm();
+    made.rotary();
     made.attention();
+    made.groupedAttention();
     made.crossEntropy();
     made.squaredNorm();
     made.adamW();
@@ -63,6 +76,48 @@ public final class CompositeCases {
       cases.add(samples().normal(shape).normal(shape).of(new GeluGrad()));
       cases.add(samples().normal(shape).wide(shape).of(new GeluGrad()));
     }
+  }
+
+  private void gates() {
+    for (long[] shape : List.of(new long[] {17}, new long[] {3, 65}, new long[] {0, 4})) {
+      cases.add(samples().normal(shape).of(new Silu()));
+      cases.add(samples().wide(shape).of(new Silu()));
+      cases.add(samples().normal(shape).wide(shape).of(new SiluGrad()));
+      cases.add(samples().normal(shape).normal(shape).of(new SwiGlu()));
+      cases.add(samples().normal(shape).normal(shape).normal(shape).of(new SwiGluGrad()));
+    }
+  }
+
+  private void rmsNorm() {
+    rmsNorm(new long[] {4, 6, 5}, TOKENS);
+    rmsNorm(new long[] {6, 33}, TOKENS);
+    rmsNorm(new long[] {2, 9, 130}, TOKENS);
+    rmsNorm(new long[] {3, 1}, Blocks.WHOLE);
+    rmsNorm(new long[] {0, 7}, Blocks.WHOLE);
+  }
+
+  private void rmsNorm(long[] shape, Blocks tokens) {
+    long width = shape[shape.length - 1];
+    // With one feature the curve is as sharp as epsilon is small: too sharp for differences.
+    float epsilon = width == 1 ? 0.5f : 1e-5f;
+    OpCase forward = samples().normal(shape).normal(width).of(new RmsNorm(epsilon));
+    cases.add(forward);
+    ValueType rstd = ShapeInference.infer(forward.op(), forward.types()).get(1);
+    cases.add(
+        samples()
+            .normal(shape)
+            .given(forward.types().get(0), forward.operands().get(0))
+            .given(forward.types().get(1), forward.operands().get(1))
+            .given(rstd, forward.expected().get(1))
+            .of(new RmsNormGrad(tokens)));
+  }
+
+  private void rotary() {
+    cases.add(samples().normal(2, 5, 12).of(new Rotary(4, 10_000, 0, false)));
+    cases.add(samples().normal(1, 7, 66).of(new Rotary(66, 10_000, 3, true)));
+    cases.add(samples().normal(3, 4, 40).of(new Rotary(2, 500, 0, false)));
+    cases.add(samples().normal(0, 4, 8).of(new Rotary(8, 10_000, 0, false)));
+    cases.add(samples().normal(2, 0, 8).of(new Rotary(8, 10_000, 0, false)));
   }
 
   private void layerNorm() {
@@ -111,6 +166,36 @@ public final class CompositeCases {
             .given(types.get(0), results.get(0))
             .given(types.get(1), results.get(1))
             .of(new CausalAttentionGrad(heads, new Blocks(1, 3))));
+  }
+
+  private void groupedAttention() {
+    groupedAttention(new long[] {1, 1, 1}, new GroupedAttention(1, 1, 0), 3);
+    groupedAttention(new long[] {2, 5, 5}, new GroupedAttention(4, 2, 0), 6);
+    groupedAttention(new long[] {2, 7, 7}, new GroupedAttention(3, 1, 0), 5);
+    groupedAttention(new long[] {1, 66, 66}, new GroupedAttention(6, 2, 0), 33);
+    groupedAttention(new long[] {2, 6, 19}, new GroupedAttention(4, 2, 9), 8);
+    groupedAttention(new long[] {0, 5, 5}, new GroupedAttention(4, 2, 0), 6);
+  }
+
+  /// `extents` are sequences, queries and keys.
+  private void groupedAttention(long[] extents, GroupedAttention op, long size) {
+    long[] q = {extents[0], extents[1], op.heads() * size};
+    long[] k = {extents[0], extents[2], op.keyValueHeads() * size};
+    OpCase forward = samples().normal(q).normal(k).normal(k).of(op);
+    cases.add(forward);
+    List<double[]> results = forward.expected();
+    List<ValueType> types = ShapeInference.infer(forward.op(), forward.types());
+    Samples backward = samples().normal(q);
+    for (int i = 0; i < 3; i++) {
+      backward.given(forward.types().get(i), forward.operands().get(i));
+    }
+    cases.add(
+        backward
+            .given(types.get(0), results.get(0))
+            .given(types.get(1), results.get(1))
+            .of(
+                new GroupedAttentionGrad(
+                    op.heads(), op.keyValueHeads(), op.firstQuery(), new Blocks(1, 3))));
   }
 
   private void crossEntropy() {

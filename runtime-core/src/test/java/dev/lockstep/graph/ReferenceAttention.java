@@ -6,94 +6,141 @@ import java.util.List;
 /// Causal attention in float64, one query at a time.
 final class ReferenceAttention {
   private final int batch;
-  private final int positions;
-  private final int features;
+  private final int queries;
+  private final int keys;
   private final int heads;
+  private final int groups;
   private final int size;
+  private long firstQuery;
+
+  /// @param q shape `[B, T, heads · size]`
+  /// @param k shape `[B, K, groups · size]`
+  ReferenceAttention(Shape q, Shape k, int heads, int groups) {
+    this.batch = Math.toIntExact(q.dim(0));
+    this.queries = Math.toIntExact(q.dim(1));
+    this.keys = Math.toIntExact(k.dim(1));
+    this.heads = heads;
+    this.groups = groups;
+    this.size = Math.toIntExact(q.dim(2)) / heads;
+  }
 
   /// @param qkv shape `[B, T, 3C]`
-  ReferenceAttention(Shape qkv, int heads) {
-    this.batch = Math.toIntExact(qkv.dim(0));
-    this.positions = Math.toIntExact(qkv.dim(1));
-    this.features = Math.toIntExact(qkv.dim(2) / 3);
-    this.heads = heads;
-    this.size = features / heads;
+  static ReferenceAttention packed(Shape qkv, int heads) {
+    Shape part = qkv.with(2, qkv.dim(2) / 3);
+    return new ReferenceAttention(part, part, heads, heads);
   }
 
-  /// Index of the first feature of a head's q (0), k (1) or v (2).
-  private int packed(int sequence, int position, int part, int head) {
-    return ((sequence * positions + position) * 3 + part) * features + head * size;
+  /// Says where among the keys the first query stands.
+  ReferenceAttention from(long position) {
+    firstQuery = position;
+    return this;
   }
 
-  private int plain(int sequence, int position, int head) {
-    return (sequence * positions + position) * features + head * size;
+  private int width() {
+    return heads * size;
   }
 
-  private double score(double[] qkv, int sequence, int head, int query, int key) {
-    int q = packed(sequence, query, 0, head);
-    int k = packed(sequence, key, 1, head);
+  private List<double[]> unpacked(double[] qkv) {
+    List<double[]> parts =
+        List.of(new double[qkv.length / 3], new double[qkv.length / 3], new double[qkv.length / 3]);
+    for (int i = 0; i < qkv.length; i++) {
+      int row = i / (3 * width());
+      int column = i % (3 * width());
+      parts.get(column / width())[row * width() + column % width()] = qkv[i];
+    }
+    return parts;
+  }
+
+  List<double[]> forwardPacked(double[] qkv) {
+    List<double[]> parts = unpacked(qkv);
+    return forward(parts.get(0), parts.get(1), parts.get(2));
+  }
+
+  double[] backwardPacked(double[] dout, double[] qkv, double[] out, double[] logSumExp) {
+    List<double[]> parts = backward(dout, unpacked(qkv), out, logSumExp);
+    double[] packed = new double[qkv.length];
+    for (int i = 0; i < packed.length; i++) {
+      int row = i / (3 * width());
+      int column = i % (3 * width());
+      packed[i] = parts.get(column / width())[row * width() + column % width()];
+    }
+    return packed;
+  }
+
+  private int queryAt(int sequence, int query, int head) {
+    return (sequence * queries + query) * heads * size + head * size;
+  }
+
+  private int keyAt(int sequence, int key, int head) {
+    return (sequence * keys + key) * groups * size + head / (heads / groups) * size;
+  }
+
+  private double score(double[] q, int queryAt, double[] k, int keyAt) {
     double sum = 0;
     for (int i = 0; i < size; i++) {
-      sum += qkv[q + i] * qkv[k + i];
+      sum += q[queryAt + i] * k[keyAt + i];
     }
     return sum / Math.sqrt((double) size);
   }
 
-  List<double[]> forward(double[] qkv) {
-    double[] out = new double[batch * positions * features];
-    double[] logSumExp = new double[batch * heads * positions];
+  List<double[]> forward(double[] q, double[] k, double[] v) {
+    double[] out = new double[q.length];
+    double[] logSumExp = new double[batch * heads * queries];
     for (int row = 0; row < logSumExp.length; row++) {
-      int sequence = row / (heads * positions);
-      int head = row / positions % heads;
-      int query = row % positions;
+      int sequence = row / (heads * queries);
+      int head = row / queries % heads;
+      int at = queryAt(sequence, row % queries, head);
       double max = Double.NEGATIVE_INFINITY;
-      for (int key = 0; key <= query; key++) {
-        max = Math.max(max, score(qkv, sequence, head, query, key));
+      long last = firstQuery + row % queries;
+      for (int key = 0; key <= last; key++) {
+        max = Math.max(max, score(q, at, k, keyAt(sequence, key, head)));
       }
       double sum = 0;
-      for (int key = 0; key <= query; key++) {
-        sum += Math.exp(score(qkv, sequence, head, query, key) - max);
+      for (int key = 0; key <= last; key++) {
+        sum += Math.exp(score(q, at, k, keyAt(sequence, key, head)) - max);
       }
       logSumExp[row] = max + Math.log(sum);
-      for (int key = 0; key <= query; key++) {
-        double weight = Math.exp(score(qkv, sequence, head, query, key) - logSumExp[row]);
+      for (int key = 0; key <= last; key++) {
+        int keyAt = keyAt(sequence, key, head);
+        double weight = Math.exp(score(q, at, k, keyAt) - logSumExp[row]);
         for (int i = 0; i < size; i++) {
-          double value = qkv[packed(sequence, key, 2, head) + i];
-          out[plain(sequence, query, head) + i] += weight * value;
+          out[at + i] += weight * v[keyAt + i];
         }
       }
     }
     return List.of(out, logSumExp);
   }
 
-  double[] backward(double[] dout, double[] qkv, double[] out, double[] logSumExp) {
-    double[] dqkv = new double[qkv.length];
+  List<double[]> backward(double[] dout, List<double[]> inputs, double[] out, double[] logSumExp) {
+    double[] q = inputs.get(0);
+    double[] k = inputs.get(1);
+    double[] v = inputs.get(2);
+    double[] dq = new double[q.length];
+    double[] dk = new double[k.length];
+    double[] dv = new double[v.length];
     for (int row = 0; row < logSumExp.length; row++) {
-      int sequence = row / (heads * positions);
-      int head = row / positions % heads;
-      int query = row % positions;
-      int at = plain(sequence, query, head);
+      int sequence = row / (heads * queries);
+      int head = row / queries % heads;
+      int at = queryAt(sequence, row % queries, head);
       double delta = 0;
       for (int i = 0; i < size; i++) {
         delta += dout[at + i] * out[at + i];
       }
-      int q = packed(sequence, query, 0, head);
-      for (int key = 0; key <= query; key++) {
-        int k = packed(sequence, key, 1, head);
-        int v = packed(sequence, key, 2, head);
-        double weight = Math.exp(score(qkv, sequence, head, query, key) - logSumExp[row]);
+      for (int key = 0; key <= firstQuery + row % queries; key++) {
+        int keyAt = keyAt(sequence, key, head);
+        double weight = Math.exp(score(q, at, k, keyAt) - logSumExp[row]);
         double dweight = 0;
         for (int i = 0; i < size; i++) {
-          dweight += dout[at + i] * qkv[v + i];
-          dqkv[v + i] += weight * dout[at + i];
+          dweight += dout[at + i] * v[keyAt + i];
+          dv[keyAt + i] += weight * dout[at + i];
         }
         double dscore = weight * (dweight - delta) / Math.sqrt((double) size);
         for (int i = 0; i < size; i++) {
-          dqkv[q + i] += dscore * qkv[k + i];
-          dqkv[k + i] += dscore * qkv[q + i];
+          dq[at + i] += dscore * k[keyAt + i];
+          dk[keyAt + i] += dscore * q[at + i];
         }
       }
     }
-    return dqkv;
+    return List.of(dq, dk, dv);
   }
 }

@@ -7,10 +7,19 @@ import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
+import dev.lockstep.graph.Composite.GroupedAttention;
+import dev.lockstep.graph.Composite.GroupedAttentionGrad;
 import dev.lockstep.graph.Composite.LayerNorm;
 import dev.lockstep.graph.Composite.LayerNormGrad;
 import dev.lockstep.graph.Composite.Linear;
+import dev.lockstep.graph.Composite.RmsNorm;
+import dev.lockstep.graph.Composite.RmsNormGrad;
+import dev.lockstep.graph.Composite.Rotary;
+import dev.lockstep.graph.Composite.Silu;
+import dev.lockstep.graph.Composite.SiluGrad;
 import dev.lockstep.graph.Composite.SquaredNorm;
+import dev.lockstep.graph.Composite.SwiGlu;
+import dev.lockstep.graph.Composite.SwiGluGrad;
 import dev.lockstep.tensor.Shape;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -32,12 +41,29 @@ final class ReferenceComposites {
       case GeluGrad _ -> List.of(geluGrad());
       case LayerNorm(float epsilon) -> layerNorm(epsilon);
       case LayerNormGrad _ -> layerNormGrad();
+      case Silu _ -> List.of(silu());
+      case SiluGrad _ -> List.of(siluGrad(in.get(0), in.get(1)));
+      case SwiGlu _ -> List.of(times(silu(), in.get(1)));
+      case SwiGluGrad _ ->
+          List.of(
+              siluGrad(times(in.get(0), in.get(2)), in.get(1)), times(in.get(0), silu(in.get(1))));
+      case RmsNorm(float epsilon) -> rmsNorm(epsilon);
+      case RmsNormGrad _ -> rmsNormGrad();
+      case Rotary rotary -> List.of(rotary(rotary));
       case CausalAttention(int heads) ->
-          new ReferenceAttention(types.get(0).shape(), heads).forward(in.get(0));
+          ReferenceAttention.packed(types.get(0).shape(), heads).forwardPacked(in.get(0));
       case CausalAttentionGrad(int heads, Blocks _) ->
           List.of(
-              new ReferenceAttention(types.get(1).shape(), heads)
-                  .backward(in.get(0), in.get(1), in.get(2), in.get(3)));
+              ReferenceAttention.packed(types.get(1).shape(), heads)
+                  .backwardPacked(in.get(0), in.get(1), in.get(2), in.get(3)));
+      case GroupedAttention(int heads, int groups, long firstQuery) ->
+          new ReferenceAttention(types.get(0).shape(), types.get(1).shape(), heads, groups)
+              .from(firstQuery)
+              .forward(in.get(0), in.get(1), in.get(2));
+      case GroupedAttentionGrad(int heads, int groups, long firstQuery, Blocks _) ->
+          new ReferenceAttention(types.get(1).shape(), types.get(2).shape(), heads, groups)
+              .from(firstQuery)
+              .backward(in.get(0), in.subList(1, 4), in.get(4), in.get(5));
       case CrossEntropy _ -> crossEntropy();
       case CrossEntropyGrad _ -> List.of(crossEntropyGrad());
       case SquaredNorm _ -> List.of(new double[] {squaredNorm()});
@@ -95,6 +121,84 @@ final class ReferenceComposites {
       double gate = gate(x[i]);
       double slope = Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x[i] * x[i]);
       out[i] = in.get(0)[i] * (gate + x[i] * 2 * gate * (1 - gate) * slope);
+    }
+    return out;
+  }
+
+  private double[] silu() {
+    return silu(in.get(0));
+  }
+
+  private static double[] silu(double[] x) {
+    return IntStream.range(0, x.length).mapToDouble(i -> x[i] / (1 + Math.exp(-x[i]))).toArray();
+  }
+
+  private static double[] times(double[] a, double[] b) {
+    return IntStream.range(0, a.length).mapToDouble(i -> a[i] * b[i]).toArray();
+  }
+
+  private static double[] siluGrad(double[] dy, double[] x) {
+    double[] out = new double[x.length];
+    for (int i = 0; i < out.length; i++) {
+      double s = 1 / (1 + Math.exp(-x[i]));
+      out[i] = dy[i] * (s + x[i] * s * (1 - s));
+    }
+    return out;
+  }
+
+  private List<double[]> rmsNorm(double epsilon) {
+    double[] x = in.get(0);
+    int width = width(types.get(0));
+    double[] out = new double[x.length];
+    double[] rstds = new double[rows(types.get(0))];
+    for (int row = 0; row < rstds.length; row++) {
+      double squares = 0;
+      for (int i = row * width; i < (row + 1) * width; i++) {
+        squares += x[i] * x[i];
+      }
+      rstds[row] = 1 / Math.sqrt(squares / width + epsilon);
+      for (int i = 0; i < width; i++) {
+        out[row * width + i] = x[row * width + i] * rstds[row] * in.get(1)[i];
+      }
+    }
+    return List.of(out, rstds);
+  }
+
+  private List<double[]> rmsNormGrad() {
+    double[] dy = in.get(0);
+    double[] x = in.get(1);
+    double[] gain = in.get(2);
+    int width = gain.length;
+    double[] dx = new double[dy.length];
+    double[] dgain = new double[width];
+    for (int row = 0; row < rows(types.get(0)); row++) {
+      double rstd = in.get(3)[row];
+      double along = 0;
+      for (int i = row * width; i < (row + 1) * width; i++) {
+        dgain[i % width] += dy[i] * x[i] * rstd;
+        along += dy[i] * gain[i % width] * x[i];
+      }
+      for (int i = row * width; i < (row + 1) * width; i++) {
+        dx[i] = rstd * dy[i] * gain[i % width] - Math.pow(rstd, 3) * x[i] * along / width;
+      }
+    }
+    return List.of(dx, dgain);
+  }
+
+  private double[] rotary(Rotary op) {
+    double[] x = in.get(0);
+    Shape shape = types.get(0).shape();
+    int features = Math.toIntExact(shape.dim(2));
+    int half = op.size() / 2;
+    double[] out = new double[x.length];
+    for (int i = 0; i < x.length; i++) {
+      long position = i / features % shape.dim(1) + op.firstPosition();
+      int feature = i % op.size();
+      boolean low = feature < half;
+      double frequency = Math.pow(op.base(), -2.0 * (feature % half) / op.size());
+      double angle = position * frequency * (op.inverse() ? -1 : 1);
+      double partner = low ? -x[i + half] : x[i - half];
+      out[i] = x[i] * Math.cos(angle) + partner * Math.sin(angle);
     }
     return out;
   }

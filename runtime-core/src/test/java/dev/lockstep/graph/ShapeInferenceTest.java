@@ -12,11 +12,18 @@ import dev.lockstep.graph.Composite.CausalAttentionGrad;
 import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
 import dev.lockstep.graph.Composite.GeluGrad;
+import dev.lockstep.graph.Composite.GroupedAttention;
+import dev.lockstep.graph.Composite.GroupedAttentionGrad;
 import dev.lockstep.graph.Composite.LayerNorm;
 import dev.lockstep.graph.Composite.LayerNormGrad;
 import dev.lockstep.graph.Composite.Linear;
+import dev.lockstep.graph.Composite.RmsNorm;
+import dev.lockstep.graph.Composite.RmsNormGrad;
+import dev.lockstep.graph.Composite.Rotary;
 import dev.lockstep.graph.Composite.Split;
 import dev.lockstep.graph.Composite.SquaredNorm;
+import dev.lockstep.graph.Composite.SwiGlu;
+import dev.lockstep.graph.Composite.SwiGluGrad;
 import dev.lockstep.graph.Primitive.Add;
 import dev.lockstep.graph.Primitive.AllGather;
 import dev.lockstep.graph.Primitive.AllReduce;
@@ -101,6 +108,25 @@ class ShapeInferenceTest {
             f32(2, 3, 4),
             f32(4),
             f32(4)),
+        fit(new SwiGluGrad(), List.of(f32(3), f32(3), f32(3)), f32(3), f32(3)),
+        fit(new RmsNorm(1e-5f), List.of(f32(2, 3, 4), f32(4)), f32(2, 3, 4), f32(2, 3)),
+        fit(
+            new RmsNormGrad(new Blocks(2, 3)),
+            List.of(f32(2, 3, 4), f32(2, 3, 4), f32(4), f32(2, 3)),
+            f32(2, 3, 4),
+            f32(4)),
+        fit(new Rotary(4, 10_000, 7, false), List.of(qkv), qkv),
+        fit(
+            new GroupedAttention(6, 3, 2),
+            List.of(qkv, f32(2, 7, 6), f32(2, 7, 6)),
+            qkv,
+            f32(2, 6, 5)),
+        fit(
+            new GroupedAttentionGrad(6, 3, 2, WHOLE),
+            List.of(qkv, qkv, f32(2, 7, 6), f32(2, 7, 6), qkv, f32(2, 6, 5)),
+            qkv,
+            f32(2, 7, 6),
+            f32(2, 7, 6)),
         fit(new CausalAttention(2), List.of(qkv), out, f32(2, 2, 5)),
         fit(new CausalAttentionGrad(2, WHOLE), List.of(out, qkv, out, f32(2, 2, 5)), qkv),
         fit(
@@ -166,6 +192,14 @@ class ShapeInferenceTest {
             new LayerNormGrad(new Blocks(4, 1)),
             List.of(f32(2, 3), f32(2, 3), f32(3), f32(2), f32(2))),
         arguments(new CausalAttention(5), List.of(f32(2, 5, 12))),
+        arguments(new SwiGlu(), List.of(f32(3), f32(2))),
+        arguments(new RmsNorm(0), List.of(f32(2, 3), f32(2))),
+        arguments(new RmsNorm(0), List.of(scalar, f32(1))),
+        arguments(new Rotary(3, 10_000, 0, false), List.of(f32(2, 5, 12))),
+        arguments(new Rotary(8, 10_000, 0, false), List.of(f32(2, 5, 12))),
+        arguments(new GroupedAttention(4, 3, 0), List.of(f32(2, 5, 8), f32(2, 5, 6), f32(2, 5, 6))),
+        arguments(new GroupedAttention(4, 2, 1), List.of(f32(2, 5, 8), f32(2, 5, 4), f32(2, 5, 4))),
+        arguments(new GroupedAttention(4, 2, 0), List.of(f32(2, 5, 8), f32(2, 5, 4), f32(2, 5, 8))),
         arguments(new CrossEntropy(WHOLE, WHOLE), List.of(f32(2, 9), f32(2))),
         arguments(new SquaredNorm(List.of(Split.NONE)), List.of(f32(2), f32(2))));
   }

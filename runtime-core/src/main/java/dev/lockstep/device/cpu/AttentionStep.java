@@ -1,6 +1,6 @@
 package dev.lockstep.device.cpu;
 
-/// Causal attention and its gradient; a tile is a head of a sequence.
+/// Causal attention and its gradient; a tile is a group of heads of a sequence.
 abstract class AttentionStep extends Step {
   final Attention call;
 
@@ -8,16 +8,42 @@ abstract class AttentionStep extends Step {
     this.call = call;
   }
 
+  /// Where queries, keys and values come from, by id: three values, or one that holds all three.
+  record Inputs(int q, int k, int v) {
+    static Inputs packed(int qkv) {
+      return new Inputs(qkv, -1, -1);
+    }
+
+    boolean isPacked() {
+      return k < 0;
+    }
+  }
+
+  final void setInputs(Inputs inputs) {
+    if (inputs.isPacked()) {
+      call.inputs(at(inputs.q));
+    } else {
+      call.q = at(inputs.q);
+      call.k = at(inputs.k);
+      call.v = at(inputs.v);
+    }
+  }
+
+  final String shape() {
+    return "heads=%d groups=%d queries=%d keys=%d size=%d"
+        .formatted(call.batch * call.heads, call.count(), call.queries, call.keys, call.size);
+  }
+
   /// The forward pass.
   static final class Forward extends AttentionStep {
-    private final int qkv;
+    private final Inputs inputs;
     private final int out;
     private final int logSumExp;
     private final long scratchBytes;
 
-    Forward(Attention call, int qkv, int out, int logSumExp, AttentionKernels kernels) {
+    Forward(Attention call, Inputs inputs, int out, int logSumExp, AttentionKernels kernels) {
       super(call);
-      this.qkv = qkv;
+      this.inputs = inputs;
       this.out = out;
       this.logSumExp = logSumExp;
       scratchBytes = kernels.forwardScratchBytes(call);
@@ -30,7 +56,7 @@ abstract class AttentionStep extends Step {
 
     @Override
     void execute() {
-      call.qkv = at(qkv);
+      setInputs(inputs);
       call.out = at(out);
       call.logSumExp = at(logSumExp);
       parallel(call.count());
@@ -45,27 +71,23 @@ abstract class AttentionStep extends Step {
 
     @Override
     String label() {
-      return "Attention heads=%d tokens=%d size=%d".formatted(call.count(), call.tokens, call.size);
+      return "Attention " + shape();
     }
   }
 
+  /// Values of the gradient by id.
+  ///
+  /// @param gradients where the gradients of the inputs go
+  record BackwardValues(int dout, Inputs inputs, int out, int logSumExp, Inputs gradients) {}
+
   /// The gradient.
   static final class Backward extends AttentionStep {
-    private final int dout;
-    private final int qkv;
-    private final int out;
-    private final int logSumExp;
-    private final int dqkv;
+    private final BackwardValues values;
     private final long scratchBytes;
 
-    /// Values by id; `values` are dout, qkv, out, logSumExp and dqkv.
-    Backward(Attention call, int[] values, AttentionKernels kernels) {
+    Backward(Attention call, BackwardValues values, AttentionKernels kernels) {
       super(call);
-      dout = values[0];
-      qkv = values[1];
-      out = values[2];
-      logSumExp = values[3];
-      dqkv = values[4];
+      this.values = values;
       scratchBytes = kernels.backwardScratchBytes(call);
     }
 
@@ -76,11 +98,17 @@ abstract class AttentionStep extends Step {
 
     @Override
     void execute() {
-      call.dout = at(dout);
-      call.qkv = at(qkv);
-      call.out = at(out);
-      call.logSumExp = at(logSumExp);
-      call.dqkv = at(dqkv);
+      setInputs(values.inputs);
+      call.dout = at(values.dout);
+      call.out = at(values.out);
+      call.logSumExp = at(values.logSumExp);
+      if (values.gradients.isPacked()) {
+        call.gradients(at(values.gradients.q));
+      } else {
+        call.dq = at(values.gradients.q);
+        call.dk = at(values.gradients.k);
+        call.dv = at(values.gradients.v);
+      }
       parallel(call.count());
     }
 
@@ -93,8 +121,7 @@ abstract class AttentionStep extends Step {
 
     @Override
     String label() {
-      return "AttentionGrad heads=%d tokens=%d size=%d blocks=%d"
-          .formatted(call.count(), call.tokens, call.size, call.queryBlocks);
+      return "AttentionGrad " + shape() + " blocks=" + call.queryBlocks;
     }
   }
 }

@@ -1,5 +1,6 @@
 package dev.lockstep.device.cpu;
 
+import dev.lockstep.device.cpu.AttentionStep.Inputs;
 import dev.lockstep.device.cpu.ElementKernels.Binary;
 import dev.lockstep.device.cpu.ElementKernels.Unary;
 import dev.lockstep.graph.Blocks;
@@ -31,13 +32,49 @@ final class CompositeLowering {
           ElementStep.of(Binary.GELU_GRAD, id(0), id(1), out(0), elements(0));
       case Composite.LayerNorm(float epsilon) -> layerNorm(epsilon);
       case Composite.LayerNormGrad(Blocks tokens) -> layerNormGrad(tokens);
+      case Composite.Silu _ -> ElementStep.of(Unary.SILU, id(0), out(0), elements(0));
+      case Composite.SiluGrad _ ->
+          ElementStep.of(Binary.SILU_GRAD, id(0), id(1), out(0), elements(0));
+      case Composite.SwiGlu _ -> ElementStep.of(Binary.SWIGLU, id(0), id(1), out(0), elements(0));
+      case Composite.SwiGluGrad _ ->
+          new GateStep(new GateStep.Values(id(0), id(1), id(2), out(0), out(1)), elements(0));
+      case Composite.RmsNorm(float epsilon) ->
+          new NormStep.RmsForward(
+              norms(shape(0), epsilon, Blocks.WHOLE), id(0), id(1), out(0), out(1));
+      case Composite.RmsNormGrad(Blocks tokens) ->
+          new NormStep.RmsBackward(
+              norms(shape(1), 0f, tokens),
+              new NormStep.RmsBackwardValues(id(0), id(1), id(2), id(3), out(0), out(1)));
+      case Composite.Rotary rotary -> rotary(rotary);
       case Composite.CausalAttention(int heads) ->
           new AttentionStep.Forward(
-              attention(shape(0), heads, 1), id(0), out(0), out(1), kernels.attention());
+              packed(shape(0), heads, 1),
+              Inputs.packed(id(0)),
+              out(0),
+              out(1),
+              kernels.attention());
       case Composite.CausalAttentionGrad(int heads, Blocks queries) ->
           new AttentionStep.Backward(
-              attention(shape(1), heads, queries.count()),
-              new int[] {id(0), id(1), id(2), id(3), out(0)},
+              packed(shape(1), heads, queries.count()),
+              new AttentionStep.BackwardValues(
+                  id(0), Inputs.packed(id(1)), id(2), id(3), Inputs.packed(out(0))),
+              kernels.attention());
+      case Composite.GroupedAttention(int heads, int groups, long firstQuery) ->
+          new AttentionStep.Forward(
+              grouped(0, heads, groups, firstQuery, 1),
+              new Inputs(id(0), id(1), id(2)),
+              out(0),
+              out(1),
+              kernels.attention());
+      case Composite.GroupedAttentionGrad(int heads, int groups, long firstQuery, Blocks queries) ->
+          new AttentionStep.Backward(
+              grouped(1, heads, groups, firstQuery, queries.count()),
+              new AttentionStep.BackwardValues(
+                  id(0),
+                  new Inputs(id(1), id(2), id(3)),
+                  id(4),
+                  id(5),
+                  new Inputs(out(0), out(1), out(2))),
               kernels.attention());
       case Composite.CrossEntropy(Blocks tokens, Blocks vocabulary) ->
           new LossStep.Forward(
@@ -107,26 +144,43 @@ final class CompositeLowering {
   }
 
   private Step layerNorm(float epsilon) {
-    LayerNorms call = new LayerNorms(Extents.rows(shape(0)), Extents.last(shape(0)), epsilon, 1, 1);
+    LayerNorms call = norms(shape(0), epsilon, Blocks.WHOLE);
     return new NormStep.Forward(
         call, new NormStep.ForwardValues(id(0), id(1), id(2), out(0), out(1), out(2)));
   }
 
   private Step layerNormGrad(Blocks tokens) {
-    LayerNorms call =
-        new LayerNorms(
-            Extents.rows(shape(1)),
-            Extents.last(shape(1)),
-            0f,
-            Extents.outer(tokens),
-            tokens.count());
+    LayerNorms call = norms(shape(1), 0f, tokens);
     return new NormStep.Backward(
         call,
         new NormStep.BackwardValues(id(0), id(1), id(2), id(3), id(4), out(0), out(1), out(2)));
   }
 
-  private static Attention attention(Shape qkv, int heads, int queryBlocks) {
-    return new Attention(
+  private static LayerNorms norms(Shape x, float epsilon, Blocks tokens) {
+    int rows = Extents.rows(x);
+    return new LayerNorms(rows, Extents.last(x), epsilon, Extents.outer(tokens), tokens.count());
+  }
+
+  private Step rotary(Composite.Rotary op) {
+    int batch = Extents.of(shape(0).dim(0));
+    int tokens = Extents.of(shape(0).dim(1));
+    int heads = Extents.of(shape(0).dim(2) / op.size());
+    return new RotationStep(new Rotation(batch, tokens, heads, op), id(0), out(0));
+  }
+
+  /// Attention on operands `first` (queries) and `first + 1` (keys).
+  private Attention grouped(int first, int heads, int groups, long firstQuery, int queryBlocks) {
+    Shape q = shape(first);
+    int keys = Extents.of(shape(first + 1).dim(1));
+    return Attention.grouped(
+        Extents.of(q.dim(0)),
+        new Attention.Span(Extents.of(q.dim(1)), keys, Extents.of(firstQuery)),
+        new Attention.Heads(heads, groups, Extents.of(q.dim(2) / heads)),
+        queryBlocks);
+  }
+
+  private static Attention packed(Shape qkv, int heads, int queryBlocks) {
+    return Attention.packed(
         Extents.of(qkv.dim(0)),
         Extents.of(qkv.dim(1)),
         heads,

@@ -11,10 +11,11 @@ interface ElementKernels {
     TANH,
     SQRT,
     RSQRT,
-    GELU
+    GELU,
+    SILU
   }
 
-  /// Functions of two numbers; `GELU_GRAD` is `(dy, x)`.
+  /// Functions of two numbers; the gradients are `(dy, x)`, `SWIGLU` is `(gate, up)`.
   enum Binary {
     ADD,
     SUB,
@@ -22,12 +23,21 @@ interface ElementKernels {
     DIV,
     MAX,
     MIN,
-    GELU_GRAD
+    GELU_GRAD,
+    SILU_GRAD,
+    SWIGLU
   }
 
   void unary(Unary op, long x, long out, int n);
 
   void binary(Binary op, long a, long b, long out, int n);
+
+  /// The gradients of `silu(gate) · up`.
+  void swiGluGrad(long dy, long gate, long up, long dgate, long dup, int n);
+
+  /// Turns `heads` heads of twice `half` elements by the angles of one position; `angles` holds
+  /// `half` cosines, then `half` sines. See [Rotation].
+  void rotate(long x, long out, int heads, int half, long angles);
 
   void scale(long x, float by, long out, int n);
 

@@ -128,6 +128,24 @@ final class FloatMath {
     return dy * Math.fma(inner, slope, s);
   }
 
+  static float silu(float x) {
+    return x * sigmoid(x);
+  }
+
+  static float siluGrad(float dy, float x) {
+    float s = sigmoid(x);
+    return dy * Math.fma(x * s, 1f - s, s);
+  }
+
+  /// The gradient of `silu(gate) · up` by `gate`; that by `up` is `dy · silu(gate)`.
+  static float gateGrad(float dy, float gate, float up) {
+    return siluGrad(dy * up, gate);
+  }
+
+  private static float sigmoid(float x) {
+    return 1f / (exp(-x) + 1f);
+  }
+
   private static float sigmoid2(float x) {
     float u = Math.fma(GELU_CUBIC * x, x * x, x);
     return 1f / (exp(u * (-2f * GELU_SCALE)) + 1f);

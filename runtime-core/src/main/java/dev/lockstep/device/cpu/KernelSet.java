@@ -20,12 +20,14 @@ import jdk.incubator.vector.VectorSpecies;
 /// @param gemm matrix products
 /// @param elements element-wise work
 /// @param rows sums along rows and columns
+/// @param norms norms of rows
 /// @param attention attention
 record KernelSet(
     int vectorBits,
     GemmKernels gemm,
     ElementKernels elements,
     RowKernels rows,
+    NormKernels norms,
     AttentionKernels attention) {
   /// How [dev.lockstep.device.DeviceOptions] names the scalar path.
   static final int SCALAR_BITS = 64;
@@ -37,6 +39,7 @@ record KernelSet(
         new ScalarGemm(),
         new ScalarElements(),
         new ScalarRows(),
+        new ScalarNorms(),
         new ScalarAttention());
   }
 
@@ -50,7 +53,14 @@ record KernelSet(
         define(GemmKernels.class, VectorGemm.class, species),
         define(ElementKernels.class, VectorElements.class, species),
         rows,
-        define(AttentionKernels.class, VectorAttention.class, species, rows));
+        define(NormKernels.class, VectorNorms.class, species, rows),
+        attention(species, rows));
+  }
+
+  private static AttentionKernels attention(VectorSpecies<Float> species, RowKernels rows) {
+    SoftmaxKernels softmax = define(SoftmaxKernels.class, VectorSoftmax.class, species);
+    MethodType type = MethodType.methodType(void.class, RowKernels.class, SoftmaxKernels.class);
+    return (AttentionKernels) instance(hidden(VectorAttention.class, species), type, rows, softmax);
   }
 
   /// Returns the widest vectors of 128, 256 or 512 bits that this processor and this JVM offer, or

@@ -1,7 +1,9 @@
 package dev.lockstep.device.cpu;
 
-/// A layer norm over rows of `width`: addresses and shape. The variance is the mean of squared
-/// deviations; `y = (x - mean) · rstd · gain + bias` with a fused multiply-add for the last two.
+/// A norm over rows of `width`: addresses and shape. The variance is the mean of squared
+/// deviations; `y = (x - mean) · rstd · gain + bias` with a fused multiply-add for the last two. A
+/// root-mean-square norm has neither mean nor bias: `y = (x · rstd) · gain`, `rstd` of the mean
+/// square.
 final class LayerNorms {
   final int rows;
   final int width;

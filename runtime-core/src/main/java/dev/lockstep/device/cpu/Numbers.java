@@ -106,7 +106,8 @@ final class Numbers {
       case DIV -> b == 0 ? 0 : a / b;
       case MAX -> Math.max(a, b);
       case MIN -> Math.min(a, b);
-      case GELU_GRAD -> throw new IllegalArgumentException("no whole-number form: op=" + op);
+      case GELU_GRAD, SILU_GRAD, SWIGLU ->
+          throw new IllegalArgumentException("no whole-number form: op=" + op);
     };
   }
 }

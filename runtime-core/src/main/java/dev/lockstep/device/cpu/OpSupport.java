@@ -77,7 +77,15 @@ final class OpSupport {
           queries.outer() == 1
               ? YES
               : new Support.No("queries are cut within one sequence: blocks=" + queries);
+      case Composite.GroupedAttentionGrad(int _, int _, long _, Blocks queries) ->
+          queries.outer() == 1
+              ? YES
+              : new Support.No("queries are cut within one sequence: blocks=" + queries);
       case Composite.Linear _, Composite.Gelu _, Composite.GeluGrad _ -> YES;
+      case Composite.Silu _, Composite.SiluGrad _ -> YES;
+      case Composite.SwiGlu _, Composite.SwiGluGrad _ -> YES;
+      case Composite.RmsNorm _, Composite.RmsNormGrad _, Composite.Rotary _ -> YES;
+      case Composite.GroupedAttention _ -> YES;
       case Composite.LayerNorm _, Composite.LayerNormGrad _, Composite.CausalAttention _ -> YES;
       case Composite.CrossEntropy _, Composite.CrossEntropyGrad _ -> YES;
       case Composite.SquaredNorm _, Composite.AdamW _ -> YES;

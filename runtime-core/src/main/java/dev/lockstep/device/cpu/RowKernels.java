@@ -1,6 +1,6 @@
 package dev.lockstep.device.cpu;
 
-/// Sums along rows and down columns, and what is made of them: layer norm and cross-entropy.
+/// Sums along rows and down columns, and what cross-entropy makes of them.
 ///
 /// A sum along a row adds element `i` to partial sum `i mod 16`, ascending, and joins the 16 by
 /// halves: `p[i] += p[i + 8]`, then 4, 2, 1. A sum down a column is one ascending chain within each
@@ -24,16 +24,6 @@ interface RowKernels {
 
   /// Writes `e^(x - shift)` over `n` contiguous elements and returns their sum; in place or not.
   float exp(long x, float shift, long out, int n, long scratch);
-
-  /// Normalises rows `[from, to)`.
-  void layerNorm(LayerNorms call, int from, int to, long scratch);
-
-  /// The gradient of rows `[from, to)`.
-  void layerNormGrad(LayerNorms call, int from, int to, long scratch);
-
-  /// The gradients of gain and bias for columns `[from, to)`; `scratch` as of
-  /// [#columnScratchBytes].
-  void layerNormParamGrad(LayerNorms call, int from, int to, long scratch);
 
   /// Sums rows into `out` for columns `[from, to)`.
   void columnSums(ColumnSums call, int from, int to, long scratch);

@@ -34,6 +34,7 @@ final class ScalarElements implements ElementKernels {
       case SQRT -> (float) Math.sqrt(x);
       case RSQRT -> 1f / (float) Math.sqrt(x);
       case GELU -> FloatMath.gelu(x);
+      case SILU -> FloatMath.silu(x);
     };
   }
 
@@ -46,7 +47,43 @@ final class ScalarElements implements ElementKernels {
       case MAX -> Math.max(a, b);
       case MIN -> Math.min(a, b);
       case GELU_GRAD -> FloatMath.geluGrad(a, b);
+      case SILU_GRAD -> FloatMath.siluGrad(a, b);
+      case SWIGLU -> FloatMath.silu(a) * b;
     };
+  }
+
+  @Override
+  public void swiGluGrad(long dy, long gate, long up, long dgate, long dup, int n) {
+    gateGrads(dy, gate, up, dgate, dup, 0, n);
+  }
+
+  static void gateGrads(long dy, long gate, long up, long dgate, long dup, int from, int to) {
+    for (int i = from; i < to; i++) {
+      float d = Memory.f32(dy + i * 4L);
+      float g = Memory.f32(gate + i * 4L);
+      float u = Memory.f32(up + i * 4L);
+      Memory.f32(dgate + i * 4L, FloatMath.gateGrad(d, g, u));
+      Memory.f32(dup + i * 4L, d * FloatMath.silu(g));
+    }
+  }
+
+  @Override
+  public void rotate(long x, long out, int heads, int half, long angles) {
+    for (int head = 0; head < heads; head++) {
+      long at = 8L * head * half;
+      rotateRange(x + at, out + at, half, angles, 0);
+    }
+  }
+
+  static void rotateRange(long x, long out, int half, long angles, int from) {
+    for (int i = from; i < half; i++) {
+      float a = Memory.f32(x + i * 4L);
+      float b = Memory.f32(x + (half + i) * 4L);
+      float c = Memory.f32(angles + i * 4L);
+      float s = Memory.f32(angles + (half + i) * 4L);
+      Memory.f32(out + i * 4L, Math.fma(a, c, -(b * s)));
+      Memory.f32(out + (half + i) * 4L, Math.fma(b, c, a * s));
+    }
   }
 
   @Override

@@ -85,7 +85,12 @@ record Unit(Node node, @Nullable Value residual, List<Value> writes) {
     return switch (node.op()) {
       case Composite.Gelu _ -> List.of(new InPlace(0, 0));
       case Composite.GeluGrad _ -> List.of(new InPlace(0, 0), new InPlace(1, 0));
-      case Composite.LayerNormGrad _ -> List.of(new InPlace(0, 0));
+      case Composite.Silu _, Composite.Rotary _ -> List.of(new InPlace(0, 0));
+      case Composite.SiluGrad _, Composite.SwiGlu _ ->
+          List.of(new InPlace(0, 0), new InPlace(1, 0));
+      case Composite.SwiGluGrad _ ->
+          List.of(new InPlace(1, 0), new InPlace(2, 1), new InPlace(0, 0));
+      case Composite.LayerNormGrad _, Composite.RmsNormGrad _ -> List.of(new InPlace(0, 0));
       case Composite.AdamW _ -> List.of(new InPlace(0, 0), new InPlace(2, 1), new InPlace(3, 2));
       case Composite _ -> List.of();
       case Primitive.Neg _, Primitive.Exp _, Primitive.Log _ -> List.of(new InPlace(0, 0));
@@ -107,6 +112,8 @@ record Unit(Node node, @Nullable Value residual, List<Value> writes) {
     return residual == null
         && switch (node.op()) {
           case Composite.Gelu _, Composite.GeluGrad _, Composite.AdamW _ -> true;
+          case Composite.Silu _, Composite.SiluGrad _ -> true;
+          case Composite.SwiGlu _, Composite.SwiGluGrad _ -> true;
           case Composite _ -> false;
           case Primitive _ -> !inPlace().isEmpty();
         };

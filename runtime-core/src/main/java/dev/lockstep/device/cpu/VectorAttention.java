@@ -6,8 +6,6 @@ import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
 import java.lang.invoke.MethodHandles;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.IntVector;
-import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /// [AttentionKernels] on the Vector API, one hidden class per width (see [KernelSet]).
@@ -30,26 +28,12 @@ final class VectorAttention implements AttentionKernels {
   /// Four sets of partial sums, then two numbers for each of four rows.
   private static final long SUMS_BYTES = ROWS * RowKernels.PARTIAL_BYTES + 64;
 
-  private static final FloatVector EXP_MAX = FloatVector.broadcast(S, FloatMath.EXP_MAX);
-  private static final FloatVector EXP_MIN = FloatVector.broadcast(S, FloatMath.EXP_MIN);
-  private static final FloatVector LOG2_E = FloatVector.broadcast(S, FloatMath.LOG2_E);
-  private static final FloatVector ROUND = FloatVector.broadcast(S, FloatMath.ROUND);
-  private static final FloatVector LN2_HIGH = FloatVector.broadcast(S, -FloatMath.LN2_HIGH);
-  private static final FloatVector LN2_LOW = FloatVector.broadcast(S, -FloatMath.LN2_LOW);
-  private static final FloatVector E0 = FloatVector.broadcast(S, FloatMath.E0);
-  private static final FloatVector E1 = FloatVector.broadcast(S, FloatMath.E1);
-  private static final FloatVector E2 = FloatVector.broadcast(S, FloatMath.E2);
-  private static final FloatVector E3 = FloatVector.broadcast(S, FloatMath.E3);
-  private static final FloatVector E4 = FloatVector.broadcast(S, FloatMath.E4);
-  private static final FloatVector E5 = FloatVector.broadcast(S, FloatMath.E5);
-  private static final FloatVector ONE = FloatVector.broadcast(S, 1f);
-  private static final IntVector ROUND_BITS = ROUND.reinterpretAsInts();
-  private static final IntVector BIAS = ONE.reinterpretAsInts().lanewise(VectorOperators.LSHR, 23);
-
+  private final SoftmaxKernels softmax;
   private final RowKernels rows;
 
-  VectorAttention(RowKernels rows) {
+  VectorAttention(RowKernels rows, SoftmaxKernels softmax) {
     this.rows = rows;
+    this.softmax = softmax;
   }
 
   /// Bytes of a padded row of one head.
@@ -63,12 +47,12 @@ final class VectorAttention implements AttentionKernels {
   }
 
   private static int paddedKeys(Attention call) {
-    return Math.ceilDiv(call.tokens, KEYS) * KEYS;
+    return Math.ceilDiv(call.keys, KEYS) * KEYS;
   }
 
-  /// Bytes of all packed rows; some more, as the last four queries may be fewer.
+  /// Bytes of all packed rows of a head; some more, as the last four queries may be fewer.
   private static long packedBytes(Attention call) {
-    return (call.tokens + ROWS) * headBytes(call);
+    return (Math.max(call.queries, call.keys) + ROWS) * headBytes(call);
   }
 
   private static long transposedBytes(Attention call) {
@@ -89,49 +73,53 @@ final class VectorAttention implements AttentionKernels {
         + 2 * transposedBytes(call)
         + ROWS * (2 * keyBytes(call) + headBytes(call))
         + SUMS_BYTES
-        + 2L * Tree.depth(call.queryBlocks) * call.tokens * headBytes(call);
+        + 2L * Tree.depth(call.queryBlocks) * call.keys * headBytes(call);
   }
 
   @Override
-  public void forward(Attention call, int index, long scratch) {
-    long query = call.qkv + call.offset(index, 0);
+  public void forward(Attention call, int group, long scratch) {
     long queries = scratch;
     long values = queries + packedBytes(call);
     long keys = values + packedBytes(call);
     long strip = keys + transposedBytes(call);
     long tile = strip + ROWS * keyBytes(call);
-    pack(call, query, call.qkvStride, queries);
-    pack(call, query + 2 * call.outStride, call.qkvStride, values);
-    transpose(call, query + call.outStride, keys);
-    for (int i = 0; i < call.tokens; i += ROWS) {
-      int count = Math.min(ROWS, call.tokens - i);
-      products(call, queries + i * headBytes(call), keys, i + count, call.scale, strip);
-      overKeys(call, index, i, count, strip, values, tile);
+    pack(call, call.v + call.keyOffset(group), call.keyStride, call.keys, values);
+    transpose(call, call.k + call.keyOffset(group), keys);
+    for (int head = 0; head < call.share(); head++) {
+      long query = call.q + call.queryOffset(group, head);
+      long out = call.out + call.outOffset(group, head);
+      long lse = call.logSumExpAt(group, head);
+      pack(call, query, call.queryStride, call.queries, queries);
+      for (int i = 0; i < call.queries; i += ROWS) {
+        int count = Math.min(ROWS, call.queries - i);
+        int seen = call.seen(i + count - 1);
+        products(call, queries + i * headBytes(call), keys, seen, call.scale, strip);
+        long to = out + i * call.outStride;
+        overKeys(call, call.seen(i), count, strip, values, tile, to, lse + i * 4L);
+      }
     }
   }
 
   /// Softmax of a strip of scores, then its sums over the values. All four rows go through each
   /// pass together, so that they wait for each other's latencies; rows past `count` are made and
   /// not used.
-  private static void overKeys(
-      Attention call, int index, int i, int count, long strip, long values, long tile) {
-    long lse = call.logSumExpAt(index) + i * 4L;
+  private void overKeys(
+      Attention call, int seen, int count, long strip, long values, long tile, long out, long lse) {
     long row = keyBytes(call);
     long step = headBytes(call);
     long sums = tile + ROWS * step;
-    int keys = wholeRows(strip, row, i, count);
-    greatest(strip, row, keys, sums);
+    int keys = wholeRows(strip, row, seen, count);
+    softmax.greatest(strip, row, keys, sums);
     float max0 = ScalarRows.greatest(sums);
     float max1 = ScalarRows.greatest(sums + RowKernels.PARTIAL_BYTES);
     float max2 = ScalarRows.greatest(sums + 2 * RowKernels.PARTIAL_BYTES);
     float max3 = ScalarRows.greatest(sums + 3 * RowKernels.PARTIAL_BYTES);
-    exponentials(strip, row, keys, max0, max1, max2, max3, sums);
+    softmax.exponentials(strip, row, keys, max0, max1, max2, max3, sums);
     float sum0 = ScalarRows.join(sums);
     float sum1 = ScalarRows.join(sums + RowKernels.PARTIAL_BYTES);
     float sum2 = ScalarRows.join(sums + 2 * RowKernels.PARTIAL_BYTES);
     float sum3 = ScalarRows.join(sums + 3 * RowKernels.PARTIAL_BYTES);
-    weigh(call, i, count, strip, values, tile);
-    long out = call.out + call.outOffset(index) + i * call.outStride;
+    weigh(call, seen, count, strip, values, tile);
     Memory.f32(lse, max0 + FloatMath.log(sum0));
     write(tile, 1f / sum0, call.size, out);
     if (count > 1) {
@@ -148,137 +136,28 @@ final class VectorAttention implements AttentionKernels {
     }
   }
 
-  /// Extends four rows of scores to one length, a multiple of 16, by scores that add 0; returns it.
-  private static int wholeRows(long strip, long row, int i, int count) {
-    int keys = Math.ceilDiv(i + count, 16) * 16;
+  /// Extends four rows of scores, the first of which sees `seen` keys, to one length, a multiple of
+  /// 16, by scores that add 0; returns it.
+  private static int wholeRows(long strip, long row, int seen, int count) {
+    int keys = Math.ceilDiv(seen + count - 1, 16) * 16;
     for (int r = 0; r < ROWS; r++) {
-      for (int key = i + r + 1; key < keys; key++) {
+      for (int key = seen + r; key < keys; key++) {
         Memory.f32(strip + r * row + key * 4L, Float.NEGATIVE_INFINITY);
       }
     }
     return keys;
   }
 
-  /// Leaves 16 partial maxima of each of four rows in `sums`.
-  private static void greatest(long strip, long row, int keys, long sums) {
-    for (int part = 0; part < 16; part += LANES) {
-      FloatVector m0 = FloatVector.broadcast(S, Float.NEGATIVE_INFINITY);
-      FloatVector m1 = m0;
-      FloatVector m2 = m0;
-      FloatVector m3 = m0;
-      for (int key = part; key < keys; key += 16) {
-        long from = strip + key * 4L;
-        m0 = m0.max(FloatVector.fromMemorySegment(S, ALL, at(from), LITTLE_ENDIAN));
-        m1 = m1.max(FloatVector.fromMemorySegment(S, ALL, at(from + row), LITTLE_ENDIAN));
-        m2 = m2.max(FloatVector.fromMemorySegment(S, ALL, at(from + 2 * row), LITTLE_ENDIAN));
-        m3 = m3.max(FloatVector.fromMemorySegment(S, ALL, at(from + 3 * row), LITTLE_ENDIAN));
-      }
-      long to = at(sums + part * 4L);
-      m0.intoMemorySegment(ALL, to, LITTLE_ENDIAN);
-      m1.intoMemorySegment(ALL, to + RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
-      m2.intoMemorySegment(ALL, to + 2 * RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
-      m3.intoMemorySegment(ALL, to + 3 * RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
-    }
-  }
-
-  /// Turns four rows `x` into `e^(x - shift)` and leaves 16 partial sums of each in `sums`.
-  private static void exponentials(
-      long strip,
-      long row,
-      int keys,
-      float shift0,
-      float shift1,
-      float shift2,
-      float shift3,
-      long sums) {
-    for (int part = 0; part < 16; part += LANES) {
-      FloatVector s0 = FloatVector.zero(S);
-      FloatVector s1 = s0;
-      FloatVector s2 = s0;
-      FloatVector s3 = s0;
-      for (int key = part; key < keys; key += 16) {
-        long from = strip + key * 4L;
-        long a0 = at(from);
-        FloatVector c0 = FloatVector.fromMemorySegment(S, ALL, a0, LITTLE_ENDIAN).sub(shift0);
-        c0 = c0.blend(EXP_MAX, c0.compare(VectorOperators.GT, EXP_MAX));
-        c0 = c0.blend(EXP_MIN, c0.compare(VectorOperators.LT, EXP_MIN));
-        FloatVector t0 = c0.fma(LOG2_E, ROUND);
-        FloatVector n0 = t0.sub(ROUND);
-        FloatVector r0 = n0.fma(LN2_LOW, n0.fma(LN2_HIGH, c0));
-        FloatVector q0 = r0.fma(E0, E1).fma(r0, E2).fma(r0, E3).fma(r0, E4).fma(r0, E5);
-        q0 = q0.fma(r0.mul(r0), r0).add(ONE);
-        IntVector w0 = t0.reinterpretAsInts().sub(ROUND_BITS);
-        IntVector h0 = w0.lanewise(VectorOperators.ASHR, 1);
-        q0 = q0.mul(h0.add(BIAS).lanewise(VectorOperators.LSHL, 23).reinterpretAsFloats());
-        h0 = w0.sub(h0).add(BIAS).lanewise(VectorOperators.LSHL, 23);
-        q0 = q0.mul(h0.reinterpretAsFloats());
-        q0.intoMemorySegment(ALL, a0, LITTLE_ENDIAN);
-        s0 = s0.add(q0);
-        long a1 = at(from + row);
-        FloatVector c1 = FloatVector.fromMemorySegment(S, ALL, a1, LITTLE_ENDIAN).sub(shift1);
-        c1 = c1.blend(EXP_MAX, c1.compare(VectorOperators.GT, EXP_MAX));
-        c1 = c1.blend(EXP_MIN, c1.compare(VectorOperators.LT, EXP_MIN));
-        FloatVector t1 = c1.fma(LOG2_E, ROUND);
-        FloatVector n1 = t1.sub(ROUND);
-        FloatVector r1 = n1.fma(LN2_LOW, n1.fma(LN2_HIGH, c1));
-        FloatVector q1 = r1.fma(E0, E1).fma(r1, E2).fma(r1, E3).fma(r1, E4).fma(r1, E5);
-        q1 = q1.fma(r1.mul(r1), r1).add(ONE);
-        IntVector w1 = t1.reinterpretAsInts().sub(ROUND_BITS);
-        IntVector h1 = w1.lanewise(VectorOperators.ASHR, 1);
-        q1 = q1.mul(h1.add(BIAS).lanewise(VectorOperators.LSHL, 23).reinterpretAsFloats());
-        h1 = w1.sub(h1).add(BIAS).lanewise(VectorOperators.LSHL, 23);
-        q1 = q1.mul(h1.reinterpretAsFloats());
-        q1.intoMemorySegment(ALL, a1, LITTLE_ENDIAN);
-        s1 = s1.add(q1);
-        long a2 = at(from + 2 * row);
-        FloatVector c2 = FloatVector.fromMemorySegment(S, ALL, a2, LITTLE_ENDIAN).sub(shift2);
-        c2 = c2.blend(EXP_MAX, c2.compare(VectorOperators.GT, EXP_MAX));
-        c2 = c2.blend(EXP_MIN, c2.compare(VectorOperators.LT, EXP_MIN));
-        FloatVector t2 = c2.fma(LOG2_E, ROUND);
-        FloatVector n2 = t2.sub(ROUND);
-        FloatVector r2 = n2.fma(LN2_LOW, n2.fma(LN2_HIGH, c2));
-        FloatVector q2 = r2.fma(E0, E1).fma(r2, E2).fma(r2, E3).fma(r2, E4).fma(r2, E5);
-        q2 = q2.fma(r2.mul(r2), r2).add(ONE);
-        IntVector w2 = t2.reinterpretAsInts().sub(ROUND_BITS);
-        IntVector h2 = w2.lanewise(VectorOperators.ASHR, 1);
-        q2 = q2.mul(h2.add(BIAS).lanewise(VectorOperators.LSHL, 23).reinterpretAsFloats());
-        h2 = w2.sub(h2).add(BIAS).lanewise(VectorOperators.LSHL, 23);
-        q2 = q2.mul(h2.reinterpretAsFloats());
-        q2.intoMemorySegment(ALL, a2, LITTLE_ENDIAN);
-        s2 = s2.add(q2);
-        long a3 = at(from + 3 * row);
-        FloatVector c3 = FloatVector.fromMemorySegment(S, ALL, a3, LITTLE_ENDIAN).sub(shift3);
-        c3 = c3.blend(EXP_MAX, c3.compare(VectorOperators.GT, EXP_MAX));
-        c3 = c3.blend(EXP_MIN, c3.compare(VectorOperators.LT, EXP_MIN));
-        FloatVector t3 = c3.fma(LOG2_E, ROUND);
-        FloatVector n3 = t3.sub(ROUND);
-        FloatVector r3 = n3.fma(LN2_LOW, n3.fma(LN2_HIGH, c3));
-        FloatVector q3 = r3.fma(E0, E1).fma(r3, E2).fma(r3, E3).fma(r3, E4).fma(r3, E5);
-        q3 = q3.fma(r3.mul(r3), r3).add(ONE);
-        IntVector w3 = t3.reinterpretAsInts().sub(ROUND_BITS);
-        IntVector h3 = w3.lanewise(VectorOperators.ASHR, 1);
-        q3 = q3.mul(h3.add(BIAS).lanewise(VectorOperators.LSHL, 23).reinterpretAsFloats());
-        h3 = w3.sub(h3).add(BIAS).lanewise(VectorOperators.LSHL, 23);
-        q3 = q3.mul(h3.reinterpretAsFloats());
-        q3.intoMemorySegment(ALL, a3, LITTLE_ENDIAN);
-        s3 = s3.add(q3);
-      }
-      long to = at(sums + part * 4L);
-      s0.intoMemorySegment(ALL, to, LITTLE_ENDIAN);
-      s1.intoMemorySegment(ALL, to + RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
-      s2.intoMemorySegment(ALL, to + 2 * RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
-      s3.intoMemorySegment(ALL, to + 3 * RowKernels.PARTIAL_BYTES, LITTLE_ENDIAN);
-    }
-  }
-
-  /// `tile = strip · packed` for queries `[i, i + count)`, each over the keys that it sees.
-  private static void weigh(Attention call, int i, int count, long strip, long packed, long tile) {
+  /// `tile = strip · packed` for `count` queries, each over the keys that it sees: the first
+  /// `seen`, each next one more.
+  private static void weigh(
+      Attention call, int seen, int count, long strip, long packed, long tile) {
     long step = headBytes(call);
     for (long c = 0; c < step; c += 2 * VECTOR) {
-      tile4(strip, keyBytes(call), i + 1, packed + c, step, 1f, tile + c, step);
+      tile4(strip, keyBytes(call), seen, packed + c, step, 1f, tile + c, step);
     }
     for (int r = 1; r < count; r++) {
-      for (int j = i + 1; j <= i + r; j++) {
+      for (int j = seen; j < seen + r; j++) {
         addScaled(strip + r * keyBytes(call) + j * 4L, packed + j * step, step, tile + r * step);
       }
     }
@@ -294,31 +173,24 @@ final class VectorAttention implements AttentionKernels {
   }
 
   @Override
-  public void backward(Attention call, int index, long scratch) {
-    long query = call.qkv + call.offset(index, 0);
-    long queries = scratch;
-    long douts = queries + packedBytes(call);
-    long keys = douts + packedBytes(call);
+  public void backward(Attention call, int group, long scratch) {
+    long keys = scratch + 2 * packedBytes(call);
     long keysAcross = keys + packedBytes(call);
     long valuesAcross = keysAcross + transposedBytes(call);
     long strips = valuesAcross + transposedBytes(call);
-    pack(call, query, call.qkvStride, queries);
-    pack(call, call.dout + call.outOffset(index), call.outStride, douts);
-    pack(call, query + call.outStride, call.qkvStride, keys);
-    transpose(call, query + call.outStride, keysAcross);
-    transpose(call, query + 2 * call.outStride, valuesAcross);
+    pack(call, call.k + call.keyOffset(group), call.keyStride, call.keys, keys);
+    transpose(call, call.k + call.keyOffset(group), keysAcross);
+    transpose(call, call.v + call.keyOffset(group), valuesAcross);
     long grads = strips + ROWS * (2 * keyBytes(call) + headBytes(call)) + SUMS_BYTES;
-    long bytes = 2L * call.tokens * headBytes(call);
+    long bytes = 2L * call.keys * headBytes(call);
     long top = grads;
     for (int block = 0; block < call.queryBlocks; block++) {
       Memory.zero(top, bytes);
-      int end = Cuts.start(block + 1, call.tokens, call.queryBlocks);
-      for (int i = Cuts.start(block, call.tokens, call.queryBlocks); i < end; i += ROWS) {
-        int count = Math.min(ROWS, end - i);
-        long at = i * headBytes(call);
-        products(call, queries + at, keysAcross, i + count, call.scale, strips);
-        products(call, douts + at, valuesAcross, i + count, 1f, strips + ROWS * keyBytes(call));
-        fourQueries(call, index, i, count, queries, top);
+      for (int head = 0; head < call.share(); head++) {
+        if (block == 0 || call.share() > 1) {
+          packQueries(call, group, head, scratch);
+        }
+        queries(call, group, head, block, scratch, top);
       }
       for (int joins = Tree.joinsAfter(block); joins > 0; joins--) {
         top -= bytes;
@@ -330,17 +202,57 @@ final class VectorAttention implements AttentionKernels {
       top -= bytes;
       join(top, bytes);
     }
-    long dkeys = call.dqkv + call.offset(index, 1);
-    for (int j = 0; j < call.tokens; j++) {
+    long to = call.keyOffset(group);
+    for (int j = 0; j < call.keys; j++) {
       long at = grads + j * headBytes(call);
-      write(at, 1f, call.size, dkeys + j * call.qkvStride);
-      write(at + bytes / 2, 1f, call.size, dkeys + j * call.qkvStride + call.outStride);
+      write(at, 1f, call.size, call.dk + to + j * call.keyStride);
+      write(at + bytes / 2, 1f, call.size, call.dv + to + j * call.keyStride);
+    }
+  }
+
+  /// Packs queries and `dout` of a head.
+  private static void packQueries(Attention call, int group, int head, long scratch) {
+    long douts = scratch + packedBytes(call);
+    long from = call.q + call.queryOffset(group, head);
+    pack(call, from, call.queryStride, call.queries, scratch);
+    pack(call, call.dout + call.outOffset(group, head), call.outStride, call.queries, douts);
+  }
+
+  /// Goes through the queries of a block of a head.
+  private void queries(Attention call, int group, int head, int block, long scratch, long grads) {
+    long keysAcross = scratch + 3 * packedBytes(call);
+    long valuesAcross = keysAcross + transposedBytes(call);
+    long strips = valuesAcross + transposedBytes(call);
+    int end = Cuts.start(block + 1, call.queries, call.queryBlocks);
+    for (int i = Cuts.start(block, call.queries, call.queryBlocks); i < end; i += ROWS) {
+      int count = Math.min(ROWS, end - i);
+      int seen = call.seen(i + count - 1);
+      long four = scratch + i * headBytes(call);
+      products(call, four, keysAcross, seen, call.scale, strips);
+      four += packedBytes(call);
+      products(call, four, valuesAcross, seen, 1f, strips + ROWS * keyBytes(call));
+      long outAt = call.outOffset(group, head) + i * call.outStride;
+      deltas(call, outAt, call.logSumExpAt(group, head) + i * 4L, count, strips);
+      long dq = call.dq + call.queryOffset(group, head) + i * call.queryStride;
+      fourQueries(call, i, count, scratch, grads, dq);
+    }
+  }
+
+  /// Leaves log-sum-exp and `dout · out` of up to four queries behind the partial sums.
+  private void deltas(Attention call, long outAt, long logSumExp, int count, long strips) {
+    long sums = strips + ROWS * (2 * keyBytes(call) + headBytes(call));
+    long shifts = sums + ROWS * RowKernels.PARTIAL_BYTES;
+    for (int r = 0; r < count; r++) {
+      long at = outAt + r * call.outStride;
+      float delta = rows.dot(call.dout + at, call.out + at, call.size, sums);
+      Memory.f32(shifts + (ROWS + r) * 4L, delta);
+      Memory.f32(shifts + r * 4L, Memory.f32(logSumExp + r * 4L));
     }
   }
 
   /// From scores and products with the values: dq of up to four queries, and their part of dk and
   /// dv.
-  private void fourQueries(Attention call, int index, int i, int count, long packed, long grads) {
+  private void fourQueries(Attention call, int i, int count, long packed, long grads, long dq) {
     long queries = packed + i * headBytes(call);
     long douts = queries + packedBytes(call);
     long keys = packed + 2 * packedBytes(call);
@@ -351,28 +263,23 @@ final class VectorAttention implements AttentionKernels {
     long sums = tile + ROWS * headBytes(call);
     long shifts = sums + ROWS * RowKernels.PARTIAL_BYTES;
     long deltas = shifts + ROWS * 4L;
-    for (int r = 0; r < count; r++) {
-      long at = call.outOffset(index) + (i + r) * call.outStride;
-      Memory.f32(deltas + r * 4L, rows.dot(call.dout + at, call.out + at, call.size, sums));
-      Memory.f32(shifts + r * 4L, Memory.f32(call.logSumExpAt(index) + (i + r) * 4L));
-    }
-    int whole = wholeRows(p, row, i, count);
+    int seen = call.seen(i);
+    int whole = wholeRows(p, row, seen, count);
     float shift0 = Memory.f32(shifts);
     float shift1 = Memory.f32(shifts + 4);
     float shift2 = Memory.f32(shifts + 8);
     float shift3 = Memory.f32(shifts + 12);
-    exponentials(p, row, whole, shift0, shift1, shift2, shift3, sums);
+    softmax.exponentials(p, row, whole, shift0, shift1, shift2, shift3, sums);
     for (int r = 0; r < count; r++) {
       float delta = Memory.f32(deltas + r * 4L);
-      softmaxGrad(p + r * row, ds + r * row, delta, call.scale, i + r + 1);
+      softmaxGrad(p + r * row, ds + r * row, delta, call.scale, seen + r);
     }
-    weigh(call, i, count, ds, keys, tile);
-    long dq = call.dqkv + call.offset(index, 0) + i * call.qkvStride;
+    weigh(call, seen, count, ds, keys, tile);
     for (int r = 0; r < count; r++) {
-      write(tile + r * headBytes(call), 1f, call.size, dq + r * call.qkvStride);
+      write(tile + r * headBytes(call), 1f, call.size, dq + r * call.queryStride);
     }
-    outer(call, i, count, ds, queries, grads);
-    outer(call, i, count, p, douts, grads + call.tokens * headBytes(call));
+    outer(call, seen, count, ds, queries, grads);
+    outer(call, seen, count, p, douts, grads + call.keys * headBytes(call));
   }
 
   /// Turns products `ds` into gradients of the scores, by the probabilities `p`.
@@ -386,14 +293,15 @@ final class VectorAttention implements AttentionKernels {
   }
 
   /// Adds `weights · rows` into `grads`, queries ascending, each for the keys that it sees.
-  private static void outer(Attention call, int i, int count, long weights, long four, long grads) {
+  private static void outer(
+      Attention call, int seen, int count, long weights, long four, long grads) {
     long step = headBytes(call);
-    int shared = count == ROWS ? i + 1 : 0;
+    int shared = count == ROWS ? seen : 0;
     for (long c = 0; shared > 0 && c < step; c += 2 * VECTOR) {
       outer4(weights, keyBytes(call), four + c, step, shared, grads + c);
     }
-    for (int j = shared; j < i + count; j++) {
-      for (int r = Math.max(0, j - i); r < count; r++) {
+    for (int j = shared; j < seen + count - 1; j++) {
+      for (int r = Math.max(0, j - seen + 1); r < count; r++) {
         addScaled(weights + r * keyBytes(call) + j * 4L, four + r * step, step, grads + j * step);
       }
     }
@@ -432,10 +340,10 @@ final class VectorAttention implements AttentionKernels {
   }
 
   /// Packs one head's rows, the rest of each and the rows past the last filled with zeros.
-  private static void pack(Attention call, long from, long stride, long to) {
+  private static void pack(Attention call, long from, long stride, int count, long to) {
     long step = headBytes(call);
-    Memory.zero(to + call.tokens * step, ROWS * step);
-    for (int t = 0; t < call.tokens; t++) {
+    Memory.zero(to + count * step, ROWS * step);
+    for (int t = 0; t < count; t++) {
       long row = to + t * step;
       Memory.zero(row + call.size * 4L, step - call.size * 4L);
       write(from + t * stride, 1f, call.size, row);
@@ -444,10 +352,10 @@ final class VectorAttention implements AttentionKernels {
 
   private static void transpose(Attention call, long from, long to) {
     int keys = paddedKeys(call);
-    if (LANES == 16 && call.tokens == keys && call.size % LANES == 0) {
-      VectorTranspose.panel(from, call.qkvStride, call.size, keys, to);
+    if (LANES == 16 && call.keys == keys && call.size % LANES == 0) {
+      VectorTranspose.panel(from, call.keyStride, call.size, keys, to);
     } else {
-      Packing.along(from, call.qkvStride, call.size, call.tokens, keys, to);
+      Packing.along(from, call.keyStride, call.size, call.keys, keys, to);
     }
   }
 

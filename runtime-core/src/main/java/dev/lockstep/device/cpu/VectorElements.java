@@ -64,6 +64,7 @@ final class VectorElements implements ElementKernels {
       case SQRT -> sqrt(x, out, end);
       case RSQRT -> rsqrt(x, out, end);
       case GELU -> gelu(x, out, end);
+      case SILU -> silu(x, out, end);
     }
     ScalarElements.applyUnary(op, x, out, whole(n), n);
   }
@@ -79,6 +80,8 @@ final class VectorElements implements ElementKernels {
       case MAX -> max(a, b, out, end);
       case MIN -> min(a, b, out, end);
       case GELU_GRAD -> geluGrad(a, b, out, end);
+      case SILU_GRAD -> siluGrad(a, b, out, end);
+      case SWIGLU -> swiGlu(a, b, out, end);
     }
     ScalarElements.applyBinary(op, a, b, out, whole(n), n);
   }
@@ -269,6 +272,128 @@ final class VectorElements implements ElementKernels {
       FloatVector.fromMemorySegment(S, ALL, at(a + o), LITTLE_ENDIAN)
           .mul(inner.fma(slope, sigmoid))
           .intoMemorySegment(ALL, at(out + o), LITTLE_ENDIAN);
+    }
+  }
+
+  private static void silu(long x, long out, long end) {
+    for (long o = 0; o < end; o += VECTOR) {
+      FloatVector v = FloatVector.fromMemorySegment(S, ALL, at(x + o), LITTLE_ENDIAN);
+      FloatVector c = v.neg();
+      c = c.blend(EXP_MAX, c.compare(VectorOperators.GT, EXP_MAX));
+      c = c.blend(EXP_MIN, c.compare(VectorOperators.LT, EXP_MIN));
+      FloatVector t = c.fma(LOG2_E, ROUND);
+      FloatVector m = t.sub(ROUND);
+      FloatVector r = m.fma(LN2_LOW, m.fma(LN2_HIGH, c));
+      FloatVector q = r.fma(E0, E1).fma(r, E2).fma(r, E3).fma(r, E4).fma(r, E5);
+      q = q.fma(r.mul(r), r).add(ONE);
+      IntVector whole = t.reinterpretAsInts().sub(ROUND_BITS);
+      IntVector half = whole.lanewise(VectorOperators.ASHR, 1);
+      IntVector low = half.add(BIAS).lanewise(VectorOperators.LSHL, 23);
+      IntVector high = whole.sub(half).add(BIAS).lanewise(VectorOperators.LSHL, 23);
+      FloatVector e = q.mul(low.reinterpretAsFloats()).mul(high.reinterpretAsFloats());
+      FloatVector sigmoid = ONE.div(e.add(ONE));
+      v.mul(sigmoid).intoMemorySegment(ALL, at(out + o), LITTLE_ENDIAN);
+    }
+  }
+
+  private static void siluGrad(long dy, long x, long out, long end) {
+    for (long o = 0; o < end; o += VECTOR) {
+      FloatVector v = FloatVector.fromMemorySegment(S, ALL, at(x + o), LITTLE_ENDIAN);
+      FloatVector c = v.neg();
+      c = c.blend(EXP_MAX, c.compare(VectorOperators.GT, EXP_MAX));
+      c = c.blend(EXP_MIN, c.compare(VectorOperators.LT, EXP_MIN));
+      FloatVector t = c.fma(LOG2_E, ROUND);
+      FloatVector m = t.sub(ROUND);
+      FloatVector r = m.fma(LN2_LOW, m.fma(LN2_HIGH, c));
+      FloatVector q = r.fma(E0, E1).fma(r, E2).fma(r, E3).fma(r, E4).fma(r, E5);
+      q = q.fma(r.mul(r), r).add(ONE);
+      IntVector whole = t.reinterpretAsInts().sub(ROUND_BITS);
+      IntVector half = whole.lanewise(VectorOperators.ASHR, 1);
+      IntVector low = half.add(BIAS).lanewise(VectorOperators.LSHL, 23);
+      IntVector high = whole.sub(half).add(BIAS).lanewise(VectorOperators.LSHL, 23);
+      FloatVector e = q.mul(low.reinterpretAsFloats()).mul(high.reinterpretAsFloats());
+      FloatVector sigmoid = ONE.div(e.add(ONE));
+      FloatVector.fromMemorySegment(S, ALL, at(dy + o), LITTLE_ENDIAN)
+          .mul(v.mul(sigmoid).fma(ONE.sub(sigmoid), sigmoid))
+          .intoMemorySegment(ALL, at(out + o), LITTLE_ENDIAN);
+    }
+  }
+
+  private static void swiGlu(long gate, long up, long out, long end) {
+    for (long o = 0; o < end; o += VECTOR) {
+      FloatVector v = FloatVector.fromMemorySegment(S, ALL, at(gate + o), LITTLE_ENDIAN);
+      FloatVector c = v.neg();
+      c = c.blend(EXP_MAX, c.compare(VectorOperators.GT, EXP_MAX));
+      c = c.blend(EXP_MIN, c.compare(VectorOperators.LT, EXP_MIN));
+      FloatVector t = c.fma(LOG2_E, ROUND);
+      FloatVector m = t.sub(ROUND);
+      FloatVector r = m.fma(LN2_LOW, m.fma(LN2_HIGH, c));
+      FloatVector q = r.fma(E0, E1).fma(r, E2).fma(r, E3).fma(r, E4).fma(r, E5);
+      q = q.fma(r.mul(r), r).add(ONE);
+      IntVector whole = t.reinterpretAsInts().sub(ROUND_BITS);
+      IntVector half = whole.lanewise(VectorOperators.ASHR, 1);
+      IntVector low = half.add(BIAS).lanewise(VectorOperators.LSHL, 23);
+      IntVector high = whole.sub(half).add(BIAS).lanewise(VectorOperators.LSHL, 23);
+      FloatVector e = q.mul(low.reinterpretAsFloats()).mul(high.reinterpretAsFloats());
+      FloatVector sigmoid = ONE.div(e.add(ONE));
+      v.mul(sigmoid)
+          .mul(FloatVector.fromMemorySegment(S, ALL, at(up + o), LITTLE_ENDIAN))
+          .intoMemorySegment(ALL, at(out + o), LITTLE_ENDIAN);
+    }
+  }
+
+  @Override
+  public void swiGluGrad(long dy, long gate, long up, long dgate, long dup, int n) {
+    gateGrads(dy, gate, up, dgate, dup, whole(n) * 4L);
+    ScalarElements.gateGrads(dy, gate, up, dgate, dup, whole(n), n);
+  }
+
+  private static void gateGrads(long dy, long gate, long up, long dgate, long dup, long end) {
+    for (long o = 0; o < end; o += VECTOR) {
+      FloatVector v = FloatVector.fromMemorySegment(S, ALL, at(gate + o), LITTLE_ENDIAN);
+      FloatVector c = v.neg();
+      c = c.blend(EXP_MAX, c.compare(VectorOperators.GT, EXP_MAX));
+      c = c.blend(EXP_MIN, c.compare(VectorOperators.LT, EXP_MIN));
+      FloatVector t = c.fma(LOG2_E, ROUND);
+      FloatVector m = t.sub(ROUND);
+      FloatVector r = m.fma(LN2_LOW, m.fma(LN2_HIGH, c));
+      FloatVector q = r.fma(E0, E1).fma(r, E2).fma(r, E3).fma(r, E4).fma(r, E5);
+      q = q.fma(r.mul(r), r).add(ONE);
+      IntVector whole = t.reinterpretAsInts().sub(ROUND_BITS);
+      IntVector half = whole.lanewise(VectorOperators.ASHR, 1);
+      IntVector low = half.add(BIAS).lanewise(VectorOperators.LSHL, 23);
+      IntVector high = whole.sub(half).add(BIAS).lanewise(VectorOperators.LSHL, 23);
+      FloatVector e = q.mul(low.reinterpretAsFloats()).mul(high.reinterpretAsFloats());
+      FloatVector sigmoid = ONE.div(e.add(ONE));
+      FloatVector d = FloatVector.fromMemorySegment(S, ALL, at(dy + o), LITTLE_ENDIAN);
+      FloatVector u = FloatVector.fromMemorySegment(S, ALL, at(up + o), LITTLE_ENDIAN);
+      FloatVector silu = v.mul(sigmoid);
+      d.mul(u)
+          .mul(silu.fma(ONE.sub(sigmoid), sigmoid))
+          .intoMemorySegment(ALL, at(dgate + o), LITTLE_ENDIAN);
+      d.mul(silu).intoMemorySegment(ALL, at(dup + o), LITTLE_ENDIAN);
+    }
+  }
+
+  @Override
+  public void rotate(long x, long out, int heads, int half, long angles) {
+    for (int head = 0; head < heads; head++) {
+      long at = 8L * head * half;
+      rotateHead(x + at, out + at, half, angles);
+      ScalarElements.rotateRange(x + at, out + at, half, angles, whole(half));
+    }
+  }
+
+  private static void rotateHead(long x, long out, int half, long angles) {
+    long step = half * 4L;
+    long end = whole(half) * 4L;
+    for (long o = 0; o < end; o += VECTOR) {
+      FloatVector a = FloatVector.fromMemorySegment(S, ALL, at(x + o), LITTLE_ENDIAN);
+      FloatVector b = FloatVector.fromMemorySegment(S, ALL, at(x + step + o), LITTLE_ENDIAN);
+      FloatVector c = FloatVector.fromMemorySegment(S, ALL, at(angles + o), LITTLE_ENDIAN);
+      FloatVector s = FloatVector.fromMemorySegment(S, ALL, at(angles + step + o), LITTLE_ENDIAN);
+      a.fma(c, b.mul(s).neg()).intoMemorySegment(ALL, at(out + o), LITTLE_ENDIAN);
+      b.fma(c, a.mul(s)).intoMemorySegment(ALL, at(out + step + o), LITTLE_ENDIAN);
     }
   }
 

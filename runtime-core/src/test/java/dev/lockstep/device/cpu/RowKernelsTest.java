@@ -87,9 +87,9 @@ class RowKernelsTest {
     call.dgain = kernels.zeros(call.width);
     call.dbias = kernels.zeros(call.width);
     long scratch = kernels.room(RowKernels.columnScratchBytes(call.blocks));
-    set.rows().layerNorm(call, 0, call.rows, scratch);
-    set.rows().layerNormGrad(call, 0, call.rows, scratch);
-    set.rows().layerNormParamGrad(call, 0, call.width, scratch);
+    set.norms().layerNorm(call, 0, call.rows, scratch);
+    set.norms().layerNormGrad(call, 0, call.rows, scratch);
+    set.norms().layerNormParamGrad(call, 0, call.width, scratch);
   }
 
   private static void checkLayerNorm(

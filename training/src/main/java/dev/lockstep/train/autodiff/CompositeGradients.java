@@ -8,15 +8,25 @@ import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
+import dev.lockstep.graph.Composite.GroupedAttention;
+import dev.lockstep.graph.Composite.GroupedAttentionGrad;
 import dev.lockstep.graph.Composite.LayerNorm;
 import dev.lockstep.graph.Composite.LayerNormGrad;
 import dev.lockstep.graph.Composite.Linear;
+import dev.lockstep.graph.Composite.RmsNorm;
+import dev.lockstep.graph.Composite.RmsNormGrad;
+import dev.lockstep.graph.Composite.Rotary;
+import dev.lockstep.graph.Composite.Silu;
+import dev.lockstep.graph.Composite.SiluGrad;
 import dev.lockstep.graph.Composite.SquaredNorm;
+import dev.lockstep.graph.Composite.SwiGlu;
+import dev.lockstep.graph.Composite.SwiGluGrad;
 import dev.lockstep.graph.Decomposition;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Primitive.ReduceSum;
 import dev.lockstep.graph.Value;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -47,10 +57,18 @@ final class CompositeGradients {
     switch (composite) {
       case Linear linear -> linear(linear);
       case Gelu _ -> node.give(0, builder.one(new GeluGrad(), node.gradient(), node.operand(0)));
+      case Silu _ -> node.give(0, builder.one(new SiluGrad(), node.gradient(), node.operand(0)));
+      case SwiGlu _ -> swiGlu();
       case LayerNorm _ -> layerNorm(composite);
+      case RmsNorm _ -> rmsNorm(composite);
+      case Rotary(int size, float base, long first, boolean inverse) ->
+          node.give(0, builder.one(new Rotary(size, base, first, !inverse), node.gradient()));
+      case GroupedAttention attention -> groupedAttention(attention);
       case CausalAttention(int heads) -> attention(composite, heads);
       case CrossEntropy _ -> crossEntropy(composite);
       case GeluGrad _, LayerNormGrad _, CausalAttentionGrad _, CrossEntropyGrad _ ->
+          throughDecomposition(composite);
+      case SiluGrad _, SwiGluGrad _, RmsNormGrad _, GroupedAttentionGrad _ ->
           throughDecomposition(composite);
       case SquaredNorm _, AdamW _ -> throughDecomposition(composite);
     }
@@ -72,8 +90,42 @@ final class CompositeGradients {
     }
     List<Value> operands =
         List.of(node.gradient(), node.operand(0), node.operand(1), node.result(1), node.result(2));
-    List<Value> gradients = builder.apply(new LayerNormGrad(blocks.tokens()), operands);
-    for (int i = 0; i < 3; i++) {
+    giveAll(new LayerNormGrad(blocks.tokens()), operands);
+  }
+
+  private void swiGlu() {
+    giveAll(new SwiGluGrad(), List.of(node.gradient(), node.operand(0), node.operand(1)));
+  }
+
+  private void rmsNorm(Composite composite) {
+    if (node.gradient(1).isPresent()) {
+      throughDecomposition(composite);
+      return;
+    }
+    giveAll(
+        new RmsNormGrad(blocks.tokens()),
+        List.of(node.gradient(), node.operand(0), node.operand(1), node.result(1)));
+  }
+
+  private void groupedAttention(GroupedAttention op) {
+    if (node.gradient(1).isPresent()) {
+      throughDecomposition(op);
+      return;
+    }
+    List<Value> operands = new ArrayList<>();
+    operands.add(node.gradient());
+    operands.addAll(node.operands());
+    operands.add(node.result(0));
+    operands.add(node.result(1));
+    giveAll(
+        new GroupedAttentionGrad(op.heads(), op.keyValueHeads(), op.firstQuery(), blocks.queries()),
+        operands);
+  }
+
+  /// Gives each operand the result of its number.
+  private void giveAll(Composite gradient, List<Value> operands) {
+    List<Value> gradients = builder.apply(gradient, operands);
+    for (int i = 0; i < gradients.size(); i++) {
       node.give(i, gradients.get(i));
     }
   }

@@ -68,7 +68,9 @@ class OpGradientTest {
     List<Value> results = inline(builder, graph, operands);
     boolean firstOnly =
         op.op() instanceof Composite.LayerNorm
+            || op.op() instanceof Composite.RmsNorm
             || op.op() instanceof Composite.CausalAttention
+            || op.op() instanceof Composite.GroupedAttention
             || op.op() instanceof Composite.CrossEntropy;
     List<Value> sums = new ArrayList<>();
     for (int i = 0; i < (firstOnly ? 1 : results.size()); i++) {
