@@ -7,6 +7,7 @@ import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.Recompute;
+import dev.lockstep.train.nn.Precision;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
@@ -92,6 +93,12 @@ public final class StepOptions {
       paramLabel = "WHAT",
       description = "activations not kept: none, attention or block (default ${DEFAULT-VALUE})")
   private String recompute = Recompute.NONE.label();
+
+  @Option(
+      names = "--precision",
+      paramLabel = "FLOATS",
+      description = "f32 or bf16 (default ${DEFAULT-VALUE})")
+  private String precision = Precision.F32.label();
 
   @Option(
       names = "--steps",
@@ -199,6 +206,7 @@ public final class StepOptions {
         .withModel(new GptShape(layers, heads, width, context, vocabulary, true))
         .withBatch(BatchShape.of(lanes == null ? ranks : lanes, microBatch))
         .withBlocks(blocks)
+        .withPrecision(Precision.of(precision))
         .withSteps(1_000_000);
   }
 
