@@ -121,12 +121,22 @@ final class Actions {
     }
   }
 
+  /// Waits for a peer's word.
+  abstract static class Await extends Action {
+    Await(int peer) {
+      super(peer);
+    }
+
+    /// Returns whether the word is there to be taken.
+    abstract boolean isThere();
+  }
+
   /// Waits for a peer's signal.
-  static final class Await extends Action {
+  static final class AwaitSignal extends Await {
     private final Signals signals;
     private final int slot;
 
-    Await(Signals signals, int peer, int slot) {
+    AwaitSignal(Signals signals, int peer, int slot) {
       super(peer);
       this.signals = signals;
       this.slot = slot;
@@ -137,8 +147,48 @@ final class Actions {
       return signals.takeSignal(peer, slot, operation);
     }
 
-    boolean isSignalled() {
+    @Override
+    boolean isThere() {
       return signals.isSignalled(peer, slot);
+    }
+  }
+
+  /// Waits for a short message and joins it with memory of this rank where it lies.
+  static final class AwaitJoin extends Await {
+    private final Mailboxes mail;
+    private final ReduceOp op;
+    private final DType dtype;
+    private final MemorySegment to;
+    private final MemorySegment with;
+    private final boolean first;
+
+    /// @param with the other operand
+    /// @param first whether the message is the left operand
+    AwaitJoin(
+        Mailboxes mail,
+        int peer,
+        ReduceOp op,
+        DType dtype,
+        MemorySegment to,
+        MemorySegment with,
+        boolean first) {
+      super(peer);
+      this.mail = mail;
+      this.op = op;
+      this.dtype = dtype;
+      this.to = to;
+      this.with = with;
+      this.first = first;
+    }
+
+    @Override
+    boolean run(long operation) {
+      return mail.receiveJoin(peer, with, first, to, op, dtype, operation);
+    }
+
+    @Override
+    boolean isThere() {
+      return mail.isThere(peer);
     }
   }
 

@@ -1,7 +1,9 @@
 package dev.lockstep.collective.execute;
 
 import dev.lockstep.collective.request.StableHash;
+import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.memory.Buffer;
+import dev.lockstep.tensor.DType;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Reducer;
 import dev.lockstep.transport.Sink;
@@ -116,16 +118,73 @@ final class Mailboxes implements AutoCloseable {
   /// @param join how the message is joined into what is there; null to overwrite it
   /// @throws PeerFailure if the peer sends from another collective
   boolean receive(int peer, MemorySegment into, Sink.@Nullable Reduce join, long operation) {
+    MemorySegment queue = queue(peer);
+    long at = arrived(peer, queue, operation);
+    if (at < 0) {
+      return false;
+    }
+    if (join == null) {
+      copy(queue, at, into, 0, into.byteSize());
+    } else {
+      long elements = into.byteSize() / join.dtype().bytes();
+      Reducer.reduce(join.op(), join.dtype(), into, 0, queue, at, elements);
+    }
+    take(peer, operation);
+    return true;
+  }
+
+  /// Takes a peer's next message if it is there, and joins it with memory of this rank on its way.
+  ///
+  /// @param with the other operand, as long as the message
+  /// @param first whether the message is the left operand
+  /// @param into where the result goes; may be `with`
+  /// @throws PeerFailure as [#receive]
+  boolean receiveJoin(
+      int peer,
+      MemorySegment with,
+      boolean first,
+      MemorySegment into,
+      ReduceOp op,
+      DType dtype,
+      long operation) {
+    MemorySegment queue = queue(peer);
+    long at = arrived(peer, queue, operation);
+    if (at < 0) {
+      return false;
+    }
+    long elements = into.byteSize() / dtype.bytes();
+    if (first) {
+      Reducer.join(op, dtype, into, 0, queue, at, with, 0, elements);
+    } else {
+      Reducer.join(op, dtype, into, 0, with, 0, queue, at, elements);
+    }
+    take(peer, operation);
+    return true;
+  }
+
+  /// Returns whether a message of a peer waits to be taken.
+  boolean isThere(int peer) {
+    long number = received[peer];
+    long word = (long) WORD.getAcquire(queue(peer), number % DEPTH * SLOT_BYTES);
+    return word >>> HASH_BITS == number + 1;
+  }
+
+  private MemorySegment queue(int peer) {
     MemorySegment queue = incoming[peer];
     if (queue == null) {
       throw new IllegalStateException("mailbox is not open: peer=" + peer);
     }
+    return queue;
+  }
+
+  /// Returns where in the queue a peer's next message starts, or -1 if it is not there.
+  private long arrived(int peer, MemorySegment queue, long operation) {
     long number = received[peer];
     long at = number % DEPTH * SLOT_BYTES;
     long word = (long) WORD.getAcquire(queue, at);
     for (int looks = 1; word >>> HASH_BITS != number + 1; looks++) {
       if (looks == LOOKS) {
-        return false;
+        return -1;
       }
       word = (long) WORD.getAcquire(queue, at);
     }
@@ -133,18 +192,17 @@ final class Mailboxes implements AutoCloseable {
     if ((word & HASH_MASK) != (hash & HASH_MASK)) {
       throw new PeerFailure(peer, PeerFailure.Kind.DISAGREES, "message of another collective");
     }
-    if (join == null) {
-      copy(queue, at + Long.BYTES, into, 0, into.byteSize());
-    } else {
-      long elements = into.byteSize() / join.dtype().bytes();
-      Reducer.reduce(join.op(), join.dtype(), into, 0, queue, at + Long.BYTES, elements);
-    }
-    receivedHash[peer] = hash;
+    return at + Long.BYTES;
+  }
+
+  /// Frees the slot of the message that has been read.
+  private void take(int peer, long operation) {
+    long number = received[peer];
+    receivedHash[peer] = StableHash.mix(receivedHash[peer], operation);
     received[peer] = number + 1;
     if ((number + 1) % (DEPTH / 2) == 0) {
       access.signal(jobRanks[peer], communicator, TAKEN_SLOT, number + 1);
     }
-    return true;
   }
 
   /// A call of the general copy takes longer than the few words that most messages have.

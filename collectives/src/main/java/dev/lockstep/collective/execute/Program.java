@@ -127,7 +127,7 @@ public final class Program implements AutoCloseable {
     TreeSet<Integer> busy = new TreeSet<>();
     for (int i = 0; i < actions.length; i++) {
       if (actions[i] instanceof Actions.Await await) {
-        (i < next || await.isSignalled() ? heard : silent).add(await.peer);
+        (i < next || await.isThere() ? heard : silent).add(await.peer);
       }
     }
     for (Traffic link : traffic) {

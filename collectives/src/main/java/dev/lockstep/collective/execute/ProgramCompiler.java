@@ -43,6 +43,7 @@ public final class ProgramCompiler {
   private final List<Posted> posted = new ArrayList<>();
   private final List<Action> actions = new ArrayList<>();
   private final List<List<Program.Hazard>> hazards = new ArrayList<>();
+  private @Nullable MailJoin onTheWay;
 
   private ProgramCompiler(
       Schedule schedule, Bindings bindings, Endpoint endpoint, Duration timeout) {
@@ -73,7 +74,11 @@ public final class ProgramCompiler {
   private Program compile() {
     List<Step> steps = schedule.steps(endpoint.rank());
     openLinks(steps);
+    onTheWay = MailJoin.find(steps, this::isMail);
     for (Step step : steps) {
+      if (onTheWay != null && step.equals(onTheWay.receive())) {
+        continue;
+      }
       List<Program.Hazard> waits = hazards(step);
       Action action = action(step);
       if (action != null) {
@@ -89,6 +94,10 @@ public final class ProgramCompiler {
         traffic,
         endpoint.transport(),
         fingerprint(schedule, endpoint.communicator()));
+  }
+
+  private boolean isMail(Step.Receive receive) {
+    return way(receive.peer(), receive.into()).mail();
   }
 
   /// Opens receiving ends first: peers wait for them.
@@ -170,7 +179,8 @@ public final class ProgramCompiler {
               ? null
               : new Actions.Divide(dtype, segment(target), request.ranks());
       case Step.Signal(int peer, int slot) -> new Actions.Signal(endpoint.signals(), peer, slot);
-      case Step.Await(int peer, int slot) -> new Actions.Await(endpoint.signals(), peer, slot);
+      case Step.Await(int peer, int slot) ->
+          new Actions.AwaitSignal(endpoint.signals(), peer, slot);
     };
   }
 
@@ -208,12 +218,26 @@ public final class ProgramCompiler {
     tree.forEachSource(source -> peer[0] = Math.max(peer[0], peer(source)));
     return switch (tree) {
       case JoinTree.Leaf(Range range) -> isSame(range, to) ? null : copy(range, to);
+      case JoinTree.Node _ when onTheWay != null && tree.equals(onTheWay.tree()) ->
+          joinOnTheWay(to);
       case JoinTree.Node(JoinTree.Leaf(Range left), JoinTree.Leaf(Range right)) ->
           new Actions.Join(peer[0], reduceOp(), dtype, segment(to), segment(left), segment(right));
       case JoinTree.Node node ->
           new TreeJoin(
               peer[0], reduceOp(), dtype, segment(to), node, this::segment, endpoint.pool());
     };
+  }
+
+  private Action joinOnTheWay(Range to) {
+    MailJoin join = Objects.requireNonNull(onTheWay);
+    return new Actions.AwaitJoin(
+        Objects.requireNonNull(endpoint.mail()),
+        join.receive().peer(),
+        reduceOp(),
+        dtype,
+        segment(to),
+        segment(join.with()),
+        join.first());
   }
 
   private int peer(Range range) {
