@@ -29,7 +29,7 @@ final class Evaluator {
   private final long starts;
   private final DataInput input;
   private final LaneSums batches;
-  private final SplitProgram mean;
+  private final SplitProgram.Bound mean;
   private final HostScalar loss;
 
   /// Compiles the programs.
@@ -61,9 +61,10 @@ final class Evaluator {
         new LaneSums(
             compute.scope(),
             compute.device(),
+            compute.exchange(),
             plan,
             new LaneSums.LaneProgram(
-                traced.graph(),
+                compute.grid().lay(traced),
                 FlatLayout.of(sums),
                 input.with(parameters.bindings(traced.uses()))));
     FlatTensors result =
@@ -72,11 +73,11 @@ final class Evaluator {
     bindings.putAll(batches.subtreeInputs());
     mean =
         new SplitProgram(
-            compute.scope(),
-            compute.device(),
-            StepGraph.meanLoss(split, compute.rank()),
-            compute.exchange(),
-            bindings);
+                compute.scope(),
+                compute.device(),
+                StepGraph.meanLoss(split, compute.rank()),
+                compute.exchange())
+            .bind(bindings);
     loss = compute.scalar(result.get(StepGraph.LOSS));
   }
 

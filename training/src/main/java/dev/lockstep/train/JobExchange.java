@@ -2,8 +2,10 @@ package dev.lockstep.train;
 
 import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.CommunicatorOptions;
+import dev.lockstep.collective.Mesh;
 import dev.lockstep.collective.PreparedCollective;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.job.Job;
@@ -11,58 +13,109 @@ import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.transport.TransportCounters;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
-/// The exchange among a job's ranks; one rank alone has none.
+/// The exchange among a job's ranks along the axes of their mesh; one rank alone has none.
 final class JobExchange implements Exchange {
   private static final TransportCounters NOTHING = new TransportCounters(0, 0, 0, 0, 0);
 
-  private final Job job;
+  private final Grid grid;
   private final Mode mode;
-  private final Optional<Communicator> communicator;
+  private final Optional<Communicator> world;
+  private final Map<String, Communicator> axes = new HashMap<>();
 
-  private JobExchange(Job job, Mode mode, Optional<Communicator> communicator) {
-    this.job = job;
+  private JobExchange(Grid grid, Mode mode, Optional<Communicator> world) {
+    this.grid = grid;
     this.mode = mode;
-    this.communicator = communicator;
+    this.world = world;
   }
 
   /// Joins all ranks of the job; blocks until they have met.
   ///
-  /// @param scope owns the communicator
+  /// @param scope owns the communicators
   static JobExchange open(Scope scope, Job job, Recipe recipe, TrainerOptions options) {
     Mode mode = recipe.sameBits() ? Mode.SAME_BITS : Mode.RELAXED;
     CommunicatorOptions wanted =
         new CommunicatorOptions(options.transport(), mode, options.timeout());
+    Grid grid = Grid.of(options.layout(), job.rank(), job.worldSize());
     if (job.worldSize() == 1) {
       wanted.requireTransport();
-      return new JobExchange(job, mode, Optional.empty());
+      return new JobExchange(grid, mode, Optional.empty());
     }
-    Communicator world = scope.own(Communicator.world(job, wanted), Communicator::close);
-    return new JobExchange(job, mode, Optional.of(world));
+    List<Mesh.Axis> axes =
+        options.layout().over(job.worldSize()).axes().stream()
+            .filter(axis -> axis.size() > 1)
+            .toList();
+    if (axes.size() == 1) {
+      Communicator world = scope.own(Communicator.world(job, wanted), Communicator::close);
+      JobExchange exchange = new JobExchange(grid, mode, Optional.of(world));
+      exchange.axes.put(axes.getFirst().name(), world);
+      return exchange;
+    }
+    Mesh mesh = scope.own(Mesh.of(job, wanted, axes), Mesh::close);
+    JobExchange exchange = new JobExchange(grid, mode, Optional.of(mesh.world()));
+    axes.forEach(axis -> exchange.axes.put(axis.name(), mesh.axis(axis.name())));
+    return exchange;
   }
 
   /// Returns which rank this is.
   RankCompute.Place place() {
-    return new RankCompute.Place(job.rank(), job.worldSize(), this);
+    return new RankCompute.Place(grid, this);
+  }
+
+  /// Returns the communicator along an axis; empty where the axis has one rank.
+  Optional<Communicator> axis(String name) {
+    return Optional.ofNullable(axes.get(name));
+  }
+
+  private Communicator axis(Primitive op, String name) {
+    return axis(name)
+        .orElseThrow(
+            () -> new IllegalStateException("one rank has nobody to exchange with: op=" + op));
   }
 
   @Override
-  public Prepared prepare(Primitive.AllReduce op, List<Tensor> inputs, Tensor output) {
-    Communicator world =
-        communicator.orElseThrow(
-            () -> new IllegalStateException("one rank has nobody to reduce with: op=" + op));
-    CollectiveRequest request =
-        CollectiveRequest.allReduce(
-            output.dtype(),
-            op.reduceOp(),
-            output.shape().elements(),
-            false,
-            world.topology(),
-            op.lanes(),
-            mode);
-    PreparedCollective prepared = world.prepare(request, inputs, output);
+  public Prepared prepare(Primitive op, List<Tensor> inputs, Tensor output) {
+    return switch (op) {
+      case Primitive.AllReduce reduce -> {
+        Communicator among = axis(op, reduce.axis());
+        yield prepared(
+            among,
+            CollectiveRequest.allReduce(
+                output.dtype(),
+                reduce.reduceOp(),
+                output.shape().elements(),
+                false,
+                among.topology(),
+                reduce.lanes(),
+                mode),
+            inputs,
+            output);
+      }
+      case Primitive.AllGather gather -> {
+        Communicator among = axis(op, gather.axis());
+        Tensor part = inputs.getFirst();
+        yield prepared(
+            among,
+            CollectiveRequest.allGather(
+                output.dtype(),
+                Counts.each(among.size(), part.shape().elements()),
+                false,
+                among.topology()),
+            inputs,
+            output);
+      }
+      case Primitive other ->
+          throw new IllegalArgumentException("no program has such a collective: op=" + other);
+    };
+  }
+
+  private static Prepared prepared(
+      Communicator among, CollectiveRequest request, List<Tensor> inputs, Tensor output) {
+    PreparedCollective prepared = among.prepare(request, inputs, output);
     return new Prepared() {
       @Override
       public void run() {
@@ -78,11 +131,11 @@ final class JobExchange implements Exchange {
 
   /// Returns the transport's name; empty with one rank.
   String transport() {
-    return communicator.map(Communicator::transport).orElse("");
+    return world.map(Communicator::transport).orElse("");
   }
 
   /// Returns what went over the transport; zeros with one rank.
   TransportCounters counters() {
-    return communicator.map(Communicator::counters).orElse(NOTHING);
+    return world.map(Communicator::counters).orElse(NOTHING);
   }
 }

@@ -30,10 +30,9 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
 
   /// Which rank this is, and how it talks to the others.
   ///
-  /// @param rank this rank
-  /// @param ranks ranks that share the lanes
-  /// @param exchange runs collectives among them
-  record Place(int rank, int ranks, Exchange exchange) {}
+  /// @param grid where it stands in the layout
+  /// @param exchange runs collectives along the axes
+  record Place(Grid grid, Exchange exchange) {}
 
   /// Opens the device of a rank.
   ///
@@ -61,12 +60,18 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
         device, stream, other, other.own(Arena.ofConfined(), Arena::close), place);
   }
 
+  /// Returns this rank's place among those that share the lanes.
   int rank() {
-    return place.rank;
+    return place.grid.data().rank();
   }
 
+  /// Returns how many ranks share the lanes.
   int ranks() {
-    return place.ranks;
+    return place.grid.data().ranks();
+  }
+
+  Grid grid() {
+    return place.grid;
   }
 
   Exchange exchange() {

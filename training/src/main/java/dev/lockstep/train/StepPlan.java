@@ -13,6 +13,8 @@ import dev.lockstep.train.model.GptModel;
 import dev.lockstep.train.model.GptPrograms;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.optim.StepGraph;
+import dev.lockstep.train.optim.StepPlace;
+import dev.lockstep.train.parallel.Crossings;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.LaneSums;
@@ -47,42 +49,54 @@ public final class StepPlan implements AutoCloseable {
       DeviceOptions deviceOptions = new DeviceOptions(pool, threads, options.vectorBits());
       device =
           scope.own(RankCompute.provider(options.device()).open(0, deviceOptions), Device::close);
-      plan(recipe, options.recompute(), ranks);
+      options.layout().check(recipe, ranks);
+      plan(recipe, options.recompute(), Grid.of(options.layout(), 0, ranks));
     } catch (RuntimeException | Error e) {
       scope.close();
       throw e;
     }
   }
 
-  private void plan(Recipe recipe, Recompute recompute, int ranks) {
+  private void plan(Recipe recipe, Recompute recompute, Grid grid) {
     GptModel model = new GptModel(recipe.model(), recipe.blocks().tensor());
     GptPrograms.Traced lane =
-        new GptPrograms(model, recipe.blocks().tokens(), recompute, recipe.precision())
+        new GptPrograms(model, recipe.blocks().tokens(), recompute)
             .lane(recipe.batch().microBatch());
-    LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), ranks);
+    LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
     LanePlan plan = LanePlan.of(split.ranks().getFirst());
-    FlatLayout sums = StepPrograms.sums(lane.uses());
-    memory.put("parameters", ModelState.parameterLayout(model.parameters()).bytes());
-    memory.put("moments", ModelState.momentLayout(model.parameters()).bytes());
+    FlatLayout sums = StepPrograms.sums(grid, lane.uses());
+    memory.put("parameters", ModelState.parameterLayout(grid, model.parameters()).bytes());
+    memory.put("moments", ModelState.momentLayout(grid, model.parameters()).bytes());
     memory.put("gradients", plan.slots() * sums.bytes());
     long tokens = (long) recipe.batch().microBatch() * recipe.model().context();
     memory.put("data", 2 * tokens * DType.I32.bytes() + StepPrograms.scalarLayout().bytes());
-    compile("lanes", plan, List.of(lane.graph()));
-    compile("joins", plan, List.of(LaneSums.join(sums.elements())));
-    Graph step = StepGraph.trace(lane.uses(), recipe.optimizer(), split, 0);
+    long exchanged = compile("lanes", plan, grid.lay(lane));
+    exchanged += compile("joins", plan, LaneSums.join(sums.elements()));
+    StepPlace place = new StepPlace(split, 0, grid.tensor());
+    exchanged += compile("update", plan, StepGraph.trace(lane.uses(), recipe.optimizer(), place));
+    if (exchanged > 0) {
+      memory.put("exchanged", exchanged);
+    }
+  }
+
+  /// Compiles the segments of a program and returns the bytes that cross between them.
+  private long compile(String part, LanePlan plan, Graph graph) {
+    GraphSplitter.Segments parts = GraphSplitter.split(graph);
     List<Graph> segments = new ArrayList<>();
-    GraphSplitter.Segments parts = GraphSplitter.split(step);
-    for (GraphSplitter.Part part : parts.parts()) {
-      if (part instanceof GraphSplitter.Compute(Graph segment)) {
+    for (GraphSplitter.Part each : parts.parts()) {
+      if (each instanceof GraphSplitter.Compute(Graph segment)) {
         segments.add(segment);
       }
     }
-    if (!parts.crossings().isEmpty()) {
-      memory.put(
-          "exchanged",
-          parts.crossings().stream().mapToLong(named -> named.value().type().bytes()).sum());
+    compile(part, plan, segments);
+    Crossings crossings = Crossings.plan(parts);
+    long bytes = crossings.bytes();
+    for (Graph.Named crossing : parts.crossings()) {
+      if (crossings.bucketed().contains(crossing.name())) {
+        bytes += crossing.value().type().bytes();
+      }
     }
-    compile("update", plan, segments);
+    return bytes;
   }
 
   private void compile(String part, LanePlan plan, List<Graph> graphs) {

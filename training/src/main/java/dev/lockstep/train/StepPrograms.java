@@ -2,18 +2,26 @@ package dev.lockstep.train;
 
 import dev.lockstep.device.Program;
 import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
+import dev.lockstep.train.optim.NormLeaves;
 import dev.lockstep.train.optim.StepGraph;
+import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.SplitProgram;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -22,11 +30,15 @@ import java.util.function.IntConsumer;
 
 /// A training step of one rank: its lanes, then the step program. Steps allocate nothing.
 final class StepPrograms {
+  private static final ValueLayout.OfInt I32 =
+      ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN);
+
   private final RankCompute compute;
   private final Batches batches;
   private final DataInput input;
   private final LaneSums lanes;
-  private final SplitProgram step;
+  private final SplitProgram stepProgram;
+  private final SplitProgram.Bound step;
   private final HostScalar learningRate;
   private final HostScalar number;
   private final HostScalar stop;
@@ -51,19 +63,25 @@ final class StepPrograms {
         new LaneSums(
             compute.scope(),
             compute.device(),
+            compute.exchange(),
             plan,
             new LaneSums.LaneProgram(
-                traced.graph(),
-                sums(traced.uses()),
+                compute.grid().lay(traced),
+                sums(compute.grid(), traced.uses()),
                 input.with(state.parameters.bindings(traced.uses()))));
     FlatTensors scalars = compute.allocate("step scalars", scalarLayout());
-    step =
+    StepPlace place = new StepPlace(split, compute.rank(), compute.grid().tensor());
+    stepProgram =
         new SplitProgram(
             compute.scope(),
             compute.device(),
-            StepGraph.trace(traced.uses(), recipe.optimizer(), split, compute.rank()),
-            compute.exchange(),
-            bindings(state, scalars));
+            StepGraph.trace(traced.uses(), recipe.optimizer(), place),
+            compute.exchange());
+    Map<String, Tensor> bindings = bindings(state, scalars);
+    if (compute.grid().isSplit()) {
+      bindings.put(StepGraph.LEAF_ORDER, leafOrder(compute, traced.uses(), place));
+    }
+    step = stepProgram.bind(bindings);
     learningRate = scalar(scalars.get(StepGraph.LEARNING_RATE));
     number = scalar(scalars.get(StepGraph.STEP));
     loss = scalar(scalars.get(StepGraph.LOSS));
@@ -83,13 +101,27 @@ final class StepPrograms {
   }
 
   /// How the sums of a lane lie in memory.
-  static FlatLayout sums(List<ParameterUse> uses) {
+  static FlatLayout sums(Grid grid, List<ParameterUse> uses) {
     Map<String, Shape> shapes = new LinkedHashMap<>();
-    uses.forEach(use -> shapes.put(use.gradientName(), use.parameter().shape()));
+    uses.forEach(use -> shapes.put(use.gradientName(), grid.localShape(use.parameter())));
     shapes.put(StepGraph.LOSS_SUM, Shape.scalar());
     shapes.put(StepGraph.COUNT, Shape.scalar());
     shapes.put(StepGraph.STOP, Shape.scalar());
     return FlatLayout.of(shapes);
+  }
+
+  private static Tensor leafOrder(RankCompute compute, List<ParameterUse> uses, StepPlace place) {
+    List<Parameter> parameters = uses.stream().map(ParameterUse::parameter).distinct().toList();
+    int[] order = new NormLeaves(parameters, place).order();
+    long bytes = (long) order.length * DType.I32.bytes();
+    Buffer buffer = compute.allocate(StepGraph.LEAF_ORDER, bytes);
+    Tensor tensor = Tensor.of(buffer, DType.I32, Shape.of(order.length));
+    MemorySegment host = compute.arena().allocate(bytes, DType.I32.bytes());
+    for (int i = 0; i < order.length; i++) {
+      host.setAtIndex(I32, i, order[i]);
+    }
+    compute.stream().copyIn(tensor, host);
+    return tensor;
   }
 
   /// How the step's numbers lie in memory.
@@ -137,9 +169,9 @@ final class StepPrograms {
   /// Returns the programs by what they do.
   Map<String, List<Program>> programs() {
     Map<String, List<Program>> programs = new LinkedHashMap<>();
-    programs.put("lanes", List.of(lanes.laneProgram()));
+    programs.put("lanes", lanes.lanePrograms());
     programs.put("joins", List.of(lanes.joinProgram()));
-    programs.put("update", step.segments());
+    programs.put("update", stepProgram.segments());
     return programs;
   }
 

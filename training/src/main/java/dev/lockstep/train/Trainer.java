@@ -3,6 +3,7 @@ package dev.lockstep.train;
 import dev.lockstep.device.Program;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
+import dev.lockstep.train.checkpoint.Safetensors.TensorData;
 import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptModel;
@@ -47,14 +48,13 @@ public final class Trainer implements AutoCloseable {
   private boolean stopped;
 
   private Trainer(Job job, Recipe recipe, Corpus corpus, TrainerOptions options) {
-    requireLanes(recipe, job);
+    options.layout().check(recipe, job.worldSize());
     this.job = job;
     this.recipe = recipe;
     this.corpus = corpus;
     Batches batches = batches(recipe, corpus);
     model = new GptModel(recipe.model(), recipe.blocks().tensor());
-    programs =
-        new GptPrograms(model, recipe.blocks().tokens(), options.recompute(), recipe.precision());
+    programs = new GptPrograms(model, recipe.blocks().tokens(), options.recompute());
     try {
       exchange = JobExchange.open(scope, job, recipe, options);
       compute = RankCompute.open(scope, options, job, exchange.place());
@@ -66,17 +66,6 @@ public final class Trainer implements AutoCloseable {
     } catch (RuntimeException | Error e) {
       scope.close();
       throw e;
-    }
-  }
-
-  private static void requireLanes(Recipe recipe, Job job) {
-    int lanes = recipe.batch().lanes();
-    if (job.worldSize() > lanes) {
-      throw new ConfigurationException(
-          "--lanes",
-          String.valueOf(lanes),
-          "there are more ranks than lanes: --lanes %d, world size %d (start at most %d ranks)"
-              .formatted(lanes, job.worldSize(), lanes));
     }
   }
 
@@ -99,8 +88,7 @@ public final class Trainer implements AutoCloseable {
   /// @throws ConfigurationException if the recipe, the text and the job do not fit each other
   public static Trainer start(Job job, Recipe recipe, Corpus corpus, TrainerOptions options) {
     Trainer trainer = new Trainer(job, recipe, corpus, options);
-    trainer.parameters.initialize(
-        trainer.compute.stream(), trainer.model.parameters(), recipe.seed());
+    trainer.parameters.initialize(recipe.seed());
     return trainer;
   }
 
@@ -118,8 +106,8 @@ public final class Trainer implements AutoCloseable {
     }
     Trainer trainer = new Trainer(job, saved.recipe(), corpus, options);
     try {
-      trainer.parameters.load(trainer.compute.stream(), saved.weights());
-      trainer.moments.load(trainer.compute.stream(), saved.optimizer());
+      trainer.parameters.load(saved.weights());
+      trainer.moments.load(saved.optimizer());
       trainer.step = saved.step();
       return trainer;
     } catch (RuntimeException e) {
@@ -152,8 +140,11 @@ public final class Trainer implements AutoCloseable {
 
   private void save(TrainingRun run) {
     Path checkpoint = run.checkpoint();
-    if (checkpoint != null && job.rank() == 0) {
-      save(checkpoint);
+    if (checkpoint == null || !(isSplit() || job.rank() == 0)) {
+      return;
+    }
+    save(checkpoint);
+    if (job.rank() == 0) {
       run.listener().saved(this, checkpoint);
     }
   }
@@ -182,14 +173,32 @@ public final class Trainer implements AutoCloseable {
     return evaluator.evaluate();
   }
 
-  /// Returns text that the model writes; needs no other rank.
+  /// Returns whether ranks hold parts of the model. Every rank then calls [#save],
+  /// [#weightsSha256], [#optimizerSha256] and [#sample(SamplingOptions, BooleanSupplier)], in the
+  /// same order; otherwise one rank is enough.
+  public boolean isSplit() {
+    return compute.grid().isSplit();
+  }
+
+  /// Returns text that the model writes; where ranks hold parts, on rank 0 alone, and no text on
+  /// the others.
   ///
   /// @param stop ends the text early
   public String sample(SamplingOptions options, BooleanSupplier stop) {
     job.activity("sampling");
-    try (Scope sampling = new Scope()) {
+    try (Scope sampling = new Scope();
+        Arena arena = Arena.ofConfined()) {
       RankCompute own = compute.in(sampling);
-      return new Sampler(own, recipe.model(), programs, parameters).sample(options, stop);
+      if (!isSplit()) {
+        return new Sampler(own, recipe.model(), programs, parameters).sample(options, stop);
+      }
+      Map<String, TensorData> weights = parameters.copyOut(arena);
+      if (job.rank() != 0) {
+        return "";
+      }
+      ModelState whole = ModelState.wholeParameters(own, model.parameters());
+      whole.load(weights, "the ranks");
+      return new Sampler(own, recipe.model(), programs, whole).sample(options, stop);
     }
   }
 
@@ -200,37 +209,36 @@ public final class Trainer implements AutoCloseable {
     job.activity("sampling from the checkpoint");
     try (Scope sampling = new Scope()) {
       RankCompute own = compute.in(sampling);
-      ModelState loaded = ModelState.parameters(own, model.parameters());
-      loaded.load(compute.stream(), saved.weights());
+      ModelState loaded = ModelState.wholeParameters(own, model.parameters());
+      loaded.load(saved.weights());
       return new Sampler(own, recipe.model(), programs, loaded).sample(options, stop);
     }
   }
 
-  /// Writes a checkpoint in place of the one that is there, as one. One rank is enough.
+  /// Writes a checkpoint in place of the one that is there, as one. It holds whole tensors, and any
+  /// layout goes on from it. Where ranks hold parts, rank 0 writes.
   ///
   /// @throws dev.lockstep.failure.CheckpointException if it cannot be written; the old one is still
   ///   there then
   public void save(Path checkpoint) {
     job.activity("saving a checkpoint");
     try (Arena arena = Arena.ofConfined()) {
-      SavedRun.write(
-          checkpoint,
-          recipe,
-          step,
-          corpus.sha256(),
-          parameters.copyOut(compute.stream(), arena),
-          moments.copyOut(compute.stream(), arena));
+      Map<String, TensorData> weights = parameters.copyOut(arena);
+      Map<String, TensorData> optimizer = moments.copyOut(arena);
+      if (!isSplit() || job.rank() == 0) {
+        SavedRun.write(checkpoint, recipe, step, corpus.sha256(), weights, optimizer);
+      }
     }
   }
 
   /// Returns the SHA-256 of the parameters as 64 hexadecimal digits.
   public String weightsSha256() {
-    return parameters.sha256(compute.stream());
+    return parameters.sha256();
   }
 
   /// Returns the SHA-256 of the optimizer's moments as 64 hexadecimal digits.
   public String optimizerSha256() {
-    return moments.sha256(compute.stream());
+    return moments.sha256();
   }
 
   /// Returns the recipe.

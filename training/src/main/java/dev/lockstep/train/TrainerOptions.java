@@ -13,13 +13,15 @@ import java.time.Duration;
 /// @param transport name of the transport; empty for the best
 /// @param timeout deadline of each collective
 /// @param recompute which activations are computed again instead of kept
+/// @param layout how the run is laid out over the ranks
 public record TrainerOptions(
     String device,
     int threads,
     int vectorBits,
     String transport,
     Duration timeout,
-    Recompute recompute) {
+    Recompute recompute,
+    Layout layout) {
   private static final Duration DEFAULT_TIMEOUT = Duration.ofMinutes(2);
 
   /// Checks the numbers.
@@ -31,31 +33,37 @@ public record TrainerOptions(
 
   /// Returns the default: the CPU, all processors of the host shared by its ranks.
   public static TrainerOptions defaults() {
-    return new TrainerOptions("cpu", 0, 0, "", DEFAULT_TIMEOUT, Recompute.NONE);
+    return new TrainerOptions(
+        "cpu", 0, 0, "", DEFAULT_TIMEOUT, Recompute.NONE, Layout.dataParallel());
   }
 
   /// Returns these options with another kind of device.
   public TrainerOptions withDevice(String other) {
-    return new TrainerOptions(other, threads, vectorBits, transport, timeout, recompute);
+    return new TrainerOptions(other, threads, vectorBits, transport, timeout, recompute, layout);
   }
 
   /// Returns these options with another number of threads.
   public TrainerOptions withThreads(int other) {
-    return new TrainerOptions(device, other, vectorBits, transport, timeout, recompute);
+    return new TrainerOptions(device, other, vectorBits, transport, timeout, recompute, layout);
   }
 
   /// Returns these options with another width of vectors.
   public TrainerOptions withVectorBits(int other) {
-    return new TrainerOptions(device, threads, other, transport, timeout, recompute);
+    return new TrainerOptions(device, threads, other, transport, timeout, recompute, layout);
   }
 
   /// Returns these options with another transport.
   public TrainerOptions withTransport(String other) {
-    return new TrainerOptions(device, threads, vectorBits, other, timeout, recompute);
+    return new TrainerOptions(device, threads, vectorBits, other, timeout, recompute, layout);
   }
 
   /// Returns these options with another choice of what is computed again.
   public TrainerOptions withRecompute(Recompute other) {
-    return new TrainerOptions(device, threads, vectorBits, transport, timeout, other);
+    return new TrainerOptions(device, threads, vectorBits, transport, timeout, other, layout);
+  }
+
+  /// Returns these options with another layout.
+  public TrainerOptions withLayout(Layout other) {
+    return new TrainerOptions(device, threads, vectorBits, transport, timeout, recompute, other);
   }
 }

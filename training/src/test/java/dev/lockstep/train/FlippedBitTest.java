@@ -49,7 +49,7 @@ class FlippedBitTest {
     }
 
     @Override
-    public Prepared prepare(Primitive.AllReduce op, List<Tensor> inputs, Tensor output) {
+    public Prepared prepare(Primitive op, List<Tensor> inputs, Tensor output) {
       Prepared prepared = exchange.prepare(op, inputs, output);
       MemorySegment contribution = inputs.getFirst().registration().segment();
       return new Prepared() {
@@ -91,21 +91,21 @@ class FlippedBitTest {
         new Batches(
             corpus, RECIPE.seed(), batch.lanes(), batch.microBatch(), RECIPE.model().context());
     try (Scope scope = new Scope()) {
-      Exchange exchange = JobExchange.open(scope, job, RECIPE, options);
+      JobExchange exchange = JobExchange.open(scope, job, RECIPE, options);
       Exchange used = flips && job.rank() == 1 ? new Flipping(exchange) : exchange;
       RankCompute compute =
           RankCompute.open(
-              scope, options, job, new RankCompute.Place(job.rank(), job.worldSize(), used));
+              scope, options, job, new RankCompute.Place(exchange.place().grid(), used));
       ModelState parameters = ModelState.parameters(compute, model.parameters());
       ModelState moments = ModelState.moments(compute, model.parameters());
-      parameters.initialize(compute.stream(), model.parameters(), RECIPE.seed());
+      parameters.initialize(RECIPE.seed());
       StepPrograms steps =
           new StepPrograms(
               compute, RECIPE, programs, new StepPrograms.State(parameters, moments), batches);
       for (int step = 0; step < STEPS; step++) {
         steps.run(step, RECIPE.learningRate().at(step + 1, STEPS), false);
       }
-      return parameters.sha256(compute.stream());
+      return parameters.sha256();
     }
   }
 

@@ -1,13 +1,13 @@
 package dev.lockstep.bench.step;
 
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Layout;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.Recompute;
-import dev.lockstep.train.nn.Precision;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
@@ -59,7 +59,18 @@ public final class StepOptions {
       description = "windows of a lane (default ${DEFAULT-VALUE})")
   private int microBatch = 8;
 
-  @Option(names = "--lanes", paramLabel = "N", description = "lanes (default: one per rank)")
+  @Option(
+      names = "--mesh",
+      paramLabel = "AXES",
+      description = "how ranks are laid out, for example dp=2,tp=2 (default: all on dp)")
+  private @Nullable String mesh;
+
+  @Option(
+      names = "--relaxed",
+      description = "sums over ranks as fast as may be: the bits depend on the layout")
+  private boolean relaxed;
+
+  @Option(names = "--lanes", paramLabel = "N", description = "lanes (default: one per place on dp)")
   private @Nullable Integer lanes;
 
   @Option(
@@ -93,12 +104,6 @@ public final class StepOptions {
       paramLabel = "WHAT",
       description = "activations not kept: none, attention or block (default ${DEFAULT-VALUE})")
   private String recompute = Recompute.NONE.label();
-
-  @Option(
-      names = "--precision",
-      paramLabel = "FLOATS",
-      description = "f32 or bf16 (default ${DEFAULT-VALUE})")
-  private String precision = Precision.F32.label();
 
   @Option(
       names = "--steps",
@@ -146,12 +151,7 @@ public final class StepOptions {
     require(ranks >= 1 && ranks <= 1024, "-np", "" + ranks, "must be 1 to 1024");
     require(steps >= 1, "--steps", "" + steps, "must be at least 1");
     require(warmUpSeconds >= 0, "--warm-up", "" + warmUpSeconds, "must be at least 0");
-    require(
-        recipe().batch().lanes() >= ranks,
-        "--lanes",
-        "" + lanes,
-        "must be at least the ranks: " + ranks);
-    trainerOptions(1);
+    trainerOptions(1).layout().check(recipe(), ranks);
   }
 
   private static void require(boolean holds, String option, String value, String rule) {
@@ -204,9 +204,10 @@ public final class StepOptions {
             : new SumBlocks(tensorBlocks, defaults.blocks().tokens());
     return defaults
         .withModel(new GptShape(layers, heads, width, context, vocabulary, true))
-        .withBatch(BatchShape.of(lanes == null ? ranks : lanes, microBatch))
+        .withBatch(
+            BatchShape.of(lanes == null ? layout().size(Layout.DATA, ranks) : lanes, microBatch))
         .withBlocks(blocks)
-        .withPrecision(Precision.of(precision))
+        .withSameBits(!relaxed)
         .withSteps(1_000_000);
   }
 
@@ -220,6 +221,11 @@ public final class StepOptions {
         vectorBits,
         "",
         TrainerOptions.defaults().timeout(),
-        Recompute.of(recompute));
+        Recompute.of(recompute),
+        layout());
+  }
+
+  private Layout layout() {
+    return mesh == null ? Layout.dataParallel() : Layout.parse(mesh);
   }
 }

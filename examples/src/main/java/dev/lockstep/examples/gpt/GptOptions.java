@@ -1,6 +1,7 @@
 package dev.lockstep.examples.gpt;
 
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Layout;
 import dev.lockstep.train.ProgressListener;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.Recipe.BatchShape;
@@ -10,7 +11,6 @@ import dev.lockstep.train.TrainingRun;
 import dev.lockstep.train.data.DataOptions;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.Recompute;
-import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.LearningRate;
 import java.nio.file.Path;
 import java.util.Objects;
@@ -95,19 +95,19 @@ final class GptOptions {
   String transport = "";
 
   @Option(
+      names = "--mesh",
+      paramLabel = "AXES",
+      description =
+          "how ranks are laid out, for example dp=2,tp=2; the bits stay; default: all on dp")
+  @Nullable String mesh;
+
+  @Option(
       names = "--recompute",
       paramLabel = "WHAT",
       description =
           "activations computed again instead of kept: none, attention or block; the bits stay;"
               + " default ${DEFAULT-VALUE}")
   String recompute = Recompute.NONE.label();
-
-  @Option(
-      names = "--precision",
-      paramLabel = "FLOATS",
-      description =
-          "f32, or bf16 for products and kept activations with float32 masters; default f32")
-  @Nullable String precision;
 
   @Option(
       names = "--save-every",
@@ -162,8 +162,7 @@ final class GptOptions {
         .withLearningRate(
             LearningRate.of(orElse(learningRate, Recipe.DEFAULT_LEARNING_RATE), stepCount))
         .withSeed(orElse(seed, defaults.seed()))
-        .withSameBits(!relaxed)
-        .withPrecision(precision == null ? defaults.precision() : Precision.of(precision));
+        .withSameBits(!relaxed);
   }
 
   private static <T> T orElse(@Nullable T given, T otherwise) {
@@ -185,7 +184,6 @@ final class GptOptions {
     agree("--lr", learningRate, recipe.learningRate().peak());
     agree("--seed", seed, recipe.seed());
     agree("--untied", untied ? true : null, !recipe.model().tiedHead());
-    agree("--precision", precision, recipe.precision().label());
     agree("--relaxed", relaxed ? true : null, !recipe.sameBits());
   }
 
@@ -223,6 +221,7 @@ final class GptOptions {
         .withDevice(device)
         .withThreads(threads == null ? share : threads)
         .withTransport(transport)
-        .withRecompute(Recompute.of(recompute));
+        .withRecompute(Recompute.of(recompute))
+        .withLayout(mesh == null ? Layout.dataParallel() : Layout.parse(mesh));
   }
 }

@@ -50,15 +50,7 @@ record GptPlan(
   /// @param ranks world size
   /// @throws ConfigurationException if something does not fit
   void check(GptOptions options, int ranks) {
-    int lanes = recipe.batch().lanes();
-    if (ranks > lanes) {
-      throw new ConfigurationException(
-          "--lanes",
-          String.valueOf(lanes),
-          "there are more ranks than lanes: --lanes %d, ranks %d (start at most %d ranks)"
-              .formatted(lanes, ranks, lanes));
-    }
-    options.trainerOptions(1);
+    options.trainerOptions(1).layout().check(recipe, ranks);
     options.trainingRun(folder.checkpoint());
     Path data = options.dataOptions().source();
     if (!Files.isReadable(data)) {

@@ -52,9 +52,27 @@ final class GptRun {
         plan.folder().prepare(plan.resumed());
         lead(trainer, corpus, plan, console);
       } else {
-        trainer.train(options.trainingRun(plan.folder().checkpoint()).stoppingWhen(stop));
+        follow(trainer, plan);
       }
     }
+  }
+
+  /// What the other ranks do beside rank 0: the same calls in the same order, where they hold parts
+  /// of the model.
+  private void follow(Trainer trainer, GptPlan plan) {
+    boolean isDone =
+        trainer.train(options.trainingRun(plan.folder().checkpoint()).stoppingWhen(stop));
+    if (trainer.isSplit()) {
+      if (isDone) {
+        var _ = trainer.sample(sampling(trainer), stop);
+      }
+      var _ = trainer.optimizerSha256();
+      var _ = trainer.weightsSha256();
+    }
+  }
+
+  private static SamplingOptions sampling(Trainer trainer) {
+    return new SamplingOptions(PROMPT, SAMPLE_TOKENS, trainer.recipe().seed(), TEMPERATURE);
   }
 
   private CorpusListener announcing(Console console) {
@@ -123,8 +141,7 @@ final class GptRun {
   }
 
   private void conclude(Trainer trainer, RunFolder folder, Console console) {
-    SamplingOptions sampling =
-        new SamplingOptions(PROMPT, SAMPLE_TOKENS, trainer.recipe().seed(), TEMPERATURE);
+    SamplingOptions sampling = sampling(trainer);
     String sample = trainer.sample(sampling, stop);
     SavedRun reloaded = SavedRun.open(folder.checkpoint());
     String again = trainer.sample(reloaded, sampling, stop);

@@ -19,7 +19,6 @@ import jdk.incubator.vector.VectorSpecies;
 /// @param vectorBits the width; [#SCALAR_BITS] is the scalar path
 /// @param gemm matrix products
 /// @param elements element-wise work
-/// @param casts conversions of narrow floats
 /// @param rows sums along rows and columns
 /// @param norms norms of rows
 /// @param attention attention
@@ -27,7 +26,6 @@ record KernelSet(
     int vectorBits,
     GemmKernels gemm,
     ElementKernels elements,
-    CastKernels casts,
     RowKernels rows,
     NormKernels norms,
     AttentionKernels attention) {
@@ -40,7 +38,6 @@ record KernelSet(
         SCALAR_BITS,
         new ScalarGemm(),
         new ScalarElements(),
-        new ScalarCasts(),
         new ScalarRows(),
         new ScalarNorms(),
         new ScalarAttention());
@@ -55,7 +52,6 @@ record KernelSet(
         vectorBits,
         define(GemmKernels.class, VectorGemm.class, species),
         define(ElementKernels.class, VectorElements.class, species),
-        define(CastKernels.class, VectorCasts.class, species),
         rows,
         define(NormKernels.class, VectorNorms.class, species, rows),
         attention(species, rows));

@@ -154,9 +154,24 @@ abstract class ScalarStep extends Step {
       long aAt = at(a);
       long bAt = at(b);
       long outAt = at(out);
+      if (bytes == Integer.BYTES) {
+        words(conditionAt, aAt, bAt, outAt, from, to);
+        return;
+      }
       for (long i = from; i < to; i++) {
         long chosen = Memory.i8(conditionAt + i) != 0 ? aAt : bAt;
         Numbers.move(bytes, chosen + i * bytes, outAt + i * bytes);
+      }
+    }
+
+    /// By arithmetic on bits: written as a choice, JDK 25's compiler makes it a vector blend and
+    /// may end the process when it spills the mask register ("Unimplemented" in MachSpillCopyNode).
+    private static void words(long condition, long a, long b, long out, long from, long to) {
+      for (long i = from; i < to; i++) {
+        int flag = Memory.i8(condition + i);
+        int mask = (flag | -flag) >> 31;
+        int chosen = (Memory.i32(a + i * 4) & mask) | (Memory.i32(b + i * 4) & ~mask);
+        Memory.i32(out + i * 4, chosen);
       }
     }
 
@@ -185,12 +200,7 @@ abstract class ScalarStep extends Step {
     void elements(long first, long end) {
       long xAt = at(x);
       long outAt = at(out);
-      if (CastKernels.casts(from, to)) {
-        for (long i = first; i < end; i += ElementStep.TILE) {
-          int n = (int) Math.min(ElementStep.TILE, end - i);
-          kernels().casts().cast(from, to, xAt + i * from.bytes(), outAt + i * to.bytes(), n);
-        }
-      } else if (from.isFloat() || to.isFloat()) {
+      if (from.isFloat() || to.isFloat()) {
         for (long i = first; i < end; i++) {
           Numbers.store(to, outAt, i, Numbers.load(from, xAt, i));
         }

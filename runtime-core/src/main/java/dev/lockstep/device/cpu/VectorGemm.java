@@ -142,7 +142,7 @@ final class VectorGemm implements GemmKernels {
           packAlong(from + k * 4L, ld * 4L, length, filled, width, out);
         } else if (filled == width && width == COLUMNS) {
           packPairs(from + k * 4L * ld, ld * 4L, length, out);
-        } else if (filled == ROWS && WIDE) {
+        } else if (filled == width && width == ROWS && WIDE) {
           packRows(from + k * 4L * ld, ld * 4L, length, 1, out, 0);
         } else {
           packAcross(from + k * 4L * ld, ld * 4L, length, filled, width, out);

@@ -1,5 +1,6 @@
 package dev.lockstep.train.optim;
 
+import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphBuilder;
@@ -40,6 +41,10 @@ public final class StepGraph {
   /// Number of the step, from 1.
   public static final String STEP = "step";
 
+  /// Input, where parameters are split: which of the gathered leaves of the norm's tree stands
+  /// where, [NormLeaves#order].
+  public static final String LEAF_ORDER = "leafOrder";
+
   /// Mean loss of the step's tokens, in nats.
   public static final String LOSS = "loss";
 
@@ -64,26 +69,25 @@ public final class StepGraph {
   private static final ValueType SCALAR = ValueType.f32();
 
   private final GraphBuilder builder = new GraphBuilder("step");
-  private final LaneSplit lanes;
+  private final StepPlace place;
   private final int held;
 
-  private StepGraph(LaneSplit lanes, int rank) {
-    this.lanes = lanes;
-    this.held = lanes.ranks().get(rank).size();
+  private StepGraph(StepPlace place) {
+    this.place = place;
+    this.held = place.lanes().ranks().get(place.rank()).size();
   }
 
   /// Traces the step program of one rank.
   ///
   /// @param uses the uses of all parameters, in program order
-  /// @param lanes which lanes each rank holds; with one rank nothing is communicated
-  public static Graph trace(
-      List<ParameterUse> uses, AdamWOptions options, LaneSplit lanes, int rank) {
-    return new StepGraph(lanes, rank).build(uses, options);
+  /// @param place the rank
+  public static Graph trace(List<ParameterUse> uses, AdamWOptions options, StepPlace place) {
+    return new StepGraph(place).build(uses, options);
   }
 
   /// Traces the program that joins the ranks' [#LOSS_SUM] and [#COUNT] and divides them: [#LOSS].
   public static Graph meanLoss(LaneSplit lanes, int rank) {
-    StepGraph graph = new StepGraph(lanes, rank);
+    StepGraph graph = new StepGraph(StepPlace.of(lanes, rank));
     Value lossSum = graph.joined(LOSS_SUM, SCALAR);
     Value count = graph.joined(COUNT, SCALAR);
     graph.builder.output(LOSS, graph.builder.one(new Primitive.Div(), lossSum, count));
@@ -99,11 +103,11 @@ public final class StepGraph {
     // All that the ranks join stands side by side, so that it becomes one bucket.
     List<Value> joined = new ArrayList<>();
     for (ParameterUse use : uses) {
-      joined.add(joined(use.gradientName(), new ValueType(DType.F32, use.parameter().shape())));
+      joined.add(joined(use.gradientName(), localType(use.parameter())));
     }
     Value lossSum = joined(LOSS_SUM, SCALAR);
     Value count = joined(COUNT, SCALAR);
-    builder.output(STOPPED, joined(STOP, SCALAR));
+    Value stopped = joined(STOP, SCALAR);
     Map<Parameter, Value> gradients = new LinkedHashMap<>();
     for (int i = 0; i < uses.size(); i++) {
       gradients.merge(
@@ -111,6 +115,7 @@ public final class StepGraph {
           joined.get(i),
           (first, next) -> builder.one(new Primitive.Add(), first, next));
     }
+    builder.output(STOPPED, isSplit() ? overTensorAxis(stopped) : stopped);
     builder.output(LOSS, builder.one(new Primitive.Div(), lossSum, count));
     Value norm = meanNorm(gradients, count);
     builder.output(GRADIENT_NORM, norm);
@@ -124,19 +129,46 @@ public final class StepGraph {
     for (int i = 0; i < held; i++) {
       subtrees.add(builder.input(subtreeInput(name, i), type));
     }
-    if (lanes.ranks().size() == 1) {
+    if (place.lanes().ranks().size() == 1) {
       return subtrees.getFirst();
     }
-    Primitive.AllReduce reduce = new Primitive.AllReduce(AXIS, new ReduceOp.Sum(), lanes);
+    Primitive.AllReduce reduce = new Primitive.AllReduce(AXIS, new ReduceOp.Sum(), place.lanes());
     return builder.apply(reduce, subtrees).getFirst();
   }
 
+  private boolean isSplit() {
+    return place.tensor().ranks() > 1;
+  }
+
+  private ValueType localType(Parameter parameter) {
+    return new ValueType(DType.F32, place.localShape(parameter));
+  }
+
+  private Value overTensorAxis(Value value) {
+    LaneSplit each = LaneSplit.onePerRank(place.tensor().ranks());
+    return builder.one(
+        new Primitive.AllReduce(place.tensor().name(), new ReduceOp.Sum(), each), value);
+  }
+
+  private Value squares(Map<Parameter, Value> gradients) {
+    List<Parameter> parameters = List.copyOf(gradients.keySet());
+    List<Value> values = List.copyOf(gradients.values());
+    if (!isSplit()) {
+      List<Composite.Split> splits = parameters.stream().map(Parameter::split).toList();
+      return builder.apply(new Composite.SquaredNorm(splits), values).getFirst();
+    }
+    NormLeaves leaves = new NormLeaves(parameters, place);
+    Value own = leaves.add(builder, values);
+    Primitive.AllGather gather =
+        new Primitive.AllGather(place.tensor().name(), place.tensor().ranks(), 0);
+    int count = leaves.order().length;
+    Value order = builder.input(LEAF_ORDER, ValueType.i32(count));
+    Value sorted = builder.one(new Primitive.Gather(), builder.one(gather, own), order);
+    return builder.one(new Primitive.ReduceSum(List.of(0), new Blocks(1, count)), sorted);
+  }
+
   private Value meanNorm(Map<Parameter, Value> gradients, Value count) {
-    List<Composite.Split> splits = gradients.keySet().stream().map(Parameter::split).toList();
-    Value squares =
-        builder
-            .apply(new Composite.SquaredNorm(splits), List.copyOf(gradients.values()))
-            .getFirst();
+    Value squares = squares(gradients);
     return builder.one(new Primitive.Div(), builder.one(new Primitive.Sqrt(), squares), count);
   }
 
@@ -157,7 +189,7 @@ public final class StepGraph {
     Value step = builder.input(STEP, SCALAR);
     for (Map.Entry<Parameter, Value> entry : gradients.entrySet()) {
       Parameter parameter = entry.getKey();
-      ValueType type = new ValueType(DType.F32, parameter.shape());
+      ValueType type = localType(parameter);
       List<String> state =
           List.of(
               parameter.name(), FIRST_MOMENT + parameter.name(), SECOND_MOMENT + parameter.name());

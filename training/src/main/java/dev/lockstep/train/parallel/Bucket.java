@@ -1,9 +1,7 @@
 package dev.lockstep.train.parallel;
 
-import dev.lockstep.device.Device;
 import dev.lockstep.graph.GraphSplitter.Collective;
 import dev.lockstep.graph.Primitive;
-import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.util.ArrayList;
@@ -12,11 +10,11 @@ import java.util.List;
 import java.util.Map;
 
 /// Neighbouring all-reduces that run as one, because the operands of each subtree lie side by side
-/// in one buffer.
+/// in one buffer; any other collective is a bucket of its own.
 ///
 /// @param op what each of them does
 /// @param members results by slot, with each one's operands
-record Bucket(Primitive.AllReduce op, Map<String, List<Tensor>> members) {
+record Bucket(Primitive op, Map<String, List<Tensor>> members) {
 
   /// Groups a run of collectives, in order.
   ///
@@ -24,13 +22,9 @@ record Bucket(Primitive.AllReduce op, Map<String, List<Tensor>> members) {
   static List<Bucket> group(List<Collective> run, Map<String, Tensor> tensors) {
     List<Bucket> buckets = new ArrayList<>();
     for (Collective collective : run) {
-      if (!(collective.op() instanceof Primitive.AllReduce op)) {
-        throw new IllegalArgumentException(
-            "collective has no runner yet: op=" + collective.op().label());
-      }
       List<Tensor> operands = collective.inputs().stream().map(tensors::get).toList();
-      if (buckets.isEmpty() || !buckets.getLast().continuedBy(op, operands)) {
-        buckets.add(new Bucket(op, new LinkedHashMap<>()));
+      if (buckets.isEmpty() || !buckets.getLast().continuedBy(collective.op(), operands)) {
+        buckets.add(new Bucket(collective.op(), new LinkedHashMap<>()));
       }
       buckets.getLast().members.put(collective.output(), operands);
     }
@@ -38,8 +32,8 @@ record Bucket(Primitive.AllReduce op, Map<String, List<Tensor>> members) {
   }
 
   /// Whether these operands lie right behind the last ones, as a [FlatLayout] places them.
-  private boolean continuedBy(Primitive.AllReduce next, List<Tensor> operands) {
-    if (!op.equals(next)) {
+  private boolean continuedBy(Primitive next, List<Tensor> operands) {
+    if (!(op instanceof Primitive.AllReduce) || !op.equals(next)) {
       return false;
     }
     List<Tensor> last = List.of();
@@ -49,7 +43,8 @@ record Bucket(Primitive.AllReduce op, Map<String, List<Tensor>> members) {
     for (int i = 0; i < operands.size(); i++) {
       Tensor before = last.get(i);
       Tensor after = operands.get(i);
-      if (!before.buffer().equals(after.buffer())
+      if (before.dtype() != after.dtype()
+          || !before.buffer().equals(after.buffer())
           || after.offset() != FlatLayout.aligned(before.offset() + before.bytes())) {
         return false;
       }
@@ -57,20 +52,22 @@ record Bucket(Primitive.AllReduce op, Map<String, List<Tensor>> members) {
     return true;
   }
 
-  /// Allocates the results side by side, laid out as the operands are.
-  FlatTensors allocateResults(Device device) {
-    return FlatTensors.allocateShared(device, "all-reduced", layout());
+  /// Whether this is one collective alone.
+  boolean isSingle() {
+    return members.size() == 1;
   }
 
   /// Returns the operands, for each subtree as one vector.
   List<Tensor> inputs() {
-    long elements = layout().elements();
-    return members.values().iterator().next().stream()
-        .map(first -> new Tensor(first.buffer(), first.offset(), DType.F32, Shape.of(elements)))
+    List<Tensor> first = members.values().iterator().next();
+    long elements = isSingle() ? first.getFirst().shape().elements() : layout().elements();
+    return first.stream()
+        .map(start -> new Tensor(start.buffer(), start.offset(), start.dtype(), Shape.of(elements)))
         .toList();
   }
 
-  private FlatLayout layout() {
+  /// Returns how the results lie side by side, as the operands do.
+  FlatLayout layout() {
     Map<String, Shape> shapes = new LinkedHashMap<>();
     members.forEach((slot, operands) -> shapes.put(slot, operands.getFirst().shape()));
     return FlatLayout.of(shapes);

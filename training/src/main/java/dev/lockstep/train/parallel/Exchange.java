@@ -4,13 +4,16 @@ import dev.lockstep.graph.Primitive;
 import dev.lockstep.tensor.Tensor;
 import java.util.List;
 
-/// How the ranks of a mesh axis run the collectives of a program.
+/// How the ranks of a mesh run the collectives of a program.
 public interface Exchange {
-  /// Prepares an all-reduce; every rank of the axis prepares the same ones in the same order.
+  /// Prepares a collective; every rank of the axis that the op names prepares the same ones in the
+  /// same order.
   ///
-  /// @param inputs this rank's subtrees, in the order of the op's lane split; borrowed
-  /// @param output receives the sum over all lanes; borrowed
-  Prepared prepare(Primitive.AllReduce op, List<Tensor> inputs, Tensor output);
+  /// @param op an all-reduce or a reduce-scatter, whose inputs are this rank's subtrees in the
+  ///   order of the op's lane split, or an all-gather of one input; along dimension 0
+  /// @param inputs what this rank brings; borrowed
+  /// @param output what it gets; borrowed
+  Prepared prepare(Primitive op, List<Tensor> inputs, Tensor output);
 
   /// A prepared collective.
   interface Prepared extends AutoCloseable {

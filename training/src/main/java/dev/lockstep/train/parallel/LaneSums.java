@@ -24,17 +24,21 @@ public final class LaneSums {
   private static final String INTO = "into";
   private static final String FROM = "from";
 
-  private final Program laneProgram;
+  private final SplitProgram laneProgram;
+  private final Graph lane;
   private final Program joinProgram;
   private final List<FlatTensors> slots = new ArrayList<>();
   private final int subtrees;
   private final int[] lanes;
-  private final BoundProgram[] actions;
+  private final BoundProgram[] joins;
+  private final SplitProgram.Bound[] runs;
 
   /// Compiles and binds.
   ///
   /// @param scope owns programs and slots
-  public LaneSums(Scope scope, Device device, LanePlan plan, LaneProgram lane) {
+  /// @param exchange runs the collectives of the lane program
+  public LaneSums(Scope scope, Device device, Exchange exchange, LanePlan plan, LaneProgram lane) {
+    this.lane = lane.graph;
     for (int i = 0; i < plan.slots(); i++) {
       String name = lane.graph.name() + " sums " + i;
       FlatTensors slot =
@@ -44,20 +48,22 @@ public final class LaneSums {
       slots.add(scope.own(slot, FlatTensors::close));
     }
     subtrees = plan.held().size();
-    laneProgram = scope.own(device.compile(lane.graph), Program::close);
+    laneProgram = new SplitProgram(scope, device, lane.graph, exchange);
     joinProgram = scope.own(device.compile(join(lane.sums.elements())), Program::close);
-    List<BoundProgram> runs = slots.stream().map(slot -> bindLane(slot, lane.inputs)).toList();
+    List<SplitProgram.Bound> bySlot =
+        slots.stream().map(slot -> bindLane(slot, lane.inputs)).toList();
     lanes = new int[plan.actions().size()];
-    actions = new BoundProgram[plan.actions().size()];
-    for (int i = 0; i < actions.length; i++) {
+    joins = new BoundProgram[plan.actions().size()];
+    runs = new SplitProgram.Bound[plan.actions().size()];
+    for (int i = 0; i < lanes.length; i++) {
       switch (plan.actions().get(i)) {
         case LanePlan.Action.Run(int index, int slot) -> {
           lanes[i] = index;
-          actions[i] = runs.get(slot);
+          runs[i] = bySlot.get(slot);
         }
         case LanePlan.Action.Join(int into, int from) -> {
           lanes[i] = -1;
-          actions[i] = bindJoin(into, from);
+          joins[i] = bindJoin(into, from);
         }
       }
     }
@@ -84,9 +90,9 @@ public final class LaneSums {
     return builder.build();
   }
 
-  private BoundProgram bindLane(FlatTensors slot, Map<String, Tensor> inputs) {
+  private SplitProgram.Bound bindLane(FlatTensors slot, Map<String, Tensor> inputs) {
     Map<String, Tensor> bound = new HashMap<>(inputs);
-    for (Graph.Named output : laneProgram.graph().outputs()) {
+    for (Graph.Named output : lane.outputs()) {
       bound.put(output.name(), slot.get(output.name()));
     }
     return laneProgram.bind(bound);
@@ -100,11 +106,13 @@ public final class LaneSums {
   ///
   /// @param fill brings a lane's input to where it is bound, before that lane runs
   public void run(Stream stream, IntConsumer fill) {
-    for (int i = 0; i < actions.length; i++) {
+    for (int i = 0; i < lanes.length; i++) {
       if (lanes[i] >= 0) {
         fill.accept(lanes[i]);
+        runs[i].run(stream);
+      } else {
+        stream.run(joins[i]);
       }
-      stream.run(actions[i]);
     }
   }
 
@@ -121,9 +129,9 @@ public final class LaneSums {
     return inputs;
   }
 
-  /// Returns the program of a lane.
-  public Program laneProgram() {
-    return laneProgram;
+  /// Returns the programs of a lane, one after another.
+  public List<Program> lanePrograms() {
+    return laneProgram.segments();
   }
 
   /// Returns the program that joins the sums of two subtrees.

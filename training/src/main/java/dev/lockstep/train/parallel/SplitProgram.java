@@ -11,6 +11,7 @@ import dev.lockstep.graph.GraphSplitter.Compute;
 import dev.lockstep.graph.GraphSplitter.Part;
 import dev.lockstep.graph.GraphSplitter.Segments;
 import dev.lockstep.graph.Primitive;
+import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.util.ArrayList;
@@ -18,111 +19,158 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
-/// A graph with collectives, bound to its tensors: a device runs the segments between collectives,
-/// the host runs the collectives. Neighbouring collectives whose operands lie side by side in
-/// memory run as one **bucket**. Confined to the stream that runs it; running allocates nothing.
+/// A graph with collectives: a device runs the segments between collectives, the host runs the
+/// collectives. Neighbouring collectives whose operands lie side by side in memory run as one
+/// **bucket**. Compiled once, bound to tensors as often as need be; what crosses between segments
+/// lies in memory that all bindings share, so one binding runs at a time. Confined to the stream
+/// that runs it; running allocates nothing.
 public final class SplitProgram {
-  private final Device device;
-  private final Map<String, Tensor> tensors;
   private final Scope scope;
-  private final Step[] steps;
+  private final Device device;
+  private final Exchange exchange;
+  private final Segments segments;
+  private final Map<Compute, Program> programs = new LinkedHashMap<>();
+  private final Map<String, Tensor> crossings = new HashMap<>();
+  private final Map<Set<String>, FlatTensors> buckets = new HashMap<>();
+  private final Map<Call, Exchange.Prepared> prepared = new HashMap<>();
+
+  private record Call(Primitive op, List<Tensor> inputs, Tensor output) {}
 
   /// What runs next: a segment or a bucket.
   private sealed interface Step {
     record Segment(BoundProgram program) implements Step {}
 
-    record Bucket(Exchange.Prepared collective) implements Step {}
+    record Exchanged(Exchange.Prepared collective) implements Step {}
   }
 
-  /// Cuts, compiles and binds a graph.
+  /// Cuts and compiles a graph.
   ///
-  /// @param scope owns the programs, the prepared collectives and the memory of their results
+  /// @param scope owns the programs, the prepared collectives and the memory of what crosses
   /// @param exchange runs the collectives; every rank's graph has the same ones
-  /// @param bindings every input, and every output but the results of collectives
-  public SplitProgram(
-      Scope scope, Device device, Graph graph, Exchange exchange, Map<String, Tensor> bindings) {
+  public SplitProgram(Scope scope, Device device, Graph graph, Exchange exchange) {
     this.scope = scope;
     this.device = device;
-    this.tensors = new HashMap<>(bindings);
-    Segments segments = GraphSplitter.split(graph);
-    allocateCrossings(segments);
-    this.steps = steps(segments.parts(), exchange).toArray(Step[]::new);
-  }
-
-  private void allocateCrossings(Segments segments) {
-    List<String> results =
-        segments.parts().stream()
-            .filter(Collective.class::isInstance)
-            .map(part -> ((Collective) part).output())
-            .toList();
-    Map<String, Shape> shapes = new LinkedHashMap<>();
-    for (Graph.Named crossing : segments.crossings()) {
-      if (!results.contains(crossing.name())) {
-        shapes.put(crossing.name(), crossing.value().type().shape());
+    this.exchange = exchange;
+    this.segments = GraphSplitter.split(graph);
+    for (Part part : segments.parts()) {
+      if (part instanceof Compute compute) {
+        programs.put(compute, scope.own(device.compile(compute.graph()), Program::close));
       }
     }
-    if (!shapes.isEmpty()) {
-      FlatTensors memory =
-          FlatTensors.allocateShared(device, segments.graph().name(), FlatLayout.of(shapes));
-      tensors.putAll(scope.own(memory, FlatTensors::close).byName());
+    allocateCrossings();
+  }
+
+  private void allocateCrossings() {
+    Crossings plan = Crossings.plan(segments);
+    if (plan.bytes() == 0) {
+      return;
+    }
+    String name = segments.graph().name() + " crossings";
+    Buffer buffer = scope.own(device.allocateShared(name, plan.bytes()), Buffer::close);
+    for (Graph.Named crossing : segments.crossings()) {
+      Long offset = plan.offsets().get(crossing.name());
+      if (offset != null) {
+        var type = crossing.value().type();
+        crossings.put(crossing.name(), new Tensor(buffer, offset, type.dtype(), type.shape()));
+      }
     }
   }
 
-  private List<Step> steps(List<Part> parts, Exchange exchange) {
+  /// Fixes where inputs and outputs live.
+  ///
+  /// @param tensors every input, and every output but the results of collectives; borrowed
+  public Bound bind(Map<String, Tensor> tensors) {
+    Map<String, Tensor> all = new HashMap<>(crossings);
+    all.putAll(tensors);
+    return new Bound(all, steps(all).toArray(Step[]::new));
+  }
+
+  private List<Step> steps(Map<String, Tensor> tensors) {
     List<Step> found = new ArrayList<>();
     List<Collective> run = new ArrayList<>();
-    for (Part part : parts) {
+    for (Part part : segments.parts()) {
       switch (part) {
-        case Collective collective -> run.add(collective);
-        case Compute(Graph segment) -> {
-          found.addAll(buckets(run, exchange));
+        case Collective collective -> {
+          if (run.stream().anyMatch(before -> collective.inputs().contains(before.output()))) {
+            found.addAll(exchanged(run, tensors));
+            run.clear();
+          }
+          run.add(collective);
+        }
+        case Compute compute -> {
+          found.addAll(exchanged(run, tensors));
           run.clear();
-          found.add(new Step.Segment(compile(segment)));
+          found.add(new Step.Segment(bound(compute, tensors)));
         }
       }
     }
-    found.addAll(buckets(run, exchange));
+    found.addAll(exchanged(run, tensors));
     return found;
   }
 
-  private List<Step> buckets(List<Collective> run, Exchange exchange) {
+  private List<Step> exchanged(List<Collective> run, Map<String, Tensor> tensors) {
     List<Step> found = new ArrayList<>();
     for (Bucket bucket : Bucket.group(run, tensors)) {
-      Primitive.AllReduce op = bucket.op();
-      FlatTensors memory = scope.own(bucket.allocateResults(device), FlatTensors::close);
-      tensors.putAll(memory.byName());
-      Exchange.Prepared prepared = exchange.prepare(op, bucket.inputs(), memory.whole());
-      found.add(new Step.Bucket(scope.own(prepared, Exchange.Prepared::close)));
+      String slot = bucket.members().keySet().iterator().next();
+      Tensor result = bucket.isSingle() ? tensors.get(slot) : null;
+      if (result == null) {
+        FlatTensors memory = results(bucket);
+        tensors.putAll(memory.byName());
+        result = bucket.isSingle() ? memory.get(slot) : memory.whole();
+      }
+      Tensor flat =
+          new Tensor(
+              result.buffer(),
+              result.offset(),
+              result.dtype(),
+              Shape.of(result.shape().elements()));
+      Call call = new Call(bucket.op(), bucket.inputs(), flat);
+      found.add(new Step.Exchanged(prepared.computeIfAbsent(call, this::prepare)));
     }
     return found;
   }
 
-  private BoundProgram compile(Graph segment) {
-    Program program = scope.own(device.compile(segment), Program::close);
+  private FlatTensors results(Bucket bucket) {
+    FlatLayout layout = bucket.isSingle() ? single(bucket) : bucket.layout();
+    return buckets.computeIfAbsent(
+        Set.copyOf(bucket.members().keySet()),
+        _ ->
+            scope.own(
+                FlatTensors.allocateShared(device, segments.graph().name() + " reduced", layout),
+                FlatTensors::close));
+  }
+
+  private FlatLayout single(Bucket bucket) {
+    String slot = bucket.members().keySet().iterator().next();
+    for (Graph.Named crossing : segments.crossings()) {
+      if (crossing.name().equals(slot)) {
+        return FlatLayout.of(Map.of(slot, crossing.value().type().shape()));
+      }
+    }
+    return FlatLayout.of(Map.of(slot, segments.graph().output(slot).type().shape()));
+  }
+
+  private Exchange.Prepared prepare(Call call) {
+    return scope.own(exchange.prepare(call.op, call.inputs, call.output), Exchange.Prepared::close);
+  }
+
+  private BoundProgram bound(Compute compute, Map<String, Tensor> tensors) {
+    Graph segment = compute.graph();
     Map<String, Tensor> bound = new HashMap<>();
-    segment.inputs().forEach(input -> bound.put(input.name(), tensor(input.name())));
+    segment.inputs().forEach(input -> bound.put(input.name(), tensor(tensors, input.name())));
     segment.outputs().stream()
         .filter(output -> !segment.aliases().containsKey(output.name()))
-        .forEach(output -> bound.put(output.name(), tensor(output.name())));
+        .forEach(output -> bound.put(output.name(), tensor(tensors, output.name())));
+    Program program = programs.get(compute);
+    if (program == null) {
+      throw new IllegalStateException("segment was not compiled: " + segment.name());
+    }
     return program.bind(bound);
   }
 
-  /// Returns the programs of the segments between collectives, in order.
-  public List<Program> segments() {
-    List<Program> segments = new ArrayList<>();
-    for (Step step : steps) {
-      if (step instanceof Step.Segment(BoundProgram bound)) {
-        segments.add(bound.program());
-      }
-    }
-    return segments;
-  }
-
-  /// Returns where an input, an output or the result of a collective lives.
-  ///
-  /// @throws IllegalArgumentException if nothing has that name
-  public Tensor tensor(String name) {
+  private static Tensor tensor(Map<String, Tensor> tensors, String name) {
     Tensor tensor = tensors.get(name);
     if (tensor == null) {
       throw new IllegalArgumentException("nothing is bound to this name: name=" + name);
@@ -130,17 +178,39 @@ public final class SplitProgram {
     return tensor;
   }
 
-  /// Runs the program once and waits for it.
-  public void run(Stream stream) {
-    for (Step step : steps) {
-      switch (step) {
-        case Step.Segment(BoundProgram program) -> stream.run(program);
-        case Step.Bucket(Exchange.Prepared collective) -> {
-          stream.synchronize();
-          collective.run();
+  /// Returns the programs of the segments between collectives, in order.
+  public List<Program> segments() {
+    return List.copyOf(programs.values());
+  }
+
+  /// The program with its tensors.
+  public static final class Bound {
+    private final Map<String, Tensor> tensors;
+    private final Step[] steps;
+
+    private Bound(Map<String, Tensor> tensors, Step[] steps) {
+      this.tensors = tensors;
+      this.steps = steps;
+    }
+
+    /// Returns where an input, an output or the result of a collective lives.
+    ///
+    /// @throws IllegalArgumentException if nothing has that name
+    public Tensor tensor(String name) {
+      return SplitProgram.tensor(tensors, name);
+    }
+
+    /// Runs the program once; collectives are waited for, what follows the last one is queued.
+    public void run(Stream stream) {
+      for (Step step : steps) {
+        switch (step) {
+          case Step.Segment(BoundProgram program) -> stream.run(program);
+          case Step.Exchanged(Exchange.Prepared collective) -> {
+            stream.synchronize();
+            collective.run();
+          }
         }
       }
     }
-    stream.synchronize();
   }
 }

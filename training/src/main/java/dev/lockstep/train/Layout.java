@@ -1,0 +1,170 @@
+package dev.lockstep.train;
+
+import dev.lockstep.collective.Mesh;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.train.options.OptionCheck;
+import dev.lockstep.train.placement.AxisPlace;
+import java.util.ArrayList;
+import java.util.List;
+
+/// How a run is laid out over ranks: the axes of the mesh. Nothing here changes a bit of the
+/// result.
+///
+/// Axes are `dp`, over which lanes are spread, and `tp`, over which the model's features, heads and
+/// vocabulary are. Ranks are numbered with the last axis fastest.
+///
+/// @param axes the axes that were named, in order; empty for all ranks on `dp`
+public record Layout(List<Mesh.Axis> axes) {
+  /// The axis of data parallelism.
+  public static final String DATA = "dp";
+
+  /// The axis of tensor parallelism.
+  public static final String TENSOR = "tp";
+
+  private static final List<String> KNOWN = List.of(DATA, TENSOR);
+
+  /// Checks the names.
+  ///
+  /// @throws ConfigurationException if an axis is unknown or there twice
+  public Layout {
+    axes = List.copyOf(axes);
+    for (Mesh.Axis axis : axes) {
+      if (!KNOWN.contains(axis.name())) {
+        throw new ConfigurationException(
+            "--mesh",
+            axis.name(),
+            "there is no such axis: --mesh %s=%d (known: %s)"
+                .formatted(axis.name(), axis.size(), String.join(", ", KNOWN)));
+      }
+    }
+    if (axes.stream().map(Mesh.Axis::name).distinct().count() != axes.size()) {
+      throw new ConfigurationException(
+          "--mesh", words(axes), "an axis is named twice: --mesh " + words(axes));
+    }
+  }
+
+  /// Returns the layout of data parallelism alone, over as many ranks as there are.
+  public static Layout dataParallel() {
+    return new Layout(List.of());
+  }
+
+  /// Reads a layout as users write it: `dp=2,tp=2`.
+  ///
+  /// @throws ConfigurationException if that is not what the text is
+  public static Layout parse(String mesh) {
+    return new Layout(Mesh.Axis.parse(mesh));
+  }
+
+  /// Returns the layout as users write it; empty for data parallelism alone.
+  public String words() {
+    return words(axes);
+  }
+
+  private static String words(List<Mesh.Axis> axes) {
+    List<String> parts = new ArrayList<>();
+    axes.forEach(axis -> parts.add(axis.name() + "=" + axis.size()));
+    return String.join(",", parts);
+  }
+
+  /// Returns this layout with the number of ranks on every axis.
+  Layout over(int worldSize) {
+    return axes.isEmpty() ? new Layout(List.of(new Mesh.Axis(DATA, worldSize))) : this;
+  }
+
+  /// Returns how many ranks an axis has; 1 if it was not named.
+  int size(String name) {
+    return axes.stream()
+        .filter(axis -> axis.name().equals(name))
+        .mapToInt(Mesh.Axis::size)
+        .findFirst()
+        .orElse(1);
+  }
+
+  /// Returns how many places an axis has over a number of ranks; 1 if it was not named.
+  public int size(String name, int worldSize) {
+    return over(worldSize).size(name);
+  }
+
+  /// Returns the number of ranks that the axes hold; 1 for data parallelism alone.
+  public int places() {
+    return axes.stream().mapToInt(Mesh.Axis::size).reduce(1, Math::multiplyExact);
+  }
+
+  /// Returns where a rank stands on an axis.
+  AxisPlace place(String name, int rank) {
+    int stride = 1;
+    for (Mesh.Axis axis : axes.reversed()) {
+      if (axis.name().equals(name)) {
+        return new AxisPlace(name, axis.size(), rank / stride % axis.size());
+      }
+      stride *= axis.size();
+    }
+    return new AxisPlace(name, 1, 0);
+  }
+
+  /// Checks that a recipe can be run so.
+  ///
+  /// @param worldSize ranks of the job
+  /// @throws ConfigurationException if not; the sentence says what does not fit what
+  public void check(Recipe recipe, int worldSize) {
+    Layout whole = over(worldSize);
+    int places = whole.places();
+    if (places != worldSize) {
+      throw refusal(
+          "the mesh does not hold the job's ranks: --mesh %s, places %d, ranks %d (sizes multiply to the number of ranks)"
+              .formatted(words(), places, worldSize));
+    }
+    int lanes = recipe.batch().lanes();
+    int dp = whole.size(DATA);
+    if (dp > lanes) {
+      throw OptionCheck.refusal(
+          "--lanes",
+          lanes,
+          whole.axes.size() == 1
+              ? "there are more ranks than lanes: --lanes %d, ranks %d (start at most %d ranks)"
+                  .formatted(lanes, dp, lanes)
+              : "there are more places on dp than lanes: --lanes %d, --mesh %s (dp at most %d)"
+                  .formatted(lanes, words(), lanes));
+    }
+    if (whole.size(TENSOR) > 1) {
+      checkTensor(recipe, whole.size(TENSOR));
+    }
+  }
+
+  private void checkTensor(Recipe recipe, int tp) {
+    int blocks = recipe.blocks().tensor();
+    if (blocks % tp != 0) {
+      throw refusal(
+          "tp does not divide the tensor blocks: --mesh %s, --tensor-blocks %d (choose a divisor)"
+              .formatted(words(), blocks));
+    }
+    boolean areSubtrees =
+        LaneSplit.contiguous(blocks, tp).ranks().stream().allMatch(held -> held.size() == 1);
+    if (!areSubtrees) {
+      throw refusal(
+          "the tensor blocks of a rank are no subtree of the sum: --mesh %s, --tensor-blocks %d (choose a power of two)"
+              .formatted(words(), blocks));
+    }
+    int heads = recipe.model().heads();
+    if (heads % tp != 0) {
+      throw refusal(
+          "tp does not divide the heads: --mesh %s, --heads %d (choose a divisor)"
+              .formatted(words(), heads));
+    }
+    requireBlocks("--width", recipe.model().width(), blocks);
+    requireBlocks("vocabulary", recipe.model().vocabulary(), blocks);
+  }
+
+  private void requireBlocks(String option, int extent, int blocks) {
+    if (extent % blocks != 0) {
+      throw refusal(
+          "tensor parallelism needs equal tensor blocks: --mesh %s, %s %d, --tensor-blocks %d (choose a multiple)"
+              .formatted(words(), option, extent, blocks));
+    }
+  }
+
+  private ConfigurationException refusal(String sentence) {
+    return new ConfigurationException("--mesh", words(), sentence);
+  }
+}

@@ -1,0 +1,29 @@
+package dev.lockstep.train.optim;
+
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.train.nn.Parameter;
+import dev.lockstep.train.placement.AxisPlace;
+import dev.lockstep.train.placement.Placement;
+
+/// The rank that a step program is for.
+///
+/// @param lanes which lanes each place on the data axis holds; with one place nothing is reduced
+/// @param rank this rank's place on the data axis
+/// @param tensor this rank's place on the axis that features are spread over
+public record StepPlace(LaneSplit lanes, int rank, AxisPlace tensor) {
+  /// Returns the place of a rank that holds whole parameters.
+  public static StepPlace of(LaneSplit lanes, int rank) {
+    return new StepPlace(lanes, rank, new AxisPlace("tp", 1, 0));
+  }
+
+  /// Returns how a parameter lies over the tensor axis.
+  Placement placement(Parameter parameter) {
+    return tensor.ranks() == 1 ? Placement.replicate() : Placement.of(parameter.split());
+  }
+
+  /// Returns the shape of what the rank holds of a parameter.
+  Shape localShape(Parameter parameter) {
+    return placement(parameter).localShape(parameter.shape(), tensor.ranks());
+  }
+}

@@ -1,0 +1,100 @@
+package dev.lockstep.train.parallel;
+
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphSplitter;
+import dev.lockstep.graph.GraphSplitter.Collective;
+import dev.lockstep.graph.GraphSplitter.Compute;
+import dev.lockstep.graph.GraphSplitter.Part;
+import dev.lockstep.graph.GraphSplitter.Segments;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/// Where values lie that cross between the parts of a cut program: memory is used again once the
+/// last part that reads a value has run.
+///
+/// @param offsets first byte by slot
+/// @param bytes size of the memory
+/// @param bucketed slots of neighbouring collectives, whose results lie elsewhere, side by side
+public record Crossings(Map<String, Long> offsets, long bytes, Set<String> bucketed) {
+  /// A value from the part that makes it to the last one that reads it.
+  private record Life(String slot, long bytes, int made, int read) {}
+
+  /// Copies the collections.
+  public Crossings {
+    offsets = Map.copyOf(offsets);
+    bucketed = Set.copyOf(bucketed);
+  }
+
+  /// Plans the memory of a cut program.
+  public static Crossings plan(Segments segments) {
+    Set<String> bucketed = bucketed(segments.parts());
+    Map<String, Integer> made = new HashMap<>();
+    Map<String, Integer> read = new HashMap<>();
+    for (int i = 0; i < segments.parts().size(); i++) {
+      int at = i;
+      switch (segments.parts().get(i)) {
+        case Compute(Graph graph) -> {
+          graph.inputs().forEach(input -> read.put(input.name(), at));
+          graph.outputs().forEach(output -> made.put(output.name(), at));
+        }
+        case Collective collective -> {
+          collective.inputs().forEach(input -> read.put(input, at));
+          made.put(collective.output(), at);
+        }
+      }
+    }
+    List<Life> lives = new ArrayList<>();
+    for (Graph.Named crossing : segments.crossings()) {
+      String slot = crossing.name();
+      Integer from = made.get(slot);
+      if (from != null && !bucketed.contains(slot)) {
+        long bytes = FlatLayout.aligned(crossing.value().type().bytes());
+        lives.add(new Life(slot, bytes, from, Math.max(from, read.getOrDefault(slot, from))));
+      }
+    }
+    return place(lives, bucketed);
+  }
+
+  /// Results of collectives that stand next to one another: they may become one bucket.
+  private static Set<String> bucketed(List<Part> parts) {
+    Set<String> found = new HashSet<>();
+    for (int i = 1; i < parts.size(); i++) {
+      if (parts.get(i - 1) instanceof GraphSplitter.Collective before
+          && parts.get(i) instanceof GraphSplitter.Collective after) {
+        found.add(before.output());
+        found.add(after.output());
+      }
+    }
+    return found;
+  }
+
+  /// First fit, in the order in which values are made.
+  private static Crossings place(List<Life> lives, Set<String> bucketed) {
+    lives.sort(Comparator.comparingInt(Life::made));
+    Map<String, Long> offsets = new LinkedHashMap<>();
+    List<Life> placed = new ArrayList<>();
+    long total = 0;
+    for (Life life : lives) {
+      placed.removeIf(other -> other.read < life.made);
+      placed.sort(Comparator.comparingLong(other -> offsets.getOrDefault(other.slot, 0L)));
+      long at = 0;
+      for (Life other : placed) {
+        long start = offsets.getOrDefault(other.slot, 0L);
+        if (at + life.bytes <= start) {
+          break;
+        }
+        at = Math.max(at, start + other.bytes);
+      }
+      offsets.put(life.slot, at);
+      placed.add(life);
+      total = Math.max(total, at + life.bytes);
+    }
+    return new Crossings(offsets, total, bucketed);
+  }
+}

@@ -1,0 +1,74 @@
+package dev.lockstep.train.placement;
+
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.train.placement.Placement.Shard;
+import java.lang.foreign.MemorySegment;
+
+/// Copies between a whole tensor and what one rank of an axis holds of it, in host memory.
+public final class Parts {
+  private Parts() {}
+
+  /// A run of elements that lie side by side in both.
+  @FunctionalInterface
+  private interface Run {
+    void at(long whole, long part, long elements);
+  }
+
+  /// Copies a rank's part out of a whole tensor.
+  ///
+  /// @param itemBytes bytes of an element
+  public static void take(
+      MemorySegment whole,
+      MemorySegment part,
+      Shape shape,
+      Placement placement,
+      AxisPlace place,
+      long itemBytes) {
+    runs(
+        shape,
+        placement,
+        place,
+        (from, to, elements) ->
+            MemorySegment.copy(
+                whole, from * itemBytes, part, to * itemBytes, elements * itemBytes));
+  }
+
+  /// Copies a rank's part to where it lies in the whole tensor.
+  ///
+  /// @param itemBytes bytes of an element
+  public static void put(
+      MemorySegment part,
+      MemorySegment whole,
+      Shape shape,
+      Placement placement,
+      AxisPlace place,
+      long itemBytes) {
+    runs(
+        shape,
+        placement,
+        place,
+        (to, from, elements) ->
+            MemorySegment.copy(
+                part, from * itemBytes, whole, to * itemBytes, elements * itemBytes));
+  }
+
+  private static void runs(Shape shape, Placement placement, AxisPlace place, Run run) {
+    if (!(placement instanceof Shard shard)) {
+      run.at(0, 0, shape.elements());
+      return;
+    }
+    long before = shard.blocks().outer();
+    for (int dim = 0; dim < shard.dim(); dim++) {
+      before *= shape.dim(dim);
+    }
+    long after = 1;
+    for (int dim = shard.dim() + 1; dim < shape.rank(); dim++) {
+      after *= shape.dim(dim);
+    }
+    long inner = shape.dim(shard.dim()) / shard.blocks().outer();
+    long length = inner / place.ranks() * after;
+    for (long i = 0; i < before; i++) {
+      run.at(i * inner * after + place.rank() * length, i * length, length);
+    }
+  }
+}

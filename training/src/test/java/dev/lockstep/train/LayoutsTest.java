@@ -1,0 +1,107 @@
+package dev.lockstep.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.Recipe.SumBlocks;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.Recompute;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// Whatever the mesh, a recipe ends in the same bits: losses of every step, weights and optimizer
+/// state.
+@Timeout(120)
+class LayoutsTest {
+  private static final int STEPS = 2;
+
+  @TempDir Path directory;
+
+  private record Result(List<Float> losses, String weights, String optimizer, float validation) {}
+
+  private static Recipe recipe(GptShape shape, SumBlocks blocks) {
+    Recipe recipe = Recipe.defaults().withModel(shape).withBlocks(blocks).withSteps(STEPS);
+    return recipe.withBatch(new BatchShape(3, 2, 3));
+  }
+
+  private static Result train(Recipe recipe, Corpus corpus, int ranks, TrainerOptions options)
+      throws Exception {
+    List<Result> results =
+        InProcessRanks.run(
+            ranks,
+            job -> {
+              try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
+                List<Float> losses = new ArrayList<>();
+                while (trainer.stepsDone() < recipe.steps()) {
+                  trainer.step(false);
+                  losses.add(trainer.loss());
+                }
+                float validation = trainer.evaluate();
+                return new Result(
+                    losses, trainer.weightsSha256(), trainer.optimizerSha256(), validation);
+              }
+            });
+    assertThat(results).as("ranks of %s", options.layout()).containsOnly(results.getFirst());
+    return results.getFirst();
+  }
+
+  private static TrainerOptions options(String mesh, Recompute recompute) {
+    TrainerOptions options = TrainerOptions.defaults().withThreads(1).withRecompute(recompute);
+    return mesh.isEmpty() ? options : options.withLayout(Layout.parse(mesh));
+  }
+
+  @ParameterizedTest(name = "tied={0}, recompute={1}")
+  @CsvSource({"true, NONE", "false, BLOCK"})
+  void tensorParallelismKeepsTheBits(boolean tied, Recompute recompute) throws Exception {
+    Recipe recipe = recipe(new GptShape(2, 4, 24, 10, 256, tied), new SumBlocks(4, 2));
+    try (Corpus corpus = open()) {
+      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      for (String mesh : List.of("tp=2", "tp=4", "dp=2,tp=2", "tp=2,dp=3")) {
+        int ranks = mesh.equals("tp=2") ? 2 : mesh.endsWith("dp=3") ? 6 : 4;
+        assertThat(train(recipe, corpus, ranks, options(mesh, recompute)))
+            .as("--mesh %s", mesh)
+            .isEqualTo(alone);
+      }
+    }
+  }
+
+  @ParameterizedTest(name = "{0} on {1} ranks")
+  @CsvSource(
+      delimiter = ';',
+      value = {
+        "dp=2,tp=2; 2; the mesh does not hold the job's ranks: --mesh dp=2,tp=2, places 4, ranks 2",
+        "tp=3; 3; tp does not divide the tensor blocks: --mesh tp=3, --tensor-blocks 4",
+        "dp=4; 4; more ranks than lanes: --lanes 3, ranks 4",
+        "dp=4,tp=1; 4; more places on dp than lanes: --lanes 3, --mesh dp=4,tp=1",
+        "tp=4; 4; tp does not divide the heads: --mesh tp=4, --heads 2",
+        "xp=4; 4; no such axis: --mesh xp=4 (known: dp, tp",
+        "dp=2,dp=2; 4; an axis is named twice: --mesh dp=2,dp=2"
+      })
+  void aMeshThatDoesNotFitIsRefusedInASentence(String mesh, int ranks, String sentence) {
+    Recipe recipe = recipe(new GptShape(1, 2, 8, 4, 256, true), new SumBlocks(4, 1));
+    assertThatThrownBy(() -> Layout.parse(mesh).check(recipe, ranks))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining(sentence);
+  }
+
+  @Test
+  void blocksThatAreNotEqualAreRefused() {
+    Recipe recipe = recipe(new GptShape(1, 2, 10, 4, 256, true), new SumBlocks(4, 1));
+    assertThatThrownBy(() -> Layout.parse("tp=2").check(recipe, 2))
+        .hasMessageContaining("equal tensor blocks: --mesh tp=2, --width 10, --tensor-blocks 4");
+  }
+
+  private Corpus open() throws IOException {
+    return TinyText.open(TinyText.write(directory.resolve("text")));
+  }
+}

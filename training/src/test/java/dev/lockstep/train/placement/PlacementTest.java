@@ -1,0 +1,159 @@
+package dev.lockstep.train.placement;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.graph.Blocks;
+import dev.lockstep.graph.Composite;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.Node;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.train.model.GptModel;
+import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.nn.ParameterUse;
+import dev.lockstep.train.placement.Placement.Partial;
+import dev.lockstep.train.placement.Placement.Shard;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+/// A program laid out over ranks is typed: a collective that is missing, doubled or elsewhere does
+/// not build.
+class PlacementTest {
+  private static final AxisPlace AXIS = new AxisPlace("tp", 2, 1);
+
+  private static PlacedGraph lane() {
+    GptModel model = new GptModel(new GptShape(2, 2, 8, 6, 16, true), 4);
+    GptPrograms.Traced traced = new GptPrograms(model, 1).lane(2);
+    Map<String, Placement> inputs = new HashMap<>();
+    Map<String, Placement> outputs = new HashMap<>();
+    for (ParameterUse use : traced.uses()) {
+      inputs.put(use.inputName(), Placement.of(use.parameter().split()));
+      outputs.put(use.gradientName(), Placement.of(use.parameter().split()));
+    }
+    return AxisLayout.lay(traced.graph(), AXIS, inputs, outputs);
+  }
+
+  private static boolean isCollective(Node node) {
+    return node.op() instanceof Primitive primitive && primitive.isCollective();
+  }
+
+  private static Graph with(Graph graph, List<Node> nodes, int values) {
+    return new Graph(graph.name(), graph.inputs(), nodes, graph.outputs(), graph.aliases(), values);
+  }
+
+  /// The graph without node `index`, its result replaced by its operand.
+  private static Graph dropped(Graph graph, int index) {
+    Node gone = graph.nodes().get(index);
+    return rewired(graph, index, gone.outputs().getFirst(), gone.inputs().getFirst(), List.of());
+  }
+
+  /// The graph with node `index` applied twice.
+  private static Graph doubled(Graph graph, int index) {
+    Node node = graph.nodes().get(index);
+    Value result = node.outputs().getFirst();
+    Value again = new Value(graph.valueCount(), result.type());
+    Node second = new Node(node.op(), List.of(result), List.of(again));
+    return rewired(graph, index, result, again, List.of(node, second));
+  }
+
+  private static Graph rewired(Graph graph, int index, Value old, Value now, List<Node> instead) {
+    List<Node> nodes = new ArrayList<>(graph.nodes().subList(0, index));
+    nodes.addAll(instead);
+    for (Node node : graph.nodes().subList(index + 1, graph.nodes().size())) {
+      List<Value> inputs = node.inputs().stream().map(v -> v.equals(old) ? now : v).toList();
+      nodes.add(new Node(node.op(), inputs, node.outputs()));
+    }
+    return with(graph, nodes, graph.valueCount() + 1);
+  }
+
+  /// The graph with node `index` on another axis, over other leaves, or by another op.
+  private static List<Graph> changed(Graph graph, int index) {
+    Node node = graph.nodes().get(index);
+    if (!(node.op() instanceof Primitive.AllReduce(var axis, var op, var lanes))) {
+      return List.of();
+    }
+    ReduceOp other = op instanceof ReduceOp.Max ? new ReduceOp.Sum() : new ReduceOp.Max();
+    LaneSplit more = LaneSplit.contiguous(lanes.lanes() * 2, 2);
+    List<Graph> mutants = new ArrayList<>();
+    for (Primitive wrong :
+        List.of(
+            new Primitive.AllReduce("dp", op, lanes),
+            new Primitive.AllReduce(axis, other, lanes),
+            new Primitive.AllReduce(axis, op, more))) {
+      List<Node> nodes = new ArrayList<>(graph.nodes());
+      nodes.set(index, new Node(wrong, node.inputs(), node.outputs()));
+      mutants.add(with(graph, nodes, graph.valueCount()));
+    }
+    return mutants;
+  }
+
+  @Test
+  void everyMutantOfEveryCollectiveIsRefused() {
+    PlacedGraph lane = lane();
+    Graph graph = lane.graph();
+    lane.check(graph);
+    int collectives = 0;
+    int mutants = 0;
+    for (int i = 0; i < graph.nodes().size(); i++) {
+      if (isCollective(graph.nodes().get(i))) {
+        collectives++;
+        List<Graph> wrong = new ArrayList<>(changed(graph, i));
+        wrong.add(dropped(graph, i));
+        wrong.add(doubled(graph, i));
+        for (Graph mutant : wrong) {
+          mutants++;
+          assertThatThrownBy(() -> lane.check(mutant))
+              .as("collective %d", i)
+              .isInstanceOf(IllegalArgumentException.class);
+        }
+      }
+    }
+    System.out.printf(
+        "placements: %d mutants of the %d collectives of a lane program refused%n",
+        mutants, collectives);
+    // Embedding, two per block and pass, greatest, exponentials and target of the loss, head.
+    assertThat(collectives).isEqualTo(1 + 2 * 2 * 2 + 3 + 1);
+    assertThat(mutants).isEqualTo(5 * collectives);
+  }
+
+  @Test
+  void theSentenceNamesTheOpAndThePlacements() {
+    PlacementRules rules = new PlacementRules(AXIS);
+    ValueType type = ValueType.f32(2, 3);
+    List<Value> operands = List.of(new Value(0, type), new Value(1, type));
+    Placement terms = new Partial(new ReduceOp.Sum(), LaneSplit.contiguous(4, 2));
+    Placement half = new Shard(1, new Blocks(1, 4));
+    assertThatThrownBy(() -> rules.infer(new Primitive.Add(), operands, List.of(terms, half)))
+        .hasMessage(
+            "op does not take these placements: op=Add[], axis=tp, placements=[Partial(sum over 4),"
+                + " Shard(dim=1, blocks=1x4)] (operands must lie alike and be no partial sums)");
+    assertThatThrownBy(
+            () ->
+                rules.infer(
+                    new Composite.LayerNorm(1e-5f),
+                    List.of(operands.getFirst(), operands.getFirst(), operands.getFirst()),
+                    List.of(half, Placement.replicate(), Placement.replicate())))
+        .hasMessageContaining("op=LayerNorm")
+        .hasMessageContaining("[Shard(dim=1, blocks=1x4), Replicate, Replicate]");
+  }
+
+  @Test
+  void everyRankHoldsWholeBlocks() {
+    GptModel model = new GptModel(new GptShape(1, 2, 6, 6, 16, true), 4);
+    GptPrograms.Traced traced = new GptPrograms(model, 1).lane(2);
+    Map<String, Placement> inputs = new HashMap<>();
+    traced
+        .uses()
+        .forEach(use -> inputs.put(use.inputName(), Placement.of(use.parameter().split())));
+    assertThatThrownBy(() -> AxisLayout.lay(traced.graph(), AXIS, inputs, Map.of()))
+        .hasMessageContaining("ranks do not hold whole blocks: axis=tp, ranks=2");
+  }
+}
