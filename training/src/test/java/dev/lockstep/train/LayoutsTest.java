@@ -75,6 +75,50 @@ class LayoutsTest {
     }
   }
 
+  @Test
+  void threeRanksShareOddSizes() throws Exception {
+    Recipe recipe = recipe(new GptShape(1, 3, 27, 7, 258, true), new SumBlocks(3, 1));
+    try (Corpus corpus = open()) {
+      assertThat(train(recipe, corpus, 3, options("tp=3", Recompute.NONE)))
+          .isEqualTo(train(recipe, corpus, 1, options("", Recompute.NONE)));
+    }
+  }
+
+  @Test
+  void aRunGoesOnUnderAnotherLayoutInTheMiddle() throws Exception {
+    Recipe recipe = recipe(new GptShape(1, 2, 16, 8, 256, true), new SumBlocks(2, 1)).withSteps(4);
+    try (Corpus corpus = open()) {
+      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      String[] meshes = {"dp=2,tp=2", "tp=2", "dp=3", "tp=2,dp=2"};
+      int[] ranks = {4, 2, 3, 4};
+      Path checkpoint = directory.resolve("checkpoint");
+      String weights = "";
+      for (int part = 0; part < meshes.length; part++) {
+        int until = part + 1;
+        TrainerOptions options = options(meshes[part], Recompute.NONE);
+        weights =
+            InProcessRanks.run(
+                    ranks[part],
+                    job -> {
+                      try (Trainer trainer =
+                          until == 1
+                              ? Trainer.start(job, recipe, corpus, options)
+                              : Trainer.resume(job, SavedRun.open(checkpoint), corpus, options)) {
+                        trainer.step(false);
+                        assertThat(trainer.stepsDone()).isEqualTo(until);
+                        assertThat(trainer.loss()).isEqualTo(alone.losses.get(until - 1));
+                        if (trainer.isSplit() || job.rank() == 0) {
+                          trainer.save(checkpoint);
+                        }
+                        return trainer.weightsSha256() + trainer.optimizerSha256();
+                      }
+                    })
+                .getFirst();
+      }
+      assertThat(weights).isEqualTo(alone.weights + alone.optimizer);
+    }
+  }
+
   @ParameterizedTest(name = "{0} on {1} ranks")
   @CsvSource(
       delimiter = ';',

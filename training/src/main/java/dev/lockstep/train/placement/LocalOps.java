@@ -50,6 +50,16 @@ final class LocalOps {
           heads % ranks == 0
               ? Optional.of(new Composite.CausalAttentionGrad(heads / ranks, queries))
               : Optional.empty();
+      case Composite.GroupedAttention(int heads, int keyHeads, long first) ->
+          heads % ranks == 0 && keyHeads % ranks == 0
+              ? Optional.of(new Composite.GroupedAttention(heads / ranks, keyHeads / ranks, first))
+              : Optional.empty();
+      case Composite.GroupedAttentionGrad(int heads, int keyHeads, long first, Blocks queries) ->
+          heads % ranks == 0 && keyHeads % ranks == 0
+              ? Optional.of(
+                  new Composite.GroupedAttentionGrad(
+                      heads / ranks, keyHeads / ranks, first, queries))
+              : Optional.empty();
       case Primitive.Iota _ -> Optional.empty();
       case Primitive other -> Optional.of(other);
       case Composite other -> Optional.of(other);

@@ -138,12 +138,24 @@ final class PlacementRules {
   private List<Placement> composite(Composite op, List<Value> operands, List<Placement> in) {
     return switch (op) {
       case Linear(boolean transposed, Blocks _) -> List.of(linear(op, transposed, operands, in));
-      case Composite.Gelu _, Composite.GeluGrad _ -> List.of(alike(op, in));
+      case Composite.Gelu _,
+          Composite.GeluGrad _,
+          Composite.Silu _,
+          Composite.SiluGrad _,
+          Composite.SwiGlu _,
+          Composite.SwiGluGrad _ ->
+          repeat(op, alike(op, in));
+      case Composite.Rotary(int size, float _, long _, boolean _) ->
+          List.of(rotary(op, size, operands, in));
+      case Composite.GroupedAttention _ -> groupedAttention(op, in);
+      case Composite.GroupedAttentionGrad _ -> groupedAttentionGrad(op, in);
       case CausalAttention _ -> attention(op, in);
       case CausalAttentionGrad _ -> List.of(attentionGrad(op, in));
       case AdamW _ -> adamW(op, in);
       case Composite.LayerNorm _,
           Composite.LayerNormGrad _,
+          Composite.RmsNorm _,
+          Composite.RmsNormGrad _,
           Composite.CrossEntropy _,
           Composite.CrossEntropyGrad _,
           Composite.SquaredNorm _ ->
@@ -156,7 +168,9 @@ final class PlacementRules {
         switch (op) {
           case Composite.LayerNorm _, Composite.LayerNormGrad _, AdamW _ -> 3;
           case Composite.CrossEntropy _ -> 3;
-          case CausalAttention _ -> 2;
+          case Composite.GroupedAttentionGrad _ -> 3;
+          case CausalAttention _, Composite.GroupedAttention _ -> 2;
+          case Composite.SwiGluGrad _, Composite.RmsNorm _, Composite.RmsNormGrad _ -> 2;
           case Primitive _, Composite _ -> 1;
         };
     return Collections.nCopies(results, placement);
@@ -308,6 +322,38 @@ final class PlacementRules {
       return dim == 2 && blocks.outer() == 3
           ? List.of(heads(2, 1, blocks), heads(1, 1, blocks))
           : List.of(refuse(op, in, "packed q, k and v are split by heads"));
+    }
+    return repeat(op, replicated(op, in));
+  }
+
+  /// Whole heads turn by themselves.
+  private Placement rotary(Composite op, int size, List<Value> operands, List<Placement> in) {
+    long features = operands.getFirst().type().shape().dim(2);
+    boolean isByHeads =
+        in.getFirst() instanceof Shard shard
+            && shard.dim() == 2
+            && shard.blocks().outer() == 1
+            && features % size == 0;
+    return isByHeads ? in.getFirst() : replicated(op, in);
+  }
+
+  private List<Placement> groupedAttention(Composite op, List<Placement> in) {
+    if (in.getFirst() instanceof Shard query) {
+      boolean areAlike = in.stream().allMatch(heads(2, 1, query.blocks())::equals);
+      return areAlike
+          ? List.of(query, heads(1, 1, query.blocks()))
+          : List.of(refuse(op, in, "q, k and v are split by heads alike"));
+    }
+    return repeat(op, replicated(op, in));
+  }
+
+  private List<Placement> groupedAttentionGrad(Composite op, List<Placement> in) {
+    if (in.getFirst() instanceof Shard query) {
+      Shard features = heads(2, 1, query.blocks());
+      boolean areAlike = in.subList(0, 5).stream().allMatch(features::equals);
+      return areAlike && in.get(5).equals(heads(1, 1, query.blocks()))
+          ? repeat(op, features)
+          : List.of(refuse(op, in, "operands must be split by heads alike"));
     }
     return repeat(op, replicated(op, in));
   }
