@@ -38,7 +38,7 @@ class StepExplainTest {
                 + " 2");
     assertThat(text)
         .contains("lanes, run 4 times", "joins, run 3 times", "update, run 1 times")
-        .contains("Attention heads=6 tokens=16 size=16", "AdamW elements=4096", "predicted step");
+        .contains("Attention heads=6 ", "AdamW elements=4096", "predicted step");
     long sum = 0;
     for (String part :
         List.of(
