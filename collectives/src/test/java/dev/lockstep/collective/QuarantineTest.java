@@ -1,0 +1,110 @@
+package dev.lockstep.collective;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.failure.CollectiveAbortedException;
+import dev.lockstep.failure.CollectiveException;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Tensor;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// After a failure a peer may still be reading: the memory stays until it says that it does not.
+@Timeout(30)
+final class QuarantineTest {
+  /// Long enough to be read in place.
+  private static final long ELEMENTS = 100_000;
+
+  private static final long BYTES = ELEMENTS * DType.F32.bytes();
+
+  private static PreparedCollective prepareSum(Communicator communicator, Tensor tensor) {
+    return communicator.prepare(
+        CollectiveRequest.allReduce(
+            DType.F32,
+            new ReduceOp.Sum(),
+            ELEMENTS,
+            true,
+            communicator.topology(),
+            LaneSplit.onePerRank(communicator.size()),
+            Mode.SAME_BITS),
+        List.of(tensor),
+        tensor);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"in-process", "shm"})
+  void memoryThatAPeerMayReadOutlivesItsTensorUntilThePeerHasLeft(String transport) {
+    CountDownLatch closed = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            SameBitsTest.over(transport),
+            rank -> {
+              Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
+              PreparedCollective sum = prepareSum(rank.communicator, tensor);
+              sum.run();
+              if (rank.number() == 1) {
+                closed.await();
+                assertThatThrownBy(sum::run).isInstanceOf(CollectiveException.class);
+                sum.close();
+                return true;
+              }
+              Work work = sum.start();
+              rank.communicator.abort(new IllegalStateException("enough"));
+              assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
+              sum.close();
+              long used = rank.job.memory().usedBytes();
+              tensor.buffer().close();
+              assertThat(tensor.buffer().registration().region().isClosed()).isTrue();
+              assertThat(rank.job.memory().usedBytes()).isEqualTo(used);
+              closed.countDown();
+              rank.communicator.close();
+              assertThat(rank.job.memory().usedBytes()).isLessThanOrEqualTo(used - BYTES);
+              return true;
+            });
+    for (Ranks.Outcome<Boolean> outcome : outcomes) {
+      assertThat(outcome.failure()).isNull();
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"in-process", "shm"})
+  void memoryIsKeptWhenAPeerNeverSaysThatItHasLeft(String transport) {
+    CountDownLatch over = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            SameBitsTest.over(transport),
+            rank -> {
+              Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
+              PreparedCollective sum = prepareSum(rank.communicator, tensor);
+              sum.run();
+              if (rank.number() == 1) {
+                over.await(); // neither reads nor says anything
+                sum.close();
+                return true;
+              }
+              Work work = sum.start();
+              rank.communicator.abort(new IllegalStateException("enough"));
+              assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
+              sum.close();
+              tensor.buffer().close();
+              rank.communicator.close();
+              assertThat(rank.job.memory().usedBytes()).isGreaterThanOrEqualTo(BYTES);
+              tensor.buffer().registration().region().liftQuarantine();
+              over.countDown();
+              return true;
+            });
+    for (Ranks.Outcome<Boolean> outcome : outcomes) {
+      assertThat(outcome.failure()).isNull();
+    }
+  }
+}
