@@ -179,11 +179,11 @@ abstract class FabricLink implements Link {
 
   /// Sends a frame with two envelopes.
   final boolean sayBoth(MismatchedEnvelopeException mismatch, int kind, int to) {
-    int frame = engine.claimFrame();
+    int frame = engine.outgoing().claim();
     if (frame < 0) {
       return false;
     }
-    MemorySegment frames = engine.frames();
+    MemorySegment frames = engine.outgoing().segment();
     long body = FrameSlab.offset(frame) + Wire.HEADER_BYTES;
     mismatch.expected().write(frames, body);
     mismatch.arrived().write(frames, body + Envelope.BYTES);
@@ -192,7 +192,7 @@ abstract class FabricLink implements Link {
 
   /// Sends a frame without a body.
   final boolean say(int kind, int to, long number, long message) {
-    int frame = engine.claimFrame();
+    int frame = engine.outgoing().claim();
     return frame >= 0 && engine.send(frame, this, peer, kind, to, 0, number, message);
   }
 

@@ -223,9 +223,9 @@ final class FabricTransport implements Transport {
         engine.progress();
         if (!said && !engine.isBusy()) {
           said = true;
-          engine.sayBye();
+          engine.peers().sayBye();
         }
-        forgotten = said && engine.isForgotten() && !engine.isBusy();
+        forgotten = said && engine.peers().isForgotten() && !engine.isBusy();
       } finally {
         engine.letGo();
       }

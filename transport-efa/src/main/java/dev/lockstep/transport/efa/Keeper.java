@@ -69,7 +69,7 @@ final class Keeper implements AutoCloseable {
     long now = System.nanoTime();
     if (now - askedAt >= ASK_NANOS) {
       askedAt = now;
-      engine.askPeers(mostSilences);
+      engine.peers().ask(mostSilences);
     }
   }
 

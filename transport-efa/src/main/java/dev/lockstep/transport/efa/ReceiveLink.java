@@ -113,8 +113,8 @@ final class ReceiveLink extends FabricLink {
     if (receive < 0) {
       return 0;
     }
-    MemorySegment frame = engine.frame(receive);
-    long from = Engine.offset(receive);
+    MemorySegment frame = engine.incoming().segment(receive);
+    long from = IncomingFrames.offset(receive);
     long message = Wire.message(frame, from);
     boolean expected = message == head && head < tail;
     switch (Wire.kind(frame, from)) {
@@ -142,7 +142,7 @@ final class ReceiveLink extends FabricLink {
       }
     }
     window[at] = 0;
-    engine.recycle(receive);
+    engine.incoming().recycle(receive);
     nextFrame++;
     return 1;
   }
@@ -302,14 +302,14 @@ final class ReceiveLink extends FabricLink {
   }
 
   private boolean sayGrant() {
-    int frame = engine.claimFrame();
+    int frame = engine.outgoing().claim();
     if (frame < 0) {
       return false;
     }
     long grant = grants.firstUnsaid();
     long message = grants.message(grant);
     long body = FrameSlab.offset(frame) + Wire.HEADER_BYTES;
-    grants.write(grant, engine.frames(), body, transfer(message).envelope());
+    grants.write(grant, engine.outgoing().segment(), body, transfer(message).envelope());
     if (!engine.send(frame, this, peer(), Wire.GRANT, sender, Grants.BYTES, grant, message)) {
       return false;
     }
@@ -322,7 +322,7 @@ final class ReceiveLink extends FabricLink {
     breakHere(broken("link is closed"));
     for (int i = 0; i < SLOTS; i++) {
       if (window[i] != 0) {
-        engine.recycle(window[i] - 1);
+        engine.incoming().recycle(window[i] - 1);
         window[i] = 0;
       }
     }

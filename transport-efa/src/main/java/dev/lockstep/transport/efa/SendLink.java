@@ -111,12 +111,16 @@ final class SendLink extends FabricLink {
       long body = FrameSlab.offset(frame) + Wire.HEADER_BYTES;
       int envelope = started ? 0 : Envelope.BYTES;
       if (!started) {
-        transfer.envelope().write(engine.frames(), body);
+        transfer.envelope().write(engine.outgoing().segment(), body);
       }
       int most = started ? Wire.NEXT_PAYLOAD : Wire.FIRST_PAYLOAD;
       int payload = (int) Math.min(transfer.bytes() - transfer.progress, most);
       MemorySegment.copy(
-          memory, source.offset() + transfer.progress, engine.frames(), body + envelope, payload);
+          memory,
+          source.offset() + transfer.progress,
+          engine.outgoing().segment(),
+          body + envelope,
+          payload);
       if (!stream(frame, started ? Wire.NEXT : Wire.FIRST, envelope + payload)) {
         return false;
       }
@@ -128,7 +132,7 @@ final class SendLink extends FabricLink {
 
   /// Claims a frame for the stream, -1 if there is none or the receiver has no room.
   private int claimFrame() {
-    return greets || sentFrames - consumedFrames >= WINDOW ? -1 : engine.claimFrame();
+    return greets || sentFrames - consumedFrames >= WINDOW ? -1 : engine.outgoing().claim();
   }
 
   private boolean stream(int frame, int kind, int bytes) {
@@ -177,7 +181,9 @@ final class SendLink extends FabricLink {
     }
     int frame = claimFrame();
     if (frame >= 0) {
-      transfer.envelope().write(engine.frames(), FrameSlab.offset(frame) + Wire.HEADER_BYTES);
+      transfer
+          .envelope()
+          .write(engine.outgoing().segment(), FrameSlab.offset(frame) + Wire.HEADER_BYTES);
       announced = stream(frame, Wire.ANNOUNCE, Envelope.BYTES);
     }
   }
@@ -243,7 +249,9 @@ final class SendLink extends FabricLink {
         staging().release(stagingSlot);
       }
       if (status != -Fi.EAGAIN) {
-        engine.lost(peer(), engine.failures().ofCall("fi_writedata", "rank " + peer(), status));
+        engine
+            .peers()
+            .lost(peer(), engine.failures().ofCall("fi_writedata", "rank " + peer(), status));
       }
       return false;
     }
@@ -255,7 +263,7 @@ final class SendLink extends FabricLink {
   }
 
   private long address(int rail) {
-    long[] addresses = engine.peer(peer()).addresses();
+    long[] addresses = engine.peers().peer(peer()).addresses();
     if (addresses == null) {
       throw new AssertionError("peer of a sending end is not known: peer=" + peer());
     }
@@ -346,7 +354,7 @@ final class SendLink extends FabricLink {
 
   /// Tells the receiver who this is and how it is reached.
   private boolean greet() {
-    int frame = engine.claimFrame();
+    int frame = engine.outgoing().claim();
     if (frame < 0) {
       return false;
     }
@@ -354,7 +362,7 @@ final class SendLink extends FabricLink {
     MemorySegment.copy(
         greeting,
         0,
-        engine.frames(),
+        engine.outgoing().segment(),
         ValueLayout.JAVA_BYTE,
         FrameSlab.offset(frame) + Wire.HEADER_BYTES,
         greeting.length);

@@ -1,0 +1,93 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.transport.efa.ffi.Fi;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.LongSupplier;
+import java.util.zip.CRC32C;
+
+/// Memory for frames that arrive: slabs, and which of their frames the endpoint has. Used under the
+/// transport's lock.
+final class IncomingFrames {
+  /// Receives beside those of the links: greetings, grants, credits.
+  private static final int SPARE = FrameSlab.FRAMES;
+
+  private final MemoryPool pool;
+  private final Rail rail;
+  private final Failures failures;
+  private final LongSupplier keys;
+  private final List<FrameSlab> slabs = new ArrayList<>();
+  private int[] unposted = new int[0];
+  private int unpostedCount;
+  private int wanted = SPARE;
+
+  /// @param keys the next key by which memory is registered
+  IncomingFrames(MemoryPool pool, Rail rail, Failures failures, LongSupplier keys) {
+    this.pool = pool;
+    this.rail = rail;
+    this.failures = failures;
+    this.keys = keys;
+  }
+
+  /// Makes room for more frames, as far as the rail takes them. [#post] hands them to it.
+  void grow(int frames) {
+    wanted = Math.min(wanted + frames, Rail.MOST_RECEIVES);
+    while (slabs.size() * FrameSlab.FRAMES < wanted) {
+      int from = slabs.size() * FrameSlab.FRAMES;
+      slabs.add(new FrameSlab(pool, rail, failures, keys.getAsLong()));
+      unposted = Arrays.copyOf(unposted, from + FrameSlab.FRAMES);
+      for (int i = 0; i < FrameSlab.FRAMES; i++) {
+        unposted[unpostedCount++] = from + i;
+      }
+    }
+  }
+
+  /// Hands free frames to the endpoint while it takes them.
+  ///
+  /// @return 0, or the status with which it failed
+  long post() {
+    while (unpostedCount > 0) {
+      int receive = unposted[unpostedCount - 1];
+      FrameSlab slab = slab(receive);
+      long address = slab.address(receive % FrameSlab.FRAMES);
+      long status = rail.receive(receive, address, slab.descriptor());
+      if (status < 0) {
+        return status == -Fi.EAGAIN ? 0 : status;
+      }
+      unpostedCount--;
+    }
+    return 0;
+  }
+
+  private FrameSlab slab(int receive) {
+    return slabs.get(receive / FrameSlab.FRAMES);
+  }
+
+  /// Returns the memory that holds a frame that arrived; it starts at [#offset].
+  MemorySegment segment(int receive) {
+    return slab(receive).segment();
+  }
+
+  static long offset(int receive) {
+    return FrameSlab.offset(receive % FrameSlab.FRAMES);
+  }
+
+  /// Returns whether a frame that arrived is whole and of this job.
+  boolean isSound(int receive, long bytes, long job, CRC32C crc) {
+    FrameSlab slab = slab(receive);
+    return Wire.isSound(slab.segment(), offset(receive), bytes, job, crc, slab.bytes());
+  }
+
+  /// Takes a frame that arrived back, to be filled again.
+  void recycle(int receive) {
+    unposted[unpostedCount++] = receive;
+  }
+
+  /// Frees the memory; the endpoint is closed before.
+  void close() {
+    slabs.forEach(FrameSlab::close);
+  }
+}

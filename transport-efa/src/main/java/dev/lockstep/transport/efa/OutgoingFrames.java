@@ -1,0 +1,104 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.memory.MemoryPool;
+import java.lang.foreign.MemorySegment;
+import java.util.zip.CRC32C;
+import org.jspecify.annotations.Nullable;
+
+/// Frames on their way out: one slab of memory, and whose frame each is. Used under the transport's
+/// lock.
+final class OutgoingFrames {
+  private final Rail rail;
+  private final FrameSlab slab;
+  private final long job;
+  private final CRC32C crc;
+  private final @Nullable FabricLink[] owners = new FabricLink[Rail.FRAMES];
+  private final int[] free = new int[Rail.FRAMES];
+  private int freeCount;
+
+  /// @param key by which the memory is registered
+  /// @param crc borrowed; used under the lock
+  OutgoingFrames(MemoryPool pool, Rail rail, Failures failures, long key, long job, CRC32C crc) {
+    this.rail = rail;
+    this.slab = new FrameSlab(pool, rail, failures, key);
+    this.job = job;
+    this.crc = crc;
+    for (int i = 0; i < Rail.FRAMES; i++) {
+      free[freeCount++] = i;
+    }
+  }
+
+  /// Claims the memory of a frame, -1 if all are on their way.
+  int claim() {
+    return freeCount == 0 ? -1 : free[--freeCount];
+  }
+
+  MemorySegment segment() {
+    return slab.segment();
+  }
+
+  /// Returns whether any frame is claimed or on its way.
+  boolean isBusy() {
+    return freeCount < Rail.FRAMES;
+  }
+
+  /// Gives a frame back that was not sent.
+  void release(int frame) {
+    free[freeCount++] = frame;
+  }
+
+  /// Returns the function that sends a frame with such a body.
+  String function(int bodyBytes) {
+    return injects(bodyBytes) ? "fi_inject" : "fi_send";
+  }
+
+  private boolean injects(int bodyBytes) {
+    return Wire.HEADER_BYTES + (long) bodyBytes <= rail.info().injectBytes();
+  }
+
+  /// Sends a frame whose body is written; unless it is taken its memory is given back.
+  ///
+  /// @param owner whom a failure breaks
+  /// @param address of the peer
+  /// @param to link number as the receiver of the frame knows it
+  /// @return 0 if it was taken, else the status
+  long send(
+      int frame,
+      @Nullable FabricLink owner,
+      long address,
+      int kind,
+      int to,
+      int bodyBytes,
+      long number,
+      long message) {
+    long at = FrameSlab.offset(frame);
+    Wire.header(slab.segment(), at, kind, job, to, bodyBytes, number, message);
+    Wire.seal(slab.segment(), at, crc, slab.bytes());
+    long bytes = Wire.HEADER_BYTES + (long) bodyBytes;
+    if (injects(bodyBytes)) {
+      long status = rail.inject(slab.address(frame), bytes, address);
+      release(frame);
+      return status;
+    }
+    long status = rail.send(frame, slab.address(frame), bytes, slab.descriptor(), address);
+    if (status == 0) {
+      owners[frame] = owner;
+    } else {
+      release(frame);
+    }
+    return status;
+  }
+
+  /// Notes that a frame is on its way no more, and returns whose it was.
+  @Nullable FabricLink done(int frame) {
+    FabricLink owner = owners[frame];
+    owners[frame] = null;
+    release(frame);
+    return owner;
+  }
+
+  /// Frees the memory; the endpoint is closed before.
+  void close() {
+    slab.close();
+  }
+}

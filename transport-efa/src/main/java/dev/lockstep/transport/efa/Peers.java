@@ -1,0 +1,158 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.failure.TransportException;
+import java.util.Arrays;
+
+/// Who is there: asks the ranks that links wait for, answers those that ask, says farewell. Used
+/// under the transport's lock.
+final class Peers {
+  /// Says a word without a body to a peer.
+  @FunctionalInterface
+  interface Voice {
+    /// Returns whether it was taken.
+    boolean say(int peer, int kind);
+  }
+
+  private final String transport;
+  private final Links links;
+  private final Voice voice;
+  private final Peer[] peers;
+  private boolean answers;
+  private boolean closing;
+
+  Peers(String transport, int ranks, Links links, Voice voice) {
+    this.transport = transport;
+    this.links = links;
+    this.voice = voice;
+    this.peers = new Peer[ranks];
+    Arrays.setAll(peers, Peer::new);
+  }
+
+  Peer peer(int rank) {
+    return peers[rank];
+  }
+
+  private boolean isPeer(int rank) {
+    return rank >= 0 && rank < peers.length;
+  }
+
+  /// Notes that a peer is alive.
+  void hear(int rank) {
+    peers[rank].heard = true;
+  }
+
+  /// Breaks all links with a peer: it is dead.
+  void lost(int rank, RuntimeException cause) {
+    peers[rank].left = true;
+    peers[rank].silent = true;
+    links.lost(rank, cause);
+  }
+
+  /// Breaks all links.
+  void allLost(RuntimeException cause) {
+    for (Peer peer : peers) {
+      lost(peer.rank(), cause);
+    }
+  }
+
+  /// Notes what a peer said about itself.
+  void told(int kind, int rank) {
+    if (!isPeer(rank)) {
+      return;
+    }
+    Peer peer = peers[rank];
+    switch (kind) {
+      case Wire.PING, Wire.PONG -> {
+        peer.heard = true;
+        peer.pongWanted |= kind == Wire.PING;
+        answers |= peer.pongWanted;
+      }
+      case Wire.BYE, Wire.BYE_SEEN -> leave(peer, kind == Wire.BYE);
+      default -> {}
+    }
+  }
+
+  /// Asks the peers that links wait for whether they are there.
+  ///
+  /// @param most how often in a row a peer may fail to answer
+  void ask(int most) {
+    for (Peer peer : peers) {
+      if (peer.addresses() == null || peer.left) {
+        continue;
+      }
+      if (!links.isAwaited(peer.rank())) {
+        peer.heard = true;
+      } else if (peer.heard) {
+        peer.silences = 0;
+        peer.heard = false;
+        peer.pingWanted = true;
+        answers = true;
+      } else if (++peer.silences > most) {
+        lost(
+            peer.rank(),
+            new TransportException(
+                "rank " + peer.rank(),
+                "peer does not answer: transport=%s, peer=%d, unansweredQuestions=%d"
+                    .formatted(transport, peer.rank(), peer.silences),
+                null));
+      } else {
+        peer.pingWanted = true;
+        answers = true;
+      }
+    }
+  }
+
+  /// Says to peers what [#ask], [#sayBye] and their questions ask for, as far as there is room.
+  void answer() {
+    if (!answers) {
+      return;
+    }
+    boolean all = true;
+    for (Peer peer : peers) {
+      if (!peer.left) {
+        peer.pongWanted = peer.pongWanted && !say(peer, Wire.PONG);
+        peer.pingWanted = peer.pingWanted && !say(peer, Wire.PING);
+        peer.byeWanted = peer.byeWanted && !say(peer, Wire.BYE);
+        all &= !peer.pongWanted && !peer.pingWanted && !peer.byeWanted;
+      }
+      peer.byeSeenWanted = peer.byeSeenWanted && !say(peer, Wire.BYE_SEEN);
+      all &= !peer.byeSeenWanted;
+    }
+    answers = !all;
+  }
+
+  private boolean say(Peer peer, int kind) {
+    return peer.addresses() != null && voice.say(peer.rank(), kind);
+  }
+
+  /// Tells every peer that this rank will say nothing more, which a peer in the same process must
+  /// know before the endpoint goes: `shm` of 1.17 touches the memory of a closed one.
+  void sayBye() {
+    closing = true;
+    for (Peer peer : peers) {
+      peer.byeWanted = peer.addresses() != null && !peer.left;
+      peer.silent |= !peer.byeWanted;
+    }
+    answers = true;
+  }
+
+  /// Returns whether every peer has left or knows that this rank does.
+  boolean isForgotten() {
+    for (Peer peer : peers) {
+      if (!peer.silent) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /// Notes that a peer leaves, or that it has seen this rank leave.
+  private void leave(Peer peer, boolean bye) {
+    // Two that leave at once need no answer from each other.
+    peer.byeSeenWanted = bye && !closing;
+    peer.silent = true;
+    peer.left = true;
+    answers |= peer.byeSeenWanted;
+    links.mute(peer.rank());
+  }
+}
