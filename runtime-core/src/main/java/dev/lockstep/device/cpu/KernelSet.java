@@ -19,6 +19,7 @@ import jdk.incubator.vector.VectorSpecies;
 /// @param vectorBits the width; [#SCALAR_BITS] is the scalar path
 /// @param gemm matrix products
 /// @param elements element-wise work
+/// @param casts conversions of narrow floats
 /// @param rows sums along rows and columns
 /// @param norms norms of rows
 /// @param attention attention
@@ -26,6 +27,7 @@ record KernelSet(
     int vectorBits,
     GemmKernels gemm,
     ElementKernels elements,
+    CastKernels casts,
     RowKernels rows,
     NormKernels norms,
     AttentionKernels attention) {
@@ -38,6 +40,7 @@ record KernelSet(
         SCALAR_BITS,
         new ScalarGemm(),
         new ScalarElements(),
+        new ScalarCasts(),
         new ScalarRows(),
         new ScalarNorms(),
         new ScalarAttention());
@@ -52,6 +55,7 @@ record KernelSet(
         vectorBits,
         define(GemmKernels.class, VectorGemm.class, species),
         define(ElementKernels.class, VectorElements.class, species),
+        define(CastKernels.class, VectorCasts.class, species),
         rows,
         define(NormKernels.class, VectorNorms.class, species, rows),
         attention(species, rows));
