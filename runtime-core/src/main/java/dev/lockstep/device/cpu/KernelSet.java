@@ -20,6 +20,7 @@ import jdk.incubator.vector.VectorSpecies;
 /// @param gemm matrix products
 /// @param elements element-wise work
 /// @param casts conversions of narrow floats
+/// @param random numbers by counter
 /// @param rows sums along rows and columns
 /// @param norms norms of rows
 /// @param attention attention
@@ -28,6 +29,7 @@ record KernelSet(
     GemmKernels gemm,
     ElementKernels elements,
     CastKernels casts,
+    RandomKernels random,
     RowKernels rows,
     NormKernels norms,
     AttentionKernels attention) {
@@ -41,6 +43,7 @@ record KernelSet(
         new ScalarGemm(),
         new ScalarElements(),
         new ScalarCasts(),
+        new ScalarRandom(),
         new ScalarRows(),
         new ScalarNorms(),
         new ScalarAttention());
@@ -56,6 +59,7 @@ record KernelSet(
         define(GemmKernels.class, VectorGemm.class, species),
         define(ElementKernels.class, VectorElements.class, species),
         define(CastKernels.class, VectorCasts.class, species),
+        define(RandomKernels.class, VectorRandom.class, species),
         rows,
         define(NormKernels.class, VectorNorms.class, species, rows),
         attention(species, rows));
