@@ -48,6 +48,20 @@ final class Agreement {
     return values;
   }
 
+  /// Returns the first rank's text; waits for it.
+  ///
+  /// @param mine the first rank's; what others say does not count
+  /// @throws CollectiveTimeoutException if the first rank is missing
+  String first(String what, String mine, Duration timeout) {
+    int first = members.jobRanks().getFirst();
+    if (first == job.rank()) {
+      job.store().set(key(what, first), mine.getBytes(StandardCharsets.UTF_8));
+      return mine;
+    }
+    byte[] theirs = get(what, first, timeout, timeout, System.nanoTime());
+    return new String(theirs, StandardCharsets.UTF_8);
+  }
+
   private byte[] get(String what, int rank, Duration left, Duration timeout, long start) {
     try {
       return job.store().get(key(what, rank), left);

@@ -1,6 +1,8 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.execute.Operation;
+import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
@@ -111,6 +113,11 @@ public final class Communicator implements AutoCloseable {
     return core.options().mode();
   }
 
+  /// Returns the constants of the links, by which algorithms are chosen; the same on every rank.
+  public LinkTable links() {
+    return core.links();
+  }
+
   /// Returns what went over the transport so far; communicators that were split share it.
   public TransportCounters counters() {
     return core.endpoint().transport().counters();
@@ -127,15 +134,34 @@ public final class Communicator implements AutoCloseable {
   /// @throws dev.lockstep.failure.CollectiveMismatchException if ranks prepare different ones
   public PreparedCollective prepare(
       CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output) {
+    checkMadeForUs(request);
+    Prepared made = core.preparation().prepare(request, inputs, output, timeout);
+    core.keep(made);
+    return made;
+  }
+
+  /// Prepares a collective as [#prepare(CollectiveRequest, List, Tensor)] does, by an algorithm
+  /// that is not chosen but named; the same one on every rank.
+  ///
+  /// @throws IllegalArgumentException if the algorithm cannot do it, or the tensors do not fit
+  public PreparedCollective prepare(
+      CollectiveRequest request,
+      Algorithm algorithm,
+      List<Tensor> inputs,
+      @Nullable Tensor output) {
+    checkMadeForUs(request);
+    Prepared made = core.preparation().prepare(request, algorithm, inputs, output, timeout);
+    core.keep(made);
+    return made;
+  }
+
+  private void checkMadeForUs(CollectiveRequest request) {
     core.progress().checkUsable(request.kind().label());
     if (!request.topology().equals(topology())) {
       throw new IllegalArgumentException(
           "request is made for other ranks: op=%s, rank=%d, topology=%s, expected=%s"
               .formatted(request.kind().label(), rank(), request.topology(), topology()));
     }
-    Prepared made = core.preparation().prepare(request, inputs, output, timeout);
-    core.keep(made);
-    return made;
   }
 
   /// Starts prepared collectives of this communicator together: all of them, or on a failure none.

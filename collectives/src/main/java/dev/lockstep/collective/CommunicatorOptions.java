@@ -9,7 +9,8 @@ import java.time.Duration;
 /// @param transport name of the transport, as users write it after `--transport`; empty to choose
 /// @param mode what collectives promise about their bits
 /// @param timeout deadline of each collective, from its start to its completion
-public record CommunicatorOptions(String transport, Mode mode, Duration timeout) {
+/// @param links whence it is known what links cost; the first rank's word holds
+public record CommunicatorOptions(String transport, Mode mode, Duration timeout, Links links) {
   /// Deadline of collectives where none is named: long enough for a slow rank's first step, short
   /// enough to be waited for.
   public static final Duration DEFAULT_TIMEOUT = Duration.ofMinutes(5);
@@ -24,7 +25,13 @@ public record CommunicatorOptions(String transport, Mode mode, Duration timeout)
     }
   }
 
-  /// Returns the defaults: a transport is chosen, same bits, five minutes.
+  /// Makes options of a communicator that measures its links.
+  public CommunicatorOptions(String transport, Mode mode, Duration timeout) {
+    this(transport, mode, timeout, Links.fitted());
+  }
+
+  /// Returns the defaults: a transport is chosen, same bits, five minutes, links are measured once
+  /// per host.
   public static CommunicatorOptions defaults() {
     return new CommunicatorOptions("", Mode.SAME_BITS, DEFAULT_TIMEOUT);
   }
@@ -38,16 +45,21 @@ public record CommunicatorOptions(String transport, Mode mode, Duration timeout)
 
   /// Returns these options with another transport.
   public CommunicatorOptions withTransport(String name) {
-    return new CommunicatorOptions(name, mode, timeout);
+    return new CommunicatorOptions(name, mode, timeout, links);
   }
 
   /// Returns these options with another promise about the bits.
   public CommunicatorOptions withMode(Mode other) {
-    return new CommunicatorOptions(transport, other, timeout);
+    return new CommunicatorOptions(transport, other, timeout, links);
   }
 
   /// Returns these options with another deadline.
   public CommunicatorOptions withTimeout(Duration other) {
-    return new CommunicatorOptions(transport, mode, other);
+    return new CommunicatorOptions(transport, mode, other, links);
+  }
+
+  /// Returns these options with links known from elsewhere.
+  public CommunicatorOptions withLinks(Links other) {
+    return new CommunicatorOptions(transport, mode, timeout, other);
   }
 }

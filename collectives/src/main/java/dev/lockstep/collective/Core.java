@@ -4,6 +4,8 @@ import dev.lockstep.collective.execute.Driving;
 import dev.lockstep.collective.execute.Endpoint;
 import dev.lockstep.collective.execute.Members;
 import dev.lockstep.collective.execute.Progress;
+import dev.lockstep.collective.plan.LinkTable;
+import dev.lockstep.collective.plan.Planner;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
@@ -25,6 +27,9 @@ final class Core implements AutoCloseable {
   /// Numbers of communicators that were split off start here; those of whole jobs are below.
   private static final int SPLITS_FROM = 1 << 16;
 
+  /// Numbers of communicators that only measure: from here on, by the number of whom they serve.
+  private static final int PROBES_FROM = 1 << 15;
+
   private static final byte[] NOTHING = {};
 
   private final Job job;
@@ -34,6 +39,7 @@ final class Core implements AutoCloseable {
   private final Endpoint endpoint;
   private final Progress progress;
   private final Agreement agreement;
+  private final LinkTable links;
   private final Preparation preparation;
   private final OneShots oneShots;
   private final List<Prepared> prepared = new ArrayList<>();
@@ -46,15 +52,19 @@ final class Core implements AutoCloseable {
       Topology topology,
       Driving driving,
       Endpoint endpoint,
-      Agreement agreement) {
+      Agreement agreement,
+      LinkTable links) {
     this.job = job;
     this.options = options;
     this.topology = topology;
     this.driving = driving;
     this.endpoint = endpoint;
     this.agreement = agreement;
+    this.links = links;
     this.progress = new Progress(job, endpoint, driving);
-    this.preparation = new Preparation(job, endpoint, progress, agreement, options.timeout());
+    this.preparation =
+        new Preparation(
+            job, endpoint, progress, agreement, new Planner(links.fabric()), options.timeout());
     this.oneShots =
         new OneShots(
             job,
@@ -73,8 +83,19 @@ final class Core implements AutoCloseable {
     Transport transport =
         new TransportChoice(job, agreement, options.transport(), options.timeout()).open();
     Driving driving = new Driving(transport, job.rank(), job.localWorldSize());
+    LinkChoice choice = new LinkChoice(job, agreement, options, transport);
     try {
-      return of(job, options, driving, members, id, agreement);
+      Optional<LinkTable> known = choice.known();
+      if (known.isPresent()) {
+        return of(job, options, driving, members, id, agreement, known.get());
+      }
+      Agreement apart = new Agreement(job, members, PROBES_FROM + id);
+      try (Core probe =
+          of(job, options, driving, members, PROBES_FROM + id, apart, choice.typical())) {
+        LinkTable fitted = choice.fit(probe);
+        // Before the probe is closed: the transport goes with its last communicator.
+        return of(job, options, driving, members, id, agreement, fitted);
+      }
     } catch (RuntimeException | Error failure) {
       driving.closeIfUnused();
       throw failure;
@@ -87,13 +108,14 @@ final class Core implements AutoCloseable {
       Driving driving,
       Members members,
       int id,
-      Agreement agreement) {
+      Agreement agreement,
+      LinkTable links) {
     Optional<Endpoint.SharedMemory> shared =
         sharedMemory(job, agreement, members, driving.transport(), id, options.timeout());
     List<String> hosts = members.jobRanks().stream().map(job.hosts()::get).toList();
     Endpoint endpoint = new Endpoint(job.id(), id, members, driving, shared, job.memory());
     return new Core(
-        job, options, Topology.of(hosts, shared.isPresent()), driving, endpoint, agreement);
+        job, options, Topology.of(hosts, shared.isPresent()), driving, endpoint, agreement, links);
   }
 
   private static void agreeOnMode(Job job, Agreement agreement, CommunicatorOptions options) {
@@ -184,7 +206,8 @@ final class Core implements AutoCloseable {
         new Members(
             mine.indexOf(members.rank()), mine.stream().map(members.jobRanks()::get).toList());
     int id = SPLITS_FROM + number;
-    return Optional.of(of(job, options, driving, chosen, id, new Agreement(job, chosen, id)));
+    return Optional.of(
+        of(job, options, driving, chosen, id, new Agreement(job, chosen, id), links));
   }
 
   Job job() {
@@ -205,6 +228,14 @@ final class Core implements AutoCloseable {
 
   Progress progress() {
     return progress;
+  }
+
+  Agreement agreement() {
+    return agreement;
+  }
+
+  LinkTable links() {
+    return links;
   }
 
   Preparation preparation() {

@@ -1,12 +1,14 @@
 package dev.lockstep.collective;
 
-import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.execute.Bindings;
 import dev.lockstep.collective.execute.CallSite;
 import dev.lockstep.collective.execute.Endpoint;
 import dev.lockstep.collective.execute.Program;
 import dev.lockstep.collective.execute.ProgramCompiler;
 import dev.lockstep.collective.execute.Progress;
+import dev.lockstep.collective.plan.Candidate;
+import dev.lockstep.collective.plan.Planner;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.JoinTree;
 import dev.lockstep.collective.schedule.Schedule;
@@ -26,7 +28,9 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import org.jspecify.annotations.Nullable;
 
 /// Makes prepared collectives: every rank chooses the schedule, tells the others what it prepares
@@ -38,15 +42,22 @@ final class Preparation {
   private final Endpoint endpoint;
   private final Progress progress;
   private final Agreement agreement;
+  private final Planner planner;
   private final Duration timeout;
   private long preparations;
 
   Preparation(
-      Job job, Endpoint endpoint, Progress progress, Agreement agreement, Duration timeout) {
+      Job job,
+      Endpoint endpoint,
+      Progress progress,
+      Agreement agreement,
+      Planner planner,
+      Duration timeout) {
     this.job = job;
     this.endpoint = endpoint;
     this.progress = progress;
     this.agreement = agreement;
+    this.planner = planner;
     this.timeout = timeout;
   }
 
@@ -57,7 +68,36 @@ final class Preparation {
   Prepared prepare(
       CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output, Duration deadline) {
     TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
-    Schedule schedule = Algorithms.choose(request);
+    return prepare(planner.choose(request), inputs, output, deadline);
+  }
+
+  /// As [#prepare(CollectiveRequest, List, Tensor, Duration)], by an algorithm of the caller's.
+  ///
+  /// @throws IllegalArgumentException if it cannot do what is asked
+  Prepared prepare(
+      CollectiveRequest request,
+      Algorithm algorithm,
+      List<Tensor> inputs,
+      @Nullable Tensor output,
+      Duration deadline) {
+    TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
+    return prepare(planner.by(algorithm, request), inputs, output, deadline);
+  }
+
+  private Prepared prepare(
+      Candidate choice, List<Tensor> inputs, @Nullable Tensor output, Duration deadline) {
+    Schedule schedule = Objects.requireNonNull(choice.schedule(), "refused");
+    return prepare(schedule, choice.nanos(), inputs, output, deadline);
+  }
+
+  /// As [#prepare(CollectiveRequest, List, Tensor, Duration)], by a schedule that is known to be
+  /// right, on tensors that fit it.
+  Prepared prepare(
+      Schedule schedule,
+      OptionalDouble predicted,
+      List<Tensor> inputs,
+      @Nullable Tensor output,
+      Duration deadline) {
     String callSite = CallSite.here();
     Optional<PeerAccess> access =
         readsPeers(schedule.steps(endpoint.rank())) ? endpoint.access() : Optional.empty();
@@ -75,8 +115,11 @@ final class Preparation {
                       .computeIfAbsent(
                           space, wanted -> open(peer, wanted, offers.get(peer), mapped)));
       Program program = ProgramCompiler.compile(schedule, bindings, endpoint, timeout);
-      return new Prepared(
-          progress, schedule, program, memory, mapped, callSite, deadline.toNanos());
+      return PreparedTimes.areWanted()
+          ? new PreparedTimes(
+              progress, schedule, predicted, program, memory, mapped, callSite, deadline.toNanos())
+          : new Prepared(
+              progress, schedule, predicted, program, memory, mapped, callSite, deadline.toNanos());
     } catch (RuntimeException | Error failure) {
       mapped.forEach(Prepared.Mapped::forget);
       memory.close();

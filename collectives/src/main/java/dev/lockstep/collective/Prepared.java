@@ -6,9 +6,10 @@ import dev.lockstep.collective.execute.Progress;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.transport.PeerAccess;
 import java.util.List;
+import java.util.OptionalDouble;
 
 /// A collective bound to its memory and links; its own handle.
-final class Prepared implements PreparedCollective, Work {
+class Prepared implements PreparedCollective, Work {
   /// A peer's memory that is mapped as long as this lives.
   static final class Mapped {
     private final PeerAccess access;
@@ -28,6 +29,7 @@ final class Prepared implements PreparedCollective, Work {
 
   private final Progress progress;
   private final Schedule schedule;
+  private final OptionalDouble predicted;
   private final Program program;
   private final Memory memory;
   private final List<Mapped> mapped;
@@ -38,6 +40,7 @@ final class Prepared implements PreparedCollective, Work {
   Prepared(
       Progress progress,
       Schedule schedule,
+      OptionalDouble predicted,
       Program program,
       Memory memory,
       List<Mapped> mapped,
@@ -45,6 +48,7 @@ final class Prepared implements PreparedCollective, Work {
       long timeoutNanos) {
     this.progress = progress;
     this.schedule = schedule;
+    this.predicted = predicted;
     this.program = program;
     this.memory = memory;
     this.mapped = mapped;
@@ -61,37 +65,37 @@ final class Prepared implements PreparedCollective, Work {
             memory.readable());
   }
 
-  boolean belongsTo(Progress other) {
+  final boolean belongsTo(Progress other) {
     return progress.equals(other);
   }
 
-  boolean isClosed() {
+  final boolean isClosed() {
     return closed;
   }
 
   /// Returns the operation, to be started.
-  Operation operation() {
+  final Operation operation() {
     requireOpen();
     return operation;
   }
 
-  Program program() {
+  final Program program() {
     return program;
   }
 
-  Memory memory() {
+  final Memory memory() {
     return memory;
   }
 
   @Override
-  public Work start() {
+  public final Work start() {
     requireOpen();
     progress.start(operation, timeoutNanos, true);
     return this;
   }
 
   @Override
-  public void run() {
+  public final void run() {
     run(timeoutNanos);
   }
 
@@ -108,22 +112,27 @@ final class Prepared implements PreparedCollective, Work {
   }
 
   @Override
-  public Schedule schedule() {
+  public final Schedule schedule() {
     return schedule;
   }
 
   @Override
-  public boolean isDone() {
+  public final OptionalDouble predictedNanos() {
+    return predicted;
+  }
+
+  @Override
+  public final boolean isDone() {
     return operation.isDone();
   }
 
   @Override
-  public void await() {
+  public final void await() {
     progress.await(operation);
   }
 
   @Override
-  public boolean poll() {
+  public final boolean poll() {
     progress.poll();
     return operation.isDone();
   }

@@ -1,6 +1,7 @@
 package dev.lockstep.collective;
 
 import dev.lockstep.collective.schedule.Schedule;
+import java.util.OptionalDouble;
 
 /// A collective over fixed tensors, to be run again and again. Each run holds leases on the
 /// tensors, from start to completion.
@@ -20,6 +21,10 @@ public interface PreparedCollective extends AutoCloseable {
 
   /// Returns the program that it runs.
   Schedule schedule();
+
+  /// Returns how long a run is to take by the constants of the links, in nanoseconds; empty for a
+  /// rank alone and where it was too much to simulate.
+  OptionalDouble predictedNanos();
 
   /// Frees what was prepared; the tensors are their owners'. Idempotent.
   ///

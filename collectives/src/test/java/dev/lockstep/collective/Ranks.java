@@ -67,10 +67,20 @@ final class Ranks {
 
   private Ranks() {}
 
+  /// Returns options of a communicator that measures nothing.
+  static CommunicatorOptions options() {
+    return CommunicatorOptions.defaults().withLinks(Links.typical());
+  }
+
   /// Runs the body on every rank at once and returns the results by rank; throws the first failure.
   static <T> List<T> run(int ranks, CommunicatorOptions options, Body<T> body) {
+    return run(ranks, Long.MAX_VALUE, options, body);
+  }
+
+  /// As [#run(int, CommunicatorOptions, Body)], each rank with so much memory.
+  static <T> List<T> run(int ranks, long memory, CommunicatorOptions options, Body<T> body) {
     List<T> results = new ArrayList<>();
-    for (Outcome<T> outcome : outcomes(ranks, options, body)) {
+    for (Outcome<T> outcome : outcomes(ranks, memory, options, body)) {
       if (outcome.failure() != null) {
         throw new AssertionError("rank " + results.size() + " failed", outcome.failure());
       }
@@ -84,8 +94,14 @@ final class Ranks {
 
   /// Runs the body on every rank at once and returns what came of each.
   static <T> List<Outcome<T>> outcomes(int ranks, CommunicatorOptions options, Body<T> body) {
+    return outcomes(ranks, Long.MAX_VALUE, options, body);
+  }
+
+  /// As [#outcomes(int, CommunicatorOptions, Body)], each rank with so much memory.
+  static <T> List<Outcome<T>> outcomes(
+      int ranks, long memory, CommunicatorOptions options, Body<T> body) {
     JobConfig config =
-        new JobConfig(Map.of(), Duration.ofSeconds(20), Duration.ofSeconds(2), Long.MAX_VALUE);
+        new JobConfig(Map.of(), Duration.ofSeconds(20), Duration.ofSeconds(2), memory);
     List<Job> jobs = Job.inProcess(ranks, config);
     List<Callable<T>> calls = new ArrayList<>();
     for (Job job : jobs) {

@@ -31,9 +31,7 @@ final class SameBitsTest {
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   static CommunicatorOptions over(String transport) {
-    return CommunicatorOptions.defaults()
-        .withTransport(transport)
-        .withTimeout(Duration.ofSeconds(30));
+    return Ranks.options().withTransport(transport).withTimeout(Duration.ofSeconds(30));
   }
 
   @ParameterizedTest(name = "{0}, P={1}")

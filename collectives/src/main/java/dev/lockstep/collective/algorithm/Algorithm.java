@@ -1,5 +1,6 @@
 package dev.lockstep.collective.algorithm;
 
+import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Schedule;
 import java.util.Optional;
@@ -8,6 +9,9 @@ import java.util.Optional;
 public interface Algorithm {
   /// Returns the name, as users and `explain` write it.
   String name();
+
+  /// Returns the kind of collective that it does; it refuses requests of every other.
+  CollectiveKind kind();
 
   /// Returns why this algorithm cannot do what is asked, or nothing if it can.
   Optional<String> refusal(CollectiveRequest request);

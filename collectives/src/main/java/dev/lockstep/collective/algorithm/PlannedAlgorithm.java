@@ -28,6 +28,11 @@ abstract class PlannedAlgorithm implements Algorithm {
   }
 
   @Override
+  public final CollectiveKind kind() {
+    return kind;
+  }
+
+  @Override
   public final Optional<String> refusal(CollectiveRequest request) {
     return request.kind() == kind ? obstacle(request) : Optional.of("only does " + kind.label());
   }

@@ -49,18 +49,41 @@ public final class Planner {
   }
 
   /// Returns the schedule to run a request by, and its predicted time. Simulates up to a few tens
-  /// of milliseconds the first time, then looks up.
+  /// of milliseconds the first time, then looks up. A rank alone simulates nothing.
   ///
   /// @throws IllegalArgumentException if no algorithm can do it; the message has each one's reason
   public synchronized Candidate choose(CollectiveRequest request) {
     Candidate known = choices.get(request);
     if (known == null) {
-      CostTable table = costs(request, fabric, QUICK_STEPS);
+      CostTable table = request.ranks() == 1 ? alone(request) : costs(request, fabric, QUICK_STEPS);
       known = table.choice();
       choices.put(request, known);
       log(table, known);
     }
     return known;
+  }
+
+  /// Returns the schedule that one algorithm makes of a request, and its predicted time.
+  ///
+  /// @throws IllegalArgumentException if the algorithm cannot do it; the message has its reason
+  public Candidate by(Algorithm algorithm, CollectiveRequest request) {
+    Optional<Candidate> candidate = candidate(algorithm, request, fabric, QUICK_STEPS);
+    if (candidate.isEmpty() || !candidate.get().isApplicable()) {
+      throw new IllegalArgumentException(
+          "algorithm cannot do this: algorithm=%s, request=%s, reason=%s"
+              .formatted(algorithm.name(), request.words(), algorithm.refusal(request).orElse("")));
+    }
+    return candidate.get();
+  }
+
+  private CostTable alone(CollectiveRequest request) {
+    List<Candidate> candidates = new ArrayList<>();
+    for (Algorithm algorithm : Algorithms.applicable(request)) {
+      candidates.add(
+          Candidate.untimed(
+              fabric.name(), algorithm.schedule(request), "a rank alone waits for nobody"));
+    }
+    return new CostTable(request, candidates);
   }
 
   private static void log(CostTable table, Candidate choice) {
@@ -81,7 +104,7 @@ public final class Planner {
 
   private static CostTable costs(CollectiveRequest request, Fabric fabric, long mostSteps) {
     List<Candidate> candidates = new ArrayList<>();
-    for (Algorithm algorithm : Algorithms.all()) {
+    for (Algorithm algorithm : Algorithms.of(request.kind())) {
       candidate(algorithm, request, fabric, mostSteps).ifPresent(candidates::add);
     }
     return new CostTable(request, candidates);
@@ -96,12 +119,12 @@ public final class Planner {
   private static Optional<Candidate> candidate(
       Algorithm algorithm, CollectiveRequest request, Fabric fabric, long mostSteps) {
     String name = algorithm.name();
+    if (algorithm.kind() != request.kind()) {
+      return Optional.empty();
+    }
     Optional<String> refusal = algorithm.refusal(request);
     if (refusal.isPresent()) {
-      boolean otherKind = refusal.get().startsWith("only does ");
-      return otherKind
-          ? Optional.empty()
-          : Optional.of(Candidate.refused(name, fabric.name(), refusal.get()));
+      return Optional.of(Candidate.refused(name, fabric.name(), refusal.get()));
     }
     Schedule schedule = algorithm.schedule(request);
     long steps = StepCount.estimate(algorithm, request);

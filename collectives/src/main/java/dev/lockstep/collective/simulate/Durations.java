@@ -14,6 +14,7 @@ final class Durations {
   private final double join;
   private final double[] read;
   private final double[] send;
+  final long start;
   final long step;
 
   Durations(Fabric fabric, CollectiveRequest request) {
@@ -27,6 +28,7 @@ final class Durations {
         fabric.levels().stream().mapToDouble(l -> l.read().nanosPerByte(workingSet)).toArray();
     this.send =
         fabric.levels().stream().mapToDouble(l -> l.bandwidth().nanosPerByte(workingSet)).toArray();
+    this.start = picos(fabric.compute().startNanos());
     this.step = picos(fabric.compute().stepNanos());
   }
 
@@ -38,8 +40,9 @@ final class Durations {
     return (byte) fabric.level(rank, peer);
   }
 
-  long messageLatency(int level) {
-    return Math.max(1, picos(fabric.levels().get(level).messageNanos()));
+  long messageLatency(int level, long bytes) {
+    Level link = fabric.levels().get(level);
+    return Math.max(1, picos(bytes <= link.shortBytes() ? link.shortNanos() : link.messageNanos()));
   }
 
   long signalLatency(int level) {

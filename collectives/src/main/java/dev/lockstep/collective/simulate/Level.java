@@ -5,6 +5,8 @@ package dev.lockstep.collective.simulate;
 /// @param name for tables, for example `efa`
 /// @param ranks how many consecutive ranks form one group; [#ALL] for the outermost level
 /// @param messageNanos latency of a message: from its sending to the arrival of its first byte
+/// @param shortBytes longest message that has a way of its own, beside a signal; 0 if there is none
+/// @param shortNanos latency of a message of up to `shortBytes`
 /// @param signalNanos latency of a signal in shared memory
 /// @param bandwidth of one rank's link, each direction, in bytes per second
 /// @param read rate at which one rank reads a peer's memory in place
@@ -15,6 +17,8 @@ public record Level(
     String name,
     long ranks,
     double messageNanos,
+    long shortBytes,
+    double shortNanos,
     double signalNanos,
     Rates bandwidth,
     Rates read,
@@ -27,10 +31,14 @@ public record Level(
     if (ranks < 1) {
       throw new IllegalArgumentException("a level joins ranks: level=" + name + ", ranks=" + ranks);
     }
-    if (!(messageNanos > 0) || !(signalNanos > 0)) {
+    if (!(messageNanos > 0) || !(shortNanos > 0) || !(signalNanos > 0)) {
       throw new IllegalArgumentException(
-          "latency must be above 0: level=%s, messageNanos=%s, signalNanos=%s"
-              .formatted(name, messageNanos, signalNanos));
+          "latency must be above 0: level=%s, messageNanos=%s, shortNanos=%s, signalNanos=%s"
+              .formatted(name, messageNanos, shortNanos, signalNanos));
+    }
+    if (shortBytes < 0) {
+      throw new IllegalArgumentException(
+          "length is negative: level=%s, shortBytes=%d".formatted(name, shortBytes));
     }
     if (!(uplinkBytesPerSecond >= 0)) {
       throw new IllegalArgumentException(
@@ -52,6 +60,15 @@ public record Level(
       double bytesPerSecond,
       double uplinkBytesPerSecond) {
     Rates rates = Rates.constant(bytesPerSecond);
-    return new Level(name, ranks, latencyNanos, latencyNanos, rates, rates, uplinkBytesPerSecond);
+    return new Level(
+        name,
+        ranks,
+        latencyNanos,
+        0,
+        latencyNanos,
+        latencyNanos,
+        rates,
+        rates,
+        uplinkBytesPerSecond);
   }
 }

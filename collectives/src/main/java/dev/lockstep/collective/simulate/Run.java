@@ -61,7 +61,7 @@ final class Run {
   /// Runs all programs to their end.
   void run() {
     for (Progress rank : ranks) {
-      wake(rank, 0);
+      wake(rank, durations.start);
     }
     while (!events.isEmpty()) {
       long time = events.time();
@@ -251,7 +251,7 @@ final class Run {
   /// Tells those who hear a message when its first byte arrives, and its last one at the earliest.
   private void announce(Progress rank, int step, long start, long end) {
     rank.end[step] = end;
-    long latency = durations.messageLatency(rank.program.levels[step]);
+    long latency = durations.messageLatency(rank.program.levels[step], rank.program.bytes[step]);
     for (long listener : rank.program.listeners[step]) {
       Progress peer = ranks[(int) (listener >>> 32)];
       if (!durations.movesMessages()) {
@@ -290,7 +290,7 @@ final class Run {
 
   /// Returns when a rank was through.
   long finish(int program) {
-    long finish = ranks[program].clock;
+    long finish = Math.max(ranks[program].clock, durations.start);
     for (long end : ranks[program].end) {
       finish = Math.max(finish, end);
     }

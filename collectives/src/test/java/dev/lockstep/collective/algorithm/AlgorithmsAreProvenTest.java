@@ -179,22 +179,4 @@ final class AlgorithmsAreProvenTest {
         Requests.allReduce(100, false, LaneSplit.contiguous(5, 3), true, Mode.SAME_BITS);
     assertThat(new DirectAllReduce().schedule(request).identity()).isEqualTo(-5362018950223360895L);
   }
-
-  @Test
-  void theRuleFollowsMemoryAndMode() {
-    LaneSplit lanes = LaneSplit.onePerRank(4);
-    for (boolean peerMemory : new boolean[] {true, false}) {
-      assertThat(
-              Algorithms.choose(Requests.allReduce(64, true, lanes, peerMemory, Mode.SAME_BITS))
-                  .algorithm())
-          .isEqualTo("broadcast-all-reduce");
-    }
-    assertThat(choice(true, Mode.SAME_BITS, lanes)).isEqualTo("direct-all-reduce");
-    assertThat(choice(false, Mode.SAME_BITS, lanes)).isEqualTo("exchange-all-reduce");
-    assertThat(choice(false, Mode.RELAXED, lanes)).isEqualTo("ring-all-reduce");
-  }
-
-  private static String choice(boolean peerMemory, Mode mode, LaneSplit lanes) {
-    return Algorithms.choose(Requests.allReduce(64_000, true, lanes, peerMemory, mode)).algorithm();
-  }
 }

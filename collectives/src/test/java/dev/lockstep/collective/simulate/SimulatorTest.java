@@ -24,7 +24,7 @@ import org.junit.jupiter.api.Timeout;
 class SimulatorTest {
   /// Steps cost nothing, links 1,000 ns and 1 byte per ns, memory is as good as infinite.
   private static final Compute FREE =
-      new Compute(0, Rates.constant(1e18), Rates.constant(1e18), false);
+      new Compute(0, 0, Rates.constant(1e18), Rates.constant(1e18), false);
 
   private static final Fabric FLAT =
       new Fabric("flat", FREE, List.of(Level.of("link", Level.ALL, 1000, 1e9)));
@@ -86,7 +86,9 @@ class SimulatorTest {
   void aRankThatMovesMessagesItselfDoesOneThingAtATime() {
     Fabric host =
         new Fabric(
-            "host", new Compute(0, Rates.constant(1e9), Rates.constant(1e18), true), FLAT.levels());
+            "host",
+            new Compute(0, 0, Rates.constant(1e9), Rates.constant(1e18), true),
+            FLAT.levels());
     Schedule schedule =
         of(
             2,

@@ -1,0 +1,113 @@
+package dev.lockstep.collective;
+
+import dev.lockstep.collective.plan.LinkCache;
+import dev.lockstep.collective.plan.LinkFit;
+import dev.lockstep.collective.plan.LinkTable;
+import dev.lockstep.collective.simulate.Fabric;
+import dev.lockstep.job.Job;
+import dev.lockstep.transport.Transport;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// Settles by which constants a communicator of a whole job chooses: the first rank's, on every
+/// rank.
+final class LinkChoice {
+  private static final Logger LOG = LoggerFactory.getLogger(LinkChoice.class);
+
+  /// What the first rank says where it knows nothing: for how long all warm up.
+  private static final String FIT = "fit ";
+
+  private final Job job;
+  private final Agreement agreement;
+  private final CommunicatorOptions options;
+  private final String transport;
+  private final boolean peerMemory;
+  private String first = "";
+
+  /// Makes the choice for a communicator.
+  ///
+  /// @param transport of its ranks
+  LinkChoice(Job job, Agreement agreement, CommunicatorOptions options, Transport transport) {
+    this.job = job;
+    this.agreement = agreement;
+    this.options = options;
+    this.transport = transport.name();
+    this.peerMemory = transport.peerAccess().isPresent();
+  }
+
+  /// Returns constants of typical links of this transport.
+  LinkTable typical() {
+    return LinkTable.typical(transport, peerMemory);
+  }
+
+  /// Returns what the first rank states or has kept; empty if the ranks must measure. A rank alone
+  /// has no links.
+  Optional<LinkTable> known() {
+    if (job.worldSize() == 1) {
+      return Optional.of(typical());
+    }
+    first = agreement.first("links", job.rank() == 0 ? mine() : "", options.timeout());
+    return first.startsWith(FIT) ? Optional.empty() : Optional.of(LinkTable.decode(first));
+  }
+
+  private String mine() {
+    return switch (options.links()) {
+      case Links.Stated(Optional<LinkTable> table) -> table.orElseGet(this::typical).encode();
+      case Links.Fitted fitted -> {
+        Optional<LinkTable> kept =
+            fitted.anew()
+                ? Optional.empty()
+                : new LinkCache(fitted.cache()).find(key(), Instant.now());
+        yield kept.map(LinkTable::encode).orElse(FIT + fitted.warmUp());
+      }
+    };
+  }
+
+  private String key() {
+    List<String> hosts = job.hosts();
+    return LinkTable.key(
+        transport, job.worldSize(), hosts.stream().distinct().count(), hosts.getFirst());
+  }
+
+  /// Measures, on all ranks, after [#known] has returned nothing.
+  ///
+  /// @param probe a communicator of these ranks for this alone; borrowed
+  LinkTable fit(Core probe) {
+    long start = System.nanoTime();
+    Fabric fabric;
+    try (LinkProbe meter = LinkProbe.of(probe)) {
+      meter.warmUp(Duration.parse(first.substring(FIT.length())));
+      fabric = LinkFit.fit(transport, probe.topology(), meter.mostBytes(), meter);
+    }
+    // All ranks have measured the same numbers; only the first one's processors and clock differ.
+    LinkTable mine = job.rank() == 0 ? judge(fabric, start) : typical();
+    String agreed = agreement.first("links/fitted", mine.encode(), options.timeout());
+    return LinkTable.decode(agreed);
+  }
+
+  /// Keeps what was fitted, if it can be true.
+  private LinkTable judge(Fabric fabric, long start) {
+    Optional<String> doubt =
+        LinkFit.implausible(fabric, job.worldSize(), Runtime.getRuntime().availableProcessors());
+    LOG.debug(
+        "links are fitted: transport={}, ranks={}, millis={}, doubt={}",
+        transport,
+        job.worldSize(),
+        TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start),
+        doubt.orElse("none"));
+    if (doubt.isPresent()) {
+      return typical();
+    }
+    LinkTable table = new LinkTable(key(), Instant.now(), fabric);
+    if (options.links() instanceof Links.Fitted(Path cache, _, _)) {
+      new LinkCache(cache).keep(table);
+    }
+    return table;
+  }
+}

@@ -1,0 +1,237 @@
+package dev.lockstep.collective;
+
+import dev.lockstep.collective.plan.LinkFit;
+import dev.lockstep.collective.plan.LinkMeter;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.OptionalDouble;
+import java.util.concurrent.TimeUnit;
+
+/// Measures the links of a communicator that was made for this alone. Every rank writes its input
+/// before each run, as training does; the slowest rank's time counts, and of several runs one of
+/// the fastest: what slows down the others, a compiler of this process or another process, is not
+/// the links.
+final class LinkProbe implements LinkMeter, AutoCloseable {
+  /// Largest buffer: with two ranks larger than the caches of most processors.
+  private static final long MOST_BYTES = 16L << 20;
+
+  /// The part of a job's memory that may be taken meanwhile.
+  private static final long MEMORY_PART = 8;
+
+  private static final int MOST_RUNS = 48;
+  private static final int LEAST_RUNS = 3;
+  private static final long NANOS_PER_SCHEDULE = TimeUnit.MILLISECONDS.toNanos(3);
+
+  /// One run in so many is faster than what counts.
+  private static final int FAST_PART = 8;
+
+  private static final int ROUND = 64;
+
+  /// How long the time of a round must not have fallen.
+  private static final long STABLE_NANOS = TimeUnit.MILLISECONDS.toNanos(150);
+
+  private static final double FELL = 0.97;
+
+  private final Core core;
+  private final long mostBytes;
+  private final Buffer input;
+  private final Buffer output;
+  private final Buffer numbers;
+  private final Prepared barrier;
+  private final Prepared slowest;
+  private final IdentityHashMap<Schedule, Prepared> all = new IdentityHashMap<>();
+
+  private LinkProbe(Core core, long mostBytes, List<Buffer> buffers) {
+    this.core = core;
+    this.mostBytes = mostBytes;
+    this.input = buffers.get(0);
+    this.output = buffers.get(1);
+    this.numbers = buffers.get(2);
+    this.barrier =
+        core.preparation()
+            .prepare(CollectiveRequest.barrier(core.topology()), List.of(), null, timeout());
+    Tensor times = new Tensor(numbers, 0, DType.F64, Shape.of(MOST_RUNS));
+    CollectiveRequest maximum =
+        CollectiveRequest.allReduce(
+            DType.F64,
+            new ReduceOp.Max(),
+            MOST_RUNS,
+            true,
+            core.topology(),
+            LaneSplit.onePerRank(core.topology().ranks()),
+            Mode.SAME_BITS);
+    this.slowest = core.preparation().prepare(maximum, List.of(times), times, timeout());
+  }
+
+  /// Makes the probe; all ranks together.
+  ///
+  /// @param core borrowed
+  static LinkProbe of(Core core) {
+    long mostBytes = mostBytes(core);
+    List<Buffer> buffers = new ArrayList<>();
+    try {
+      for (long bytes : new long[] {mostBytes, mostBytes, MOST_RUNS * (long) Double.BYTES}) {
+        buffers.add(
+            HostMemory.allocateShared(
+                core.job().memory(), "fit of links", bytes, core.job().directory()));
+      }
+      return new LinkProbe(core, mostBytes, buffers);
+    } catch (RuntimeException | Error failure) {
+      buffers.forEach(Buffer::close);
+      throw failure;
+    }
+  }
+
+  /// What every rank can spare.
+  private static long mostBytes(Core core) {
+    MemoryPool pool = core.job().memory();
+    long mine = Math.min(MOST_BYTES, (pool.limitBytes() - pool.usedBytes()) / MEMORY_PART);
+    return core
+        .agreement()
+        .exchange("links/bytes", Long.toString(mine), core.options().timeout())
+        .stream()
+        .mapToLong(Long::parseLong)
+        .map(bytes -> Math.max(bytes, 1 << 16))
+        .min()
+        .orElseThrow();
+  }
+
+  long mostBytes() {
+    return mostBytes;
+  }
+
+  private Duration timeout() {
+    return core.options().timeout();
+  }
+
+  /// Runs short schedules until they do not become faster, or for as long as is allowed: what is to
+  /// be measured are links, not the start of a virtual machine.
+  void warmUp(Duration most) {
+    List<Prepared> warm = new ArrayList<>();
+    for (Schedule schedule : LinkFit.warmUps(core.topology())) {
+      warm.add(prepare(schedule));
+    }
+    double best = Double.POSITIVE_INFINITY;
+    double total = 0;
+    double since = 0;
+    while (total < most.toNanos() && since < STABLE_NANOS) {
+      long start = System.nanoTime();
+      for (int i = 0; i < ROUND; i++) {
+        for (Prepared prepared : warm) {
+          prepared.run();
+          barrier.run();
+        }
+      }
+      double nanos = slowest(new double[] {System.nanoTime() - start})[0];
+      total += nanos;
+      since += nanos;
+      if (nanos < FELL * best) {
+        best = nanos;
+        since = 0;
+      }
+    }
+    warm.forEach(Prepared::close);
+  }
+
+  private Prepared prepare(Schedule schedule) {
+    CollectiveRequest request = schedule.request();
+    int rank = core.endpoint().rank();
+    List<Tensor> inputs =
+        request.inputs(rank) == 0 ? List.of() : List.of(tensor(input, request.inputElements(rank)));
+    Tensor out =
+        request.outputElements(rank) == 0
+            ? null
+            : tensor(request.inPlace() ? input : output, request.outputElements(rank));
+    return core.preparation().prepare(schedule, OptionalDouble.empty(), inputs, out, timeout());
+  }
+
+  private static Tensor tensor(Buffer buffer, long elements) {
+    return new Tensor(buffer, 0, DType.F32, Shape.of(elements));
+  }
+
+  @Override
+  public double nanos(Schedule schedule) {
+    int rank = core.endpoint().rank();
+    MemorySegment written =
+        schedule.request().inputs(rank) == 0
+            ? MemorySegment.NULL
+            : input
+                .segment()
+                .asSlice(0, schedule.request().inputElements(rank) * DType.F32.bytes());
+    Prepared prepared = all.computeIfAbsent(schedule, this::prepare);
+    return fast(
+        () -> {
+          written.fill((byte) 1);
+          barrier.run();
+          long start = System.nanoTime();
+          prepared.run();
+          return System.nanoTime() - start;
+        });
+  }
+
+  @Override
+  public double copyNanos(long bytes) {
+    return fast(
+        () -> {
+          input.segment().asSlice(0, bytes).fill((byte) 1);
+          barrier.run();
+          long start = System.nanoTime();
+          MemorySegment.copy(input.segment(), 0, output.segment(), 0, bytes);
+          return System.nanoTime() - start;
+        });
+  }
+
+  /// One run and its nanoseconds.
+  private interface Run {
+    long nanos();
+  }
+
+  private double fast(Run run) {
+    var _ = run.nanos();
+    double once = slowest(new double[] {run.nanos()})[0];
+    double[] times = new double[(int) Math.clamp(NANOS_PER_SCHEDULE / once, LEAST_RUNS, MOST_RUNS)];
+    for (int i = 0; i < times.length; i++) {
+      times[i] = run.nanos();
+    }
+    double[] all = slowest(times);
+    Arrays.sort(all);
+    return all[all.length / FAST_PART];
+  }
+
+  /// Returns the greatest of every rank's numbers, place by place.
+  private double[] slowest(double[] mine) {
+    MemorySegment segment = numbers.segment();
+    segment.fill((byte) 0);
+    MemorySegment.copy(mine, 0, segment, ValueLayout.JAVA_DOUBLE, 0, mine.length);
+    slowest.run();
+    double[] all = new double[mine.length];
+    MemorySegment.copy(segment, ValueLayout.JAVA_DOUBLE, 0, all, 0, all.length);
+    return all;
+  }
+
+  @Override
+  public void close() {
+    all.values().forEach(Prepared::close);
+    slowest.close();
+    barrier.close();
+    numbers.close();
+    output.close();
+    input.close();
+  }
+}

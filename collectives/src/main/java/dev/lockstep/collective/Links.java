@@ -1,0 +1,50 @@
+package dev.lockstep.collective;
+
+import dev.lockstep.collective.plan.LinkCache;
+import dev.lockstep.collective.plan.LinkTable;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Optional;
+
+/// Whence a communicator knows what its links cost, by which it chooses algorithms. The first
+/// rank's word holds for all.
+public sealed interface Links {
+  /// Measured when the communicator is made, unless that was done before by these ranks on this
+  /// host under this Java.
+  ///
+  /// @param cache folder in which what was measured is kept
+  /// @param warmUp how long the virtual machine may take at most to become fast before that
+  /// @param anew whether to measure whatever is kept
+  record Fitted(Path cache, Duration warmUp, boolean anew) implements Links {
+    /// What a job can bear at its first start on a host.
+    private static final Duration SHORT = Duration.ofMillis(500);
+
+    /// Checks the time.
+    public Fitted {
+      if (warmUp.isNegative()) {
+        throw new IllegalArgumentException("warm-up is negative: warmUp=" + warmUp);
+      }
+    }
+  }
+
+  /// Said by whoever makes the communicator.
+  ///
+  /// @param table the constants; empty for those of a typical host
+  record Stated(Optional<LinkTable> table) implements Links {}
+
+  /// Returns links that are measured once per host, transport and number of ranks, and kept in the
+  /// user's cache: `$XDG_CACHE_HOME/lockstep`, or `~/.cache/lockstep`.
+  static Links fitted() {
+    return new Fitted(LinkCache.folder(System.getenv()), Fitted.SHORT, false);
+  }
+
+  /// Returns links of which nothing is known but whether ranks share memory: nothing is measured.
+  static Links typical() {
+    return new Stated(Optional.empty());
+  }
+
+  /// Returns links with these constants.
+  static Links stated(LinkTable table) {
+    return new Stated(Optional.of(table));
+  }
+}

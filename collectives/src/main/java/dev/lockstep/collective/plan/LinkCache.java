@@ -1,0 +1,93 @@
+package dev.lockstep.collective.plan;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Map;
+import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// Fitted tables in files of a folder, one per host, transport and number of ranks, so that only
+/// the first job of its kind measures. A file that is damaged, old or made under another Java
+/// counts as absent, and one that cannot be written is passed over: both are said at debug level.
+/// Files are replaced as a whole. Thread-safe.
+public final class LinkCache {
+  private static final Logger LOG = LoggerFactory.getLogger(LinkCache.class);
+
+  /// Machines change under a file: kernels, firmware, neighbours.
+  private static final Duration MOST_AGE = Duration.ofDays(30);
+
+  private final Path folder;
+
+  /// Makes the cache; nothing is touched before it is used.
+  ///
+  /// @param folder where the files are; made when one is written
+  public LinkCache(Path folder) {
+    this.folder = folder;
+  }
+
+  /// Returns the user's folder: `$XDG_CACHE_HOME/lockstep`, or `~/.cache/lockstep`.
+  ///
+  /// @param environment variables of this process
+  public static Path folder(Map<String, String> environment) {
+    String caches = environment.getOrDefault("XDG_CACHE_HOME", "");
+    Path base =
+        caches.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(caches);
+    return base.resolve("lockstep");
+  }
+
+  /// Returns the table that holds for a key, if there is one.
+  ///
+  /// @param key as [LinkTable#key] makes it
+  /// @param now tables that are too old by then are not found
+  public Optional<LinkTable> find(String key, Instant now) {
+    Path file = file(key);
+    if (!Files.isRegularFile(file)) {
+      return Optional.empty();
+    }
+    try {
+      LinkTable table = LinkTable.decode(Files.readString(file));
+      Duration age = Duration.between(table.fitted(), now);
+      if (table.key().equals(key) && !age.isNegative() && age.compareTo(MOST_AGE) <= 0) {
+        return Optional.of(table);
+      }
+      LOG.debug("table of links is fitted anew: file={}, key={}, age={}", file, table.key(), age);
+    } catch (IOException | IllegalArgumentException wrong) {
+      LOG.debug("table of links cannot be read: file={}, cause={}", file, wrong.toString());
+    }
+    return Optional.empty();
+  }
+
+  /// Keeps a table, if the folder can be written.
+  public void keep(LinkTable table) {
+    Path file = file(table.key());
+    try {
+      Files.createDirectories(folder);
+      Path written = Files.createTempFile(folder, "links", ".tmp");
+      try {
+        Files.writeString(written, table.encode());
+        Files.move(written, file, StandardCopyOption.ATOMIC_MOVE);
+      } finally {
+        Files.deleteIfExists(written);
+      }
+    } catch (IOException cannot) {
+      LOG.debug("table of links is not kept: file={}, cause={}", file, cannot.toString());
+    }
+  }
+
+  /// The first words of a key name its file; the others must match what it holds.
+  Path file(String key) {
+    StringBuilder name = new StringBuilder("links");
+    for (String word : key.split(" ", -1)) {
+      if (word.startsWith("processors=")) {
+        break;
+      }
+      name.append('-').append(word.substring(word.indexOf('=') + 1).replaceAll("[^\\w.]", "_"));
+    }
+    return folder.resolve(name.append(".txt").toString());
+  }
+}

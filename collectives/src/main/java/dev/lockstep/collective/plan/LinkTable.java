@@ -1,0 +1,203 @@
+package dev.lockstep.collective.plan;
+
+import dev.lockstep.collective.simulate.Compute;
+import dev.lockstep.collective.simulate.Fabric;
+import dev.lockstep.collective.simulate.Level;
+import dev.lockstep.collective.simulate.Rates;
+import java.nio.charset.StandardCharsets;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.zip.CRC32C;
+
+/// What joins the ranks of a communicator, by constants from which schedules are timed: fitted on
+/// the spot, or stated. Immutable.
+///
+/// @param key what it holds for, [#key]; empty if it was stated
+/// @param fitted when it was fitted; [Instant#EPOCH] if it was stated
+/// @param fabric the constants: one level that joins all ranks
+public record LinkTable(String key, Instant fitted, Fabric fabric) {
+  private static final String FORMAT = "lockstep-links 1";
+  private static final int SHARED_SHORT_BYTES = 1024;
+
+  /// Checks that there is one level.
+  public LinkTable {
+    if (fabric.levels().size() != 1) {
+      throw new IllegalArgumentException(
+          "links of a host have one level: fabric=%s, levels=%d"
+              .formatted(fabric.name(), fabric.levels().size()));
+    }
+  }
+
+  /// Returns what a fit holds for: these ranks on this host under this Java.
+  ///
+  /// @param transport name
+  /// @param ranks how many there are
+  /// @param hosts on how many hosts they are
+  /// @param host the first rank's
+  public static String key(String transport, int ranks, long hosts, String host) {
+    return "transport=%s ranks=%d hosts=%d host=%s processors=%d architecture=%s java=%s"
+        .formatted(
+            transport,
+            ranks,
+            hosts,
+            host,
+            Runtime.getRuntime().availableProcessors(),
+            System.getProperty("os.arch"),
+            Runtime.version());
+  }
+
+  /// Returns the table of constants that somebody states.
+  ///
+  /// @param fabric one level that joins all ranks
+  public static LinkTable stated(Fabric fabric) {
+    return new LinkTable("", Instant.EPOCH, fabric);
+  }
+
+  /// Returns a table for links of which nothing is known: that of a host with a few cores, rounded.
+  /// Algorithms keep the order that they have on most hosts; times may be wrong by a factor.
+  ///
+  /// @param transport name
+  /// @param peerMemory whether ranks read each other's memory
+  public static LinkTable typical(String transport, boolean peerMemory) {
+    Rates copy = rates(20e9, 20e9, 10e9, 5e9);
+    Rates join = rates(60e9, 50e9, 25e9, 12e9);
+    Rates read = rates(12e9, 12e9, 8e9, 5e9);
+    Level links =
+        peerMemory
+            ? new Level(
+                "memory", Level.ALL, 1_000, SHARED_SHORT_BYTES, 150, 80, rates(4e9), read, 0)
+            : new Level("network", Level.ALL, 10_000, 0, 10_000, 10_000, rates(2e9), rates(2e9), 0);
+    return stated(new Fabric(transport, new Compute(50, 10, copy, join, true), List.of(links)));
+  }
+
+  private static Rates rates(double... bytesPerSecond) {
+    List<Rates.Point> points = new ArrayList<>();
+    long workingSet = 64 << 10;
+    for (double rate : bytesPerSecond) {
+      points.add(new Rates.Point(workingSet, rate));
+      workingSet *= 16;
+    }
+    return new Rates(points);
+  }
+
+  /// Returns this table as text of a few lines, with a checksum in the last one.
+  public String encode() {
+    Compute compute = fabric.compute();
+    Level links = fabric.levels().getFirst();
+    String text =
+        String.join(
+            "\n",
+            FORMAT,
+            "key=" + key,
+            "fitted=" + fitted.getEpochSecond(),
+            "name=" + fabric.name(),
+            "links=" + links.name(),
+            "start=" + compute.startNanos(),
+            "step=" + compute.stepNanos(),
+            "moves=" + compute.movesMessages(),
+            "message=" + links.messageNanos(),
+            "shortBytes=" + links.shortBytes(),
+            "short=" + links.shortNanos(),
+            "signal=" + links.signalNanos(),
+            "copy=" + words(compute.copy()),
+            "join=" + words(compute.join()),
+            "bandwidth=" + words(links.bandwidth()),
+            "read=" + words(links.read()),
+            "");
+    return text + "crc=" + crc(text) + "\n";
+  }
+
+  /// Returns the table that a text stands for.
+  ///
+  /// @throws IllegalArgumentException if the text is not one that [#encode] has made
+  public static LinkTable decode(String text) {
+    int end = text.lastIndexOf("crc=");
+    if (end < 0
+        || !text.startsWith(FORMAT + "\n")
+        || !text.substring(end).equals("crc=" + crc(text.substring(0, end)) + "\n")) {
+      throw new IllegalArgumentException("not a table of links: chars=" + text.length());
+    }
+    Map<String, String> fields = new HashMap<>();
+    text.substring(0, end)
+        .lines()
+        .skip(1)
+        .forEach(
+            line -> {
+              int at = line.indexOf('=');
+              if (at < 0) {
+                throw new IllegalArgumentException("not a field of a table of links: " + line);
+              }
+              fields.put(line.substring(0, at), line.substring(at + 1));
+            });
+    return new Fields(fields).table();
+  }
+
+  private record Fields(Map<String, String> fields) {
+    LinkTable table() {
+      Compute compute =
+          new Compute(
+              number("start"),
+              number("step"),
+              rates("copy"),
+              rates("join"),
+              Boolean.parseBoolean(text("moves")));
+      Level links =
+          new Level(
+              text("links"),
+              Level.ALL,
+              number("message"),
+              Long.parseLong(text("shortBytes")),
+              number("short"),
+              number("signal"),
+              rates("bandwidth"),
+              rates("read"),
+              0);
+      return new LinkTable(
+          text("key"),
+          Instant.ofEpochSecond(Long.parseLong(text("fitted"))),
+          new Fabric(text("name"), compute, List.of(links)));
+    }
+
+    private String text(String field) {
+      String value = fields.get(field);
+      if (value == null) {
+        throw new IllegalArgumentException("field of a table of links is missing: field=" + field);
+      }
+      return value;
+    }
+
+    private double number(String field) {
+      return Double.parseDouble(text(field));
+    }
+
+    private Rates rates(String field) {
+      List<Rates.Point> points = new ArrayList<>();
+      for (String point : text(field).split(" ", -1)) {
+        int at = point.indexOf(':');
+        points.add(
+            new Rates.Point(
+                Long.parseLong(point, 0, Math.max(at, 0), 10),
+                Double.parseDouble(point.substring(at + 1))));
+      }
+      return new Rates(points);
+    }
+  }
+
+  private static String words(Rates rates) {
+    StringBuilder words = new StringBuilder();
+    for (Rates.Point point : rates.points()) {
+      words.append(words.isEmpty() ? "" : " ");
+      words.append(point.workingSetBytes()).append(':').append(point.bytesPerSecond());
+    }
+    return words.toString();
+  }
+
+  private static String crc(String text) {
+    CRC32C crc = new CRC32C();
+    crc.update(text.getBytes(StandardCharsets.UTF_8));
+    return "%08x".formatted(crc.getValue());
+  }
+}

@@ -1,0 +1,212 @@
+package dev.lockstep.collective;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.plan.LinkTable;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.job.Job;
+import dev.lockstep.job.JobConfig;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Tensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+@Timeout(60)
+class LinksTest {
+  /// So little that only small buffers are measured.
+  private static final long MEMORY = 8 << 20;
+
+  private static final Duration BRIEF = Duration.ofMillis(20);
+
+  @TempDir Path folder;
+
+  private CommunicatorOptions fitted(String transport, boolean anew) {
+    return CommunicatorOptions.defaults()
+        .withTransport(transport)
+        .withLinks(new Links.Fitted(folder, BRIEF, anew));
+  }
+
+  private Path cached() throws IOException {
+    try (Stream<Path> files = Files.list(folder)) {
+      return files.findFirst().orElseThrow();
+    }
+  }
+
+  private static List<LinkTable> tables(int ranks, CommunicatorOptions options) {
+    return Ranks.run(ranks, MEMORY, options, rank -> rank.communicator.links());
+  }
+
+  private static CollectiveRequest sum(Communicator communicator, long elements) {
+    return CollectiveRequest.allReduce(
+        DType.F32,
+        new ReduceOp.Sum(),
+        elements,
+        true,
+        communicator.topology(),
+        LaneSplit.onePerRank(communicator.size()),
+        Mode.SAME_BITS);
+  }
+
+  // Over messages, and of more ranks than cores, whatever is measured is believed.
+
+  @ParameterizedTest(name = "transport={0}, P={1}")
+  @CsvSource({"in-process, 5", "messages-only, 3"})
+  void ranksMeasureOnceAndAllHaveTheSameTable(String transport, int ranks) throws IOException {
+    List<LinkTable> first = tables(ranks, fitted(transport, false));
+    assertThat(first).containsOnly(first.getFirst());
+    assertThat(first.getFirst().fabric().name()).isEqualTo(transport);
+    assertThat(LinkTable.decode(Files.readString(cached()))).isEqualTo(first.getFirst());
+    assertThat(tables(ranks, fitted(transport, false))).containsOnly(first.getFirst());
+  }
+
+  @Test
+  void ranksMeasureAnewWhereTheyAreAskedAndWhereTheCacheIsDamaged() throws IOException {
+    LinkTable first = tables(2, fitted("messages-only", false)).getFirst();
+    LinkTable second = tables(2, fitted("messages-only", true)).getFirst();
+    assertThat(second.fabric()).isNotEqualTo(first.fabric());
+    Files.writeString(cached(), "garbage");
+    LinkTable third = tables(2, fitted("messages-only", false)).getFirst();
+    assertThat(third.fabric()).isNotEqualTo(second.fabric());
+    assertThat(LinkTable.decode(Files.readString(cached()))).isEqualTo(third);
+  }
+
+  @Test
+  void whereRanksKnowDifferentThingsTheFirstOnesHold() throws Exception {
+    LinkTable typical = LinkTable.typical("first", true);
+    List<CommunicatorOptions> each =
+        List.of(
+            CommunicatorOptions.defaults().withLinks(Links.stated(typical)),
+            CommunicatorOptions.defaults()
+                .withLinks(Links.stated(LinkTable.typical("second", false))),
+            fitted("", false));
+    List<Job> jobs = Job.inProcess(3, JobConfig.fromEnvironment());
+    List<Future<LinkTable>> tables = new ArrayList<>();
+    try (ExecutorService threads = Executors.newFixedThreadPool(3)) {
+      for (Job job : jobs) {
+        tables.add(
+            threads.submit(
+                () -> {
+                  try (Communicator world = Communicator.world(job, each.get(job.rank()))) {
+                    world.barrier();
+                    return world.links();
+                  }
+                }));
+      }
+      for (Future<LinkTable> table : tables) {
+        assertThat(table.get()).isEqualTo(typical);
+      }
+    } finally {
+      jobs.forEach(Job::close);
+    }
+    assertThat(folder).isEmptyDirectory();
+  }
+
+  @Test
+  void sequencesOfTheCommunicatorStartAtNoughtAfterAFit() {
+    List<String> messages =
+        Ranks.run(
+            2,
+            MEMORY,
+            fitted("in-process", false),
+            rank -> {
+              Tensor in = rank.sharedTensor(DType.F32, 4);
+              Tensor out = rank.sharedTensor(DType.F32, 5);
+              try {
+                rank.communicator.allReduce(in, out, new ReduceOp.Sum());
+                return "";
+              } catch (IllegalArgumentException wrong) {
+                return String.valueOf(wrong.getMessage());
+              }
+            });
+    assertThat(messages).allSatisfy(message -> assertThat(message).contains("sequence=0"));
+  }
+
+  @Test
+  void partsOfASplitChooseByTheConstantsOfTheWhole() {
+    List<Boolean> same =
+        Ranks.run(
+            4,
+            MEMORY,
+            fitted("in-process", false),
+            rank -> {
+              try (Communicator part =
+                  rank.communicator.split(rank.number() % 2, 0).orElseThrow()) {
+                part.barrier();
+                return part.links().equals(rank.communicator.links());
+              }
+            });
+    assertThat(same).containsOnly(true);
+  }
+
+  @Test
+  void aPreparedCollectiveSaysItsAlgorithmAndHowLongItShouldTake() {
+    List<Double> predicted =
+        Ranks.run(
+            2,
+            Ranks.options(),
+            rank -> {
+              Tensor tensor = rank.sharedTensor(DType.F32, 100_000);
+              CollectiveRequest request = sum(rank.communicator, 100_000);
+              try (PreparedCollective chosen =
+                      rank.communicator.prepare(request, List.of(tensor), tensor);
+                  PreparedCollective named =
+                      rank.communicator.prepare(
+                          request,
+                          Algorithms.named("exchange-all-reduce").orElseThrow(),
+                          List.of(tensor),
+                          tensor)) {
+                chosen.run();
+                named.run();
+                assertThat(chosen.schedule().algorithm()).isEqualTo("direct-all-reduce");
+                assertThat(named.schedule().algorithm()).isEqualTo("exchange-all-reduce");
+                assertThat(named.predictedNanos().orElseThrow())
+                    .isGreaterThan(chosen.predictedNanos().orElseThrow());
+                return chosen.predictedNanos().orElseThrow();
+              }
+            });
+    assertThat(predicted).allSatisfy(nanos -> assertThat(nanos).isPositive());
+    assertThat(predicted.get(0)).isEqualTo(predicted.get(1));
+  }
+
+  @Test
+  void anAlgorithmThatCannotDoItIsRefusedOnEveryRankAlone() {
+    List<String> messages =
+        Ranks.run(
+            2,
+            Ranks.options(),
+            rank -> {
+              Tensor tensor = rank.sharedTensor(DType.F32, 8);
+              CollectiveRequest request = sum(rank.communicator, 8);
+              assertThatThrownBy(
+                      () ->
+                          rank.communicator.prepare(
+                              request,
+                              Algorithms.named("ring-all-reduce").orElseThrow(),
+                              List.of(tensor),
+                              tensor))
+                  .isInstanceOf(IllegalArgumentException.class)
+                  .hasMessageContaining("lane tree");
+              rank.communicator.barrier(); // and the communicator can be used
+              return "";
+            });
+    assertThat(messages).hasSize(2);
+  }
+}

@@ -1,0 +1,89 @@
+package dev.lockstep.collective.plan;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.withinPercentage;
+
+import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
+import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.simulate.Compute;
+import dev.lockstep.collective.simulate.Fabric;
+import dev.lockstep.collective.simulate.Level;
+import dev.lockstep.collective.simulate.Rates;
+import dev.lockstep.collective.simulate.Simulator;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import java.util.List;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+@Timeout(60)
+class LinkFitTest {
+  /// Links whose times are those of a fabric: what is fitted to them must predict as it does.
+  private record Simulated(Fabric fabric, int ranks) implements LinkMeter {
+    @Override
+    public double nanos(Schedule schedule) {
+      return Simulator.run(schedule, fabric).nanos();
+    }
+
+    @Override
+    public double copyNanos(long bytes) {
+      return fabric.compute().startNanos()
+          + bytes * fabric.compute().copy().nanosPerByte(bytes * ranks);
+    }
+  }
+
+  private static Fabric fabric(int ranks, boolean peerMemory) {
+    Rates fast = rates(ranks, 30e9, 20e9, 8e9);
+    Rates slow = rates(ranks, 10e9, 7e9, 3e9);
+    Level links =
+        peerMemory
+            ? new Level("memory", Level.ALL, 900, 1024, 170, 120, slow, slow, 0)
+            : new Level("network", Level.ALL, 9_000, 0, 9_000, 9_000, slow, slow, 0);
+    return new Fabric("host", new Compute(40, 15, fast, fast, true), List.of(links));
+  }
+
+  private static Rates rates(int ranks, double small, double middle, double large) {
+    return new Rates(
+        List.of(
+            new Rates.Point(4096L * ranks, small),
+            new Rates.Point((256L << 10) * ranks, middle),
+            new Rates.Point((4L << 20) * ranks, large)));
+  }
+
+  @ParameterizedTest(name = "ranks={0}, peerMemory={1}")
+  @CsvSource({"2, true", "3, true", "4, true", "8, true", "2, false", "4, false", "5, false"})
+  void whatIsFittedPredictsAsTheLinksAre(int ranks, boolean peerMemory) {
+    Topology topology = Topology.oneNode(ranks, peerMemory);
+    Fabric links = fabric(ranks, peerMemory);
+    Fabric fitted = LinkFit.fit("host", topology, 4L << 20, new Simulated(links, ranks));
+    assertThat(fitted.levels().getFirst().messageNanos())
+        .isCloseTo(links.levels().getFirst().messageNanos(), withinPercentage(5));
+    for (Algorithm algorithm : Algorithms.of(CollectiveKind.ALL_REDUCE)) {
+      for (long bytes = 4096; bytes <= 4 << 20; bytes *= 4) {
+        CollectiveRequest request =
+            CollectiveRequest.allReduce(
+                DType.F32,
+                new ReduceOp.Sum(),
+                bytes / 4,
+                true,
+                topology,
+                LaneSplit.onePerRank(ranks),
+                Mode.RELAXED);
+        if (algorithm.refusal(request).isEmpty()) {
+          Schedule schedule = algorithm.schedule(request);
+          double nanos = Simulator.run(schedule, links).nanos();
+          assertThat(Simulator.run(schedule, fitted).nanos())
+              .as("%s, bytes=%d", algorithm.name(), bytes)
+              .isCloseTo(nanos, withinPercentage(10));
+        }
+      }
+    }
+  }
+}

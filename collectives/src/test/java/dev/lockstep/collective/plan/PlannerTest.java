@@ -1,0 +1,131 @@
+package dev.lockstep.collective.plan;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.algorithm.RingAllReduce;
+import dev.lockstep.collective.algorithm.SignalBarrier;
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
+import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.verify.Verdict;
+import dev.lockstep.collective.verify.Verifier;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import java.util.Objects;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+@Timeout(60)
+class PlannerTest {
+  private static CollectiveRequest allReduce(
+      int ranks, long elements, boolean peerMemory, Mode mode) {
+    return CollectiveRequest.allReduce(
+        DType.F32,
+        new ReduceOp.Sum(),
+        elements,
+        true,
+        Topology.oneNode(ranks, peerMemory),
+        LaneSplit.onePerRank(ranks),
+        mode);
+  }
+
+  private static Planner planner(boolean peerMemory) {
+    return new Planner(LinkTable.typical("test", peerMemory).fabric());
+  }
+
+  @Test
+  void everyAlgorithmRefusesOtherKindsAndEveryKindHasOne() {
+    for (CollectiveKind kind : CollectiveKind.values()) {
+      assertThat(Algorithms.of(kind)).isNotEmpty();
+    }
+    for (Algorithm algorithm : Algorithms.all()) {
+      CollectiveRequest other =
+          algorithm.kind() == CollectiveKind.BARRIER
+              ? allReduce(2, 8, true, Mode.RELAXED)
+              : CollectiveRequest.barrier(Topology.oneNode(2, true));
+      assertThat(algorithm.refusal(other)).as(algorithm.name()).isPresent();
+    }
+  }
+
+  @ParameterizedTest(name = "peerMemory={0}, elements={1}")
+  @CsvSource({
+    "true, 1, broadcast-all-reduce",
+    "true, 64, broadcast-all-reduce",
+    "true, 64000, direct-all-reduce",
+    "true, 4000000, direct-all-reduce",
+    "false, 1, broadcast-all-reduce",
+    "false, 64000, exchange-all-reduce"
+  })
+  void typicalLinksGiveTheOrderThatHoldsOnMostHosts(
+      boolean peerMemory, long elements, String algorithm) {
+    Candidate choice =
+        planner(peerMemory).choose(allReduce(4, elements, peerMemory, Mode.SAME_BITS));
+    assertThat(choice.algorithm()).isEqualTo(algorithm);
+  }
+
+  @ParameterizedTest(name = "ranks={0}, peerMemory={1}")
+  @CsvSource({"2, true", "3, true", "4, true", "7, true", "2, false", "3, false", "8, false"})
+  void inSameBitsModeWhatIsChosenRealisesTheLaneTree(int ranks, boolean peerMemory) {
+    for (long elements = 1; elements <= 1 << 20; elements *= 8) {
+      CollectiveRequest request = allReduce(ranks, elements, peerMemory, Mode.SAME_BITS);
+      Candidate choice = planner(peerMemory).choose(request);
+      Schedule schedule = Objects.requireNonNull(choice.schedule(), "refused");
+      assertThat(Verifier.verify(schedule))
+          .as(request.words() + " by " + schedule.algorithm())
+          .isInstanceOfSatisfying(
+              Verdict.Proven.class, proven -> assertThat(proven.realisesLaneTree()).isTrue());
+    }
+  }
+
+  @ParameterizedTest(name = "ranks={0}, peerMemory={1}")
+  @CsvSource({"2, true", "4, true", "5, true", "4, false", "6, false"})
+  void moreBytesAreNeverPredictedToTakeLess(int ranks, boolean peerMemory) {
+    for (Algorithm algorithm : Algorithms.of(CollectiveKind.ALL_REDUCE)) {
+      double before = 0;
+      for (long elements = 512; elements <= 1 << 22; elements *= 4) {
+        CollectiveRequest request = allReduce(ranks, elements, peerMemory, Mode.RELAXED);
+        if (algorithm.refusal(request).isEmpty()) {
+          double nanos = planner(peerMemory).by(algorithm, request).nanos().orElseThrow();
+          assertThat(nanos).as(algorithm.name() + " " + elements).isGreaterThanOrEqualTo(before);
+          before = nanos;
+        }
+      }
+    }
+  }
+
+  @Test
+  void whatWasChosenIsRemembered() {
+    Planner planner = planner(true);
+    CollectiveRequest request = allReduce(3, 1000, true, Mode.SAME_BITS);
+    assertThat(planner.choose(request))
+        .isSameAs(planner.choose(allReduce(3, 1000, true, Mode.SAME_BITS)));
+  }
+
+  @Test
+  void aRankAloneTakesTheFirstThatCanDoIt() {
+    Candidate choice = planner(false).choose(allReduce(1, 1000, false, Mode.SAME_BITS));
+    assertThat(choice.nanos()).isEmpty();
+    assertThat(choice.isApplicable()).isTrue();
+  }
+
+  @Test
+  void anAlgorithmThatCannotDoItIsRefusedWithItsReason() {
+    CollectiveRequest request = allReduce(4, 1000, false, Mode.SAME_BITS);
+    assertThatThrownBy(() -> planner(false).by(new RingAllReduce(), request))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("ring-all-reduce")
+        .hasMessageContaining("lane tree");
+    assertThatThrownBy(() -> planner(false).by(new SignalBarrier(), request))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("signal-barrier")
+        .hasMessageContaining("only does barrier");
+  }
+}
