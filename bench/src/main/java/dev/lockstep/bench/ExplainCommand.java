@@ -5,8 +5,10 @@ import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.plan.Candidate;
 import dev.lockstep.collective.plan.CostTable;
 import dev.lockstep.collective.plan.Explanation;
+import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.plan.Planner;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Simulator;
 import dev.lockstep.launcher.CommandProvider;
@@ -21,6 +23,7 @@ import picocli.CommandLine.Option;
 /// what it does step by step.
 public final class ExplainCommand implements CommandProvider {
   private static final String VERB = "explain";
+  private static final int MOST_HOST_RANKS = 64;
 
   @Command(
       name = VERB,
@@ -33,6 +36,17 @@ public final class ExplainCommand implements CommandProvider {
         paramLabel = "F",
         description = "text, chrome-trace or dot (default ${DEFAULT-VALUE})")
     private String format = "text";
+
+    @Option(
+        names = "--transport",
+        paramLabel = "T",
+        description = "without --fabric: shm, aeron-ipc or aeron-udp (default: chosen)")
+    private String transport = "";
+
+    @Option(
+        names = "--fit",
+        description = "without --fabric: measure this host's links anew, whatever is kept")
+    private boolean fit;
   }
 
   /// Makes the provider, as [java.util.ServiceLoader] asks for.
@@ -68,12 +82,39 @@ public final class ExplainCommand implements CommandProvider {
         "--format",
         options.format,
         "must be text, chrome-trace or dot");
-    Fabric fabric = options.requiredFabric();
-    CollectiveRequest request = options.request(PlanOptions.topology(fabric, options.ranks()));
+    Optional<Fabric> named = options.fabric();
+    return named.isPresent()
+        ? explain(
+            options,
+            named.get(),
+            options.request(PlanOptions.topology(named.get(), options.ranks())),
+            "",
+            out)
+        : host(options, out, err);
+  }
+
+  /// Ranks of this host, by what was measured of it.
+  private static int host(Options options, PrintStream out, PrintStream err) throws Exception {
+    OptionValues.require(
+        options.ranks() <= MOST_HOST_RANKS,
+        "--ranks",
+        "" + options.ranks(),
+        "must be at most " + MOST_HOST_RANKS + " on this host, or name a --fabric");
+    // What is wrong is said before ranks are started.
+    var _ = options.request(Topology.oneNode(options.ranks(), true));
+    var _ = options.algorithm();
+    LinkTable links = HostLinks.table(options.ranks(), options.transport, options.fit, err);
+    boolean peerMemory = links.fabric().levels().getFirst().shortBytes() > 0;
+    CollectiveRequest request = options.request(Topology.oneNode(options.ranks(), peerMemory));
+    return explain(options, links.fabric(), request, HostLinks.words(links), out);
+  }
+
+  private static int explain(
+      Options options, Fabric fabric, CollectiveRequest request, String links, PrintStream out) {
     CostTable table = Planner.costs(request, fabric);
-    Optional<Algorithm> named = options.algorithm();
+    Optional<Algorithm> algorithm = options.algorithm();
     Candidate choice =
-        named.isPresent() ? PlanOptions.asked(table, named.get().name()) : table.choice();
+        algorithm.isPresent() ? PlanOptions.asked(table, algorithm.get().name()) : table.choice();
     Explanation explanation =
         new Explanation(
             table,
@@ -83,7 +124,7 @@ public final class ExplainCommand implements CommandProvider {
         switch (options.format) {
           case "chrome-trace" -> explanation.chromeTrace();
           case "dot" -> explanation.dot();
-          default -> explanation.text();
+          default -> links + explanation.text();
         });
     return 0;
   }

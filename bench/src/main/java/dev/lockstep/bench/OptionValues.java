@@ -1,5 +1,8 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
@@ -75,6 +78,21 @@ final class OptionValues {
               text,
               "must be one of sum, prod, min, max, avg, mulsum, band, bor, bxor, land, lor, lxor");
     };
+  }
+
+  /// Returns the algorithm of a name, for a kind of collective.
+  static Algorithm algorithm(String option, String text, CollectiveKind kind) {
+    List<Algorithm> allowed = Algorithms.of(kind);
+    for (Algorithm algorithm : allowed) {
+      if (algorithm.name().equals(text)) {
+        return algorithm;
+      }
+    }
+    throw wrong(
+        option,
+        text,
+        "must be one of "
+            + allowed.stream().map(Algorithm::name).collect(Collectors.joining(", ")));
   }
 
   /// Refuses a value unless the rule holds.

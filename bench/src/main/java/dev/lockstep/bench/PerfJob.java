@@ -50,7 +50,7 @@ public final class PerfJob implements JobProvider {
   public void check(List<String> arguments, RankLayout layout) {
     if (isStep(arguments)) {
       StepOptions.parse(arguments.subList(1, arguments.size()));
-    } else {
+    } else if (!isLinks(arguments)) {
       PerfOptions.parse(arguments).plan();
     }
   }
@@ -61,12 +61,19 @@ public final class PerfJob implements JobProvider {
       StepOptions step = StepOptions.parse(arguments.subList(1, arguments.size()));
       return StepRun.run(context.job(), context.threads(), step, context.out());
     }
+    if (isLinks(arguments)) {
+      return HostLinks.run(context.job(), arguments);
+    }
     PerfOptions options = PerfOptions.parse(arguments);
     return run(context.job(), options, context.out());
   }
 
   private static boolean isStep(List<String> arguments) {
     return !arguments.isEmpty() && arguments.getFirst().equals(PerfCommand.STEP);
+  }
+
+  private static boolean isLinks(List<String> arguments) {
+    return !arguments.isEmpty() && arguments.getFirst().equals(HostLinks.JOB_ARGUMENT);
   }
 
   /// Runs one rank and returns its exit code: 1 if any element was wrong on any rank.
@@ -88,7 +95,11 @@ public final class PerfJob implements JobProvider {
                       OutputStream.nullOutputStream(), false, StandardCharsets.UTF_8));
       report.begin(rankLines(job));
       for (long bytes : plan.sizes()) {
-        report.add(run.measure(bytes));
+        if (plan.choices()) {
+          report.add(run.choice(bytes));
+        } else {
+          report.add(run.measure(bytes));
+        }
       }
       report.end();
       if (json != null && job.rank() == 0) {

@@ -3,7 +3,9 @@ package dev.lockstep.bench;
 import static dev.lockstep.bench.OptionValues.require;
 import static dev.lockstep.bench.OptionValues.wrong;
 
+import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.tensor.DType;
 import java.io.PrintWriter;
@@ -11,6 +13,8 @@ import java.io.StringWriter;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -77,8 +81,9 @@ final class PerfOptions {
   @Option(
       names = {"-w", "--warmup_iters"},
       paramLabel = "N",
-      description = "untimed operations per size (default ${DEFAULT-VALUE})")
-  private int warmups = 5;
+      description =
+          "untimed operations per size (default: at least 5, until operations stop getting faster)")
+  private @Nullable Integer warmups;
 
   @Option(
       names = {"-c", "--check"},
@@ -128,8 +133,23 @@ final class PerfOptions {
   private boolean relaxed;
 
   @Option(
+      names = "--algorithm",
+      paramLabel = "NAME",
+      description = "this algorithm instead of the one that is chosen")
+  private @Nullable String algorithm;
+
+  @Option(
+      names = "--choices",
+      description =
+          "measure every algorithm that can do it, in place and on written buffers, beside the one"
+              + " that is chosen and the time that is predicted")
+  private boolean choices;
+
+  @Option(
       names = {"-v", "--verbose"},
-      description = "print minimum, median, p99 and maximum of single operations too")
+      description =
+          "print algorithm, predicted time, minimum, median, p99 and maximum of single operations"
+              + " too")
   private boolean verbose;
 
   @Option(names = "--json", paramLabel = "FILE", description = "write the results as JSON too")
@@ -170,7 +190,7 @@ final class PerfOptions {
             stepFactor == null ? 1 : atLeast("-f", stepFactor, 2),
             stepFactor != null ? 0 : OptionValues.size("-i", stepBytes == null ? "1M" : stepBytes),
             atLeast("-n", iterations, 1),
-            atLeast("-w", warmups, 0),
+            warmups == null ? OptionalInt.empty() : OptionalInt.of(atLeast("-w", warmups, 0)),
             check != 0,
             dtype,
             OptionValues.reduceOp("-o", op),
@@ -178,6 +198,8 @@ final class PerfOptions {
             dirty,
             relaxed ? Mode.RELAXED : Mode.SAME_BITS,
             transport,
+            algorithm(),
+            choices,
             wrongElements);
     require(
         stepFactor == null || stepBytes == null,
@@ -189,6 +211,13 @@ final class PerfOptions {
         "-o",
         op,
         "not defined for elements of type " + type);
+    require(
+        plan.algorithm().isEmpty() || !choices,
+        "--choices",
+        "",
+        "--choices and --algorithm exclude each other");
+    require(!(choices && clean), "--choices", "", "--choices and --clean exclude each other");
+    requireAble(plan);
     require(!(dirty && clean), "--dirty", "", "--dirty and --clean exclude each other");
     require(
         plan.count(plan.minBytes(), ranks) > 0,
@@ -198,6 +227,35 @@ final class PerfOptions {
     require(plan.minBytes() <= plan.maxBytes(), "-e", maxBytes, "smaller than -b " + minBytes);
     require(root >= 0 && root < ranks, "-r", "" + root, "must be a rank, 0 to " + (ranks - 1));
     return plan;
+  }
+
+  private Optional<Algorithm> algorithm() {
+    String name = algorithm;
+    return name == null
+        ? Optional.empty()
+        : Optional.of(OptionValues.algorithm("--algorithm", name, collective().kind()));
+  }
+
+  /// Refuses an algorithm that cannot do what is asked on any links.
+  private void requireAble(PerfPlan plan) {
+    if (plan.algorithm().isEmpty() || plan.count(plan.minBytes(), ranks) == 0 || root >= ranks) {
+      return;
+    }
+    Optional<String> refusal = Optional.empty();
+    for (boolean peerMemory : new boolean[] {true, false}) {
+      refusal =
+          plan.algorithm()
+              .get()
+              .refusal(
+                  plan.request(
+                      plan.count(plan.minBytes(), ranks),
+                      false,
+                      Topology.oneNode(ranks, peerMemory)));
+      if (refusal.isEmpty()) {
+        return;
+      }
+    }
+    throw wrong("--algorithm", plan.algorithm().get().name(), refusal.orElseThrow());
   }
 
   int ranks() {

@@ -1,5 +1,6 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
@@ -10,6 +11,8 @@ import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.OptionalInt;
 
 /// What a run of `lockstep perf` measures, on every rank alike.
 ///
@@ -19,7 +22,8 @@ import java.util.List;
 /// @param stepFactor each size is the one before times this; 1 if `stepBytes` is used
 /// @param stepBytes each size is the one before plus this; 0 if `stepFactor` is used
 /// @param iterations timed operations per size
-/// @param warmups untimed operations per size
+/// @param warmups untimed operations per size; empty to warm up until operations stop getting
+///   faster
 /// @param checks whether results are checked
 /// @param dtype element type
 /// @param op reduce op
@@ -28,6 +32,8 @@ import java.util.List;
 ///   one by one
 /// @param mode what is promised about the bits
 /// @param transport transport name, empty to let Lockstep choose
+/// @param algorithm what runs the collective; empty to let Lockstep choose
+/// @param choices whether every algorithm is measured, and compared with what is predicted
 /// @param wrongElements how many elements of the first checked result are falsified, to see that
 ///   the check sees it
 record PerfPlan(
@@ -37,7 +43,7 @@ record PerfPlan(
     int stepFactor,
     long stepBytes,
     int iterations,
-    int warmups,
+    OptionalInt warmups,
     boolean checks,
     DType dtype,
     ReduceOp op,
@@ -45,6 +51,8 @@ record PerfPlan(
     boolean dirty,
     Mode mode,
     String transport,
+    Optional<Algorithm> algorithm,
+    boolean choices,
     int wrongElements) {
   /// The collectives that can be measured, with nccl-tests' names and factors.
   enum Collective {

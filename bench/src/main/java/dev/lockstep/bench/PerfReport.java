@@ -18,6 +18,7 @@ final class PerfReport {
   private final PrintStream out;
   private final Instant start = Instant.now();
   private final List<PerfRow> rows = new ArrayList<>();
+  private final List<PerfChoice> choices = new ArrayList<>();
   private final int ranks;
   private final boolean verbose;
   private final String transport;
@@ -44,7 +45,7 @@ final class PerfReport {
         plan.minBytes(),
         plan.maxBytes(),
         step,
-        plan.warmups(),
+        plan.warmups().orElse(WarmUp.LEAST),
         plan.iterations(),
         plan.checks() ? 1 : 0);
     out.printf(
@@ -52,12 +53,17 @@ final class PerfReport {
         "# nRanks %d transport: %s buffers: %s bits: %s%n",
         ranks,
         transport,
-        plan.dirty() ? "dirty" : "clean",
+        buffers(),
         plan.mode() == Mode.SAME_BITS ? "same on any layout" : "relaxed");
     out.println("#");
     out.println("# Using devices");
     rankLines.forEach(line -> out.println("#  " + line));
     out.println("#");
+    if (plan.choices()) {
+      out.println(PerfChoice.header());
+      out.flush();
+      return;
+    }
     out.println(
         "#                                                              out-of-place               "
             + "        in-place");
@@ -79,7 +85,27 @@ final class PerfReport {
     out.flush();
   }
 
+  void add(PerfChoice choice) {
+    choices.add(choice);
+    out.println(choice.columns());
+    if (verbose) {
+      out.println(choice.details());
+    }
+    out.flush();
+  }
+
+  private String buffers() {
+    return plan.dirty() || plan.choices() ? "dirty" : "clean";
+  }
+
   void end() {
+    if (plan.choices()) {
+      PerfChoice.summary(choices).forEach(out::println);
+      out.println("#");
+      out.println("# Collective test concluded: " + plan.collective().label() + "_perf");
+      out.flush();
+      return;
+    }
     out.println("# Out of bounds values : " + wrong() + (wrong() == 0 ? " OK" : " FAILED"));
     out.printf(Locale.ROOT, "# Avg bus bandwidth    : %.6g%n", averageBusBandwidth());
     out.println("#");
@@ -110,7 +136,7 @@ final class PerfReport {
     root.put("collective", plan.collective().label());
     root.put("ranks", ranks);
     root.put("transport", transport);
-    root.put("buffers", plan.dirty() ? "dirty" : "clean");
+    root.put("buffers", buffers());
     root.put("type", PerfPlan.typeName(plan.dtype()));
     root.put("redop", plan.opName());
     root.put("root", plan.collective().hasRoot() ? plan.root() : -1);
@@ -122,12 +148,31 @@ final class PerfReport {
       put(result.putObject("out_of_place"), row.outOfPlace());
       put(result.putObject("in_place"), row.inPlace());
     }
-    root.put("out_of_bounds", wrong());
-    root.put("average_bus_bandwidth", averageBusBandwidth());
+    if (plan.choices()) {
+      putChoices(root.putArray("choices"));
+    } else {
+      root.put("out_of_bounds", wrong());
+      root.put("average_bus_bandwidth", averageBusBandwidth());
+    }
     json.writerWithDefaultPrettyPrinter().writeValue(path.toFile(), root);
   }
 
+  private void putChoices(ArrayNode nodes) {
+    for (PerfChoice row : choices) {
+      ObjectNode node = nodes.addObject().put("size", row.bytes()).put("chosen", row.chosen());
+      node.put("ratio", row.ratio());
+      ArrayNode algorithms = node.putArray("algorithms");
+      for (PerfChoice.Measured each : row.measured()) {
+        ObjectNode one = algorithms.addObject().put("algorithm", each.by().algorithm());
+        one.put("median", each.micros());
+        each.by().predictedMicros().ifPresent(micros -> one.put("predicted", micros));
+      }
+    }
+  }
+
   private static void put(ObjectNode node, PerfRow.Timing timing) {
+    node.put("algorithm", timing.by().algorithm());
+    timing.by().predictedMicros().ifPresent(micros -> node.put("predicted", micros));
     node.put("time", timing.micros());
     node.put("alg_bw", timing.algBandwidth());
     node.put("bus_bw", timing.busBandwidth());

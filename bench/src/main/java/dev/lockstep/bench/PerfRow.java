@@ -1,6 +1,8 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.collective.PreparedCollective;
 import java.util.Locale;
+import java.util.OptionalDouble;
 
 /// The measurements of one size.
 ///
@@ -16,11 +18,16 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
   /// @param busBandwidth what a link carries, GB/s
   /// @param wrong elements that were wrong on any rank, or -1 if unchecked
   /// @param spread how single operations were distributed
+  /// @param by what ran
   record Timing(
-      double micros, double algBandwidth, double busBandwidth, long wrong, Spread spread) {
-    static Timing of(long bytes, double nanos, double busFactor, long wrong, Spread spread) {
+      double micros, double algBandwidth, double busBandwidth, long wrong, Spread spread, By by) {
+    static Timing of(long bytes, double nanos, double busFactor, long wrong, Spread spread, By by) {
       double algBandwidth = nanos > 0 ? bytes / nanos : 0;
-      return new Timing(nanos / 1000, algBandwidth, algBandwidth * busFactor, wrong, spread);
+      return new Timing(nanos / 1000, algBandwidth, algBandwidth * busFactor, wrong, spread, by);
+    }
+
+    private String words() {
+      return by.words() + ": " + spread.words();
     }
 
     private String columns() {
@@ -36,6 +43,28 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
     private static String number(double value) {
       int decimals = value >= 10_000 ? 0 : value >= 100 ? 1 : 2;
       return String.format(Locale.ROOT, "%." + decimals + "f", value);
+    }
+  }
+
+  /// What ran an operation.
+  ///
+  /// @param algorithm name
+  /// @param predictedMicros how long it should have taken; empty if nobody knows
+  record By(String algorithm, OptionalDouble predictedMicros) {
+    static By of(PreparedCollective operation) {
+      OptionalDouble nanos = operation.predictedNanos();
+      return new By(
+          operation.schedule().algorithm(),
+          nanos.isPresent()
+              ? OptionalDouble.of(nanos.getAsDouble() / 1000)
+              : OptionalDouble.empty());
+    }
+
+    String words() {
+      return predictedMicros.isPresent()
+          ? String.format(
+              Locale.ROOT, "%s, predicted %.2f us", algorithm, predictedMicros.getAsDouble())
+          : algorithm;
     }
   }
 
@@ -66,7 +95,7 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
   /// What `--verbose` says of a row.
   String details() {
     return "#   size %d: out-of-place %s; in-place %s"
-        .formatted(bytes, outOfPlace.spread().words(), inPlace.spread().words());
+        .formatted(bytes, outOfPlace.words(), inPlace.words());
   }
 
   /// The row in nccl-tests' columns.

@@ -4,7 +4,6 @@ import static dev.lockstep.bench.OptionValues.require;
 import static dev.lockstep.bench.OptionValues.wrong;
 
 import dev.lockstep.collective.algorithm.Algorithm;
-import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.plan.Candidate;
 import dev.lockstep.collective.plan.CostTable;
 import dev.lockstep.collective.request.CollectiveKind;
@@ -52,7 +51,9 @@ class PlanOptions {
   @Option(
       names = "--fabric",
       paramLabel = "F",
-      description = "a known fabric, or a JSON file that describes one")
+      description =
+          "a known fabric, or a JSON file that describes one; explain without it speaks of this"
+              + " host")
   private @Nullable String fabric;
 
   @Option(
@@ -134,17 +135,7 @@ class PlanOptions {
     if (name == null) {
       return Optional.empty();
     }
-    return Optional.of(
-        Algorithms.named(name)
-            .orElseThrow(
-                () ->
-                    wrong(
-                        "--algorithm",
-                        name,
-                        "must be one of "
-                            + Algorithms.all().stream()
-                                .map(Algorithm::name)
-                                .collect(Collectors.joining(", ")))));
+    return Optional.of(OptionValues.algorithm("--algorithm", name, kind()));
   }
 
   /// Returns the topology of the ranks on a fabric: its levels as far as they have more than one

@@ -4,6 +4,8 @@ import dev.lockstep.bench.PerfRow.Spread;
 import dev.lockstep.bench.PerfRow.Timing;
 import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.PreparedCollective;
+import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
@@ -14,23 +16,15 @@ import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /// One rank's part of a benchmark: for each size, out of place and in place, untimed operations,
 /// timed ones, and one that is checked. Every rank computes the same numbers; rank 0 reports them.
 final class RankRun implements AutoCloseable {
-  /// How long a run is made warm before its first size is measured, at most: compilers work beside
-  /// the ranks.
-  private static final long WARM_NANOS = TimeUnit.MILLISECONDS.toNanos(1500);
-
-  private static final int ROUND = 200;
-
-  /// Who asks for fewer untimed operations than the default wants no warmth.
-  private static final int WARM_FROM = 5;
-
   /// What a rank brings and gets.
   ///
   /// @param in what it brings, or null
@@ -51,7 +45,7 @@ final class RankRun implements AutoCloseable {
   private final Buffer expected;
   private final Buffer times;
   private int wrongLeft;
-  private boolean warm;
+  private final WarmUp warmUp;
 
   RankRun(Job job, PerfPlan plan, Communicator communicator) {
     this.job = job;
@@ -64,6 +58,7 @@ final class RankRun implements AutoCloseable {
     this.output = shared("perf output", plan.maxBytes());
     this.expected = HostMemory.allocate(job.memory(), "perf expected", plan.maxBytes());
     this.times = shared("perf times", 8L * Math.max(1, plan.iterations()));
+    this.warmUp = new WarmUp(plan.warmups(), barrier, this::slowest);
     this.wrongLeft = job.rank() == 0 ? plan.wrongElements() : 0;
   }
 
@@ -87,16 +82,16 @@ final class RankRun implements AutoCloseable {
     CollectiveRequest request = plan.request(count, inPlace, communicator.topology());
     Buffers buffers = buffers(request);
     fill(buffers);
-    try (PreparedCollective operation =
-        communicator.prepare(request, buffers.inputs(), buffers.out())) {
-      warmUp(operation);
+    try (PreparedCollective operation = prepare(request, plan.algorithm(), buffers)) {
+      warmUp.run(List.of(operation));
       double[] single = new double[plan.iterations()];
       double mean = plan.dirty() ? dirty(operation, buffers, single) : clean(operation, single);
       Arrays.sort(single);
       double nanos = plan.dirty() ? single[single.length / 2] : mean;
       long wrong = plan.checks() ? wrong(operation, buffers, count) : -1;
       double factor = plan.collective().busFactor(job.worldSize());
-      return Timing.of(size(count), nanos, factor, wrong, Spread.of(single));
+      return Timing.of(
+          size(count), nanos, factor, wrong, Spread.of(single), PerfRow.By.of(operation));
     }
   }
 
@@ -128,20 +123,47 @@ final class RankRun implements AutoCloseable {
     }
   }
 
-  /// As many operations as asked for. Before the first size the compilers get time too: what is
-  /// measured is the collective, not the virtual machine's start.
-  private void warmUp(PreparedCollective operation) {
-    for (int i = 0; i < plan.warmups(); i++) {
-      operation.run();
+  private PreparedCollective prepare(
+      CollectiveRequest request, Optional<Algorithm> algorithm, Buffers buffers) {
+    if (algorithm.isEmpty()) {
+      return communicator.prepare(request, buffers.inputs(), buffers.out());
     }
-    long start = System.nanoTime();
-    while (!warm && plan.warmups() >= WARM_FROM) {
-      for (int i = 0; i < ROUND; i++) {
-        operation.run();
-        barrier.run();
+    Optional<String> refusal = algorithm.get().refusal(request);
+    if (refusal.isPresent()) {
+      throw OptionValues.wrong("--algorithm", algorithm.get().name(), refusal.get());
+    }
+    return communicator.prepare(request, algorithm.get(), buffers.inputs(), buffers.out());
+  }
+
+  /// Measures every algorithm that can do one size, in place, one after another again and again.
+  PerfChoice choice(long bytes) {
+    long count = plan.count(bytes, job.worldSize());
+    CollectiveRequest request = plan.request(count, true, communicator.topology());
+    Buffers buffers = buffers(request);
+    fill(buffers);
+    List<PreparedCollective> all = new ArrayList<>();
+    try (PreparedCollective chosen = prepare(request, Optional.empty(), buffers)) {
+      for (Algorithm algorithm : Algorithms.applicable(request)) {
+        all.add(prepare(request, Optional.of(algorithm), buffers));
       }
-      double longest = agree(new double[] {System.nanoTime() - start}, new ReduceOp.Max())[0];
-      warm = longest > WARM_NANOS;
+      warmUp.run(all);
+      double[][] times = new double[all.size()][plan.iterations()];
+      for (int i = 0; i < plan.iterations(); i++) {
+        for (int which = 0; which < all.size(); which++) {
+          times[which][i] = dirty(all.get(which), buffers, i);
+        }
+      }
+      List<PerfChoice.Measured> measured = new ArrayList<>();
+      for (int which = 0; which < all.size(); which++) {
+        slowest(times[which]);
+        Arrays.sort(times[which]);
+        measured.add(
+            new PerfChoice.Measured(
+                PerfRow.By.of(all.get(which)), Spread.of(times[which]).median()));
+      }
+      return new PerfChoice(size(count), chosen.schedule().algorithm(), measured);
+    } finally {
+      all.forEach(PreparedCollective::close);
     }
   }
 
@@ -169,17 +191,21 @@ final class RankRun implements AutoCloseable {
   private double dirty(PreparedCollective operation, Buffers buffers, double[] single) {
     double sum = 0;
     for (int i = 0; i < single.length; i++) {
-      if (buffers.in() != null) {
-        touch(buffers.in().segment(), (byte) i);
-      }
-      barrier.run();
-      long start = System.nanoTime();
-      operation.run();
-      single[i] = System.nanoTime() - start;
+      single[i] = dirty(operation, buffers, i);
       sum += single[i];
     }
     slowest(single);
     return sum / single.length;
+  }
+
+  private double dirty(PreparedCollective operation, Buffers buffers, int number) {
+    if (buffers.in() != null) {
+      touch(buffers.in().segment(), (byte) number);
+    }
+    barrier.run();
+    long start = System.nanoTime();
+    operation.run();
+    return System.nanoTime() - start;
   }
 
   private void slowest(double[] single) {

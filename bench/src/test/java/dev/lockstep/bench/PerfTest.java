@@ -86,8 +86,80 @@ class PerfTest {
     assertThat(root.path("results").path(7).path("in_place").path("time").asDouble()).isPositive();
     assertThat(root.path("results").path(0).path("out_of_place").path("p99").asDouble())
         .isPositive();
-    assertThat(outcome.out).contains("#   size 65536: out-of-place min ").contains(" p99 ");
+    assertThat(outcome.out)
+        .contains("#   size 65536: out-of-place direct-all-reduce, predicted ")
+        .contains(" p99 ");
     assertThat(root.path("out_of_bounds").asLong()).isZero();
+  }
+
+  @Test
+  void aNamedAlgorithmRunsAndStandsInTheReportWithItsPrediction() throws Exception {
+    Path json = folder.resolve("perf.json");
+    Outcome outcome =
+        perf(
+            "all_reduce",
+            "--in-process",
+            "-b",
+            "64K",
+            "-e",
+            "64K",
+            "-n",
+            "2",
+            "--algorithm",
+            "exchange-all-reduce",
+            "--verbose",
+            "--json",
+            json.toString());
+    assertThat(outcome.code).isZero();
+    assertThat(outcome.out).contains("in-place exchange-all-reduce, predicted ");
+    JsonNode inPlace =
+        new ObjectMapper().readTree(json.toFile()).path("results").path(0).path("in_place");
+    assertThat(inPlace.path("algorithm").asText()).isEqualTo("exchange-all-reduce");
+    assertThat(inPlace.path("predicted").asDouble()).isPositive();
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "magic            | must be one of broadcast-all-reduce, direct-all-reduce",
+        "direct-broadcast | must be one of broadcast-all-reduce, direct-all-reduce",
+        "ring-all-reduce  | does not realise the lane tree"
+      })
+  void anAlgorithmThatCannotBeIsOneSentence(String name, String part) {
+    assertThatThrownBy(() -> perf("all_reduce", "--in-process", "--algorithm", name))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--algorithm=" + name)
+        .hasMessageContaining(part);
+  }
+
+  @Test
+  void choicesAreComparedWithEveryAlgorithmAndPredictionsWithTimes() throws Exception {
+    Path json = folder.resolve("choices.json");
+    Outcome outcome =
+        perf(
+            "all_gather",
+            "--in-process",
+            "-b",
+            "4K",
+            "-e",
+            "64K",
+            "-f",
+            "16",
+            "-n",
+            "3",
+            "--choices",
+            "--json",
+            json.toString());
+    assertThat(outcome.code).isZero();
+    assertThat(outcome.out)
+        .containsPattern("# Choices within 10 % of the best : \\d of 2, worst ratio ")
+        .containsPattern("# Prediction error, chosen : median [\\d.]+ % from 4 KiB up");
+    JsonNode choices = new ObjectMapper().readTree(json.toFile()).path("choices");
+    assertThat(choices.size()).isEqualTo(2);
+    assertThat(choices.path(0).path("ratio").asDouble()).isGreaterThanOrEqualTo(1);
+    assertThat(choices.path(0).path("algorithms").findValuesAsText("algorithm"))
+        .contains("direct-all-gather", "ring-all-gather", choices.path(0).path("chosen").asText());
   }
 
   @Test

@@ -174,6 +174,25 @@ class PlanCommandsTest {
   }
 
   @Test
+  void explainsWhatRanksOfThisHostDoByWhatTheyMeasure() throws Exception {
+    String out = explain("all_reduce", "--bytes", "1M", "--ranks", "2");
+    assertThat(out)
+        .startsWith("links: ")
+        .contains("read (GB/s)")
+        .contains("choice: direct-all-reduce")
+        .contains("ring does not realise the lane tree")
+        .contains("signal rank 1");
+  }
+
+  @Test
+  void aWrongAlgorithmIsOneSentenceThatListsThoseOfTheCollective() {
+    assertThatThrownBy(() -> explain("broadcast", "--algorithm", "ring-all-reduce"))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--algorithm=ring-all-reduce")
+        .hasMessageContaining("must be one of direct-broadcast, binomial-broadcast");
+  }
+
+  @Test
   void explainsAsAGraphWithAnEdgePerMessage() throws Exception {
     String dot =
         explain(
