@@ -11,7 +11,6 @@ import dev.lockstep.train.TrainingRun;
 import dev.lockstep.train.data.DataOptions;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.Recompute;
-import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.LearningRate;
 import java.nio.file.Path;
 import java.util.Objects;
@@ -111,13 +110,6 @@ final class GptOptions {
   String recompute = Recompute.NONE.label();
 
   @Option(
-      names = "--precision",
-      paramLabel = "FLOATS",
-      description =
-          "f32, or bf16 for products and kept activations with float32 masters; default f32")
-  @Nullable String precision;
-
-  @Option(
       names = "--save-every",
       paramLabel = "N",
       description = "steps between checkpoints, 0 for the end alone; default ${DEFAULT-VALUE}")
@@ -170,8 +162,7 @@ final class GptOptions {
         .withLearningRate(
             LearningRate.of(orElse(learningRate, Recipe.DEFAULT_LEARNING_RATE), stepCount))
         .withSeed(orElse(seed, defaults.seed()))
-        .withSameBits(!relaxed)
-        .withPrecision(precision == null ? defaults.precision() : Precision.of(precision));
+        .withSameBits(!relaxed);
   }
 
   private static <T> T orElse(@Nullable T given, T otherwise) {
@@ -193,7 +184,6 @@ final class GptOptions {
     agree("--lr", learningRate, recipe.learningRate().peak());
     agree("--seed", seed, recipe.seed());
     agree("--untied", untied ? true : null, !recipe.model().tiedHead());
-    agree("--precision", precision, recipe.precision().label());
     agree("--relaxed", relaxed ? true : null, !recipe.sameBits());
   }
 
