@@ -30,6 +30,26 @@ public sealed interface Composite extends Op {
   /// `(dy, gate, up) → (dgate, dup)` of [SwiGlu].
   record SwiGluGrad() implements Composite {}
 
+  /// `(x, step I32 [], lane I32 []) → y`: each element 0 with probability `rate`, else `x / (1 -
+  /// rate)`. What falls is where [Primitive.Uniform] is below the rate; the gradient is the same op
+  /// on the gradient, so no mask is ever kept.
+  ///
+  /// @param rate in [0, 1)
+  /// @param random its part has the shape of `x`
+  record Dropout(float rate, Primitive.Uniform random) implements Composite {
+    /// Checks the rate.
+    public Dropout {
+      if (!(rate >= 0 && rate < 1)) {
+        throw new IllegalArgumentException("rate must be in [0, 1): rate=" + rate);
+      }
+    }
+
+    /// What is kept is multiplied by this.
+    public float scale() {
+      return 1 / (1 - rate);
+    }
+  }
+
   /// `(x […, C], gain [C]) → (y […, C], rstd […])`: `y = (x · rstd) · gain` with `rstd = 1 /
   /// sqrt(mean x² + epsilon)`.
   record RmsNorm(float epsilon) implements Composite {}

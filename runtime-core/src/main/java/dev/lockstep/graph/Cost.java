@@ -5,6 +5,7 @@ import dev.lockstep.graph.Composite.CausalAttention;
 import dev.lockstep.graph.Composite.CausalAttentionGrad;
 import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
+import dev.lockstep.graph.Composite.Dropout;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
 import dev.lockstep.graph.Composite.GroupedAttention;
@@ -52,6 +53,7 @@ import dev.lockstep.graph.Primitive.Sqrt;
 import dev.lockstep.graph.Primitive.Sub;
 import dev.lockstep.graph.Primitive.Tanh;
 import dev.lockstep.graph.Primitive.Transpose;
+import dev.lockstep.graph.Primitive.Uniform;
 import dev.lockstep.tensor.Shape;
 import java.util.List;
 
@@ -66,6 +68,9 @@ import java.util.List;
 public record Cost(long flops, long bytes) {
   /// What a sine and a cosine of one angle take.
   private static final long ANGLE_FLOPS = 50;
+
+  /// What a quarter of ten rounds on four words takes.
+  private static final long RANDOM_FLOPS = 20;
 
   /// Nothing.
   public static final Cost ZERO = new Cost(0, 0);
@@ -117,6 +122,7 @@ public record Cost(long flops, long bytes) {
       case Less _, Equal _, Select _, Max _, Min _, ReduceMax _ -> 0;
       case Neg _, Exp _, Log _, Tanh _, Sqrt _, Add _, Sub _, Mul _, Div _ -> elements;
       case Rsqrt _ -> 2 * elements;
+      case Uniform _ -> RANDOM_FLOPS * elements;
       case ReduceSum _ -> in.getFirst().shape().elements();
       case MatMul matMul -> product(in.get(0).shape(), matMul.transposeA(), elements);
       case ScatterAdd _ -> in.get(1).shape().elements();
@@ -151,6 +157,7 @@ public record Cost(long flops, long bytes) {
       case SiluGrad _ -> 8 * elements;
       case SwiGlu _ -> 5 * elements;
       case SwiGluGrad _ -> 11 * elements;
+      case Dropout _ -> (RANDOM_FLOPS + 1) * elements;
       case RmsNorm _ -> 4 * elements + 3 * rows(first);
       case RmsNormGrad _ -> 9 * elements + rows(first);
       case Rotary(int size, float _, long _, boolean _) ->

@@ -5,6 +5,7 @@ import dev.lockstep.graph.Composite.CausalAttention;
 import dev.lockstep.graph.Composite.CausalAttentionGrad;
 import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
+import dev.lockstep.graph.Composite.Dropout;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
 import dev.lockstep.graph.Composite.GroupedAttention;
@@ -113,6 +114,7 @@ public final class Decomposition {
           List.of(
               emit.mul(emit.mul(in.get(0), in.get(2)), siluSlope(in.get(1))),
               emit.mul(in.get(0), silu(in.get(1))));
+      case Dropout dropout -> List.of(dropout(dropout));
       case RmsNorm(float epsilon) -> rmsNorm(epsilon);
       case RmsNormGrad(Blocks tokens) -> rmsNormGrad(tokens);
       case Rotary rotary -> List.of(new RotaryDecomposition(emit, rotary).apply(in.get(0)));
@@ -177,6 +179,13 @@ public final class Decomposition {
   private Value siluSlope(Value x) {
     Value s = sigmoid(x);
     return emit.add(emit.mul(emit.mul(x, s), emit.sub(emit.constant(x, 1), s)), s);
+  }
+
+  private Value dropout(Dropout op) {
+    Value x = in.get(0);
+    Value random = emit.uniform(op.random(), in.get(1), in.get(2));
+    Value falls = emit.less(random, emit.constant(x, op.rate()));
+    return emit.select(falls, emit.constant(x, 0), emit.mul(x, op.scale()));
   }
 
   private List<Value> rmsNorm(float epsilon) {

@@ -22,6 +22,10 @@ final class Emitter {
     return constant(like.type(), value);
   }
 
+  Value uniform(Primitive.Uniform op, Value step, Value lane) {
+    return builder.one(op, step, lane);
+  }
+
   Value iota(ValueType type, int dim) {
     return builder.one(new Primitive.Iota(type, dim));
   }

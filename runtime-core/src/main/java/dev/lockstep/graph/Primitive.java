@@ -2,6 +2,7 @@ package dev.lockstep.graph;
 
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
+import java.util.Collections;
 import java.util.List;
 
 /// The closed set of ops that every device, the differentiator and the float64 reference know.
@@ -130,6 +131,43 @@ public sealed interface Primitive extends Op {
   /// [SumTree].
   record ScatterAdd(long rows, Blocks order) implements Primitive {}
 
+  /// `(step I32 [], lane I32 []) → F32`: numbers in [0, 1) by counter
+  /// ([dev.lockstep.tensor.Philox#element]), a pure function of seed, step, tensor and the
+  /// element's index among all lanes: a rank that holds a part of a tensor makes its part alone,
+  /// and what is made again has the same bits.
+  ///
+  /// @param part which elements of a lane's tensor are made
+  /// @param seed of the run
+  /// @param tensor which of a program's tensors this is; another number, other randoms
+  record Uniform(Part part, long seed, int tensor) implements Primitive {}
+
+  /// A box of a larger tensor.
+  ///
+  /// @param whole extents of the larger tensor
+  /// @param starts where the box begins in it
+  /// @param shape extents of the box
+  record Part(Shape whole, List<Long> starts, Shape shape) {
+    /// Copies the list and checks that the box lies within.
+    public Part {
+      starts = List.copyOf(starts);
+      boolean fits = starts.size() == whole.rank() && shape.rank() == whole.rank();
+      for (int dim = 0; fits && dim < whole.rank(); dim++) {
+        long end = starts.get(dim) + shape.dim(dim);
+        fits = starts.get(dim) >= 0 && end <= whole.dim(dim);
+      }
+      if (!fits) {
+        throw new IllegalArgumentException(
+            "part lies outside its tensor: whole=%s, starts=%s, part=%s"
+                .formatted(whole, starts, shape));
+      }
+    }
+
+    /// Returns the whole tensor as a part of itself.
+    public static Part all(Shape shape) {
+      return new Part(shape, Collections.nCopies(shape.rank(), 0L), shape);
+    }
+  }
+
   /// Reduces over the ranks of a mesh axis; every rank gets the result. The operands are this
   /// rank's subtrees of the sum, in the order of `lanes`; all have one type, and so has the result.
   record AllReduce(String axis, ReduceOp reduceOp, LaneSplit lanes) implements Primitive {}
@@ -149,7 +187,7 @@ public sealed interface Primitive extends Op {
   default boolean isCollective() {
     return switch (this) {
       case AllReduce _, AllGather _, ReduceScatter _, BroadcastFrom _ -> true;
-      case Constant _, Iota _, Neg _, Exp _, Log _, Tanh _, Sqrt _, Rsqrt _ -> false;
+      case Uniform _, Constant _, Iota _, Neg _, Exp _, Log _, Tanh _, Sqrt _, Rsqrt _ -> false;
       case Add _, Sub _, Mul _, Div _, Max _, Min _, Less _, Equal _, Select _, Convert _ -> false;
       case Reshape _, Transpose _, BroadcastTo _, Slice _, Concat _ -> false;
       case ReduceSum _, ReduceMax _, MatMul _, Gather _, ScatterAdd _ -> false;

@@ -5,6 +5,7 @@ import dev.lockstep.graph.Composite.CausalAttention;
 import dev.lockstep.graph.Composite.CausalAttentionGrad;
 import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
+import dev.lockstep.graph.Composite.Dropout;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
 import dev.lockstep.graph.Composite.GroupedAttention;
@@ -52,6 +53,7 @@ import dev.lockstep.graph.Primitive.Sqrt;
 import dev.lockstep.graph.Primitive.Sub;
 import dev.lockstep.graph.Primitive.Tanh;
 import dev.lockstep.graph.Primitive.Transpose;
+import dev.lockstep.graph.Primitive.Uniform;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import java.util.ArrayList;
@@ -102,6 +104,11 @@ public final class ShapeInference {
       case MatMul matMul -> matMul(matMul);
       case Gather _ -> gather();
       case ScatterAdd(long rows, Blocks order) -> scatterAdd(rows, order);
+      case Uniform uniform -> {
+        arity(2);
+        require(in.stream().allMatch(ValueType.i32()::equals), "takes step and lane, both I32[]");
+        yield new ValueType(DType.F32, uniform.part().shape());
+      }
       case AllReduce _ -> contributions();
       case AllGather(String _, int ranks, int dim) -> scaled(arity(1).getFirst(), dim, ranks, 1);
       case ReduceScatter(String _, ReduceOp _, LaneSplit lanes, int dim) ->
@@ -115,6 +122,11 @@ public final class ShapeInference {
       case Linear linear -> List.of(linear(linear));
       case Gelu _, Silu _ -> List.of(f32(elementwise(1)));
       case GeluGrad _, SiluGrad _, SwiGlu _ -> List.of(f32(elementwise(2)));
+      case Dropout dropout -> {
+        ValueType x = f32(arity(3).getFirst());
+        require(infer(dropout.random(), in.subList(1, 3)).contains(x), "part must be of x's shape");
+        yield List.of(x);
+      }
       case SwiGluGrad _ -> List.of(f32(elementwise(3)), in.getFirst());
       case RmsNorm _ -> rmsNorm();
       case RmsNormGrad(Blocks tokens) -> rmsNormGrad(tokens);

@@ -19,6 +19,15 @@ public final class Philox {
   /// Returns 64 random bits: words 0 and 1 of the block whose key is `seed` and whose counter is
   /// (`index`, `stream`), word 0 lowest.
   public static long bits(long seed, long stream, long index) {
+    return half(seed, stream, index, false);
+  }
+
+  /// Returns 64 more random bits of the same block: words 2 and 3, word 2 lowest.
+  public static long moreBits(long seed, long stream, long index) {
+    return half(seed, stream, index, true);
+  }
+
+  private static long half(long seed, long stream, long index, boolean upper) {
     int c0 = (int) index;
     int c1 = (int) (index >>> 32);
     int c2 = (int) stream;
@@ -37,12 +46,23 @@ public final class Philox {
       k0 += WEYL_0;
       k1 += WEYL_1;
     }
-    return (c0 & 0xFFFFFFFFL) | ((long) c1 << 32);
+    return upper ? (c2 & 0xFFFFFFFFL) | ((long) c3 << 32) : (c0 & 0xFFFFFFFFL) | ((long) c1 << 32);
   }
 
   /// Returns a number in [0, 1) with 24 random bits.
   public static float uniform(long seed, long stream, long index) {
     return (bits(seed, stream, index) >>> 40) * 0x1.0p-24f;
+  }
+
+  /// Returns element `index` of an unending row of numbers in [0, 1) with 24 random bits, four to a
+  /// block: element `64 a + 16 w + b` is the upper part of word `w` of block `16 a + b`, so that
+  /// vectors of up to 16 blocks make elements that lie side by side.
+  public static float element(long seed, long stream, long index) {
+    long block = (index >>> 6) * 16 + (index & 15);
+    int word = (int) (index >>> 4) & 3;
+    long bits = word < 2 ? bits(seed, stream, block) : moreBits(seed, stream, block);
+    int upper = (int) (bits >>> (32 * (word & 1))) >>> 8;
+    return upper * 0x1.0p-24f;
   }
 
   /// Returns an integer in [0, `bound`): the high half of the product of 64 random bits and

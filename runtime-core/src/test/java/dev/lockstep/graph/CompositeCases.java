@@ -5,6 +5,7 @@ import dev.lockstep.graph.Composite.CausalAttention;
 import dev.lockstep.graph.Composite.CausalAttentionGrad;
 import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
+import dev.lockstep.graph.Composite.Dropout;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
 import dev.lockstep.graph.Composite.GroupedAttention;
@@ -21,6 +22,9 @@ import dev.lockstep.graph.Composite.Split;
 import dev.lockstep.graph.Composite.SquaredNorm;
 import dev.lockstep.graph.Composite.SwiGlu;
 import dev.lockstep.graph.Composite.SwiGluGrad;
+import dev.lockstep.graph.Primitive.Part;
+import dev.lockstep.graph.Primitive.Uniform;
+import dev.lockstep.tensor.Shape;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -42,6 +46,7 @@ public final class CompositeCases {
     made.layerNorm();
     made.rmsNorm();
     made.rotary();
+    made.dropout();
     made.attention();
     made.groupedAttention();
     made.crossEntropy();
@@ -118,6 +123,24 @@ public final class CompositeCases {
     cases.add(samples().normal(3, 4, 40).of(new Rotary(2, 500, 0, false)));
     cases.add(samples().normal(0, 4, 8).of(new Rotary(8, 10_000, 0, false)));
     cases.add(samples().normal(2, 0, 8).of(new Rotary(8, 10_000, 0, false)));
+  }
+
+  private void dropout() {
+    dropout(0.3f, Part.all(Shape.of(3, 65)), 1, 2);
+    dropout(0f, Part.all(Shape.of(130)), 7, 0);
+    dropout(0.5f, new Part(Shape.of(4, 5, 130), List.of(1L, 2L, 33L), Shape.of(2, 3, 70)), 9, 3);
+    dropout(0.9f, new Part(Shape.of(8, 70), List.of(3L, 0L), Shape.of(4, 70)), 0, 1);
+    dropout(0.5f, Part.all(Shape.of(0, 4)), 1, 1);
+  }
+
+  private void dropout(float rate, Part part, int step, int lane) {
+    Uniform random = new Uniform(part, 0x1234_5678_9ABC_DEF0L, 40_000);
+    cases.add(
+        samples()
+            .normal(part.shape().dims())
+            .integers(step, step + 1)
+            .integers(lane, lane + 1)
+            .of(new Dropout(rate, random)));
   }
 
   private void layerNorm() {

@@ -60,6 +60,7 @@ public final class PrimitiveCases {
     made.products();
     made.tables();
     made.conversions();
+    made.randoms();
     return List.copyOf(made.cases);
   }
 
@@ -98,6 +99,13 @@ public final class PrimitiveCases {
       for (Primitive op : List.of(new Max(), new Min())) {
         cases.add(samples().normal(shape).normal(shape).of(op));
       }
+    }
+  }
+
+  private void randoms() {
+    for (long[] shape : SHAPES) {
+      Primitive.Part whole = Primitive.Part.all(Shape.of(shape));
+      cases.add(samples().integers(5, 6).integers(3, 4).of(new Primitive.Uniform(whole, 42, 7)));
     }
   }
 

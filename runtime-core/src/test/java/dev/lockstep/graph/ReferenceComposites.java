@@ -5,6 +5,7 @@ import dev.lockstep.graph.Composite.CausalAttention;
 import dev.lockstep.graph.Composite.CausalAttentionGrad;
 import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
+import dev.lockstep.graph.Composite.Dropout;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
 import dev.lockstep.graph.Composite.GroupedAttention;
@@ -47,6 +48,7 @@ final class ReferenceComposites {
       case SwiGluGrad _ ->
           List.of(
               siluGrad(times(in.get(0), in.get(2)), in.get(1)), times(in.get(0), silu(in.get(1))));
+      case Dropout dropout -> List.of(dropout(dropout));
       case RmsNorm(float epsilon) -> rmsNorm(epsilon);
       case RmsNormGrad _ -> rmsNormGrad();
       case Rotary rotary -> List.of(rotary(rotary));
@@ -144,6 +146,15 @@ final class ReferenceComposites {
       out[i] = dy[i] * (s + x[i] * s * (1 - s));
     }
     return out;
+  }
+
+  private double[] dropout(Dropout op) {
+    double[] random =
+        ReferenceInterpreter.run(op.random(), in.subList(1, 3), types.subList(1, 3)).getFirst();
+    double[] x = in.get(0);
+    return IntStream.range(0, x.length)
+        .mapToDouble(i -> random[i] < op.rate() ? 0 : x[i] * op.scale())
+        .toArray();
   }
 
   private List<double[]> rmsNorm(double epsilon) {

@@ -33,6 +33,7 @@ import dev.lockstep.graph.Primitive.Sub;
 import dev.lockstep.graph.Primitive.Tanh;
 import dev.lockstep.graph.Primitive.Transpose;
 import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Philox;
 import dev.lockstep.tensor.Shape;
 import java.util.Arrays;
 import java.util.List;
@@ -57,6 +58,8 @@ final class ReferencePrimitives {
   double[] run(Primitive primitive) {
     return switch (primitive) {
       case Constant(ValueType _, double value) -> generate(_ -> value);
+      case Primitive.Uniform(Primitive.Part part, long seed, int tensor) ->
+          generate(index -> random(part, seed, tensor, index));
       case Iota(ValueType _, int dim) -> generate(index -> index[dim]);
       case Neg _ -> map(x -> -x);
       case Exp _ -> map(Math::exp);
@@ -94,6 +97,20 @@ final class ReferencePrimitives {
   /// Makes an element from its index.
   private interface ByIndex {
     double at(int[] index);
+  }
+
+  /// By the definition: four words to a block, which make elements 16 apart.
+  private double random(Primitive.Part part, long seed, int tensor, int[] index) {
+    long flat = 0;
+    for (int dim = 0; dim < index.length; dim++) {
+      flat = flat * part.whole().dim(dim) + part.starts().get(dim) + index[dim];
+    }
+    long at = ((long) in.get(1)[0]) * part.whole().elements() + flat;
+    long stream = ((long) in.get(0)[0]) + ((long) tensor << 32);
+    long block = at / 64 * 16 + at % 16;
+    int word = (int) (at % 64 / 16);
+    long bits = word < 2 ? Philox.bits(seed, stream, block) : Philox.moreBits(seed, stream, block);
+    return ((bits >>> (32 * (word % 2) + 8)) & 0xFF_FFFFL) * 0x1.0p-24;
   }
 
   private double[] generate(ByIndex element) {

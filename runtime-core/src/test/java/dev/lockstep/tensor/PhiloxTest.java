@@ -18,6 +18,23 @@ class PhiloxTest {
         .isEqualTo(known(0xd16cfe09, 0x94fdcceb));
   }
 
+  @Test
+  void theSecondHalfOfABlockAgreesToo() {
+    assertThat(Philox.moreBits(0, 0, 0)).isEqualTo(known(0xbc57ac4c, 0x9b00dbd8));
+    assertThat(Philox.moreBits(0x299f31d0_a4093822L, 0x03707344_13198a2eL, 0x85a308d3_243f6a88L))
+        .isEqualTo(known(0x5001e420, 0x24126ea1));
+  }
+
+  @Test
+  void elementsAreWordsOfBlocksSixteenApart() {
+    for (int i = 0; i < 200; i++) {
+      long block = i / 64 * 16L + i % 16;
+      long bits = i % 64 < 32 ? Philox.bits(9, 8, block) : Philox.moreBits(9, 8, block);
+      long word = i % 32 < 16 ? bits & 0xFFFFFFFFL : bits >>> 32;
+      assertThat(Philox.element(9, 8, i)).isEqualTo((word >>> 8) * 0x1.0p-24f);
+    }
+  }
+
   private static long known(int word0, int word1) {
     return (word0 & 0xFFFFFFFFL) | ((long) word1 << 32);
   }

@@ -5,8 +5,10 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.AdamWOptions;
 import dev.lockstep.train.optim.LearningRate;
 import dev.lockstep.train.options.OptionCheck;
@@ -23,6 +25,7 @@ import dev.lockstep.train.options.OptionCheck;
 /// @param seed of the initial weights, the order of the data and the sample
 /// @param sameBits whether sums over lanes follow the lane tree; otherwise speed is preferred and
 ///   the bits depend on the layout
+/// @param precision in what floats the model computes
 public record Recipe(
     GptShape model,
     BatchShape batch,
@@ -31,7 +34,8 @@ public record Recipe(
     LearningRate learningRate,
     int steps,
     long seed,
-    boolean sameBits) {
+    boolean sameBits,
+    Precision precision) {
   /// The default peak of the learning rate.
   public static final float DEFAULT_LEARNING_RATE = 3e-3f;
 
@@ -108,22 +112,26 @@ public record Recipe(
         LearningRate.of(DEFAULT_LEARNING_RATE, steps),
         steps,
         1,
-        true);
+        true,
+        Precision.F32);
   }
 
   /// Returns this recipe with another model.
   public Recipe withModel(GptShape other) {
-    return new Recipe(other, batch, blocks, optimizer, learningRate, steps, seed, sameBits);
+    return new Recipe(
+        other, batch, blocks, optimizer, learningRate, steps, seed, sameBits, precision);
   }
 
   /// Returns this recipe with other lanes.
   public Recipe withBatch(BatchShape other) {
-    return new Recipe(model, other, blocks, optimizer, learningRate, steps, seed, sameBits);
+    return new Recipe(
+        model, other, blocks, optimizer, learningRate, steps, seed, sameBits, precision);
   }
 
   /// Returns this recipe with other blocks of sums.
   public Recipe withBlocks(SumBlocks other) {
-    return new Recipe(model, batch, other, optimizer, learningRate, steps, seed, sameBits);
+    return new Recipe(
+        model, batch, other, optimizer, learningRate, steps, seed, sameBits, precision);
   }
 
   /// Returns this recipe with another number of steps and the usual schedule for it.
@@ -136,22 +144,29 @@ public record Recipe(
         LearningRate.of(learningRate.peak(), other),
         other,
         seed,
-        sameBits);
+        sameBits,
+        precision);
   }
 
   /// Returns this recipe with another schedule.
   public Recipe withLearningRate(LearningRate other) {
-    return new Recipe(model, batch, blocks, optimizer, other, steps, seed, sameBits);
+    return new Recipe(model, batch, blocks, optimizer, other, steps, seed, sameBits, precision);
   }
 
   /// Returns this recipe with another seed.
   public Recipe withSeed(long other) {
-    return new Recipe(model, batch, blocks, optimizer, learningRate, steps, other, sameBits);
+    return new Recipe(
+        model, batch, blocks, optimizer, learningRate, steps, other, sameBits, precision);
   }
 
   /// Returns this recipe in same-bits or in relaxed mode.
   public Recipe withSameBits(boolean other) {
-    return new Recipe(model, batch, blocks, optimizer, learningRate, steps, seed, other);
+    return new Recipe(model, batch, blocks, optimizer, learningRate, steps, seed, other, precision);
+  }
+
+  /// Returns this recipe in another precision.
+  public Recipe withPrecision(Precision other) {
+    return new Recipe(model, batch, blocks, optimizer, learningRate, steps, seed, sameBits, other);
   }
 
   /// Returns the tokens of a step.
@@ -168,13 +183,17 @@ public record Recipe(
     }
   }
 
-  /// Returns the recipe that [#toJson] wrote.
+  /// Returns the recipe that [#toJson] wrote; one without a precision, as versions before this one
+  /// wrote them, is of float32.
   ///
   /// @throws IllegalArgumentException if a field is missing, unknown or not a number
   /// @throws ConfigurationException if a number does not fit
   public static Recipe fromJson(String json) {
     try {
       JsonNode tree = JSON.readTree(json);
+      if (tree instanceof ObjectNode fields && !fields.has("precision")) {
+        fields.put("precision", Precision.F32.name());
+      }
       return JSON.treeToValue(tree, Recipe.class);
     } catch (JsonProcessingException broken) {
       if (broken.getCause() instanceof ConfigurationException refused) {

@@ -60,7 +60,7 @@ public final class StepPlan implements AutoCloseable {
   private void plan(Recipe recipe, Recompute recompute, Grid grid) {
     GptModel model = new GptModel(recipe.model(), recipe.blocks().tensor());
     GptPrograms.Traced lane =
-        new GptPrograms(model, recipe.blocks().tokens(), recompute)
+        new GptPrograms(model, recipe.blocks().tokens(), recompute, recipe.precision())
             .lane(recipe.batch().microBatch());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
     LanePlan plan = LanePlan.of(split.ranks().getFirst());

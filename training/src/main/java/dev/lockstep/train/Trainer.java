@@ -54,7 +54,8 @@ public final class Trainer implements AutoCloseable {
     this.corpus = corpus;
     Batches batches = batches(recipe, corpus);
     model = new GptModel(recipe.model(), recipe.blocks().tensor());
-    programs = new GptPrograms(model, recipe.blocks().tokens(), options.recompute());
+    programs =
+        new GptPrograms(model, recipe.blocks().tokens(), options.recompute(), recipe.precision());
     try {
       exchange = JobExchange.open(scope, job, recipe, options);
       compute = RankCompute.open(scope, options, job, exchange.place());

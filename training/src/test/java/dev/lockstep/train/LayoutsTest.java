@@ -9,6 +9,7 @@ import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.Recompute;
+import dev.lockstep.train.nn.Precision;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -72,6 +73,17 @@ class LayoutsTest {
             .as("--mesh %s", mesh)
             .isEqualTo(alone);
       }
+    }
+  }
+
+  @Test
+  void tensorParallelismKeepsTheBitsOfBfloat16() throws Exception {
+    Recipe recipe =
+        recipe(new GptShape(1, 4, 24, 10, 256, true), new SumBlocks(4, 2))
+            .withPrecision(Precision.BF16);
+    try (Corpus corpus = open()) {
+      assertThat(train(recipe, corpus, 4, options("dp=2,tp=2", Recompute.NONE)))
+          .isEqualTo(train(recipe, corpus, 1, options("", Recompute.NONE)));
     }
   }
 

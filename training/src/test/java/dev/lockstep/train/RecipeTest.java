@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.LearningRate;
 import org.junit.jupiter.api.Test;
 
@@ -18,7 +19,8 @@ class RecipeTest {
             .withBatch(BatchShape.of(5, 2))
             .withSteps(37)
             .withSeed(-3)
-            .withSameBits(false);
+            .withSameBits(false)
+            .withPrecision(Precision.BF16);
 
     assertThat(Recipe.fromJson(recipe.toJson())).isEqualTo(recipe);
   }
@@ -29,6 +31,15 @@ class RecipeTest {
     Recipe recipe = Recipe.defaults().withLearningRate(new LearningRate(rate, 0, 3));
 
     assertThat(Recipe.fromJson(recipe.toJson()).learningRate().peak()).isEqualTo(rate);
+  }
+
+  @Test
+  void readsWhatWasWrittenBeforeThereWereOtherPrecisionsThanFloat32() {
+    String json = Recipe.defaults().toJson();
+    String older = json.replace(",\"precision\":\"F32\"", "");
+
+    assertThat(older).isNotEqualTo(json);
+    assertThat(Recipe.fromJson(older)).isEqualTo(Recipe.defaults());
   }
 
   @Test

@@ -8,6 +8,7 @@ import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.Recompute;
+import dev.lockstep.train.nn.Precision;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
@@ -104,6 +105,12 @@ public final class StepOptions {
       paramLabel = "WHAT",
       description = "activations not kept: none, attention or block (default ${DEFAULT-VALUE})")
   private String recompute = Recompute.NONE.label();
+
+  @Option(
+      names = "--precision",
+      paramLabel = "FLOATS",
+      description = "f32 or bf16 (default ${DEFAULT-VALUE})")
+  private String precision = Precision.F32.label();
 
   @Option(
       names = "--steps",
@@ -208,6 +215,7 @@ public final class StepOptions {
             BatchShape.of(lanes == null ? layout().size(Layout.DATA, ranks) : lanes, microBatch))
         .withBlocks(blocks)
         .withSameBits(!relaxed)
+        .withPrecision(Precision.of(precision))
         .withSteps(1_000_000);
   }
 

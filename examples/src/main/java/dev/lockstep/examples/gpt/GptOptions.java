@@ -11,6 +11,7 @@ import dev.lockstep.train.TrainingRun;
 import dev.lockstep.train.data.DataOptions;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.Recompute;
+import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.LearningRate;
 import java.nio.file.Path;
 import java.util.Objects;
@@ -110,6 +111,13 @@ final class GptOptions {
   String recompute = Recompute.NONE.label();
 
   @Option(
+      names = "--precision",
+      paramLabel = "FLOATS",
+      description =
+          "f32, or bf16 for products and kept activations with float32 masters; default f32")
+  @Nullable String precision;
+
+  @Option(
       names = "--save-every",
       paramLabel = "N",
       description = "steps between checkpoints, 0 for the end alone; default ${DEFAULT-VALUE}")
@@ -162,7 +170,8 @@ final class GptOptions {
         .withLearningRate(
             LearningRate.of(orElse(learningRate, Recipe.DEFAULT_LEARNING_RATE), stepCount))
         .withSeed(orElse(seed, defaults.seed()))
-        .withSameBits(!relaxed);
+        .withSameBits(!relaxed)
+        .withPrecision(precision == null ? defaults.precision() : Precision.of(precision));
   }
 
   private static <T> T orElse(@Nullable T given, T otherwise) {
@@ -184,6 +193,7 @@ final class GptOptions {
     agree("--lr", learningRate, recipe.learningRate().peak());
     agree("--seed", seed, recipe.seed());
     agree("--untied", untied ? true : null, !recipe.model().tiedHead());
+    agree("--precision", precision, recipe.precision().label());
     agree("--relaxed", relaxed ? true : null, !recipe.sameBits());
   }
 

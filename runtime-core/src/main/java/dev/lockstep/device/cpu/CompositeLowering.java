@@ -38,6 +38,8 @@ final class CompositeLowering {
       case Composite.SwiGlu _ -> ElementStep.of(Binary.SWIGLU, id(0), id(1), out(0), elements(0));
       case Composite.SwiGluGrad _ ->
           new GateStep(new GateStep.Values(id(0), id(1), id(2), out(0), out(1)), elements(0));
+      case Composite.Dropout dropout ->
+          new RandomStep(new Counters(dropout), new RandomStep.Values(id(1), id(2), id(0), out(0)));
       case Composite.RmsNorm(float epsilon) ->
           new NormStep.RmsForward(
               norms(shape(0), epsilon, Blocks.WHOLE), id(0), id(1), out(0), out(1));

@@ -19,6 +19,8 @@ import jdk.incubator.vector.VectorSpecies;
 /// @param vectorBits the width; [#SCALAR_BITS] is the scalar path
 /// @param gemm matrix products
 /// @param elements element-wise work
+/// @param casts conversions of narrow floats
+/// @param random numbers by counter
 /// @param rows sums along rows and columns
 /// @param norms norms of rows
 /// @param attention attention
@@ -26,6 +28,8 @@ record KernelSet(
     int vectorBits,
     GemmKernels gemm,
     ElementKernels elements,
+    CastKernels casts,
+    RandomKernels random,
     RowKernels rows,
     NormKernels norms,
     AttentionKernels attention) {
@@ -38,6 +42,8 @@ record KernelSet(
         SCALAR_BITS,
         new ScalarGemm(),
         new ScalarElements(),
+        new ScalarCasts(),
+        new ScalarRandom(),
         new ScalarRows(),
         new ScalarNorms(),
         new ScalarAttention());
@@ -52,6 +58,8 @@ record KernelSet(
         vectorBits,
         define(GemmKernels.class, VectorGemm.class, species),
         define(ElementKernels.class, VectorElements.class, species),
+        define(CastKernels.class, VectorCasts.class, species),
+        define(RandomKernels.class, VectorRandom.class, species),
         rows,
         define(NormKernels.class, VectorNorms.class, species, rows),
         attention(species, rows));

@@ -45,6 +45,8 @@ final class Lowering {
       case Constant(var type, double value) ->
           new ScalarStep.Fill(type.dtype(), value, out.id(), elements());
       case Iota(var type, int dim) -> iota(type.dtype(), dim);
+      case Primitive.Uniform uniform ->
+          new RandomStep(new Counters(uniform), new RandomStep.Values(id(0), id(1), -1, out.id()));
       case Primitive.Neg _ -> neg();
       case Primitive.Exp _ -> unary(Unary.EXP);
       case Primitive.Log _ -> unary(Unary.LOG);

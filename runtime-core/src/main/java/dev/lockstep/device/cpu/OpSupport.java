@@ -24,7 +24,7 @@ final class OpSupport {
 
   private static Support primitive(Primitive primitive, List<ValueType> operands) {
     return switch (primitive) {
-      case Primitive.Constant _, Primitive.Iota _ -> YES;
+      case Primitive.Constant _, Primitive.Iota _, Primitive.Uniform _ -> YES;
       case Primitive.Exp _,
           Primitive.Log _,
           Primitive.Tanh _,
@@ -83,6 +83,7 @@ final class OpSupport {
               : new Support.No("queries are cut within one sequence: blocks=" + queries);
       case Composite.Linear _, Composite.Gelu _, Composite.GeluGrad _ -> YES;
       case Composite.Silu _, Composite.SiluGrad _ -> YES;
+      case Composite.Dropout _ -> YES;
       case Composite.SwiGlu _, Composite.SwiGluGrad _ -> YES;
       case Composite.RmsNorm _, Composite.RmsNormGrad _, Composite.Rotary _ -> YES;
       case Composite.GroupedAttention _ -> YES;

@@ -200,7 +200,12 @@ abstract class ScalarStep extends Step {
     void elements(long first, long end) {
       long xAt = at(x);
       long outAt = at(out);
-      if (from.isFloat() || to.isFloat()) {
+      if (CastKernels.casts(from, to)) {
+        for (long i = first; i < end; i += ElementStep.TILE) {
+          int n = (int) Math.min(ElementStep.TILE, end - i);
+          kernels().casts().cast(from, to, xAt + i * from.bytes(), outAt + i * to.bytes(), n);
+        }
+      } else if (from.isFloat() || to.isFloat()) {
         for (long i = first; i < end; i++) {
           Numbers.store(to, outAt, i, Numbers.load(from, xAt, i));
         }

@@ -85,7 +85,7 @@ record Unit(Node node, @Nullable Value residual, List<Value> writes) {
     return switch (node.op()) {
       case Composite.Gelu _ -> List.of(new InPlace(0, 0));
       case Composite.GeluGrad _ -> List.of(new InPlace(0, 0), new InPlace(1, 0));
-      case Composite.Silu _, Composite.Rotary _ -> List.of(new InPlace(0, 0));
+      case Composite.Silu _, Composite.Rotary _, Composite.Dropout _ -> List.of(new InPlace(0, 0));
       case Composite.SiluGrad _, Composite.SwiGlu _ ->
           List.of(new InPlace(0, 0), new InPlace(1, 0));
       case Composite.SwiGluGrad _ ->

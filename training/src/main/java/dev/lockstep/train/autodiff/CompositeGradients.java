@@ -6,6 +6,7 @@ import dev.lockstep.graph.Composite.CausalAttention;
 import dev.lockstep.graph.Composite.CausalAttentionGrad;
 import dev.lockstep.graph.Composite.CrossEntropy;
 import dev.lockstep.graph.Composite.CrossEntropyGrad;
+import dev.lockstep.graph.Composite.Dropout;
 import dev.lockstep.graph.Composite.Gelu;
 import dev.lockstep.graph.Composite.GeluGrad;
 import dev.lockstep.graph.Composite.GroupedAttention;
@@ -58,6 +59,8 @@ final class CompositeGradients {
       case Linear linear -> linear(linear);
       case Gelu _ -> node.give(0, builder.one(new GeluGrad(), node.gradient(), node.operand(0)));
       case Silu _ -> node.give(0, builder.one(new SiluGrad(), node.gradient(), node.operand(0)));
+      case Dropout _ ->
+          node.give(0, builder.one(composite, node.gradient(), node.operand(1), node.operand(2)));
       case SwiGlu _ -> swiGlu();
       case LayerNorm _ -> layerNorm(composite);
       case RmsNorm _ -> rmsNorm(composite);

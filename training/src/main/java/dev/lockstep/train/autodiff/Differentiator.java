@@ -52,20 +52,24 @@ public final class Differentiator {
   ///   if the way leads through a collective
   public static Map<String, Value> gradients(
       GraphBuilder builder, Value loss, Value seed, List<Value> wrt, GradientBlocks blocks) {
-    return gradients(builder, loss, seed, wrt, blocks, Set.of());
+    Graph graph = builder.build();
+    Map<String, Value> named = new LinkedHashMap<>();
+    wrt.forEach(value -> named.put(nameOf(graph, value), value));
+    return gradients(builder, loss, seed, named, blocks, Set.of());
   }
 
   /// Appends the gradient of `loss` to the builder, as [#gradients(GraphBuilder, Value, Value,
   /// List, GradientBlocks)], and computes some forward values again where the way back reads them:
   /// they need not be kept. The bits are the same.
   ///
+  /// @param wrt inputs or results of nodes, by the names that their gradients get
   /// @param recomputed results of nodes; a node whose operands are among them computes those again
   ///   too
   public static Map<String, Value> gradients(
       GraphBuilder builder,
       Value loss,
       Value seed,
-      List<Value> wrt,
+      Map<String, Value> wrt,
       GradientBlocks blocks,
       Set<Value> recomputed) {
     if (!seed.type().equals(loss.type())) {
@@ -78,14 +82,14 @@ public final class Differentiator {
       node.outputs().forEach(value -> differentiator.makers.put(value, node));
     }
     Map<Value, Value> found =
-        differentiator.backward(graph.nodes(), Map.of(loss, seed), Set.copyOf(wrt));
+        differentiator.backward(graph.nodes(), Map.of(loss, seed), Set.copyOf(wrt.values()));
     Map<String, Value> gradients = new LinkedHashMap<>();
-    for (Value value : wrt) {
-      Value gradient = found.get(value);
-      gradients.put(
-          nameOf(graph, value),
-          gradient == null ? builder.one(new Constant(value.type(), 0)) : gradient);
-    }
+    wrt.forEach(
+        (name, value) -> {
+          Value gradient = found.get(value);
+          gradients.put(
+              name, gradient == null ? builder.one(new Constant(value.type(), 0)) : gradient);
+        });
     return Collections.unmodifiableMap(gradients);
   }
 

@@ -40,6 +40,11 @@ final class NodeGradients {
     return kept.apply(node.inputs().get(index));
   }
 
+  /// The operand as the forward pass had it, for what was noted about it.
+  Value forward(int index) {
+    return node.inputs().get(index);
+  }
+
   Shape shape(int operand) {
     return node.inputs().get(operand).type().shape();
   }

@@ -36,6 +36,7 @@ import dev.lockstep.graph.Primitive.Sqrt;
 import dev.lockstep.graph.Primitive.Sub;
 import dev.lockstep.graph.Primitive.Tanh;
 import dev.lockstep.graph.Primitive.Transpose;
+import dev.lockstep.graph.Primitive.Uniform;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
@@ -61,7 +62,11 @@ final class PrimitiveGradients {
 
   void differentiate(Primitive primitive) {
     switch (primitive) {
-      case Constant _, Iota _, Less _, Equal _ -> {} // no operand, or constant almost everywhere
+      case Constant _,
+          Iota _,
+          Uniform _,
+          Less _,
+          Equal _ -> {} // no operand, or constant almost everywhere
       case Neg _ -> node.give(0, one(new Neg(), dy));
       case Exp _ -> node.give(0, mul(dy, y()));
       case Log _ -> node.give(0, div(dy, node.operand(0)));

@@ -33,7 +33,7 @@ final class ProductGradients {
     Value dy = node.gradient();
     Value weight = node.operand(1);
     if (node.needs(0)) {
-      node.give(0, product(dy, false, weight, !transposed, blocks.columns(weight)));
+      node.give(0, product(dy, false, weight, !transposed, blocks.columns(node.forward(1))));
     }
     if (node.needs(1)) {
       Value x = rows(node.operand(0));

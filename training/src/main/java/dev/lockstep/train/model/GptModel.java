@@ -101,7 +101,7 @@ public final class GptModel {
   public Value logits(ModelTrace trace, Value tokens, Recompute recompute) {
     Shape hidden =
         Shape.of(tokens.type().shape().dim(0), tokens.type().shape().dim(1), shape.width());
-    Value words = trace.one(new Primitive.Gather(), trace.parameter(tokenEmbedding), tokens);
+    Value words = trace.rows(tokenEmbedding, tokens);
     Value positions =
         trace.one(
             new Primitive.BroadcastTo(hidden, List.of(1, 2)), trace.parameter(positionEmbedding));
@@ -109,7 +109,7 @@ public final class GptModel {
     for (TransformerBlock block : blocks) {
       x = block.apply(trace, x, recompute);
     }
-    x = finalNorm.apply(trace, x);
+    x = trace.narrowed(finalNorm.apply(trace, x));
     Value weight = shape.tiedHead() ? trace.parameter(head, "head") : trace.parameter(head);
     trace.splitColumns(weight, vocabularyBlocks());
     return trace.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight);

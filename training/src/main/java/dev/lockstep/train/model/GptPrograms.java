@@ -11,6 +11,7 @@ import dev.lockstep.train.autodiff.Differentiator;
 import dev.lockstep.train.autodiff.GradientBlocks;
 import dev.lockstep.train.nn.ModelTrace;
 import dev.lockstep.train.nn.ParameterUse;
+import dev.lockstep.train.nn.Precision;
 import java.util.List;
 
 /// The programs of a GPT: one lane's forward and backward pass, its loss alone, and its logits.
@@ -33,22 +34,25 @@ public final class GptPrograms {
   private final GptModel model;
   private final int tokenBlocks;
   private final Recompute recompute;
+  private final Precision precision;
 
-  /// Makes the programs of a model that keep all activations.
+  /// Makes the programs of a model in float32 that keep all activations.
   ///
   /// @param tokenBlocks into how many blocks sums over a lane's positions are cut
   public GptPrograms(GptModel model, int tokenBlocks) {
-    this(model, tokenBlocks, Recompute.NONE);
+    this(model, tokenBlocks, Recompute.NONE, Precision.F32);
   }
 
   /// Makes the programs of a model.
   ///
   /// @param tokenBlocks into how many blocks sums over a lane's positions are cut
   /// @param recompute which activations the backward pass computes again
-  public GptPrograms(GptModel model, int tokenBlocks, Recompute recompute) {
+  /// @param precision in what floats it computes
+  public GptPrograms(GptModel model, int tokenBlocks, Recompute recompute, Precision precision) {
     this.model = model;
     this.tokenBlocks = tokenBlocks;
     this.recompute = recompute;
+    this.precision = precision;
   }
 
   /// A program and the parameters that it uses, each an input of the graph.
@@ -68,7 +72,7 @@ public final class GptPrograms {
   ///
   /// @param sequences sequences of the lane
   public Traced lane(int sequences) {
-    ModelTrace trace = new ModelTrace("lane");
+    ModelTrace trace = new ModelTrace("lane", precision);
     GraphBuilder builder = trace.builder();
     Value loss = loss(trace, sequences);
     Value one = trace.one(new Primitive.Constant(loss.type(), 1));
@@ -81,14 +85,14 @@ public final class GptPrograms {
 
   /// Traces the loss of some sequences: [#TOKENS] and [#TARGETS] to [#LOSS_SUM] and [#COUNT].
   public Traced evaluation(int sequences) {
-    ModelTrace trace = new ModelTrace("evaluation");
+    ModelTrace trace = new ModelTrace("evaluation", precision);
     loss(trace, sequences);
     return new Traced(trace.builder().build(), trace.uses());
   }
 
   /// Traces the logits of one sequence: [#TOKENS] to [#LOGITS].
   public Traced logits() {
-    ModelTrace trace = new ModelTrace("logits");
+    ModelTrace trace = new ModelTrace("logits", precision);
     Value tokens = trace.builder().input(TOKENS, ids(1));
     trace.builder().output(LOGITS, model.logits(trace, tokens));
     return new Traced(trace.builder().build(), trace.uses());

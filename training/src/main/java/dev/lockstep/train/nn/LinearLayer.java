@@ -13,14 +13,16 @@ import java.util.stream.Stream;
 /// @param inputGradient how the input's gradient, a sum over `out`, is cut
 public record LinearLayer(
     Parameter weight, Parameter bias, Blocks contraction, Blocks inputGradient) {
-  /// Adds the layer.
+  /// Adds the layer; its input and its result are [ModelTrace#narrowed].
   ///
   /// @param x `[…, in]`
   /// @return `[…, out]`
   public Value apply(ModelTrace trace, Value x) {
     Value columns = trace.parameter(weight);
     trace.splitColumns(columns, inputGradient);
-    return trace.one(new Composite.Linear(false, contraction), x, columns, trace.parameter(bias));
+    Value rows = trace.narrowed(x);
+    Composite.Linear linear = new Composite.Linear(false, contraction);
+    return trace.narrowed(trace.one(linear, rows, columns, trace.parameter(bias)));
   }
 
   /// Returns weight and bias.

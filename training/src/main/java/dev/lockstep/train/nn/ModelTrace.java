@@ -4,12 +4,15 @@ import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Op;
+import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -19,16 +22,25 @@ import java.util.function.Supplier;
 /// Single-threaded.
 public final class ModelTrace {
   private final GraphBuilder builder;
+  private final Precision precision;
   private final List<ParameterUse> uses = new ArrayList<>();
-  private final List<Value> values = new ArrayList<>();
+  private final Map<String, Value> values = new LinkedHashMap<>();
   private final Map<Value, Blocks> columns = new HashMap<>();
   private final Set<Value> recomputed = new HashSet<>();
+
+  /// Starts a trace in float32.
+  ///
+  /// @param name what the graph computes
+  public ModelTrace(String name) {
+    this(name, Precision.F32);
+  }
 
   /// Starts a trace.
   ///
   /// @param name what the graph computes
-  public ModelTrace(String name) {
+  public ModelTrace(String name, Precision precision) {
     this.builder = new GraphBuilder(name);
+    this.precision = precision;
   }
 
   /// Returns the builder of the graph.
@@ -36,21 +48,53 @@ public final class ModelTrace {
     return builder;
   }
 
-  /// Adds a parameter under its own name.
+  /// Adds a parameter under its own name; a matrix as [#narrowed].
   public Value parameter(Parameter parameter) {
-    return use(parameter.name(), parameter);
+    return use(parameter.name(), parameter, parameter.shape().rank() >= 2);
   }
 
   /// Adds one more use of a parameter, as the input `name@role`.
   public Value parameter(Parameter parameter, String role) {
-    return use(parameter.name() + "@" + role, parameter);
+    return use(parameter.name() + "@" + role, parameter, parameter.shape().rank() >= 2);
   }
 
-  private Value use(String inputName, Parameter parameter) {
-    Value value = builder.input(inputName, new ValueType(DType.F32, parameter.shape()));
+  /// Adds the rows of a table that the ids name, as [#narrowed].
+  ///
+  /// @param ids I32 `[d…]`
+  /// @return `[d…, C]`
+  public Value rows(Parameter table, Value ids) {
+    Value whole = use(table.name(), table, false);
+    return narrowed(one(new Primitive.Gather(), whole, ids));
+  }
+
+  /// The gradient of a use is that of what is computed with, which is never rounded.
+  private Value use(String inputName, Parameter parameter, boolean narrow) {
+    Value input = builder.input(inputName, new ValueType(DType.F32, parameter.shape()));
     uses.add(new ParameterUse(inputName, parameter));
-    values.add(value);
+    Value value = narrow ? weight(input) : input;
+    values.put(inputName, value);
     return value;
+  }
+
+  /// Rounds a weight: nothing of that is kept, as its master is.
+  private Value weight(Value master) {
+    return precision == Precision.F32 ? master : rounded(master, true);
+  }
+
+  /// Rounds a value as the trace's precision says (see [Precision]); what is kept of it for the way
+  /// back is the narrow form.
+  public Value narrowed(Value value) {
+    return precision == Precision.F32 ? value : rounded(value, false);
+  }
+
+  private Value rounded(Value value, boolean again) {
+    Value narrow = one(new Primitive.Convert(DType.BF16), value);
+    Value wide = one(new Primitive.Convert(DType.F32), narrow);
+    recomputed.add(wide);
+    if (again) {
+      recomputed.add(narrow);
+    }
+    return wide;
   }
 
   /// Adds a node of one result.
@@ -97,8 +141,8 @@ public final class ModelTrace {
     return List.copyOf(uses);
   }
 
-  /// Returns the inputs of [#uses].
-  public List<Value> useValues() {
-    return List.copyOf(values);
+  /// Returns what the gradients of [#uses] are taken of, by the names of their inputs and in order.
+  public Map<String, Value> useValues() {
+    return Collections.unmodifiableMap(values);
   }
 }

@@ -86,6 +86,7 @@ final class PlacementRules {
   private Placement primitive(Primitive op, List<Value> operands, List<Placement> in) {
     return switch (op) {
       case Primitive.Constant _, Primitive.Iota _ -> Placement.replicate();
+      case Primitive.Uniform _ -> replicated(op, in);
       case Primitive.Neg _,
           Primitive.Exp _,
           Primitive.Log _,
@@ -158,6 +159,7 @@ final class PlacementRules {
           Composite.RmsNormGrad _,
           Composite.CrossEntropy _,
           Composite.CrossEntropyGrad _,
+          Composite.Dropout _,
           Composite.SquaredNorm _ ->
           repeat(op, replicated(op, in));
     };
