@@ -1,36 +1,56 @@
 package dev.lockstep.train;
 
 import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.model.GptPrograms;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
+import dev.lockstep.train.optim.StateShards;
+import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.placement.AxisLayout;
 import dev.lockstep.train.placement.AxisPlace;
 import dev.lockstep.train.placement.PlacedGraph;
 import dev.lockstep.train.placement.Placement;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 
 /// Where one rank stands in its layout, and what it holds of a model.
 ///
 /// @param data place on the axis that lanes are spread over
 /// @param tensor place on the axis that features are spread over
-record Grid(AxisPlace data, AxisPlace tensor) {
+/// @param zero what the ranks of the data axis share out
+record Grid(AxisPlace data, AxisPlace tensor, int zero) {
   /// Returns the place of a rank.
   static Grid of(Layout layout, int rank, int worldSize) {
     Layout whole = layout.over(worldSize);
-    return new Grid(whole.place(Layout.DATA, rank), whole.place(Layout.TENSOR, rank));
+    AxisPlace data = whole.place(Layout.DATA, rank);
+    int zero = data.ranks() == 1 ? 0 : layout.zero();
+    return new Grid(data, whole.place(Layout.TENSOR, rank), zero);
   }
 
   /// Returns the place of a rank that holds everything.
   static Grid alone() {
-    return new Grid(new AxisPlace(Layout.DATA, 1, 0), new AxisPlace(Layout.TENSOR, 1, 0));
+    return new Grid(new AxisPlace(Layout.DATA, 1, 0), new AxisPlace(Layout.TENSOR, 1, 0), 0);
   }
 
   /// Whether ranks hold different parts of the model.
   boolean isSplit() {
     return tensor.ranks() > 1;
+  }
+
+  /// Whether ranks hold different parts of the optimizer's state.
+  boolean isSharded() {
+    return zero > 0;
+  }
+
+  /// Returns how the optimizer's state is cut over the data axis; one shard without ZeRO.
+  StateShards shards(List<Parameter> parameters) {
+    StepPlace place = new StepPlace(LaneSplit.onePerRank(data.ranks()), data.rank(), tensor);
+    return isSharded()
+        ? StateShards.cut(parameters, place, data.ranks())
+        : StateShards.whole(parameters, place);
   }
 
   /// Returns how a parameter lies over the tensor axis.

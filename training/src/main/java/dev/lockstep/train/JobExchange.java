@@ -7,7 +7,9 @@ import dev.lockstep.collective.PreparedCollective;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.parallel.Exchange;
@@ -111,6 +113,40 @@ final class JobExchange implements Exchange {
       case Primitive other ->
           throw new IllegalArgumentException("no program has such a collective: op=" + other);
     };
+  }
+
+  private Communicator among(String axis) {
+    return axis(axis)
+        .orElseThrow(
+            () -> new IllegalStateException("one rank has nobody to exchange with: axis=" + axis));
+  }
+
+  @Override
+  public Prepared reduceScatter(
+      String axis, LaneSplit lanes, List<Long> counts, List<Tensor> inputs, Tensor output) {
+    Communicator among = among(axis);
+    return prepared(
+        among,
+        CollectiveRequest.reduceScatter(
+            output.dtype(),
+            new ReduceOp.Sum(),
+            Counts.of(counts),
+            false,
+            among.topology(),
+            lanes,
+            mode),
+        inputs,
+        output);
+  }
+
+  @Override
+  public Prepared allGather(String axis, List<Long> counts, Tensor part, Tensor whole) {
+    Communicator among = among(axis);
+    return prepared(
+        among,
+        CollectiveRequest.allGather(whole.dtype(), Counts.of(counts), true, among.topology()),
+        List.of(part),
+        whole);
   }
 
   private static Prepared prepared(

@@ -15,7 +15,9 @@ import java.util.List;
 /// vocabulary are. Ranks are numbered with the last axis fastest.
 ///
 /// @param axes the axes that were named, in order; empty for all ranks on `dp`
-public record Layout(List<Mesh.Axis> axes) {
+/// @param zero what the ranks of `dp` share out: 0 nothing, 1 the optimizer's state, 2 the sums of
+///   gradients too
+public record Layout(List<Mesh.Axis> axes, int zero) {
   /// The axis of data parallelism.
   public static final String DATA = "dp";
 
@@ -29,6 +31,10 @@ public record Layout(List<Mesh.Axis> axes) {
   /// @throws ConfigurationException if an axis is unknown or there twice
   public Layout {
     axes = List.copyOf(axes);
+    if (zero < 0 || zero > 2) {
+      throw OptionCheck.refusal(
+          "--zero", zero, "there is no such stage: --zero %d (0, 1 or 2)".formatted(zero));
+    }
     for (Mesh.Axis axis : axes) {
       if (!KNOWN.contains(axis.name())) {
         throw new ConfigurationException(
@@ -46,14 +52,21 @@ public record Layout(List<Mesh.Axis> axes) {
 
   /// Returns the layout of data parallelism alone, over as many ranks as there are.
   public static Layout dataParallel() {
-    return new Layout(List.of());
+    return new Layout(List.of(), 0);
   }
 
   /// Reads a layout as users write it: `dp=2,tp=2`.
   ///
   /// @throws ConfigurationException if that is not what the text is
   public static Layout parse(String mesh) {
-    return new Layout(Mesh.Axis.parse(mesh));
+    return new Layout(Mesh.Axis.parse(mesh), 0);
+  }
+
+  /// Returns this layout with another stage of ZeRO.
+  ///
+  /// @throws ConfigurationException if there is no such stage
+  public Layout withZero(int other) {
+    return new Layout(axes, other);
   }
 
   /// Returns the layout as users write it; empty for data parallelism alone.
@@ -69,7 +82,7 @@ public record Layout(List<Mesh.Axis> axes) {
 
   /// Returns this layout with the number of ranks on every axis.
   Layout over(int worldSize) {
-    return axes.isEmpty() ? new Layout(List.of(new Mesh.Axis(DATA, worldSize))) : this;
+    return axes.isEmpty() ? new Layout(List.of(new Mesh.Axis(DATA, worldSize)), zero) : this;
   }
 
   /// Returns how many ranks an axis has; 1 if it was not named.
@@ -130,6 +143,10 @@ public record Layout(List<Mesh.Axis> axes) {
     if (whole.size(TENSOR) > 1) {
       checkTensor(recipe, whole.size(TENSOR));
     }
+    if (whole.size(TENSOR) > 1 || zero > 0) {
+      requireBlocks("--width", recipe.model().width(), recipe.blocks().tensor());
+      requireBlocks("vocabulary", recipe.model().vocabulary(), recipe.blocks().tensor());
+    }
   }
 
   private void checkTensor(Recipe recipe, int tp) {
@@ -152,15 +169,13 @@ public record Layout(List<Mesh.Axis> axes) {
           "tp does not divide the heads: --mesh %s, --heads %d (choose a divisor)"
               .formatted(words(), heads));
     }
-    requireBlocks("--width", recipe.model().width(), blocks);
-    requireBlocks("vocabulary", recipe.model().vocabulary(), blocks);
   }
 
   private void requireBlocks(String option, int extent, int blocks) {
     if (extent % blocks != 0) {
       throw refusal(
-          "tensor parallelism needs equal tensor blocks: --mesh %s, %s %d, --tensor-blocks %d (choose a multiple)"
-              .formatted(words(), option, extent, blocks));
+          "the layout needs equal tensor blocks: --mesh %s, --zero %d, %s %d, --tensor-blocks %d (choose a multiple)"
+              .formatted(words(), zero, option, extent, blocks));
     }
   }
 

@@ -1,7 +1,7 @@
 package dev.lockstep.train;
 
-import dev.lockstep.device.Stream;
 import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
@@ -12,7 +12,6 @@ import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.parallel.FlatLayout;
-import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.placement.AxisPlace;
 import dev.lockstep.train.placement.Parts;
 import dev.lockstep.train.placement.Placement;
@@ -30,14 +29,26 @@ final class ModelState {
   private final RankCompute compute;
   private final Grid grid;
   private final Map<String, Parameter> parameterOf;
-  private final FlatTensors tensors;
+  private final FlatLayout layout;
+  private final FlatRanges ranges;
+  private final Tensor memory;
 
+  /// @param ranges which elements of the layout each rank of the data axis holds
   private ModelState(
-      RankCompute compute, Grid grid, Map<String, Parameter> parameterOf, FlatTensors tensors) {
+      RankCompute compute,
+      Grid grid,
+      Map<String, Parameter> parameterOf,
+      FlatLayout layout,
+      FlatRanges ranges,
+      String name) {
     this.compute = compute;
     this.grid = grid;
     this.parameterOf = parameterOf;
-    this.tensors = tensors;
+    this.layout = layout;
+    this.ranges = ranges;
+    long elements = ranges.elements(grid.data().rank());
+    Buffer buffer = compute.allocateShared(name, elements * DType.F32.bytes());
+    this.memory = Tensor.of(buffer, DType.F32, Shape.of(elements));
   }
 
   /// Allocates the parameters, zeroed.
@@ -54,7 +65,8 @@ final class ModelState {
     Map<String, Parameter> names = new LinkedHashMap<>();
     parameters.forEach(parameter -> names.put(parameter.name(), parameter));
     FlatLayout layout = parameterLayout(grid, parameters);
-    return new ModelState(compute, grid, names, compute.allocate("parameters", layout));
+    FlatRanges whole = FlatRanges.whole(layout, grid.data().ranks());
+    return new ModelState(compute, grid, names, layout, whole, "parameters");
   }
 
   /// Returns how the parameters lie in memory.
@@ -69,8 +81,27 @@ final class ModelState {
     Map<String, Parameter> names = new LinkedHashMap<>();
     parameters.forEach(p -> names.put(StepGraph.FIRST_MOMENT + p.name(), p));
     parameters.forEach(p -> names.put(StepGraph.SECOND_MOMENT + p.name(), p));
-    FlatLayout layout = momentLayout(compute.grid(), parameters);
-    return new ModelState(compute, compute.grid(), names, compute.allocate("moments", layout));
+    Grid grid = compute.grid();
+    FlatLayout layout = momentLayout(grid, parameters);
+    return new ModelState(
+        compute, grid, names, layout, momentRanges(grid, parameters, layout), "moments");
+  }
+
+  private static FlatRanges momentRanges(Grid grid, List<Parameter> parameters, FlatLayout layout) {
+    return grid.isSharded()
+        ? FlatRanges.of(
+            layout,
+            grid.shards(parameters),
+            List.of(
+                p -> StepGraph.FIRST_MOMENT + p.name(), p -> StepGraph.SECOND_MOMENT + p.name()))
+        : FlatRanges.whole(layout, grid.data().ranks());
+  }
+
+  /// Returns the bytes of the moments that a rank holds.
+  static long momentBytes(Grid grid, List<Parameter> parameters) {
+    FlatLayout layout = momentLayout(grid, parameters);
+    long elements = momentRanges(grid, parameters, layout).elements(grid.data().rank());
+    return elements * DType.F32.bytes();
   }
 
   /// Returns how the moments lie in memory.
@@ -96,16 +127,33 @@ final class ModelState {
 
   /// Copies this rank's part of a whole tensor to the device.
   private void copyIn(String name, MemorySegment whole, Arena arena) {
-    Tensor tensor = tensors.get(name);
     Parameter parameter = parameter(name);
     Placement placement = grid.placement(parameter);
     MemorySegment part = whole;
     if (placement instanceof Placement.Shard) {
-      part = arena.allocate(tensor.bytes(), DType.F32.bytes());
+      long bytes = grid.localShape(parameter).elements() * DType.F32.bytes();
+      part = arena.allocate(bytes, DType.F32.bytes());
       Parts.take(whole, part, parameter.shape(), placement, grid.tensor(), DType.F32.bytes());
     }
-    compute.stream().copyIn(tensor, part);
+    MemorySegment source = part;
+    long first = layout.offset(name) / DType.F32.bytes();
+    long elements = grid.localShape(parameter).elements();
+    ranges.parts(
+        grid.data().rank(),
+        first,
+        elements,
+        (held, from, length) ->
+            compute.stream()
+                .copyIn(
+                    vector(held, length),
+                    source.asSlice(
+                        (from - first) * DType.F32.bytes(), length * DType.F32.bytes())));
     compute.stream().synchronize();
+  }
+
+  /// Some of the elements that this rank holds, as a vector.
+  private Tensor vector(long start, long elements) {
+    return new Tensor(memory.buffer(), start * DType.F32.bytes(), DType.F32, Shape.of(elements));
   }
 
   private Parameter parameter(String name) {
@@ -154,24 +202,40 @@ final class ModelState {
   /// Copies all tensors, whole, to host memory of an arena; where ranks hold parts, every rank
   /// calls this.
   Map<String, TensorData> copyOut(Arena arena) {
-    Stream stream = compute.stream();
-    Tensor flat = tensors.whole();
-    MemorySegment own = arena.allocate(flat.bytes(), DType.F32.bytes());
-    stream.copyOut(own, flat);
+    MemorySegment own = arena.allocate(memory.bytes(), DType.F32.bytes());
+    compute.stream().copyOut(own, memory);
+    MemorySegment local = ranges.isWhole() ? own : unsharded(own, arena);
     AxisPlace axis = grid.tensor();
-    List<MemorySegment> held =
-        HostGather.gather(compute, axis, own, flat.shape().elements(), arena);
+    List<MemorySegment> held = HostGather.gather(compute, axis, local, layout.elements(), arena);
     Map<String, TensorData> copies = new LinkedHashMap<>();
-    parameterOf.forEach(
-        (name, parameter) -> copies.put(name, whole(tensors.get(name), parameter, held, arena)));
+    parameterOf.forEach((name, parameter) -> copies.put(name, whole(name, parameter, held, arena)));
     return copies;
   }
 
+  /// Everything that the ranks of the data axis hold together, as the layout has it.
+  private MemorySegment unsharded(MemorySegment own, Arena arena) {
+    AxisPlace data = grid.data();
+    List<MemorySegment> shards = HostGather.gather(compute, data, own, ranges.longest(), arena);
+    MemorySegment all = arena.allocate(layout.bytes(), DType.F32.bytes());
+    long item = DType.F32.bytes();
+    for (int rank = 0; rank < data.ranks(); rank++) {
+      MemorySegment shard = shards.get(rank);
+      ranges.parts(
+          rank,
+          0,
+          layout.elements(),
+          (held, from, length) ->
+              MemorySegment.copy(shard, held * item, all, from * item, length * item));
+    }
+    return all;
+  }
+
   private TensorData whole(
-      Tensor tensor, Parameter parameter, List<MemorySegment> held, Arena arena) {
+      String name, Parameter parameter, List<MemorySegment> held, Arena arena) {
     Placement placement = grid.placement(parameter);
+    long size = grid.localShape(parameter).elements() * DType.F32.bytes();
     List<MemorySegment> parts = new ArrayList<>();
-    held.forEach(segment -> parts.add(segment.asSlice(tensor.offset(), tensor.bytes())));
+    held.forEach(segment -> parts.add(segment.asSlice(layout.offset(name), size)));
     if (!(placement instanceof Placement.Shard)) {
       return new TensorData(DType.F32, parameter.shape(), parts.getFirst());
     }
@@ -192,15 +256,47 @@ final class ModelState {
     }
   }
 
-  /// Returns what this rank holds, by name.
+  /// Returns what this rank holds, by name; for state that is not sharded.
   Map<String, Tensor> byName() {
-    return tensors.byName();
+    Map<String, Tensor> tensors = new LinkedHashMap<>();
+    parameterOf.keySet().forEach(name -> tensors.put(name, tensor(name)));
+    return tensors;
+  }
+
+  private Tensor tensor(String name) {
+    if (!ranges.isWhole()) {
+      throw new IllegalStateException("state is sharded: tensor=" + name);
+    }
+    Shape shape = grid.localShape(parameter(name));
+    return new Tensor(memory.buffer(), layout.offset(name), DType.F32, shape);
+  }
+
+  /// Returns a run of a tensor that this rank holds, as a vector.
+  Tensor piece(String name, long start, long elements) {
+    long first = layout.offset(name) / DType.F32.bytes() + start;
+    List<Tensor> found = new ArrayList<>();
+    ranges.parts(
+        grid.data().rank(), first, elements, (held, _, length) -> found.add(vector(held, length)));
+    if (found.size() != 1 || found.getFirst().shape().elements() != elements) {
+      throw new IllegalStateException("rank does not hold this run: tensor=" + name);
+    }
+    return found.getFirst();
+  }
+
+  /// Returns all that this rank holds.
+  Tensor memory() {
+    return memory;
+  }
+
+  /// Returns where the tensors lie when nothing is sharded.
+  FlatLayout layout() {
+    return layout;
   }
 
   /// Returns for each use of a parameter, by its input's name, what this rank holds of it.
   Map<String, Tensor> bindings(List<ParameterUse> uses) {
     Map<String, Tensor> bindings = new LinkedHashMap<>();
-    uses.forEach(use -> bindings.put(use.inputName(), tensors.get(use.parameter().name())));
+    uses.forEach(use -> bindings.put(use.inputName(), tensor(use.parameter().name())));
     return bindings;
   }
 }

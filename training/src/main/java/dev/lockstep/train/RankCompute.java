@@ -88,6 +88,11 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
     return scope.own(device.allocate(name, bytes), Buffer::close);
   }
 
+  /// Allocates zeroed memory that peers on this host may read in place.
+  Buffer allocateShared(String name, long bytes) {
+    return scope.own(device.allocateShared(name, bytes), Buffer::close);
+  }
+
   /// Allocates zeroed tensors on the device.
   FlatTensors allocate(String name, FlatLayout layout) {
     return scope.own(FlatTensors.allocate(device, name, layout), FlatTensors::close);

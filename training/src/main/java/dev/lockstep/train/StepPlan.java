@@ -12,6 +12,8 @@ import dev.lockstep.tensor.DType;
 import dev.lockstep.train.model.GptModel;
 import dev.lockstep.train.model.GptPrograms;
 import dev.lockstep.train.model.Recompute;
+import dev.lockstep.train.nn.Parameter;
+import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.Crossings;
@@ -64,19 +66,46 @@ public final class StepPlan implements AutoCloseable {
             .lane(recipe.batch().microBatch());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
     LanePlan plan = LanePlan.of(split.ranks().getFirst());
-    FlatLayout sums = StepPrograms.sums(grid, lane.uses());
     memory.put("parameters", ModelState.parameterLayout(grid, model.parameters()).bytes());
-    memory.put("moments", ModelState.momentLayout(grid, model.parameters()).bytes());
-    memory.put("gradients", plan.slots() * sums.bytes());
+    memory.put("moments", ModelState.momentBytes(grid, model.parameters()));
     long tokens = (long) recipe.batch().microBatch() * recipe.model().context();
     memory.put("data", 2 * tokens * DType.I32.bytes() + StepPrograms.scalarLayout().bytes());
     long exchanged = compile("lanes", plan, grid.lay(lane));
-    exchanged += compile("joins", plan, LaneSums.join(sums.elements()));
-    StepPlace place = new StepPlace(split, 0, grid.tensor());
-    exchanged += compile("update", plan, StepGraph.trace(lane.uses(), recipe.optimizer(), place));
+    exchanged +=
+        grid.isSharded() ? shardedStep(recipe, grid, plan, lane) : step(recipe, grid, plan, lane);
     if (exchanged > 0) {
       memory.put("exchanged", exchanged);
     }
+  }
+
+  /// Plans what follows the lanes; returns the bytes that cross between segments.
+  private long step(Recipe recipe, Grid grid, LanePlan plan, GptPrograms.Traced lane) {
+    FlatLayout sums = StepPrograms.sums(grid, lane.uses());
+    memory.put("gradients", plan.slots() * sums.bytes());
+    LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
+    StepPlace place = new StepPlace(split, 0, grid.tensor());
+    return compile("joins", plan, LaneSums.join(sums.elements()))
+        + compile("update", plan, StepGraph.trace(lane.uses(), recipe.optimizer(), place));
+  }
+
+  private long shardedStep(Recipe recipe, Grid grid, LanePlan plan, GptPrograms.Traced lane) {
+    List<Parameter> parameters =
+        lane.uses().stream().map(ParameterUse::parameter).distinct().toList();
+    GradientGroups groups =
+        GradientGroups.of(grid, ModelState.parameterLayout(grid, parameters), lane.uses());
+    int ranks = grid.data().ranks();
+    boolean isInterleaved = grid.zero() > 1;
+    int slots = isInterleaved ? 1 : plan.slots();
+    int shards = isInterleaved ? ShardedSteps.shardSlots(recipe.batch().lanes(), ranks) : 1;
+    FlatLayout shard = groups.shardLayout(0);
+    memory.put("gradients", slots * groups.layout().bytes());
+    memory.put("gradient shards", shards * shard.bytes());
+    long joined = isInterleaved ? shard.elements() : groups.layout().elements();
+    StepPlace place = new StepPlace(LaneSplit.onePerRank(ranks), 0, grid.tensor());
+    Graph update =
+        StepGraph.traceShard(
+            grid.shards(groups.parameters()), groups.useCounts(), recipe.optimizer(), place);
+    return compile("joins", plan, LaneSums.join(joined)) + compile("update", plan, update);
   }
 
   /// Compiles the segments of a program and returns the bytes that cross between them.

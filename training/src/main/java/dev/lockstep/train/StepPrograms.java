@@ -11,6 +11,7 @@ import dev.lockstep.train.model.GptPrograms;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.NormLeaves;
+import dev.lockstep.train.optim.StateShards;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.FlatLayout;
@@ -29,7 +30,7 @@ import java.util.Map;
 import java.util.function.IntConsumer;
 
 /// A training step of one rank: its lanes, then the step program. Steps allocate nothing.
-final class StepPrograms {
+final class StepPrograms implements Steps {
   private static final ValueLayout.OfInt I32 =
       ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN);
 
@@ -79,7 +80,7 @@ final class StepPrograms {
             compute.exchange());
     Map<String, Tensor> bindings = bindings(state, scalars);
     if (compute.grid().isSplit()) {
-      bindings.put(StepGraph.LEAF_ORDER, leafOrder(compute, traced.uses(), place));
+      bindings.put(StepGraph.LEAF_ORDER, leafOrder(compute, leaves(traced.uses(), place).order()));
     }
     step = stepProgram.bind(bindings);
     learningRate = scalar(scalars.get(StepGraph.LEARNING_RATE));
@@ -110,9 +111,13 @@ final class StepPrograms {
     return FlatLayout.of(shapes);
   }
 
-  private static Tensor leafOrder(RankCompute compute, List<ParameterUse> uses, StepPlace place) {
+  private static NormLeaves leaves(List<ParameterUse> uses, StepPlace place) {
     List<Parameter> parameters = uses.stream().map(ParameterUse::parameter).distinct().toList();
-    int[] order = new NormLeaves(parameters, place).order();
+    return new NormLeaves(StateShards.whole(parameters, place));
+  }
+
+  /// Brings the order of the norm's leaves to the device.
+  static Tensor leafOrder(RankCompute compute, int[] order) {
     long bytes = (long) order.length * DType.I32.bytes();
     Buffer buffer = compute.allocate(StepGraph.LEAF_ORDER, bytes);
     Tensor tensor = Tensor.of(buffer, DType.I32, Shape.of(order.length));
@@ -152,7 +157,8 @@ final class StepPrograms {
   /// @param index number of the step, from 0
   /// @param rate learning rate
   /// @param wantsStop whether this rank asks all to stop after it
-  void run(long index, float rate, boolean wantsStop) {
+  @Override
+  public void run(long index, float rate, boolean wantsStop) {
     this.index = index;
     lanes.run(compute.stream(), fill);
     stop.set(wantsStop ? 1 : 0);
@@ -167,7 +173,8 @@ final class StepPrograms {
   }
 
   /// Returns the programs by what they do.
-  Map<String, List<Program>> programs() {
+  @Override
+  public Map<String, List<Program>> programs() {
     Map<String, List<Program>> programs = new LinkedHashMap<>();
     programs.put("lanes", lanes.lanePrograms());
     programs.put("joins", List.of(lanes.joinProgram()));
@@ -176,17 +183,20 @@ final class StepPrograms {
   }
 
   /// Returns the mean loss of the last step.
-  float loss() {
+  @Override
+  public float loss() {
     return loss.get();
   }
 
   /// Returns the gradient norm of the last step.
-  float gradientNorm() {
+  @Override
+  public float gradientNorm() {
     return gradientNorm.get();
   }
 
   /// Returns whether a rank asked to stop in the last step.
-  boolean stopped() {
+  @Override
+  public boolean stopped() {
     return stopped.get() > 0;
   }
 }

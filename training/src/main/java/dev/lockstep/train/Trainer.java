@@ -42,7 +42,7 @@ public final class Trainer implements AutoCloseable {
   private final GptPrograms programs;
   private final ModelState parameters;
   private final ModelState moments;
-  private final StepPrograms steps;
+  private final Steps steps;
   private @Nullable Evaluator evaluator;
   private long step;
   private boolean stopped;
@@ -61,9 +61,11 @@ public final class Trainer implements AutoCloseable {
       compute = RankCompute.open(scope, options, job, exchange.place());
       parameters = ModelState.parameters(compute, model.parameters());
       moments = ModelState.moments(compute, model.parameters());
+      StepPrograms.State state = new StepPrograms.State(parameters, moments);
       steps =
-          new StepPrograms(
-              compute, recipe, programs, new StepPrograms.State(parameters, moments), batches);
+          compute.grid().isSharded()
+              ? new ShardedSteps(compute, recipe, programs, state, batches)
+              : new StepPrograms(compute, recipe, programs, state, batches);
     } catch (RuntimeException | Error e) {
       scope.close();
       throw e;
@@ -174,11 +176,11 @@ public final class Trainer implements AutoCloseable {
     return evaluator.evaluate();
   }
 
-  /// Returns whether ranks hold parts of the model. Every rank then calls [#save],
-  /// [#weightsSha256], [#optimizerSha256] and [#sample(SamplingOptions, BooleanSupplier)], in the
-  /// same order; otherwise one rank is enough.
+  /// Returns whether ranks hold parts of the model or of its optimizer's state. Every rank then
+  /// calls [#save], [#weightsSha256], [#optimizerSha256] and [#sample(SamplingOptions,
+  /// BooleanSupplier)], in the same order; otherwise one rank is enough.
   public boolean isSplit() {
-    return compute.grid().isSplit();
+    return compute.grid().isSplit() || compute.grid().isSharded();
   }
 
   /// Returns text that the model writes; where ranks hold parts, on rank 0 alone, and no text on

@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.job.Job;
 import dev.lockstep.tensor.Tensor;
@@ -46,6 +47,17 @@ class FlippedBitTest {
 
     Flipping(Exchange exchange) {
       this.exchange = exchange;
+    }
+
+    @Override
+    public Prepared reduceScatter(
+        String axis, LaneSplit lanes, List<Long> counts, List<Tensor> inputs, Tensor output) {
+      return exchange.reduceScatter(axis, lanes, counts, inputs, output);
+    }
+
+    @Override
+    public Prepared allGather(String axis, List<Long> counts, Tensor part, Tensor whole) {
+      return exchange.allGather(axis, counts, part, whole);
     }
 
     @Override

@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -68,11 +69,56 @@ class LayoutsTest {
     try (Corpus corpus = open()) {
       Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
       for (String mesh : List.of("tp=2", "tp=4", "dp=2,tp=2", "tp=2,dp=3")) {
-        int ranks = mesh.equals("tp=2") ? 2 : mesh.endsWith("dp=3") ? 6 : 4;
+        int ranks = Layout.parse(mesh).places();
         assertThat(train(recipe, corpus, ranks, options(mesh, recompute)))
             .as("--mesh %s", mesh)
             .isEqualTo(alone);
       }
+    }
+  }
+
+  private static TrainerOptions options(String mesh, int zero) {
+    return TrainerOptions.defaults().withThreads(1).withLayout(Layout.parse(mesh).withZero(zero));
+  }
+
+  @Test
+  void shardedOptimizerStateKeepsTheBits() throws Exception {
+    shardedStateKeepsTheBits(5, true, List.of("dp=3", "dp=2,tp=2"));
+  }
+
+  @Tag("long")
+  @ParameterizedTest(name = "lanes={0}, tied={1}")
+  @CsvSource({"4, true", "5, false", "7, true", "8, false"})
+  void shardedOptimizerStateKeepsTheBitsForAnyLanes(int lanes, boolean tied) throws Exception {
+    shardedStateKeepsTheBits(
+        lanes, tied, List.of("dp=2", "dp=3", "dp=4", "dp=2,tp=2", "tp=4,dp=2"));
+  }
+
+  private void shardedStateKeepsTheBits(int lanes, boolean tied, List<String> meshes)
+      throws Exception {
+    Recipe recipe =
+        recipe(new GptShape(2, 4, 24, 10, 256, tied), new SumBlocks(4, 1))
+            .withBatch(new BatchShape(lanes, 2, 8));
+    try (Corpus corpus = open()) {
+      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      for (int zero = 1; zero <= 2; zero++) {
+        for (String mesh : meshes) {
+          int ranks = Layout.parse(mesh).places();
+          assertThat(train(recipe, corpus, ranks, options(mesh, zero)))
+              .as("--mesh %s --zero %d", mesh, zero)
+              .isEqualTo(alone);
+        }
+      }
+    }
+  }
+
+  @Test
+  void shardsAreCutWithinLargeTensors() throws Exception {
+    Recipe recipe = recipe(new GptShape(1, 2, 256, 6, 256, true), new SumBlocks(1, 1)).withSteps(1);
+    try (Corpus corpus = open()) {
+      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      assertThat(train(recipe, corpus, 3, options("dp=3", 1))).isEqualTo(alone);
+      assertThat(train(recipe, corpus, 3, options("dp=3", 2))).isEqualTo(alone);
     }
   }
 
@@ -102,15 +148,15 @@ class LayoutsTest {
     try (Corpus corpus = open()) {
       Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
       String[] meshes = {"dp=2,tp=2", "tp=2", "dp=3", "tp=2,dp=2"};
-      int[] ranks = {4, 2, 3, 4};
+      int[] zeros = {0, 0, 1, 2};
       Path checkpoint = directory.resolve("checkpoint");
       String weights = "";
       for (int part = 0; part < meshes.length; part++) {
         int until = part + 1;
-        TrainerOptions options = options(meshes[part], Recompute.NONE);
+        TrainerOptions options = options(meshes[part], zeros[part]);
         weights =
             InProcessRanks.run(
-                    ranks[part],
+                    Layout.parse(meshes[part]).places(),
                     job -> {
                       try (Trainer trainer =
                           until == 1
@@ -154,7 +200,8 @@ class LayoutsTest {
   void blocksThatAreNotEqualAreRefused() {
     Recipe recipe = recipe(new GptShape(1, 2, 10, 4, 256, true), new SumBlocks(4, 1));
     assertThatThrownBy(() -> Layout.parse("tp=2").check(recipe, 2))
-        .hasMessageContaining("equal tensor blocks: --mesh tp=2, --width 10, --tensor-blocks 4");
+        .hasMessageContaining(
+            "equal tensor blocks: --mesh tp=2, --zero 0, --width 10, --tensor-blocks 4");
   }
 
   private Corpus open() throws IOException {

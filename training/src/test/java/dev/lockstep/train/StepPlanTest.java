@@ -42,4 +42,54 @@ class StepPlanTest {
       }
     }
   }
+
+  private static long planned(Recipe recipe, TrainerOptions options, int ranks) {
+    try (MemoryPool pool = MemoryPool.root("plan", 1L << 32);
+        StepPlan plan = new StepPlan(pool, recipe, options, ranks)) {
+      return plan.peakBytes();
+    }
+  }
+
+  private static long measured(Recipe recipe, Corpus corpus, TrainerOptions options, int ranks)
+      throws Exception {
+    return InProcessRanks.run(
+            ranks,
+            job -> {
+              long before = job.memory().usedBytes();
+              try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
+                trainer.step(false);
+                return job.memory().usedBytes() - before;
+              }
+            })
+        .getFirst();
+  }
+
+  /// What a stage saves, so that memory of the transport, which has nothing to do with it, is left
+  /// out.
+  @ParameterizedTest(name = "--zero {0}, dp={1}")
+  @CsvSource({"1, 2", "2, 2", "1, 4", "2, 4"})
+  void aStageOfZeroHoldsWhatThePlanSays(int zero, int ranks) throws Exception {
+    Recipe recipe =
+        Recipe.defaults()
+            .withModel(new GptShape(4, 2, 96, 8, 256, true))
+            .withBatch(Recipe.BatchShape.of(8, 1));
+    TrainerOptions plain = TrainerOptions.defaults().withThreads(1);
+    TrainerOptions sharded = plain.withLayout(Layout.dataParallel().withZero(zero));
+    long parameterBytes = recipe.model().parameters() * Float.BYTES;
+    try (Corpus corpus = TinyText.open(TinyText.write(folder.resolve("text")))) {
+      long saved =
+          measured(recipe, corpus, plain, ranks) - measured(recipe, corpus, sharded, ranks);
+      long plannedSaving = planned(recipe, plain, ranks) - planned(recipe, sharded, ranks);
+      long held = planned(recipe, sharded, ranks);
+      assertThat(saved).isCloseTo(plannedSaving, org.assertj.core.api.Assertions.within(held / 20));
+      try (MemoryPool pool = MemoryPool.root("plan", 1L << 32);
+          StepPlan plan = new StepPlan(pool, recipe, sharded, ranks)) {
+        assertThat(plan.memory().get("moments"))
+            .isCloseTo(2 * parameterBytes / ranks, withinPercentage(12));
+        System.out.printf(
+            "zero %d, dp=%d: planned %,d bytes, moments %,d, saved %,d planned %,d%n",
+            zero, ranks, held, plan.memory().get("moments"), saved, plannedSaving);
+      }
+    }
+  }
 }

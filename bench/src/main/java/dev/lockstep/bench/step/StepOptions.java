@@ -67,6 +67,12 @@ public final class StepOptions {
   private @Nullable String mesh;
 
   @Option(
+      names = "--zero",
+      paramLabel = "N",
+      description = "what ranks of dp share out: 0, 1 or 2 (default ${DEFAULT-VALUE})")
+  private int zero;
+
+  @Option(
       names = "--relaxed",
       description = "sums over ranks as fast as may be: the bits depend on the layout")
   private boolean relaxed;
@@ -234,6 +240,6 @@ public final class StepOptions {
   }
 
   private Layout layout() {
-    return mesh == null ? Layout.dataParallel() : Layout.parse(mesh);
+    return (mesh == null ? Layout.dataParallel() : Layout.parse(mesh)).withZero(zero);
   }
 }

@@ -103,6 +103,14 @@ final class GptOptions {
   @Nullable String mesh;
 
   @Option(
+      names = "--zero",
+      paramLabel = "N",
+      description =
+          "what ranks of dp share out: 0 nothing, 1 the optimizer's state, 2 the sums of gradients"
+              + " too; the bits stay; default ${DEFAULT-VALUE}")
+  int zero;
+
+  @Option(
       names = "--recompute",
       paramLabel = "WHAT",
       description =
@@ -232,6 +240,6 @@ final class GptOptions {
         .withThreads(threads == null ? share : threads)
         .withTransport(transport)
         .withRecompute(Recompute.of(recompute))
-        .withLayout(mesh == null ? Layout.dataParallel() : Layout.parse(mesh));
+        .withLayout((mesh == null ? Layout.dataParallel() : Layout.parse(mesh)).withZero(zero));
   }
 }

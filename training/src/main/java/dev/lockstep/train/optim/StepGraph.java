@@ -12,6 +12,7 @@ import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
+import dev.lockstep.train.placement.AxisPlace;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -99,6 +100,46 @@ public final class StepGraph {
     return name + "#" + index;
   }
 
+  /// Traces the step program of a rank that updates a shard of the state. Its inputs are sums over
+  /// all lanes: for each piece of the shard and each use of its parameter [#pieceInput],
+  /// [#LOSS_SUM] and [#COUNT]; then [#STOP]`#0`, and the parameters and moments of the pieces, each
+  /// as a vector.
+  ///
+  /// @param uses how often each parameter is used
+  /// @param place the rank; one lane per place on the data axis
+  public static Graph traceShard(
+      StateShards shards, Map<Parameter, Integer> uses, AdamWOptions options, StepPlace place) {
+    return new StepGraph(place).buildShard(shards, uses, options);
+  }
+
+  /// Returns the input that holds the gradient of one use of a piece's parameter.
+  public static String pieceInput(Parameter parameter, int use) {
+    return "gradient/" + parameter.name() + "#use" + use;
+  }
+
+  private Graph buildShard(StateShards shards, Map<Parameter, Integer> uses, AdamWOptions options) {
+    Map<Parameter, Value> gradients = new LinkedHashMap<>();
+    for (StateShards.Piece piece : shards.pieces(place.rank())) {
+      Parameter parameter = piece.parameter();
+      ValueType type = ValueType.f32(piece.elements());
+      for (int use = 0; use < uses.getOrDefault(parameter, 1); use++) {
+        Value gradient = builder.input(pieceInput(parameter, use), type);
+        gradients.merge(
+            parameter, gradient, (first, next) -> builder.one(new Primitive.Add(), first, next));
+      }
+    }
+    Value lossSum = builder.input(LOSS_SUM, SCALAR);
+    Value count = builder.input(COUNT, SCALAR);
+    Value stopped = joined(STOP, SCALAR);
+    builder.output(STOPPED, isSplit() ? overTensorAxis(stopped) : stopped);
+    builder.output(LOSS, builder.one(new Primitive.Div(), lossSum, count));
+    Value squares = gatheredSquares(shards, place.rank(), List.copyOf(gradients.values()));
+    Value norm = meanNorm(squares, count);
+    builder.output(GRADIENT_NORM, norm);
+    update(gradients, options, gradientScale(norm, count, options.clip()));
+    return builder.build();
+  }
+
   private Graph build(List<ParameterUse> uses, AdamWOptions options) {
     // All that the ranks join stands side by side, so that it becomes one bucket.
     List<Value> joined = new ArrayList<>();
@@ -117,7 +158,7 @@ public final class StepGraph {
     }
     builder.output(STOPPED, isSplit() ? overTensorAxis(stopped) : stopped);
     builder.output(LOSS, builder.one(new Primitive.Div(), lossSum, count));
-    Value norm = meanNorm(gradients, count);
+    Value norm = meanNorm(squares(gradients), count);
     builder.output(GRADIENT_NORM, norm);
     update(gradients, options, gradientScale(norm, count, options.clip()));
     return builder.build();
@@ -157,18 +198,27 @@ public final class StepGraph {
       List<Composite.Split> splits = parameters.stream().map(Parameter::split).toList();
       return builder.apply(new Composite.SquaredNorm(splits), values).getFirst();
     }
-    NormLeaves leaves = new NormLeaves(parameters, place);
-    Value own = leaves.add(builder, values);
-    Primitive.AllGather gather =
-        new Primitive.AllGather(place.tensor().name(), place.tensor().ranks(), 0);
+    return gatheredSquares(StateShards.whole(parameters, place), 0, values);
+  }
+
+  /// The sum of all squares, its leaves gathered from the ranks that have them.
+  private Value gatheredSquares(StateShards shards, int rank, List<Value> gradients) {
+    NormLeaves leaves = new NormLeaves(shards);
+    Value gathered = leaves.add(builder, rank, gradients);
+    if (shards.ranks() > 1) {
+      gathered = builder.one(new Primitive.AllGather(AXIS, shards.ranks(), 0), gathered);
+    }
+    if (isSplit()) {
+      AxisPlace tensor = place.tensor();
+      gathered = builder.one(new Primitive.AllGather(tensor.name(), tensor.ranks(), 0), gathered);
+    }
     int count = leaves.order().length;
     Value order = builder.input(LEAF_ORDER, ValueType.i32(count));
-    Value sorted = builder.one(new Primitive.Gather(), builder.one(gather, own), order);
+    Value sorted = builder.one(new Primitive.Gather(), gathered, order);
     return builder.one(new Primitive.ReduceSum(List.of(0), new Blocks(1, count)), sorted);
   }
 
-  private Value meanNorm(Map<Parameter, Value> gradients, Value count) {
-    Value squares = squares(gradients);
+  private Value meanNorm(Value squares, Value count) {
     return builder.one(new Primitive.Div(), builder.one(new Primitive.Sqrt(), squares), count);
   }
 
@@ -189,7 +239,7 @@ public final class StepGraph {
     Value step = builder.input(STEP, SCALAR);
     for (Map.Entry<Parameter, Value> entry : gradients.entrySet()) {
       Parameter parameter = entry.getKey();
-      ValueType type = localType(parameter);
+      ValueType type = entry.getValue().type();
       List<String> state =
           List.of(
               parameter.name(), FIRST_MOMENT + parameter.name(), SECOND_MOMENT + parameter.name());

@@ -26,4 +26,10 @@ public record StepPlace(LaneSplit lanes, int rank, AxisPlace tensor) {
   Shape localShape(Parameter parameter) {
     return placement(parameter).localShape(parameter.shape(), tensor.ranks());
   }
+
+  /// Returns how many blocks of a parameter the rank holds.
+  int localBlocks(Parameter parameter) {
+    int blocks = parameter.split().blocks().count();
+    return placement(parameter) instanceof Placement.Shard ? blocks / tensor.ranks() : blocks;
+  }
 }

@@ -1,5 +1,6 @@
 package dev.lockstep.train.parallel;
 
+import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.tensor.Tensor;
 import java.util.List;
@@ -14,6 +15,24 @@ public interface Exchange {
   /// @param inputs what this rank brings; borrowed
   /// @param output what it gets; borrowed
   Prepared prepare(Primitive op, List<Tensor> inputs, Tensor output);
+
+  /// Prepares a sum over lanes of which each rank gets a part.
+  ///
+  /// @param axis the axis
+  /// @param lanes which subtrees each rank brings; a rank may bring none
+  /// @param counts elements of each rank's part; may be 0
+  /// @param inputs this rank's subtrees; borrowed
+  /// @param output this rank's part; borrowed
+  Prepared reduceScatter(
+      String axis, LaneSplit lanes, List<Long> counts, List<Tensor> inputs, Tensor output);
+
+  /// Prepares the gathering of parts that lie in place.
+  ///
+  /// @param axis the axis
+  /// @param counts elements of each rank's part; may be 0
+  /// @param part this rank's part, within `whole`; borrowed
+  /// @param whole the parts of all; borrowed
+  Prepared allGather(String axis, List<Long> counts, Tensor part, Tensor whole);
 
   /// A prepared collective.
   interface Prepared extends AutoCloseable {

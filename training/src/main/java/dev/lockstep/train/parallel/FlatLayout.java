@@ -49,6 +49,17 @@ public final class FlatLayout {
     return bytes / DType.F32.bytes();
   }
 
+  /// Returns the first byte of a tensor.
+  ///
+  /// @throws IllegalArgumentException if there is no such tensor
+  public long offset(String name) {
+    Place place = places.get(name);
+    if (place == null) {
+      throw new IllegalArgumentException("no such tensor: tensor=" + name);
+    }
+    return place.offset;
+  }
+
   Map<String, Place> places() {
     return places;
   }

@@ -98,8 +98,13 @@ public final class LaneSums {
     return laneProgram.bind(bound);
   }
 
+  /// Returns the bindings of [#join].
+  public static Map<String, Tensor> joined(Tensor into, Tensor from) {
+    return Map.of(INTO, into, FROM, from);
+  }
+
   private BoundProgram bindJoin(int into, int from) {
-    return joinProgram.bind(Map.of(INTO, slots.get(into).whole(), FROM, slots.get(from).whole()));
+    return joinProgram.bind(joined(slots.get(into).whole(), slots.get(from).whole()));
   }
 
   /// Runs all lanes and joins.

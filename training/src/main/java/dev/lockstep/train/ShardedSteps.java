@@ -1,0 +1,343 @@
+package dev.lockstep.train;
+
+import dev.lockstep.device.BoundProgram;
+import dev.lockstep.device.Program;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.graph.SumTree;
+import dev.lockstep.graph.SumTree.Subtree;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.data.Batches;
+import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.nn.Parameter;
+import dev.lockstep.train.optim.NormLeaves;
+import dev.lockstep.train.optim.StateShards;
+import dev.lockstep.train.optim.StateShards.Piece;
+import dev.lockstep.train.optim.StepGraph;
+import dev.lockstep.train.optim.StepPlace;
+import dev.lockstep.train.parallel.Exchange;
+import dev.lockstep.train.parallel.FlatTensors;
+import dev.lockstep.train.parallel.HostScalar;
+import dev.lockstep.train.parallel.LanePlan;
+import dev.lockstep.train.parallel.LaneSums;
+import dev.lockstep.train.parallel.SplitProgram;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/// Training steps of a rank that holds a shard of the optimizer's state (ZeRO 1 and 2): sums of
+/// gradients are reduced to the rank that holds their shard, which updates its parameters; those
+/// are then gathered.
+///
+/// Stage 1 sums the rank's lanes first. In stage 2 lanes come in interleaved rounds, at round `t`
+/// rank `r` computes lane `t·R + r`: each round is reduced as it comes, subtree by subtree of the
+/// lane tree, so that only shards of sums are kept, and shards are joined by the same tree.
+final class ShardedSteps implements Steps {
+  private final RankCompute compute;
+  private final Batches batches;
+  private final DataInput input;
+  private final List<Runnable> plan = new ArrayList<>();
+  private final SplitProgram updateProgram;
+  private final SplitProgram.Bound update;
+  private final Exchange.Prepared gather;
+  private final Map<String, List<Program>> programs = new LinkedHashMap<>();
+  private final HostScalar learningRate;
+  private final HostScalar number;
+  private final HostScalar stop;
+  private final HostScalar stopped;
+  private final HostScalar loss;
+  private final HostScalar gradientNorm;
+  private long index;
+
+  /// Compiles the programs.
+  ///
+  /// @param state updated in place; borrowed
+  ShardedSteps(
+      RankCompute compute,
+      Recipe recipe,
+      GptPrograms programs,
+      StepPrograms.State state,
+      Batches batches) {
+    this.compute = compute;
+    this.batches = batches;
+    Grid grid = compute.grid();
+    int lanes = recipe.batch().lanes();
+    GptPrograms.Traced traced = programs.lane(recipe.batch().microBatch());
+    input = new DataInput(compute, recipe.batch().microBatch(), recipe.model().context());
+    GradientGroups groups = GradientGroups.of(grid, state.parameters().layout(), traced.uses());
+    LaneSums.LaneProgram lane =
+        new LaneSums.LaneProgram(
+            grid.lay(traced),
+            groups.layout(),
+            input.with(state.parameters().bindings(traced.uses())));
+    FlatTensors sums =
+        grid.zero() == 1 ? accumulated(lane, groups, lanes) : interleaved(lane, groups, lanes);
+    StateShards shards = grid.shards(groups.parameters());
+    StepPlace place =
+        new StepPlace(LaneSplit.onePerRank(grid.data().ranks()), compute.rank(), grid.tensor());
+    FlatTensors scalars = compute.allocate("step scalars", StepPrograms.scalarLayout());
+    FlatTensors wish =
+        compute
+            .scope()
+            .own(
+                FlatTensors.allocateShared(compute.device(), "stop", GradientGroups.stopLayout()),
+                FlatTensors::close);
+    updateProgram =
+        new SplitProgram(
+            compute.scope(),
+            compute.device(),
+            StepGraph.traceShard(shards, groups.useCounts(), recipe.optimizer(), place),
+            compute.exchange());
+    Map<String, Tensor> bindings = new HashMap<>(scalars.byName());
+    bindings.remove(StepGraph.STOPPED);
+    bindings.put(StepGraph.subtreeInput(StepGraph.STOP, 0), wish.get(StepGraph.STOP));
+    bindings.put(StepGraph.LOSS_SUM, sums.get(StepGraph.LOSS_SUM));
+    bindings.put(StepGraph.COUNT, sums.get(StepGraph.COUNT));
+    bindings.put(
+        StepGraph.LEAF_ORDER, StepPrograms.leafOrder(compute, new NormLeaves(shards).order()));
+    for (Piece piece : shards.pieces(compute.rank())) {
+      bind(bindings, piece, state, groups, sums);
+    }
+    update = updateProgram.bind(bindings);
+    this.programs.put("update", updateProgram.segments());
+    gather = gather(state.parameters(), shards);
+    learningRate = compute.scalar(scalars.get(StepGraph.LEARNING_RATE));
+    number = compute.scalar(scalars.get(StepGraph.STEP));
+    loss = compute.scalar(scalars.get(StepGraph.LOSS));
+    gradientNorm = compute.scalar(scalars.get(StepGraph.GRADIENT_NORM));
+    stop = compute.scalar(wish.get(StepGraph.STOP));
+    stopped = compute.scalar(update.tensor(StepGraph.STOPPED));
+  }
+
+  private void bind(
+      Map<String, Tensor> bindings,
+      Piece piece,
+      StepPrograms.State state,
+      GradientGroups groups,
+      FlatTensors sums) {
+    Parameter parameter = piece.parameter();
+    String name = parameter.name();
+    for (int use = 0; use < groups.useCounts().getOrDefault(parameter, 1); use++) {
+      bindings.put(
+          StepGraph.pieceInput(parameter, use),
+          groups.piece(use, piece, compute.rank(), sums.get(GradientGroups.shardName(use))));
+    }
+    bindings.put(name, state.parameters().piece(name, piece.start(), piece.elements()));
+    for (String moment : List.of(StepGraph.FIRST_MOMENT + name, StepGraph.SECOND_MOMENT + name)) {
+      bindings.put(moment, state.moments().piece(moment, piece.start(), piece.elements()));
+    }
+  }
+
+  private Exchange.Prepared gather(ModelState parameters, StateShards shards) {
+    List<Long> counts = new ArrayList<>();
+    List<Long> starts = GradientGroups.starts(parameters.layout(), shards);
+    for (int rank = 0; rank < shards.ranks(); rank++) {
+      counts.add(starts.get(rank + 1) - starts.get(rank));
+    }
+    Tensor whole = parameters.memory();
+    Tensor part =
+        new Tensor(
+            whole.buffer(),
+            starts.get(compute.rank()) * DType.F32.bytes(),
+            DType.F32,
+            Shape.of(counts.get(compute.rank())));
+    return own(compute.exchange().allGather(Layout.DATA, counts, part, whole));
+  }
+
+  private Exchange.Prepared own(Exchange.Prepared prepared) {
+    return compute.scope().own(prepared, Exchange.Prepared::close);
+  }
+
+  /// Sums all of this rank's lanes, then reduces them to shards.
+  private FlatTensors accumulated(LaneSums.LaneProgram lane, GradientGroups groups, int lanes) {
+    LaneSplit split = LaneSplit.contiguous(lanes, compute.ranks());
+    LanePlan order = LanePlan.of(split.ranks().get(compute.rank()));
+    LaneSums own = new LaneSums(compute.scope(), compute.device(), compute.exchange(), order, lane);
+    plan.add(() -> own.run(compute.stream(), this::fill));
+    List<FlatTensors> held = new ArrayList<>();
+    for (int i = 0; i < order.held().size(); i++) {
+      held.add(own.subtree(i));
+    }
+    FlatTensors sums = shard(groups, 0);
+    reduce(groups, split, held, sums);
+    programs.put("lanes", own.lanePrograms());
+    programs.put("joins", List.of(own.joinProgram()));
+    return sums;
+  }
+
+  private FlatTensors shard(GradientGroups groups, int slot) {
+    return compute
+        .scope()
+        .own(
+            FlatTensors.allocateShared(
+                compute.device(), "gradient shard " + slot, groups.shardLayout(compute.rank())),
+            FlatTensors::close);
+  }
+
+  /// Plans the reduction of what ranks hold to their shards.
+  private void reduce(
+      GradientGroups groups, LaneSplit split, List<FlatTensors> held, FlatTensors shard) {
+    List<Exchange.Prepared> collectives = new ArrayList<>();
+    for (int use = 0; use < groups.count(); use++) {
+      int group = use;
+      List<Tensor> inputs = held.stream().map(slot -> groups.vector(slot, group)).toList();
+      Tensor output = shard.get(GradientGroups.shardName(use));
+      collectives.add(
+          own(
+              compute
+                  .exchange()
+                  .reduceScatter(Layout.DATA, split, groups.counts(use), inputs, output)));
+    }
+    Primitive.AllReduce sum = new Primitive.AllReduce(Layout.DATA, new ReduceOp.Sum(), split);
+    for (String scalar : List.of(StepGraph.LOSS_SUM, StepGraph.COUNT)) {
+      List<Tensor> inputs =
+          held.stream().map(slot -> slot.get(scalar).reshape(Shape.of(1))).toList();
+      Tensor output = shard.get(scalar).reshape(Shape.of(1));
+      collectives.add(own(compute.exchange().prepare(sum, inputs, output)));
+    }
+    plan.add(
+        () -> {
+          compute.stream().synchronize();
+          collectives.forEach(Exchange.Prepared::run);
+        });
+  }
+
+  /// Reduces each round of lanes as it comes, and joins shards.
+  private FlatTensors interleaved(LaneSums.LaneProgram lane, GradientGroups groups, int lanes) {
+    FlatTensors own =
+        compute
+            .scope()
+            .own(
+                FlatTensors.allocateShared(compute.device(), "lane gradients", lane.sums()),
+                FlatTensors::close);
+    SplitProgram program =
+        new SplitProgram(compute.scope(), compute.device(), lane.graph(), compute.exchange());
+    Map<String, Tensor> bindings = new HashMap<>(lane.inputs());
+    lane.graph().outputs().forEach(output -> bindings.put(output.name(), own.get(output.name())));
+    SplitProgram.Bound bound = program.bind(bindings);
+    Graph join = LaneSums.join(groups.shardLayout(compute.rank()).elements());
+    Program joining = compute.scope().own(compute.device().compile(join), Program::close);
+    List<FlatTensors> slots = new ArrayList<>();
+    List<Subtree> stack = new ArrayList<>();
+    int ranks = compute.ranks();
+    for (int first = 0; first < lanes; first += ranks) {
+      int mine = first + compute.rank();
+      if (mine < lanes) {
+        plan.add(
+            () -> {
+              fill(mine);
+              bound.run(compute.stream());
+            });
+      }
+      for (Subtree tree : SumTree.cover(lanes, first, Math.min(first + ranks, lanes))) {
+        stack.add(tree);
+        if (slots.size() < stack.size()) {
+          slots.add(shard(groups, slots.size()));
+        }
+        boolean holds = tree.first() <= mine && mine < tree.end();
+        List<FlatTensors> held = holds ? List.of(own) : List.of();
+        reduce(groups, round(tree, first, ranks), held, slots.get(stack.size() - 1));
+        while (joins(stack, lanes)) {
+          join(stack);
+          int into = stack.size() - 1;
+          BoundProgram add =
+              joining.bind(LaneSums.joined(slots.get(into).whole(), slots.get(into + 1).whole()));
+          plan.add(() -> compute.stream().run(add));
+        }
+      }
+    }
+    programs.put("lanes", program.segments());
+    programs.put("joins", List.of(joining));
+    return slots.getFirst();
+  }
+
+  /// Returns how many shards of sums stage 2 holds at once.
+  static int shardSlots(int lanes, int ranks) {
+    List<Subtree> stack = new ArrayList<>();
+    int most = 0;
+    for (int first = 0; first < lanes; first += ranks) {
+      for (Subtree tree : SumTree.cover(lanes, first, Math.min(first + ranks, lanes))) {
+        stack.add(tree);
+        most = Math.max(most, stack.size());
+        while (joins(stack, lanes)) {
+          join(stack);
+        }
+      }
+    }
+    return most;
+  }
+
+  private static void join(List<Subtree> stack) {
+    Subtree right = stack.removeLast();
+    Subtree left = stack.removeLast();
+    stack.add(new Subtree(left.first(), left.size() + right.size()));
+  }
+
+  /// The leaves of one subtree, one on each rank that has a lane of it in this round.
+  private static LaneSplit round(Subtree tree, int firstLane, int ranks) {
+    List<List<Subtree>> held = new ArrayList<>();
+    for (int rank = 0; rank < ranks; rank++) {
+      int leaf = firstLane + rank - tree.first();
+      held.add(
+          leaf >= 0 && leaf < tree.size() ? List.of(new Subtree(leaf, 1)) : List.<Subtree>of());
+    }
+    return new LaneSplit(tree.size(), held);
+  }
+
+  /// Whether the last two sums are the branches of one subtree.
+  private static boolean joins(List<Subtree> stack, int lanes) {
+    if (stack.size() < 2) {
+      return false;
+    }
+    Subtree left = stack.get(stack.size() - 2);
+    Subtree right = stack.getLast();
+    Subtree both = new Subtree(left.first(), left.size() + right.size());
+    return SumTree.left(both.size()) == left.size()
+        && SumTree.cover(lanes, both.first(), both.end()).equals(List.of(both));
+  }
+
+  private void fill(int lane) {
+    batches.fill(index, lane, input.tokens(), input.targets());
+    input.send();
+  }
+
+  @Override
+  public void run(long number, float rate, boolean wantsStop) {
+    index = number;
+    for (Runnable part : plan) {
+      part.run();
+    }
+    stop.set(wantsStop ? 1 : 0);
+    learningRate.set(rate);
+    this.number.set((float) (number + 1));
+    update.run(compute.stream());
+    compute.stream().synchronize();
+    gather.run();
+  }
+
+  @Override
+  public Map<String, List<Program>> programs() {
+    return new LinkedHashMap<>(programs);
+  }
+
+  @Override
+  public float loss() {
+    return loss.get();
+  }
+
+  @Override
+  public float gradientNorm() {
+    return gradientNorm.get();
+  }
+
+  @Override
+  public boolean stopped() {
+    return stopped.get() > 0;
+  }
+}

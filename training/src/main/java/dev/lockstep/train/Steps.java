@@ -1,0 +1,28 @@
+package dev.lockstep.train;
+
+import dev.lockstep.device.Program;
+import java.util.List;
+import java.util.Map;
+
+/// Training steps of one rank. Steps allocate nothing after the first few; all ranks take them
+/// together.
+sealed interface Steps permits StepPrograms, ShardedSteps {
+  /// Takes a step.
+  ///
+  /// @param index number of the step, from 0
+  /// @param rate learning rate
+  /// @param wantsStop whether this rank asks all to stop after it
+  void run(long index, float rate, boolean wantsStop);
+
+  /// Returns the programs by what they do.
+  Map<String, List<Program>> programs();
+
+  /// Returns the mean loss of the last step.
+  float loss();
+
+  /// Returns the gradient norm of the last step.
+  float gradientNorm();
+
+  /// Returns whether a rank asked to stop in the last step.
+  boolean stopped();
+}

@@ -1,0 +1,137 @@
+package dev.lockstep.train.optim;
+
+import dev.lockstep.graph.Composite.Split;
+import dev.lockstep.graph.Composite.SquaredNorm;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.train.nn.Parameter;
+import java.util.ArrayList;
+import java.util.List;
+
+/// How the optimizer's state is cut over the ranks of the data axis (ZeRO): each rank has a
+/// contiguous run of the parameters' elements, in program order.
+///
+/// Cuts lie where leaves of the global norm's tree end, so that every leaf is one rank's: at chunks
+/// of a block whose elements lie side by side, else at rows where the chunks of all blocks end,
+/// else at whole tensors. Runs are as even as such cuts allow.
+public final class StateShards {
+  private final List<Parameter> parameters;
+  private final StepPlace place;
+  private final List<List<Piece>> byRank = new ArrayList<>();
+
+  /// A run of what a rank of the tensor axis holds of one parameter.
+  ///
+  /// @param parameter the parameter
+  /// @param start first element
+  /// @param elements length
+  public record Piece(Parameter parameter, long start, long elements) {
+    /// Returns the element after the last.
+    public long end() {
+      return start + elements;
+    }
+  }
+
+  private StateShards(List<Parameter> parameters, StepPlace place) {
+    this.parameters = List.copyOf(parameters);
+    this.place = place;
+  }
+
+  /// Returns one shard that is everything.
+  public static StateShards whole(List<Parameter> parameters, StepPlace place) {
+    StateShards shards = new StateShards(parameters, place);
+    List<Piece> all = new ArrayList<>();
+    parameters.forEach(p -> all.add(new Piece(p, 0, place.localShape(p).elements())));
+    shards.byRank.add(List.copyOf(all));
+    return shards;
+  }
+
+  /// Cuts the state.
+  ///
+  /// @param ranks ranks of the data axis
+  public static StateShards cut(List<Parameter> parameters, StepPlace place, int ranks) {
+    StateShards shards = new StateShards(parameters, place);
+    List<Piece> units = new ArrayList<>();
+    parameters.forEach(parameter -> shards.addUnits(parameter, units));
+    long total = units.stream().mapToLong(Piece::elements).sum();
+    int unit = 0;
+    long done = 0;
+    for (int rank = 0; rank < ranks; rank++) {
+      List<Piece> held = new ArrayList<>();
+      long target = total * (rank + 1) / ranks;
+      while (unit < units.size() && isNearer(done, units.get(unit).elements, target)) {
+        done += units.get(unit).elements;
+        add(held, units.get(unit++));
+      }
+      shards.byRank.add(List.copyOf(held));
+    }
+    return shards;
+  }
+
+  /// Whether a border after the next unit is no farther from `target` than one before it.
+  private static boolean isNearer(long done, long elements, long target) {
+    return Math.abs(done + elements - target) <= Math.abs(target - done);
+  }
+
+  private static void add(List<Piece> held, Piece unit) {
+    Piece last = held.isEmpty() ? null : held.getLast();
+    if (last != null && last.parameter.equals(unit.parameter)) {
+      held.set(
+          held.size() - 1, new Piece(last.parameter, last.start, last.elements + unit.elements));
+    } else {
+      held.add(unit);
+    }
+  }
+
+  private void addUnits(Parameter parameter, List<Piece> units) {
+    long elements = place.localShape(parameter).elements();
+    Split split = parameter.split();
+    long step;
+    long within;
+    if (isContiguous(split)) {
+      step = SquaredNorm.CHUNK;
+      within = elements / place.localBlocks(parameter);
+    } else {
+      Shape shape = place.localShape(parameter);
+      long rows = 1;
+      for (int dim = 0; dim < split.dim(); dim++) {
+        rows *= shape.dim(dim);
+      }
+      long row = elements / rows;
+      long perBlock = row / place.localBlocks(parameter);
+      step = SquaredNorm.CHUNK / gcd(perBlock, SquaredNorm.CHUNK) * row;
+      within = elements;
+    }
+    for (long block = 0; block < elements; block += within) {
+      for (long start = 0; start < within; start += step) {
+        units.add(new Piece(parameter, block + start, Math.min(step, within - start)));
+      }
+    }
+  }
+
+  private static long gcd(long a, long b) {
+    return b == 0 ? a : gcd(b, a % b);
+  }
+
+  /// Whether the elements of each block lie side by side.
+  static boolean isContiguous(Split split) {
+    return split.equals(Split.NONE) || (split.dim() == 0 && split.blocks().outer() == 1);
+  }
+
+  /// Returns the parameters, in program order.
+  List<Parameter> parameters() {
+    return parameters;
+  }
+
+  StepPlace place() {
+    return place;
+  }
+
+  /// Returns the number of shards.
+  public int ranks() {
+    return byRank.size();
+  }
+
+  /// Returns a rank's run, in program order.
+  public List<Piece> pieces(int rank) {
+    return byRank.get(rank);
+  }
+}
