@@ -86,7 +86,9 @@ class PerfTest {
     assertThat(root.path("results").path(7).path("in_place").path("time").asDouble()).isPositive();
     assertThat(root.path("results").path(0).path("out_of_place").path("p99").asDouble())
         .isPositive();
-    assertThat(outcome.out).contains("#   size 65536: out-of-place direct-all-reduce, predicted ").contains(" p99 ");
+    assertThat(outcome.out)
+        .contains("#   size 65536: out-of-place direct-all-reduce, predicted ")
+        .contains(" p99 ");
     assertThat(root.path("out_of_bounds").asLong()).isZero();
   }
 
