@@ -18,6 +18,8 @@ import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.NarrowFloat;
+import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
@@ -42,8 +44,10 @@ import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
 /// The kernels of a training step beside products, one at a time on one thread of the CPU device,
-/// with the arithmetic and the bytes that [Cost] counts. `copy` and `product` are the measures that
-/// the others are held against: what this machine moves and what it multiplies.
+/// with the arithmetic and the bytes that [Cost] counts. Each is held against what this machine
+/// does at best in a loop of fused multiply-adds and in a copy, measured by [Peaks] just before:
+/// `shareOfFma` and `shareOfCopy` are 1 where a kernel does as much (of the copy, more than 1 where
+/// caches hold what it works on).
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
@@ -71,7 +75,17 @@ public class KernelBenchmark {
     "crossEntropy",
     "crossEntropyGrad",
     "columnSum",
-    "adamW"
+    "adamW",
+    "rmsNorm",
+    "rmsNormGrad",
+    "swiGlu",
+    "swiGluGrad",
+    "rotary",
+    "groupedAttention",
+    "groupedAttentionGrad",
+    "dropout",
+    "toBf16",
+    "fromBf16"
   })
   public String kernel = "";
 
@@ -86,6 +100,7 @@ public class KernelBenchmark {
   private Program program;
   private BoundProgram bound;
   private Cost cost;
+  private Peaks peaks;
 
   /// Made by JMH.
   @SuppressWarnings("NullAway.Init") // JMH calls open() first
@@ -101,6 +116,12 @@ public class KernelBenchmark {
     /// Bytes of operands and results, in thousands of millions.
     public double gigaByte;
 
+    /// Arithmetic as a share of the peak.
+    public double shareOfFma;
+
+    /// Bytes as a share of a copy's.
+    public double shareOfCopy;
+
     /// Made by JMH.
     public Counters() {}
 
@@ -109,6 +130,8 @@ public class KernelBenchmark {
     public void reset() {
       gigaFlop = 0;
       gigaByte = 0;
+      shareOfFma = 0;
+      shareOfCopy = 0;
     }
   }
 
@@ -155,6 +178,46 @@ public class KernelBenchmark {
               one,
               one,
               one);
+      default -> newer(kernel, x, heads);
+    };
+  }
+
+  private static Call newer(String kernel, ValueType x, int heads) {
+    Shape shape = x.shape();
+    ValueType row = ValueType.f32(shape.dim(0), shape.dim(1));
+    ValueType feature = ValueType.f32(shape.dim(2));
+    ValueType lse = ValueType.f32(shape.dim(0), heads, shape.dim(1));
+    int groups = heads / 2;
+    ValueType keys = ValueType.f32(shape.dim(0), shape.dim(1), shape.dim(2) / 2);
+    ValueType narrow = new ValueType(DType.BF16, shape);
+    ValueType count = ValueType.i32();
+    return switch (kernel) {
+      case "rmsNorm" -> Call.of(new Composite.RmsNorm(1e-5f), x, feature);
+      case "rmsNormGrad" ->
+          Call.of(new Composite.RmsNormGrad(new Blocks(shape.dim(0), 1)), x, x, feature, row);
+      case "swiGlu" -> Call.of(new Composite.SwiGlu(), x, x);
+      case "swiGluGrad" -> Call.of(new Composite.SwiGluGrad(), x, x, x);
+      case "rotary" ->
+          Call.of(new Composite.Rotary((int) shape.dim(2) / heads, 10_000, 0, false), x);
+      case "groupedAttention" ->
+          Call.of(new Composite.GroupedAttention(heads, groups, 0), x, keys, keys);
+      case "groupedAttentionGrad" ->
+          Call.of(
+              new Composite.GroupedAttentionGrad(heads, groups, 0, Blocks.WHOLE),
+              x,
+              x,
+              keys,
+              keys,
+              x,
+              lse);
+      case "dropout" ->
+          Call.of(
+              new Composite.Dropout(0.1f, new Primitive.Uniform(Primitive.Part.all(shape), 1, 1)),
+              x,
+              count,
+              count);
+      case "toBf16" -> Call.of(new Primitive.Convert(DType.BF16), x);
+      case "fromBf16" -> Call.of(new Primitive.Convert(DType.F32), narrow);
       default -> throw new IllegalArgumentException("no such kernel: kernel=" + kernel);
     };
   }
@@ -162,6 +225,7 @@ public class KernelBenchmark {
   /// Compiles the kernel.
   @Setup
   public void open() {
+    peaks = Peaks.measure();
     String[] sizes = shape.split("x", -1);
     Call call =
         call(
@@ -207,6 +271,9 @@ public class KernelBenchmark {
     for (long i = 0; i < type.shape().elements(); i++) {
       if (type.dtype() == DType.I32) {
         buffer.segment().setAtIndex(ValueLayout.JAVA_INT, i, random.nextInt(256));
+      } else if (type.dtype() == DType.BF16) {
+        short bits = NarrowFloat.toBf16((float) random.nextDouble(0.1, 1));
+        buffer.segment().setAtIndex(ValueLayout.JAVA_SHORT, i, bits);
       } else {
         buffer.segment().setAtIndex(ValueLayout.JAVA_FLOAT, i, (float) random.nextDouble(0.1, 1));
       }
@@ -220,6 +287,8 @@ public class KernelBenchmark {
     stream.run(bound);
     counters.gigaFlop += cost.flops() / 1e9;
     counters.gigaByte += cost.bytes() / 1e9;
+    counters.shareOfFma += cost.flops() / peaks.flopsPerMicrosecond();
+    counters.shareOfCopy += cost.bytes() / peaks.bytesPerMicrosecond();
   }
 
   /// Checks the results and closes everything.
