@@ -113,11 +113,13 @@ final class CompositeLowering {
     Value residual = unit.residual();
     var values =
         new GemmStep.Operands(
-            a.id(),
-            b.id(),
+            unit.operands().get(0).id(),
+            unit.operands().get(1).id(),
             bias,
             residual == null ? -1 : residual.id(),
-            unit.writes().getFirst().id());
+            unit.writes().getFirst().id(),
+            unit.isNarrow(0),
+            unit.isNarrow(1));
     return GemmStep.of(
         a.type().shape(),
         b.type().shape(),

@@ -23,6 +23,11 @@ final class Gemm {
   final int outer;
   final int blocks;
 
+  /// Whether `A`, and `B`, is bfloat16; each number is widened before it is multiplied.
+  boolean narrowA;
+
+  boolean narrowB;
+
   /// Whether the old value of `C` is added.
   boolean accumulate;
 

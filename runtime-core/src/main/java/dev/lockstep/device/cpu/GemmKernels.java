@@ -14,8 +14,8 @@ interface GemmKernels {
   /// Room that each thread needs while it computes.
   long scratchBytes(Gemm gemm);
 
-  /// Packs column panels `[from, to)` of `op(B)`.
-  void packB(Gemm gemm, int from, int to);
+  /// Packs column panels `[from, to)` of `op(B)`; scratch as for [#compute].
+  void packB(Gemm gemm, int from, int to, long scratch);
 
   /// Makes row panels `[rowFrom, rowTo)` by column panels `[columnFrom, columnTo)` of `C`.
   void compute(Gemm gemm, int rowFrom, int rowTo, int columnFrom, int columnTo, long scratch);

@@ -13,7 +13,11 @@ final class GemmStep extends Step {
   private static final long GROUP_BYTES = 4 << 20;
 
   /// Values by id; -1 is none.
-  record Operands(int a, int b, int bias, int residual, int out) {}
+  ///
+  /// @param narrowA whether `a` is bfloat16
+  /// @param narrowB whether `b` is
+  record Operands(
+      int a, int b, int bias, int residual, int out, boolean narrowA, boolean narrowB) {}
 
   private final Gemm gemm;
   private final int batch;
@@ -24,7 +28,7 @@ final class GemmStep extends Step {
   private final int groupPanels;
   private final int threads;
   private final long scratchBytes;
-  private final ThreadTeam.Task pack = (_, from, to) -> packPanels(from, to);
+  private final ThreadTeam.Task pack = this::packPanels;
   private int first;
   private int groupEnd;
   private int ranges;
@@ -59,6 +63,8 @@ final class GemmStep extends Step {
     int k = Extents.of(a.dim(transposeA ? -2 : -1));
     int n = Extents.of(b.dim(transposeB ? -2 : -1));
     Gemm gemm = Gemm.of(m, n, k, transposeA, transposeB, Extents.outer(blocks), blocks.count());
+    gemm.narrowA = values.narrowA;
+    gemm.narrowB = values.narrowB;
     return new GemmStep(gemm, batch, values, kernels, threads);
   }
 
@@ -81,8 +87,8 @@ final class GemmStep extends Step {
     gemm.c = at(values.out());
     for (int i = 0; i < batch; i++) {
       multiply();
-      gemm.a += 4L * gemm.m * gemm.k;
-      gemm.b += 4L * gemm.k * gemm.n;
+      gemm.a += (gemm.narrowA ? 2L : 4L) * gemm.m * gemm.k;
+      gemm.b += (gemm.narrowB ? 2L : 4L) * gemm.k * gemm.n;
       gemm.c += 4L * gemm.m * gemm.n;
       gemm.residual += gemm.residual == 0 ? 0 : 4L * gemm.m * gemm.n;
     }
@@ -105,8 +111,8 @@ final class GemmStep extends Step {
     }
   }
 
-  private void packPanels(int from, int to) {
-    kernels().gemm().packB(gemm, first + from, first + to);
+  private void packPanels(int worker, int from, int to) {
+    kernels().gemm().packB(gemm, first + from, first + to, frame().scratch(worker));
   }
 
   @Override
@@ -127,13 +133,15 @@ final class GemmStep extends Step {
 
   @Override
   String label() {
-    return "Gemm m=%d n=%d k=%d%s%s blocks=%dx%d%s%s%s"
+    return "Gemm m=%d n=%d k=%d%s%s%s%s blocks=%dx%d%s%s%s"
         .formatted(
             gemm.m,
             gemm.n,
             gemm.k,
             gemm.transposeA ? " Aᵀ" : "",
             gemm.transposeB ? " Bᵀ" : "",
+            gemm.narrowA ? " bf16 A" : "",
+            gemm.narrowB ? " bf16 B" : "",
             gemm.outer,
             gemm.blocks,
             values.bias() < 0 ? "" : " +bias",

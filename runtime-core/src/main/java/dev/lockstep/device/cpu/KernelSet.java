@@ -54,15 +54,23 @@ record KernelSet(
     VectorSpecies<Float> species =
         VectorSpecies.of(float.class, VectorShape.forBitSize(vectorBits));
     RowKernels rows = define(RowKernels.class, VectorRows.class, species);
+    CastKernels casts = define(CastKernels.class, VectorCasts.class, species);
     return new KernelSet(
         vectorBits,
-        define(GemmKernels.class, VectorGemm.class, species),
+        gemm(species, casts),
         define(ElementKernels.class, VectorElements.class, species),
-        define(CastKernels.class, VectorCasts.class, species),
+        casts,
         define(RandomKernels.class, VectorRandom.class, species),
         rows,
         define(NormKernels.class, VectorNorms.class, species, rows),
         attention(species, rows));
+  }
+
+  private static GemmKernels gemm(VectorSpecies<Float> species, CastKernels casts) {
+    MethodType withCasts = MethodType.methodType(void.class, CastKernels.class);
+    Object packing = instance(hidden(VectorPacking.class, species), withCasts, casts);
+    MethodType withPacking = MethodType.methodType(void.class, PackKernels.class);
+    return (GemmKernels) instance(hidden(VectorGemm.class, species), withPacking, packing);
   }
 
   private static AttentionKernels attention(VectorSpecies<Float> species, RowKernels rows) {

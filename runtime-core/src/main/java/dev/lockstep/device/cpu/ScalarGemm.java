@@ -1,5 +1,7 @@
 package dev.lockstep.device.cpu;
 
+import dev.lockstep.tensor.NarrowFloat;
+
 /// [GemmKernels] one element at a time: the fallback and the oracle. A row of `C` is summed in
 /// scratch, `k` outermost, so that `B` is read in order; nothing is packed.
 final class ScalarGemm implements GemmKernels {
@@ -24,7 +26,7 @@ final class ScalarGemm implements GemmKernels {
   }
 
   @Override
-  public void packB(Gemm gemm, int from, int to) {}
+  public void packB(Gemm gemm, int from, int to, long scratch) {}
 
   @Override
   public void compute(
@@ -62,13 +64,17 @@ final class ScalarGemm implements GemmKernels {
     int hi = Cuts.start(j + 1, inner, gemm.blocks);
     for (int o = 0; o < gemm.outer; o++) {
       for (int k = o * inner + lo; k < o * inner + hi; k++) {
-        float a = Memory.f32(gemm.a + 4 * at(row, k, gemm.lda, gemm.transposeA));
+        float a = load(gemm.a, at(row, k, gemm.lda, gemm.transposeA), gemm.narrowA);
         for (int c = 0; c < columns; c++) {
-          float b = Memory.f32(gemm.b + 4 * at(k, column + c, gemm.ldb, gemm.transposeB));
+          float b = load(gemm.b, at(k, column + c, gemm.ldb, gemm.transposeB), gemm.narrowB);
           Memory.f32(sums + c * 4L, Math.fma(a, b, Memory.f32(sums + c * 4L)));
         }
       }
     }
+  }
+
+  private static float load(long base, long i, boolean narrow) {
+    return narrow ? NarrowFloat.fromBf16(Memory.i16(base + 2 * i)) : Memory.f32(base + 4 * i);
   }
 
   private static long at(int row, int column, int ld, boolean transposed) {

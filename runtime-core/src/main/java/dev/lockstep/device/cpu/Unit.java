@@ -7,15 +7,20 @@ import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
-/// What becomes one step: a node, or a matrix product with the addition that follows it.
+/// What becomes one step: a node, or a matrix product with the addition that follows it and with
+/// the widening of its operands from bfloat16.
 ///
 /// @param node the node; of a fused pair the product
+/// @param operands what is read in place of the node's inputs: these, or what they were widened
+///   from
 /// @param residual what is added to the product, if anything
 /// @param writes results; of a fused pair those of the addition
-record Unit(Node node, @Nullable Value residual, List<Value> writes) {
+record Unit(Node node, List<Value> operands, @Nullable Value residual, List<Value> writes) {
   /// An operand whose memory a result may take if nothing reads it later.
   ///
   /// @param operand position among [#reads]
@@ -23,16 +28,22 @@ record Unit(Node node, @Nullable Value residual, List<Value> writes) {
   record InPlace(int operand, int result) {}
 
   Unit {
+    operands = List.copyOf(operands);
     writes = List.copyOf(writes);
   }
 
   /// Operands in order, the residual last.
   List<Value> reads() {
-    List<Value> reads = new ArrayList<>(node.inputs());
+    List<Value> reads = new ArrayList<>(operands);
     if (residual != null) {
       reads.add(residual);
     }
     return reads;
+  }
+
+  /// Whether an operand is read as bfloat16 that the node takes as float32.
+  boolean isNarrow(int operand) {
+    return !operands.get(operand).equals(node.inputs().get(operand));
   }
 
   /// Cuts a graph into units; a product moves to the addition that it is fused with. Reshapes are
@@ -55,7 +66,47 @@ record Unit(Node node, @Nullable Value residual, List<Value> writes) {
     units.removeIf(
         unit ->
             unit.residual == null && fused[unit.writes.getFirst().id()]); // moved to its addition
+    removeUnreadWidenings(graph, units, makers);
     return units;
+  }
+
+  /// A product reads bfloat16 itself, so what widens for products alone is not needed.
+  private static void removeUnreadWidenings(Graph graph, List<Unit> units, Node[] makers) {
+    Set<Value> read = new HashSet<>();
+    for (Unit unit : units) {
+      unit.reads().forEach(value -> read.add(shown(value, makers)));
+    }
+    graph.outputs().forEach(output -> read.add(shown(output.value(), makers)));
+    units.removeIf(unit -> isWidening(unit.node) && !read.contains(unit.node.outputs().getFirst()));
+  }
+
+  private static boolean isWidening(Node node) {
+    return node.op() instanceof Primitive.Convert(DType to)
+        && to == DType.F32
+        && node.inputs().getFirst().type().dtype() == DType.BF16;
+  }
+
+  /// What reshapes of a value show.
+  private static Value shown(Value value, Node[] makers) {
+    Node maker = makers[value.id()];
+    return maker != null && maker.op() instanceof Primitive.Reshape
+        ? shown(maker.inputs().getFirst(), makers)
+        : value;
+  }
+
+  /// What a node reads: of a product, the bfloat16 that its matrices were widened from.
+  private static List<Value> operands(Node node, Node[] makers) {
+    if (!isProduct(node)) {
+      return node.inputs();
+    }
+    List<Value> operands = new ArrayList<>(node.inputs());
+    for (int i = 0; i < 2; i++) {
+      Node maker = makers[shown(operands.get(i), makers).id()];
+      if (maker != null && isWidening(maker)) {
+        operands.set(i, maker.inputs().getFirst());
+      }
+    }
+    return operands;
   }
 
   private static Unit unit(Node node, int[] uses, Node[] makers, boolean[] fused) {
@@ -65,11 +116,11 @@ record Unit(Node node, @Nullable Value residual, List<Value> writes) {
         Node maker = makers[product.id()];
         if (maker != null && uses[product.id()] == 1 && isProduct(maker)) {
           fused[product.id()] = true;
-          return new Unit(maker, node.inputs().get(1 - i), node.outputs());
+          return new Unit(maker, operands(maker, makers), node.inputs().get(1 - i), node.outputs());
         }
       }
     }
-    return new Unit(node, null, node.outputs());
+    return new Unit(node, operands(node, makers), null, node.outputs());
   }
 
   private static boolean isProduct(Node node) {

@@ -31,11 +31,11 @@ final class VectorGemm implements GemmKernels {
   /// a quarter of other server cores' 2 MiB.
   private static final long A_BYTES = 384 << 10;
 
-  /// Panels that are packed at once: as many pages are written in turn.
-  private static final int STREAMS = 16;
+  private final PackKernels packing;
 
-  /// The lanes that a row of packed `A` fills.
-  private static final VectorMask<Float> A_LANES = S.indexInRange(0, ROWS);
+  VectorGemm(PackKernels packing) {
+    this.packing = packing;
+  }
 
   @Override
   public int panelRows() {
@@ -54,7 +54,11 @@ final class VectorGemm implements GemmKernels {
 
   @Override
   public long scratchBytes(Gemm gemm) {
-    return packedPanels(gemm) * aPanelBytes(gemm) + Tree.depth(gemm.blocks) * TILE;
+    long multiplying = packedPanels(gemm) * aPanelBytes(gemm) + Tree.depth(gemm.blocks) * TILE;
+    if (gemm.narrowA) {
+      multiplying += packedPanels(gemm) * A_ROW * gemm.k;
+    }
+    return gemm.narrowB ? Math.max(multiplying, B_ROW * gemm.k) : multiplying;
   }
 
   /// How many row panels are packed at once: they share a column panel that comes from the
@@ -70,141 +74,8 @@ final class VectorGemm implements GemmKernels {
   }
 
   @Override
-  public void packB(Gemm gemm, int from, int to) {
-    int whole = from;
-    if (!gemm.transposeB && gemm.blocks == 1) {
-      for (; whole < Math.min(to, gemm.n / COLUMNS); ) {
-        int panels = Math.min(STREAMS, Math.min(to, gemm.n / COLUMNS) - whole);
-        packPairs(gemm, whole, panels);
-        whole += panels;
-      }
-    }
-    for (int panel = whole; panel < to; panel++) {
-      int column = panel * COLUMNS;
-      int columns = Math.min(COLUMNS, gemm.n - column);
-      long panelAddress = gemm.packed + (long) panel * gemm.k * B_ROW;
-      if (gemm.transposeB) {
-        pack(gemm, gemm.b + column * 4L * gemm.ldb, gemm.ldb, true, columns, COLUMNS, panelAddress);
-      } else {
-        pack(gemm, gemm.b + column * 4L, gemm.ldb, false, columns, COLUMNS, panelAddress);
-      }
-    }
-  }
-
-  /// Packs some whole column panels, so that the rows of `B` are read in long pieces.
-  private static void packPairs(Gemm gemm, int first, int panels) {
-    long panelBytes = gemm.k * B_ROW;
-    for (int k = 0; k < gemm.k; k++) {
-      long source = gemm.b + 4L * k * gemm.ldb + first * B_ROW;
-      long target = gemm.packed + first * panelBytes + k * B_ROW;
-      for (int panel = 0; panel < panels; panel++) {
-        FloatVector.fromMemorySegment(S, ALL, at(source), LITTLE_ENDIAN)
-            .intoMemorySegment(ALL, at(target), LITTLE_ENDIAN);
-        FloatVector.fromMemorySegment(S, ALL, at(source + VECTOR), LITTLE_ENDIAN)
-            .intoMemorySegment(ALL, at(target + VECTOR), LITTLE_ENDIAN);
-        source += B_ROW;
-        target += panelBytes;
-      }
-    }
-  }
-
-  /// Packs row panels `[from, to)`, each `panelBytes` after the one before.
-  private static void packA(Gemm gemm, int from, int to, long scratch, long panelBytes) {
-    int whole = from;
-    if (gemm.transposeA && WIDE && gemm.blocks == 1) {
-      whole = Math.max(from, Math.min(to, gemm.m / ROWS));
-      packRows(gemm.a + from * A_ROW, gemm.lda * 4L, gemm.k, whole - from, scratch, panelBytes);
-    }
-    for (int i = whole; i < to; i++) {
-      int row = i * ROWS;
-      long panel = scratch + (i - from) * panelBytes;
-      if (gemm.transposeA) {
-        pack(gemm, gemm.a + row * 4L, gemm.lda, false, rows(gemm, i), ROWS, panel);
-      } else {
-        pack(gemm, gemm.a + row * 4L * gemm.lda, gemm.lda, true, rows(gemm, i), ROWS, panel);
-      }
-    }
-  }
-
-  /// Packs one panel with `k` in block order; `along` says that a source row runs along `k`.
-  private static void pack(
-      Gemm gemm, long from, int ld, boolean along, int filled, int width, long to) {
-    // One block takes its slices as they lie.
-    int outer = gemm.blocks == 1 ? 1 : gemm.outer;
-    int inner = gemm.k / outer;
-    long out = to;
-    for (int j = 0; j < gemm.blocks; j++) {
-      int lo = Cuts.start(j, inner, gemm.blocks);
-      int length = Cuts.start(j + 1, inner, gemm.blocks) - lo;
-      for (int o = 0; o < outer; o++) {
-        long k = (long) o * inner + lo;
-        if (along) {
-          packAlong(from + k * 4L, ld * 4L, length, filled, width, out);
-        } else if (filled == width && width == COLUMNS) {
-          packPairs(from + k * 4L * ld, ld * 4L, length, out);
-        } else if (filled == width && width == ROWS && WIDE) {
-          packRows(from + k * 4L * ld, ld * 4L, length, 1, out, 0);
-        } else {
-          packAcross(from + k * 4L * ld, ld * 4L, length, filled, width, out);
-        }
-        out += length * 4L * width;
-      }
-    }
-  }
-
-  private static void packAlong(
-      long from, long stride, int length, int filled, int width, long to) {
-    int whole = 0;
-    if (WIDE && filled == width) {
-      whole = length & -LANES;
-      VectorTranspose.panel(from, stride, whole, width, to);
-    }
-    long rest = from + whole * 4L;
-    Packing.along(rest, stride, length - whole, filled, width, to + whole * 4L * width);
-  }
-
-  /// Copies rows of some panels of 12 that lie side by side; a store reaches into the next row of
-  /// its panel, which is written after it.
-  private static void packRows(
-      long from, long stride, int length, int panels, long to, long panelBytes) {
-    for (int i = 0; i < length; i++) {
-      long source = from + i * stride;
-      long target = to + i * A_ROW;
-      for (int panel = 0; panel < panels; panel++) {
-        FloatVector.fromMemorySegment(S, ALL, at(source + panel * A_ROW), LITTLE_ENDIAN, A_LANES)
-            .intoMemorySegment(ALL, at(target + panel * panelBytes), LITTLE_ENDIAN);
-      }
-    }
-  }
-
-  private static void packPairs(long from, long stride, int length, long to) {
-    for (int i = 0; i < length; i++) {
-      long source = at(from + i * stride);
-      long target = at(to + i * B_ROW);
-      FloatVector.fromMemorySegment(S, ALL, at(source), LITTLE_ENDIAN)
-          .intoMemorySegment(ALL, at(target), LITTLE_ENDIAN);
-      FloatVector.fromMemorySegment(S, ALL, at(source + VECTOR), LITTLE_ENDIAN)
-          .intoMemorySegment(ALL, at(target + VECTOR), LITTLE_ENDIAN);
-    }
-  }
-
-  private static void packAcross(
-      long from, long stride, int length, int filled, int width, long to) {
-    for (int i = 0; i < length; i++) {
-      long source = from + i * stride;
-      long target = to + i * 4L * width;
-      int c = 0;
-      for (; c + LANES <= filled; c += LANES) {
-        FloatVector.fromMemorySegment(S, ALL, at(source + c * 4L), LITTLE_ENDIAN)
-            .intoMemorySegment(ALL, at(target + c * 4L), LITTLE_ENDIAN);
-      }
-      for (; c < filled; c++) {
-        Memory.i32(target + c * 4L, Memory.i32(source + c * 4L));
-      }
-      for (; c < width; c++) {
-        Memory.i32(target + c * 4L, 0);
-      }
-    }
+  public void packB(Gemm gemm, int from, int to, long scratch) {
+    packing.columns(gemm, from, to, scratch);
   }
 
   @Override
@@ -213,9 +84,10 @@ final class VectorGemm implements GemmKernels {
     int panels = packedPanels(gemm);
     long panelBytes = aPanelBytes(gemm);
     long sums = scratch + panels * panelBytes;
+    long wide = sums + Tree.depth(gemm.blocks) * TILE;
     for (int first = rowFrom; first < rowTo; first += panels) {
       int end = Math.min(rowTo, first + panels);
-      packA(gemm, first, end, scratch, panelBytes);
+      packing.rows(gemm, first, end, scratch, panelBytes, wide);
       for (int j = columnFrom; j < columnTo; j++) {
         for (int i = first; i < end; i++) {
           tile(gemm, i * ROWS, rows(gemm, i), j, scratch + (i - first) * panelBytes, sums);

@@ -2,6 +2,7 @@ package dev.lockstep.device.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.tensor.DType;
 import java.util.Random;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -62,17 +63,49 @@ class GemmTest {
             });
   }
 
+  @ParameterizedTest(name = "m={0} n={1} k={2} outer={3} blocks={4} tA={5} tB={6}")
+  @MethodSource("shapes")
+  void bfloat16OperandsAreWidenedOnTheWay(
+      int m, int n, int k, int outer, int blocks, boolean tA, boolean tB) {
+    var kernels = new Kernels(m * 31L + n);
+    Gemm wide = Gemm.of(m, n, k, tA, tB, outer, blocks);
+    Gemm narrow = Gemm.of(m, n, k, tA, tB, outer, blocks);
+    narrow.a = narrowed(kernels, m * k);
+    narrow.b = narrowed(kernels, k * n);
+    CastKernels casts = KernelSet.scalar().casts();
+    wide.a = kernels.zeros(m * k);
+    wide.b = kernels.zeros(k * n);
+    casts.cast(DType.BF16, DType.F32, narrow.a, wide.a, m * k);
+    casts.cast(DType.BF16, DType.F32, narrow.b, wide.b, k * n);
+    wide.c = kernels.zeros(m * n);
+    multiply(KernelSet.scalar(), wide, kernels);
+    long both = narrow.b;
+    Kernels.all()
+        .forEach(
+            set -> {
+              for (boolean alsoB : new boolean[] {true, false}) {
+                narrow.narrowA = true;
+                narrow.narrowB = alsoB;
+                narrow.b = alsoB ? both : wide.b;
+                narrow.c = kernels.zeros(m * n);
+                multiply(set, narrow, kernels);
+                assertThat(Kernels.bits(narrow.c, m * n)).isEqualTo(Kernels.bits(wide.c, m * n));
+              }
+            });
+  }
+
+  private static long narrowed(Kernels kernels, int n) {
+    long out = kernels.room(2L * n);
+    KernelSet.scalar().casts().cast(DType.F32, DType.BF16, kernels.normal(n), out, n);
+    return out;
+  }
+
   static void multiply(KernelSet set, Gemm gemm, Kernels kernels) {
     GemmKernels gemms = set.gemm();
     gemm.packed = kernels.room(gemms.packedBytes(gemm));
-    gemms.packB(gemm, 0, gemms.columnPanels(gemm));
-    gemms.compute(
-        gemm,
-        0,
-        gemms.rowPanels(gemm),
-        0,
-        gemms.columnPanels(gemm),
-        kernels.room(gemms.scratchBytes(gemm)));
+    long scratch = kernels.room(gemms.scratchBytes(gemm));
+    gemms.packB(gemm, 0, gemms.columnPanels(gemm), scratch);
+    gemms.compute(gemm, 0, gemms.rowPanels(gemm), 0, gemms.columnPanels(gemm), scratch);
   }
 
   @Test
