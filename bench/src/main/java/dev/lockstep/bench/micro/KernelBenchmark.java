@@ -46,8 +46,9 @@ import org.openjdk.jmh.annotations.Warmup;
 /// The kernels of a training step beside products, one at a time on one thread of the CPU device,
 /// with the arithmetic and the bytes that [Cost] counts. Each is held against what this machine
 /// does at best in a loop of fused multiply-adds and in a copy, measured by [Peaks] just before:
-/// `shareOfFma` and `shareOfCopy` are 1 where a kernel does as much (of the copy, more than 1 where
-/// caches hold what it works on).
+/// `timesOfFma` and `timesOfCopy` say how many times as long a kernel takes as that loop takes for
+/// the same arithmetic, or the copy for the same bytes (less than 1 where caches hold them). The
+/// share of the peak is 1 divided by that.
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
@@ -116,11 +117,11 @@ public class KernelBenchmark {
     /// Bytes of operands and results, in thousands of millions.
     public double gigaByte;
 
-    /// Arithmetic as a share of the peak.
-    public double shareOfFma;
+    /// Microseconds that the loop of fused multiply-adds takes; JMH divides the time by it.
+    public double timesOfFma;
 
-    /// Bytes as a share of a copy's.
-    public double shareOfCopy;
+    /// Microseconds that the copy takes.
+    public double timesOfCopy;
 
     /// Made by JMH.
     public Counters() {}
@@ -130,8 +131,8 @@ public class KernelBenchmark {
     public void reset() {
       gigaFlop = 0;
       gigaByte = 0;
-      shareOfFma = 0;
-      shareOfCopy = 0;
+      timesOfFma = 0;
+      timesOfCopy = 0;
     }
   }
 
@@ -287,8 +288,8 @@ public class KernelBenchmark {
     stream.run(bound);
     counters.gigaFlop += cost.flops() / 1e9;
     counters.gigaByte += cost.bytes() / 1e9;
-    counters.shareOfFma += cost.flops() / peaks.flopsPerMicrosecond();
-    counters.shareOfCopy += cost.bytes() / peaks.bytesPerMicrosecond();
+    counters.timesOfFma += cost.flops() / peaks.flopsPerMicrosecond();
+    counters.timesOfCopy += cost.bytes() / peaks.bytesPerMicrosecond();
   }
 
   /// Checks the results and closes everything.
