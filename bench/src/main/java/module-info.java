@@ -24,7 +24,8 @@ module dev.lockstep.bench {
   provides dev.lockstep.launcher.CommandProvider with
       dev.lockstep.bench.ExplainCommand,
       dev.lockstep.bench.PerfCommand,
-      dev.lockstep.bench.SimulateCommand;
+      dev.lockstep.bench.SimulateCommand,
+      dev.lockstep.bench.VerifyLayoutsCommand;
   provides dev.lockstep.launcher.JobProvider with
       dev.lockstep.bench.PerfJob;
 }

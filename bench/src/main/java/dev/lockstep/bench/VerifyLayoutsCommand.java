@@ -1,0 +1,103 @@
+package dev.lockstep.bench;
+
+import dev.lockstep.bench.layouts.LayoutCase;
+import dev.lockstep.bench.layouts.LayoutRun;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.launcher.CommandProvider;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Stream;
+
+/// `lockstep verify-layouts`: trains one small recipe under many layouts and compares what they end
+/// in, bit for bit.
+public final class VerifyLayoutsCommand implements CommandProvider {
+  private static final String VERB = "verify-layouts";
+  private static final String QUICK = "--quick";
+  private static final int SHOWN_DIGITS = 16;
+
+  /// Makes the provider, as [java.util.ServiceLoader] asks for.
+  public VerifyLayoutsCommand() {}
+
+  @Override
+  public String name() {
+    return VERB;
+  }
+
+  @Override
+  public String summary() {
+    return "trains one recipe under many layouts and compares the bits";
+  }
+
+  @Override
+  public int run(List<String> arguments, PrintStream out, PrintStream err) throws Exception {
+    if (arguments.contains("--help") || arguments.contains("-h")) {
+      out.print(
+          """
+          Usage: lockstep verify-layouts [--quick]
+          Trains one small recipe under many layouts, ranks as threads, and compares losses,
+          weights and optimizer state bit for bit. Exit code 1 if one differs.
+                --quick   a few layouts instead of all
+          """);
+      return 0;
+    }
+    if (!arguments.stream().allMatch(QUICK::equals)) {
+      throw new ConfigurationException(
+          VERB,
+          String.join(" ", arguments),
+          "verify-layouts takes --quick alone: arguments=" + arguments);
+    }
+    List<LayoutCase> cases = arguments.isEmpty() ? LayoutCase.all() : LayoutCase.few();
+    Path folder = Files.createTempDirectory("lockstep-layouts");
+    try (LayoutRun run = new LayoutRun(folder)) {
+      return compare(run, cases, out);
+    } finally {
+      delete(folder);
+    }
+  }
+
+  private static int compare(LayoutRun run, List<LayoutCase> cases, PrintStream out)
+      throws Exception {
+    out.printf(
+        Locale.ROOT,
+        "GPT with %,d parameters, %d lanes, %d steps%n",
+        run.recipe().model().parameters(),
+        run.recipe().batch().lanes(),
+        run.recipe().steps());
+    LayoutRun.Result wanted = run.train(cases.getFirst());
+    int wrong = 0;
+    for (LayoutCase each : cases) {
+      LayoutRun.Result result = run.train(each);
+      String differences = result.differences(wanted);
+      wrong += differences.isEmpty() ? 0 : 1;
+      out.printf(
+          "%-52s %s  %s%n",
+          each.words(),
+          result.weights().substring(0, SHOWN_DIGITS),
+          differences.isEmpty() ? "same" : differences);
+    }
+    if (wrong > 0) {
+      out.printf(Locale.ROOT, "%d of %d layouts differ%n", wrong, cases.size());
+      return 1;
+    }
+    out.printf(
+        Locale.ROOT,
+        "%d layouts, one result%noptimizer sha256  %s%nweights sha256    %s%n",
+        cases.size(),
+        wanted.optimizer(),
+        wanted.weights());
+    return 0;
+  }
+
+  private static void delete(Path folder) throws IOException {
+    try (Stream<Path> paths = Files.walk(folder)) {
+      for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+        Files.delete(path);
+      }
+    }
+  }
+}

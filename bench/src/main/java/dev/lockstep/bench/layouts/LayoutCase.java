@@ -1,0 +1,92 @@
+package dev.lockstep.bench.layouts;
+
+import dev.lockstep.train.Layout;
+import dev.lockstep.train.TrainerOptions;
+import dev.lockstep.train.model.Recompute;
+import java.util.ArrayList;
+import java.util.List;
+
+/// One way to run a recipe.
+///
+/// @param parts layouts, one after another: where there are two, a run is stopped half way and
+///   resumed under the second
+/// @param transport what ranks talk over
+/// @param threads compute threads of a rank
+/// @param recompute what is computed again on the way back
+public record LayoutCase(List<Layout> parts, String transport, int threads, Recompute recompute) {
+  private static final int MOST_RANKS = 8;
+
+  /// Copies the list.
+  public LayoutCase {
+    parts = List.copyOf(parts);
+  }
+
+  private static LayoutCase of(Layout layout, String transport) {
+    return new LayoutCase(List.of(layout), transport, 1, Recompute.NONE);
+  }
+
+  private static Layout layout(String mesh, int zero) {
+    return Layout.parse(mesh).withZero(zero);
+  }
+
+  private static LayoutCase resumed(Layout first, Layout second) {
+    return new LayoutCase(List.of(first, second), "in-process", 1, Recompute.NONE);
+  }
+
+  /// Returns a few that differ in every respect.
+  public static List<LayoutCase> few() {
+    return List.of(
+        of(layout("dp=1", 0), "in-process"),
+        of(layout("dp=3", 2), "shm"),
+        of(layout("tp=2", 0), "in-process"),
+        new LayoutCase(List.of(layout("tp=2,dp=2", 1)), "in-process", 2, Recompute.BLOCK),
+        resumed(layout("dp=2", 1), layout("tp=4", 0)));
+  }
+
+  /// Returns all: every mesh of up to 8 ranks with `dp` up to 4 and `tp` 1, 2 or 4, each stage of
+  /// ZeRO, two transports, threads, recomputation, and runs that are resumed under another layout.
+  public static List<LayoutCase> all() {
+    List<LayoutCase> cases = new ArrayList<>();
+    for (int dp = 1; dp <= 4; dp++) {
+      for (int tp : new int[] {1, 2, 4}) {
+        for (int zero = 0; zero <= (dp > 1 ? 2 : 0) && dp * tp <= MOST_RANKS; zero++) {
+          Layout layout = layout("dp=%d,tp=%d".formatted(dp, tp), zero);
+          cases.add(of(layout, "in-process"));
+          if (dp * tp > 1) {
+            cases.add(of(layout, "shm"));
+          }
+        }
+      }
+    }
+    for (Recompute recompute : Recompute.values()) {
+      for (String mesh : List.of("dp=1", "dp=2", "tp=2", "tp=2,dp=2")) {
+        cases.add(new LayoutCase(List.of(layout(mesh, 0)), "in-process", 2, recompute));
+      }
+    }
+    cases.add(resumed(layout("dp=1", 0), layout("dp=2,tp=2", 2)));
+    cases.add(resumed(layout("dp=2,tp=2", 1), layout("dp=3", 0)));
+    cases.add(resumed(layout("dp=4", 2), layout("tp=4", 0)));
+    cases.add(resumed(layout("tp=2", 0), layout("dp=1", 0)));
+    return List.copyOf(cases);
+  }
+
+  /// Returns the options of a part.
+  TrainerOptions options(Layout layout) {
+    TrainerOptions options =
+        TrainerOptions.defaults().withThreads(threads).withRecompute(recompute).withLayout(layout);
+    return layout.places() > 1 ? options.withTransport(transport) : options;
+  }
+
+  /// Returns the case in words: `dp=2,tp=2 --zero 1, in-process, 1 thread`.
+  public String words() {
+    List<String> words = new ArrayList<>();
+    for (Layout layout : parts) {
+      words.add(layout.words() + (layout.zero() > 0 ? " --zero " + layout.zero() : ""));
+    }
+    String text = String.join(" then ", words);
+    boolean talks = parts.stream().anyMatch(layout -> layout.places() > 1);
+    text += talks ? ", " + transport : "";
+    text += threads > 1 ? ", " + threads + " threads" : "";
+    return recompute == Recompute.NONE ? text : text + ", recompute " + recompute.label();
+  }
+}

@@ -1,0 +1,54 @@
+package dev.lockstep.bench;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.bench.layouts.LayoutCase;
+import dev.lockstep.bench.layouts.LayoutRun;
+import dev.lockstep.failure.ConfigurationException;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+@Timeout(300)
+class VerifyLayoutsTest {
+  private static String run(String... arguments) throws Exception {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
+    assertThat(new VerifyLayoutsCommand().run(List.of(arguments), out, out))
+        .as(() -> bytes.toString(StandardCharsets.UTF_8))
+        .isZero();
+    return bytes.toString(StandardCharsets.UTF_8);
+  }
+
+  @Test
+  void fewLayoutsEndInOneResult() throws Exception {
+    String text = run("--quick");
+    assertThat(text).contains("dp=3 --zero 2, shm", "dp=2 --zero 1 then tp=4", "5 layouts");
+    assertThat(text.lines().filter(line -> line.endsWith("  same"))).hasSize(5);
+    assertThat(text.strip().lines().toList().getLast()).matches("weights sha256    [0-9a-f]{64}");
+  }
+
+  @Tag("long")
+  @Test
+  void allLayoutsEndInOneResult() throws Exception {
+    assertThat(LayoutCase.all()).hasSizeGreaterThanOrEqualTo(60);
+    assertThat(run()).contains(LayoutCase.all().size() + " layouts, one result");
+  }
+
+  @Test
+  void aDifferenceIsNamed() {
+    LayoutRun.Result one = new LayoutRun.Result(List.of(1f), "a", "b");
+    assertThat(one.differences(new LayoutRun.Result(List.of(2f), "a", "c")))
+        .isEqualTo("losses differ, optimizer state differs");
+  }
+
+  @Test
+  void anUnknownArgumentIsRefused() {
+    assertThatThrownBy(() -> run("--fast")).isInstanceOf(ConfigurationException.class);
+  }
+}
