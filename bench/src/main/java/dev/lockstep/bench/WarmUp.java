@@ -19,8 +19,12 @@ final class WarmUp {
 
   private static final double STABLE_NANOS = TimeUnit.MILLISECONDS.toNanos(60);
 
+  /// Operations before the first size at least: compilers look at what has run some thousand times,
+  /// however long that took.
+  private static final int FIRST_LEAST = 20_000;
+
   /// How long it may take at most.
-  private static final double FIRST_MOST_NANOS = TimeUnit.MILLISECONDS.toNanos(4000);
+  private static final double FIRST_MOST_NANOS = TimeUnit.MILLISECONDS.toNanos(6000);
 
   private static final double MOST_NANOS = TimeUnit.MILLISECONDS.toNanos(1000);
 
@@ -60,13 +64,16 @@ final class WarmUp {
     }
     double stable = first ? FIRST_STABLE_NANOS : STABLE_NANOS;
     double most = first ? FIRST_MOST_NANOS : MOST_NANOS;
+    int least = first ? FIRST_LEAST : LEAST;
     first = false;
     double total = round(operations, LEAST);
     int times = (int) Math.clamp(LEAST * ROUND_NANOS / total, 1, MOST_IN_ROUND);
     double best = Double.POSITIVE_INFINITY;
     double since = 0;
-    while (total < most && since < stable) {
+    int done = 0;
+    while (total < most && (since < stable || done < least)) {
       double nanos = round(operations, times);
+      done += times * operations.size();
       total += nanos;
       since += nanos;
       if (nanos < FASTER * best) {
