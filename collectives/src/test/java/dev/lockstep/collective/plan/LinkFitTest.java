@@ -86,4 +86,17 @@ class LinkFitTest {
       }
     }
   }
+
+  @ParameterizedTest(name = "signalNanos={0}, ranks={1}")
+  @CsvSource({"0.1, 2, true", "100, 2, false", "9000, 2, true", "9000, 5, false"})
+  void signalsThatNoCacheTakesAreNotBelievedWhereEveryRankHasACore(
+      double signalNanos, int ranks, boolean doubted) {
+    Fabric known = fabric(2, true);
+    Level level = known.levels().getFirst();
+    Level links =
+        new Level(
+            level.name(), Level.ALL, 900, 1024, 170, signalNanos, level.read(), level.read(), 0);
+    Fabric fabric = new Fabric("host", known.compute(), List.of(links));
+    assertThat(LinkFit.implausible(fabric, ranks, 4).isPresent()).isEqualTo(doubted);
+  }
 }
