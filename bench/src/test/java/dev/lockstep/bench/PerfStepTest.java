@@ -51,7 +51,7 @@ class PerfStepTest {
       assertThat(whole).as(part).isPositive().isCloseTo(sum, within(1e-9 + sum * 1e-9));
       assertThat(out).contains("\n" + part);
     }
-    assertThat(out).contains("AttentionGrad heads=6 tokens=16 size=16", "ms/step", "tokens/s");
+    assertThat(out).contains("AttentionGrad heads=6 groups=6 queries=16", "ms/step", "tokens/s");
   }
 
   @Test
@@ -61,6 +61,6 @@ class PerfStepTest {
         .hasMessageContaining("MODEL=bert");
     assertThatThrownBy(() -> perf("step", "gpt", "-np", "3", "--lanes", "2"))
         .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("--lanes=2");
+        .hasMessageContaining("--lanes 2");
   }
 }
