@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -56,8 +57,18 @@ class KilledRankTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"shm", "aeron-udp", "ofi:tcp"})
+  @ValueSource(strings = {"shm", "ofi:tcp"})
   void aKilledRankIsNamedAndTheRunGoesOnFromItsCheckpoint(String transport) throws Exception {
+    isNamedAndTheRunGoesOn(transport);
+  }
+
+  @Test
+  @Tag("long")
+  void aKilledRankIsNamedOverAeronToo() throws Exception {
+    isNamedAndTheRunGoesOn("aeron-udp");
+  }
+
+  private void isNamedAndTheRunGoesOn(String transport) throws Exception {
     Libfabric.require(transport);
     Leftovers leftovers = Leftovers.beforehand();
     try (Command command = start("killed-" + transport, transport)) {
