@@ -101,7 +101,12 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
 
   /// Returns the number of ranks that the axes hold; 1 for data parallelism alone.
   public int places() {
-    return axes.stream().mapToInt(Mesh.Axis::size).reduce(1, Math::multiplyExact);
+    return Math.toIntExact(product());
+  }
+
+  /// What users write may be more than any job has ranks.
+  private long product() {
+    return axes.stream().mapToLong(Mesh.Axis::size).reduce(1, Math::multiplyExact);
   }
 
   /// Returns where a rank stands on an axis.
@@ -122,7 +127,7 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
   /// @throws ConfigurationException if not; the sentence says what does not fit what
   public void check(Recipe recipe, int worldSize) {
     Layout whole = over(worldSize);
-    int places = whole.places();
+    long places = whole.product();
     if (places != worldSize) {
       throw refusal(
           "the mesh does not hold the job's ranks: --mesh %s, places %d, ranks %d (sizes multiply to the number of ranks)"
@@ -143,7 +148,7 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
     if (whole.size(TENSOR) > 1) {
       checkTensor(recipe, whole.size(TENSOR));
     }
-    if (whole.size(TENSOR) > 1 || zero > 0) {
+    if (whole.size(TENSOR) > 1 || (zero > 0 && dp > 1)) {
       requireBlocks("--width", recipe.model().width(), recipe.blocks().tensor());
       requireBlocks("vocabulary", recipe.model().vocabulary(), recipe.blocks().tensor());
     }
@@ -173,9 +178,10 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
 
   private void requireBlocks(String option, int extent, int blocks) {
     if (extent % blocks != 0) {
+      String given = axes.isEmpty() ? "--zero " + zero : "--mesh " + words();
       throw refusal(
-          "the layout needs equal tensor blocks: --mesh %s, --zero %d, %s %d, --tensor-blocks %d (choose a multiple)"
-              .formatted(words(), zero, option, extent, blocks));
+          "the layout needs equal tensor blocks: %s, %s %d, --tensor-blocks %d (choose a multiple)"
+              .formatted(given, option, extent, blocks));
     }
   }
 

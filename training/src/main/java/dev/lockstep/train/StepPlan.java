@@ -162,7 +162,8 @@ public final class StepPlan implements AutoCloseable {
   }
 
   /// Returns the bytes of device memory that the rank holds from its first step to its last, by
-  /// what they are for. Everything is allocated before the first step, so the sum is the peak.
+  /// what they are for. Beside it stand a few words per rank, and while ranks that hold parts save
+  /// or hash, one piece of 1 MiB from each and one to give.
   public Map<String, Long> memory() {
     return Collections.unmodifiableMap(memory);
   }

@@ -5,7 +5,9 @@ import java.nio.file.Path;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
-/// What a trainer does beside its steps. Nothing here changes the numbers of a run.
+/// What a trainer does beside its steps. Nothing here changes the numbers of a run. Every rank
+/// gives the same, but for the listener and the wish to stop: where ranks hold parts, they save and
+/// evaluate together.
 ///
 /// @param checkpoint folder that checkpoints are written to, at the end too; null for none
 /// @param saveEvery steps between checkpoints; 0 for the end alone

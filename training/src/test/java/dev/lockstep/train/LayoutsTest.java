@@ -182,6 +182,8 @@ class LayoutsTest {
       delimiter = ';',
       value = {
         "dp=2,tp=2; 2; the mesh does not hold the job's ranks: --mesh dp=2,tp=2, places 4, ranks 2",
+        "dp=65536,tp=65536; 4; the mesh does not hold the job's ranks: --mesh dp=65536,tp=65536,"
+            + " places 4294967296",
         "tp=3; 3; tp does not divide the tensor blocks: --mesh tp=3, --tensor-blocks 4",
         "dp=4; 4; more ranks than lanes: --lanes 3, ranks 4",
         "dp=4,tp=1; 4; more places on dp than lanes: --lanes 3, --mesh dp=4,tp=1",
@@ -200,8 +202,7 @@ class LayoutsTest {
   void blocksThatAreNotEqualAreRefused() {
     Recipe recipe = recipe(new GptShape(1, 2, 10, 4, 256, true), new SumBlocks(4, 1));
     assertThatThrownBy(() -> Layout.parse("tp=2").check(recipe, 2))
-        .hasMessageContaining(
-            "equal tensor blocks: --mesh tp=2, --zero 0, --width 10, --tensor-blocks 4");
+        .hasMessageContaining("equal tensor blocks: --mesh tp=2, --width 10, --tensor-blocks 4");
   }
 
   private Corpus open() throws IOException {

@@ -63,11 +63,11 @@ final class GptRun {
     boolean isDone =
         trainer.train(options.trainingRun(plan.folder().checkpoint()).stoppingWhen(stop));
     if (trainer.isSplit()) {
+      var _ = trainer.optimizerSha256();
+      var _ = trainer.weightsSha256();
       if (isDone) {
         var _ = trainer.sample(sampling(trainer), stop);
       }
-      var _ = trainer.optimizerSha256();
-      var _ = trainer.weightsSha256();
     }
   }
 
@@ -95,11 +95,16 @@ final class GptRun {
   private void lead(Trainer trainer, Corpus corpus, GptPlan plan, Console console) {
     RunFolder folder = plan.folder();
     introduce(trainer, corpus, folder, console);
+    String optimizerSha256;
+    String weightsSha256;
     try (MetricsLog metrics = folder.openMetrics(plan.resumed(), trainer.stepsDone())) {
       Recorder recorder = new Recorder(console, metrics, folder);
       boolean isDone =
           trainer.train(options.trainingRun(folder.checkpoint()).with(recorder).stoppingWhen(stop));
       console.endBar();
+      // Before this rank writes text alone, which the others do not wait for.
+      optimizerSha256 = trainer.optimizerSha256();
+      weightsSha256 = trainer.weightsSha256();
       if (isDone) {
         conclude(trainer, folder, console);
         recorder.summarize();
@@ -111,8 +116,8 @@ final class GptRun {
     }
     console.line("output folder     " + folder.path());
     console.line("data sha256       " + corpus.sha256());
-    console.line("optimizer sha256  " + trainer.optimizerSha256());
-    console.line("weights sha256    " + trainer.weightsSha256());
+    console.line("optimizer sha256  " + optimizerSha256);
+    console.line("weights sha256    " + weightsSha256);
   }
 
   private void introduce(Trainer trainer, Corpus corpus, RunFolder folder, Console console) {

@@ -114,7 +114,8 @@ final class PlacementRules {
           alike(op, in) instanceof Shard shard && shard.dim() == joined
               ? refuse(op, in, "parts of a split dimension cannot be joined")
               : in.getFirst();
-      case Primitive.ReduceSum(List<Integer> dims, Blocks blocks) -> sum(op, dims, blocks, in);
+      case Primitive.ReduceSum(List<Integer> dims, Blocks blocks) ->
+          sum(op, operands.getFirst().type().shape(), dims, blocks, in);
       case Primitive.ReduceMax(List<Integer> dims) -> max(op, dims, in);
       case Primitive.MatMul matMul -> product(matMul, operands, in);
       case Primitive.Gather _ -> gather(op, operands, in);
@@ -224,12 +225,17 @@ final class PlacementRules {
     return -1;
   }
 
-  private Placement sum(Op op, List<Integer> dims, Blocks blocks, List<Placement> in) {
+  private Placement sum(Op op, Shape shape, List<Integer> dims, Blocks blocks, List<Placement> in) {
     if (!(alike(op, in) instanceof Shard shard)) {
       return in.getFirst();
     }
     if (!dims.contains(shard.dim())) {
       return kept(shard, dims);
+    }
+    // Blocks cut what is summed as one run of elements: a dimension before the split one would be
+    // cut on one device, and lies whole on every rank here.
+    if (dims.stream().anyMatch(dim -> dim < shard.dim() && shape.dim(dim) > 1)) {
+      return refuse(op, in, "the split dimension must be the first that is summed");
     }
     return blocks.equals(shard.localBlocks(axis.ranks()))
         ? partialSum(op, in, shard.blocks().count())

@@ -146,6 +146,19 @@ class PlacementTest {
   }
 
   @Test
+  void aSumIsSplitOnlyInTheFirstDimensionThatItRunsOver() {
+    PlacementRules rules = new PlacementRules(AXIS);
+    Placement half = new Shard(1, new Blocks(1, 4));
+    Primitive sum = new Primitive.ReduceSum(List.of(0, 1), new Blocks(1, 2));
+    Value row = new Value(0, ValueType.f32(1, 4));
+    Value rows = new Value(0, ValueType.f32(2, 4));
+    assertThat(rules.infer(sum, List.of(row), List.of(half)))
+        .isEqualTo(List.of(new Partial(new ReduceOp.Sum(), LaneSplit.contiguous(4, 2))));
+    assertThatThrownBy(() -> rules.infer(sum, List.of(rows), List.of(half)))
+        .hasMessageContaining("the split dimension must be the first that is summed");
+  }
+
+  @Test
   void everyRankHoldsWholeBlocks() {
     GptModel model = new GptModel(new GptShape(1, 2, 6, 6, 16, true), 4);
     GptPrograms.Traced traced = new GptPrograms(model, 1).lane(2);
