@@ -43,6 +43,8 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   private static final int ROUND = 64;
 
+  private static final Duration LEAST_TIMEOUT = Duration.ofMinutes(1);
+
   /// How long the time of a round must not have fallen.
   private static final long STABLE_NANOS = TimeUnit.MILLISECONDS.toNanos(150);
 
@@ -64,8 +66,9 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     this.output = buffers.get(1);
     this.numbers = buffers.get(2);
     this.barrier =
-        core.preparation()
-            .prepare(CollectiveRequest.barrier(core.topology()), List.of(), null, timeout());
+        kept(
+            core.preparation()
+                .prepare(CollectiveRequest.barrier(core.topology()), List.of(), null, timeout()));
     Tensor times = new Tensor(numbers, 0, DType.F64, Shape.of(MOST_RUNS));
     CollectiveRequest maximum =
         CollectiveRequest.allReduce(
@@ -76,7 +79,13 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
             core.topology(),
             LaneSplit.onePerRank(core.topology().ranks()),
             Mode.SAME_BITS);
-    this.slowest = core.preparation().prepare(maximum, List.of(times), times, timeout());
+    this.slowest = kept(core.preparation().prepare(maximum, List.of(times), times, timeout()));
+  }
+
+  /// What a failure leaves open is closed with the communicator.
+  private Prepared kept(Prepared made) {
+    core.keep(made);
+    return made;
   }
 
   /// Makes the probe; all ranks together.
@@ -116,8 +125,10 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     return mostBytes;
   }
 
+  /// The user's deadline is for collectives of the user's sizes.
   private Duration timeout() {
-    return core.options().timeout();
+    Duration users = core.options().timeout();
+    return users.compareTo(LEAST_TIMEOUT) < 0 ? LEAST_TIMEOUT : users;
   }
 
   /// Runs short schedules until they do not become faster, or for as long as is allowed: what is to
@@ -158,7 +169,8 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
         request.outputElements(rank) == 0
             ? null
             : tensor(request.inPlace() ? input : output, request.outputElements(rank));
-    return core.preparation().prepare(schedule, OptionalDouble.empty(), inputs, out, timeout());
+    return kept(
+        core.preparation().prepare(schedule, OptionalDouble.empty(), inputs, out, timeout()));
   }
 
   private static Tensor tensor(Buffer buffer, long elements) {
@@ -227,11 +239,12 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   @Override
   public void close() {
-    all.values().forEach(Prepared::close);
-    slowest.close();
-    barrier.close();
-    numbers.close();
-    output.close();
-    input.close();
+    try (input;
+        output;
+        numbers;
+        barrier;
+        slowest) {
+      all.values().forEach(Prepared::close);
+    }
   }
 }

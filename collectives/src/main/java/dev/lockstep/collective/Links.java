@@ -9,8 +9,9 @@ import java.util.Optional;
 /// Whence a communicator knows what its links cost, by which it chooses algorithms. The first
 /// rank's word holds for all.
 public sealed interface Links {
-  /// Measured when the communicator is made, unless that was done before by these ranks on this
-  /// host under this Java.
+  /// Measured when the communicator is made, unless that was done before by as many ranks on this
+  /// host under this Java. What only a disturbed machine can have shown is not kept, nor what
+  /// cannot be written: the next start measures again.
   ///
   /// @param cache folder in which what was measured is kept
   /// @param warmUp how long the virtual machine may take at most to become fast before that
