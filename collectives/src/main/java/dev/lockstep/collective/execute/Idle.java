@@ -8,8 +8,9 @@ final class Idle {
   // A pause keeps the core for up to a hundred cycles: too long for an answer that is one hop away.
   private static final int EAGER_SPINS = 64;
 
-  // About 100 us of spinning: longer than a few hops and the skew of ranks in step.
-  private static final int SPINS = 2_000;
+  // About 10 us: longer than a few hops. A rank that is to answer may stand behind this one on its
+  // core, even where there are cores enough: then every hop takes as long as this.
+  private static final int SPINS = 150;
 
   // Ranks that share cores must let each other run at once.
   private static final int CROWDED_SPINS = 20;
