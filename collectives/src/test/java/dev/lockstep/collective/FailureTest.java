@@ -190,7 +190,11 @@ final class FailureTest {
               sum.run();
               if (rank.number() == 1) {
                 over.await();
+                // What the other rank had sent before may be all that one run needs.
                 Throwable told = catchThrowable(sum::run);
+                if (told == null) {
+                  told = catchThrowable(sum::run);
+                }
                 assertThat(told).isInstanceOf(RankLostException.class);
                 assertThat(told).hasMessageContaining("enough");
                 return true;
