@@ -58,6 +58,9 @@ public final class Algorithms {
           new DirectSendReceive(),
           new MessageSendReceive());
 
+  /// Longest message of a mailbox.
+  private static final long SHORT_BYTES = 1024;
+
   private Algorithms() {}
 
   /// Returns every algorithm, in the order in which they are tried.
@@ -78,5 +81,42 @@ public final class Algorithms {
   /// Returns the algorithm of that name, if there is one.
   public static Optional<Algorithm> named(String name) {
     return IN_ORDER.stream().filter(algorithm -> algorithm.name().equals(name)).findFirst();
+  }
+
+  /// Returns the algorithm for a request of which every message is so short that, where ranks share
+  /// memory, it travels beside its signal; nothing for any other request. One hop is then less than
+  /// the two signals that reading in place takes, on every machine, by less than can be fitted
+  /// reliably.
+  public static Optional<Algorithm> brief(CollectiveRequest request) {
+    if (request.kind() == CollectiveKind.BARRIER || !request.topology().peerMemory()) {
+      return Optional.empty();
+    }
+    long most = 0;
+    for (long part = 0; part < request.counts().size(); part++) {
+      most = Math.max(most, request.counts().get(part));
+    }
+    return most * request.dtype().bytes() > SHORT_BYTES
+        ? Optional.empty()
+        : IN_ORDER.stream()
+            .filter(Algorithms::isOneMessageDeep)
+            .filter(algorithm -> algorithm.kind() == request.kind())
+            .filter(algorithm -> algorithm.refusal(request).isEmpty())
+            .findFirst();
+  }
+
+  private static boolean isOneMessageDeep(Algorithm algorithm) {
+    return switch (algorithm) {
+      case BroadcastAllReduce _,
+          ExchangeReduceScatter _,
+          ExchangeAllGather _,
+          BinomialBroadcast _,
+          BinomialReduce _,
+          PairwiseAllToAll _,
+          LinearGather _,
+          LinearScatter _,
+          MessageSendReceive _ ->
+          true;
+      default -> false;
+    };
   }
 }

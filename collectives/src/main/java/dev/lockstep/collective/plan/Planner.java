@@ -103,9 +103,17 @@ public final class Planner {
   }
 
   private static CostTable costs(CollectiveRequest request, Fabric fabric, long mostSteps) {
+    Optional<Algorithm> brief = Algorithms.brief(request);
     List<Candidate> candidates = new ArrayList<>();
     for (Algorithm algorithm : Algorithms.of(request.kind())) {
-      candidate(algorithm, request, fabric, mostSteps).ifPresent(candidates::add);
+      if (brief.isPresent() && !algorithm.equals(brief.get())) {
+        String reason = "every message is short: one hop is faster than signals";
+        candidates.add(
+            Candidate.refused(
+                algorithm.name(), fabric.name(), algorithm.refusal(request).orElse(reason)));
+      } else {
+        candidate(algorithm, request, fabric, mostSteps).ifPresent(candidates::add);
+      }
     }
     return new CostTable(request, candidates);
   }

@@ -12,11 +12,14 @@ import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.simulate.Fabric;
+import dev.lockstep.collective.simulate.Level;
 import dev.lockstep.collective.verify.Verdict;
 import dev.lockstep.collective.verify.Verifier;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
+import java.util.List;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -69,6 +72,36 @@ class PlannerTest {
     Candidate choice =
         planner(peerMemory).choose(allReduce(4, elements, peerMemory, Mode.SAME_BITS));
     assertThat(choice.algorithm()).isEqualTo(algorithm);
+  }
+
+  @Test
+  void whatTravelsBesideASignalDoesSoWhateverWasMeasured() {
+    CollectiveRequest request = allReduce(2, 256, true, Mode.SAME_BITS);
+    assertThat(new Planner(slowMessages()).choose(request).algorithm())
+        .isEqualTo("broadcast-all-reduce");
+    assertThat(Algorithms.brief(allReduce(2, 257, true, Mode.SAME_BITS))).isEmpty();
+    assertThat(Algorithms.brief(allReduce(2, 256, false, Mode.SAME_BITS))).isEmpty();
+  }
+
+  /// Constants of links over which messages take far longer than reading in place does.
+  private static Fabric slowMessages() {
+    Fabric typical = LinkTable.typical("test", true).fabric();
+    Level links = typical.levels().getFirst();
+    double slow = 1e6;
+    return new Fabric(
+        typical.name(),
+        typical.compute(),
+        List.of(
+            new Level(
+                links.name(),
+                links.ranks(),
+                slow,
+                links.shortBytes(),
+                slow,
+                links.signalNanos(),
+                links.bandwidth(),
+                links.read(),
+                links.uplinkBytesPerSecond())));
   }
 
   @ParameterizedTest(name = "ranks={0}, peerMemory={1}")
