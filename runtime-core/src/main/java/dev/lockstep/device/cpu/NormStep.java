@@ -61,23 +61,50 @@ abstract class NormStep extends Step {
     }
   }
 
+  /// A gradient: sums down columns first, since `dx` may take the place of `dy`.
+  abstract static class Gradient extends NormStep {
+    private final ThreadTeam.Task columns = this::columns;
+
+    Gradient(LayerNorms call) {
+      super(call);
+    }
+
+    @Override
+    final long workerBytes() {
+      return RowKernels.columnScratchBytes(call.blocks);
+    }
+
+    /// Runs once the call knows where its operands lie.
+    final void runColumnsAndRows() {
+      frame().team().run(columns, ReduceStep.columnTiles(call.width));
+      parallel(rowTiles());
+    }
+
+    private void columns(int worker, int from, int to) {
+      int first = ReduceStep.column(from);
+      paramGrad(first, ReduceStep.columnEnd(to, call.width), frame().scratch(worker));
+    }
+
+    /// Sums columns `[from, to)` of what gain, and bias if there is one, get.
+    abstract void paramGrad(int from, int to, long scratch);
+
+    final String label(String name) {
+      return "%s rows=%d width=%d blocks=%dx%d"
+          .formatted(name, call.rows, call.width, call.outer, call.blocks);
+    }
+  }
+
   /// Values by id of `(dy, x, gain, mean, rstd) → (dx, dgain, dbias)`.
   record BackwardValues(
       int dy, int x, int gain, int mean, int rstd, int dx, int dgain, int dbias) {}
 
-  /// The gradient: sums down columns first, since `dx` may take the place of `dy`.
-  static final class Backward extends NormStep {
+  /// The layer norm's gradient.
+  static final class Backward extends Gradient {
     private final BackwardValues values;
-    private final ThreadTeam.Task columns = this::columns;
 
     Backward(LayerNorms call, BackwardValues values) {
       super(call);
       this.values = values;
-    }
-
-    @Override
-    long workerBytes() {
-      return RowKernels.columnScratchBytes(call.blocks);
     }
 
     @Override
@@ -90,14 +117,12 @@ abstract class NormStep extends Step {
       call.dx = at(values.dx());
       call.dgain = at(values.dgain());
       call.dbias = at(values.dbias());
-      frame().team().run(columns, ReduceStep.columnTiles(call.width));
-      parallel(rowTiles());
+      runColumnsAndRows();
     }
 
-    private void columns(int worker, int from, int to) {
-      int first = ReduceStep.column(from);
-      int end = ReduceStep.columnEnd(to, call.width);
-      kernels().norms().layerNormParamGrad(call, first, end, frame().scratch(worker));
+    @Override
+    void paramGrad(int from, int to, long scratch) {
+      kernels().norms().layerNormParamGrad(call, from, to, scratch);
     }
 
     @Override
@@ -107,8 +132,7 @@ abstract class NormStep extends Step {
 
     @Override
     String label() {
-      return "LayerNormGrad rows=%d width=%d blocks=%dx%d"
-          .formatted(call.rows, call.width, call.outer, call.blocks);
+      return label("LayerNormGrad");
     }
   }
 
@@ -156,18 +180,12 @@ abstract class NormStep extends Step {
   record RmsBackwardValues(int dy, int x, int gain, int rstd, int dx, int dgain) {}
 
   /// The gradient of the root-mean-square norm.
-  static final class RmsBackward extends NormStep {
+  static final class RmsBackward extends Gradient {
     private final RmsBackwardValues values;
-    private final ThreadTeam.Task columns = this::columns;
 
     RmsBackward(LayerNorms call, RmsBackwardValues values) {
       super(call);
       this.values = values;
-    }
-
-    @Override
-    long workerBytes() {
-      return RowKernels.columnScratchBytes(call.blocks);
     }
 
     @Override
@@ -178,14 +196,12 @@ abstract class NormStep extends Step {
       call.rstd = at(values.rstd());
       call.dx = at(values.dx());
       call.dgain = at(values.dgain());
-      frame().team().run(columns, ReduceStep.columnTiles(call.width));
-      parallel(rowTiles());
+      runColumnsAndRows();
     }
 
-    private void columns(int worker, int from, int to) {
-      int first = ReduceStep.column(from);
-      int end = ReduceStep.columnEnd(to, call.width);
-      kernels().norms().rmsNormGainGrad(call, first, end, frame().scratch(worker));
+    @Override
+    void paramGrad(int from, int to, long scratch) {
+      kernels().norms().rmsNormGainGrad(call, from, to, scratch);
     }
 
     @Override
@@ -195,8 +211,7 @@ abstract class NormStep extends Step {
 
     @Override
     String label() {
-      return "RmsNormGrad rows=%d width=%d blocks=%dx%d"
-          .formatted(call.rows, call.width, call.outer, call.blocks);
+      return label("RmsNormGrad");
     }
   }
 }

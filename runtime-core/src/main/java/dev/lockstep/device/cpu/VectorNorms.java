@@ -158,16 +158,9 @@ final class VectorNorms implements NormKernels {
     long top = scratch;
     for (int j = 0; j < call.blocks; j++) {
       fourParamGradBlocks(call, column, inner, j, top);
-      for (int joins = Tree.joinsAfter(j); joins > 0; joins--) {
-        top -= 8 * VECTOR;
-        join(top, 8 * VECTOR);
-      }
-      top += 8 * VECTOR;
+      top = joinAfter(j, top, 8 * VECTOR);
     }
-    for (top -= 8 * VECTOR; top > scratch; ) {
-      top -= 8 * VECTOR;
-      join(top, 8 * VECTOR);
-    }
+    joinRest(scratch, top, 8 * VECTOR);
     Memory.copy(scratch, call.dgain + column * 4L, 4 * VECTOR);
     Memory.copy(scratch + 4 * VECTOR, call.dbias + column * 4L, 4 * VECTOR);
   }
@@ -226,29 +219,13 @@ final class VectorNorms implements NormKernels {
     long top = scratch;
     for (int j = 0; j < call.blocks; j++) {
       paramGradBlock(call, column, inner, j, top);
-      for (int joins = Tree.joinsAfter(j); joins > 0; joins--) {
-        top -= 2 * VECTOR;
-        joinPair(top);
-      }
-      top += 2 * VECTOR;
+      top = joinAfter(j, top, 2 * VECTOR);
     }
-    for (top -= 2 * VECTOR; top > scratch; ) {
-      top -= 2 * VECTOR;
-      joinPair(top);
-    }
+    joinRest(scratch, top, 2 * VECTOR);
     FloatVector.fromMemorySegment(S, ALL, at(scratch), LITTLE_ENDIAN)
         .intoMemorySegment(ALL, at(call.dgain + column * 4L), LITTLE_ENDIAN);
     FloatVector.fromMemorySegment(S, ALL, at(scratch + VECTOR), LITTLE_ENDIAN)
         .intoMemorySegment(ALL, at(call.dbias + column * 4L), LITTLE_ENDIAN);
-  }
-
-  private static void joinPair(long top) {
-    FloatVector.fromMemorySegment(S, ALL, at(top), LITTLE_ENDIAN)
-        .add(FloatVector.fromMemorySegment(S, ALL, at(top + 2 * VECTOR), LITTLE_ENDIAN))
-        .intoMemorySegment(ALL, at(top), LITTLE_ENDIAN);
-    FloatVector.fromMemorySegment(S, ALL, at(top + VECTOR), LITTLE_ENDIAN)
-        .add(FloatVector.fromMemorySegment(S, ALL, at(top + 3 * VECTOR), LITTLE_ENDIAN))
-        .intoMemorySegment(ALL, at(top + VECTOR), LITTLE_ENDIAN);
   }
 
   private static void paramGradBlock(LayerNorms call, int column, int inner, int j, long out) {
@@ -269,6 +246,24 @@ final class VectorNorms implements NormKernels {
     }
     gain.intoMemorySegment(ALL, at(out), LITTLE_ENDIAN);
     bias.intoMemorySegment(ALL, at(out + VECTOR), LITTLE_ENDIAN);
+  }
+
+  /// Joins what is complete once leaf `j` lies at `top`, and returns where the next one goes.
+  private static long joinAfter(int j, long top, long bytes) {
+    long last = top;
+    for (int joins = Tree.joinsAfter(j); joins > 0; joins--) {
+      last -= bytes;
+      join(last, bytes);
+    }
+    return last + bytes;
+  }
+
+  /// Joins what is left below `top`, where no leaf lies any more, into `scratch`.
+  private static void joinRest(long scratch, long top, long bytes) {
+    for (long last = top - bytes; last > scratch; ) {
+      last -= bytes;
+      join(last, bytes);
+    }
   }
 
   /// Adds the subtree of `bytes` bytes above `top` into it.
@@ -329,16 +324,9 @@ final class VectorNorms implements NormKernels {
     long top = scratch;
     for (int j = 0; j < call.blocks; j++) {
       fourGainGradBlocks(call, column, inner, j, top);
-      for (int joins = Tree.joinsAfter(j); joins > 0; joins--) {
-        top -= 4 * VECTOR;
-        join(top, 4 * VECTOR);
-      }
-      top += 4 * VECTOR;
+      top = joinAfter(j, top, 4 * VECTOR);
     }
-    for (top -= 4 * VECTOR; top > scratch; ) {
-      top -= 4 * VECTOR;
-      join(top, 4 * VECTOR);
-    }
+    joinRest(scratch, top, 4 * VECTOR);
     Memory.copy(scratch, call.dgain + column * 4L, 4 * VECTOR);
   }
 
