@@ -99,4 +99,31 @@ class LinkFitTest {
     Fabric fabric = new Fabric("host", known.compute(), List.of(links));
     assertThat(LinkFit.implausible(fabric, ranks, 4).isPresent()).isEqualTo(doubted);
   }
+
+  @ParameterizedTest(name = "shortNanos={0}, messageNanos={1}")
+  @CsvSource({
+    "84, 414, false",
+    "0.1, 414, true",
+    "30951, 414, true",
+    "84, 0.1, true",
+    "84, 60000, true"
+  })
+  void messagesThatNoCacheTakesAreNotBelievedEither(
+      double shortNanos, double messageNanos, boolean doubted) {
+    Fabric known = fabric(2, true);
+    Level level = known.levels().getFirst();
+    Level links =
+        new Level(
+            level.name(),
+            Level.ALL,
+            messageNanos,
+            1024,
+            shortNanos,
+            55,
+            level.read(),
+            level.read(),
+            0);
+    Fabric fabric = new Fabric("host", known.compute(), List.of(links));
+    assertThat(LinkFit.implausible(fabric, 2, 2).isPresent()).isEqualTo(doubted);
+  }
 }
