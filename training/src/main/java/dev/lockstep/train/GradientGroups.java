@@ -192,6 +192,7 @@ final class GradientGroups {
             Shape.of(piece.elements()));
       }
     }
-    throw new IllegalStateException("group has no gradient of " + piece.parameter().name());
+    throw new IllegalStateException(
+        "group has no gradient of a parameter: parameter=" + piece.parameter().name());
   }
 }

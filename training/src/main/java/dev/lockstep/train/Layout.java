@@ -46,7 +46,9 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
     }
     if (axes.stream().map(Mesh.Axis::name).distinct().count() != axes.size()) {
       throw new ConfigurationException(
-          "--mesh", words(axes), "an axis is named twice: --mesh " + words(axes));
+          "--mesh",
+          words(axes),
+          "an axis is named twice: --mesh " + words(axes) + " (name each once)");
     }
   }
 

@@ -98,6 +98,11 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
     return scope.own(FlatTensors.allocate(device, name, layout), FlatTensors::close);
   }
 
+  /// Allocates zeroed tensors that peers on this host may read in place.
+  FlatTensors allocateShared(String name, FlatLayout layout) {
+    return scope.own(FlatTensors.allocateShared(device, name, layout), FlatTensors::close);
+  }
+
   /// Returns the provider called `name`, if it works here.
   static DeviceProvider provider(String name) {
     List<String> known = new ArrayList<>();

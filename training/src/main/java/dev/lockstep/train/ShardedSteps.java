@@ -82,12 +82,7 @@ final class ShardedSteps implements Steps {
     StepPlace place =
         new StepPlace(LaneSplit.onePerRank(grid.data().ranks()), compute.rank(), grid.tensor());
     FlatTensors scalars = compute.allocate("step scalars", StepPrograms.scalarLayout());
-    FlatTensors wish =
-        compute
-            .scope()
-            .own(
-                FlatTensors.allocateShared(compute.device(), "stop", GradientGroups.stopLayout()),
-                FlatTensors::close);
+    FlatTensors wish = compute.allocateShared("stop", GradientGroups.stopLayout());
     updateProgram =
         new SplitProgram(
             compute.scope(),
@@ -172,12 +167,7 @@ final class ShardedSteps implements Steps {
   }
 
   private FlatTensors shard(GradientGroups groups, int slot) {
-    return compute
-        .scope()
-        .own(
-            FlatTensors.allocateShared(
-                compute.device(), "gradient shard " + slot, groups.shardLayout(compute.rank())),
-            FlatTensors::close);
+    return compute.allocateShared("gradient shard " + slot, groups.shardLayout(compute.rank()));
   }
 
   /// Plans the reduction of what ranks hold to their shards.
@@ -210,12 +200,7 @@ final class ShardedSteps implements Steps {
 
   /// Reduces each round of lanes as it comes, and joins shards.
   private FlatTensors interleaved(LaneSums.LaneProgram lane, GradientGroups groups, int lanes) {
-    FlatTensors own =
-        compute
-            .scope()
-            .own(
-                FlatTensors.allocateShared(compute.device(), "lane gradients", lane.sums()),
-                FlatTensors::close);
+    FlatTensors own = compute.allocateShared("lane gradients", lane.sums());
     SplitProgram program =
         new SplitProgram(compute.scope(), compute.device(), lane.graph(), compute.exchange());
     Map<String, Tensor> bindings = new HashMap<>(lane.inputs());
