@@ -19,6 +19,7 @@ public final class FaultyTransport implements Transport {
   private final Transport transport;
   private final String name;
   private final Faults faults;
+  private final boolean faulty;
   private final int rank;
   private final Supplier<List<MemorySegment>> wires;
   private final Random flips;
@@ -40,6 +41,7 @@ public final class FaultyTransport implements Transport {
     this.transport = transport;
     this.name = name;
     this.faults = faults;
+    this.faulty = !faults.equals(Faults.none());
     this.rank = rank;
     this.wires = wires;
     this.flips = new Random(faults.seed());
@@ -65,10 +67,10 @@ public final class FaultyTransport implements Transport {
   }
 
   private synchronized Link add(Link link, long ends) {
-    if (faults.equals(Faults.none())) {
+    if (!faulty) {
       return link;
     }
-    FaultyLink faulty =
+    FaultyLink slow =
         new FaultyLink(
             link,
             faults,
@@ -89,8 +91,8 @@ public final class FaultyTransport implements Transport {
                 }
               }
             });
-    links.add(faulty);
-    return faulty;
+    links.add(slow);
+    return slow;
   }
 
   /// Flips bits, but not in the words that say that something has come: a lost message is another
@@ -128,7 +130,7 @@ public final class FaultyTransport implements Transport {
   @Override
   public int poll() {
     // With faults links are polled by whoever waits for them.
-    return faults.equals(Faults.none()) ? transport.poll() : 0;
+    return faulty ? 0 : transport.poll();
   }
 
   @Override
