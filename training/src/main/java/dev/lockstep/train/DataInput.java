@@ -5,7 +5,7 @@ import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
-import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.model.ModelPrograms;
 import java.lang.foreign.MemorySegment;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -58,8 +58,8 @@ final class DataInput {
   /// Adds the tensors to the inputs of a program.
   Map<String, Tensor> with(Map<String, Tensor> bindings) {
     Map<String, Tensor> all = new LinkedHashMap<>(bindings);
-    all.put(GptPrograms.TOKENS, tokens);
-    all.put(GptPrograms.TARGETS, targets);
+    all.put(ModelPrograms.TOKENS, tokens);
+    all.put(ModelPrograms.TARGETS, targets);
     return all;
   }
 }

@@ -6,7 +6,7 @@ import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.data.CorpusReader;
-import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
@@ -39,7 +39,7 @@ final class Evaluator {
   Evaluator(
       RankCompute compute,
       Recipe recipe,
-      GptPrograms programs,
+      ModelPrograms programs,
       ModelState parameters,
       Corpus corpus) {
     this.compute = compute;
@@ -52,10 +52,10 @@ final class Evaluator {
     starts = corpus.validationTokens() - context;
     LaneSplit split = LaneSplit.contiguous(recipe.batch().validationBatches(), compute.ranks());
     LanePlan plan = LanePlan.of(split.ranks().get(compute.rank()));
-    GptPrograms.Traced traced = programs.evaluation(sequences);
+    ModelPrograms.Traced traced = programs.evaluation(sequences);
     Map<String, Shape> sums = new LinkedHashMap<>();
-    sums.put(GptPrograms.LOSS_SUM, Shape.scalar());
-    sums.put(GptPrograms.COUNT, Shape.scalar());
+    sums.put(ModelPrograms.LOSS_SUM, Shape.scalar());
+    sums.put(ModelPrograms.COUNT, Shape.scalar());
     input = new DataInput(compute, sequences, context);
     batches =
         new LaneSums(

@@ -3,7 +3,7 @@ package dev.lockstep.train;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.tensor.Shape;
-import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.StateShards;
@@ -64,12 +64,12 @@ record Grid(AxisPlace data, AxisPlace tensor, int zero) {
   }
 
   /// Returns the program of this rank for a program of one device.
-  Graph lay(GptPrograms.Traced traced) {
+  Graph lay(ModelPrograms.Traced traced) {
     return isSplit() ? placed(traced).graph() : traced.graph();
   }
 
   /// Returns the program of this rank with its placements.
-  PlacedGraph placed(GptPrograms.Traced traced) {
+  PlacedGraph placed(ModelPrograms.Traced traced) {
     Map<String, Placement> inputs = new HashMap<>();
     Map<String, Placement> outputs = new HashMap<>();
     for (ParameterUse use : traced.uses()) {

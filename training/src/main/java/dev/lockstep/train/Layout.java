@@ -3,6 +3,7 @@ package dev.lockstep.train;
 import dev.lockstep.collective.Mesh;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.options.OptionCheck;
 import dev.lockstep.train.placement.AxisPlace;
 import java.util.ArrayList;
@@ -151,8 +152,9 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
       checkTensor(recipe, whole.size(TENSOR));
     }
     if (whole.size(TENSOR) > 1 || (zero > 0 && dp > 1)) {
-      requireBlocks("--width", recipe.model().width(), recipe.blocks().tensor());
-      requireBlocks("vocabulary", recipe.model().vocabulary(), recipe.blocks().tensor());
+      for (ModelShape.Extent extent : recipe.model().splitExtents()) {
+        requireBlocks(extent, recipe.blocks().tensor());
+      }
     }
   }
 
@@ -170,20 +172,21 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
           "the tensor blocks of a rank are no subtree of the sum: --mesh %s, --tensor-blocks %d (choose a power of two)"
               .formatted(words(), blocks));
     }
-    int heads = recipe.model().heads();
-    if (heads % tp != 0) {
-      throw refusal(
-          "tp does not divide the heads: --mesh %s, --heads %d (choose a divisor)"
-              .formatted(words(), heads));
+    for (ModelShape.Extent heads : recipe.model().splitHeads()) {
+      if (heads.size() % tp != 0) {
+        throw refusal(
+            "tp does not divide the heads: --mesh %s, %s %d (choose a divisor)"
+                .formatted(words(), heads.option(), heads.size()));
+      }
     }
   }
 
-  private void requireBlocks(String option, int extent, int blocks) {
-    if (extent % blocks != 0) {
+  private void requireBlocks(ModelShape.Extent extent, int blocks) {
+    if (extent.size() % blocks != 0) {
       String given = axes.isEmpty() ? "--zero " + zero : "--mesh " + words();
       throw refusal(
           "the layout needs equal tensor blocks: %s, %s %d, --tensor-blocks %d (choose a multiple)"
-              .formatted(given, option, extent, blocks));
+              .formatted(given, extent.option(), extent.size(), blocks));
     }
   }
 

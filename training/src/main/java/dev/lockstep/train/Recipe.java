@@ -1,13 +1,8 @@
 package dev.lockstep.train;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.AdamWOptions;
 import dev.lockstep.train.optim.LearningRate;
@@ -27,7 +22,7 @@ import dev.lockstep.train.options.OptionCheck;
 ///   the bits depend on the layout
 /// @param precision in what floats the model computes
 public record Recipe(
-    GptShape model,
+    ModelShape model,
     BatchShape batch,
     SumBlocks blocks,
     AdamWOptions optimizer,
@@ -38,13 +33,6 @@ public record Recipe(
     Precision precision) {
   /// The default peak of the learning rate.
   public static final float DEFAULT_LEARNING_RATE = 3e-3f;
-
-  private static final ObjectMapper JSON =
-      JsonMapper.builder()
-          .enable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
-          .enable(DeserializationFeature.FAIL_ON_MISSING_CREATOR_PROPERTIES)
-          .enable(DeserializationFeature.FAIL_ON_NULL_CREATOR_PROPERTIES)
-          .build();
 
   /// How a step's tokens are cut.
   ///
@@ -117,7 +105,7 @@ public record Recipe(
   }
 
   /// Returns this recipe with another model.
-  public Recipe withModel(GptShape other) {
+  public Recipe withModel(ModelShape other) {
     return new Recipe(
         other, batch, blocks, optimizer, learningRate, steps, seed, sameBits, precision);
   }
@@ -176,30 +164,15 @@ public record Recipe(
 
   /// Returns the recipe as a JSON object.
   public String toJson() {
-    try {
-      return JSON.writeValueAsString(this);
-    } catch (JsonProcessingException impossible) {
-      throw new AssertionError("a record of numbers is written", impossible);
-    }
+    return RecipeJson.tree(this).toString();
   }
 
-  /// Returns the recipe that [#toJson] wrote; one without a precision, as versions before this one
-  /// wrote them, is of float32.
+  /// Returns the recipe that [#toJson] wrote; what versions before this one left out has the value
+  /// that it had then.
   ///
   /// @throws IllegalArgumentException if a field is missing, unknown or not a number
   /// @throws ConfigurationException if a number does not fit
   public static Recipe fromJson(String json) {
-    try {
-      JsonNode tree = JSON.readTree(json);
-      if (tree instanceof ObjectNode fields && !fields.has("precision")) {
-        fields.put("precision", Precision.F32.name());
-      }
-      return JSON.treeToValue(tree, Recipe.class);
-    } catch (JsonProcessingException broken) {
-      if (broken.getCause() instanceof ConfigurationException refused) {
-        throw refused;
-      }
-      throw new IllegalArgumentException("not a recipe: " + broken.getOriginalMessage(), broken);
-    }
+    return RecipeJson.parse(json);
   }
 }

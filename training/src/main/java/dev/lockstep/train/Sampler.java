@@ -8,8 +8,8 @@ import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Philox;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
-import dev.lockstep.train.model.GptPrograms;
-import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.ModelPrograms;
+import dev.lockstep.train.model.ModelShape;
 import java.io.ByteArrayOutputStream;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -29,7 +29,7 @@ final class Sampler {
   private static final long STREAM = Philox.stream("sample");
 
   private final Stream stream;
-  private final GptShape shape;
+  private final ModelShape shape;
   private final Tensor tokens;
   private final Tensor logits;
   private final BoundProgram bound;
@@ -37,10 +37,10 @@ final class Sampler {
   /// Compiles the program.
   ///
   /// @param parameters the model's parameters; borrowed
-  Sampler(RankCompute compute, GptShape shape, GptPrograms programs, ModelState parameters) {
+  Sampler(RankCompute compute, ModelShape shape, ModelPrograms programs, ModelState parameters) {
     this.stream = compute.stream();
     this.shape = shape;
-    GptPrograms.Traced traced = programs.logits();
+    ModelPrograms.Traced traced = programs.logits();
     Shape logitsShape = Shape.of(1, shape.context(), shape.vocabulary());
     // Logits first: they keep both tensors on borders of their elements.
     Buffer buffer =
@@ -49,8 +49,8 @@ final class Sampler {
     tokens = new Tensor(buffer, logits.bytes(), DType.I32, Shape.of(1, shape.context()));
     Program program = compute.scope().own(compute.device().compile(traced.graph()), Program::close);
     Map<String, Tensor> bindings = parameters.bindings(traced.uses());
-    bindings.put(GptPrograms.TOKENS, tokens);
-    bindings.put(GptPrograms.LOGITS, logits);
+    bindings.put(ModelPrograms.TOKENS, tokens);
+    bindings.put(ModelPrograms.LOGITS, logits);
     bound = program.bind(bindings);
   }
 

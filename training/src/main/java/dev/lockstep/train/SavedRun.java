@@ -10,19 +10,19 @@ import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.checkpoint.CheckpointFolder;
 import dev.lockstep.train.checkpoint.CheckpointFolder.Content;
+import dev.lockstep.train.checkpoint.HuggingFaceConfig;
 import dev.lockstep.train.checkpoint.Safetensors;
 import dev.lockstep.train.checkpoint.Safetensors.TensorData;
-import dev.lockstep.train.model.GptShape;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/// A checkpoint: a folder in the layout of Hugging Face's GPT-2 with the optimizer's state and the
-/// run's position beside the weights.
+/// A checkpoint: a folder in the layout of Hugging Face with the optimizer's state and the run's
+/// position beside the weights.
 ///
-/// - `config.json` and `model.safetensors`: what `GPT2LMHeadModel.from_pretrained` opens
+/// - `config.json` and `model.safetensors`: what `AutoModelForCausalLM.from_pretrained` opens
 /// - `optimizer.safetensors`: the moments, `m/name` and `v/name`
 /// - `trainer_state.json`: recipe, step and the data set's SHA-256
 /// - `SHA256SUMS`: sums of them all
@@ -83,49 +83,15 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256)
       Map<String, TensorData> moments) {
     ObjectNode state = JSON.createObjectNode().put("format", FORMAT).put("step", step);
     state.putObject("data").put("sha256", dataSha256);
-    state.set("recipe", parsed(recipe));
+    state.set("recipe", RecipeJson.tree(recipe));
     Map<String, Content> files = new LinkedHashMap<>();
-    files.put(CONFIG, CheckpointFolder.text(config(recipe.model()).toPrettyString() + "\n"));
+    files.put(CONFIG, CheckpointFolder.text(HuggingFaceConfig.of(recipe.model())));
     // The key that transformers asks for before it loads a file.
     Map<String, String> metadata = Map.of("format", "pt");
     files.put(WEIGHTS, file -> Safetensors.write(file, weights, metadata));
     files.put(OPTIMIZER, file -> Safetensors.write(file, moments, Map.of()));
     files.put(STATE, CheckpointFolder.text(state.toPrettyString() + "\n"));
     CheckpointFolder.write(folder, files);
-  }
-
-  private static JsonNode parsed(Recipe recipe) {
-    try {
-      return JSON.readTree(recipe.toJson());
-    } catch (JsonProcessingException impossible) {
-      throw new AssertionError("a recipe's JSON is read back", impossible);
-    }
-  }
-
-  /// The fields of Hugging Face's GPT2Config.
-  private static ObjectNode config(GptShape shape) {
-    ObjectNode config = JSON.createObjectNode();
-    config.putArray("architectures").add("GPT2LMHeadModel");
-    return config
-        .put("model_type", "gpt2")
-        .put("vocab_size", shape.vocabulary())
-        .put("n_positions", shape.context())
-        .put("n_embd", shape.width())
-        .put("n_layer", shape.layers())
-        .put("n_head", shape.heads())
-        .put("n_inner", GptShape.MLP_FACTOR * shape.width())
-        .put("activation_function", "gelu_new")
-        .put("layer_norm_epsilon", Double.parseDouble(Float.toString(GptShape.EPSILON)))
-        .put("initializer_range", 0.02)
-        .put("resid_pdrop", 0.0)
-        .put("embd_pdrop", 0.0)
-        .put("attn_pdrop", 0.0)
-        .put("scale_attn_weights", true)
-        .put("use_cache", true)
-        .put("tie_word_embeddings", shape.tiedHead())
-        .putNull("bos_token_id")
-        .putNull("eos_token_id")
-        .put("dtype", "float32");
   }
 
   /// Returns the file with the weights.

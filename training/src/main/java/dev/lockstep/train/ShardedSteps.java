@@ -12,7 +12,7 @@ import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.data.Batches;
-import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.optim.NormLeaves;
 import dev.lockstep.train.optim.StateShards;
@@ -61,14 +61,14 @@ final class ShardedSteps implements Steps {
   ShardedSteps(
       RankCompute compute,
       Recipe recipe,
-      GptPrograms programs,
+      ModelPrograms programs,
       StepPrograms.State state,
       Batches batches) {
     this.compute = compute;
     this.batches = batches;
     Grid grid = compute.grid();
     int lanes = recipe.batch().lanes();
-    GptPrograms.Traced traced = programs.lane(recipe.batch().microBatch());
+    ModelPrograms.Traced traced = programs.lane(recipe.batch().microBatch());
     input = new DataInput(compute, recipe.batch().microBatch(), recipe.model().context());
     GradientGroups groups = GradientGroups.of(grid, state.parameters().layout(), traced.uses());
     LaneSums.LaneProgram lane =

@@ -9,8 +9,8 @@ import dev.lockstep.graph.GraphSplitter;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
-import dev.lockstep.train.model.GptModel;
-import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.model.LanguageModel;
+import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
@@ -60,9 +60,9 @@ public final class StepPlan implements AutoCloseable {
   }
 
   private void plan(Recipe recipe, Recompute recompute, Grid grid) {
-    GptModel model = new GptModel(recipe.model(), recipe.blocks().tensor());
-    GptPrograms.Traced lane =
-        new GptPrograms(model, recipe.blocks().tokens(), recompute, recipe.precision())
+    LanguageModel model = recipe.model().model(recipe.blocks().tensor());
+    ModelPrograms.Traced lane =
+        new ModelPrograms(model, recipe.blocks().tokens(), recompute, recipe.precision())
             .lane(recipe.batch().microBatch());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
     LanePlan plan = LanePlan.of(split.ranks().getFirst());
@@ -79,7 +79,7 @@ public final class StepPlan implements AutoCloseable {
   }
 
   /// Plans what follows the lanes; returns the bytes that cross between segments.
-  private long step(Recipe recipe, Grid grid, LanePlan plan, GptPrograms.Traced lane) {
+  private long step(Recipe recipe, Grid grid, LanePlan plan, ModelPrograms.Traced lane) {
     FlatLayout sums = StepPrograms.sums(grid, lane.uses());
     memory.put("gradients", plan.slots() * sums.bytes());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
@@ -88,7 +88,7 @@ public final class StepPlan implements AutoCloseable {
         + compile("update", plan, StepGraph.trace(lane.uses(), recipe.optimizer(), place));
   }
 
-  private long shardedStep(Recipe recipe, Grid grid, LanePlan plan, GptPrograms.Traced lane) {
+  private long shardedStep(Recipe recipe, Grid grid, LanePlan plan, ModelPrograms.Traced lane) {
     List<Parameter> parameters =
         lane.uses().stream().map(ParameterUse::parameter).distinct().toList();
     GradientGroups groups =

@@ -7,7 +7,7 @@ import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.data.Batches;
-import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.NormLeaves;
@@ -53,12 +53,12 @@ final class StepPrograms implements Steps {
   ///
   /// @param state updated in place; borrowed
   StepPrograms(
-      RankCompute compute, Recipe recipe, GptPrograms programs, State state, Batches batches) {
+      RankCompute compute, Recipe recipe, ModelPrograms programs, State state, Batches batches) {
     this.compute = compute;
     this.batches = batches;
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), compute.ranks());
     LanePlan plan = LanePlan.of(split.ranks().get(compute.rank()));
-    GptPrograms.Traced traced = programs.lane(recipe.batch().microBatch());
+    ModelPrograms.Traced traced = programs.lane(recipe.batch().microBatch());
     input = new DataInput(compute, recipe.batch().microBatch(), recipe.model().context());
     lanes =
         new LaneSums(

@@ -6,8 +6,8 @@ import dev.lockstep.job.Job;
 import dev.lockstep.train.checkpoint.Safetensors.TensorData;
 import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.data.Corpus;
-import dev.lockstep.train.model.GptModel;
-import dev.lockstep.train.model.GptPrograms;
+import dev.lockstep.train.model.LanguageModel;
+import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.transport.TransportCounters;
 import java.lang.foreign.Arena;
@@ -17,8 +17,8 @@ import java.util.Map;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
-/// Trains a GPT by a [Recipe] with the ranks of a [Job]. The recipe and the text fix every bit of
-/// the result; world size, threads, transport and restarts do not.
+/// Trains a language model by a [Recipe] with the ranks of a [Job]. The recipe and the text fix
+/// every bit of the result; world size, threads, transport and restarts do not.
 ///
 /// ```java
 /// try (var job = Job.join();
@@ -38,8 +38,8 @@ public final class Trainer implements AutoCloseable {
   private final Corpus corpus;
   private final JobExchange exchange;
   private final RankCompute compute;
-  private final GptModel model;
-  private final GptPrograms programs;
+  private final LanguageModel model;
+  private final ModelPrograms programs;
   private final ModelState parameters;
   private final ModelState moments;
   private final Steps steps;
@@ -53,9 +53,9 @@ public final class Trainer implements AutoCloseable {
     this.recipe = recipe;
     this.corpus = corpus;
     Batches batches = batches(recipe, corpus);
-    model = new GptModel(recipe.model(), recipe.blocks().tensor());
+    model = recipe.model().model(recipe.blocks().tensor());
     programs =
-        new GptPrograms(model, recipe.blocks().tokens(), options.recompute(), recipe.precision());
+        new ModelPrograms(model, recipe.blocks().tokens(), options.recompute(), recipe.precision());
     try {
       exchange = JobExchange.open(scope, job, recipe, options);
       compute = RankCompute.open(scope, options, job, exchange.place());

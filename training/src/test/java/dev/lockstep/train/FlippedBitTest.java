@@ -11,9 +11,9 @@ import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.data.Corpus;
-import dev.lockstep.train.model.GptModel;
-import dev.lockstep.train.model.GptPrograms;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.LanguageModel;
+import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.Scope;
 import java.lang.foreign.MemorySegment;
@@ -96,8 +96,8 @@ class FlippedBitTest {
   /// Trains on this rank as a trainer does, and returns the hash of the weights.
   private static String train(Job job, Corpus corpus, boolean flips) {
     TrainerOptions options = TrainerOptions.defaults().withThreads(1);
-    GptModel model = new GptModel(RECIPE.model(), RECIPE.blocks().tensor());
-    GptPrograms programs = new GptPrograms(model, RECIPE.blocks().tokens());
+    LanguageModel model = RECIPE.model().model(RECIPE.blocks().tensor());
+    ModelPrograms programs = new ModelPrograms(model, RECIPE.blocks().tokens());
     BatchShape batch = RECIPE.batch();
     Batches batches =
         new Batches(

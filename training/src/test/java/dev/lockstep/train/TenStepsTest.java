@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.data.Corpus;
-import dev.lockstep.train.model.GptModel;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.reference.ReferenceTraining;
@@ -58,8 +57,7 @@ class TenStepsTest {
 
   private static Map<String, double[]> initialWeights(Recipe recipe) {
     Map<String, double[]> weights = new LinkedHashMap<>();
-    for (Parameter parameter :
-        new GptModel(recipe.model(), recipe.blocks().tensor()).parameters()) {
+    for (Parameter parameter : recipe.model().model(recipe.blocks().tensor()).parameters()) {
       float[] elements = new float[(int) parameter.shape().elements()];
       parameter.initialize(recipe.seed(), MemorySegment.ofArray(elements));
       double[] wide = new double[elements.length];

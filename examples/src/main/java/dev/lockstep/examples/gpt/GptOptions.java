@@ -160,7 +160,7 @@ final class GptOptions {
   /// @throws ConfigurationException if an option does not fit
   Recipe freshRecipe() {
     Recipe defaults = Recipe.defaults();
-    GptShape shape = defaults.model();
+    GptShape shape = GptShape.defaults();
     BatchShape batch = defaults.batch();
     int stepCount = orElse(steps, defaults.steps());
     return defaults
@@ -193,7 +193,7 @@ final class GptOptions {
     Recipe recipe = saved.recipe();
     agree("--steps", steps, recipe.steps());
     agree("--layers", layers, recipe.model().layers());
-    agree("--heads", heads, recipe.model().heads());
+    agree("--heads", heads, recipe.model() instanceof GptShape shape ? shape.heads() : 0);
     agree("--width", width, recipe.model().width());
     agree("--context", context, recipe.model().context());
     agree("--lanes", lanes, recipe.batch().lanes());

@@ -17,7 +17,7 @@ import java.util.stream.IntStream;
 /// `GPT2LMHeadModel`, and its forward pass.
 ///
 /// Shapes: `B` sequences, `T` positions, `C` features, `V` vocabulary.
-public final class GptModel {
+public final class GptModel implements LanguageModel {
   /// Standard deviation of the initial weights.
   static final float DEVIATION = 0.02f;
 
@@ -64,17 +64,17 @@ public final class GptModel {
         GptShape.EPSILON);
   }
 
-  /// Returns the size.
+  @Override
   public GptShape shape() {
     return shape;
   }
 
-  /// Returns how sums over the vocabulary are cut.
+  @Override
   public Blocks vocabularyBlocks() {
     return new Blocks(1, tensorBlocks);
   }
 
-  /// Returns the parameters in program order; a tied head is none of its own.
+  @Override
   public List<Parameter> parameters() {
     List<Parameter> all = new ArrayList<>(List.of(tokenEmbedding, positionEmbedding));
     blocks.forEach(block -> block.parameters().forEach(all::add));
@@ -85,19 +85,7 @@ public final class GptModel {
     return List.copyOf(all);
   }
 
-  /// Adds the forward pass.
-  ///
-  /// @param tokens I32 `[B, T]`, `T` the whole context
-  /// @return logits `[B, T, V]`
-  public Value logits(ModelTrace trace, Value tokens) {
-    return logits(trace, tokens, Recompute.NONE);
-  }
-
-  /// Adds the forward pass.
-  ///
-  /// @param tokens I32 `[B, T]`, `T` the whole context
-  /// @param recompute which values are computed again on the way back
-  /// @return logits `[B, T, V]`
+  @Override
   public Value logits(ModelTrace trace, Value tokens, Recompute recompute) {
     Shape hidden =
         Shape.of(tokens.type().shape().dim(0), tokens.type().shape().dim(1), shape.width());

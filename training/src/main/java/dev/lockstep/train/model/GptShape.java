@@ -1,6 +1,7 @@
 package dev.lockstep.train.model;
 
 import dev.lockstep.train.options.OptionCheck;
+import java.util.List;
 
 /// The size of a GPT-2 model.
 ///
@@ -11,7 +12,8 @@ import dev.lockstep.train.options.OptionCheck;
 /// @param vocabulary tokens; 256 for bytes
 /// @param tiedHead whether the head uses the token embedding's weight
 public record GptShape(
-    int layers, int heads, int width, int context, int vocabulary, boolean tiedHead) {
+    int layers, int heads, int width, int context, int vocabulary, boolean tiedHead)
+    implements ModelShape {
   /// Features of an MLP's hidden layer per feature of the model, as in GPT-2.
   public static final int MLP_FACTOR = 4;
 
@@ -42,10 +44,35 @@ public record GptShape(
     return new GptShape(4, 4, 128, 64, 256, true);
   }
 
-  /// Returns the number of parameters.
+  @Override
+  public String family() {
+    return "gpt";
+  }
+
+  @Override
+  public String title() {
+    return "GPT";
+  }
+
+  @Override
   public long parameters() {
     long c = width;
     long perLayer = 12 * c * c + 13 * c;
     return (tiedHead ? 1L : 2L) * vocabulary * c + context * c + layers * perLayer + 2 * c;
+  }
+
+  @Override
+  public List<Extent> splitHeads() {
+    return List.of(new Extent("--heads", heads));
+  }
+
+  @Override
+  public List<Extent> splitExtents() {
+    return List.of(new Extent("--width", width), new Extent("vocabulary", vocabulary));
+  }
+
+  @Override
+  public GptModel model(int tensorBlocks) {
+    return new GptModel(this, tensorBlocks);
   }
 }

@@ -56,7 +56,7 @@ class GptModelTest {
     ModelTrace trace = new ModelTrace("forward");
     Value tokens = trace.builder().input("tokens", ValueType.i32(3, 4));
 
-    Value logits = model(true).logits(trace, tokens);
+    Value logits = model(true).logits(trace, tokens, Recompute.NONE);
 
     assertThat(logits.type()).isEqualTo(ValueType.f32(3, 4, 16));
     List<ParameterUse> uses = trace.uses();

@@ -13,8 +13,8 @@ import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.train.model.GptModel;
-import dev.lockstep.train.model.GptPrograms;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.placement.Placement.Partial;
 import dev.lockstep.train.placement.Placement.Shard;
@@ -31,7 +31,7 @@ class PlacementTest {
 
   private static PlacedGraph lane() {
     GptModel model = new GptModel(new GptShape(2, 2, 8, 6, 16, true), 4);
-    GptPrograms.Traced traced = new GptPrograms(model, 1).lane(2);
+    ModelPrograms.Traced traced = new ModelPrograms(model, 1).lane(2);
     Map<String, Placement> inputs = new HashMap<>();
     Map<String, Placement> outputs = new HashMap<>();
     for (ParameterUse use : traced.uses()) {
@@ -161,7 +161,7 @@ class PlacementTest {
   @Test
   void everyRankHoldsWholeBlocks() {
     GptModel model = new GptModel(new GptShape(1, 2, 6, 6, 16, true), 4);
-    GptPrograms.Traced traced = new GptPrograms(model, 1).lane(2);
+    ModelPrograms.Traced traced = new ModelPrograms(model, 1).lane(2);
     Map<String, Placement> inputs = new HashMap<>();
     traced
         .uses()

@@ -1,6 +1,7 @@
 package dev.lockstep.train.reference;
 
 import dev.lockstep.train.Recipe;
+import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.optim.AdamWOptions;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -24,13 +25,9 @@ public final class ReferenceTraining {
   /// Takes a step on these sequences and returns the mean loss before it.
   public double step(int[][] tokens, int[][] targets, double learningRate) {
     step++;
+    GptShape shape = (GptShape) recipe.model();
     ReferenceGpt model =
-        new ReferenceGpt(
-            recipe.model().layers(),
-            recipe.model().heads(),
-            recipe.model().width(),
-            recipe.model().tiedHead(),
-            weights);
+        new ReferenceGpt(shape.layers(), shape.heads(), shape.width(), shape.tiedHead(), weights);
     double loss = 0;
     for (int i = 0; i < tokens.length; i++) {
       loss += model.backward(tokens[i], targets[i]);

@@ -14,8 +14,8 @@ import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.nn.Precision;
 import java.util.List;
 
-/// The programs of a GPT: one lane's forward and backward pass, its loss alone, and its logits.
-public final class GptPrograms {
+/// The programs of a model: one lane's forward and backward pass, its loss alone, and its logits.
+public final class ModelPrograms {
   /// Input: I32 `[B, T]`.
   public static final String TOKENS = "tokens";
 
@@ -31,7 +31,7 @@ public final class GptPrograms {
   /// Output: F32 `[B, T, V]`.
   public static final String LOGITS = "logits";
 
-  private final GptModel model;
+  private final LanguageModel model;
   private final int tokenBlocks;
   private final Recompute recompute;
   private final Precision precision;
@@ -39,7 +39,7 @@ public final class GptPrograms {
   /// Makes the programs of a model in float32 that keep all activations.
   ///
   /// @param tokenBlocks into how many blocks sums over a lane's positions are cut
-  public GptPrograms(GptModel model, int tokenBlocks) {
+  public ModelPrograms(LanguageModel model, int tokenBlocks) {
     this(model, tokenBlocks, Recompute.NONE, Precision.F32);
   }
 
@@ -48,7 +48,8 @@ public final class GptPrograms {
   /// @param tokenBlocks into how many blocks sums over a lane's positions are cut
   /// @param recompute which activations the backward pass computes again
   /// @param precision in what floats it computes
-  public GptPrograms(GptModel model, int tokenBlocks, Recompute recompute, Precision precision) {
+  public ModelPrograms(
+      LanguageModel model, int tokenBlocks, Recompute recompute, Precision precision) {
     this.model = model;
     this.tokenBlocks = tokenBlocks;
     this.recompute = recompute;
@@ -94,7 +95,7 @@ public final class GptPrograms {
   public Traced logits() {
     ModelTrace trace = new ModelTrace("logits", precision);
     Value tokens = trace.builder().input(TOKENS, ids(1));
-    trace.builder().output(LOGITS, model.logits(trace, tokens));
+    trace.builder().output(LOGITS, model.logits(trace, tokens, Recompute.NONE));
     return new Traced(trace.builder().build(), trace.uses());
   }
 
