@@ -11,26 +11,40 @@ import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.transport.TransportCounters;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /// The exchange among a job's ranks along the axes of their mesh; one rank alone has none.
 final class JobExchange implements Exchange {
   private static final TransportCounters NOTHING = new TransportCounters(0, 0, 0, 0, 0);
 
+  private final Job job;
+  private final Layout layout;
   private final Grid grid;
   private final Mode mode;
   private final Optional<Communicator> world;
   private final Map<String, Communicator> axes = new HashMap<>();
 
-  private JobExchange(Grid grid, Mode mode, Optional<Communicator> world) {
-    this.grid = grid;
+  private JobExchange(Job job, Layout layout, Mode mode, Optional<Communicator> world) {
+    this.job = job;
+    this.layout = layout.over(job.worldSize());
+    this.grid = Grid.of(layout, job.rank(), job.worldSize());
     this.mode = mode;
     this.world = world;
   }
@@ -42,30 +56,28 @@ final class JobExchange implements Exchange {
     Mode mode = recipe.sameBits() ? Mode.SAME_BITS : Mode.RELAXED;
     CommunicatorOptions wanted =
         new CommunicatorOptions(options.transport(), mode, options.timeout());
-    Grid grid = Grid.of(options.layout(), job.rank(), job.worldSize());
+    Layout layout = options.layout();
     if (job.worldSize() == 1) {
       wanted.requireTransport();
-      return new JobExchange(grid, mode, Optional.empty());
+      return new JobExchange(job, layout, mode, Optional.empty());
     }
     List<Mesh.Axis> axes =
-        options.layout().over(job.worldSize()).axes().stream()
-            .filter(axis -> axis.size() > 1)
-            .toList();
+        layout.over(job.worldSize()).axes().stream().filter(axis -> axis.size() > 1).toList();
     if (axes.size() == 1) {
       Communicator world = scope.own(Communicator.world(job, wanted), Communicator::close);
-      JobExchange exchange = new JobExchange(grid, mode, Optional.of(world));
+      JobExchange exchange = new JobExchange(job, layout, mode, Optional.of(world));
       exchange.axes.put(axes.getFirst().name(), world);
       return exchange;
     }
     Mesh mesh = scope.own(Mesh.of(job, wanted, axes), Mesh::close);
-    JobExchange exchange = new JobExchange(grid, mode, Optional.of(mesh.world()));
+    JobExchange exchange = new JobExchange(job, layout, mode, Optional.of(mesh.world()));
     axes.forEach(axis -> exchange.axes.put(axis.name(), mesh.axis(axis.name())));
     return exchange;
   }
 
   /// Returns which rank this is.
   RankCompute.Place place() {
-    return new RankCompute.Place(grid, this);
+    return new RankCompute.Place(grid, layout, job.rank(), this);
   }
 
   /// Returns the communicator along an axis; empty where the axis has one rank.
@@ -149,8 +161,47 @@ final class JobExchange implements Exchange {
         whole);
   }
 
+  @Override
+  public Prepared gather(List<Long> counts, Tensor part, @Nullable Tensor whole) {
+    Communicator all =
+        world.orElseThrow(() -> new IllegalStateException("one rank has nobody to gather from"));
+    return prepared(
+        all,
+        CollectiveRequest.gather(DType.F32, Counts.of(counts), 0, false, all.topology()),
+        List.of(part),
+        whole);
+  }
+
+  @Override
+  public List<String> words(String mine) {
+    if (world.isEmpty()) {
+      return List.of(mine);
+    }
+    Communicator all = world.get();
+    byte[] said = Arrays.copyOf(mine.getBytes(StandardCharsets.UTF_8), MOST_WORDS);
+    try (Buffer own = HostMemory.allocate(job.memory(), "words", MOST_WORDS);
+        Buffer everyones =
+            HostMemory.allocate(job.memory(), "words of all", (long) all.size() * MOST_WORDS)) {
+      own.segment().copyFrom(MemorySegment.ofArray(said));
+      all.allGather(
+          Tensor.of(own, DType.U8, Shape.of(MOST_WORDS)),
+          Tensor.of(everyones, DType.U8, Shape.of((long) all.size() * MOST_WORDS)));
+      List<String> words = new ArrayList<>();
+      for (int rank = 0; rank < all.size(); rank++) {
+        MemorySegment word = everyones.segment().asSlice((long) rank * MOST_WORDS, MOST_WORDS);
+        byte[] text = word.toArray(ValueLayout.JAVA_BYTE);
+        int end = 0;
+        while (end < text.length && text[end] != 0) {
+          end++;
+        }
+        words.add(new String(text, 0, end, StandardCharsets.UTF_8));
+      }
+      return words;
+    }
+  }
+
   private static Prepared prepared(
-      Communicator among, CollectiveRequest request, List<Tensor> inputs, Tensor output) {
+      Communicator among, CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output) {
     PreparedCollective prepared = among.prepare(request, inputs, output);
     return new Prepared() {
       @Override

@@ -8,6 +8,7 @@ import dev.lockstep.train.options.OptionCheck;
 import dev.lockstep.train.placement.AxisPlace;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /// How a run is laid out over ranks: the axes of the mesh. Nothing here changes a bit of the
 /// result.
@@ -122,6 +123,17 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
       stride *= axis.size();
     }
     return new AxisPlace(name, 1, 0);
+  }
+
+  /// Returns the rank that stands at these places.
+  ///
+  /// @param wanted place by axis; 0 on axes that are not named
+  int rankAt(Map<String, Integer> wanted) {
+    int rank = 0;
+    for (Mesh.Axis axis : axes) {
+      rank = rank * axis.size() + wanted.getOrDefault(axis.name(), 0);
+    }
+    return rank;
   }
 
   /// Checks that a recipe can be run so.

@@ -12,7 +12,6 @@ import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.parallel.FlatLayout;
-import dev.lockstep.train.placement.AxisPlace;
 import dev.lockstep.train.placement.Parts;
 import dev.lockstep.train.placement.Placement;
 import java.lang.foreign.Arena;
@@ -151,12 +150,13 @@ final class ModelState {
     compute.stream().synchronize();
   }
 
-  /// Some of the elements that this rank holds, as a vector.
-  private Tensor vector(long start, long elements) {
+  /// Returns some of the elements that this rank holds, as a vector.
+  Tensor vector(long start, long elements) {
     return new Tensor(memory.buffer(), start * DType.F32.bytes(), DType.F32, Shape.of(elements));
   }
 
-  private Parameter parameter(String name) {
+  /// Returns the parameter that a tensor belongs to.
+  Parameter parameter(String name) {
     Parameter parameter = parameterOf.get(name);
     if (parameter == null) {
       throw new IllegalStateException("tensor belongs to no parameter: tensor=" + name);
@@ -199,61 +199,65 @@ final class ModelState {
     return data == null ? "nothing" : data.dtype().toString() + data.shape();
   }
 
-  /// Copies all tensors, whole, to host memory of an arena; where ranks hold parts, every rank
-  /// calls this.
-  Map<String, TensorData> copyOut(Arena arena) {
-    MemorySegment own = arena.allocate(memory.bytes(), DType.F32.bytes());
-    compute.stream().copyOut(own, memory);
-    MemorySegment local = ranges.isWhole() ? own : unsharded(own, arena);
-    AxisPlace axis = grid.tensor();
-    List<MemorySegment> held = HostGather.gather(compute, axis, local, layout.elements(), arena);
-    Map<String, TensorData> copies = new LinkedHashMap<>();
-    parameterOf.forEach((name, parameter) -> copies.put(name, whole(name, parameter, held, arena)));
-    return copies;
+  /// Starts to gather all tensors, whole, on rank 0, in program order; where ranks hold parts,
+  /// every rank does.
+  StateGather gather() {
+    return new StateGather(compute, this, List.copyOf(parameterOf.keySet()));
   }
 
-  /// Everything that the ranks of the data axis hold together, as the layout has it.
-  private MemorySegment unsharded(MemorySegment own, Arena arena) {
-    AxisPlace data = grid.data();
-    List<MemorySegment> shards = HostGather.gather(compute, data, own, ranges.longest(), arena);
-    MemorySegment all = arena.allocate(layout.bytes(), DType.F32.bytes());
-    long item = DType.F32.bytes();
-    for (int rank = 0; rank < data.ranks(); rank++) {
-      MemorySegment shard = shards.get(rank);
-      ranges.parts(
-          rank,
-          0,
-          layout.elements(),
-          (held, from, length) ->
-              MemorySegment.copy(shard, held * item, all, from * item, length * item));
+  /// Fills all tensors, which lie whole here, with those of a source.
+  void receive(StateGather source) {
+    for (String name : source.tensors().keySet()) {
+      long elements = parameter(name).shape().elements();
+      for (long done = 0; done < elements; ) {
+        MemorySegment part = source.next();
+        long count = part.byteSize() / DType.F32.bytes();
+        compute.stream().copyIn(piece(name, done, count), part);
+        compute.stream().synchronize();
+        done += count;
+      }
     }
-    return all;
-  }
-
-  private TensorData whole(
-      String name, Parameter parameter, List<MemorySegment> held, Arena arena) {
-    Placement placement = grid.placement(parameter);
-    long size = grid.localShape(parameter).elements() * DType.F32.bytes();
-    List<MemorySegment> parts = new ArrayList<>();
-    held.forEach(segment -> parts.add(segment.asSlice(layout.offset(name), size)));
-    if (!(placement instanceof Placement.Shard)) {
-      return new TensorData(DType.F32, parameter.shape(), parts.getFirst());
-    }
-    long bytes = parameter.shape().elements() * DType.F32.bytes();
-    MemorySegment whole = arena.allocate(bytes, DType.F32.bytes());
-    AxisPlace axis = grid.tensor();
-    for (int rank = 0; rank < axis.ranks(); rank++) {
-      AxisPlace place = new AxisPlace(axis.name(), axis.ranks(), rank);
-      Parts.put(parts.get(rank), whole, parameter.shape(), placement, place, DType.F32.bytes());
-    }
-    return new TensorData(DType.F32, parameter.shape(), whole);
   }
 
   /// Returns the hash of all tensors; where ranks hold parts, every rank calls this.
   String sha256() {
-    try (Arena arena = Arena.ofConfined()) {
-      return Sha256.of(copyOut(arena));
+    List<String> sorted = parameterOf.keySet().stream().sorted().toList();
+    try (StateGather all = new StateGather(compute, this, sorted)) {
+      if (isWhole()) {
+        return Sha256.of(all);
+      }
+      String hash = "";
+      if (compute.place().rank() == 0) {
+        hash = Sha256.of(all);
+      }
+      all.drain();
+      return compute.exchange().words(hash).getFirst();
     }
+  }
+
+  /// Returns whether this rank holds everything.
+  boolean isWhole() {
+    return ranges.isWhole() && !grid.isSplit();
+  }
+
+  /// Returns how many ranks of the data axis hold parts that differ.
+  int holders() {
+    return ranges.isWhole() ? 1 : grid.data().ranks();
+  }
+
+  /// Returns which elements of the layout each rank of the data axis holds.
+  FlatRanges ranges() {
+    return ranges;
+  }
+
+  /// Returns how a tensor lies over the tensor axis.
+  Placement placement(String name) {
+    return grid.placement(parameter(name));
+  }
+
+  /// Returns a tensor's first element in the layout.
+  long start(String name) {
+    return layout.offset(name) / DType.F32.bytes();
   }
 
   /// Returns what this rank holds, by name; for state that is not sharded.

@@ -8,6 +8,7 @@ import dev.lockstep.failure.Availability;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Buffer;
+import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.FlatLayout;
@@ -15,8 +16,10 @@ import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.Scope;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.ServiceLoader;
 
 /// What one rank computes and communicates with. Confined to the thread that made it.
@@ -31,8 +34,25 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
   /// Which rank this is, and how it talks to the others.
   ///
   /// @param grid where it stands in the layout
+  /// @param layout the axes of all ranks
+  /// @param rank its number in the job
   /// @param exchange runs collectives along the axes
-  record Place(Grid grid, Exchange exchange) {}
+  record Place(Grid grid, Layout layout, int rank, Exchange exchange) {
+    /// Returns the number of ranks of the job.
+    int ranks() {
+      return layout.places();
+    }
+
+    /// Returns the rank of the job that stands at these places on the data and the tensor axis.
+    int rankAt(int data, int tensor) {
+      return layout.rankAt(Map.of(Layout.DATA, data, Layout.TENSOR, tensor));
+    }
+
+    /// Returns this place with another exchange.
+    Place with(Exchange other) {
+      return new Place(grid, layout, rank, other);
+    }
+  }
 
   /// Opens the device of a rank.
   ///
@@ -81,6 +101,15 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
   /// Returns the host's end of a number on the device.
   HostScalar scalar(Tensor tensor) {
     return new HostScalar(device, stream, tensor, arena);
+  }
+
+  /// Allocates host memory that a scope owns; where the device's memory is the host's it is charged
+  /// as the device's is.
+  @SuppressWarnings("MustBeClosed") // the scope owns the arena
+  MemorySegment host(Scope owner, String name, long bytes) {
+    return device.info().hostAddressable()
+        ? owner.own(device.allocate(name, bytes), Buffer::close).segment()
+        : owner.own(Arena.ofConfined(), Arena::close).allocate(bytes, DType.F32.bytes());
   }
 
   /// Allocates zeroed memory on the device.

@@ -12,7 +12,7 @@ import dev.lockstep.train.checkpoint.CheckpointFolder;
 import dev.lockstep.train.checkpoint.CheckpointFolder.Content;
 import dev.lockstep.train.checkpoint.HuggingFaceConfig;
 import dev.lockstep.train.checkpoint.Safetensors;
-import dev.lockstep.train.checkpoint.Safetensors.TensorData;
+import dev.lockstep.train.checkpoint.TensorSource;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -73,14 +73,16 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256)
 
   /// Writes a checkpoint in place of the one that is there.
   ///
+  /// @param weights read to their end, if all can be written
+  /// @param moments read after the weights
   /// @throws CheckpointException if it cannot be written; the old one is still there then
   static void write(
       Path folder,
       Recipe recipe,
       long step,
       String dataSha256,
-      Map<String, TensorData> weights,
-      Map<String, TensorData> moments) {
+      TensorSource weights,
+      TensorSource moments) {
     ObjectNode state = JSON.createObjectNode().put("format", FORMAT).put("step", step);
     state.putObject("data").put("sha256", dataSha256);
     state.set("recipe", RecipeJson.tree(recipe));

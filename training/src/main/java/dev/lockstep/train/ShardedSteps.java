@@ -228,7 +228,7 @@ final class ShardedSteps implements Steps {
         boolean holds = tree.first() <= mine && mine < tree.end();
         List<FlatTensors> held = holds ? List.of(own) : List.of();
         reduce(groups, round(tree, first, ranks), held, slots.get(stack.size() - 1));
-        while (joins(stack, lanes)) {
+        while (isPair(stack, lanes)) {
           join(stack);
           int into = stack.size() - 1;
           BoundProgram add =
@@ -242,20 +242,27 @@ final class ShardedSteps implements Steps {
     return slots.getFirst();
   }
 
-  /// Returns how many shards of sums stage 2 holds at once.
-  static int shardSlots(int lanes, int ranks) {
-    List<Subtree> stack = new ArrayList<>();
-    int most = 0;
-    for (int first = 0; first < lanes; first += ranks) {
-      for (Subtree tree : SumTree.cover(lanes, first, Math.min(first + ranks, lanes))) {
-        stack.add(tree);
-        most = Math.max(most, stack.size());
-        while (joins(stack, lanes)) {
-          join(stack);
+  /// What stage 2 does with shards of sums in a step.
+  ///
+  /// @param slots how many it holds at once
+  /// @param joins how often it adds one to another
+  record ShardPlan(int slots, int joins) {
+    static ShardPlan of(int lanes, int ranks) {
+      List<Subtree> stack = new ArrayList<>();
+      int slots = 0;
+      int joins = 0;
+      for (int first = 0; first < lanes; first += ranks) {
+        for (Subtree tree : SumTree.cover(lanes, first, Math.min(first + ranks, lanes))) {
+          stack.add(tree);
+          slots = Math.max(slots, stack.size());
+          while (isPair(stack, lanes)) {
+            join(stack);
+            joins++;
+          }
         }
       }
+      return new ShardPlan(slots, joins);
     }
-    return most;
   }
 
   private static void join(List<Subtree> stack) {
@@ -276,7 +283,7 @@ final class ShardedSteps implements Steps {
   }
 
   /// Whether the last two sums are the branches of one subtree.
-  private static boolean joins(List<Subtree> stack, int lanes) {
+  private static boolean isPair(List<Subtree> stack, int lanes) {
     if (stack.size() < 2) {
       return false;
     }

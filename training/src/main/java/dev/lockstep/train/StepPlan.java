@@ -9,6 +9,7 @@ import dev.lockstep.graph.GraphSplitter;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
+import dev.lockstep.train.ShardedSteps.ShardPlan;
 import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.Recompute;
@@ -96,7 +97,7 @@ public final class StepPlan implements AutoCloseable {
     int ranks = grid.data().ranks();
     boolean isInterleaved = grid.zero() > 1;
     int slots = isInterleaved ? 1 : plan.slots();
-    int shards = isInterleaved ? ShardedSteps.shardSlots(recipe.batch().lanes(), ranks) : 1;
+    int shards = isInterleaved ? ShardPlan.of(recipe.batch().lanes(), ranks).slots() : 1;
     FlatLayout shard = groups.shardLayout(0);
     memory.put("gradients", slots * groups.layout().bytes());
     memory.put("gradient shards", shards * shard.bytes());
@@ -105,7 +106,13 @@ public final class StepPlan implements AutoCloseable {
     Graph update =
         StepGraph.traceShard(
             grid.shards(groups.parameters()), groups.useCounts(), recipe.optimizer(), place);
-    return compile("joins", plan, LaneSums.join(joined)) + compile("update", plan, update);
+    long exchanged =
+        compile("joins", plan, LaneSums.join(joined)) + compile("update", plan, update);
+    if (isInterleaved) {
+      runs.put("joins", ShardPlan.of(recipe.batch().lanes(), ranks).joins());
+      runs.put("lanes", Math.ceilDiv(recipe.batch().lanes(), ranks));
+    }
+    return exchanged;
   }
 
   /// Compiles the segments of a program and returns the bytes that cross between them.
@@ -163,7 +170,7 @@ public final class StepPlan implements AutoCloseable {
 
   /// Returns the bytes of device memory that the rank holds from its first step to its last, by
   /// what they are for. Beside it stand a few words per rank, and while ranks that hold parts save
-  /// or hash, one piece of 1 MiB from each and one to give.
+  /// or hash, pieces of 1 MiB: one to give on each, up to five more on rank 0.
   public Map<String, Long> memory() {
     return Collections.unmodifiableMap(memory);
   }

@@ -1,16 +1,16 @@
 package dev.lockstep.train;
 
 import dev.lockstep.device.Program;
+import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
-import dev.lockstep.train.checkpoint.Safetensors.TensorData;
+import dev.lockstep.train.checkpoint.Sha256;
 import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.transport.TransportCounters;
-import java.lang.foreign.Arena;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -58,6 +58,14 @@ public final class Trainer implements AutoCloseable {
         new ModelPrograms(model, recipe.blocks().tokens(), options.recompute(), recipe.precision());
     try {
       exchange = JobExchange.open(scope, job, recipe, options);
+      requireAlike(
+          "recipe, text or layout",
+          "recipe=%s, data=%s, --mesh %s, --zero %d"
+              .formatted(
+                  Sha256.of(recipe.toJson()),
+                  corpus.sha256(),
+                  options.layout().words(),
+                  options.layout().zero()));
       compute = RankCompute.open(scope, options, job, exchange.place());
       parameters = ModelState.parameters(compute, model.parameters());
       moments = ModelState.moments(compute, model.parameters());
@@ -88,7 +96,8 @@ public final class Trainer implements AutoCloseable {
   /// Starts a run from the recipe's initial weights; the caller closes the trainer. Blocks until
   /// all ranks have met.
   ///
-  /// @throws ConfigurationException if the recipe, the text and the job do not fit each other
+  /// @throws ConfigurationException if the recipe, the text and the job do not fit each other, or
+  ///   ranks were not given the same
   public static Trainer start(Job job, Recipe recipe, Corpus corpus, TrainerOptions options) {
     Trainer trainer = new Trainer(job, recipe, corpus, options);
     trainer.parameters.initialize(recipe.seed());
@@ -119,11 +128,31 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
+  /// Checks that all ranks were given the same.
+  private void requireAlike(String what, String mine) {
+    List<String> all = exchange.words(mine);
+    for (int rank = 1; rank < all.size(); rank++) {
+      if (!all.get(rank).equals(all.getFirst())) {
+        throw new ConfigurationException(
+            what,
+            mine,
+            "%s differs: rank=0 %s; rank=%d %s (give every rank the same)"
+                .formatted(what, all.getFirst(), rank, all.get(rank)));
+      }
+    }
+  }
+
   /// Takes the steps that are left, saving and evaluating as the run says, and saves at the end;
   /// also where no step was left.
   ///
   /// @return whether the recipe's last step is done; false if a rank asked to stop
+  /// @throws ConfigurationException on every rank, before the first step, if ranks were not given
+  ///   the same intervals, or not all of them a checkpoint
   public boolean train(TrainingRun run) {
+    requireAlike(
+        "what ranks do beside their steps",
+        "saves=%s, --save-every=%d, stepsBetweenEvaluations=%d"
+            .formatted(run.checkpoint() != null, run.saveEvery(), run.evaluateEvery()));
     if (step == recipe.steps()) {
       save(run);
     }
@@ -190,17 +219,18 @@ public final class Trainer implements AutoCloseable {
   public String sample(SamplingOptions options, BooleanSupplier stop) {
     job.activity("sampling");
     try (Scope sampling = new Scope();
-        Arena arena = Arena.ofConfined()) {
+        StateGather weights = parameters.gather()) {
       RankCompute own = compute.in(sampling);
       if (!isSplit()) {
         return new Sampler(own, recipe.model(), programs, parameters).sample(options, stop);
       }
-      Map<String, TensorData> weights = parameters.copyOut(arena);
       if (job.rank() != 0) {
+        weights.drain();
         return "";
       }
       ModelState whole = ModelState.wholeParameters(own, model.parameters());
-      whole.load(weights, "the ranks");
+      whole.receive(weights);
+      weights.drain();
       return new Sampler(own, recipe.model(), programs, whole).sample(options, stop);
     }
   }
@@ -219,17 +249,36 @@ public final class Trainer implements AutoCloseable {
   }
 
   /// Writes a checkpoint in place of the one that is there, as one. It holds whole tensors, and any
-  /// layout goes on from it. Where ranks hold parts, rank 0 writes.
+  /// layout goes on from it. Where ranks hold parts, rank 0 writes what they bring to it, a piece
+  /// at a time.
   ///
-  /// @throws dev.lockstep.failure.CheckpointException if it cannot be written; the old one is still
-  ///   there then
+  /// @throws CheckpointException if it cannot be written, on every rank that called this; the old
+  ///   one is still there then, and the run can go on
   public void save(Path checkpoint) {
     job.activity("saving a checkpoint");
-    try (Arena arena = Arena.ofConfined()) {
-      Map<String, TensorData> weights = parameters.copyOut(arena);
-      Map<String, TensorData> optimizer = moments.copyOut(arena);
-      if (!isSplit() || job.rank() == 0) {
+    try (StateGather weights = parameters.gather();
+        StateGather optimizer = moments.gather()) {
+      if (!isSplit()) {
         SavedRun.write(checkpoint, recipe, step, corpus.sha256(), weights, optimizer);
+        return;
+      }
+      CheckpointException failure = null;
+      if (job.rank() == 0) {
+        try {
+          SavedRun.write(checkpoint, recipe, step, corpus.sha256(), weights, optimizer);
+        } catch (CheckpointException e) {
+          failure = e;
+        }
+      }
+      weights.drain();
+      optimizer.drain();
+      String said =
+          exchange.words(failure == null ? "" : String.valueOf(failure.getMessage())).getFirst();
+      if (failure != null) {
+        throw failure;
+      }
+      if (!said.isEmpty()) {
+        throw new CheckpointException(checkpoint.toString(), "rank 0 says: " + said, null);
       }
     }
   }

@@ -6,10 +6,9 @@ import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /// What a trainer does beside its steps. Nothing here changes the numbers of a run. Every rank
-/// gives the same, but for the listener and the wish to stop: where ranks hold parts, they save and
-/// evaluate together.
+/// gives the same intervals, and a checkpoint or none: [Trainer#train] refuses what differs.
 ///
-/// @param checkpoint folder that checkpoints are written to, at the end too; null for none
+/// @param checkpoint folder that rank 0 writes checkpoints to, at the end too; null for none
 /// @param saveEvery steps between checkpoints; 0 for the end alone
 /// @param evaluateEvery steps between evaluations; 0 for none. The end of the run is evaluated too
 /// @param listener hears how it goes

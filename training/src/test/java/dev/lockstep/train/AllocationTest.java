@@ -67,19 +67,35 @@ class AllocationTest {
     }
   }
 
-  @ParameterizedTest(name = "ranks={0}, threads={1}, transport={2}")
-  @CsvSource({"1, 1, ''", "1, 2, ''", "2, 1, shm", "2, 2, in-process"})
+  @ParameterizedTest(name = "--mesh {0} --zero {1}, threads={2}, transport={3}, same bits={4}")
+  @CsvSource({
+    "dp=1, 0, 1, '', true",
+    "dp=1, 0, 2, '', true",
+    "dp=2, 0, 1, shm, true",
+    "dp=2, 0, 2, in-process, true",
+    "dp=2, 0, 1, in-process, false",
+    "tp=2, 0, 1, in-process, true",
+    "dp=2, 1, 1, in-process, true",
+    "dp=2, 2, 1, in-process, true"
+  })
   @Timeout(120)
-  void stepsAllocateNothingOnAnyThread(int ranks, int threads, String transport) throws Exception {
+  void stepsAllocateNothingOnAnyThread(
+      String mesh, int zero, int threads, String transport, boolean sameBits) throws Exception {
+    Layout layout = Layout.parse(mesh).withZero(zero);
+    int ranks = layout.places();
     TrainerOptions options =
-        TrainerOptions.defaults().withThreads(threads).withTransport(transport);
+        TrainerOptions.defaults()
+            .withThreads(threads)
+            .withTransport(ranks == 1 ? "" : transport)
+            .withLayout(layout);
+    Recipe recipe = RECIPE.withSameBits(sameBits);
     try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
       List<Long> least =
           InProcessRanks.run(
               ranks,
               job -> {
                 Thread.currentThread().setName("rank-" + job.rank());
-                try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options)) {
+                try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
                   return job.rank() == 0 ? least(trainer, threads) : follow(trainer);
                 }
               });

@@ -19,6 +19,7 @@ import dev.lockstep.train.parallel.Scope;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -58,6 +59,16 @@ class FlippedBitTest {
     @Override
     public Prepared allGather(String axis, List<Long> counts, Tensor part, Tensor whole) {
       return exchange.allGather(axis, counts, part, whole);
+    }
+
+    @Override
+    public Prepared gather(List<Long> counts, Tensor part, @Nullable Tensor whole) {
+      return exchange.gather(counts, part, whole);
+    }
+
+    @Override
+    public List<String> words(String mine) {
+      return exchange.words(mine);
     }
 
     @Override
@@ -105,9 +116,7 @@ class FlippedBitTest {
     try (Scope scope = new Scope()) {
       JobExchange exchange = JobExchange.open(scope, job, RECIPE, options);
       Exchange used = flips && job.rank() == 1 ? new Flipping(exchange) : exchange;
-      RankCompute compute =
-          RankCompute.open(
-              scope, options, job, new RankCompute.Place(exchange.place().grid(), used));
+      RankCompute compute = RankCompute.open(scope, options, job, exchange.place().with(used));
       ModelState parameters = ModelState.parameters(compute, model.parameters());
       ModelState moments = ModelState.moments(compute, model.parameters());
       parameters.initialize(RECIPE.seed());

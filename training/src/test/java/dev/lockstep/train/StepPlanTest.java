@@ -84,6 +84,10 @@ class StepPlanTest {
       assertThat(saved).isCloseTo(plannedSaving, org.assertj.core.api.Assertions.within(held / 20));
       try (MemoryPool pool = MemoryPool.root("plan", 1L << 32);
           StepPlan plan = new StepPlan(pool, recipe, sharded, ranks)) {
+        // Stage 1 joins a rank's own lanes, stage 2 the rounds: eight lanes make eight / ranks.
+        assertThat(plan.runs())
+            .containsEntry("lanes", 8 / ranks)
+            .containsEntry("joins", 8 / ranks - 1);
         assertThat(plan.memory().get("moments"))
             .isCloseTo(2 * parameterBytes / ranks, withinPercentage(12));
         System.out.printf(

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
+import dev.lockstep.train.checkpoint.TensorSource.TensorInfo;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -72,19 +73,37 @@ public final class Safetensors implements AutoCloseable {
   /// @throws IOException if the disk is full or the path cannot be written
   public static void write(Path path, Map<String, TensorData> tensors, Map<String, String> metadata)
       throws IOException {
-    byte[] header = header(tensors, metadata);
+    write(path, TensorSource.of(tensors), metadata);
+  }
+
+  /// Writes a file as [#write(Path, Map, Map)] does, a piece at a time.
+  ///
+  /// @param tensors read to its end, if the file can be written
+  /// @param metadata free text by key
+  /// @throws IOException if the disk is full or the path cannot be written
+  public static void write(Path path, TensorSource tensors, Map<String, String> metadata)
+      throws IOException {
+    byte[] header = header(tensors.tensors(), metadata);
     try (FileChannel channel =
         FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
       ByteBuffer start = ByteBuffer.allocate(8 + header.length).order(ByteOrder.LITTLE_ENDIAN);
       writeFully(channel, start.putLong(header.length).put(header).flip());
-      for (TensorData tensor : tensors.values()) {
-        for (long done = 0; done < tensor.data.byteSize(); ) {
-          long part = Math.min(tensor.data.byteSize() - done, 1 << 24);
-          writeFully(channel, tensor.data.asSlice(done, part).asByteBuffer());
-          done += part;
+      for (TensorInfo tensor : tensors.tensors().values()) {
+        for (long left = tensor.bytes(); left > 0; ) {
+          MemorySegment piece = tensors.next();
+          writeFully(channel, piece);
+          left -= piece.byteSize();
         }
       }
       channel.force(true);
+    }
+  }
+
+  private static void writeFully(FileChannel channel, MemorySegment piece) throws IOException {
+    for (long done = 0; done < piece.byteSize(); ) {
+      long part = Math.min(piece.byteSize() - done, 1 << 24);
+      writeFully(channel, piece.asSlice(done, part).asByteBuffer());
+      done += part;
     }
   }
 
@@ -94,20 +113,20 @@ public final class Safetensors implements AutoCloseable {
     }
   }
 
-  private static byte[] header(Map<String, TensorData> tensors, Map<String, String> metadata)
+  private static byte[] header(Map<String, TensorInfo> tensors, Map<String, String> metadata)
       throws IOException {
     ObjectNode root = JSON.createObjectNode();
     if (!metadata.isEmpty()) {
       metadata.forEach(root.putObject("__metadata__")::put);
     }
     long offset = 0;
-    for (Map.Entry<String, TensorData> entry : tensors.entrySet()) {
-      TensorData tensor = entry.getValue();
+    for (Map.Entry<String, TensorInfo> entry : tensors.entrySet()) {
+      TensorInfo tensor = entry.getValue();
       ObjectNode node = root.putObject(entry.getKey());
-      node.put("dtype", tensor.dtype.safetensorsName());
-      Arrays.stream(tensor.shape.dims()).forEach(node.putArray("shape")::add);
-      node.putArray("data_offsets").add(offset).add(offset + tensor.data.byteSize());
-      offset += tensor.data.byteSize();
+      node.put("dtype", tensor.dtype().safetensorsName());
+      Arrays.stream(tensor.shape().dims()).forEach(node.putArray("shape")::add);
+      node.putArray("data_offsets").add(offset).add(offset + tensor.bytes());
+      offset += tensor.bytes();
     }
     byte[] json = JSON.writeValueAsBytes(root);
     byte[] padded = Arrays.copyOf(json, Math.ceilDiv(json.length, 8) * 8);

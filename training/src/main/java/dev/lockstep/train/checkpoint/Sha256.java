@@ -1,5 +1,6 @@
 package dev.lockstep.train.checkpoint;
 
+import dev.lockstep.train.checkpoint.TensorSource.TensorInfo;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.foreign.MemorySegment;
@@ -39,20 +40,48 @@ public final class Sha256 {
     return sha.hex();
   }
 
+  /// Returns the hash of a text's UTF-8 as 64 hexadecimal digits.
+  public static String of(String text) {
+    Sha256 sha = new Sha256();
+    sha.digest.update(text.getBytes(StandardCharsets.UTF_8));
+    return sha.hex();
+  }
+
   /// Returns the hash of tensors, whatever the map's order: for each, sorted by name, the name, the
   /// element type and the shape (`[2, 3]`), each ended by a zero byte, then the elements,
   /// little-endian.
   public static String of(Map<String, Safetensors.TensorData> tensors) {
+    return of(TensorSource.of(new TreeMap<>(tensors)));
+  }
+
+  /// Returns the hash of tensors as [#of(Map)] does, a piece at a time.
+  ///
+  /// @param tensors read to its end
+  /// @throws IllegalArgumentException if they do not come sorted by name
+  public static String of(TensorSource tensors) {
     Sha256 sha = new Sha256();
-    new TreeMap<>(tensors).forEach(sha::update);
+    String before = "";
+    for (Map.Entry<String, TensorInfo> tensor : tensors.tensors().entrySet()) {
+      if (tensor.getKey().compareTo(before) < 0) {
+        throw new IllegalArgumentException(
+            "tensors are not sorted by name: tensor=%s, before=%s"
+                .formatted(tensor.getKey(), before));
+      }
+      before = tensor.getKey();
+      TensorInfo info = tensor.getValue();
+      sha.update(before);
+      sha.update(info.dtype().safetensorsName());
+      sha.update(info.shape().toString());
+      for (long left = info.bytes(); left > 0; ) {
+        MemorySegment piece = tensors.next();
+        sha.update(piece);
+        left -= piece.byteSize();
+      }
+    }
     return sha.hex();
   }
 
-  private void update(String name, Safetensors.TensorData tensor) {
-    update(name);
-    update(tensor.dtype().safetensorsName());
-    update(tensor.shape().toString());
-    MemorySegment data = tensor.data();
+  private void update(MemorySegment data) {
     for (long done = 0; done < data.byteSize(); done += PART_BYTES) {
       long part = Math.min(PART_BYTES, data.byteSize() - done);
       digest.update(data.asSlice(done, part).asByteBuffer());

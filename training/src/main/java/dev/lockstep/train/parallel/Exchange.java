@@ -4,9 +4,13 @@ import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.tensor.Tensor;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// How the ranks of a mesh run the collectives of a program.
 public interface Exchange {
+  /// The most bytes that a rank can say at once.
+  int MOST_WORDS = 1024;
+
   /// Prepares a collective; every rank of the axis that the op names prepares the same ones in the
   /// same order.
   ///
@@ -33,6 +37,18 @@ public interface Exchange {
   /// @param part this rank's part, within `whole`; borrowed
   /// @param whole the parts of all; borrowed
   Prepared allGather(String axis, List<Long> counts, Tensor part, Tensor whole);
+
+  /// Prepares the gathering of parts on rank 0 of the job; every rank of the job prepares it.
+  ///
+  /// @param counts elements of each rank's part, by its rank in the job; may be 0
+  /// @param part this rank's part; borrowed
+  /// @param whole the parts of all, in rank order; null but on rank 0; borrowed
+  Prepared gather(List<Long> counts, Tensor part, @Nullable Tensor whole);
+
+  /// Returns what every rank of the job says, in rank order; all call this together.
+  ///
+  /// @param mine at most [#MOST_WORDS] bytes of UTF-8; what is longer is cut off
+  List<String> words(String mine);
 
   /// A prepared collective.
   interface Prepared extends AutoCloseable {

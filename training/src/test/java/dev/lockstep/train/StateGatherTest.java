@@ -1,0 +1,138 @@
+package dev.lockstep.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.model.GptShape;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// What ranks hold in parts is saved and hashed a piece at a time.
+@Timeout(60)
+class StateGatherTest {
+  private static final long PIECE_BYTES = 1 << 20;
+
+  @TempDir Path directory;
+
+  private static Recipe recipe(int width) {
+    return Recipe.defaults()
+        .withModel(new GptShape(4, 2, width, 6, 256, true))
+        .withBatch(BatchShape.of(2, 1))
+        .withSteps(3);
+  }
+
+  private static TrainerOptions options(String mesh, int zero) {
+    return TrainerOptions.defaults().withThreads(1).withLayout(Layout.parse(mesh).withZero(zero));
+  }
+
+  @ParameterizedTest(name = "--mesh {0} --zero {1}")
+  @CsvSource({"tp=2, 0", "dp=2, 2"})
+  void holdsAFewPiecesAndNoWholeState(String mesh, int zero) throws Exception {
+    Recipe recipe = recipe(160);
+    long state = 3 * recipe.model().parameters() * Float.BYTES;
+    try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
+      List<Long> extra =
+          InProcessRanks.run(
+              2,
+              job -> {
+                try (Trainer trainer = Trainer.start(job, recipe, corpus, options(mesh, zero))) {
+                  trainer.step(false);
+                  long before = job.memory().usedBytes();
+                  assertThat(job.memory().peakBytes()).isLessThan(before + PIECE_BYTES);
+                  trainer.save(directory.resolve("checkpoint"));
+                  String saved = trainer.weightsSha256();
+                  assertThat(saved).hasSize(64);
+                  return job.memory().peakBytes() - before;
+                }
+              });
+
+      assertThat(extra.getFirst()).as("rank 0").isLessThanOrEqualTo(6 * PIECE_BYTES);
+      assertThat(extra.getLast()).as("rank 1").isLessThanOrEqualTo(2 * PIECE_BYTES);
+      assertThat(state).isGreaterThan(14 * PIECE_BYTES);
+    }
+  }
+
+  @Test
+  void ranksThatSaveAtOtherStepsAreRefusedOnEveryRank() throws Exception {
+    try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
+      List<String> messages =
+          InProcessRanks.run(
+              2,
+              job -> {
+                try (Trainer trainer = Trainer.start(job, recipe(16), corpus, options("dp=2", 1))) {
+                  TrainingRun run =
+                      new TrainingRun(
+                          directory.resolve("checkpoint"),
+                          job.rank() == 0 ? 100 : 50,
+                          0,
+                          ProgressListener.SILENT,
+                          () -> false);
+                  return catchThrowableOfType(
+                          ConfigurationException.class, () -> trainer.train(run))
+                      .getMessage();
+                }
+              });
+
+      assertThat(messages)
+          .containsOnly(
+              "what ranks do beside their steps differs: rank=0 saves=true, --save-every=100,"
+                  + " stepsBetweenEvaluations=0; rank=1 saves=true, --save-every=50,"
+                  + " stepsBetweenEvaluations=0 (give every rank the same)");
+    }
+  }
+
+  @Test
+  void ranksOfOtherRecipesAreRefusedOnEveryRank() throws Exception {
+    try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
+      List<String> messages =
+          InProcessRanks.run(
+              2,
+              job ->
+                  catchThrowableOfType(
+                          ConfigurationException.class,
+                          () ->
+                              Trainer.start(
+                                  job, recipe(16).withSeed(job.rank()), corpus, options("dp=2", 1)))
+                      .getMessage());
+
+      assertThat(messages).allSatisfy(message -> assertThat(message).contains("recipe", "rank=1"));
+    }
+  }
+
+  @Test
+  void aCheckpointThatCannotBeWrittenIsToldOnEveryRankAndTheRunGoesOn() throws Exception {
+    Path file = Files.writeString(directory.resolve("file"), "no folder");
+    try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
+      List<String> messages =
+          InProcessRanks.run(
+              2,
+              job -> {
+                try (Trainer trainer = Trainer.start(job, recipe(16), corpus, options("dp=2", 2))) {
+                  trainer.step(false);
+                  String message =
+                      catchThrowableOfType(
+                              CheckpointException.class,
+                              () -> trainer.save(file.resolve("checkpoint")))
+                          .getMessage();
+                  trainer.step(false);
+                  trainer.save(directory.resolve("checkpoint"));
+                  return message;
+                }
+              });
+
+      assertThat(messages)
+          .allSatisfy(message -> assertThat(message).contains("cannot be written: path=" + file));
+      assertThat(SavedRun.open(directory.resolve("checkpoint")).step()).isEqualTo(2);
+    }
+  }
+}
