@@ -11,6 +11,7 @@ import dev.lockstep.train.model.GptShape;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -33,6 +34,10 @@ class StateGatherTest {
 
   private static TrainerOptions options(String mesh, int zero) {
     return TrainerOptions.defaults().withThreads(1).withLayout(Layout.parse(mesh).withZero(zero));
+  }
+
+  private static String message(Class<? extends Exception> type, ThrowingCallable call) {
+    return String.valueOf(catchThrowableOfType(type, call).getMessage());
   }
 
   @ParameterizedTest(name = "--mesh {0} --zero {1}")
@@ -77,9 +82,7 @@ class StateGatherTest {
                           0,
                           ProgressListener.SILENT,
                           () -> false);
-                  return catchThrowableOfType(
-                          ConfigurationException.class, () -> trainer.train(run))
-                      .getMessage();
+                  return message(ConfigurationException.class, () -> trainer.train(run));
                 }
               });
 
@@ -98,12 +101,11 @@ class StateGatherTest {
           InProcessRanks.run(
               2,
               job ->
-                  catchThrowableOfType(
-                          ConfigurationException.class,
-                          () ->
-                              Trainer.start(
-                                  job, recipe(16).withSeed(job.rank()), corpus, options("dp=2", 1)))
-                      .getMessage());
+                  message(
+                      ConfigurationException.class,
+                      () ->
+                          Trainer.start(
+                              job, recipe(16).withSeed(job.rank()), corpus, options("dp=2", 1))));
 
       assertThat(messages).allSatisfy(message -> assertThat(message).contains("recipe", "rank=1"));
     }
@@ -120,10 +122,9 @@ class StateGatherTest {
                 try (Trainer trainer = Trainer.start(job, recipe(16), corpus, options("dp=2", 2))) {
                   trainer.step(false);
                   String message =
-                      catchThrowableOfType(
-                              CheckpointException.class,
-                              () -> trainer.save(file.resolve("checkpoint")))
-                          .getMessage();
+                      message(
+                          CheckpointException.class,
+                          () -> trainer.save(file.resolve("checkpoint")));
                   trainer.step(false);
                   trainer.save(directory.resolve("checkpoint"));
                   return message;
