@@ -33,6 +33,15 @@ public interface Device extends AutoCloseable {
   ///   collectives that this device leaves to the host
   Program compile(Graph graph);
 
+  /// Compiles graphs that run one after another, never at the same time: they may share one working
+  /// memory, which is freed when the last of the programs is closed.
+  ///
+  /// @return the programs in the graphs' order; the caller closes them
+  /// @throws IllegalArgumentException if an op is not supported
+  default List<Program> compileTogether(List<Graph> graphs) {
+    return graphs.stream().map(this::compile).toList();
+  }
+
   /// Opens a queue of work.
   Stream newStream();
 

@@ -11,7 +11,8 @@ public interface Program extends AutoCloseable {
   /// Returns the graph it was compiled from.
   Graph graph();
 
-  /// Returns the bytes of its working memory, charged to the device's pool.
+  /// Returns the bytes of its working memory, charged to the device's pool. Of programs that share
+  /// one ([Device#compileTogether]) the first says all of it, the others 0.
   long arenaBytes();
 
   /// Checks and fixes where inputs and outputs live. An aliased output may be left out; if it is

@@ -7,6 +7,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.IntPredicate;
 
 /// Cuts a graph at its collectives into segments that a device runs and collectives that the host
 /// runs, in program order.
@@ -17,6 +18,7 @@ import java.util.Set;
 /// by name binds all of them.
 public final class GraphSplitter {
   private final Graph graph;
+  private final IntPredicate startsPart;
   private final Map<Integer, String> slots = new HashMap<>();
   private final Map<Integer, Set<String>> outputNames = new HashMap<>();
   private final List<Part> parts = new ArrayList<>();
@@ -24,8 +26,9 @@ public final class GraphSplitter {
   private final int[] made;
   private final int[] lastRead;
 
-  private GraphSplitter(Graph graph) {
+  private GraphSplitter(Graph graph, IntPredicate startsPart) {
     this.graph = graph;
+    this.startsPart = startsPart;
     this.made = new int[graph.valueCount()];
     this.lastRead = new int[graph.valueCount()];
   }
@@ -70,7 +73,15 @@ public final class GraphSplitter {
   /// @throws IllegalArgumentException if an output that takes an input's memory is made before the
   ///   last part that reads that input, or if one collective result has two output names
   public static Segments split(Graph graph) {
-    return new GraphSplitter(graph).split();
+    return split(graph, _ -> false);
+  }
+
+  /// Returns the graph cut at every collective and before some nodes.
+  ///
+  /// @param startsPart whether a new segment starts at the node with this index
+  /// @throws IllegalArgumentException as [#split(Graph)]
+  public static Segments split(Graph graph, IntPredicate startsPart) {
+    return new GraphSplitter(graph, startsPart).split();
   }
 
   private Segments split() {
@@ -84,7 +95,11 @@ public final class GraphSplitter {
     checkAliases();
     List<Graph.Named> crossings = crossings();
     List<Node> run = new ArrayList<>();
-    for (Node node : graph.nodes()) {
+    for (int i = 0; i < graph.nodes().size(); i++) {
+      Node node = graph.nodes().get(i);
+      if (startsPart.test(i)) {
+        addCompute(run);
+      }
       if (isCollective(node)) {
         addCompute(run);
         parts.add(collective(node));
@@ -103,11 +118,14 @@ public final class GraphSplitter {
     };
   }
 
-  /// Numbers the runs of nodes between collectives with even numbers, the collectives with odd
-  /// ones, and notes for each value which of them makes it and which reads it last.
+  /// Numbers the runs of nodes between collectives and other cuts with even numbers, the
+  /// collectives with odd ones, and notes for each value which of them makes it and which reads it
+  /// last.
   private void numberRuns() {
     int run = 0;
-    for (Node node : graph.nodes()) {
+    for (int i = 0; i < graph.nodes().size(); i++) {
+      Node node = graph.nodes().get(i);
+      run += startsPart.test(i) ? 2 : 0;
       int at = isCollective(node) ? run + 1 : run;
       for (Value value : node.inputs()) {
         lastRead[value.id()] = Math.max(lastRead[value.id()], at);

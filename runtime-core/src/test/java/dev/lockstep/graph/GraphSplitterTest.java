@@ -51,6 +51,23 @@ class GraphSplitterTest {
   }
 
   @Test
+  void aGraphIsCutBeforeGivenNodesToo() {
+    Value x = input("x");
+    Value once = builder.one(new Exp(), x);
+    Value summed = builder.one(SUM, once);
+    Value twice = builder.one(new Neg(), summed);
+    builder.output("y", builder.one(new Mul(), twice, once));
+    Graph graph = builder.build();
+    Segments segments = GraphSplitter.split(graph, index -> index == 3);
+
+    assertThat(segments.parts()).hasSize(4);
+    assertThat(segments.crossings()).hasSize(3);
+    Map<String, double[]> inputs = Map.of("x", new double[] {0.5, -2});
+    assertThat(run(segments, inputs).get("y"))
+        .isEqualTo(run(GraphSplitter.split(graph), inputs).get("y"));
+  }
+
+  @Test
   void aGraphWithoutCollectivesIsOneSegment() {
     builder.output("y", builder.one(new Exp(), input("x")));
     Segments segments = GraphSplitter.split(builder.build());

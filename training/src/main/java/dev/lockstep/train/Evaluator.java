@@ -1,7 +1,9 @@
 package dev.lockstep.train;
 
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.SumTree.Subtree;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.data.Corpus;
@@ -12,10 +14,12 @@ import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.LanePlan;
+import dev.lockstep.train.parallel.LaneRunner;
 import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.SplitProgram;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /// The mean loss over fixed held-out windows, evenly spread over the held-out text. Batches of them
@@ -31,6 +35,8 @@ final class Evaluator {
   private final LaneSums batches;
   private final SplitProgram.Bound mean;
   private final HostScalar loss;
+  private final int idleRounds;
+  private final Runnable idle;
 
   /// Compiles the programs.
   ///
@@ -50,6 +56,7 @@ final class Evaluator {
     reader = corpus.newReader();
     firstToken = corpus.trainTokens();
     starts = corpus.validationTokens() - context;
+    LaneRunner runner;
     LaneSplit split = LaneSplit.contiguous(recipe.batch().validationBatches(), compute.ranks());
     LanePlan plan = LanePlan.of(split.ranks().get(compute.rank()));
     ModelPrograms.Traced traced = programs.evaluation(sequences);
@@ -57,16 +64,27 @@ final class Evaluator {
     sums.put(ModelPrograms.LOSS_SUM, Shape.scalar());
     sums.put(ModelPrograms.COUNT, Shape.scalar());
     input = new DataInput(compute, sequences, context);
+    Graph graph = compute.grid().lay(traced);
+    if (compute.grid().isGathered()) {
+      GatheredProgram program = new GatheredProgram(compute, graph, traced.uses(), parameters);
+      runner = program;
+      int most = split.ranks().stream().mapToInt(Evaluator::lanes).max().orElse(0);
+      idleRounds = most - lanes(split.ranks().get(compute.rank()));
+      idle = program::idle;
+    } else {
+      runner = new SplitProgram(compute.scope(), compute.device(), graph, compute.exchange());
+      idleRounds = 0;
+      idle = () -> {};
+    }
+    Map<String, Tensor> inputs =
+        input.with(compute.grid().isGathered() ? Map.of() : parameters.bindings(traced.uses()));
     batches =
         new LaneSums(
             compute.scope(),
             compute.device(),
-            compute.exchange(),
+            runner,
             plan,
-            new LaneSums.LaneProgram(
-                compute.grid().lay(traced),
-                FlatLayout.of(sums),
-                input.with(parameters.bindings(traced.uses()))));
+            new LaneSums.LaneProgram(graph, FlatLayout.of(sums), inputs));
     FlatTensors result =
         compute.allocate("evaluation", FlatLayout.of(Map.of(StepGraph.LOSS, Shape.scalar())));
     Map<String, Tensor> bindings = new HashMap<>(result.byName());
@@ -79,6 +97,10 @@ final class Evaluator {
                 compute.exchange())
             .bind(bindings);
     loss = compute.scalar(result.get(StepGraph.LOSS));
+  }
+
+  private static int lanes(List<Subtree> held) {
+    return held.stream().mapToInt(Subtree::size).sum();
   }
 
   private static void requireWindow(Corpus corpus, int context) {
@@ -94,6 +116,9 @@ final class Evaluator {
   /// Returns the mean loss in nats per token; all ranks call this together.
   float evaluate() {
     batches.run(compute.stream(), this::fill);
+    for (int round = 0; round < idleRounds; round++) {
+      idle.run(); // others have more batches, and need this rank's shards
+    }
     mean.run(compute.stream());
     return loss.get();
   }

@@ -50,21 +50,64 @@ final class FlatRanges {
       FlatLayout layout, StateShards shards, List<Function<Parameter, String>> names) {
     List<List<Range>> byRank = new ArrayList<>();
     for (int rank = 0; rank < shards.ranks(); rank++) {
-      List<Piece> pieces = shards.pieces(rank);
       List<Range> ranges = new ArrayList<>();
       for (Function<Parameter, String> name : names) {
-        if (!pieces.isEmpty()) {
-          Piece first = pieces.getFirst();
-          Piece last = pieces.getLast();
-          ranges.add(
-              new Range(
-                  start(layout, name.apply(first.parameter())) + first.start(),
-                  start(layout, name.apply(last.parameter())) + last.end()));
+        for (int unit = 0; unit < shards.units().size(); unit++) {
+          List<Piece> pieces = shards.pieces(rank, unit);
+          if (!pieces.isEmpty()) {
+            Piece first = pieces.getFirst();
+            Piece last = pieces.getLast();
+            ranges.add(
+                new Range(
+                    start(layout, name.apply(first.parameter())) + first.start(),
+                    start(layout, name.apply(last.parameter())) + last.end()));
+          }
         }
       }
       byRank.add(List.copyOf(ranges));
     }
     return new FlatRanges(false, byRank);
+  }
+
+  /// Every rank holds its shard of each unit, gaps between tensors included: a unit is its ranks'
+  /// ranges one after another.
+  ///
+  /// @param layout of the parameters themselves
+  static FlatRanges ofUnits(FlatLayout layout, StateShards shards) {
+    List<List<Range>> byRank = new ArrayList<>();
+    for (int rank = 0; rank < shards.ranks(); rank++) {
+      List<Range> ranges = new ArrayList<>();
+      for (int unit = 0; unit < shards.units().size(); unit++) {
+        List<Long> borders = borders(layout, shards, unit);
+        ranges.add(new Range(borders.get(rank), borders.get(rank + 1)));
+      }
+      byRank.add(List.copyOf(ranges));
+    }
+    return new FlatRanges(false, byRank);
+  }
+
+  /// Returns where each rank's shard of a unit starts in a layout of parameters, and the end of the
+  /// last.
+  static List<Long> borders(FlatLayout layout, StateShards shards, int unit) {
+    long end =
+        unit + 1 < shards.units().size()
+            ? start(layout, shards.units().get(unit + 1).getFirst().name())
+            : layout.elements();
+    List<Long> borders = new ArrayList<>();
+    borders.add(start(layout, shards.units().get(unit).getFirst().name()));
+    for (int rank = 1; rank < shards.ranks(); rank++) {
+      long start = end;
+      for (int next = rank; next < shards.ranks() && start == end; next++) {
+        List<Piece> pieces = shards.pieces(next, unit);
+        if (!pieces.isEmpty()) {
+          Piece first = pieces.getFirst();
+          start = start(layout, first.parameter().name()) + first.start();
+        }
+      }
+      borders.add(start);
+    }
+    borders.add(end);
+    return borders;
   }
 
   private static long start(FlatLayout layout, String name) {

@@ -15,17 +15,20 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/// How a lane's gradients lie so that a shard of the state has its gradients side by side: group
-/// `u` has the gradients of each parameter's use `u`, in the order of the parameters. A tied
-/// weight's uses thus are reduced apart and added afterwards, as without shards.
+/// How a lane's gradients lie so that a shard of the state has its gradients side by side: for each
+/// unit that the state is cut by, a group has the gradients of each parameter's first use, in the
+/// order of the parameters, the next that of their second uses. A tied weight's uses thus are
+/// reduced apart and added afterwards, as without shards.
 final class GradientGroups {
   private final FlatLayout layout;
   private final List<List<ParameterUse>> groups;
   private final List<Parameter> parameters;
   private final Map<Parameter, Integer> useCounts;
   private final StateShards shards;
+  private final Grid grid;
 
   private GradientGroups(Grid grid, List<Parameter> parameters, List<List<ParameterUse>> groups) {
+    this.grid = grid;
     this.parameters = parameters;
     this.groups = groups;
     this.useCounts = new LinkedHashMap<>();
@@ -53,7 +56,16 @@ final class GradientGroups {
             .sorted((a, b) -> Long.compare(order.offset(a.name()), order.offset(b.name())))
             .toList();
     List<List<ParameterUse>> groups = new ArrayList<>();
-    for (Parameter parameter : parameters) {
+    for (List<Parameter> unit : grid.shards(parameters).units()) {
+      groups.addAll(groups(unit, uses));
+    }
+    return new GradientGroups(grid, parameters, groups);
+  }
+
+  /// The first uses of a unit's parameters, the second ones, and so on.
+  private static List<List<ParameterUse>> groups(List<Parameter> unit, List<ParameterUse> uses) {
+    List<List<ParameterUse>> groups = new ArrayList<>();
+    for (Parameter parameter : unit) {
       int use = 0;
       for (ParameterUse each : uses) {
         if (each.parameter().equals(parameter)) {
@@ -64,7 +76,7 @@ final class GradientGroups {
         }
       }
     }
-    return new GradientGroups(grid, parameters, groups);
+    return groups;
   }
 
   /// Returns how the wish to stop lies in memory.
@@ -75,25 +87,6 @@ final class GradientGroups {
   /// Returns what a shard of a group is called.
   static String shardName(int group) {
     return "group " + group;
-  }
-
-  /// Returns where each shard's elements start in a layout of parameters, and the end of the last.
-  static List<Long> starts(FlatLayout layout, StateShards shards) {
-    List<Long> starts = new ArrayList<>();
-    starts.add(0L);
-    for (int rank = 1; rank < shards.ranks(); rank++) {
-      long start = layout.elements();
-      for (int next = rank; next < shards.ranks(); next++) {
-        if (!shards.pieces(next).isEmpty()) {
-          Piece first = shards.pieces(next).getFirst();
-          start = layout.offset(first.parameter().name()) / DType.F32.bytes() + first.start();
-          break;
-        }
-      }
-      starts.add(start);
-    }
-    starts.add(layout.elements());
-    return starts;
   }
 
   /// Returns where a lane's gradients lie.
@@ -180,19 +173,40 @@ final class GradientGroups {
     return FlatLayout.of(shapes);
   }
 
-  /// Returns a piece's gradient within its shard of a group.
-  Tensor piece(int group, Piece piece, int rank, Tensor shard) {
-    for (ParameterUse use : groups.get(group)) {
-      if (use.parameter().equals(piece.parameter())) {
-        long start = element(use) + piece.start() - start(group, rank);
-        return new Tensor(
-            shard.buffer(),
-            shard.offset() + start * DType.F32.bytes(),
-            DType.F32,
-            Shape.of(piece.elements()));
+  /// Returns a piece's gradient within a shard of sums.
+  ///
+  /// @param use which of its parameter's uses
+  Tensor piece(int use, Piece piece, int rank, FlatTensors sums) {
+    int before = use;
+    for (int group = 0; group < groups.size(); group++) {
+      for (ParameterUse each : groups.get(group)) {
+        if (each.parameter().equals(piece.parameter()) && before-- == 0) {
+          long start = element(each) + piece.start() - start(group, rank);
+          Tensor shard = sums.get(shardName(group));
+          return new Tensor(
+              shard.buffer(),
+              shard.offset() + start * DType.F32.bytes(),
+              DType.F32,
+              Shape.of(piece.elements()));
+        }
       }
     }
     throw new IllegalStateException(
-        "group has no gradient of a parameter: parameter=" + piece.parameter().name());
+        "no group has this gradient: parameter=%s, use=%d"
+            .formatted(piece.parameter().name(), use));
+  }
+
+  /// Returns the gradients of a group, by name.
+  Map<String, Shape> shapes(int group) {
+    Map<String, Shape> shapes = new LinkedHashMap<>();
+    for (ParameterUse use : groups.get(group)) {
+      shapes.put(use.gradientName(), grid.localShape(use.parameter()));
+    }
+    return shapes;
+  }
+
+  /// Returns how a group lies in memory of its own, as it does among all.
+  FlatLayout groupLayout(int group) {
+    return FlatLayout.of(shapes(group));
   }
 }

@@ -45,12 +45,20 @@ record Grid(AxisPlace data, AxisPlace tensor, int zero) {
     return zero > 0;
   }
 
+  /// Whether ranks hold different parts of the parameters, which are gathered to be used.
+  boolean isGathered() {
+    return zero == 3;
+  }
+
   /// Returns how the optimizer's state is cut over the data axis; one shard without ZeRO.
   StateShards shards(List<Parameter> parameters) {
     StepPlace place = new StepPlace(LaneSplit.onePerRank(data.ranks()), data.rank(), tensor);
-    return isSharded()
-        ? StateShards.cut(parameters, place, data.ranks())
-        : StateShards.whole(parameters, place);
+    if (!isSharded()) {
+      return StateShards.whole(parameters, place);
+    }
+    return isGathered()
+        ? StateShards.cutUnits(ParameterUnits.of(parameters), place, data.ranks())
+        : StateShards.cut(parameters, place, data.ranks());
   }
 
   /// Returns how a parameter lies over the tensor axis.

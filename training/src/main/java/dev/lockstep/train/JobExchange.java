@@ -4,6 +4,7 @@ import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.CommunicatorOptions;
 import dev.lockstep.collective.Mesh;
 import dev.lockstep.collective.PreparedCollective;
+import dev.lockstep.collective.Work;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
@@ -153,10 +154,11 @@ final class JobExchange implements Exchange {
 
   @Override
   public Prepared allGather(String axis, List<Long> counts, Tensor part, Tensor whole) {
+    boolean isInPlace = part.buffer().equals(whole.buffer());
     Communicator among = among(axis);
     return prepared(
         among,
-        CollectiveRequest.allGather(whole.dtype(), Counts.of(counts), true, among.topology()),
+        CollectiveRequest.allGather(whole.dtype(), Counts.of(counts), isInPlace, among.topology()),
         List.of(part),
         whole);
   }
@@ -204,9 +206,24 @@ final class JobExchange implements Exchange {
       Communicator among, CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output) {
     PreparedCollective prepared = among.prepare(request, inputs, output);
     return new Prepared() {
+      private @Nullable Work started;
+
       @Override
       public void run() {
         prepared.run();
+      }
+
+      @Override
+      public void start() {
+        started = prepared.start();
+      }
+
+      @Override
+      public void await() {
+        Work work = started;
+        if (work != null) {
+          work.await();
+        }
       }
 
       @Override

@@ -18,7 +18,7 @@ import java.util.Map;
 ///
 /// @param axes the axes that were named, in order; empty for all ranks on `dp`
 /// @param zero what the ranks of `dp` share out: 0 nothing, 1 the optimizer's state, 2 the sums of
-///   gradients too
+///   gradients too, 3 the parameters too
 public record Layout(List<Mesh.Axis> axes, int zero) {
   /// The axis of data parallelism.
   public static final String DATA = "dp";
@@ -33,9 +33,9 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
   /// @throws ConfigurationException if an axis is unknown or there twice
   public Layout {
     axes = List.copyOf(axes);
-    if (zero < 0 || zero > 2) {
+    if (zero < 0 || zero > 3) {
       throw OptionCheck.refusal(
-          "--zero", zero, "there is no such stage: --zero %d (0, 1 or 2)".formatted(zero));
+          "--zero", zero, "there is no such stage: --zero %d (0, 1, 2 or 3)".formatted(zero));
     }
     for (Mesh.Axis axis : axes) {
       if (!KNOWN.contains(axis.name())) {

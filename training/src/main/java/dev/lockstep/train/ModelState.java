@@ -64,8 +64,22 @@ final class ModelState {
     Map<String, Parameter> names = new LinkedHashMap<>();
     parameters.forEach(parameter -> names.put(parameter.name(), parameter));
     FlatLayout layout = parameterLayout(grid, parameters);
-    FlatRanges whole = FlatRanges.whole(layout, grid.data().ranks());
-    return new ModelState(compute, grid, names, layout, whole, "parameters");
+    FlatRanges ranges = parameterRanges(grid, parameters, layout);
+    return new ModelState(compute, grid, names, layout, ranges, "parameters");
+  }
+
+  private static FlatRanges parameterRanges(
+      Grid grid, List<Parameter> parameters, FlatLayout layout) {
+    return grid.isGathered()
+        ? FlatRanges.ofUnits(layout, grid.shards(parameters))
+        : FlatRanges.whole(layout, grid.data().ranks());
+  }
+
+  /// Returns the bytes of the parameters that a rank holds.
+  static long parameterBytes(Grid grid, List<Parameter> parameters) {
+    FlatLayout layout = parameterLayout(grid, parameters);
+    FlatRanges ranges = parameterRanges(grid, parameters, layout);
+    return ranges.elements(grid.data().rank()) * DType.F32.bytes();
   }
 
   /// Returns how the parameters lie in memory.
@@ -233,6 +247,11 @@ final class ModelState {
       all.drain();
       return compute.exchange().words(hash).getFirst();
     }
+  }
+
+  /// Returns the parameters that the tensors belong to, in program order.
+  List<Parameter> parameters() {
+    return parameterOf.values().stream().distinct().toList();
   }
 
   /// Returns whether this rank holds everything.

@@ -6,8 +6,6 @@ import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
-import dev.lockstep.graph.SumTree;
-import dev.lockstep.graph.SumTree.Subtree;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
@@ -24,20 +22,23 @@ import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.LaneSums;
+import dev.lockstep.train.parallel.ShardRounds;
 import dev.lockstep.train.parallel.SplitProgram;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.IntConsumer;
 
-/// Training steps of a rank that holds a shard of the optimizer's state (ZeRO 1 and 2): sums of
-/// gradients are reduced to the rank that holds their shard, which updates its parameters; those
-/// are then gathered.
+/// Training steps of a rank that holds a shard of the optimizer's state (ZeRO): sums of gradients
+/// are reduced to the rank that holds their shard, which updates its parameters; those are then
+/// gathered, in stage 3 when they are used.
 ///
 /// Stage 1 sums the rank's lanes first. In stage 2 lanes come in interleaved rounds, at round `t`
 /// rank `r` computes lane `t·R + r`: each round is reduced as it comes, subtree by subtree of the
-/// lane tree, so that only shards of sums are kept, and shards are joined by the same tree.
+/// lane tree, so that only shards of sums are kept, and shards are joined by the same tree. Stage 3
+/// does so layer by layer ([GatheredLanes]).
 final class ShardedSteps implements Steps {
   private final RankCompute compute;
   private final Batches batches;
@@ -45,7 +46,8 @@ final class ShardedSteps implements Steps {
   private final List<Runnable> plan = new ArrayList<>();
   private final SplitProgram updateProgram;
   private final SplitProgram.Bound update;
-  private final Exchange.Prepared gather;
+  private List<Exchange.Prepared> gather = List.of();
+  private final IntConsumer fill = this::fill;
   private final Map<String, List<Program>> programs = new LinkedHashMap<>();
   private final HostScalar learningRate;
   private final HostScalar number;
@@ -71,13 +73,12 @@ final class ShardedSteps implements Steps {
     ModelPrograms.Traced traced = programs.lane(recipe.batch().microBatch());
     input = new DataInput(compute, recipe.batch().microBatch(), recipe.model().context());
     GradientGroups groups = GradientGroups.of(grid, state.parameters().layout(), traced.uses());
-    LaneSums.LaneProgram lane =
-        new LaneSums.LaneProgram(
-            grid.lay(traced),
-            groups.layout(),
-            input.with(state.parameters().bindings(traced.uses())));
     FlatTensors sums =
-        grid.zero() == 1 ? accumulated(lane, groups, lanes) : interleaved(lane, groups, lanes);
+        switch (grid.zero()) {
+          case 1 -> accumulated(lane(traced, state, groups), groups, lanes);
+          case 2 -> interleaved(lane(traced, state, groups), groups, lanes);
+          default -> gathered(traced, state, groups, lanes);
+        };
     StateShards shards = grid.shards(groups.parameters());
     StepPlace place =
         new StepPlace(LaneSplit.onePerRank(grid.data().ranks()), compute.rank(), grid.tensor());
@@ -101,13 +102,33 @@ final class ShardedSteps implements Steps {
     }
     update = updateProgram.bind(bindings);
     this.programs.put("update", updateProgram.segments());
-    gather = gather(state.parameters(), shards);
+    if (!grid.isGathered()) {
+      gather = List.of(gather(state.parameters(), shards));
+    }
     learningRate = compute.scalar(scalars.get(StepGraph.LEARNING_RATE));
     number = compute.scalar(scalars.get(StepGraph.STEP));
     loss = compute.scalar(scalars.get(StepGraph.LOSS));
     gradientNorm = compute.scalar(scalars.get(StepGraph.GRADIENT_NORM));
     stop = compute.scalar(wish.get(StepGraph.STOP));
     stopped = compute.scalar(update.tensor(StepGraph.STOPPED));
+  }
+
+  private LaneSums.LaneProgram lane(
+      ModelPrograms.Traced traced, StepPrograms.State state, GradientGroups groups) {
+    return new LaneSums.LaneProgram(
+        compute.grid().lay(traced),
+        groups.layout(),
+        input.with(state.parameters().bindings(traced.uses())));
+  }
+
+  /// Gathers parameters and reduces gradients layer by layer.
+  private FlatTensors gathered(
+      ModelPrograms.Traced traced, StepPrograms.State state, GradientGroups groups, int lanes) {
+    GatheredLanes gathered =
+        new GatheredLanes(compute, traced, state.parameters(), groups, input, lanes);
+    plan.add(() -> gathered.run(fill));
+    programs.putAll(gathered.programs());
+    return gathered.sums();
   }
 
   private void bind(
@@ -120,8 +141,7 @@ final class ShardedSteps implements Steps {
     String name = parameter.name();
     for (int use = 0; use < groups.useCounts().getOrDefault(parameter, 1); use++) {
       bindings.put(
-          StepGraph.pieceInput(parameter, use),
-          groups.piece(use, piece, compute.rank(), sums.get(GradientGroups.shardName(use))));
+          StepGraph.pieceInput(parameter, use), groups.piece(use, piece, compute.rank(), sums));
     }
     bindings.put(name, state.parameters().piece(name, piece.start(), piece.elements()));
     for (String moment : List.of(StepGraph.FIRST_MOMENT + name, StepGraph.SECOND_MOMENT + name)) {
@@ -131,7 +151,7 @@ final class ShardedSteps implements Steps {
 
   private Exchange.Prepared gather(ModelState parameters, StateShards shards) {
     List<Long> counts = new ArrayList<>();
-    List<Long> starts = GradientGroups.starts(parameters.layout(), shards);
+    List<Long> starts = FlatRanges.borders(parameters.layout(), shards, 0);
     for (int rank = 0; rank < shards.ranks(); rank++) {
       counts.add(starts.get(rank + 1) - starts.get(rank));
     }
@@ -154,7 +174,7 @@ final class ShardedSteps implements Steps {
     LaneSplit split = LaneSplit.contiguous(lanes, compute.ranks());
     LanePlan order = LanePlan.of(split.ranks().get(compute.rank()));
     LaneSums own = new LaneSums(compute.scope(), compute.device(), compute.exchange(), order, lane);
-    plan.add(() -> own.run(compute.stream(), this::fill));
+    plan.add(() -> own.run(compute.stream(), fill));
     List<FlatTensors> held = new ArrayList<>();
     for (int i = 0; i < order.held().size(); i++) {
       held.add(own.subtree(i));
@@ -209,89 +229,36 @@ final class ShardedSteps implements Steps {
     Graph join = LaneSums.join(groups.shardLayout(compute.rank()).elements());
     Program joining = compute.scope().own(compute.device().compile(join), Program::close);
     List<FlatTensors> slots = new ArrayList<>();
-    List<Subtree> stack = new ArrayList<>();
-    int ranks = compute.ranks();
-    for (int first = 0; first < lanes; first += ranks) {
-      int mine = first + compute.rank();
-      if (mine < lanes) {
+    ShardRounds rounds = ShardRounds.of(lanes, compute.ranks(), false);
+    for (int slot = 0; slot < rounds.slots(); slot++) {
+      slots.add(shard(groups, slot));
+    }
+    for (ShardRounds.Round round : rounds.rounds()) {
+      int mine = round.first() + compute.rank();
+      if (mine < round.end()) {
         plan.add(
             () -> {
               fill(mine);
               bound.run(compute.stream());
             });
       }
-      for (Subtree tree : SumTree.cover(lanes, first, Math.min(first + ranks, lanes))) {
-        stack.add(tree);
-        if (slots.size() < stack.size()) {
-          slots.add(shard(groups, slots.size()));
-        }
-        boolean holds = tree.first() <= mine && mine < tree.end();
-        List<FlatTensors> held = holds ? List.of(own) : List.of();
-        reduce(groups, round(tree, first, ranks), held, slots.get(stack.size() - 1));
-        while (isPair(stack, lanes)) {
-          join(stack);
-          int into = stack.size() - 1;
-          BoundProgram add =
-              joining.bind(LaneSums.joined(slots.get(into).whole(), slots.get(into + 1).whole()));
-          plan.add(() -> compute.stream().run(add));
+      for (ShardRounds.Action action : round.actions()) {
+        switch (action) {
+          case ShardRounds.Action.Reduce(LaneSplit split, int slot) -> {
+            boolean holds = !split.ranks().get(compute.rank()).isEmpty();
+            reduce(groups, split, holds ? List.of(own) : List.of(), slots.get(slot));
+          }
+          case ShardRounds.Action.Join(int into, int from) -> {
+            BoundProgram add =
+                joining.bind(LaneSums.joined(slots.get(into).whole(), slots.get(from).whole()));
+            plan.add(() -> compute.stream().run(add));
+          }
         }
       }
     }
     programs.put("lanes", program.segments());
     programs.put("joins", List.of(joining));
     return slots.getFirst();
-  }
-
-  /// What stage 2 does with shards of sums in a step.
-  ///
-  /// @param slots how many it holds at once
-  /// @param joins how often it adds one to another
-  record ShardPlan(int slots, int joins) {
-    static ShardPlan of(int lanes, int ranks) {
-      List<Subtree> stack = new ArrayList<>();
-      int slots = 0;
-      int joins = 0;
-      for (int first = 0; first < lanes; first += ranks) {
-        for (Subtree tree : SumTree.cover(lanes, first, Math.min(first + ranks, lanes))) {
-          stack.add(tree);
-          slots = Math.max(slots, stack.size());
-          while (isPair(stack, lanes)) {
-            join(stack);
-            joins++;
-          }
-        }
-      }
-      return new ShardPlan(slots, joins);
-    }
-  }
-
-  private static void join(List<Subtree> stack) {
-    Subtree right = stack.removeLast();
-    Subtree left = stack.removeLast();
-    stack.add(new Subtree(left.first(), left.size() + right.size()));
-  }
-
-  /// The leaves of one subtree, one on each rank that has a lane of it in this round.
-  private static LaneSplit round(Subtree tree, int firstLane, int ranks) {
-    List<List<Subtree>> held = new ArrayList<>();
-    for (int rank = 0; rank < ranks; rank++) {
-      int leaf = firstLane + rank - tree.first();
-      held.add(
-          leaf >= 0 && leaf < tree.size() ? List.of(new Subtree(leaf, 1)) : List.<Subtree>of());
-    }
-    return new LaneSplit(tree.size(), held);
-  }
-
-  /// Whether the last two sums are the branches of one subtree.
-  private static boolean isPair(List<Subtree> stack, int lanes) {
-    if (stack.size() < 2) {
-      return false;
-    }
-    Subtree left = stack.get(stack.size() - 2);
-    Subtree right = stack.getLast();
-    Subtree both = new Subtree(left.first(), left.size() + right.size());
-    return SumTree.left(both.size()) == left.size()
-        && SumTree.cover(lanes, both.first(), both.end()).equals(List.of(both));
   }
 
   private void fill(int lane) {
@@ -310,7 +277,9 @@ final class ShardedSteps implements Steps {
     this.number.set((float) (number + 1));
     update.run(compute.stream());
     compute.stream().synchronize();
-    gather.run();
+    for (int i = 0; i < gather.size(); i++) {
+      gather.get(i).run();
+    }
   }
 
   @Override

@@ -4,17 +4,21 @@ import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceInfo;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.Program;
+import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphSplitter;
 import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.Node;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
-import dev.lockstep.train.ShardedSteps.ShardPlan;
 import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
+import dev.lockstep.train.optim.StateShards;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.Crossings;
@@ -22,6 +26,7 @@ import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.Scope;
+import dev.lockstep.train.parallel.ShardRounds;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -38,6 +43,9 @@ public final class StepPlan implements AutoCloseable {
   private final Map<String, List<Program>> programs = new LinkedHashMap<>();
   private final Map<String, Integer> runs = new LinkedHashMap<>();
   private final Map<String, Long> memory = new LinkedHashMap<>();
+  private final List<PlannedExchange> exchanges = new ArrayList<>();
+  private int dataRanks = 1;
+  private int tensorRanks = 1;
 
   /// Compiles the programs of rank 0.
   ///
@@ -61,19 +69,26 @@ public final class StepPlan implements AutoCloseable {
   }
 
   private void plan(Recipe recipe, Recompute recompute, Grid grid) {
+    dataRanks = grid.data().ranks();
+    tensorRanks = grid.tensor().ranks();
     LanguageModel model = recipe.model().model(recipe.blocks().tensor());
     ModelPrograms.Traced lane =
         new ModelPrograms(model, recipe.blocks().tokens(), recompute, recipe.precision())
             .lane(recipe.batch().microBatch());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
     LanePlan plan = LanePlan.of(split.ranks().getFirst());
-    memory.put("parameters", ModelState.parameterLayout(grid, model.parameters()).bytes());
+    memory.put("parameters", ModelState.parameterBytes(grid, model.parameters()));
     memory.put("moments", ModelState.momentBytes(grid, model.parameters()));
     long tokens = (long) recipe.batch().microBatch() * recipe.model().context();
     memory.put("data", 2 * tokens * DType.I32.bytes() + StepPrograms.scalarLayout().bytes());
-    long exchanged = compile("lanes", plan, grid.lay(lane));
-    exchanged +=
-        grid.isSharded() ? shardedStep(recipe, grid, plan, lane) : step(recipe, grid, plan, lane);
+    long exchanged;
+    if (grid.isGathered()) {
+      exchanged = gatheredStep(recipe, grid, lane);
+    } else {
+      exchanged = compile("lanes", plan, grid.lay(lane));
+      exchanged +=
+          grid.isSharded() ? shardedStep(recipe, grid, plan, lane) : step(recipe, grid, plan, lane);
+    }
     if (exchanged > 0) {
       memory.put("exchanged", exchanged);
     }
@@ -96,35 +111,129 @@ public final class StepPlan implements AutoCloseable {
         GradientGroups.of(grid, ModelState.parameterLayout(grid, parameters), lane.uses());
     int ranks = grid.data().ranks();
     boolean isInterleaved = grid.zero() > 1;
+    ShardRounds rounds = ShardRounds.of(recipe.batch().lanes(), ranks, false);
     int slots = isInterleaved ? 1 : plan.slots();
-    int shards = isInterleaved ? ShardPlan.of(recipe.batch().lanes(), ranks).slots() : 1;
+    int shards = isInterleaved ? rounds.slots() : 1;
     FlatLayout shard = groups.shardLayout(0);
     memory.put("gradients", slots * groups.layout().bytes());
     memory.put("gradient shards", shards * shard.bytes());
     long joined = isInterleaved ? shard.elements() : groups.layout().elements();
-    StepPlace place = new StepPlace(LaneSplit.onePerRank(ranks), 0, grid.tensor());
-    Graph update =
-        StepGraph.traceShard(
-            grid.shards(groups.parameters()), groups.useCounts(), recipe.optimizer(), place);
     long exchanged =
-        compile("joins", plan, LaneSums.join(joined)) + compile("update", plan, update);
+        compile("joins", plan, LaneSums.join(joined))
+            + compile("update", plan, shardUpdate(recipe, grid, groups));
+    int reductions = isInterleaved ? reductions(rounds) : 1;
+    for (int group = 0; group < groups.count(); group++) {
+      long bytes = groups.groupLayout(group).bytes();
+      exchanges.add(
+          PlannedExchange.reduceScatter(
+              Layout.DATA, ranks, "gradients, use " + (group + 1), bytes, reductions, ""));
+    }
+    exchanges.add(
+        PlannedExchange.allGather(
+            Layout.DATA, ranks, "parameters", memory.getOrDefault("parameters", 0L), 1, ""));
     if (isInterleaved) {
-      runs.put("joins", ShardPlan.of(recipe.batch().lanes(), ranks).joins());
-      runs.put("lanes", Math.ceilDiv(recipe.batch().lanes(), ranks));
+      runs.put("lanes", rounds.rounds().size());
+      runs.put("joins", rounds.joins());
     }
     return exchanged;
   }
 
-  /// Compiles the segments of a program and returns the bytes that cross between them.
+  private static int reductions(ShardRounds rounds) {
+    return (int)
+        rounds.rounds().stream()
+            .flatMap(round -> round.actions().stream())
+            .filter(ShardRounds.Action.Reduce.class::isInstance)
+            .count();
+  }
+
+  private static Graph shardUpdate(Recipe recipe, Grid grid, GradientGroups groups) {
+    StepPlace place = new StepPlace(LaneSplit.onePerRank(grid.data().ranks()), 0, grid.tensor());
+    return StepGraph.traceShard(
+        grid.shards(groups.parameters()), groups.useCounts(), recipe.optimizer(), place);
+  }
+
+  private long gatheredStep(Recipe recipe, Grid grid, ModelPrograms.Traced lane) {
+    List<Parameter> parameters =
+        lane.uses().stream().map(ParameterUse::parameter).distinct().toList();
+    FlatLayout layout = ModelState.parameterLayout(grid, parameters);
+    GradientGroups groups = GradientGroups.of(grid, layout, lane.uses());
+    GatherPlan gathers =
+        GatheredProgram.plan(grid.lay(lane), lane.uses(), grid.shards(parameters), layout);
+    ShardRounds rounds = ShardRounds.of(recipe.batch().lanes(), grid.data().ranks(), true);
+    FlatLayout shard = groups.shardLayout(0);
+    plan(gathers, groups, rounds, grid.shards(parameters), layout);
+    memory.put("gathered parameters", gathers.bytes());
+    memory.put(
+        "gradients",
+        GatheredLanes.GradientPlan.of(gathers, groups).places().bytes()
+            + GatheredLanes.lossLayout().bytes());
+    memory.put("gradient shards", rounds.slots() * shard.bytes());
+    long exchanged =
+        compile("lanes", rounds.rounds().size(), gathers.segments())
+            + compile("joins", rounds.joins(), GraphSplitter.split(LaneSums.join(shard.elements())))
+            + compile("update", 1, GraphSplitter.split(shardUpdate(recipe, grid, groups)));
+    return exchanged;
+  }
+
+  /// What goes over the data axis while lanes compute.
+  private void plan(
+      GatherPlan gathers,
+      GradientGroups groups,
+      ShardRounds rounds,
+      StateShards shards,
+      FlatLayout layout) {
+    int times = rounds.rounds().size();
+    for (GatherPlan.Gather gather : gathers.gathers()) {
+      List<Long> borders = FlatRanges.borders(layout, shards, gather.unit());
+      long bytes = (borders.getLast() - borders.getFirst()) * DType.F32.bytes();
+      String what = "parameters of unit " + gather.unit();
+      String behind = gather.first() == 0 ? "" : phase(gathers, gather.first() - 1);
+      exchanges.add(PlannedExchange.allGather(Layout.DATA, dataRanks, what, bytes, times, behind));
+    }
+    List<Integer> last = GatheredLanes.GradientPlan.of(gathers, groups).last();
+    for (int group = 0; group < groups.count(); group++) {
+      String next =
+          last.get(group) + 1 < gathers.phases().size() ? phase(gathers, last.get(group) + 1) : "";
+      exchanges.add(
+          PlannedExchange.reduceScatter(
+              Layout.DATA,
+              dataRanks,
+              "gradients of group " + group,
+              groups.groupLayout(group).bytes(),
+              reductions(rounds),
+              next));
+    }
+  }
+
+  private static String phase(GatherPlan gathers, int phase) {
+    return "lanes, phase %d of %d".formatted(phase + 1, gathers.phases().size());
+  }
+
   private long compile(String part, LanePlan plan, Graph graph) {
-    GraphSplitter.Segments parts = GraphSplitter.split(graph);
+    int lanes = (int) plan.actions().stream().filter(LanePlan.Action.Run.class::isInstance).count();
+    int times =
+        switch (part) {
+          case "lanes" -> lanes;
+          case "joins" -> plan.actions().size() - lanes;
+          default -> 1;
+        };
+    return compile(part, times, GraphSplitter.split(graph));
+  }
+
+  /// Compiles the segments of a program and returns the bytes that cross between them.
+  private long compile(String part, int times, GraphSplitter.Segments parts) {
     List<Graph> segments = new ArrayList<>();
     for (GraphSplitter.Part each : parts.parts()) {
       if (each instanceof GraphSplitter.Compute(Graph segment)) {
         segments.add(segment);
       }
     }
-    compile(part, plan, segments);
+    List<Program> compiled = device.compileTogether(segments);
+    compiled.forEach(program -> scope.own(program, Program::close));
+    programs.put(part, List.copyOf(compiled));
+    runs.put(part, times);
+    memory.put("arena of " + part, compiled.stream().mapToLong(Program::arenaBytes).sum());
+    addExchanges(part, times, parts);
     Crossings crossings = Crossings.plan(parts);
     long bytes = crossings.bytes();
     for (Graph.Named crossing : parts.crossings()) {
@@ -135,22 +244,35 @@ public final class StepPlan implements AutoCloseable {
     return bytes;
   }
 
-  private void compile(String part, LanePlan plan, List<Graph> graphs) {
-    List<Program> compiled = new ArrayList<>();
-    for (Graph graph : graphs) {
-      compiled.add(scope.own(device.compile(graph), Program::close));
+  /// Adds the collectives of a program, those that are alike as one.
+  private void addExchanges(String part, int times, GraphSplitter.Segments parts) {
+    Map<PlannedExchange, Integer> found = new LinkedHashMap<>();
+    for (Node node : parts.graph().nodes()) {
+      long bytes = node.outputs().getFirst().type().bytes();
+      switch (node.op()) {
+        case Primitive.AllReduce(String axis, ReduceOp _, LaneSplit _) ->
+            found.merge(
+                PlannedExchange.allReduce(axis, ranks(axis), part, bytes, 1), 1, Integer::sum);
+        case Primitive.AllGather(String axis, int _, int _) ->
+            found.merge(
+                PlannedExchange.allGather(axis, ranks(axis), part, bytes, 1, ""), 1, Integer::sum);
+        case Primitive _, Composite _ -> {}
+      }
     }
-    programs.put(part, List.copyOf(compiled));
-    int laneRuns =
-        (int) plan.actions().stream().filter(LanePlan.Action.Run.class::isInstance).count();
-    runs.put(
-        part,
-        switch (part) {
-          case "lanes" -> laneRuns;
-          case "joins" -> plan.actions().size() - laneRuns;
-          default -> 1;
-        });
-    memory.put("arena of " + part, compiled.stream().mapToLong(Program::arenaBytes).sum());
+    found.forEach(
+        (each, count) ->
+            exchanges.add(
+                new PlannedExchange(
+                    each.axis(),
+                    each.what(),
+                    each.bytes(),
+                    each.sentBytes(),
+                    count * times,
+                    each.behind())));
+  }
+
+  private int ranks(String axis) {
+    return axis.equals(Layout.DATA) ? dataRanks : tensorRanks;
   }
 
   /// Returns what computes.
@@ -173,6 +295,11 @@ public final class StepPlan implements AutoCloseable {
   /// or hash, pieces of 1 MiB: one to give on each, up to five more on rank 0.
   public Map<String, Long> memory() {
     return Collections.unmodifiableMap(memory);
+  }
+
+  /// Returns the collectives of a step, with what computes meanwhile.
+  public List<PlannedExchange> exchanges() {
+    return List.copyOf(exchanges);
   }
 
   /// Returns the sum of [#memory].

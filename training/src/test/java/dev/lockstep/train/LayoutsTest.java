@@ -101,7 +101,7 @@ class LayoutsTest {
             .withBatch(new BatchShape(lanes, 2, 8));
     try (Corpus corpus = open()) {
       Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
-      for (int zero = 1; zero <= 2; zero++) {
+      for (int zero = 1; zero <= 3; zero++) {
         for (String mesh : meshes) {
           int ranks = Layout.parse(mesh).places();
           assertThat(train(recipe, corpus, ranks, options(mesh, zero)))
@@ -119,6 +119,7 @@ class LayoutsTest {
       Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
       assertThat(train(recipe, corpus, 3, options("dp=3", 1))).isEqualTo(alone);
       assertThat(train(recipe, corpus, 3, options("dp=3", 2))).isEqualTo(alone);
+      assertThat(train(recipe, corpus, 3, options("dp=3", 3))).isEqualTo(alone);
     }
   }
 
@@ -147,8 +148,8 @@ class LayoutsTest {
     Recipe recipe = recipe(new GptShape(1, 2, 16, 8, 256, true), new SumBlocks(2, 1)).withSteps(4);
     try (Corpus corpus = open()) {
       Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
-      String[] meshes = {"dp=2,tp=2", "tp=2", "dp=3", "tp=2,dp=2"};
-      int[] zeros = {0, 0, 1, 2};
+      String[] meshes = {"dp=2,tp=2", "dp=2", "dp=3", "tp=2,dp=2"};
+      int[] zeros = {0, 3, 1, 2};
       Path checkpoint = directory.resolve("checkpoint");
       String weights = "";
       for (int part = 0; part < meshes.length; part++) {

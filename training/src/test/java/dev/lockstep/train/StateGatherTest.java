@@ -41,7 +41,7 @@ class StateGatherTest {
   }
 
   @ParameterizedTest(name = "--mesh {0} --zero {1}")
-  @CsvSource({"tp=2, 0", "dp=2, 2"})
+  @CsvSource({"tp=2, 0", "dp=2, 3"})
   void holdsAFewPiecesAndNoWholeState(String mesh, int zero) throws Exception {
     Recipe recipe = recipe(160);
     long state = 3 * recipe.model().parameters() * Float.BYTES;

@@ -8,6 +8,7 @@ import dev.lockstep.job.JobConfig;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.parallel.ShardRounds;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -67,7 +68,7 @@ class StepPlanTest {
   /// What a stage saves, so that memory of the transport, which has nothing to do with it, is left
   /// out.
   @ParameterizedTest(name = "--zero {0}, dp={1}")
-  @CsvSource({"1, 2", "2, 2", "1, 4", "2, 4"})
+  @CsvSource({"1, 2", "2, 2", "3, 2", "1, 4", "2, 4", "3, 4"})
   void aStageOfZeroHoldsWhatThePlanSays(int zero, int ranks) throws Exception {
     Recipe recipe =
         Recipe.defaults()
@@ -76,20 +77,41 @@ class StepPlanTest {
     TrainerOptions plain = TrainerOptions.defaults().withThreads(1);
     TrainerOptions sharded = plain.withLayout(Layout.dataParallel().withZero(zero));
     long parameterBytes = recipe.model().parameters() * Float.BYTES;
+    long tableBytes = 256 * 96 * Float.BYTES;
     try (Corpus corpus = TinyText.open(TinyText.write(folder.resolve("text")))) {
-      long saved =
-          measured(recipe, corpus, plain, ranks) - measured(recipe, corpus, sharded, ranks);
       long plannedSaving = planned(recipe, plain, ranks) - planned(recipe, sharded, ranks);
       long held = planned(recipe, sharded, ranks);
-      assertThat(saved).isCloseTo(plannedSaving, org.assertj.core.api.Assertions.within(held / 20));
+      long saved =
+          measured(recipe, corpus, plain, ranks) - measured(recipe, corpus, sharded, ranks);
+      // Collectives are chosen by what this host's links cost; some take scratch, of at most half
+      // of
+      // what is reduced, that no plan knows of.
+      long scratch = zero == 3 ? 0 : (parameterBytes + tableBytes) / 2;
+      assertThat(saved).isBetween(plannedSaving - held / 20 - scratch, plannedSaving + held / 20);
       try (MemoryPool pool = MemoryPool.root("plan", 1L << 32);
           StepPlan plan = new StepPlan(pool, recipe, sharded, ranks)) {
         // Stage 1 joins a rank's own lanes, stage 2 the rounds: eight lanes make eight / ranks.
         assertThat(plan.runs())
             .containsEntry("lanes", 8 / ranks)
             .containsEntry("joins", 8 / ranks - 1);
-        assertThat(plan.memory().get("moments"))
-            .isCloseTo(2 * parameterBytes / ranks, withinPercentage(12));
+        long share = parameterBytes / ranks;
+        long slots = ShardRounds.of(8, ranks, zero == 3).slots();
+        assertThat(plan.memory().get("moments")).isCloseTo(2 * share, withinPercentage(5));
+        assertThat(plan.memory().get("parameters"))
+            .isCloseTo(zero == 3 ? share : parameterBytes, withinPercentage(5));
+        // A tied weight has a gradient for each use; rank 0 has all of it in its run, and in stage
+        // 3
+        // its share.
+        long tied = zero == 3 ? tableBytes / ranks : tableBytes;
+        assertThat(plan.memory().get("gradient shards"))
+            .isCloseTo((zero == 1 ? 1 : slots) * (share + tied), withinPercentage(5));
+        if (zero == 3) {
+          long twoLayersAndTable = (parameterBytes - tableBytes) / 2 + tableBytes;
+          assertThat(plan.memory().get("gathered parameters"))
+              .isLessThan(twoLayersAndTable + twoLayersAndTable / 20);
+          assertThat(plan.memory().get("gradients"))
+              .isLessThan(twoLayersAndTable + tableBytes + twoLayersAndTable / 20);
+        }
         System.out.printf(
             "zero %d, dp=%d: planned %,d bytes, moments %,d, saved %,d planned %,d%n",
             zero, ranks, held, plan.memory().get("moments"), saved, plannedSaving);

@@ -37,7 +37,7 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
   public static List<LayoutCase> few() {
     return List.of(
         of(layout("dp=1", 0), "in-process"),
-        of(layout("dp=3", 2), "shm"),
+        of(layout("dp=3", 3), "shm"),
         of(layout("tp=2", 0), "in-process"),
         new LayoutCase(List.of(layout("tp=2,dp=2", 1)), "in-process", 2, Recompute.BLOCK),
         resumed(layout("dp=2", 1), layout("tp=4", 0)));
@@ -49,7 +49,7 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
     List<LayoutCase> cases = new ArrayList<>();
     for (int dp = 1; dp <= 4; dp++) {
       for (int tp : new int[] {1, 2, 4}) {
-        for (int zero = 0; zero <= (dp > 1 ? 2 : 0) && dp * tp <= MOST_RANKS; zero++) {
+        for (int zero = 0; zero <= (dp > 1 ? 3 : 0) && dp * tp <= MOST_RANKS; zero++) {
           Layout layout = layout("dp=%d,tp=%d".formatted(dp, tp), zero);
           cases.add(of(layout, "in-process"));
           if (dp * tp > 1) {
@@ -65,7 +65,7 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
     }
     cases.add(resumed(layout("dp=1", 0), layout("dp=2,tp=2", 2)));
     cases.add(resumed(layout("dp=2,tp=2", 1), layout("dp=3", 0)));
-    cases.add(resumed(layout("dp=4", 2), layout("tp=4", 0)));
+    cases.add(resumed(layout("dp=4", 3), layout("tp=4", 0)));
     cases.add(resumed(layout("tp=2", 0), layout("dp=1", 0)));
     return List.copyOf(cases);
   }

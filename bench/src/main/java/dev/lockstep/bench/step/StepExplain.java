@@ -4,15 +4,17 @@ import dev.lockstep.device.PlannedStep;
 import dev.lockstep.device.Program;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.train.PlannedExchange;
 import dev.lockstep.train.StepPlan;
 import java.io.PrintStream;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
 /// `lockstep explain step MODEL`, or `perf step MODEL --plan`: what a training step does on rank 0,
-/// op by op, with bytes, FLOPs, a predicted time, and the memory that the rank holds. Compiles the
-/// programs; trains nothing.
+/// op by op, with bytes, FLOPs, a predicted time, the collectives along each axis and what hides
+/// them, and the memory that the rank holds. Compiles the programs; trains nothing.
 public final class StepExplain {
   private StepExplain() {}
 
@@ -72,6 +74,7 @@ public final class StepExplain {
         }
       }
     }
+    printExchanges(plan, out);
     line(out, "");
     plan.memory().forEach((what, bytes) -> line(out, "%-20s %,16d bytes", what, bytes));
     line(out, "%-20s %,16d bytes", "peak memory", plan.peakBytes());
@@ -83,6 +86,36 @@ public final class StepExplain {
         flops,
         options.recipe().tokensPerStep() / (double) options.ranks() / seconds);
     out.flush();
+  }
+
+  private static void printExchanges(StepPlan plan, PrintStream out) {
+    Map<String, Long> sent = new LinkedHashMap<>();
+    for (PlannedExchange exchange : plan.exchanges()) {
+      if (sent.isEmpty()) {
+        line(out, "");
+        line(out, "collectives");
+      }
+      sent.merge(exchange.axis(), exchange.sentBytesPerStep(), Long::sum);
+      line(
+          out,
+          "  %-3s %-40s %5d times %,14d bytes %,14d sent each  %s",
+          exchange.axis(),
+          exchange.what(),
+          exchange.times(),
+          exchange.bytes(),
+          exchange.sentBytes(),
+          exchange.behind().isEmpty() ? "waited for" : "behind " + exchange.behind());
+    }
+    sent.forEach(
+        (axis, bytes) -> line(out, "  %-3s %,d bytes sent by a rank in a step", axis, bytes));
+    long hidden =
+        plan.exchanges().stream()
+            .filter(exchange -> !exchange.behind().isEmpty())
+            .mapToLong(PlannedExchange::sentBytesPerStep)
+            .sum();
+    if (!sent.isEmpty()) {
+      line(out, "  %,d of them while something is computed", hidden);
+    }
   }
 
   private static void line(PrintStream out, String format, Object... values) {

@@ -69,7 +69,7 @@ public final class StepOptions {
   @Option(
       names = "--zero",
       paramLabel = "N",
-      description = "what ranks of dp share out: 0, 1 or 2 (default ${DEFAULT-VALUE})")
+      description = "what ranks of dp share out: 0, 1, 2 or 3 (default ${DEFAULT-VALUE})")
   private int zero;
 
   @Option(

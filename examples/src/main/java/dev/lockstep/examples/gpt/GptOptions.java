@@ -107,7 +107,7 @@ final class GptOptions {
       paramLabel = "N",
       description =
           "what ranks of dp share out: 0 nothing, 1 the optimizer's state, 2 the sums of gradients"
-              + " too; the bits stay; default ${DEFAULT-VALUE}")
+              + " too, 3 the parameters too; the bits stay; default ${DEFAULT-VALUE}")
   int zero;
 
   @Option(

@@ -64,7 +64,12 @@ final class CpuDevice implements Device {
 
   @Override
   public Program compile(Graph graph) {
-    return CpuProgram.compile(graph, this);
+    return CpuProgram.compile(List.of(graph), this).getFirst();
+  }
+
+  @Override
+  public List<Program> compileTogether(List<Graph> graphs) {
+    return List.copyOf(CpuProgram.compile(graphs, this));
   }
 
   @Override

@@ -11,7 +11,6 @@ import dev.lockstep.graph.GraphPrinter;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
-import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -37,10 +36,11 @@ final class CpuProgram implements Program {
   private final long[] nanos;
   private final long sharedBytes;
   private final long workerBytes;
-  private final Buffer arena;
+  private final SharedArena arena;
   private final AtomicInteger state = new AtomicInteger(IDLE);
 
-  private CpuProgram(Graph source, Graph graph, CpuDevice device) {
+  private CpuProgram(Graph source, Graph graph, CpuDevice device, SharedArena arena) {
+    this.arena = arena;
     this.source = source;
     this.graph = graph;
     this.device = device;
@@ -64,14 +64,25 @@ final class CpuProgram implements Program {
     // Some lines apart, so that threads' scratch does not fall on the same sets of a cache.
     workerBytes =
         aligned(all.stream().mapToLong(Step::workerBytes).max().orElse(0)) + 5 * ALIGNMENT;
-    long bytes = arenaOffset(device.info().threads());
-    arena = device.allocate("arena of program " + graph.name(), bytes);
+    arena.join(this, arenaOffset(device.info().threads()));
   }
 
-  /// Compiles a graph.
+  /// Compiles graphs into programs that share one arena.
   ///
   /// @throws IllegalArgumentException if an op is not supported, or two outputs take one input
-  static CpuProgram compile(Graph source, CpuDevice device) {
+  static List<CpuProgram> compile(List<Graph> sources, CpuDevice device) {
+    SharedArena arena = new SharedArena();
+    List<CpuProgram> programs = new ArrayList<>();
+    for (Graph source : sources) {
+      programs.add(compile(source, device, arena));
+    }
+    if (!sources.isEmpty()) {
+      arena.allocate(device, "arena of program " + sources.getFirst().name());
+    }
+    return programs;
+  }
+
+  private static CpuProgram compile(Graph source, CpuDevice device, SharedArena arena) {
     Graph graph =
         Decomposition.expand(source, (op, types) -> OpSupport.of(op, types) instanceof Support.Yes);
     for (Node node : graph.nodes()) {
@@ -90,7 +101,7 @@ final class CpuProgram implements Program {
                 + alias.getValue());
       }
     }
-    return new CpuProgram(source, graph, device);
+    return new CpuProgram(source, graph, device, arena);
   }
 
   private static CopyStep copy(int from, int to, Value value) {
@@ -113,7 +124,7 @@ final class CpuProgram implements Program {
 
   @Override
   public long arenaBytes() {
-    return arena.bytes();
+    return arena.bytesOf(this);
   }
 
   @Override
@@ -123,7 +134,7 @@ final class CpuProgram implements Program {
     }
     Binding binding = Binding.of(graph, tensors);
     long[] addresses = new long[storage.valueCount() + graph.outputs().size()];
-    long base = arena.segment().address();
+    long base = arena.address();
     for (int id = 0; id < storage.valueCount(); id++) {
       StoragePlan.Place place = storage.place(id);
       if (place != null) {
@@ -256,7 +267,7 @@ final class CpuProgram implements Program {
   @Override
   public void close() {
     if (state.compareAndSet(IDLE, CLOSED)) {
-      arena.close();
+      arena.leave();
     } else if (state.get() == RUNNING) {
       throw new IllegalStateException(
           "program is running: program=" + source.name() + " (wait for its stream first)");

@@ -9,6 +9,7 @@ import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceContract;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.Program;
 import dev.lockstep.device.Support;
 import dev.lockstep.failure.DeviceException;
 import dev.lockstep.failure.MemoryBudgetException;
@@ -71,6 +72,31 @@ class CpuDeviceTest {
           assertThat(found.get(i)).as(device.info().toString()).isEqualTo(first.get(i));
         }
       }
+    }
+  }
+
+  @Test
+  void programsCompiledTogetherShareOneArenaUntilTheLastIsClosed() {
+    Random random = new Random(5);
+    List<Graph> graphs = List.of(randomGraph(random), randomGraph(random), randomGraph(random));
+    try (MemoryPool pool = MemoryPool.root("together", Long.MAX_VALUE);
+        Device device = new CpuDeviceProvider().open(0, new DeviceOptions(pool, 1, 0))) {
+      long largest = 0;
+      for (Graph graph : graphs) {
+        try (Program alone = device.compile(graph)) {
+          largest = Math.max(largest, alone.arenaBytes());
+        }
+      }
+      List<Program> programs = device.compileTogether(graphs);
+      assertThat(programs.stream().mapToLong(Program::arenaBytes).sum()).isEqualTo(largest);
+      long used = pool.usedBytes();
+      assertThat(used).isGreaterThanOrEqualTo(largest);
+      programs.get(0).close();
+      programs.get(0).close();
+      programs.get(2).close();
+      assertThat(pool.usedBytes()).isEqualTo(used);
+      programs.get(1).close();
+      assertThat(pool.usedBytes()).isZero();
     }
   }
 

@@ -8,15 +8,16 @@ import java.util.ArrayList;
 import java.util.List;
 
 /// How the optimizer's state is cut over the ranks of the data axis (ZeRO): each rank has a
-/// contiguous run of the parameters' elements, in program order.
+/// contiguous run of the parameters' elements, in program order, or of those of each unit.
 ///
 /// Cuts lie where leaves of the global norm's tree end, so that every leaf is one rank's: at chunks
 /// of a block whose elements lie side by side, else at rows where the chunks of all blocks end,
 /// else at whole tensors. Runs are as even as such cuts allow.
 public final class StateShards {
+  private final List<List<Parameter>> units;
   private final List<Parameter> parameters;
   private final StepPlace place;
-  private final List<List<Piece>> byRank = new ArrayList<>();
+  private final List<List<List<Piece>>> byRank = new ArrayList<>(); // then by unit
 
   /// A run of what a rank of the tensor axis holds of one parameter.
   ///
@@ -30,17 +31,18 @@ public final class StateShards {
     }
   }
 
-  private StateShards(List<Parameter> parameters, StepPlace place) {
-    this.parameters = List.copyOf(parameters);
+  private StateShards(List<List<Parameter>> units, StepPlace place) {
+    this.units = units.stream().map(List::copyOf).toList();
+    this.parameters = units.stream().flatMap(List::stream).toList();
     this.place = place;
   }
 
   /// Returns one shard that is everything.
   public static StateShards whole(List<Parameter> parameters, StepPlace place) {
-    StateShards shards = new StateShards(parameters, place);
+    StateShards shards = new StateShards(List.of(parameters), place);
     List<Piece> all = new ArrayList<>();
     parameters.forEach(p -> all.add(new Piece(p, 0, place.localShape(p).elements())));
-    shards.byRank.add(List.copyOf(all));
+    shards.byRank.add(List.of(List.copyOf(all)));
     return shards;
   }
 
@@ -48,20 +50,37 @@ public final class StateShards {
   ///
   /// @param ranks ranks of the data axis
   public static StateShards cut(List<Parameter> parameters, StepPlace place, int ranks) {
-    StateShards shards = new StateShards(parameters, place);
-    List<Piece> units = new ArrayList<>();
-    parameters.forEach(parameter -> shards.addUnits(parameter, units));
-    long total = units.stream().mapToLong(Piece::elements).sum();
-    int unit = 0;
-    long done = 0;
+    return cutUnits(List.of(parameters), place, ranks);
+  }
+
+  /// Cuts the state unit by unit, so that every unit is spread over the ranks; what a cut within
+  /// one unit leaves uneven those of the next make up for.
+  ///
+  /// @param units runs of the parameters, in program order
+  /// @param ranks ranks of the data axis
+  public static StateShards cutUnits(List<List<Parameter>> units, StepPlace place, int ranks) {
+    StateShards shards = new StateShards(units, place);
     for (int rank = 0; rank < ranks; rank++) {
-      List<Piece> held = new ArrayList<>();
-      long target = total * (rank + 1) / ranks;
-      while (unit < units.size() && isNearer(done, units.get(unit).elements, target)) {
-        done += units.get(unit).elements;
-        add(held, units.get(unit++));
+      shards.byRank.add(new ArrayList<>());
+    }
+    long[] ends = new long[ranks]; // of elements before the unit: those of ranks up to this one
+    long total = 0;
+    for (List<Parameter> unit : units) {
+      List<Piece> steps = new ArrayList<>();
+      unit.forEach(parameter -> shards.addUnits(parameter, steps));
+      total += steps.stream().mapToLong(Piece::elements).sum();
+      int step = 0;
+      long done = 0;
+      for (int rank = 0; rank < ranks; rank++) {
+        List<Piece> held = new ArrayList<>();
+        long target = total * (rank + 1) / ranks - ends[rank];
+        while (step < steps.size() && isNearer(done, steps.get(step).elements, target)) {
+          done += steps.get(step).elements;
+          add(held, steps.get(step++));
+        }
+        ends[rank] += done;
+        shards.byRank.get(rank).add(List.copyOf(held));
       }
-      shards.byRank.add(List.copyOf(held));
     }
     return shards;
   }
@@ -132,6 +151,17 @@ public final class StateShards {
 
   /// Returns a rank's run, in program order.
   public List<Piece> pieces(int rank) {
-    return byRank.get(rank);
+    return byRank.get(rank).stream().flatMap(List::stream).toList();
+  }
+
+  /// Returns a rank's run of one unit.
+  public List<Piece> pieces(int rank, int unit) {
+    return byRank.get(rank).get(unit);
+  }
+
+  /// Returns the runs of parameters that are cut by themselves; one of all of them unless the state
+  /// was cut by units.
+  public List<List<Parameter>> units() {
+    return units;
   }
 }

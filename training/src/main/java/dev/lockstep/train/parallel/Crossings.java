@@ -7,10 +7,8 @@ import dev.lockstep.graph.GraphSplitter.Compute;
 import dev.lockstep.graph.GraphSplitter.Part;
 import dev.lockstep.graph.GraphSplitter.Segments;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -22,9 +20,6 @@ import java.util.Set;
 /// @param bytes size of the memory
 /// @param bucketed slots of neighbouring collectives, whose results lie elsewhere, side by side
 public record Crossings(Map<String, Long> offsets, long bytes, Set<String> bucketed) {
-  /// A value from the part that makes it to the last one that reads it.
-  private record Life(String slot, long bytes, int made, int read) {}
-
   /// Copies the collections.
   public Crossings {
     offsets = Map.copyOf(offsets);
@@ -49,16 +44,18 @@ public record Crossings(Map<String, Long> offsets, long bytes, Set<String> bucke
         }
       }
     }
-    List<Life> lives = new ArrayList<>();
+    List<FirstFit.Life> lives = new ArrayList<>();
     for (Graph.Named crossing : segments.crossings()) {
       String slot = crossing.name();
       Integer from = made.get(slot);
       if (from != null && !bucketed.contains(slot)) {
         long bytes = FlatLayout.aligned(crossing.value().type().bytes());
-        lives.add(new Life(slot, bytes, from, Math.max(from, read.getOrDefault(slot, from))));
+        lives.add(
+            new FirstFit.Life(slot, bytes, from, Math.max(from, read.getOrDefault(slot, from))));
       }
     }
-    return place(lives, bucketed);
+    FirstFit places = FirstFit.of(lives);
+    return new Crossings(places.offsets(), places.bytes(), bucketed);
   }
 
   /// Results of collectives that stand next to one another: they may become one bucket.
@@ -72,29 +69,5 @@ public record Crossings(Map<String, Long> offsets, long bytes, Set<String> bucke
       }
     }
     return found;
-  }
-
-  /// First fit, in the order in which values are made.
-  private static Crossings place(List<Life> lives, Set<String> bucketed) {
-    lives.sort(Comparator.comparingInt(Life::made));
-    Map<String, Long> offsets = new LinkedHashMap<>();
-    List<Life> placed = new ArrayList<>();
-    long total = 0;
-    for (Life life : lives) {
-      placed.removeIf(other -> other.read < life.made);
-      placed.sort(Comparator.comparingLong(other -> offsets.getOrDefault(other.slot, 0L)));
-      long at = 0;
-      for (Life other : placed) {
-        long start = offsets.getOrDefault(other.slot, 0L);
-        if (at + life.bytes <= start) {
-          break;
-        }
-        at = Math.max(at, start + other.bytes);
-      }
-      offsets.put(life.slot, at);
-      placed.add(life);
-      total = Math.max(total, at + life.bytes);
-    }
-    return new Crossings(offsets, total, bucketed);
   }
 }

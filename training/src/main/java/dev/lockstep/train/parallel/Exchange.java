@@ -30,11 +30,11 @@ public interface Exchange {
   Prepared reduceScatter(
       String axis, LaneSplit lanes, List<Long> counts, List<Tensor> inputs, Tensor output);
 
-  /// Prepares the gathering of parts that lie in place.
+  /// Prepares the gathering of parts, in place where they share a buffer with the whole.
   ///
   /// @param axis the axis
   /// @param counts elements of each rank's part; may be 0
-  /// @param part this rank's part, within `whole`; borrowed
+  /// @param part this rank's part, at its place within `whole` or in another buffer; borrowed
   /// @param whole the parts of all; borrowed
   Prepared allGather(String axis, List<Long> counts, Tensor part, Tensor whole);
 
@@ -54,6 +54,15 @@ public interface Exchange {
   interface Prepared extends AutoCloseable {
     /// Runs it and waits for it; allocates nothing.
     void run();
+
+    /// Starts it, in the same order on every rank: what it reads and writes is left alone until
+    /// [#await]. An exchange that cannot run it meanwhile runs it at once.
+    default void start() {
+      run();
+    }
+
+    /// Waits for what was started; allocates nothing.
+    default void await() {}
 
     @Override
     void close();

@@ -24,20 +24,28 @@ public final class LaneSums {
   private static final String INTO = "into";
   private static final String FROM = "from";
 
-  private final SplitProgram laneProgram;
+  private final LaneRunner laneProgram;
   private final Graph lane;
   private final Program joinProgram;
   private final List<FlatTensors> slots = new ArrayList<>();
   private final int subtrees;
   private final int[] lanes;
   private final BoundProgram[] joins;
-  private final SplitProgram.Bound[] runs;
+  private final LaneRunner.Run[] runs;
 
   /// Compiles and binds.
   ///
   /// @param scope owns programs and slots
   /// @param exchange runs the collectives of the lane program
   public LaneSums(Scope scope, Device device, Exchange exchange, LanePlan plan, LaneProgram lane) {
+    this(scope, device, new SplitProgram(scope, device, lane.graph, exchange), plan, lane);
+  }
+
+  /// Binds a compiled program.
+  ///
+  /// @param scope owns the program of joins and the slots
+  /// @param runner the lane program
+  public LaneSums(Scope scope, Device device, LaneRunner runner, LanePlan plan, LaneProgram lane) {
     this.lane = lane.graph;
     for (int i = 0; i < plan.slots(); i++) {
       String name = lane.graph.name() + " sums " + i;
@@ -48,13 +56,12 @@ public final class LaneSums {
       slots.add(scope.own(slot, FlatTensors::close));
     }
     subtrees = plan.held().size();
-    laneProgram = new SplitProgram(scope, device, lane.graph, exchange);
+    laneProgram = runner;
     joinProgram = scope.own(device.compile(join(lane.sums.elements())), Program::close);
-    List<SplitProgram.Bound> bySlot =
-        slots.stream().map(slot -> bindLane(slot, lane.inputs)).toList();
+    List<LaneRunner.Run> bySlot = slots.stream().map(slot -> bindLane(slot, lane.inputs)).toList();
     lanes = new int[plan.actions().size()];
     joins = new BoundProgram[plan.actions().size()];
-    runs = new SplitProgram.Bound[plan.actions().size()];
+    runs = new LaneRunner.Run[plan.actions().size()];
     for (int i = 0; i < lanes.length; i++) {
       switch (plan.actions().get(i)) {
         case LanePlan.Action.Run(int index, int slot) -> {
@@ -90,7 +97,7 @@ public final class LaneSums {
     return builder.build();
   }
 
-  private SplitProgram.Bound bindLane(FlatTensors slot, Map<String, Tensor> inputs) {
+  private LaneRunner.Run bindLane(FlatTensors slot, Map<String, Tensor> inputs) {
     Map<String, Tensor> bound = new HashMap<>(inputs);
     for (Graph.Named output : lane.outputs()) {
       bound.put(output.name(), slot.get(output.name()));

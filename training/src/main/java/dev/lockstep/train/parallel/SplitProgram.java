@@ -20,13 +20,14 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.IntFunction;
 
 /// A graph with collectives: a device runs the segments between collectives, the host runs the
 /// collectives. Neighbouring collectives whose operands lie side by side in memory run as one
 /// **bucket**. Compiled once, bound to tensors as often as need be; what crosses between segments
 /// lies in memory that all bindings share, so one binding runs at a time. Confined to the stream
 /// that runs it; running allocates nothing.
-public final class SplitProgram {
+public final class SplitProgram implements LaneRunner {
   private final Scope scope;
   private final Device device;
   private final Exchange exchange;
@@ -40,9 +41,12 @@ public final class SplitProgram {
 
   /// What runs next: a segment or a bucket.
   private sealed interface Step {
-    record Segment(BoundProgram program) implements Step {}
+    /// Returns the number of the part, or of the last that is in it.
+    int part();
 
-    record Exchanged(Exchange.Prepared collective) implements Step {}
+    record Segment(BoundProgram program, int part) implements Step {}
+
+    record Exchanged(Exchange.Prepared collective, int part) implements Step {}
   }
 
   /// Cuts and compiles a graph.
@@ -50,14 +54,27 @@ public final class SplitProgram {
   /// @param scope owns the programs, the prepared collectives and the memory of what crosses
   /// @param exchange runs the collectives; every rank's graph has the same ones
   public SplitProgram(Scope scope, Device device, Graph graph, Exchange exchange) {
+    this(scope, device, GraphSplitter.split(graph), exchange);
+  }
+
+  /// Compiles a graph that is cut already.
+  ///
+  /// @param scope owns the programs, the prepared collectives and the memory of what crosses
+  /// @param exchange runs the collectives; every rank's graph has the same ones
+  public SplitProgram(Scope scope, Device device, Segments segments, Exchange exchange) {
     this.scope = scope;
     this.device = device;
     this.exchange = exchange;
-    this.segments = GraphSplitter.split(graph);
+    this.segments = segments;
+    List<Compute> computes = new ArrayList<>();
     for (Part part : segments.parts()) {
       if (part instanceof Compute compute) {
-        programs.put(compute, scope.own(device.compile(compute.graph()), Program::close));
+        computes.add(compute);
       }
+    }
+    List<Program> compiled = device.compileTogether(computes.stream().map(Compute::graph).toList());
+    for (int i = 0; i < computes.size(); i++) {
+      programs.put(computes.get(i), scope.own(compiled.get(i), Program::close));
     }
     allocateCrossings();
   }
@@ -81,36 +98,47 @@ public final class SplitProgram {
   /// Fixes where inputs and outputs live.
   ///
   /// @param tensors every input, and every output but the results of collectives; borrowed
+  @Override
   public Bound bind(Map<String, Tensor> tensors) {
-    Map<String, Tensor> all = new HashMap<>(crossings);
-    all.putAll(tensors);
-    return new Bound(all, steps(all).toArray(Step[]::new));
+    return bind(tensors, _ -> Map.of());
   }
 
-  private List<Step> steps(Map<String, Tensor> tensors) {
+  /// Fixes where inputs and outputs live, some inputs for each part by themselves.
+  ///
+  /// @param tensors what is bound alike for all parts; borrowed
+  /// @param ofPart what a part reads beside them, by its number in the cut graph; borrowed
+  public Bound bind(Map<String, Tensor> tensors, IntFunction<Map<String, Tensor>> ofPart) {
+    Map<String, Tensor> all = new HashMap<>(crossings);
+    all.putAll(tensors);
+    return new Bound(all, steps(all, ofPart).toArray(Step[]::new));
+  }
+
+  private List<Step> steps(Map<String, Tensor> tensors, IntFunction<Map<String, Tensor>> ofPart) {
     List<Step> found = new ArrayList<>();
     List<Collective> run = new ArrayList<>();
-    for (Part part : segments.parts()) {
-      switch (part) {
+    for (int i = 0; i < segments.parts().size(); i++) {
+      switch (segments.parts().get(i)) {
         case Collective collective -> {
           if (run.stream().anyMatch(before -> collective.inputs().contains(before.output()))) {
-            found.addAll(exchanged(run, tensors));
+            found.addAll(exchanged(run, tensors, i - 1));
             run.clear();
           }
           run.add(collective);
         }
         case Compute compute -> {
-          found.addAll(exchanged(run, tensors));
+          found.addAll(exchanged(run, tensors, i - 1));
           run.clear();
-          found.add(new Step.Segment(bound(compute, tensors)));
+          Map<String, Tensor> own = new HashMap<>(tensors);
+          own.putAll(ofPart.apply(i));
+          found.add(new Step.Segment(bound(compute, own), i));
         }
       }
     }
-    found.addAll(exchanged(run, tensors));
+    found.addAll(exchanged(run, tensors, segments.parts().size() - 1));
     return found;
   }
 
-  private List<Step> exchanged(List<Collective> run, Map<String, Tensor> tensors) {
+  private List<Step> exchanged(List<Collective> run, Map<String, Tensor> tensors, int part) {
     List<Step> found = new ArrayList<>();
     for (Bucket bucket : Bucket.group(run, tensors)) {
       String slot = bucket.members().keySet().iterator().next();
@@ -127,7 +155,7 @@ public final class SplitProgram {
               result.dtype(),
               Shape.of(result.shape().elements()));
       Call call = new Call(bucket.op(), bucket.inputs(), flat);
-      found.add(new Step.Exchanged(prepared.computeIfAbsent(call, this::prepare)));
+      found.add(new Step.Exchanged(prepared.computeIfAbsent(call, this::prepare), part));
     }
     return found;
   }
@@ -178,13 +206,13 @@ public final class SplitProgram {
     return tensor;
   }
 
-  /// Returns the programs of the segments between collectives, in order.
+  @Override
   public List<Program> segments() {
     return List.copyOf(programs.values());
   }
 
   /// The program with its tensors.
-  public static final class Bound {
+  public static final class Bound implements Run {
     private final Map<String, Tensor> tensors;
     private final Step[] steps;
 
@@ -201,13 +229,22 @@ public final class SplitProgram {
     }
 
     /// Runs the program once; collectives are waited for, what follows the last one is queued.
+    @Override
     public void run(Stream stream) {
+      run(stream, 0, Integer.MAX_VALUE);
+    }
+
+    /// Runs parts `[first, end)` of the cut graph; all of them are run in order.
+    public void run(Stream stream, int first, int end) {
       for (Step step : steps) {
+        if (step.part() < first || step.part() >= end) {
+          continue;
+        }
         switch (step) {
-          case Step.Segment(BoundProgram program) -> stream.run(program);
-          case Step.Exchanged(Exchange.Prepared collective) -> {
+          case Step.Segment segment -> stream.run(segment.program);
+          case Step.Exchanged exchanged -> {
             stream.synchronize();
-            collective.run();
+            exchanged.collective.run();
           }
         }
       }
