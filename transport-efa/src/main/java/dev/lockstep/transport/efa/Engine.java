@@ -34,6 +34,7 @@ final class Engine implements RailEvents {
 
   private final Failures failures;
   private final String transport;
+  private final FrameShape frames;
   private final long job;
   private final int rank;
   private final MemoryPool pool;
@@ -75,6 +76,7 @@ final class Engine implements RailEvents {
       MemoryPool pool,
       FabricOptions options) {
     this.transport = found.kind().name();
+    this.frames = found.kind().frames();
     this.job = job;
     this.rank = rank;
     this.pool = pool;
@@ -87,19 +89,19 @@ final class Engine implements RailEvents {
       openRails(found, library);
       this.first = rails.getFirst();
       FabricInfo info = first.info();
-      if (info.maxMessageBytes() < Wire.FRAME_BYTES) {
+      if (info.maxMessageBytes() < frames.bytes()) {
         throw new TransportException(
             info.provider(),
             "provider's messages are too short: provider=%s, mostBytes=%d, neededBytes=%d"
-                .formatted(info.provider(), info.maxMessageBytes(), Wire.FRAME_BYTES),
+                .formatted(info.provider(), info.maxMessageBytes(), frames.bytes()),
             null);
       }
       long allowed = info.pins() ? LockedMemory.read().budget() : Long.MAX_VALUE;
       this.cache =
           new RegionCache(
               rails, failures, options.budgetBytes() < 0 ? allowed : options.budgetBytes());
-      this.outgoing = new OutgoingFrames(pool, first, failures, cache.newKey(), job, crc);
-      this.incoming = new IncomingFrames(pool, first, failures, cache::newKey);
+      this.outgoing = new OutgoingFrames(pool, first, failures, cache.newKey(), frames, job, crc);
+      this.incoming = new IncomingFrames(pool, first, failures, cache::newKey, frames);
       this.writes = new SegmentWrites[rails.size()];
       Arrays.setAll(writes, _ -> new SegmentWrites());
       incoming.grow(0);
@@ -175,6 +177,10 @@ final class Engine implements RailEvents {
 
   Peers peers() {
     return peers;
+  }
+
+  FrameShape frames() {
+    return frames;
   }
 
   OutgoingFrames outgoing() {
@@ -356,7 +362,7 @@ final class Engine implements RailEvents {
   /// Returns whether the frame is kept until its turn comes.
   private boolean deliver(int receive) {
     MemorySegment frame = incoming.segment(receive);
-    long at = IncomingFrames.offset(receive);
+    long at = incoming.offset(receive);
     int link = Wire.link(frame, at);
     int kind = Wire.kind(frame, at);
     switch (kind) {

@@ -9,6 +9,7 @@ package dev.lockstep.transport.efa;
 /// @param laterProvider see there
 /// @param oneHost whether it joins ranks of one host only
 /// @param bound whether it listens on an address of the host
+/// @param frames how long its frames are
 /// @param install how to get it where it is missing
 record FabricKind(
     String name,
@@ -17,22 +18,24 @@ record FabricKind(
     String laterProvider,
     boolean oneHost,
     boolean bound,
+    FrameShape frames,
     String install) {
   private static final String SOFTWARE =
       "install a libfabric that has it: apt-get install libfabric1";
 
   /// TCP sockets, made reliable datagrams by `ofi_rxm`: the name that all of libfabric 1 and 2
   /// know.
-  static final FabricKind TCP = software("ofi:tcp", "tcp;ofi_rxm", false, true);
+  static final FabricKind TCP = software("ofi:tcp", "tcp;ofi_rxm", false, true, FrameShape.STREAM);
 
   /// Shared memory and cross-memory attach.
-  static final FabricKind SHM = software("ofi:shm", "shm", true, false);
+  static final FabricKind SHM = software("ofi:shm", "shm", true, false, FrameShape.PACKET);
 
   /// UDP, made reliable by `ofi_rxd`: unordered and lossy underneath, as EFA's wire is.
-  static final FabricKind UDP = software("ofi:udp", "udp;ofi_rxd", false, true);
+  static final FabricKind UDP = software("ofi:udp", "udp;ofi_rxd", false, true, FrameShape.PACKET);
 
   /// TCP sockets with reliable datagrams of the provider's own.
-  static final FabricKind NET = new FabricKind("ofi:net", "net", 18, "tcp", false, true, SOFTWARE);
+  static final FabricKind NET =
+      new FabricKind("ofi:net", "net", 18, "tcp", false, true, FrameShape.STREAM, SOFTWARE);
 
   /// Amazon's Elastic Fabric Adapter.
   static final FabricKind EFA =
@@ -43,10 +46,13 @@ record FabricKind(
           "efa",
           false,
           false,
+          FrameShape.PACKET,
           "run on an EC2 instance with an EFA interface and install Amazon's EFA installer");
 
-  private static FabricKind software(String name, String provider, boolean oneHost, boolean bound) {
-    return new FabricKind(name, provider, Integer.MAX_VALUE, provider, oneHost, bound, SOFTWARE);
+  private static FabricKind software(
+      String name, String provider, boolean oneHost, boolean bound, FrameShape frames) {
+    return new FabricKind(
+        name, provider, Integer.MAX_VALUE, provider, oneHost, bound, frames, SOFTWARE);
   }
 
   /// Returns libfabric's name of the provider in a version of libfabric.

@@ -184,7 +184,7 @@ abstract class FabricLink implements Link {
       return false;
     }
     MemorySegment frames = engine.outgoing().segment();
-    long body = FrameSlab.offset(frame) + Wire.HEADER_BYTES;
+    long body = engine.outgoing().body(frame);
     mismatch.expected().write(frames, body);
     mismatch.arrived().write(frames, body + Envelope.BYTES);
     return engine.send(frame, this, peer, kind, to, 2 * Envelope.BYTES, 0, head);

@@ -24,9 +24,9 @@ record FabricOptions(
       throw new IllegalArgumentException(
           "rails out of range: rails=%d, most=%d".formatted(rails, MOST_RAILS));
     }
-    if (segmentBytes < Wire.CUT_BYTES
+    if (segmentBytes < FrameShape.CUT_BYTES
         || segmentBytes > Wire.LARGEST_SEGMENT
-        || segmentBytes % Wire.CUT_BYTES != 0) {
+        || segmentBytes % FrameShape.CUT_BYTES != 0) {
       throw new IllegalArgumentException("segment is impossible: segmentBytes=" + segmentBytes);
     }
   }

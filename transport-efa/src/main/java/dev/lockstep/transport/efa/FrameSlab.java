@@ -11,6 +11,7 @@ final class FrameSlab {
   /// Frames of a slab.
   static final int FRAMES = 64;
 
+  private final FrameShape shape;
   private final Buffer buffer;
   private final MemorySegment segment;
   private final ByteBuffer bytes;
@@ -19,9 +20,10 @@ final class FrameSlab {
   private final long descriptor;
   private final Rail rail;
 
-  FrameSlab(MemoryPool pool, Rail rail, Failures failures, long key) {
+  FrameSlab(MemoryPool pool, Rail rail, Failures failures, long key, FrameShape shape) {
+    this.shape = shape;
     this.rail = rail;
-    this.buffer = HostMemory.allocate(pool, "frames", (long) FRAMES * Wire.FRAME_BYTES);
+    this.buffer = HostMemory.allocate(pool, "frames", shape.offset(FRAMES));
     this.segment = buffer.segment();
     this.bytes = segment.asByteBuffer();
     this.address = segment.address();
@@ -47,8 +49,8 @@ final class FrameSlab {
     return bytes;
   }
 
-  static long offset(int frame) {
-    return (long) frame * Wire.FRAME_BYTES;
+  long offset(int frame) {
+    return shape.offset(frame);
   }
 
   long address(int frame) {

@@ -19,17 +19,20 @@ final class IncomingFrames {
   private final Rail rail;
   private final Failures failures;
   private final LongSupplier keys;
+  private final FrameShape shape;
   private final List<FrameSlab> slabs = new ArrayList<>();
   private int[] unposted = new int[0];
   private int unpostedCount;
   private int wanted = SPARE;
 
   /// @param keys the next key by which memory is registered
-  IncomingFrames(MemoryPool pool, Rail rail, Failures failures, LongSupplier keys) {
+  IncomingFrames(
+      MemoryPool pool, Rail rail, Failures failures, LongSupplier keys, FrameShape shape) {
     this.pool = pool;
     this.rail = rail;
     this.failures = failures;
     this.keys = keys;
+    this.shape = shape;
   }
 
   /// Makes room for more frames, as far as the rail takes them. [#post] hands them to it.
@@ -37,7 +40,7 @@ final class IncomingFrames {
     wanted = Math.min(wanted + frames, Rail.MOST_RECEIVES);
     while (slabs.size() * FrameSlab.FRAMES < wanted) {
       int from = slabs.size() * FrameSlab.FRAMES;
-      slabs.add(new FrameSlab(pool, rail, failures, keys.getAsLong()));
+      slabs.add(new FrameSlab(pool, rail, failures, keys.getAsLong(), shape));
       unposted = Arrays.copyOf(unposted, from + FrameSlab.FRAMES);
       for (int i = 0; i < FrameSlab.FRAMES; i++) {
         unposted[unpostedCount++] = from + i;
@@ -53,7 +56,7 @@ final class IncomingFrames {
       int receive = unposted[unpostedCount - 1];
       FrameSlab slab = slab(receive);
       long address = slab.address(receive % FrameSlab.FRAMES);
-      long status = rail.receive(receive, address, slab.descriptor());
+      long status = rail.receive(receive, address, shape.bytes(), slab.descriptor());
       if (status < 0) {
         return status == -Fi.EAGAIN ? 0 : status;
       }
@@ -71,8 +74,8 @@ final class IncomingFrames {
     return slab(receive).segment();
   }
 
-  static long offset(int receive) {
-    return FrameSlab.offset(receive % FrameSlab.FRAMES);
+  long offset(int receive) {
+    return shape.offset(receive % FrameSlab.FRAMES);
   }
 
   /// Returns whether a frame that arrived is whole and of this job.

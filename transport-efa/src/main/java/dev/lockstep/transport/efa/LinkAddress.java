@@ -12,7 +12,7 @@ import java.util.List;
 /// @param eagerBytes longest message that comes in frames
 /// @param names of the rank's endpoint, one for each rail
 record LinkAddress(int link, long eagerBytes, List<byte[]> names) {
-  private static final byte VERSION = 1;
+  private static final byte VERSION = 2;
   private static final int LONGEST_NAME = 256;
 
   byte[] encoded() {

@@ -18,9 +18,16 @@ final class OutgoingFrames {
 
   /// @param key by which the memory is registered
   /// @param crc borrowed; used under the lock
-  OutgoingFrames(MemoryPool pool, Rail rail, Failures failures, long key, long job, CRC32C crc) {
+  OutgoingFrames(
+      MemoryPool pool,
+      Rail rail,
+      Failures failures,
+      long key,
+      FrameShape shape,
+      long job,
+      CRC32C crc) {
     this.rail = rail;
-    this.slab = new FrameSlab(pool, rail, failures, key);
+    this.slab = new FrameSlab(pool, rail, failures, key, shape);
     this.job = job;
     this.crc = crc;
     for (int i = 0; i < Rail.FRAMES; i++) {
@@ -35,6 +42,11 @@ final class OutgoingFrames {
 
   MemorySegment segment() {
     return slab.segment();
+  }
+
+  /// Returns where a frame's body begins in [#segment].
+  long body(int frame) {
+    return slab.offset(frame) + Wire.HEADER_BYTES;
   }
 
   /// Returns whether any frame is claimed or on its way.
@@ -71,7 +83,7 @@ final class OutgoingFrames {
       int bodyBytes,
       long number,
       long message) {
-    long at = FrameSlab.offset(frame);
+    long at = slab.offset(frame);
     Wire.header(slab.segment(), at, kind, job, to, bodyBytes, number, message);
     Wire.seal(slab.segment(), at, crc, slab.bytes());
     long bytes = Wire.HEADER_BYTES + (long) bodyBytes;

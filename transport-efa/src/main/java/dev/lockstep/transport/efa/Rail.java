@@ -213,9 +213,8 @@ final class Rail implements AutoCloseable {
   }
 
   /// Posts the memory of a frame for whatever arrives next.
-  long receive(int receive, long buffer, long descriptor) {
-    return library.recv(
-        calls, buffer, Wire.FRAME_BYTES, descriptor, context(FRAMES + WRITES + receive));
+  long receive(int receive, long buffer, long bytes, long descriptor) {
+    return library.recv(calls, buffer, bytes, descriptor, context(FRAMES + WRITES + receive));
   }
 
   /// Sends a frame; its memory is borrowed until it is told as sent.

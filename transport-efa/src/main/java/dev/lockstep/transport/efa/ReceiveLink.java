@@ -114,7 +114,7 @@ final class ReceiveLink extends FabricLink {
       return 0;
     }
     MemorySegment frame = engine.incoming().segment(receive);
-    long from = IncomingFrames.offset(receive);
+    long from = engine.incoming().offset(receive);
     long message = Wire.message(frame, from);
     boolean expected = message == head && head < tail;
     switch (Wire.kind(frame, from)) {
@@ -152,14 +152,14 @@ final class ReceiveLink extends FabricLink {
     long at = from + Wire.HEADER_BYTES;
     int payload = Wire.bytes(frame, from);
     boolean first = Wire.kind(frame, from) == Wire.FIRST;
-    int most = Wire.NEXT_PAYLOAD;
+    int most = engine.frames().nextPayload();
     if (first) {
       if (!accept(frame, at)) {
         return;
       }
       at += Envelope.BYTES;
       payload -= Envelope.BYTES;
-      most = Wire.FIRST_PAYLOAD;
+      most = engine.frames().firstPayload();
     }
     if (first == started || payload != Math.min(transfer.bytes() - transfer.progress, most)) {
       breakHere(broken("frame has an impossible length: frameBytes=" + payload));
@@ -308,7 +308,7 @@ final class ReceiveLink extends FabricLink {
     }
     long grant = grants.firstUnsaid();
     long message = grants.message(grant);
-    long body = FrameSlab.offset(frame) + Wire.HEADER_BYTES;
+    long body = engine.outgoing().body(frame);
     grants.write(grant, engine.outgoing().segment(), body, transfer(message).envelope());
     if (!engine.send(frame, this, peer(), Wire.GRANT, sender, Grants.BYTES, grant, message)) {
       return false;

@@ -108,12 +108,12 @@ final class SendLink extends FabricLink {
       if (frame < 0) {
         return false;
       }
-      long body = FrameSlab.offset(frame) + Wire.HEADER_BYTES;
+      long body = engine.outgoing().body(frame);
       int envelope = started ? 0 : Envelope.BYTES;
       if (!started) {
         transfer.envelope().write(engine.outgoing().segment(), body);
       }
-      int most = started ? Wire.NEXT_PAYLOAD : Wire.FIRST_PAYLOAD;
+      int most = started ? engine.frames().nextPayload() : engine.frames().firstPayload();
       int payload = (int) Math.min(transfer.bytes() - transfer.progress, most);
       MemorySegment.copy(
           memory,
@@ -181,9 +181,7 @@ final class SendLink extends FabricLink {
     }
     int frame = claimFrame();
     if (frame >= 0) {
-      transfer
-          .envelope()
-          .write(engine.outgoing().segment(), FrameSlab.offset(frame) + Wire.HEADER_BYTES);
+      transfer.envelope().write(engine.outgoing().segment(), engine.outgoing().body(frame));
       announced = stream(frame, Wire.ANNOUNCE, Envelope.BYTES);
     }
   }
@@ -364,7 +362,7 @@ final class SendLink extends FabricLink {
         0,
         engine.outgoing().segment(),
         ValueLayout.JAVA_BYTE,
-        FrameSlab.offset(frame) + Wire.HEADER_BYTES,
+        engine.outgoing().body(frame),
         greeting.length);
     return engine.send(frame, this, peer(), Wire.HELLO, receiver.link(), greeting.length, 0, 0);
   }

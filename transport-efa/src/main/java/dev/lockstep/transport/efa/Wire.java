@@ -1,6 +1,5 @@
 package dev.lockstep.transport.efa;
 
-import dev.lockstep.transport.Envelope;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
@@ -26,19 +25,7 @@ import java.util.zip.CRC32C;
 /// Segments carry [#immediate] data: who gets it, which grant, which segment, and where the
 /// provider has room for it the CRC32C of the segment.
 final class Wire {
-  /// Bytes of a frame, with its header: what EFA's device carries in one packet.
-  static final int FRAME_BYTES = 8192;
-
   static final int HEADER_BYTES = 48;
-
-  /// Payload is cut at multiples of this, so that no element is torn.
-  static final int CUT_BYTES = 64;
-
-  /// Payload of a message's first frame, behind its envelope.
-  static final int FIRST_PAYLOAD = cut(FRAME_BYTES - HEADER_BYTES - Envelope.BYTES);
-
-  /// Payload of its other frames.
-  static final int NEXT_PAYLOAD = cut(FRAME_BYTES - HEADER_BYTES);
 
   /// Longest segment: registered memory is checked in windows that overlap by this.
   static final int LARGEST_SEGMENT = 1 << 20;
@@ -90,10 +77,6 @@ final class Wire {
       ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   private Wire() {}
-
-  private static int cut(int bytes) {
-    return bytes / CUT_BYTES * CUT_BYTES;
-  }
 
   /// Writes a header, all but its checksum.
   static void header(

@@ -87,6 +87,9 @@ final class NativeLibfabric implements Libfabric {
   /// @throws IllegalArgumentException if there is none of this name
   static NativeLibfabric open(String name) {
     LibC.setenv("FI_MR_CACHE_MONITOR", "disabled");
+    // A frame over tcp;ofi_rxm is one message, not several of 16 KiB.
+    LibC.setenv("FI_OFI_RXM_EAGER_LIMIT", "65536");
+    LibC.setenv("FI_OFI_RXM_BUFFER_SIZE", "65536");
     LibC.setenv("IPATH_NO_BACKTRACE", "1");
     LibC.setenv("HFI_NO_BACKTRACE", "1");
     return keepingHandlers(

@@ -1,0 +1,36 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.transport.Envelope;
+
+/// How long a provider's frames are, and what fits into one. Both ends of a link have the same.
+///
+/// @param bytes of a frame, with its header
+record FrameShape(int bytes) {
+  /// Payload is cut at multiples of this, so that no element is torn.
+  static final int CUT_BYTES = 64;
+
+  /// What EFA's device carries in one packet.
+  static final FrameShape PACKET = new FrameShape(8192);
+
+  /// Where each message costs system calls: a message of 32 KiB with its envelope is one frame.
+  static final FrameShape STREAM = new FrameShape((32 << 10) + 256);
+
+  /// Returns where a frame begins among others.
+  long offset(int frame) {
+    return (long) frame * bytes;
+  }
+
+  /// Returns the most payload of a message's first frame, behind its envelope.
+  int firstPayload() {
+    return cut(bytes - Wire.HEADER_BYTES - Envelope.BYTES);
+  }
+
+  /// Returns the most payload of its other frames.
+  int nextPayload() {
+    return cut(bytes - Wire.HEADER_BYTES);
+  }
+
+  private static int cut(int bytes) {
+    return bytes / CUT_BYTES * CUT_BYTES;
+  }
+}
