@@ -5,9 +5,11 @@ module dev.lockstep.examples {
   requires org.slf4j;
   requires static org.jspecify;
 
-  opens dev.lockstep.examples.gpt to
+  opens dev.lockstep.examples.language to
       info.picocli;
 
   provides dev.lockstep.launcher.JobProvider with
-      dev.lockstep.examples.gpt.GptJob;
+      dev.lockstep.examples.language.GptJob,
+      dev.lockstep.examples.language.LlamaJob,
+      dev.lockstep.examples.language.MlpJob;
 }

@@ -18,6 +18,7 @@ import java.util.stream.Stream;
 public final class VerifyLayoutsCommand implements CommandProvider {
   private static final String VERB = "verify-layouts";
   private static final String QUICK = "--quick";
+  private static final String DEFAULT_MODEL = "gpt";
   private static final int SHOWN_DIGITS = 16;
 
   /// Makes the provider, as [java.util.ServiceLoader] asks for.
@@ -38,22 +39,25 @@ public final class VerifyLayoutsCommand implements CommandProvider {
     if (arguments.contains("--help") || arguments.contains("-h")) {
       out.print(
           """
-          Usage: lockstep verify-layouts [--quick]
+          Usage: lockstep verify-layouts [MODEL] [--quick]
           Trains one small recipe under many layouts, ranks as threads, and compares losses,
           weights and optimizer state bit for bit. Exit code 1 if one differs.
+                MODEL     gpt, llama or mlp (default gpt)
                 --quick   a few layouts instead of all
           """);
       return 0;
     }
-    if (!arguments.stream().allMatch(QUICK::equals)) {
+    List<String> models = arguments.stream().filter(word -> !word.equals(QUICK)).toList();
+    if (models.size() > 1 || models.stream().anyMatch(word -> word.startsWith("-"))) {
       throw new ConfigurationException(
           VERB,
           String.join(" ", arguments),
-          "verify-layouts takes --quick alone: arguments=" + arguments);
+          "verify-layouts takes a model and --quick alone: arguments=" + arguments);
     }
-    List<LayoutCase> cases = arguments.isEmpty() ? LayoutCase.all() : LayoutCase.few();
+    String model = models.isEmpty() ? DEFAULT_MODEL : models.getFirst();
+    List<LayoutCase> cases = arguments.contains(QUICK) ? LayoutCase.few() : LayoutCase.all();
     Path folder = Files.createTempDirectory("lockstep-layouts");
-    try (LayoutRun run = new LayoutRun(folder)) {
+    try (LayoutRun run = new LayoutRun(folder, model)) {
       return compare(run, cases, out);
     } finally {
       delete(folder);
@@ -64,7 +68,8 @@ public final class VerifyLayoutsCommand implements CommandProvider {
       throws Exception {
     out.printf(
         Locale.ROOT,
-        "GPT with %,d parameters, %d lanes, %d steps%n",
+        "%s with %,d parameters, %d lanes, %d steps%n",
+        run.recipe().model().title(),
         run.recipe().model().parameters(),
         run.recipe().batch().lanes(),
         run.recipe().steps());

@@ -40,6 +40,13 @@ class VerifyLayoutsTest {
     assertThat(run()).contains(LayoutCase.all().size() + " layouts, one result");
   }
 
+  @Tag("long")
+  @Test
+  void everyFamilyEndsInOneResult() throws Exception {
+    assertThat(run("llama", "--quick")).startsWith("Llama with").contains("5 layouts, one result");
+    assertThat(run("mlp", "--quick")).startsWith("MLP with").contains("5 layouts, one result");
+  }
+
   @Test
   void aDifferenceIsNamed() {
     LayoutRun.Result one = new LayoutRun.Result(List.of(1f), "a", "b");
@@ -50,5 +57,8 @@ class VerifyLayoutsTest {
   @Test
   void anUnknownArgumentIsRefused() {
     assertThatThrownBy(() -> run("--fast")).isInstanceOf(ConfigurationException.class);
+    assertThatThrownBy(() -> run("rnn"))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("model rnn (known: gpt, llama, mlp)");
   }
 }

@@ -1,34 +1,57 @@
 package dev.lockstep.train;
 
 import dev.lockstep.device.Stream;
+import dev.lockstep.graph.Graph;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.model.ModelPrograms;
+import dev.lockstep.train.nn.ModelTrace;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/// The tokens and targets of a lane on the device, and the host memory that they are read into.
+/// The tokens and targets of a lane on the device, with its number and its step's, and the host
+/// memory that they are read into.
 final class DataInput {
+  private static final ValueLayout.OfInt I32 =
+      ValueLayout.JAVA_INT.withOrder(ByteOrder.LITTLE_ENDIAN);
+
   private final Stream stream;
   private final Tensor tokens;
   private final Tensor targets;
   private final boolean isInPlace;
   private final MemorySegment hostTokens;
   private final MemorySegment hostTargets;
+  private final Tensor step;
+  private final Tensor lane;
+  private final MemorySegment hostStep;
+  private final MemorySegment hostLane;
 
   DataInput(RankCompute compute, int sequences, int context) {
     this.stream = compute.stream();
     Shape shape = Shape.of(sequences, context);
     long bytes = shape.elements() * DType.I32.bytes();
-    Buffer buffer = compute.allocate("tokens and targets", 2 * bytes);
+    Buffer buffer = compute.allocate("tokens and targets", bytes(shape));
     tokens = new Tensor(buffer, 0, DType.I32, shape);
     targets = new Tensor(buffer, bytes, DType.I32, shape);
+    step = new Tensor(buffer, 2 * bytes, DType.I32, Shape.scalar());
+    lane = new Tensor(buffer, 2 * bytes + DType.I32.bytes(), DType.I32, Shape.scalar());
     isInPlace = compute.device().info().hostAddressable();
     hostTokens = isInPlace ? tokens.segment() : staging(compute, bytes);
     hostTargets = isInPlace ? targets.segment() : staging(compute, bytes);
+    hostStep = isInPlace ? step.segment() : staging(compute, DType.I32.bytes());
+    hostLane = isInPlace ? lane.segment() : staging(compute, DType.I32.bytes());
+  }
+
+  /// Returns the bytes that a lane's input takes on the device.
+  ///
+  /// @param shape `[sequences, positions]`
+  static long bytes(Shape shape) {
+    return 2 * (shape.elements() + 1) * DType.I32.bytes();
   }
 
   private static MemorySegment staging(RankCompute compute, long bytes) {
@@ -47,19 +70,38 @@ final class DataInput {
     return hostTargets;
   }
 
-  /// Copies both to the device, if the host does not write them in place.
+  /// Says which lane of which step comes next; sent with the tokens.
+  void position(long stepNumber, int laneNumber) {
+    stream.synchronize();
+    hostStep.set(I32, 0, Math.toIntExact(stepNumber));
+    hostLane.set(I32, 0, laneNumber);
+  }
+
+  /// Copies all to the device, if the host does not write them in place.
   void send() {
     if (!isInPlace) {
       stream.copyIn(tokens, hostTokens);
       stream.copyIn(targets, hostTargets);
+      stream.copyIn(step, hostStep);
+      stream.copyIn(lane, hostLane);
     }
   }
 
-  /// Adds the tensors to the inputs of a program.
-  Map<String, Tensor> with(Map<String, Tensor> bindings) {
+  /// Adds the tensors that a program reads to its other inputs.
+  Map<String, Tensor> with(Graph program, Map<String, Tensor> bindings) {
+    Map<String, Tensor> ours =
+        Map.of(
+            ModelPrograms.TOKENS, tokens,
+            ModelPrograms.TARGETS, targets,
+            ModelTrace.STEP, step,
+            ModelTrace.LANE, lane);
     Map<String, Tensor> all = new LinkedHashMap<>(bindings);
-    all.put(ModelPrograms.TOKENS, tokens);
-    all.put(ModelPrograms.TARGETS, targets);
+    for (Graph.Named input : program.inputs()) {
+      Tensor tensor = ours.get(input.name());
+      if (tensor != null) {
+        all.put(input.name(), tensor);
+      }
+    }
     return all;
   }
 }

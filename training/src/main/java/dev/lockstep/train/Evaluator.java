@@ -77,7 +77,9 @@ final class Evaluator {
       idle = () -> {};
     }
     Map<String, Tensor> inputs =
-        input.with(compute.grid().isGathered() ? Map.of() : parameters.bindings(traced.uses()));
+        input.with(
+            traced.graph(),
+            compute.grid().isGathered() ? Map.of() : parameters.bindings(traced.uses()));
     batches =
         new LaneSums(
             compute.scope(),

@@ -107,7 +107,7 @@ final class GatheredLanes {
     program = new GatheredProgram(compute, compute.grid().lay(traced), traced.uses(), parameters);
     GradientPlan gradients = GradientPlan.of(program.plan(), groups);
     Buffer memory = compute.allocateShared("lane gradients", gradients.places.bytes());
-    Map<String, Tensor> bindings = new HashMap<>(input.with(Map.of()));
+    Map<String, Tensor> bindings = new HashMap<>(input.with(traced.graph(), Map.of()));
     for (int group = 0; group < groups.count(); group++) {
       FlatLayout layout = groups.groupLayout(group);
       Long start = gradients.places.offsets().get(GradientGroups.shardName(group));

@@ -2,11 +2,18 @@ package dev.lockstep.train;
 
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.LanguageModel;
+import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.model.Recompute;
+import dev.lockstep.train.nn.DropoutPlan;
 import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.AdamWOptions;
 import dev.lockstep.train.optim.LearningRate;
 import dev.lockstep.train.options.OptionCheck;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 
 /// Everything that fixes a run's numbers: two runs of one recipe on the same text end in the same
 /// bits, whatever their layouts. Stored in every checkpoint.
@@ -21,6 +28,10 @@ import dev.lockstep.train.options.OptionCheck;
 /// @param sameBits whether sums over lanes follow the lane tree; otherwise speed is preferred and
 ///   the bits depend on the layout
 /// @param precision in what floats the model computes
+/// @param dropout share of elements that fall out while the model trains: of the embeddings and of
+///   each block's branches
+/// @param initialWeights SHA-256 of the weights that the run starts from, as
+///   [Trainer#weightsSha256] has it; empty for those that the seed makes
 public record Recipe(
     ModelShape model,
     BatchShape batch,
@@ -30,7 +41,9 @@ public record Recipe(
     int steps,
     long seed,
     boolean sameBits,
-    Precision precision) {
+    Precision precision,
+    float dropout,
+    String initialWeights) {
   /// The default peak of the learning rate.
   public static final float DEFAULT_LEARNING_RATE = 3e-3f;
 
@@ -87,6 +100,7 @@ public record Recipe(
   /// @throws ConfigurationException if one does not fit; the sentence names the option
   public Recipe {
     OptionCheck.atLeast("--steps", steps, 1);
+    OptionCheck.within("--dropout", dropout, 0, Math.nextDown(1f));
   }
 
   /// Returns the default: a byte-level GPT of 0.8 million parameters, sized for two cores.
@@ -101,25 +115,57 @@ public record Recipe(
         steps,
         1,
         true,
-        Precision.F32);
+        Precision.F32,
+        0,
+        "");
   }
 
   /// Returns this recipe with another model.
   public Recipe withModel(ModelShape other) {
     return new Recipe(
-        other, batch, blocks, optimizer, learningRate, steps, seed, sameBits, precision);
+        other,
+        batch,
+        blocks,
+        optimizer,
+        learningRate,
+        steps,
+        seed,
+        sameBits,
+        precision,
+        dropout,
+        initialWeights);
   }
 
   /// Returns this recipe with other lanes.
   public Recipe withBatch(BatchShape other) {
     return new Recipe(
-        model, other, blocks, optimizer, learningRate, steps, seed, sameBits, precision);
+        model,
+        other,
+        blocks,
+        optimizer,
+        learningRate,
+        steps,
+        seed,
+        sameBits,
+        precision,
+        dropout,
+        initialWeights);
   }
 
   /// Returns this recipe with other blocks of sums.
   public Recipe withBlocks(SumBlocks other) {
     return new Recipe(
-        model, batch, other, optimizer, learningRate, steps, seed, sameBits, precision);
+        model,
+        batch,
+        other,
+        optimizer,
+        learningRate,
+        steps,
+        seed,
+        sameBits,
+        precision,
+        dropout,
+        initialWeights);
   }
 
   /// Returns this recipe with another number of steps and the usual schedule for it.
@@ -133,33 +179,136 @@ public record Recipe(
         other,
         seed,
         sameBits,
-        precision);
+        precision,
+        dropout,
+        initialWeights);
   }
 
   /// Returns this recipe with another schedule.
   public Recipe withLearningRate(LearningRate other) {
-    return new Recipe(model, batch, blocks, optimizer, other, steps, seed, sameBits, precision);
+    return new Recipe(
+        model,
+        batch,
+        blocks,
+        optimizer,
+        other,
+        steps,
+        seed,
+        sameBits,
+        precision,
+        dropout,
+        initialWeights);
   }
 
   /// Returns this recipe with another seed.
   public Recipe withSeed(long other) {
     return new Recipe(
-        model, batch, blocks, optimizer, learningRate, steps, other, sameBits, precision);
+        model,
+        batch,
+        blocks,
+        optimizer,
+        learningRate,
+        steps,
+        other,
+        sameBits,
+        precision,
+        dropout,
+        initialWeights);
   }
 
   /// Returns this recipe in same-bits or in relaxed mode.
   public Recipe withSameBits(boolean other) {
-    return new Recipe(model, batch, blocks, optimizer, learningRate, steps, seed, other, precision);
+    return new Recipe(
+        model,
+        batch,
+        blocks,
+        optimizer,
+        learningRate,
+        steps,
+        seed,
+        other,
+        precision,
+        dropout,
+        initialWeights);
   }
 
   /// Returns this recipe in another precision.
   public Recipe withPrecision(Precision other) {
-    return new Recipe(model, batch, blocks, optimizer, learningRate, steps, seed, sameBits, other);
+    return new Recipe(
+        model,
+        batch,
+        blocks,
+        optimizer,
+        learningRate,
+        steps,
+        seed,
+        sameBits,
+        other,
+        dropout,
+        initialWeights);
+  }
+
+  /// Returns this recipe with another share of elements that fall out.
+  public Recipe withDropout(float other) {
+    return new Recipe(
+        model,
+        batch,
+        blocks,
+        optimizer,
+        learningRate,
+        steps,
+        seed,
+        sameBits,
+        precision,
+        other,
+        initialWeights);
+  }
+
+  /// Returns this recipe with other weights to start from.
+  ///
+  /// @param other their SHA-256; empty for those that the seed makes
+  public Recipe withInitialWeights(String other) {
+    return new Recipe(
+        model,
+        batch,
+        blocks,
+        optimizer,
+        learningRate,
+        steps,
+        seed,
+        sameBits,
+        precision,
+        dropout,
+        other);
+  }
+
+  /// Returns the programs of this recipe's model.
+  ///
+  /// @param laid the model, laid out
+  ModelPrograms programs(LanguageModel laid, Recompute recompute) {
+    DropoutPlan drops = new DropoutPlan(dropout, seed);
+    return new ModelPrograms(laid, blocks.tokens(), recompute, precision, drops);
   }
 
   /// Returns the tokens of a step.
   public long tokensPerStep() {
     return batch.sequences() * model.context();
+  }
+
+  /// Writes the recipe to a file, as JSON for people to read and change.
+  ///
+  /// @throws IOException if the file cannot be written
+  public void write(Path file) throws IOException {
+    Files.writeString(file, RecipeJson.tree(this).toPrettyString() + "\n");
+  }
+
+  /// Reads a recipe from a file: what [#write] wrote, or any part of it. What the file leaves out
+  /// is the default of its model's family; without a learning rate the usual schedule of its steps.
+  ///
+  /// @throws ConfigurationException if the file cannot be read, or a key is unknown or its value
+  ///   wrong; the sentence names it
+  public static Recipe read(Path file) {
+    return RecipeJson.read(file);
   }
 
   /// Returns the recipe as a JSON object.

@@ -26,6 +26,8 @@ final class Sampler {
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   private static final ValueLayout.OfInt I32 =
       ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  // Text is bytes: what a larger vocabulary has beyond them is not drawn.
+  private static final int BYTES = 256;
   private static final long STREAM = Philox.stream("sample");
 
   private final Stream stream;
@@ -87,7 +89,7 @@ final class Sampler {
   /// Draws from the softmax of the logits at a position, in binary64 and ascending order.
   private int draw(MemorySegment scores, int position, double temperature, float random) {
     long row = (long) position * shape.vocabulary();
-    double[] weights = new double[shape.vocabulary()];
+    double[] weights = new double[Math.min(shape.vocabulary(), BYTES)];
     double greatest = Double.NEGATIVE_INFINITY;
     for (int i = 0; i < weights.length; i++) {
       weights[i] = scores.getAtIndex(F32, row + i) / temperature;

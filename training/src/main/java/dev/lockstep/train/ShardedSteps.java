@@ -118,7 +118,7 @@ final class ShardedSteps implements Steps {
     return new LaneSums.LaneProgram(
         compute.grid().lay(traced),
         groups.layout(),
-        input.with(state.parameters().bindings(traced.uses())));
+        input.with(traced.graph(), state.parameters().bindings(traced.uses())));
   }
 
   /// Gathers parameters and reduces gradients layer by layer.
@@ -263,6 +263,7 @@ final class ShardedSteps implements Steps {
 
   private void fill(int lane) {
     batches.fill(index, lane, input.tokens(), input.targets());
+    input.position(index, lane);
     input.send();
   }
 

@@ -13,6 +13,7 @@ import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.Recompute;
@@ -72,15 +73,13 @@ public final class StepPlan implements AutoCloseable {
     dataRanks = grid.data().ranks();
     tensorRanks = grid.tensor().ranks();
     LanguageModel model = recipe.model().model(recipe.blocks().tensor());
-    ModelPrograms.Traced lane =
-        new ModelPrograms(model, recipe.blocks().tokens(), recompute, recipe.precision())
-            .lane(recipe.batch().microBatch());
+    ModelPrograms.Traced lane = recipe.programs(model, recompute).lane(recipe.batch().microBatch());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
     LanePlan plan = LanePlan.of(split.ranks().getFirst());
     memory.put("parameters", ModelState.parameterBytes(grid, model.parameters()));
     memory.put("moments", ModelState.momentBytes(grid, model.parameters()));
-    long tokens = (long) recipe.batch().microBatch() * recipe.model().context();
-    memory.put("data", 2 * tokens * DType.I32.bytes() + StepPrograms.scalarLayout().bytes());
+    Shape tokens = Shape.of(recipe.batch().microBatch(), recipe.model().context());
+    memory.put("data", DataInput.bytes(tokens) + StepPrograms.scalarLayout().bytes());
     long exchanged;
     if (grid.isGathered()) {
       exchanged = gatheredStep(recipe, grid, lane);

@@ -69,7 +69,7 @@ final class StepPrograms implements Steps {
             new LaneSums.LaneProgram(
                 compute.grid().lay(traced),
                 sums(compute.grid(), traced.uses()),
-                input.with(state.parameters.bindings(traced.uses()))));
+                input.with(traced.graph(), state.parameters.bindings(traced.uses()))));
     FlatTensors scalars = compute.allocate("step scalars", scalarLayout());
     StepPlace place = new StepPlace(split, compute.rank(), compute.grid().tensor());
     stepProgram =
@@ -169,6 +169,7 @@ final class StepPrograms implements Steps {
 
   private void fill(int lane) {
     batches.fill(index, lane, input.tokens(), input.targets());
+    input.position(index, lane);
     input.send();
   }
 

@@ -4,11 +4,14 @@ import dev.lockstep.device.Program;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
+import dev.lockstep.train.checkpoint.HuggingFaceFolder;
 import dev.lockstep.train.checkpoint.Sha256;
 import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.LanguageModel;
+import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.ModelPrograms;
+import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.transport.TransportCounters;
 import java.nio.file.Path;
@@ -54,8 +57,7 @@ public final class Trainer implements AutoCloseable {
     this.corpus = corpus;
     Batches batches = batches(recipe, corpus);
     model = recipe.model().model(recipe.blocks().tensor());
-    programs =
-        new ModelPrograms(model, recipe.blocks().tokens(), options.recompute(), recipe.precision());
+    programs = recipe.programs(model, options.recompute());
     try {
       exchange = JobExchange.open(scope, job, recipe, options);
       requireAlike(
@@ -99,9 +101,58 @@ public final class Trainer implements AutoCloseable {
   /// @throws ConfigurationException if the recipe, the text and the job do not fit each other, or
   ///   ranks were not given the same
   public static Trainer start(Job job, Recipe recipe, Corpus corpus, TrainerOptions options) {
+    if (!recipe.initialWeights().isEmpty()) {
+      throw new ConfigurationException(
+          "--weights",
+          "",
+          "the recipe starts from weights that were not given: sha256 %s (give their folder with --weights)"
+              .formatted(recipe.initialWeights()));
+    }
     Trainer trainer = new Trainer(job, recipe, corpus, options);
     trainer.parameters.initialize(recipe.seed());
     return trainer;
+  }
+
+  /// Starts a run from the weights of a folder of Hugging Face; the caller closes the trainer.
+  /// Every rank reads the folder. The run's recipe says what the weights were
+  /// ([Recipe#initialWeights()]).
+  ///
+  /// @param weights a model of the recipe's shape
+  /// @throws ConfigurationException if the recipe has a model of another shape, starts from other
+  ///   weights, or does not fit the text and the job
+  /// @throws dev.lockstep.failure.CheckpointException if the weights cannot be read
+  public static Trainer start(
+      Job job, Recipe recipe, HuggingFaceFolder weights, Corpus corpus, TrainerOptions options) {
+    if (!isOf(recipe.model(), weights.shape())) {
+      throw new ConfigurationException(
+          "--weights",
+          weights.path().toString(),
+          "the weights are of another model: --weights %s has %s, the recipe has %s"
+              .formatted(weights.path(), weights.shape(), recipe.model()));
+    }
+    String sha256 = weights.sha256();
+    if (!recipe.initialWeights().isEmpty() && !recipe.initialWeights().equals(sha256)) {
+      throw new ConfigurationException(
+          "--weights",
+          weights.path().toString(),
+          "the recipe starts from other weights: --weights %s has sha256 %s, the recipe has %s"
+              .formatted(weights.path(), sha256, recipe.initialWeights()));
+    }
+    Trainer trainer = new Trainer(job, recipe.withInitialWeights(sha256), corpus, options);
+    try {
+      trainer.parameters.load(weights.tensors(), weights.path().toString());
+      return trainer;
+    } catch (RuntimeException e) {
+      trainer.close();
+      throw e;
+    }
+  }
+
+  /// Whether a model can have the weights of another; Llama's do not depend on its context.
+  private static boolean isOf(ModelShape model, ModelShape weights) {
+    return model.equals(weights)
+        || (weights instanceof LlamaShape llama
+            && model.equals(llama.with(Map.of("--context", model.context()), llama.tiedHead())));
   }
 
   /// Continues a run bit for bit; the caller closes the trainer. Every rank reads the checkpoint.

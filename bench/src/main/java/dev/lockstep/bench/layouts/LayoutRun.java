@@ -10,6 +10,9 @@ import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.data.CorpusListener;
 import dev.lockstep.train.data.DataOptions;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.LlamaShape;
+import dev.lockstep.train.model.MlpShape;
+import dev.lockstep.train.model.ModelShape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -59,12 +62,14 @@ public final class LayoutRun implements AutoCloseable {
   /// Prepares the recipe's text.
   ///
   /// @param folder empty; for text and checkpoints
+  /// @param model family of the model
   /// @throws IOException if the folder cannot be written
-  public LayoutRun(Path folder) throws IOException {
+  /// @throws dev.lockstep.failure.ConfigurationException if there is no such family
+  public LayoutRun(Path folder, String model) throws IOException {
     this.folder = folder;
     this.recipe =
         Recipe.defaults()
-            .withModel(new GptShape(2, 4, 32, 12, 256, true))
+            .withModel(small(model))
             .withBatch(new Recipe.BatchShape(5, 2, 5))
             .withSteps(4);
     Path text = Files.createDirectories(folder.resolve("text"));
@@ -74,6 +79,16 @@ public final class LayoutRun implements AutoCloseable {
     }
     Files.writeString(text.resolve("text.txt"), content);
     corpus = Corpus.open(DataOptions.of(text, folder.resolve("cache")), CorpusListener.SILENT);
+  }
+
+  /// Four heads, four tensor blocks: what the meshes divide.
+  private static ModelShape small(String model) {
+    int context = 12;
+    return switch (ModelShape.defaults(model)) {
+      case GptShape _ -> new GptShape(2, 4, 32, context, 256, true);
+      case LlamaShape _ -> LlamaShape.of(2, 4, 4, 32, 48, context);
+      case MlpShape _ -> new MlpShape(2, 32, 64, 4, context, 256, true);
+    };
   }
 
   /// Returns the recipe.

@@ -42,7 +42,8 @@ public final class StepExplain {
     line(out, "# %s", plan.device().description());
     line(
         out,
-        "# gpt: %,d parameters, rank 0 of %d, %d lanes of %d windows of %d tokens",
+        "# %s: %,d parameters, rank 0 of %d, %d lanes of %d windows of %d tokens",
+        options.recipe().model().family(),
         options.recipe().model().parameters(),
         options.ranks(),
         options.recipe().batch().lanes(),

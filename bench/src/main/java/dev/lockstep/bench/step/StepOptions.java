@@ -7,12 +7,17 @@ import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.LlamaShape;
+import dev.lockstep.train.model.MlpShape;
+import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -27,7 +32,10 @@ import picocli.CommandLine.Parameters;
     usageHelpWidth = 100,
     description = "Training steps of a model: data, forward, backward and update.")
 public final class StepOptions {
-  @Parameters(index = "0", paramLabel = "MODEL", description = "gpt")
+  private static final int DEFAULT_HEADS = 6;
+  private static final int DEFAULT_WINDOW = 8;
+
+  @Parameters(index = "0", paramLabel = "MODEL", description = "gpt, llama or mlp")
   private String model = "";
 
   @Option(names = "-np", paramLabel = "N", description = "ranks, each a process (default 1)")
@@ -36,11 +44,27 @@ public final class StepOptions {
   @Option(names = "--layers", paramLabel = "N", description = "blocks (default ${DEFAULT-VALUE})")
   private int layers = 6;
 
-  @Option(names = "--heads", paramLabel = "N", description = "heads (default ${DEFAULT-VALUE})")
-  private int heads = 6;
+  @Option(names = "--heads", paramLabel = "N", description = "heads (default 6)")
+  private @Nullable Integer heads;
+
+  @Option(
+      names = "--kv-heads",
+      paramLabel = "N",
+      description = "heads of keys and values of llama (default: the heads)")
+  private @Nullable Integer keyValueHeads;
 
   @Option(names = "--width", paramLabel = "N", description = "features (default ${DEFAULT-VALUE})")
   private int width = 384;
+
+  @Option(
+      names = "--hidden",
+      paramLabel = "N",
+      description =
+          "features of a hidden layer of llama (default 8/3 of the width) or mlp (4 times it)")
+  private @Nullable Integer hidden;
+
+  @Option(names = "--window", paramLabel = "N", description = "tokens that mlp sees (default 8)")
+  private @Nullable Integer window;
 
   @Option(
       names = "--context",
@@ -160,7 +184,6 @@ public final class StepOptions {
   }
 
   private void check() {
-    require(model.equals("gpt"), "MODEL", model, "must be gpt");
     require(ranks >= 1 && ranks <= 1024, "-np", "" + ranks, "must be 1 to 1024");
     require(steps >= 1, "--steps", "" + steps, "must be at least 1");
     require(warmUpSeconds >= 0, "--warm-up", "" + warmUpSeconds, "must be at least 0");
@@ -216,13 +239,51 @@ public final class StepOptions {
             ? defaults.blocks()
             : new SumBlocks(tensorBlocks, defaults.blocks().tokens());
     return defaults
-        .withModel(new GptShape(layers, heads, width, context, vocabulary, true))
+        .withModel(shape())
         .withBatch(
             BatchShape.of(lanes == null ? layout().size(Layout.DATA, ranks) : lanes, microBatch))
         .withBlocks(blocks)
         .withSameBits(!relaxed)
         .withPrecision(Precision.of(precision))
         .withSteps(1_000_000);
+  }
+
+  private ModelShape shape() {
+    Map<String, Integer> numbers = new LinkedHashMap<>();
+    numbers.put("--layers", layers);
+    numbers.put("--width", width);
+    numbers.put("--context", context);
+    numbers.put("--vocabulary", vocabulary);
+    ModelShape family = ModelShape.defaults(model);
+    switch (family) {
+      case GptShape _ -> put(numbers, "--heads", heads, DEFAULT_HEADS);
+      case LlamaShape _ -> {
+        put(numbers, "--heads", heads, DEFAULT_HEADS);
+        put(numbers, "--kv-heads", keyValueHeads, numbers.getOrDefault("--heads", 1));
+        put(numbers, "--hidden", hidden, width * 8 / 3);
+      }
+      case MlpShape _ -> {
+        put(numbers, "--hidden", hidden, width * 4);
+        put(numbers, "--window", window, DEFAULT_WINDOW);
+      }
+    }
+    // What was given and the family has not is refused by it.
+    put(numbers, "--heads", heads, null);
+    put(numbers, "--kv-heads", keyValueHeads, null);
+    put(numbers, "--hidden", hidden, null);
+    put(numbers, "--window", window, null);
+    return family.with(numbers, true);
+  }
+
+  private static void put(
+      Map<String, Integer> numbers,
+      String option,
+      @Nullable Integer given,
+      @Nullable Integer otherwise) {
+    Integer number = given == null ? otherwise : given;
+    if (number != null) {
+      numbers.put(option, number);
+    }
   }
 
   /// Returns where the steps run.

@@ -81,7 +81,8 @@ record StepResult(
     out.printf(Locale.ROOT, "# %s%n", device);
     out.printf(
         Locale.ROOT,
-        "# gpt: %,d parameters, %d ranks, %d lanes of %d windows of %d tokens, %d steps%n",
+        "# %s: %,d parameters, %d ranks, %d lanes of %d windows of %d tokens, %d steps%n",
+        recipe.model().family(),
         recipe.model().parameters(),
         ranks,
         recipe.batch().lanes(),
@@ -124,7 +125,7 @@ record StepResult(
   void write(Path file) throws IOException {
     ObjectMapper json = new ObjectMapper();
     ObjectNode root = json.createObjectNode();
-    root.put("model", "gpt");
+    root.put("model", recipe.model().family());
     root.set("recipe", json.readTree(recipe.toJson()));
     root.put("device", device);
     root.put("ranks", ranks);

@@ -93,7 +93,7 @@ public final class GptModel implements LanguageModel {
     Value positions =
         trace.one(
             new Primitive.BroadcastTo(hidden, List.of(1, 2)), trace.parameter(positionEmbedding));
-    Value x = trace.one(new Primitive.Add(), words, positions);
+    Value x = trace.dropout(trace.one(new Primitive.Add(), words, positions), 0);
     for (TransformerBlock block : blocks) {
       x = block.apply(trace, x, recompute);
     }

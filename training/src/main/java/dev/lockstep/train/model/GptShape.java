@@ -1,7 +1,9 @@
 package dev.lockstep.train.model;
 
 import dev.lockstep.train.options.OptionCheck;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /// The size of a GPT-2 model.
 ///
@@ -59,6 +61,28 @@ public record GptShape(
     long c = width;
     long perLayer = 12 * c * c + 13 * c;
     return (tiedHead ? 1L : 2L) * vocabulary * c + context * c + layers * perLayer + 2 * c;
+  }
+
+  @Override
+  public Map<String, Integer> numbers() {
+    Map<String, Integer> numbers = new LinkedHashMap<>();
+    numbers.put("--layers", layers);
+    numbers.put("--heads", heads);
+    numbers.put("--width", width);
+    numbers.put("--context", context);
+    numbers.put("--vocabulary", vocabulary);
+    return numbers;
+  }
+
+  @Override
+  public GptShape of(Map<String, Integer> numbers, boolean tied) {
+    return new GptShape(
+        numbers.getOrDefault("--layers", layers),
+        numbers.getOrDefault("--heads", heads),
+        numbers.getOrDefault("--width", width),
+        numbers.getOrDefault("--context", context),
+        numbers.getOrDefault("--vocabulary", vocabulary),
+        tied);
   }
 
   @Override

@@ -9,6 +9,7 @@ import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.train.autodiff.Differentiator;
 import dev.lockstep.train.autodiff.GradientBlocks;
+import dev.lockstep.train.nn.DropoutPlan;
 import dev.lockstep.train.nn.ModelTrace;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.nn.Precision;
@@ -35,12 +36,13 @@ public final class ModelPrograms {
   private final int tokenBlocks;
   private final Recompute recompute;
   private final Precision precision;
+  private final DropoutPlan dropout;
 
   /// Makes the programs of a model in float32 that keep all activations.
   ///
   /// @param tokenBlocks into how many blocks sums over a lane's positions are cut
   public ModelPrograms(LanguageModel model, int tokenBlocks) {
-    this(model, tokenBlocks, Recompute.NONE, Precision.F32);
+    this(model, tokenBlocks, Recompute.NONE, Precision.F32, DropoutPlan.NONE);
   }
 
   /// Makes the programs of a model.
@@ -48,12 +50,18 @@ public final class ModelPrograms {
   /// @param tokenBlocks into how many blocks sums over a lane's positions are cut
   /// @param recompute which activations the backward pass computes again
   /// @param precision in what floats it computes
+  /// @param dropout what falls out while it trains
   public ModelPrograms(
-      LanguageModel model, int tokenBlocks, Recompute recompute, Precision precision) {
+      LanguageModel model,
+      int tokenBlocks,
+      Recompute recompute,
+      Precision precision,
+      DropoutPlan dropout) {
     this.model = model;
     this.tokenBlocks = tokenBlocks;
     this.recompute = recompute;
     this.precision = precision;
+    this.dropout = dropout;
   }
 
   /// A program and the parameters that it uses, each an input of the graph.
@@ -69,11 +77,12 @@ public final class ModelPrograms {
 
   /// Traces the forward and backward pass of a lane: [#TOKENS] and [#TARGETS] to [#LOSS_SUM],
   /// [#COUNT] and the gradient of [#LOSS_SUM] for each use of a parameter
-  /// ([ParameterUse#gradientName]).
+  /// ([ParameterUse#gradientName]). With dropout it also reads [ModelTrace#STEP] and
+  /// [ModelTrace#LANE].
   ///
   /// @param sequences sequences of the lane
   public Traced lane(int sequences) {
-    ModelTrace trace = new ModelTrace("lane", precision);
+    ModelTrace trace = new ModelTrace("lane", precision, dropout);
     GraphBuilder builder = trace.builder();
     Value loss = loss(trace, sequences);
     Value one = trace.one(new Primitive.Constant(loss.type(), 1));

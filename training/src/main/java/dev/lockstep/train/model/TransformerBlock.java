@@ -15,6 +15,7 @@ import java.util.stream.Stream;
 
 /// One block of GPT-2: attention and MLP, each after a layer norm and added to its input.
 ///
+/// @param index number of the block, from 0
 /// @param heads attention heads
 /// @param attentionNorm layer norm before the attention
 /// @param queryKeyValue the packed projections `[C, 3C]`; column-parallel under tensor parallelism
@@ -23,6 +24,7 @@ import java.util.stream.Stream;
 /// @param mlpHidden `[C, 4C]`; column-parallel
 /// @param mlpOutput `[4C, C]`; row-parallel
 record TransformerBlock(
+    int index,
     int heads,
     LayerNormLayer attentionNorm,
     LinearLayer queryKeyValue,
@@ -42,6 +44,7 @@ record TransformerBlock(
         new Initializer.Normal(
             (float) (GptModel.DEVIATION / StrictMath.sqrt(2.0 * shape.layers())));
     return new TransformerBlock(
+        index,
         shape.heads(),
         GptModel.norm(prefix + "ln_1", c),
         columnParallel(prefix + "attn.c_attn", c, 3 * c, new Blocks(3, tensorBlocks), wide),
@@ -51,7 +54,7 @@ record TransformerBlock(
         rowParallel(prefix + "mlp.c_proj", hidden, c, blocks, residual));
   }
 
-  private static LinearLayer columnParallel(
+  static LinearLayer columnParallel(
       String name, int in, int out, Blocks blocks, Initializer start) {
     return new LinearLayer(
         new Parameter(name + ".weight", Shape.of(in, out), start, new Split(1, blocks)),
@@ -61,8 +64,7 @@ record TransformerBlock(
         blocks);
   }
 
-  private static LinearLayer rowParallel(
-      String name, int in, int out, Blocks blocks, Initializer start) {
+  static LinearLayer rowParallel(String name, int in, int out, Blocks blocks, Initializer start) {
     return new LinearLayer(
         new Parameter(name + ".weight", Shape.of(in, out), start, new Split(0, blocks)),
         new Parameter(name + ".bias", Shape.of(out), new Initializer.Constant(0), Split.NONE),
@@ -86,13 +88,15 @@ record TransformerBlock(
   private Value attention(ModelTrace trace, Value x) {
     Value qkv = queryKeyValue.apply(trace, attentionNorm.apply(trace, x));
     Value mixed = trace.all(new Composite.CausalAttention(heads), qkv).getFirst();
-    return trace.one(new Primitive.Add(), x, attentionOutput.apply(trace, mixed));
+    Value branch = trace.dropout(attentionOutput.apply(trace, mixed), 2 * index + 1);
+    return trace.one(new Primitive.Add(), x, branch);
   }
 
   private Value mlp(ModelTrace trace, Value x) {
     Value hidden = mlpHidden.apply(trace, mlpNorm.apply(trace, x));
     Value activated = trace.one(new Composite.Gelu(), hidden);
-    return trace.one(new Primitive.Add(), x, mlpOutput.apply(trace, activated));
+    Value branch = trace.dropout(mlpOutput.apply(trace, activated), 2 * index + 2);
+    return trace.one(new Primitive.Add(), x, branch);
   }
 
   /// Returns the parameters in program order.

@@ -1,6 +1,7 @@
 package dev.lockstep.train.nn;
 
 import dev.lockstep.graph.Blocks;
+import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Op;
@@ -17,12 +18,22 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /// A graph in the making together with the parameters that it uses, in program order.
 /// Single-threaded.
 public final class ModelTrace {
+  /// Input: I32 `[]`, number of the training step from 0; there where something falls out.
+  public static final String STEP = "trainingStep";
+
+  /// Input: I32 `[]`, number of the lane; there where something falls out.
+  public static final String LANE = "lane";
+
   private final GraphBuilder builder;
   private final Precision precision;
+  private final DropoutPlan dropout;
+  private @Nullable Value step;
+  private @Nullable Value lane;
   private final List<ParameterUse> uses = new ArrayList<>();
   private final Map<String, Value> values = new LinkedHashMap<>();
   private final Map<Value, Blocks> columns = new HashMap<>();
@@ -35,12 +46,20 @@ public final class ModelTrace {
     this(name, Precision.F32);
   }
 
-  /// Starts a trace.
+  /// Starts a trace in which nothing falls out.
   ///
   /// @param name what the graph computes
   public ModelTrace(String name, Precision precision) {
+    this(name, precision, DropoutPlan.NONE);
+  }
+
+  /// Starts a trace.
+  ///
+  /// @param name what the graph computes
+  public ModelTrace(String name, Precision precision, DropoutPlan dropout) {
     this.builder = new GraphBuilder(name);
     this.precision = precision;
+    this.dropout = dropout;
   }
 
   /// Returns the builder of the graph.
@@ -95,6 +114,22 @@ public final class ModelTrace {
       recomputed.add(narrow);
     }
     return wide;
+  }
+
+  /// Lets elements of a value fall out, as the trace's plan says.
+  ///
+  /// @param place number of the place in the model; another place, other elements
+  public Value dropout(Value x, int place) {
+    if (dropout.rate() == 0) {
+      return x;
+    }
+    Value ofStep = step == null ? builder.input(STEP, ValueType.i32()) : step;
+    Value ofLane = lane == null ? builder.input(LANE, ValueType.i32()) : lane;
+    step = ofStep;
+    lane = ofLane;
+    Primitive.Part all = Primitive.Part.all(x.type().shape());
+    Primitive.Uniform random = new Primitive.Uniform(all, dropout.seed(), place);
+    return one(new Composite.Dropout(dropout.rate(), random), x, ofStep, ofLane);
   }
 
   /// Adds a node of one result.

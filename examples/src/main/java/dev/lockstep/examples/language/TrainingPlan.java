@@ -1,4 +1,4 @@
-package dev.lockstep.examples.gpt;
+package dev.lockstep.examples.language;
 
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
@@ -14,14 +14,14 @@ import java.util.Optional;
 /// @param recipe the recipe
 /// @param resumed the output folder of the run that is resumed, if it is still there
 /// @param folder the output folder
-record GptPlan(
+record TrainingPlan(
     Optional<SavedRun> saved, Recipe recipe, Optional<RunFolder> resumed, RunFolder folder) {
 
   /// Plans a run.
   ///
   /// @throws ConfigurationException if an option does not fit
-  static GptPlan of(GptOptions options) {
-    Optional<SavedRun> saved = Optional.ofNullable(options.resume).map(GptPlan::open);
+  static TrainingPlan of(TrainingOptions options) {
+    Optional<SavedRun> saved = Optional.ofNullable(options.resume).map(TrainingPlan::open);
     saved.ifPresent(options::requireNoContradiction);
     Recipe recipe = saved.map(SavedRun::recipe).orElseGet(options::freshRecipe);
     Optional<RunFolder> resumed = saved.flatMap(RunFolder::of);
@@ -29,8 +29,8 @@ record GptPlan(
         Optional.ofNullable(options.out)
             .map(RunFolder::new)
             .or(() -> resumed)
-            .orElseGet(RunFolder::fresh);
-    return new GptPlan(saved, recipe, resumed, folder);
+            .orElseGet(() -> RunFolder.fresh(recipe.model().family()));
+    return new TrainingPlan(saved, recipe, resumed, folder);
   }
 
   private static SavedRun open(Path resume) {
@@ -49,7 +49,7 @@ record GptPlan(
   ///
   /// @param ranks world size
   /// @throws ConfigurationException if something does not fit
-  void check(GptOptions options, int ranks) {
+  void check(TrainingOptions options, int ranks) {
     options.trainerOptions(1).layout().check(recipe, ranks);
     options.trainingRun(folder.checkpoint());
     Path data = options.dataOptions().source();

@@ -1,4 +1,4 @@
-package dev.lockstep.examples.gpt;
+package dev.lockstep.examples.language;
 
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
@@ -10,25 +10,26 @@ import dev.lockstep.train.SamplingOptions;
 import dev.lockstep.train.SavedRun;
 import dev.lockstep.train.Trainer;
 import dev.lockstep.train.TrainerOptions;
+import dev.lockstep.train.checkpoint.HuggingFaceFolder;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.data.CorpusListener;
 import dev.lockstep.train.metrics.MetricsLog;
 import java.nio.file.Path;
 import java.util.function.BooleanSupplier;
 
-/// One rank of the `gpt` job, from its options to the hashes it prints. Rank 0 prints and writes;
-/// the others only compute.
-final class GptRun {
+/// One rank of a job that trains, from its options to the hashes it prints. Rank 0 prints and
+/// writes; the others only compute.
+final class TrainingRank {
   private static final int SAMPLE_TOKENS = 300;
   private static final double TEMPERATURE = 0.7;
   private static final String PROMPT = "    /**\n     * Returns the ";
 
   private final RankContext context;
   private final Job job;
-  private final GptOptions options;
+  private final TrainingOptions options;
   private final BooleanSupplier stop;
 
-  GptRun(RankContext context, GptOptions options) {
+  TrainingRank(RankContext context, TrainingOptions options) {
     this.context = context;
     this.job = context.job();
     this.options = options;
@@ -39,7 +40,7 @@ final class GptRun {
   ///
   /// @throws ConfigurationException if an option does not fit; nothing is written then
   void run() {
-    GptPlan plan = GptPlan.of(options);
+    TrainingPlan plan = TrainingPlan.of(options);
     Console console =
         new Console(context.out(), context.terminalColumns(), plan.recipe().tokensPerStep());
     TrainerOptions trainerOptions = options.trainerOptions(context.threads());
@@ -47,9 +48,10 @@ final class GptRun {
         Trainer trainer =
             plan.saved().isPresent()
                 ? Trainer.resume(job, plan.saved().get(), corpus, trainerOptions)
-                : Trainer.start(job, plan.recipe(), corpus, trainerOptions)) {
+                : start(plan.recipe(), corpus, trainerOptions)) {
       if (job.rank() == 0) {
         plan.folder().prepare(plan.resumed());
+        plan.folder().writeRecipe(trainer.recipe());
         lead(trainer, corpus, plan, console);
       } else {
         follow(trainer, plan);
@@ -57,9 +59,18 @@ final class GptRun {
     }
   }
 
+  private Trainer start(Recipe recipe, Corpus corpus, TrainerOptions trainerOptions) {
+    if (options.weights == null) {
+      return Trainer.start(job, recipe, corpus, trainerOptions);
+    }
+    try (HuggingFaceFolder weights = HuggingFaceFolder.open(options.weights)) {
+      return Trainer.start(job, recipe, weights, corpus, trainerOptions);
+    }
+  }
+
   /// What the other ranks do beside rank 0: the same calls in the same order, where they hold parts
   /// of the model.
-  private void follow(Trainer trainer, GptPlan plan) {
+  private void follow(Trainer trainer, TrainingPlan plan) {
     boolean isDone =
         trainer.train(options.trainingRun(plan.folder().checkpoint()).stoppingWhen(stop));
     if (trainer.isSplit()) {
@@ -92,7 +103,7 @@ final class GptRun {
     };
   }
 
-  private void lead(Trainer trainer, Corpus corpus, GptPlan plan, Console console) {
+  private void lead(Trainer trainer, Corpus corpus, TrainingPlan plan, Console console) {
     RunFolder folder = plan.folder();
     introduce(trainer, corpus, folder, console);
     String optimizerSha256;
@@ -123,8 +134,9 @@ final class GptRun {
   private void introduce(Trainer trainer, Corpus corpus, RunFolder folder, Console console) {
     Recipe recipe = trainer.recipe();
     console.line(
-        "GPT with %,d parameters, %s mode; text of %,d + %,d held-out bytes"
+        "%s with %,d parameters, %s mode; text of %,d + %,d held-out bytes"
             .formatted(
+                recipe.model().title(),
                 recipe.model().parameters(),
                 recipe.sameBits() ? "same-bits" : "relaxed",
                 corpus.trainTokens(),

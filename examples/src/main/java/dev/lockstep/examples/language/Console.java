@@ -1,4 +1,4 @@
-package dev.lockstep.examples.gpt;
+package dev.lockstep.examples.language;
 
 import dev.lockstep.train.Trainer;
 import java.io.PrintStream;

@@ -1,4 +1,4 @@
-package dev.lockstep.examples.gpt;
+package dev.lockstep.examples.language;
 
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Layout;
@@ -8,28 +8,48 @@ import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.SavedRun;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.TrainingRun;
+import dev.lockstep.train.checkpoint.HuggingFaceFolder;
 import dev.lockstep.train.data.DataOptions;
-import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.LearningRate;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
-/// The options of the `gpt` job. What is null was not given: a fresh run takes the default, a
-/// resumed one what it was started with.
+/// The options of the jobs that train language models. What is null was not given: a fresh run
+/// takes the default, a resumed one what it was started with.
 @Command(
-    name = "gpt",
     description =
-        "Trains a byte-level GPT on text, by default the Java files of this JDK's own lib/src.zip.",
+        "Trains a byte-level language model on text, by default the Java files of this JDK's own"
+            + " lib/src.zip.",
     sortOptions = false,
     usageHelpAutoWidth = true)
-final class GptOptions {
+final class TrainingOptions {
   private static final int DEFAULT_SAVE_EVERY = 100;
   private static final int EVALUATE_EVERY = 200;
+
+  private final ModelShape family;
+
+  @Option(
+      names = "--recipe",
+      paramLabel = "FILE",
+      description =
+          "what fixes the run's numbers, as a run's recipe.json has it, or a part of it; other"
+              + " options are put over it")
+  @Nullable Path recipe;
+
+  @Option(
+      names = "--weights",
+      paramLabel = "DIR",
+      description =
+          "start from the weights of a GPT-2 or Llama folder of Hugging Face, and with its sizes")
+  @Nullable Path weights;
 
   @Option(
       names = "--data",
@@ -40,17 +60,39 @@ final class GptOptions {
   @Option(names = "--steps", paramLabel = "N", description = "training steps; default 2000")
   @Nullable Integer steps;
 
-  @Option(names = "--layers", paramLabel = "N", description = "transformer blocks; default 4")
+  @Option(names = "--layers", paramLabel = "N", description = "blocks")
   @Nullable Integer layers;
 
-  @Option(names = "--heads", paramLabel = "N", description = "attention heads; default 4")
+  @Option(names = "--heads", paramLabel = "N", description = "attention heads (gpt, llama)")
   @Nullable Integer heads;
 
-  @Option(names = "--width", paramLabel = "N", description = "features of a token; default 128")
+  @Option(
+      names = "--kv-heads",
+      paramLabel = "N",
+      description = "heads of keys and values, which heads share in groups (llama)")
+  @Nullable Integer keyValueHeads;
+
+  @Option(names = "--width", paramLabel = "N", description = "features of a token")
   @Nullable Integer width;
 
-  @Option(names = "--context", paramLabel = "N", description = "bytes of a window; default 64")
+  @Option(
+      names = "--hidden",
+      paramLabel = "N",
+      description = "features of a hidden layer (llama, mlp)")
+  @Nullable Integer hidden;
+
+  @Option(names = "--window", paramLabel = "N", description = "bytes that a position sees (mlp)")
+  @Nullable Integer window;
+
+  @Option(names = "--context", paramLabel = "N", description = "bytes of a sequence")
   @Nullable Integer context;
+
+  @Option(
+      names = "--dropout",
+      paramLabel = "RATE",
+      description =
+          "share of elements that fall out of embeddings and branches while training; default 0")
+  @Nullable Float dropout;
 
   @Option(
       names = "--lanes",
@@ -140,7 +182,7 @@ final class GptOptions {
   @Option(
       names = "--out",
       paramLabel = "DIR",
-      description = "output folder; default runs/gpt-TIME, or the resumed run's")
+      description = "output folder; default runs/MODEL-TIME, or the resumed run's")
   @Nullable Path out;
 
   @Option(
@@ -155,31 +197,80 @@ final class GptOptions {
       description = "show this and exit")
   boolean help;
 
+  /// Makes the options of a family, none given yet.
+  ///
+  /// @param family its default shape
+  TrainingOptions(ModelShape family) {
+    this.family = family;
+  }
+
   /// Returns the recipe of a fresh run.
   ///
   /// @throws ConfigurationException if an option does not fit
   Recipe freshRecipe() {
-    Recipe defaults = Recipe.defaults();
-    GptShape shape = GptShape.defaults();
-    BatchShape batch = defaults.batch();
-    int stepCount = orElse(steps, defaults.steps());
-    return defaults
-        .withModel(
-            new GptShape(
-                orElse(layers, shape.layers()),
-                orElse(heads, shape.heads()),
-                orElse(width, shape.width()),
-                orElse(context, shape.context()),
-                shape.vocabulary(),
-                !untied))
-        .withBatch(
-            BatchShape.of(orElse(lanes, batch.lanes()), orElse(microBatch, batch.microBatch())))
-        .withSteps(stepCount)
-        .withLearningRate(
-            LearningRate.of(orElse(learningRate, Recipe.DEFAULT_LEARNING_RATE), stepCount))
-        .withSeed(orElse(seed, defaults.seed()))
-        .withSameBits(!relaxed)
-        .withPrecision(precision == null ? defaults.precision() : Precision.of(precision));
+    Recipe base = baseRecipe();
+    BatchShape batch = base.batch();
+    Recipe changed =
+        base.withModel(base.model().with(numbers(), base.model().tiedHead() && !untied))
+            .withSeed(orElse(seed, base.seed()))
+            .withSameBits(base.sameBits() && !relaxed)
+            .withPrecision(precision == null ? base.precision() : Precision.of(precision))
+            .withDropout(orElse(dropout, base.dropout()));
+    if (lanes != null || microBatch != null) {
+      changed =
+          changed.withBatch(
+              BatchShape.of(orElse(lanes, batch.lanes()), orElse(microBatch, batch.microBatch())));
+    }
+    if (steps != null || learningRate != null) {
+      int count = orElse(steps, base.steps());
+      float peak = orElse(learningRate, base.learningRate().peak());
+      changed = changed.withSteps(count).withLearningRate(LearningRate.of(peak, count));
+    }
+    return changed;
+  }
+
+  /// What the other options are put over.
+  private Recipe baseRecipe() {
+    Recipe base = Recipe.defaults().withModel(family);
+    if (recipe != null) {
+      base = Recipe.read(recipe);
+      requireFamily("--recipe", recipe, base.model());
+    }
+    if (weights != null) {
+      ModelShape shape = HuggingFaceFolder.shape(weights);
+      requireFamily("--weights", weights, shape);
+      base = base.withModel(shape);
+    }
+    return base;
+  }
+
+  private void requireFamily(String option, Path file, ModelShape shape) {
+    if (!shape.family().equals(family.family())) {
+      throw new ConfigurationException(
+          option,
+          file.toString(),
+          "the model is of another family: %s %s has %s (start it with lockstep run %s)"
+              .formatted(option, file, shape.family(), shape.family()));
+    }
+  }
+
+  /// The sizes that were given.
+  private Map<String, Integer> numbers() {
+    Map<String, Integer> given = new LinkedHashMap<>();
+    put(given, "--layers", layers);
+    put(given, "--heads", heads);
+    put(given, "--kv-heads", keyValueHeads);
+    put(given, "--width", width);
+    put(given, "--hidden", hidden);
+    put(given, "--window", window);
+    put(given, "--context", context);
+    return given;
+  }
+
+  private static void put(Map<String, Integer> given, String option, @Nullable Integer number) {
+    if (number != null) {
+      given.put(option, number);
+    }
   }
 
   private static <T> T orElse(@Nullable T given, T otherwise) {
@@ -190,22 +281,30 @@ final class GptOptions {
   ///
   /// @throws ConfigurationException that names the option and both values
   void requireNoContradiction(SavedRun saved) {
-    Recipe recipe = saved.recipe();
-    agree("--steps", steps, recipe.steps());
-    agree("--layers", layers, recipe.model().layers());
-    agree("--heads", heads, recipe.model() instanceof GptShape shape ? shape.heads() : 0);
-    agree("--width", width, recipe.model().width());
-    agree("--context", context, recipe.model().context());
-    agree("--lanes", lanes, recipe.batch().lanes());
-    agree("--micro-batch", microBatch, recipe.batch().microBatch());
-    agree("--lr", learningRate, recipe.learningRate().peak());
-    agree("--seed", seed, recipe.seed());
-    agree("--untied", untied ? true : null, !recipe.model().tiedHead());
-    agree("--precision", precision, recipe.precision().label());
-    agree("--relaxed", relaxed ? true : null, !recipe.sameBits());
+    Recipe resumed = saved.recipe();
+    requireFamily("--resume", saved.folder(), resumed.model());
+    if (recipe != null && !Recipe.read(recipe).equals(resumed)) {
+      throw new ConfigurationException(
+          "--recipe",
+          recipe.toString(),
+          "contradicts the run that --resume continues: --recipe %s (leave it out, or start a fresh run)"
+              .formatted(recipe));
+    }
+    agree("--weights", weights, null);
+    agree("--steps", steps, resumed.steps());
+    numbers()
+        .forEach((option, number) -> agree(option, number, resumed.model().numbers().get(option)));
+    agree("--lanes", lanes, resumed.batch().lanes());
+    agree("--micro-batch", microBatch, resumed.batch().microBatch());
+    agree("--lr", learningRate, resumed.learningRate().peak());
+    agree("--seed", seed, resumed.seed());
+    agree("--untied", untied ? true : null, !resumed.model().tiedHead());
+    agree("--precision", precision, resumed.precision().label());
+    agree("--dropout", dropout, resumed.dropout());
+    agree("--relaxed", relaxed ? true : null, !resumed.sameBits());
   }
 
-  private static <T> void agree(String option, @Nullable T given, T saved) {
+  private static <T> void agree(String option, @Nullable T given, @Nullable Object saved) {
     if (given != null && !Objects.equals(given, saved)) {
       throw new ConfigurationException(
           option,

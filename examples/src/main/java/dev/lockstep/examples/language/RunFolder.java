@@ -1,6 +1,7 @@
-package dev.lockstep.examples.gpt;
+package dev.lockstep.examples.language;
 
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Recipe;
 import dev.lockstep.train.SavedRun;
 import dev.lockstep.train.metrics.LossCurve;
 import dev.lockstep.train.metrics.MetricsLog;
@@ -15,7 +16,7 @@ import java.util.Locale;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
-/// The output folder of a run: `metrics.jsonl`, `loss.svg` and `checkpoint/`.
+/// The output folder of a run: `recipe.json`, `metrics.jsonl`, `loss.svg` and `checkpoint/`.
 ///
 /// @param path the folder
 record RunFolder(Path path) {
@@ -24,9 +25,11 @@ record RunFolder(Path path) {
       DateTimeFormatter.ofPattern("uuuuMMdd-HHmmss", Locale.ROOT);
 
   /// Returns a folder that no run has.
-  static RunFolder fresh() {
+  ///
+  /// @param model what is trained
+  static RunFolder fresh(String model) {
     return new RunFolder(
-        Path.of("runs", "gpt-" + TIME.format(LocalDateTime.now(ZoneId.systemDefault()))));
+        Path.of("runs", model + "-" + TIME.format(LocalDateTime.now(ZoneId.systemDefault()))));
   }
 
   /// Returns the folder of the run that wrote a checkpoint, if it still lies there.
@@ -95,6 +98,15 @@ record RunFolder(Path path) {
 
   private static Path absolute(Path path) {
     return path.toAbsolutePath().normalize();
+  }
+
+  /// Writes what fixes the run's numbers, for `--recipe`.
+  void writeRecipe(Recipe recipe) {
+    try {
+      recipe.write(path.resolve("recipe.json"));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /// Returns the file with the measurements.

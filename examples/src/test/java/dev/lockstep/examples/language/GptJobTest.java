@@ -1,10 +1,12 @@
-package dev.lockstep.examples.gpt;
+package dev.lockstep.examples.language;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.launcher.RankLayout;
+import dev.lockstep.train.Recipe;
+import dev.lockstep.train.model.LlamaShape;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -12,11 +14,13 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import picocli.CommandLine;
 
 class GptJobTest {
   @TempDir Path directory;
@@ -41,6 +45,10 @@ class GptJobTest {
     "--resume /no/such/place,   --resume,      /no/such/place",
     "--out /etc/hostname/x,     --out,         /etc/hostname",
     "--nonsense,                gpt,           --nonsense",
+    "--kv-heads 2,              --kv-heads,    model gpt",
+    "--dropout 1,               --dropout,     --dropout 1.0",
+    "--recipe /no/such/file,    --recipe,      /no/such/file",
+    "--weights /no/such/place,  '',            /no/such/place/config.json",
   })
   void refusesInOneSentenceThatNamesTheOption(String line, String key, String named)
       throws IOException {
@@ -63,6 +71,42 @@ class GptJobTest {
     check("--data", text.toString(), "--out", directory.resolve("a/b").toString());
     check("--data", directory.toString(), "--heads", "8", "--lanes", "5", "--lr", "1e-3");
     assertThat(directory.resolve("a")).doesNotExist();
+  }
+
+  @Test
+  void optionsArePutOverTheRecipesFile() throws IOException {
+    Path recipe = directory.resolve("recipe.json");
+    Files.writeString(
+        recipe,
+        """
+        {"model": {"family": "llama", "layers": 3, "tiedHead": false}, "steps": 40, "seed": 9,
+         "batch": {"lanes": 5}, "learningRate": {"warmupSteps": 2}}
+        """);
+    TrainingOptions options = new TrainingOptions(LlamaShape.defaults());
+    new CommandLine(options)
+        .parseArgs("--recipe", recipe.toString(), "--kv-heads", "4", "--dropout", "0.1");
+
+    assertThat(options.freshRecipe())
+        .isEqualTo(
+            Recipe.read(recipe)
+                .withModel(
+                    LlamaShape.defaults().with(Map.of("--layers", 3, "--kv-heads", 4), false))
+                .withDropout(0.1f));
+    assertThat(options.freshRecipe().learningRate().warmupSteps()).isEqualTo(2);
+    assertThatThrownBy(() -> check("--recipe", recipe.toString()))
+        .hasMessageContaining(
+            "another family: --recipe " + recipe + " has llama (start it with lockstep run llama)");
+  }
+
+  @Test
+  void everyFamilyHasAJobOfItsName() {
+    assertThat(new LlamaJob().name()).isEqualTo("llama");
+    assertThat(new MlpJob().name()).isEqualTo("mlp");
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    new LlamaJob().help("lockstep run llama", new PrintStream(bytes, true, StandardCharsets.UTF_8));
+    assertThat(bytes.toString(StandardCharsets.UTF_8))
+        .startsWith("Usage: lockstep run llama")
+        .contains("Sizes by default: --layers 4 --heads 4 --kv-heads 2 --width 128 --hidden 344");
   }
 
   @Test

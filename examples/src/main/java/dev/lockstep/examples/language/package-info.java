@@ -1,0 +1,6 @@
+/// The jobs `gpt`, `llama` and `mlp`: train a byte-level language model on text and show what it
+/// learned.
+@NullMarked
+package dev.lockstep.examples.language;
+
+import org.jspecify.annotations.NullMarked;

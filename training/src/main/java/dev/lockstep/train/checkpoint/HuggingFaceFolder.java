@@ -1,0 +1,212 @@
+package dev.lockstep.train.checkpoint;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.NarrowFloat;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.train.checkpoint.Safetensors.TensorData;
+import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.nn.Parameter;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/// The weights of a GPT-2 or Llama folder of Hugging Face: `config.json`, and `model.safetensors`
+/// or files of it that `model.safetensors.index.json` names. bfloat16 and float16 are widened.
+///
+/// Holds the files mapped until it is closed; thread-safe.
+public final class HuggingFaceFolder implements AutoCloseable {
+  private static final String CONFIG = "config.json";
+  private static final String WEIGHTS = "model.safetensors";
+  private static final String INDEX = "model.safetensors.index.json";
+  private static final String GPT2_PREFIX = "transformer.";
+  private static final ObjectMapper JSON = new JsonMapper();
+  private static final ValueLayout.OfFloat F32 =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfShort SHORT =
+      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  private final Path path;
+  private final ModelShape shape;
+  private final List<Safetensors> files = new ArrayList<>();
+  private final Arena widened;
+  private final Map<String, TensorData> tensors = new LinkedHashMap<>();
+
+  @SuppressWarnings("MustBeClosed") // the folder owns its arena until close()
+  private HuggingFaceFolder(Path path, ModelShape shape) {
+    this.path = path;
+    this.shape = shape;
+    this.widened = Arena.ofShared();
+  }
+
+  /// Returns the size of a folder's model; no weights are read.
+  ///
+  /// @throws dev.lockstep.failure.ConfigurationException as [#open]
+  public static ModelShape shape(Path path) {
+    return HuggingFaceConfig.read(path.resolve(CONFIG));
+  }
+
+  /// Opens a folder; the caller closes it.
+  ///
+  /// @throws dev.lockstep.failure.ConfigurationException if the model is not one that is computed
+  ///   here; the sentence names the key of `config.json` and its value
+  /// @throws CheckpointException if a file or a tensor is missing or does not fit the model
+  public static HuggingFaceFolder open(Path path) {
+    HuggingFaceFolder folder = new HuggingFaceFolder(path, shape(path));
+    try {
+      folder.read();
+      return folder;
+    } catch (RuntimeException e) {
+      folder.close();
+      throw e;
+    }
+  }
+
+  private void read() {
+    Map<String, TensorData> found = new HashMap<>();
+    if (Files.exists(path.resolve(INDEX))) {
+      Map<String, Safetensors> opened = new HashMap<>();
+      index().forEach((tensor, file) -> found.put(tensor, indexed(opened, tensor, file)));
+    } else {
+      found.putAll(opened(path.resolve(WEIGHTS)).tensors());
+    }
+    // Files on the hub leave out the prefix that the class of the language model adds.
+    Map<String, TensorData> byName = new TreeMap<>();
+    found.forEach((name, tensor) -> byName.put(withoutPrefix(name), tensor));
+    for (Parameter parameter : shape.model(1).parameters()) {
+      TensorData tensor = byName.remove(withoutPrefix(parameter.name()));
+      tensors.put(parameter.name(), fitting(parameter, tensor));
+    }
+    byName.keySet().removeIf(name -> isNoWeight(name) || isTiedHead(name));
+    if (!byName.isEmpty()) {
+      throw damaged(path, "it holds tensors that the model has not: " + byName.keySet(), null);
+    }
+  }
+
+  private Map<String, String> index() {
+    Path file = path.resolve(INDEX);
+    try {
+      JsonNode map = JSON.readTree(CheckpointFolder.read(file)).path("weight_map");
+      Map<String, String> files = new TreeMap<>();
+      for (Map.Entry<String, JsonNode> entry : map.properties()) {
+        Path name = Path.of(entry.getValue().asText());
+        if (!name.equals(name.getFileName())) {
+          throw damaged(file, "it names a file elsewhere: " + name, null);
+        }
+        files.put(entry.getKey(), name.toString());
+      }
+      return files;
+    } catch (JsonProcessingException broken) {
+      throw damaged(file, "it is no JSON: " + broken.getOriginalMessage(), broken);
+    }
+  }
+
+  private TensorData indexed(Map<String, Safetensors> opened, String tensor, String file) {
+    Safetensors part = opened.computeIfAbsent(file, name -> opened(path.resolve(name)));
+    TensorData data = part.tensors().get(tensor);
+    if (data == null) {
+      throw damaged(
+          path.resolve(file), "the index names a tensor that it has not: " + tensor, null);
+    }
+    return data;
+  }
+
+  private Safetensors opened(Path file) {
+    Safetensors opened = Safetensors.open(file);
+    files.add(opened);
+    return opened;
+  }
+
+  private static String withoutPrefix(String name) {
+    return name.startsWith(GPT2_PREFIX) ? name.substring(GPT2_PREFIX.length()) : name;
+  }
+
+  /// Masks and angles, which old versions of transformers saved too.
+  private static boolean isNoWeight(String name) {
+    return name.endsWith(".attn.bias")
+        || name.endsWith(".attn.masked_bias")
+        || name.endsWith(".rotary_emb.inv_freq");
+  }
+
+  private boolean isTiedHead(String name) {
+    return shape.tiedHead() && name.equals("lm_head.weight");
+  }
+
+  private TensorData fitting(Parameter parameter, @Nullable TensorData data) {
+    if (data == null || !data.shape().equals(parameter.shape())) {
+      String found = data == null ? "nothing" : data.dtype().toString() + data.shape();
+      throw damaged(
+          path,
+          "tensor=%s, expected=%s, found=%s".formatted(parameter.name(), parameter.shape(), found),
+          null);
+    }
+    return switch (data.dtype()) {
+      case F32 -> data;
+      case BF16, F16 -> widened(data);
+      case F64, F8_E4M3FN, F8_E4M3, F8_E5M2, I64, I32, I16, I8, U8, BOOL ->
+          throw damaged(
+              path,
+              "tensor=%s, dtype=%s (F32, BF16 or F16)".formatted(parameter.name(), data.dtype()),
+              null);
+    };
+  }
+
+  private TensorData widened(TensorData narrow) {
+    Shape extents = narrow.shape();
+    MemorySegment wide = widened.allocate(extents.elements() * DType.F32.bytes(), 64);
+    for (long i = 0; i < extents.elements(); i++) {
+      short bits = narrow.data().getAtIndex(SHORT, i);
+      boolean isBf16 = narrow.dtype() == DType.BF16;
+      wide.setAtIndex(F32, i, isBf16 ? NarrowFloat.fromBf16(bits) : NarrowFloat.fromF16(bits));
+    }
+    return new TensorData(DType.F32, extents, wide);
+  }
+
+  private static CheckpointException damaged(Path file, String what, @Nullable Throwable cause) {
+    return new CheckpointException(
+        file.toString(), "the weights cannot be read: path=" + file + ", " + what, cause);
+  }
+
+  /// Returns where the files are.
+  public Path path() {
+    return path;
+  }
+
+  /// Returns the size of the model.
+  public ModelShape shape() {
+    return shape;
+  }
+
+  /// Returns the weights by the names of the model's parameters, F32; borrowed until [#close].
+  public Map<String, TensorData> tensors() {
+    return Map.copyOf(tensors);
+  }
+
+  /// Returns the SHA-256 of [#tensors].
+  public String sha256() {
+    return Sha256.of(tensors);
+  }
+
+  /// Unmaps the files; idempotent.
+  @Override
+  public void close() {
+    files.forEach(Safetensors::close);
+    if (widened.scope().isAlive()) {
+      widened.close();
+    }
+  }
+}

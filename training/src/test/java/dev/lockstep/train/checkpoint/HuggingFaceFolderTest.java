@@ -1,0 +1,174 @@
+package dev.lockstep.train.checkpoint;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.train.checkpoint.Safetensors.TensorData;
+import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.LlamaShape;
+import dev.lockstep.train.model.MlpShape;
+import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.nn.Parameter;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class HuggingFaceFolderTest {
+  private static final GptShape GPT = new GptShape(1, 2, 8, 4, 16, true);
+  private static final LlamaShape LLAMA =
+      new LlamaShape(1, 4, 2, 16, 24, 6, 32, false, 500_000, 1e-6f);
+
+  @TempDir Path directory;
+
+  private Path config(String text) throws IOException {
+    return Files.writeString(directory.resolve("config.json"), text);
+  }
+
+  private Map<String, TensorData> weights(ModelShape shape, String droppedPrefix) {
+    Map<String, TensorData> tensors = new LinkedHashMap<>();
+    for (Parameter parameter : shape.model(1).parameters()) {
+      MemorySegment elements =
+          Arena.ofAuto().allocate(parameter.shape().elements() * DType.F32.bytes(), 4);
+      parameter.initialize(3, elements);
+      String name = parameter.name();
+      tensors.put(
+          name.startsWith(droppedPrefix) ? name.substring(droppedPrefix.length()) : name,
+          new TensorData(DType.F32, parameter.shape(), elements));
+    }
+    return tensors;
+  }
+
+  private void write(String file, Map<String, TensorData> tensors) throws IOException {
+    Safetensors.write(directory.resolve(file), tensors, Map.of());
+  }
+
+  @Test
+  void theConfigOfAShapeIsReadAsThatShape() throws IOException {
+    assertThat(HuggingFaceConfig.read(config(HuggingFaceConfig.of(GPT)))).isEqualTo(GPT);
+    assertThat(HuggingFaceConfig.read(config(HuggingFaceConfig.of(LLAMA)))).isEqualTo(LLAMA);
+    assertThatThrownBy(
+            () -> HuggingFaceConfig.read(config(HuggingFaceConfig.of(MlpShape.defaults()))))
+        .hasMessageContaining("model_type is \"lockstep-mlp\" (supported: gpt2, llama)");
+  }
+
+  @Test
+  void aConfigOfOlderVersionsIsRead() throws IOException {
+    String old =
+        """
+        {"model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
+         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 6,
+         "vocab_size": 32, "rope_theta": 500000.0, "rope_scaling": null, "rms_norm_eps": 1e-06,
+         "torch_dtype": "bfloat16", "tie_word_embeddings": false}
+        """;
+
+    assertThat(HuggingFaceConfig.read(config(old))).isEqualTo(LLAMA);
+  }
+
+  @ParameterizedTest(name = "{1}={3}")
+  @CsvSource(
+      delimiter = ';',
+      value = {
+        "llama; hidden_act; \"silu\"; \"gelu\"",
+        "llama; attention_bias; false; true",
+        "llama; head_dim; 4; 8",
+        "llama; rope_type; \"default\"; \"llama3\"",
+        "llama; vocab_size; 32; \"many\"",
+        "llama; num_hidden_layers; 1; 1.5",
+        "llama; model_type; \"llama\"; \"mixtral\"",
+        "gpt; activation_function; \"gelu_new\"; \"relu\"",
+        "gpt; n_inner; 32; 31",
+        "gpt; scale_attn_weights; true; false",
+        "gpt; layer_norm_epsilon; 1.0E-5; 1.0E-6",
+        "gpt; tie_word_embeddings; true; \"yes\""
+      })
+  void whatIsNotComputedHereIsRefusedByKeyAndValue(
+      String model, String key, String value, String other) throws IOException {
+    String text = HuggingFaceConfig.of(model.equals("llama") ? LLAMA : GPT);
+    String entry = "\"%s\" : ".formatted(key);
+    assertThat(text).contains(entry + value);
+    Path file = config(text.replace(entry + value, entry + other));
+
+    assertThatThrownBy(() -> HuggingFaceConfig.read(file))
+        .isInstanceOfSatisfying(
+            ConfigurationException.class, refused -> assertThat(refused.key()).endsWith(key))
+        .hasMessageContaining(file.toString())
+        .hasMessageContaining(key + " is " + other + " (supported: ")
+        .extracting(Throwable::getMessage)
+        .asString()
+        .doesNotContain("\n");
+  }
+
+  @Test
+  void namesWithoutThePrefixAndMasksThatAreNoWeightsArePassed() throws IOException {
+    config(HuggingFaceConfig.of(GPT));
+    Map<String, TensorData> weights = weights(GPT, "transformer.");
+    TensorData mask = new TensorData(DType.U8, Shape.of(2), Arena.ofAuto().allocate(2));
+    weights.put("h.0.attn.bias", mask);
+    write("model.safetensors", weights);
+
+    try (HuggingFaceFolder folder = HuggingFaceFolder.open(directory)) {
+      assertThat(folder.tensors()).containsOnlyKeys(weights(GPT, "nothing").keySet());
+      assertThat(folder.sha256()).isEqualTo(Sha256.of(weights(GPT, "nothing")));
+    }
+  }
+
+  @Test
+  void weightsInSeveralFilesAreOneModel() throws IOException {
+    config(HuggingFaceConfig.of(LLAMA));
+    Map<String, TensorData> all = weights(LLAMA, "nothing");
+    StringBuilder map = new StringBuilder();
+    int number = 0;
+    for (Map.Entry<String, TensorData> entry : all.entrySet()) {
+      String file = "part-" + number++ + ".safetensors";
+      write(file, Map.of(entry.getKey(), entry.getValue()));
+      map.append(map.isEmpty() ? "" : ", ")
+          .append("\"%s\": \"%s\"".formatted(entry.getKey(), file));
+    }
+    Path index = directory.resolve("model.safetensors.index.json");
+    Files.writeString(index, "{\"weight_map\": {" + map + "}}");
+
+    try (HuggingFaceFolder folder = HuggingFaceFolder.open(directory)) {
+      assertThat(folder.sha256()).isEqualTo(Sha256.of(all));
+    }
+    Files.writeString(
+        index, "{\"weight_map\": {" + map.toString().replace("part-1.", "../1.") + "}}");
+    assertThatThrownBy(() -> HuggingFaceFolder.open(directory))
+        .isInstanceOf(CheckpointException.class)
+        .hasMessageContaining("names a file elsewhere: ../1.safetensors");
+    Files.writeString(
+        index, "{\"weight_map\": {" + map.toString().replace("part-1.", "part-0.") + "}}");
+    assertThatThrownBy(() -> HuggingFaceFolder.open(directory))
+        .hasMessageContaining("the index names a tensor that it has not");
+  }
+
+  @Test
+  void weightsThatDoNotFitAreNamed() throws IOException {
+    config(HuggingFaceConfig.of(LLAMA));
+    Map<String, TensorData> weights = weights(LLAMA, "nothing");
+    TensorData norm = weights.remove("model.norm.weight");
+    write("model.safetensors", weights);
+    assertThatThrownBy(() -> HuggingFaceFolder.open(directory))
+        .isInstanceOf(CheckpointException.class)
+        .hasMessageContaining("tensor=model.norm.weight, expected=[16], found=nothing");
+
+    weights.put("model.norm.weight", norm);
+    weights.put("model.layers.1.mlp.up_proj.weight", norm);
+    Files.delete(directory.resolve("model.safetensors"));
+    write("model.safetensors", weights);
+    assertThatThrownBy(() -> HuggingFaceFolder.open(directory))
+        .hasMessageContaining(
+            "tensors that the model has not: [model.layers.1.mlp.up_proj.weight]");
+  }
+}
