@@ -5,8 +5,8 @@ import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
-import dev.lockstep.train.checkpoint.Safetensors;
 import dev.lockstep.train.checkpoint.Safetensors.TensorData;
+import dev.lockstep.train.checkpoint.SafetensorsSet;
 import dev.lockstep.train.checkpoint.Sha256;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
@@ -178,12 +178,13 @@ final class ModelState {
     return parameter;
   }
 
-  /// Fills all tensors from a file of whole tensors.
+  /// Fills all tensors from files of whole tensors.
   ///
+  /// @param stem what the files' names start with
   /// @throws CheckpointException if one is missing or of another type or shape
-  void load(Path file) {
-    try (Safetensors saved = Safetensors.open(file)) {
-      load(saved.tensors(), file.toString());
+  void load(Path folder, String stem) {
+    try (SafetensorsSet saved = SafetensorsSet.open(folder, stem)) {
+      load(saved.tensors(), folder.resolve(stem).toString());
     }
   }
 
@@ -262,6 +263,11 @@ final class ModelState {
   /// Returns how many ranks of the data axis hold parts that differ.
   int holders() {
     return ranges.isWhole() ? 1 : grid.data().ranks();
+  }
+
+  /// Returns the names of all tensors, in program order.
+  List<String> names() {
+    return List.copyOf(parameterOf.keySet());
   }
 
   /// Returns which elements of the layout each rank of the data axis holds.

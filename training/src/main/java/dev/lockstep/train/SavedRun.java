@@ -9,11 +9,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.checkpoint.CheckpointFolder;
-import dev.lockstep.train.checkpoint.CheckpointFolder.Content;
 import dev.lockstep.train.checkpoint.HuggingFaceConfig;
-import dev.lockstep.train.checkpoint.Safetensors;
-import dev.lockstep.train.checkpoint.TensorSource;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -22,9 +18,11 @@ import java.util.Map;
 /// A checkpoint: a folder in the layout of Hugging Face with the optimizer's state and the run's
 /// position beside the weights.
 ///
-/// - `config.json` and `model.safetensors`: what `AutoModelForCausalLM.from_pretrained` opens
+/// - `config.json` and `model.safetensors` (large models: several files and their index): what
+///   `AutoModelForCausalLM.from_pretrained` opens
 /// - `optimizer.safetensors`: the moments, `m/name` and `v/name`
-/// - `trainer_state.json`: recipe, step and the data set's SHA-256
+/// - `trainer_state.json`: recipe, step, the data set's SHA-256, the next window of it, and the
+///   position of the random numbers
 /// - `SHA256SUMS`: sums of them all
 ///
 /// @param folder where the files are
@@ -32,9 +30,13 @@ import java.util.Map;
 /// @param step steps done; the next one's data follow from it
 /// @param dataSha256 hash of the data set
 public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256) {
+  /// What the names of the weights' files start with.
+  static final String WEIGHTS = "model";
+
+  /// What the names of the moments' files start with.
+  static final String OPTIMIZER = "optimizer";
+
   private static final String CONFIG = "config.json";
-  private static final String WEIGHTS = "model.safetensors";
-  private static final String OPTIMIZER = "optimizer.safetensors";
   private static final String STATE = "trainer_state.json";
   private static final int FORMAT = 1;
   private static final ObjectMapper JSON =
@@ -47,10 +49,9 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256)
   ///   names the file
   public static SavedRun open(Path path) {
     Path inRun = path.resolve("checkpoint");
-    boolean isRun =
-        Files.isDirectory(inRun) || Files.isDirectory(path.resolve("checkpoint.previous"));
     Path folder =
-        CheckpointFolder.verify(isRun ? inRun : path, List.of(CONFIG, WEIGHTS, OPTIMIZER, STATE));
+        CheckpointFolder.verify(
+            CheckpointFolder.exists(inRun) ? inRun : path, List.of(CONFIG, STATE));
     Path state = folder.resolve(STATE);
     try {
       JsonNode tree = JSON.readTree(CheckpointFolder.read(state));
@@ -58,11 +59,14 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256)
         throw new IllegalArgumentException(
             "format is " + tree.path("format") + ", this version reads " + FORMAT);
       }
-      return new SavedRun(
-          folder,
-          Recipe.fromJson(tree.path("recipe").toString()),
-          tree.path("step").asLong(),
-          tree.path("data").path("sha256").asText());
+      SavedRun saved =
+          new SavedRun(
+              folder,
+              Recipe.fromJson(tree.path("recipe").toString()),
+              tree.path("step").asLong(),
+              tree.path("data").path("sha256").asText());
+      saved.requirePosition(tree);
+      return saved;
     } catch (JsonProcessingException | IllegalArgumentException | ConfigurationException e) {
       throw new CheckpointException(
           state.toString(),
@@ -71,38 +75,46 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256)
     }
   }
 
-  /// Writes a checkpoint in place of the one that is there.
-  ///
-  /// @param weights read to their end, if all can be written
-  /// @param moments read after the weights
-  /// @throws CheckpointException if it cannot be written; the old one is still there then
-  static void write(
-      Path folder,
-      Recipe recipe,
-      long step,
-      String dataSha256,
-      TensorSource weights,
-      TensorSource moments) {
+  /// A position that does not follow from the step belongs to another run.
+  private void requirePosition(JsonNode tree) {
+    JsonNode window = tree.path("data").path("nextWindow");
+    JsonNode random = tree.path("random");
+    boolean fits =
+        (window.isMissingNode() || window.asLong() == nextWindow(recipe, step))
+            && (random.isMissingNode()
+                || (random.path("seed").asLong() == recipe.seed()
+                    && random.path("step").asLong() == step));
+    if (!fits) {
+      throw new IllegalArgumentException(
+          "the position is not that of its step: step=%d, nextWindow=%s, random=%s"
+              .formatted(step, window, random));
+    }
+  }
+
+  /// The number of the first window of the step that comes next, counted from the run's first.
+  private static long nextWindow(Recipe recipe, long step) {
+    return Math.multiplyExact(step, recipe.batch().sequences());
+  }
+
+  /// Returns the files of text of a checkpoint, by name.
+  static Map<String, String> texts(Recipe recipe, long step, String dataSha256) {
     ObjectNode state = JSON.createObjectNode().put("format", FORMAT).put("step", step);
-    state.putObject("data").put("sha256", dataSha256);
+    state.putObject("data").put("sha256", dataSha256).put("nextWindow", nextWindow(recipe, step));
+    // Random numbers are drawn by counter: seed and step are all their position.
+    state.putObject("random").put("seed", recipe.seed()).put("step", step);
     state.set("recipe", RecipeJson.tree(recipe));
-    Map<String, Content> files = new LinkedHashMap<>();
-    files.put(CONFIG, CheckpointFolder.text(HuggingFaceConfig.of(recipe.model())));
-    // The key that transformers asks for before it loads a file.
-    Map<String, String> metadata = Map.of("format", "pt");
-    files.put(WEIGHTS, file -> Safetensors.write(file, weights, metadata));
-    files.put(OPTIMIZER, file -> Safetensors.write(file, moments, Map.of()));
-    files.put(STATE, CheckpointFolder.text(state.toPrettyString() + "\n"));
-    CheckpointFolder.write(folder, files);
+    Map<String, String> texts = new LinkedHashMap<>();
+    texts.put(CONFIG, HuggingFaceConfig.of(recipe.model()));
+    texts.put(STATE, state.toPrettyString() + "\n");
+    return texts;
   }
 
-  /// Returns the file with the weights.
-  Path weights() {
-    return folder.resolve(WEIGHTS);
-  }
-
-  /// Returns the file with the optimizer's moments.
-  Path optimizer() {
-    return folder.resolve(OPTIMIZER);
+  /// Returns the step of the checkpoint in a folder; 0 if there is none that says it.
+  static long stepOf(Path folder) {
+    try {
+      return JSON.readTree(CheckpointFolder.read(folder.resolve(STATE))).path("step").asLong();
+    } catch (JsonProcessingException | CheckpointException unknown) {
+      return 0;
+    }
   }
 }

@@ -1,7 +1,6 @@
 package dev.lockstep.train;
 
 import dev.lockstep.device.Program;
-import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.train.checkpoint.HuggingFaceFolder;
@@ -17,6 +16,7 @@ import dev.lockstep.transport.TransportCounters;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
@@ -46,11 +46,17 @@ public final class Trainer implements AutoCloseable {
   private final ModelState parameters;
   private final ModelState moments;
   private final Steps steps;
+  private final CheckpointWriter checkpoints;
   private @Nullable Evaluator evaluator;
   private long step;
   private boolean stopped;
 
-  private Trainer(Job job, Recipe recipe, Corpus corpus, TrainerOptions options) {
+  private Trainer(
+      Job job,
+      Recipe recipe,
+      Corpus corpus,
+      TrainerOptions options,
+      CheckpointWriter.Output output) {
     options.layout().check(recipe, job.worldSize());
     this.job = job;
     this.recipe = recipe;
@@ -72,6 +78,10 @@ public final class Trainer implements AutoCloseable {
       parameters = ModelState.parameters(compute, model.parameters());
       moments = ModelState.moments(compute, model.parameters());
       StepPrograms.State state = new StepPrograms.State(parameters, moments);
+      checkpoints =
+          scope.own(
+              new CheckpointWriter(job, compute, state, model.parameters(), output),
+              CheckpointWriter::close);
       steps =
           compute.grid().isSharded()
               ? new ShardedSteps(compute, recipe, programs, state, batches)
@@ -108,7 +118,17 @@ public final class Trainer implements AutoCloseable {
           "the recipe starts from weights that were not given: sha256 %s (give their folder with --weights)"
               .formatted(recipe.initialWeights()));
     }
-    Trainer trainer = new Trainer(job, recipe, corpus, options);
+    return start(job, recipe, corpus, options, CheckpointWriter.Output.standard());
+  }
+
+  /// Starts a run whose checkpoints go elsewhere than to the disk.
+  static Trainer start(
+      Job job,
+      Recipe recipe,
+      Corpus corpus,
+      TrainerOptions options,
+      CheckpointWriter.Output output) {
+    Trainer trainer = new Trainer(job, recipe, corpus, options, output);
     trainer.parameters.initialize(recipe.seed());
     return trainer;
   }
@@ -138,7 +158,13 @@ public final class Trainer implements AutoCloseable {
           "the recipe starts from other weights: --weights %s has sha256 %s, the recipe has %s"
               .formatted(weights.path(), sha256, recipe.initialWeights()));
     }
-    Trainer trainer = new Trainer(job, recipe.withInitialWeights(sha256), corpus, options);
+    Trainer trainer =
+        new Trainer(
+            job,
+            recipe.withInitialWeights(sha256),
+            corpus,
+            options,
+            CheckpointWriter.Output.standard());
     try {
       trainer.parameters.load(weights.tensors(), weights.path().toString());
       return trainer;
@@ -167,10 +193,11 @@ public final class Trainer implements AutoCloseable {
           "the text is not the one that the resumed run was trained on: --data has sha256 %s, --resume has sha256 %s"
               .formatted(corpus.sha256(), saved.dataSha256()));
     }
-    Trainer trainer = new Trainer(job, saved.recipe(), corpus, options);
+    Trainer trainer =
+        new Trainer(job, saved.recipe(), corpus, options, CheckpointWriter.Output.standard());
     try {
-      trainer.parameters.load(saved.weights());
-      trainer.moments.load(saved.optimizer());
+      trainer.parameters.load(saved.folder(), SavedRun.WEIGHTS);
+      trainer.moments.load(saved.folder(), SavedRun.OPTIMIZER);
       trainer.step = saved.step();
       return trainer;
     } catch (RuntimeException e) {
@@ -210,6 +237,7 @@ public final class Trainer implements AutoCloseable {
     while (step < recipe.steps() && !stopped) {
       step(run.stop().getAsBoolean());
       run.listener().stepDone(this);
+      checkpoints.poll().ifPresent(done -> heard(run, done));
       boolean ends = step == recipe.steps() || stopped;
       if (!stopped && run.evaluateEvery() > 0 && (ends || step % run.evaluateEvery() == 0)) {
         run.listener().evaluated(this, evaluate());
@@ -218,18 +246,31 @@ public final class Trainer implements AutoCloseable {
         save(run);
       }
     }
+    saved(run);
     return step == recipe.steps();
   }
 
   private void save(TrainingRun run) {
     Path checkpoint = run.checkpoint();
-    if (checkpoint == null || !(isSplit() || job.rank() == 0)) {
-      return;
+    if (checkpoint != null) {
+      saved(run);
+      saveInBackground(checkpoint, run.keepOld());
     }
-    save(checkpoint);
+  }
+
+  private void saved(TrainingRun run) {
+    awaitSaved().ifPresent(done -> heard(run, done));
+  }
+
+  private void heard(TrainingRun run, Path checkpoint) {
     if (job.rank() == 0) {
       run.listener().saved(this, checkpoint);
     }
+  }
+
+  private CheckpointWriter.Target target(Path checkpoint, int keepOld) {
+    Map<String, String> texts = SavedRun.texts(recipe, step, corpus.sha256());
+    return new CheckpointWriter.Target(checkpoint, texts, keepOld);
   }
 
   /// Takes one step. Allocates nothing after the first few.
@@ -294,44 +335,43 @@ public final class Trainer implements AutoCloseable {
     try (Scope sampling = new Scope()) {
       RankCompute own = compute.in(sampling);
       ModelState loaded = ModelState.wholeParameters(own, model.parameters());
-      loaded.load(saved.weights());
+      loaded.load(saved.folder(), SavedRun.WEIGHTS);
       return new Sampler(own, recipe.model(), programs, loaded).sample(options, stop);
     }
   }
 
-  /// Writes a checkpoint in place of the one that is there, as one. It holds whole tensors, and any
-  /// layout goes on from it. Where ranks hold parts, rank 0 writes what they bring to it, a piece
-  /// at a time.
+  /// Writes a checkpoint in place of the one that is there, as one, and waits for it. It holds
+  /// whole tensors, and any layout goes on from it. Where ranks hold parts, each writes its own.
   ///
-  /// @throws CheckpointException if it cannot be written, on every rank that called this; the old
-  ///   one is still there then, and the run can go on
+  /// @throws dev.lockstep.failure.CheckpointException if it cannot be written, on every rank that
+  ///   called this; the old one is still there then, and the run can go on
   public void save(Path checkpoint) {
     job.activity("saving a checkpoint");
-    try (StateGather weights = parameters.gather();
-        StateGather optimizer = moments.gather()) {
-      if (!isSplit()) {
-        SavedRun.write(checkpoint, recipe, step, corpus.sha256(), weights, optimizer);
-        return;
-      }
-      CheckpointException failure = null;
-      if (job.rank() == 0) {
-        try {
-          SavedRun.write(checkpoint, recipe, step, corpus.sha256(), weights, optimizer);
-        } catch (CheckpointException e) {
-          failure = e;
-        }
-      }
-      weights.drain();
-      optimizer.drain();
-      String said =
-          exchange.words(failure == null ? "" : String.valueOf(failure.getMessage())).getFirst();
-      if (failure != null) {
-        throw failure;
-      }
-      if (!said.isEmpty()) {
-        throw new CheckpointException(checkpoint.toString(), "rank 0 says: " + said, null);
-      }
+    List<Integer> writers = isSplit() ? checkpoints.writers() : List.of(job.rank());
+    checkpoints.write(target(checkpoint, 0), writers);
+  }
+
+  /// Starts to write a checkpoint in place of the one that is there, once what was saved before is
+  /// on disk. When this returns steps may be taken: a copy is written, by all ranks side by side
+  /// where they hold parts, else by those on rank 0's host. Every rank calls this.
+  ///
+  /// @param keepOld how many old checkpoints stay beside the newest, as `NAME.step-N`
+  /// @throws dev.lockstep.failure.CheckpointException if the one before could not be written
+  public void saveInBackground(Path checkpoint, int keepOld) {
+    List<Integer> writers = checkpoints.writers();
+    if (writers.contains(job.rank())) {
+      job.activity("saving a checkpoint");
+      checkpoints.begin(target(checkpoint, keepOld), writers);
     }
+  }
+
+  /// Waits until the checkpoint is on disk that is being written; every rank calls this.
+  ///
+  /// @return its folder, on the ranks that wrote; empty if none was written
+  /// @throws dev.lockstep.failure.CheckpointException if it could not be written, on every rank
+  ///   that wrote; the old one is still there then
+  public Optional<Path> awaitSaved() {
+    return checkpoints.await();
   }
 
   /// Returns the SHA-256 of the parameters as 64 hexadecimal digits.

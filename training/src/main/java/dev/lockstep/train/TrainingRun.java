@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// @param checkpoint folder that rank 0 writes checkpoints to, at the end too; null for none
 /// @param saveEvery steps between checkpoints; 0 for the end alone
+/// @param keepOld how many old checkpoints stay beside the newest, as `checkpoint.step-N`
 /// @param evaluateEvery steps between evaluations; 0 for none. The end of the run is evaluated too
 /// @param listener hears how it goes
 /// @param stop asked before each step: whether this rank wants the run to stop after it. All ranks
@@ -17,6 +18,7 @@ import org.jspecify.annotations.Nullable;
 public record TrainingRun(
     @Nullable Path checkpoint,
     int saveEvery,
+    int keepOld,
     int evaluateEvery,
     ProgressListener listener,
     BooleanSupplier stop) {
@@ -25,26 +27,27 @@ public record TrainingRun(
   /// @throws dev.lockstep.failure.ConfigurationException if one does not fit
   public TrainingRun {
     OptionCheck.atLeast("--save-every", saveEvery, 0);
+    OptionCheck.atLeast("--keep-old", keepOld, 0);
     OptionCheck.atLeast("steps between evaluations", evaluateEvery, 0);
   }
 
   /// Returns a run that only takes steps, to the recipe's end.
   public static TrainingRun stepsOnly() {
-    return new TrainingRun(null, 0, 0, ProgressListener.SILENT, () -> false);
+    return new TrainingRun(null, 0, 0, 0, ProgressListener.SILENT, () -> false);
   }
 
   /// Returns a run that saves a checkpoint every 100 steps and at the end.
   public static TrainingRun savingTo(Path checkpoint) {
-    return new TrainingRun(checkpoint, 100, 0, ProgressListener.SILENT, () -> false);
+    return new TrainingRun(checkpoint, 100, 0, 0, ProgressListener.SILENT, () -> false);
   }
 
   /// Returns this run with a listener.
   public TrainingRun with(ProgressListener other) {
-    return new TrainingRun(checkpoint, saveEvery, evaluateEvery, other, stop);
+    return new TrainingRun(checkpoint, saveEvery, keepOld, evaluateEvery, other, stop);
   }
 
   /// Returns this run with a wish to stop.
   public TrainingRun stoppingWhen(BooleanSupplier other) {
-    return new TrainingRun(checkpoint, saveEvery, evaluateEvery, listener, other);
+    return new TrainingRun(checkpoint, saveEvery, keepOld, evaluateEvery, listener, other);
   }
 }

@@ -80,6 +80,7 @@ class StateGatherTest {
                           directory.resolve("checkpoint"),
                           job.rank() == 0 ? 100 : 50,
                           0,
+                          0,
                           ProgressListener.SILENT,
                           () -> false);
                   return message(ConfigurationException.class, () -> trainer.train(run));

@@ -109,7 +109,7 @@ class TrainerTest {
     assertThat(saved.step()).isEqualTo(2);
     assertThat(saved.recipe()).isEqualTo(RECIPE);
     assertThat(saved.dataSha256()).isEqualTo(corpus.sha256());
-    try (Safetensors weights = Safetensors.open(saved.weights())) {
+    try (Safetensors weights = Safetensors.open(saved.folder().resolve("model.safetensors"))) {
       assertThat(weights.metadata()).containsEntry("format", "pt");
       assertThat(weights.tensors()).containsKey("transformer.h.0.attn.c_attn.weight");
       assertThat(Sha256.of(weights.tensors())).isEqualTo(result.weights);

@@ -149,6 +149,12 @@ public final class StepOptions {
   private int steps = 20;
 
   @Option(
+      names = "--save-every",
+      paramLabel = "N",
+      description = "time rounds of N steps with a checkpoint and without, too (default: no)")
+  private int saveEvery;
+
+  @Option(
       names = "--warm-up",
       paramLabel = "SECONDS",
       description = "untimed steps before, for so long (default ${DEFAULT-VALUE})")
@@ -186,6 +192,7 @@ public final class StepOptions {
   private void check() {
     require(ranks >= 1 && ranks <= 1024, "-np", "" + ranks, "must be 1 to 1024");
     require(steps >= 1, "--steps", "" + steps, "must be at least 1");
+    require(saveEvery >= 0, "--save-every", "" + saveEvery, "must be at least 0");
     require(warmUpSeconds >= 0, "--warm-up", "" + warmUpSeconds, "must be at least 0");
     trainerOptions(1).layout().check(recipe(), ranks);
   }
@@ -225,6 +232,10 @@ public final class StepOptions {
 
   int steps() {
     return steps;
+  }
+
+  int saveEvery() {
+    return saveEvery;
   }
 
   int warmUpSeconds() {

@@ -56,6 +56,13 @@ public final class StepRun {
             result.write(options.json());
           }
         }
+        if (options.saveEvery() > 0) {
+          SaveCost cost =
+              SaveCost.measure(job, trainer, folder, options.saveEvery(), options.steps());
+          if (job.rank() == 0) {
+            cost.print(out);
+          }
+        }
       }
       return 0;
     } finally {

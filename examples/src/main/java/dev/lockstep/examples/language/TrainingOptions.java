@@ -174,6 +174,14 @@ final class TrainingOptions {
   int saveEvery = DEFAULT_SAVE_EVERY;
 
   @Option(
+      names = "--keep-old",
+      paramLabel = "N",
+      description =
+          "old checkpoints that stay beside the newest, as checkpoint.step-N; default"
+              + " ${DEFAULT-VALUE}")
+  int keepOld;
+
+  @Option(
       names = "--cache",
       paramLabel = "DIR",
       description = "folder of the token cache; default: lockstep in the user's cache folder")
@@ -327,7 +335,7 @@ final class TrainingOptions {
   /// @throws ConfigurationException if a number does not fit
   TrainingRun trainingRun(Path checkpoint) {
     return new TrainingRun(
-        checkpoint, saveEvery, EVALUATE_EVERY, ProgressListener.SILENT, () -> false);
+        checkpoint, saveEvery, keepOld, EVALUATE_EVERY, ProgressListener.SILENT, () -> false);
   }
 
   /// Returns where and how fast a rank computes.

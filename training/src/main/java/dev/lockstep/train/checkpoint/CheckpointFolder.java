@@ -3,13 +3,12 @@ package dev.lockstep.train.checkpoint;
 import dev.lockstep.failure.CheckpointException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.channels.FileChannel;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileTime;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
@@ -21,84 +20,150 @@ import org.jspecify.annotations.Nullable;
 /// whenever the writer died. [#SUMS] in it holds the SHA-256 of each file, as `sha256sum` writes
 /// them.
 ///
-/// The new folder is written beside the old one as `NAME.partial`; the old one is renamed to
-/// `NAME.previous`, the new one takes its name, and only then the old one goes. A reader that comes
-/// between the two renames takes `NAME.previous`.
+/// The new folder is written beside the old one as `NAME.partial` ([#begin]). Then ([#commit]) the
+/// old one is renamed to `NAME.step-NUMBER`, the new one takes its name, and only then old ones go
+/// that are not kept. A reader that comes between the two renames takes the newest old one. Every
+/// file, and the folder's entries, are forced to disk before the first rename.
 public final class CheckpointFolder {
   /// Name of the file with the sums.
   public static final String SUMS = "SHA256SUMS";
 
   private static final int SHA256_HEX_DIGITS = 64;
+  private static final String OLD = ".step-";
 
   private CheckpointFolder() {}
 
-  /// What one file of the folder holds.
-  public interface Content {
-    /// Writes the file, which does not exist yet.
-    ///
-    /// @throws IOException if the disk is full or the path cannot be written
-    void write(Path file) throws IOException;
-  }
-
-  /// Returns content that is text.
-  public static Content text(String text) {
-    return file -> Files.writeString(file, text);
-  }
-
-  /// Replaces the folder, or makes it, with these files.
+  /// Makes the folder that the new files are written to, empty.
   ///
-  /// @param files content by file name
-  /// @throws CheckpointException if it cannot be written; the old folder is still there then
-  public static void write(Path folder, Map<String, Content> files) {
-    Path target = folder.toAbsolutePath().normalize();
-    Path partial = sibling(target, ".partial");
-    Path previous = sibling(target, ".previous");
+  /// @return that folder
+  /// @throws CheckpointException if it cannot be made
+  public static Path begin(CheckpointFiles disk, Path folder) {
+    Path partial = partial(folder);
     try {
-      delete(partial);
-      Files.createDirectories(partial);
-      TreeMap<String, String> sums = new TreeMap<>();
-      for (Map.Entry<String, Content> file : files.entrySet()) {
-        Path path = partial.resolve(file.getKey());
-        file.getValue().write(path);
-        force(path);
-        sums.put(file.getKey(), Sha256.of(path));
-      }
-      writeSums(partial.resolve(SUMS), sums);
-      force(partial);
-      if (Files.exists(target)) {
-        delete(previous);
-        Files.move(target, previous, StandardCopyOption.ATOMIC_MOVE);
-      }
-      Files.move(partial, target, StandardCopyOption.ATOMIC_MOVE);
-      force(target.resolveSibling("."));
-      delete(previous);
+      delete(disk, partial);
+      disk.createDirectories(partial);
+      return partial;
     } catch (IOException e) {
-      throw new CheckpointException(
-          folder.toString(),
-          "checkpoint cannot be written: path=" + folder + ", cause=" + cause(e),
-          e);
+      throw unwritten(folder, e);
     }
+  }
+
+  /// Returns the folder that new files are written to.
+  public static Path partial(Path folder) {
+    return sibling(absolute(folder), ".partial");
+  }
+
+  /// Puts the files of [#partial] in the place of the folder's.
+  ///
+  /// @param names the files, whole and forced to disk; what else lies there is deleted
+  /// @param keep how many old folders stay
+  /// @param oldNumber step of the folder that is there now, if one is
+  /// @throws CheckpointException if it cannot be done; the old folder is still there then
+  public static void commit(
+      CheckpointFiles disk, Path folder, List<String> names, int keep, long oldNumber) {
+    Path target = absolute(folder);
+    Path partial = partial(folder);
+    try {
+      deleteOthers(disk, partial, names);
+      TreeMap<String, String> sums = new TreeMap<>();
+      for (String name : names) {
+        sums.put(name, Sha256.of(partial.resolve(name)));
+      }
+      StringBuilder text = new StringBuilder();
+      sums.forEach((name, sum) -> text.append(sum).append("  ").append(name).append('\n'));
+      write(disk, partial.resolve(SUMS), text.toString());
+      disk.forceDirectory(partial);
+      if (Files.exists(target)) {
+        Path old = sibling(target, OLD + oldNumber);
+        delete(disk, old);
+        disk.move(target, old);
+      }
+      disk.move(partial, target);
+      disk.forceDirectory(target.resolveSibling("."));
+      List<Path> kept = old(target);
+      for (Path gone : kept.subList(0, Math.max(0, kept.size() - keep))) {
+        delete(disk, gone);
+      }
+    } catch (IOException e) {
+      throw unwritten(folder, e);
+    }
+  }
+
+  private static void deleteOthers(CheckpointFiles disk, Path folder, List<String> names)
+      throws IOException {
+    List<Path> found;
+    try (Stream<Path> files = Files.list(folder)) {
+      found = files.toList();
+    }
+    for (Path file : found) {
+      if (!names.contains(file.getFileName().toString())) {
+        disk.delete(file);
+      }
+    }
+  }
+
+  /// Writes a file of text and forces it to disk.
+  ///
+  /// @throws IOException if it cannot be written
+  public static void write(CheckpointFiles disk, Path file, String text) throws IOException {
+    try (CheckpointFiles.Output out = disk.open(file)) {
+      out.writeFully(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)), 0);
+      out.force();
+    }
+  }
+
+  /// Returns the refusal of a checkpoint that cannot be written.
+  public static CheckpointException unwritten(Path folder, IOException cause) {
+    return new CheckpointException(
+        folder.toString(),
+        "checkpoint cannot be written: path=" + folder + ", cause=" + cause(cause),
+        cause);
+  }
+
+  private static Path absolute(Path folder) {
+    return folder.toAbsolutePath().normalize();
   }
 
   private static Path sibling(Path folder, String suffix) {
     return folder.resolveSibling(folder.getFileName() + suffix);
   }
 
-  private static void writeSums(Path file, Map<String, String> sums) throws IOException {
-    StringBuilder text = new StringBuilder();
-    sums.forEach((name, sum) -> text.append(sum).append("  ").append(name).append('\n'));
-    Files.writeString(file, text);
-    force(file);
-  }
-
-  /// Forces a file's or a folder's content to disk.
-  private static void force(Path path) throws IOException {
-    try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
-      channel.force(true);
+  /// Returns the old folders that are kept, the one that was written first first.
+  ///
+  /// @throws IOException if the folder that they lie in cannot be read
+  public static List<Path> old(Path folder) throws IOException {
+    Path target = absolute(folder);
+    String prefix = target.getFileName() + OLD;
+    Path parent = target.getParent();
+    if (parent == null || !Files.isDirectory(parent)) {
+      return List.of();
+    }
+    try (Stream<Path> beside = Files.list(parent)) {
+      return beside
+          .filter(path -> number(path, prefix) >= 0)
+          .sorted(
+              Comparator.comparing(CheckpointFolder::written)
+                  .thenComparingLong(path -> number(path, prefix)))
+          .toList();
     }
   }
 
-  private static void delete(Path folder) throws IOException {
+  /// When a folder was finished; long ago if its deletion has begun.
+  private static FileTime written(Path folder) {
+    try {
+      return Files.getLastModifiedTime(folder.resolve(SUMS));
+    } catch (IOException incomplete) {
+      return FileTime.fromMillis(0);
+    }
+  }
+
+  private static long number(Path path, String prefix) {
+    String name = path.getFileName().toString();
+    String digits = name.startsWith(prefix) ? name.substring(prefix.length()) : "";
+    return digits.matches("[0-9]{1,18}") ? Long.parseLong(digits) : -1;
+  }
+
+  private static void delete(CheckpointFiles disk, Path folder) throws IOException {
     if (!Files.exists(folder)) {
       return;
     }
@@ -106,25 +171,35 @@ public final class CheckpointFolder {
     try (Stream<Path> paths = Files.walk(folder)) {
       deepestFirst = paths.sorted(Comparator.reverseOrder()).toList();
     }
+    // Without its sums a folder is none: whoever dies from here on leaves nothing that is read.
+    if (Files.exists(folder.resolve(SUMS))) {
+      disk.delete(folder.resolve(SUMS));
+    }
     for (Path path : deepestFirst) {
-      Files.delete(path);
+      if (!path.equals(folder.resolve(SUMS))) {
+        disk.delete(path);
+      }
     }
   }
 
-  /// Finds the folder, or the one that a writer left behind that died between its renames, and
-  /// checks every file against its sum.
+  /// Returns whether there is a folder, or an old one of it.
+  public static boolean exists(Path folder) {
+    try {
+      return Files.isDirectory(folder) || !old(folder).isEmpty();
+    } catch (IOException unreadable) {
+      return false;
+    }
+  }
+
+  /// Finds the folder, or the newest old one where a writer died between its renames, and checks
+  /// every file against its sum.
   ///
   /// @param required files that must be there
   /// @return where the files are
   /// @throws CheckpointException if there is none, or one of its files is missing or damaged; the
   ///   sentence names the file
   public static Path verify(Path folder, List<String> required) {
-    Path target = folder.toAbsolutePath().normalize();
-    Path found = Files.isDirectory(target) ? target : sibling(target, ".previous");
-    if (!Files.isDirectory(found)) {
-      throw new CheckpointException(
-          folder.toString(), "there is no checkpoint: path=" + folder, null);
-    }
+    Path found = find(folder);
     Map<String, String> sums = sums(found.resolve(SUMS));
     for (String name : required) {
       if (!sums.containsKey(name)) {
@@ -133,6 +208,23 @@ public final class CheckpointFolder {
     }
     sums.forEach((name, sum) -> check(found.resolve(name), sum));
     return found;
+  }
+
+  private static Path find(Path folder) {
+    Path target = absolute(folder);
+    if (Files.isDirectory(target)) {
+      return target;
+    }
+    try {
+      List<Path> old = old(folder);
+      if (!old.isEmpty() && Files.exists(old.getLast().resolve(SUMS))) {
+        return old.getLast();
+      }
+    } catch (IOException e) {
+      throw damaged(target, cause(e), e);
+    }
+    throw new CheckpointException(
+        folder.toString(), "there is no checkpoint: path=" + folder, null);
   }
 
   private static Map<String, String> sums(Path file) {

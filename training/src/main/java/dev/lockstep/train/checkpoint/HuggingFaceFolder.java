@@ -1,9 +1,5 @@
 package dev.lockstep.train.checkpoint;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.NarrowFloat;
@@ -15,12 +11,8 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
@@ -31,10 +23,8 @@ import org.jspecify.annotations.Nullable;
 /// Holds the files mapped until it is closed; thread-safe.
 public final class HuggingFaceFolder implements AutoCloseable {
   private static final String CONFIG = "config.json";
-  private static final String WEIGHTS = "model.safetensors";
-  private static final String INDEX = "model.safetensors.index.json";
+  private static final String WEIGHTS = "model";
   private static final String GPT2_PREFIX = "transformer.";
-  private static final ObjectMapper JSON = new JsonMapper();
   private static final ValueLayout.OfFloat F32 =
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   private static final ValueLayout.OfShort SHORT =
@@ -42,7 +32,7 @@ public final class HuggingFaceFolder implements AutoCloseable {
 
   private final Path path;
   private final ModelShape shape;
-  private final List<Safetensors> files = new ArrayList<>();
+  private final SafetensorsSet files;
   private final Arena widened;
   private final Map<String, TensorData> tensors = new LinkedHashMap<>();
 
@@ -50,6 +40,7 @@ public final class HuggingFaceFolder implements AutoCloseable {
   private HuggingFaceFolder(Path path, ModelShape shape) {
     this.path = path;
     this.shape = shape;
+    this.files = SafetensorsSet.open(path, WEIGHTS);
     this.widened = Arena.ofShared();
   }
 
@@ -77,16 +68,9 @@ public final class HuggingFaceFolder implements AutoCloseable {
   }
 
   private void read() {
-    Map<String, TensorData> found = new HashMap<>();
-    if (Files.exists(path.resolve(INDEX))) {
-      Map<String, Safetensors> opened = new HashMap<>();
-      index().forEach((tensor, file) -> found.put(tensor, indexed(opened, tensor, file)));
-    } else {
-      found.putAll(opened(path.resolve(WEIGHTS)).tensors());
-    }
     // Files on the hub leave out the prefix that the class of the language model adds.
     Map<String, TensorData> byName = new TreeMap<>();
-    found.forEach((name, tensor) -> byName.put(withoutPrefix(name), tensor));
+    files.tensors().forEach((name, tensor) -> byName.put(withoutPrefix(name), tensor));
     for (Parameter parameter : shape.model(1).parameters()) {
       TensorData tensor = byName.remove(withoutPrefix(parameter.name()));
       tensors.put(parameter.name(), fitting(parameter, tensor));
@@ -95,40 +79,6 @@ public final class HuggingFaceFolder implements AutoCloseable {
     if (!byName.isEmpty()) {
       throw damaged(path, "it holds tensors that the model has not: " + byName.keySet(), null);
     }
-  }
-
-  private Map<String, String> index() {
-    Path file = path.resolve(INDEX);
-    try {
-      JsonNode map = JSON.readTree(CheckpointFolder.read(file)).path("weight_map");
-      Map<String, String> files = new TreeMap<>();
-      for (Map.Entry<String, JsonNode> entry : map.properties()) {
-        Path name = Path.of(entry.getValue().asText());
-        if (!name.equals(name.getFileName())) {
-          throw damaged(file, "it names a file elsewhere: " + name, null);
-        }
-        files.put(entry.getKey(), name.toString());
-      }
-      return files;
-    } catch (JsonProcessingException broken) {
-      throw damaged(file, "it is no JSON: " + broken.getOriginalMessage(), broken);
-    }
-  }
-
-  private TensorData indexed(Map<String, Safetensors> opened, String tensor, String file) {
-    Safetensors part = opened.computeIfAbsent(file, name -> opened(path.resolve(name)));
-    TensorData data = part.tensors().get(tensor);
-    if (data == null) {
-      throw damaged(
-          path.resolve(file), "the index names a tensor that it has not: " + tensor, null);
-    }
-    return data;
-  }
-
-  private Safetensors opened(Path file) {
-    Safetensors opened = Safetensors.open(file);
-    files.add(opened);
-    return opened;
   }
 
   private static String withoutPrefix(String name) {
@@ -204,7 +154,7 @@ public final class HuggingFaceFolder implements AutoCloseable {
   /// Unmaps the files; idempotent.
   @Override
   public void close() {
-    files.forEach(Safetensors::close);
+    files.close();
     if (widened.scope().isAlive()) {
       widened.close();
     }

@@ -10,8 +10,32 @@ public final class Parts {
 
   /// A run of elements that lie side by side in both.
   @FunctionalInterface
-  private interface Run {
+  public interface Run {
+    /// Receives one run.
+    ///
+    /// @param whole first element in the whole tensor
+    /// @param part first element in the part
     void at(long whole, long part, long elements);
+  }
+
+  /// Visits some elements of a rank's part by where they lie in the whole tensor.
+  ///
+  /// @param shape extents of the whole tensor
+  /// @param start first element of the part
+  /// @param elements how many
+  public static void within(
+      Shape shape, Placement placement, AxisPlace place, long start, long elements, Run run) {
+    runs(
+        shape,
+        placement,
+        place,
+        (whole, part, count) -> {
+          long from = Math.max(start, part);
+          long end = Math.min(start + elements, part + count);
+          if (from < end) {
+            run.at(whole + from - part, from, end - from);
+          }
+        });
   }
 
   /// Copies a rank's part out of a whole tensor.

@@ -7,9 +7,7 @@ import dev.lockstep.failure.CheckpointException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -23,17 +21,19 @@ class CheckpointFolderTest {
     return directory.resolve("checkpoint");
   }
 
-  private static Map<String, CheckpointFolder.Content> files(String a, String b) {
-    Map<String, CheckpointFolder.Content> files = new LinkedHashMap<>();
-    files.put("a", CheckpointFolder.text(a));
-    files.put("b", CheckpointFolder.text(b));
-    return files;
+  private void write(String a, String b) throws IOException {
+    CheckpointFiles disk = CheckpointFiles.disk();
+    Path partial = CheckpointFolder.begin(disk, folder());
+    CheckpointFolder.write(disk, partial.resolve("a"), a);
+    CheckpointFolder.write(disk, partial.resolve("b"), b);
+    Files.writeString(partial.resolve("forgotten"), "x");
+    CheckpointFolder.commit(disk, folder(), REQUIRED, 0, 7);
   }
 
   @Test
   void holdsWhatWasWrittenLastAndNothingBesideIt() throws IOException {
-    CheckpointFolder.write(folder(), files("1", "2"));
-    CheckpointFolder.write(folder(), files("3", "4"));
+    write("1", "2");
+    write("3", "4");
 
     Path found = CheckpointFolder.verify(folder(), REQUIRED);
 
@@ -44,31 +44,14 @@ class CheckpointFolderTest {
   }
 
   @Test
-  void keepsTheOldOneWhereTheNewOneCannotBeWritten() {
-    CheckpointFolder.write(folder(), files("1", "2"));
-    Map<String, CheckpointFolder.Content> failing = files("3", "4");
-    failing.put(
-        "c",
-        _ -> {
-          throw new IOException("no space left on device");
-        });
-
-    assertThatThrownBy(() -> CheckpointFolder.write(folder(), failing))
-        .isInstanceOf(CheckpointException.class)
-        .hasMessageContaining("no space left on device");
-    Path found = CheckpointFolder.verify(folder(), REQUIRED);
-    assertThat(CheckpointFolder.read(found.resolve("a"))).isEqualTo("1");
-  }
-
-  @Test
   void isFoundWhereTheWriterDiedBetweenItsRenames() throws IOException {
-    CheckpointFolder.write(folder(), files("1", "2"));
-    Files.move(folder(), directory.resolve("checkpoint.previous"));
+    write("1", "2");
+    Files.move(folder(), directory.resolve("checkpoint.step-7"));
 
     Path found = CheckpointFolder.verify(folder(), REQUIRED);
 
     assertThat(CheckpointFolder.read(found.resolve("a"))).isEqualTo("1");
-    CheckpointFolder.write(folder(), files("3", "4"));
+    write("3", "4");
     assertThat(CheckpointFolder.verify(folder(), REQUIRED)).isEqualTo(folder());
   }
 
@@ -77,7 +60,7 @@ class CheckpointFolderTest {
     Path partial = Files.createDirectories(directory.resolve("checkpoint.partial/deep"));
     Files.writeString(partial.resolve("torn"), "x");
 
-    CheckpointFolder.write(folder(), files("1", "2"));
+    write("1", "2");
 
     assertThat(directory.resolve("checkpoint.partial")).doesNotExist();
     assertThat(folder().resolve("deep")).doesNotExist();
@@ -85,7 +68,7 @@ class CheckpointFolderTest {
 
   @Test
   void namesTheFileThatIsDamagedMissingOrNotListed() throws IOException {
-    CheckpointFolder.write(folder(), files("1", "2"));
+    write("1", "2");
 
     assertThatThrownBy(() -> CheckpointFolder.verify(folder(), List.of("c")))
         .isInstanceOf(CheckpointException.class)

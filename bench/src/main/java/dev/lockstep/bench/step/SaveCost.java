@@ -1,0 +1,75 @@
+package dev.lockstep.bench.step;
+
+import dev.lockstep.job.Job;
+import dev.lockstep.train.Trainer;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Locale;
+
+/// What saving in the background costs a run: rounds of steps without a save and with one at their
+/// start, in turn, in one run. A round ends when its checkpoint is on disk.
+///
+/// @param every steps of a round
+/// @param plainNanos median time of a round without
+/// @param ratio median over pairs of rounds of the time with a save to that without
+/// @param pairs pairs of rounds
+record SaveCost(int every, double plainNanos, double ratio, int pairs) {
+  private static final Duration MEETING = Duration.ofMinutes(1);
+  private static final String FOLDER = "perf-step/checkpoint";
+
+  /// Takes the steps; every rank calls this.
+  ///
+  /// @param folder of this rank; rank 0's holds the checkpoint
+  /// @param steps about how many steps of each kind
+  static SaveCost measure(Job job, Trainer trainer, Path folder, int every, int steps) {
+    if (job.rank() == 0) {
+      String path = folder.resolve("checkpoint").toString();
+      job.store().set(FOLDER, path.getBytes(StandardCharsets.UTF_8));
+    }
+    byte[] path = job.store().get(FOLDER, MEETING);
+    Path checkpoint = Path.of(new String(path, StandardCharsets.UTF_8));
+    int pairs = Math.max(3, Math.ceilDiv(steps, every));
+    double[] plain = new double[pairs];
+    double[] ratios = new double[pairs];
+    for (int pair = -1; pair < pairs; pair++) {
+      long start = System.nanoTime();
+      steps(trainer, every);
+      long between = System.nanoTime();
+      trainer.saveInBackground(checkpoint, 0);
+      steps(trainer, every);
+      var _ = trainer.awaitSaved();
+      long end = System.nanoTime();
+      if (pair >= 0) { // the first makes the copy's memory
+        plain[pair] = between - start;
+        ratios[pair] = (double) (end - between) / (between - start);
+      }
+    }
+    return new SaveCost(every, median(plain), median(ratios), pairs);
+  }
+
+  private static void steps(Trainer trainer, int count) {
+    for (int i = 0; i < count; i++) {
+      trainer.step(false);
+    }
+  }
+
+  private static double median(double[] numbers) {
+    double[] sorted = numbers.clone();
+    Arrays.sort(sorted);
+    return (sorted[(sorted.length - 1) / 2] + sorted[sorted.length / 2]) / 2;
+  }
+
+  void print(PrintStream out) {
+    out.printf(
+        Locale.ROOT,
+        "%nsaving every %d steps: %+.2f %% (median of %d pairs of rounds, %.2f ms/step without)%n",
+        every,
+        (ratio - 1) * 100,
+        pairs,
+        plainNanos / every / 1e6);
+    out.flush();
+  }
+}

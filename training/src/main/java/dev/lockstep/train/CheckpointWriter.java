@@ -1,0 +1,434 @@
+package dev.lockstep.train;
+
+import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.job.Job;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.train.checkpoint.CheckpointFiles;
+import dev.lockstep.train.checkpoint.CheckpointFolder;
+import dev.lockstep.train.checkpoint.SafetensorsPlan;
+import dev.lockstep.train.checkpoint.SafetensorsPlan.TensorFile;
+import dev.lockstep.train.nn.Parameter;
+import dev.lockstep.train.optim.StepGraph;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/// Writes checkpoints while training goes on: each rank copies what it writes (Note [who writes
+/// what of a checkpoint]) and a thread of its own brings the copy to its places in the files. Rank
+/// 0 writes what no tensor is, waits for the others, sums the files up and puts the folder in its
+/// place. One checkpoint is written at a time, so that a rank holds one copy.
+///
+/// Confined to the trainer's thread.
+final class CheckpointWriter implements AutoCloseable {
+  /// Longest file that most file systems and tools like; larger models get several.
+  static final long FILE_BYTES = 4L << 30;
+
+  // A rank that died is known by the job at once; this only ends a wait for a disk that hangs.
+  private static final Duration LONGEST_WAIT = Duration.ofHours(1);
+  private static final String MARKER = "written-by";
+  private static final String OPEN = "open";
+  private static final String END = "end";
+
+  private final Job job;
+  private final RankCompute compute;
+  private final List<ModelState> states;
+  private final List<SafetensorsPlan> files;
+  private final CheckpointFiles disk;
+  private final String keys;
+  private @Nullable Share share;
+  private @Nullable Running running;
+  private long saves;
+
+  /// Plans the files.
+  ///
+  /// @param model all parameters of the model
+  CheckpointWriter(
+      Job job,
+      RankCompute compute,
+      StepPrograms.State state,
+      List<Parameter> model,
+      Output output) {
+    this.job = job;
+    this.compute = compute;
+    this.states = List.of(state.parameters(), state.moments());
+    this.disk = output.disk;
+    // Ranks make their writers in the same order.
+    long made = job.worldSize() == 1 ? 1 : job.store().add("checkpoint/writers", 1);
+    this.keys = "checkpoint/" + (made - 1) / job.worldSize() + "/";
+    Map<String, Shape> weights = new LinkedHashMap<>();
+    Map<String, Shape> moments = new LinkedHashMap<>();
+    for (String prefix : List.of(StepGraph.FIRST_MOMENT, StepGraph.SECOND_MOMENT)) {
+      model.forEach(p -> moments.put(prefix + p.name(), p.shape()));
+    }
+    model.forEach(p -> weights.put(p.name(), p.shape()));
+    // The key that transformers asks for before it loads a file.
+    Map<String, String> metadata = Map.of("format", "pt");
+    this.files =
+        List.of(
+            SafetensorsPlan.of(SavedRun.WEIGHTS, weights, output.fileBytes, metadata),
+            SafetensorsPlan.of(SavedRun.OPTIMIZER, moments, output.fileBytes, Map.of()));
+  }
+
+  /// Where and in what pieces files go.
+  ///
+  /// @param disk how they are written
+  /// @param fileBytes most bytes of tensors in one
+  record Output(CheckpointFiles disk, long fileBytes) {
+    static Output standard() {
+      return new Output(CheckpointFiles.disk(), FILE_BYTES);
+    }
+  }
+
+  /// What is written beside the tensors.
+  ///
+  /// @param folder the checkpoint's folder
+  /// @param texts files of text by name
+  /// @param keepOld how many old checkpoints stay
+  record Target(Path folder, Map<String, String> texts, int keepOld) {}
+
+  /// What this rank writes.
+  ///
+  /// @param writers the ranks that write together
+  /// @param runs by state
+  /// @param copies the elements, by state
+  /// @param free gives their memory back
+  private record Share(
+      List<Integer> writers, List<StateRuns> runs, List<MemorySegment> copies, Runnable free) {}
+
+  private record Running(Path folder, FutureTask<Optional<CheckpointException>> task) {}
+
+  /// Returns the ranks that write together: all where they hold parts, else those that see rank 0's
+  /// disk, being on its host.
+  List<Integer> writers() {
+    boolean isSplit = compute.grid().isSplit() || compute.grid().isSharded();
+    List<String> hosts = job.hosts();
+    return IntStream.range(0, job.worldSize())
+        .filter(rank -> isSplit || hosts.get(rank).equals(hosts.getFirst()))
+        .boxed()
+        .toList();
+  }
+
+  /// Starts to write a checkpoint; waits for the one before it. When this returns the state may
+  /// change.
+  ///
+  /// @param writers the ranks that do so together, in order; each calls this
+  /// @throws CheckpointException on every writer, if the one before could not be written
+  void begin(Target target, List<Integer> writers) {
+    await();
+    Share mine = share(writers);
+    for (int i = 0; i < states.size(); i++) {
+      mine.runs.get(i).copy(compute, mine.copies.get(i));
+    }
+    start(target, mine);
+  }
+
+  /// Writes a checkpoint and waits for it. Where the host addresses the device's memory nothing is
+  /// copied.
+  ///
+  /// @param writers as [#begin]
+  /// @throws CheckpointException on every writer, if it or the one before could not be written
+  void write(Target target, List<Integer> writers) {
+    if (compute.device().info().hostAddressable()) {
+      await();
+      List<StateRuns> runs = runs(writers);
+      List<MemorySegment> held = runs.stream().map(StateRuns::held).toList();
+      compute.stream().synchronize();
+      start(target, new Share(List.copyOf(writers), runs, held, () -> {}));
+    } else {
+      begin(target, writers);
+    }
+    await();
+  }
+
+  private void start(Target target, Share mine) {
+    long number = saves++;
+    FutureTask<Optional<CheckpointException>> task =
+        new FutureTask<>(() -> write(target, mine, keys + number + "/"));
+    running = new Running(target.folder, task);
+    forget(number - 2, mine);
+    Thread.ofPlatform().daemon().name("checkpoint-" + job.rank()).start(task);
+  }
+
+  /// Among replicas of the data axis each has its part; alone, all of it.
+  private List<StateRuns> runs(List<Integer> writers) {
+    boolean together = writers.size() > 1;
+    boolean isSplit = compute.grid().isSplit() || compute.grid().isSharded();
+    int count = !together ? 1 : isSplit ? compute.ranks() : writers.size();
+    int index = !together ? 0 : isSplit ? compute.rank() : writers.indexOf(job.rank());
+    return states.stream()
+        .map(state -> new StateRuns(state, compute.grid(), index, count))
+        .toList();
+  }
+
+  @SuppressWarnings("MustBeClosed") // the share owns arena and charge until it is freed
+  private Share share(List<Integer> writers) {
+    Share old = share;
+    if (old != null && old.writers.equals(writers)) {
+      return old;
+    }
+    close();
+    List<StateRuns> runs = runs(writers);
+    long bytes = runs.stream().mapToLong(StateRuns::bytes).sum();
+    MemoryPool.Charge charge = job.memory().charge("copy for a checkpoint", bytes);
+    Arena arena = Arena.ofShared();
+    List<MemorySegment> copies =
+        runs.stream().map(run -> arena.allocate(Math.max(1, run.bytes()), 64)).toList();
+    Share made =
+        new Share(
+            List.copyOf(writers),
+            runs,
+            copies,
+            () -> {
+              arena.close();
+              charge.close();
+            });
+    share = made;
+    return made;
+  }
+
+  /// Removes what ranks said about a checkpoint that all have done with.
+  private void forget(long number, Share mine) {
+    if (number < 0 || job.rank() != 0 || mine.writers.size() == 1) {
+      return;
+    }
+    String prefix = keys + number + "/";
+    job.store().delete(prefix + OPEN);
+    job.store().delete(prefix + END);
+    mine.writers.forEach(rank -> job.store().delete(prefix + rank));
+  }
+
+  /// Returns the folder of the checkpoint that was written, if one was since the last call; does
+  /// not wait.
+  ///
+  /// @throws CheckpointException if it could not be written
+  Optional<Path> poll() {
+    return running != null && running.task.isDone() ? await() : Optional.empty();
+  }
+
+  /// Waits for the checkpoint that is being written.
+  ///
+  /// @return its folder; empty if none was
+  /// @throws CheckpointException on every writer, if it could not be written: the old one is still
+  ///   there then
+  Optional<Path> await() {
+    Running mine = running;
+    if (mine == null) {
+      return Optional.empty();
+    }
+    running = null;
+    try {
+      Optional<CheckpointException> failure = mine.task.get();
+      if (failure.isPresent()) {
+        throw new CheckpointException(mine.folder.toString(), words(failure.get()), failure.get());
+      }
+      return Optional.of(mine.folder);
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof Error failure) {
+        throw failure;
+      }
+      throw e.getCause() instanceof RuntimeException failure
+          ? failure
+          : new IllegalStateException(e);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IllegalStateException("interrupted while a checkpoint is written", e);
+    }
+  }
+
+  private Optional<CheckpointException> write(Target target, Share mine, String prefix) {
+    if (job.rank() != mine.writers.getFirst()) {
+      return follow(target, mine, prefix);
+    }
+    Optional<CheckpointException> failure = lead(target, mine, prefix);
+    if (mine.writers.size() > 1) {
+      say(prefix + END, failure.map(CheckpointWriter::words).orElse(""));
+    }
+    return failure;
+  }
+
+  private static String words(CheckpointException failure) {
+    return String.valueOf(failure.getMessage());
+  }
+
+  private void say(String key, String words) {
+    job.store().set(key, words.getBytes(StandardCharsets.UTF_8));
+  }
+
+  private String hear(String key) {
+    return new String(job.store().get(key, LONGEST_WAIT), StandardCharsets.UTF_8);
+  }
+
+  /// What the first writer does. Whatever fails, it waits until no other writes any more.
+  private Optional<CheckpointException> lead(Target target, Share mine, String prefix) {
+    Optional<CheckpointException> failure = Optional.empty();
+    List<String> names = new ArrayList<>();
+    try {
+      open(target, mine, prefix, names);
+      writeTensors(target, mine, true);
+    } catch (IOException e) {
+      failure = Optional.of(CheckpointFolder.unwritten(target.folder, e));
+    } catch (CheckpointException e) {
+      failure = Optional.of(e);
+    }
+    for (int rank : mine.writers.subList(1, mine.writers.size())) {
+      String words = hear(prefix + rank);
+      if (!words.isEmpty() && failure.isEmpty()) {
+        IOException cause = new IOException("rank " + rank + " says: " + words);
+        failure = Optional.of(CheckpointFolder.unwritten(target.folder, cause));
+      }
+    }
+    if (failure.isPresent()) {
+      return failure;
+    }
+    try {
+      long replaced = SavedRun.stepOf(target.folder);
+      CheckpointFolder.commit(disk, target.folder, names, target.keepOld, replaced);
+      return Optional.empty();
+    } catch (CheckpointException e) {
+      return Optional.of(e);
+    }
+  }
+
+  /// Makes the folder, lets the others in, and writes what no tensor is.
+  private void open(Target target, Share mine, String prefix, List<String> names)
+      throws IOException {
+    boolean together = mine.writers.size() > 1;
+    String open = "";
+    try {
+      Path partial = CheckpointFolder.begin(disk, target.folder);
+      if (together) {
+        CheckpointFolder.write(disk, partial.resolve(MARKER), prefix);
+        open = prefix;
+      }
+    } finally {
+      if (together) {
+        say(prefix + OPEN, open);
+      }
+    }
+    Map<String, String> texts = new LinkedHashMap<>(target.texts);
+    for (SafetensorsPlan plan : files) {
+      if (!plan.index().isEmpty()) {
+        texts.put(plan.indexName(), plan.index());
+      }
+      plan.files().forEach(file -> names.add(file.name()));
+    }
+    Path partial = CheckpointFolder.partial(target.folder);
+    for (Map.Entry<String, String> text : texts.entrySet()) {
+      CheckpointFolder.write(disk, partial.resolve(text.getKey()), text.getValue());
+      names.add(text.getKey());
+    }
+  }
+
+  /// What another writer does.
+  private Optional<CheckpointException> follow(Target target, Share mine, String prefix) {
+    say(prefix + job.rank(), followed(target, mine, prefix));
+    String end = hear(prefix + END);
+    return end.isEmpty()
+        ? Optional.empty()
+        : Optional.of(new CheckpointException(target.folder.toString(), end, null));
+  }
+
+  /// Writes this rank's elements; returns why it could not.
+  private String followed(Target target, Share mine, String prefix) {
+    String open = hear(prefix + OPEN);
+    if (open.isEmpty()) {
+      return "rank 0 could not make the folder";
+    }
+    Path marker = CheckpointFolder.partial(target.folder).resolve(MARKER);
+    try {
+      if (!Files.exists(marker) || !Files.readString(marker).equals(open)) {
+        return "it does not see the folder that rank 0 writes to (give one that all hosts share)";
+      }
+      writeTensors(target, mine, false);
+      return "";
+    } catch (IOException e) {
+      return e.getClass().getSimpleName() + ": " + e.getMessage();
+    }
+  }
+
+  /// Writes this rank's elements, and as the first writer headers.
+  private void writeTensors(Target target, Share mine, boolean isFirst) throws IOException {
+    Path partial = CheckpointFolder.partial(target.folder);
+    for (int i = 0; i < files.size(); i++) {
+      writeTensors(partial, files.get(i), mine.runs.get(i), mine.copies.get(i), isFirst);
+    }
+  }
+
+  private void writeTensors(
+      Path partial, SafetensorsPlan plan, StateRuns runs, MemorySegment copy, boolean isFirst)
+      throws IOException {
+    Map<String, TensorFile> fileOf = new HashMap<>();
+    plan.files().forEach(file -> file.places().keySet().forEach(name -> fileOf.put(name, file)));
+    Map<String, CheckpointFiles.Output> open = new HashMap<>();
+    try {
+      if (isFirst) {
+        for (TensorFile file : plan.files()) {
+          opened(open, partial, file).writeFully(file.header().duplicate(), 0);
+        }
+      }
+      runs.each(
+          copy,
+          (tensor, start, elements) -> {
+            TensorFile file = fileOf.get(tensor);
+            if (file == null) {
+              throw new IllegalStateException("tensor is in no file: tensor=" + tensor);
+            }
+            long position = file.place(tensor) + start * DType.F32.bytes();
+            try {
+              opened(open, partial, file).writeFully(elements, position);
+            } catch (IOException e) {
+              throw new UncheckedIOException(e);
+            }
+          });
+      for (CheckpointFiles.Output output : open.values()) {
+        output.force();
+      }
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    } finally {
+      for (CheckpointFiles.Output output : open.values()) {
+        output.close();
+      }
+    }
+  }
+
+  private CheckpointFiles.Output opened(
+      Map<String, CheckpointFiles.Output> open, Path partial, TensorFile file) throws IOException {
+    CheckpointFiles.Output output = open.get(file.name());
+    if (output == null) {
+      output = disk.open(partial.resolve(file.name()));
+      open.put(file.name(), output);
+    }
+    return output;
+  }
+
+  /// Waits for the checkpoint that is being written and frees the copy; idempotent.
+  @Override
+  public void close() {
+    try {
+      await();
+    } finally {
+      if (share != null) {
+        share.free.run();
+        share = null;
+      }
+    }
+  }
+}

@@ -1,0 +1,314 @@
+package dev.lockstep.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.train.CheckpointWriter.Output;
+import dev.lockstep.train.FailingFiles.Failure;
+import dev.lockstep.train.FailingFiles.Killed;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.Recipe.SumBlocks;
+import dev.lockstep.train.checkpoint.CheckpointFiles;
+import dev.lockstep.train.checkpoint.SafetensorsSet;
+import dev.lockstep.train.checkpoint.Sha256;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.MlpShape;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/// Checkpoints are written by all ranks side by side, while training goes on, and as one.
+@Timeout(120)
+class CheckpointsTest {
+  private static final Recipe RECIPE =
+      Recipe.defaults()
+          .withModel(new GptShape(1, 4, 16, 8, 256, true))
+          .withBlocks(new SumBlocks(4, 1))
+          .withBatch(new BatchShape(3, 1, 3))
+          .withSteps(4);
+  private static final Recipe TINY =
+      RECIPE.withModel(new MlpShape(1, 4, 4, 2, 4, 256, true)).withSteps(1_000_000);
+
+  @TempDir Path directory;
+  private Corpus corpus;
+
+  @BeforeEach
+  void openText() throws IOException {
+    corpus = TinyText.open(TinyText.write(directory.resolve("text")));
+  }
+
+  @AfterEach
+  void closeText() {
+    corpus.close();
+  }
+
+  private static TrainerOptions options(String mesh, int zero) {
+    return TrainerOptions.defaults().withThreads(1).withLayout(Layout.parse(mesh).withZero(zero));
+  }
+
+  private void train(String mesh, int zero, TrainingRun run, Output output) throws Exception {
+    InProcessRanks.run(
+        Layout.parse(mesh).places(),
+        job -> {
+          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options(mesh, zero), output)) {
+            return trainer.train(run);
+          }
+        });
+  }
+
+  private static Map<String, String> content(Path folder) throws IOException {
+    Map<String, String> content = new HashMap<>();
+    try (Stream<Path> files = Files.list(folder)) {
+      for (Path file : files.toList()) {
+        content.put(file.getFileName().toString(), hex(Files.readAllBytes(file)));
+      }
+    }
+    return content;
+  }
+
+  private static String hex(byte[] bytes) {
+    return java.util.HexFormat.of().formatHex(bytes);
+  }
+
+  @Tag("long")
+  @Test
+  void everyLayoutWritesTheSameFiles() throws Exception {
+    Output files = new Output(CheckpointFiles.disk(), 5_000);
+    Path alone = directory.resolve("alone");
+    train("dp=1", 0, TrainingRun.savingTo(alone), files);
+    assertThat(content(alone))
+        .containsKeys(
+            "model.safetensors.index.json",
+            "model-00001-of-00004.safetensors",
+            "optimizer.safetensors.index.json");
+
+    for (String mesh : List.of("dp=3", "tp=2", "dp=2,tp=2", "tp=4")) {
+      for (int zero = 0; zero <= (mesh.contains("dp") ? 2 : 0); zero++) {
+        Path folder = directory.resolve(mesh + "-" + zero);
+        train(mesh, zero, TrainingRun.savingTo(folder), files);
+        assertThat(content(folder)).as("--mesh %s --zero %d", mesh, zero).isEqualTo(content(alone));
+      }
+    }
+    SavedRun saved = SavedRun.open(alone);
+    InProcessRanks.run(
+        2,
+        job -> {
+          try (Trainer trainer = Trainer.resume(job, saved, corpus, options("tp=2", 0));
+              SafetensorsSet weights = SafetensorsSet.open(alone, "model")) {
+            assertThat(trainer.weightsSha256()).isEqualTo(Sha256.of(weights.tensors()));
+          }
+          return 0;
+        });
+  }
+
+  @Test
+  void trainingGoesOnWhileACheckpointIsWritten() throws Exception {
+    CountDownLatch steppedOn = new CountDownLatch(1);
+    Output output = new Output(waiting(steppedOn), CheckpointWriter.FILE_BYTES);
+    List<Long> saved = new ArrayList<>();
+    ProgressListener listener =
+        new ProgressListener() {
+          @Override
+          public void stepDone(Trainer trainer) {
+            if (trainer.stepsDone() == 3) {
+              steppedOn.countDown();
+            }
+          }
+
+          @Override
+          public void saved(Trainer trainer, Path checkpoint) {
+            saved.add(SavedRun.stepOf(checkpoint));
+          }
+        };
+    TrainingRun run =
+        new TrainingRun(directory.resolve("checkpoint"), 2, 0, 0, listener, () -> false);
+
+    // The disk takes nothing before step 3 is done: a save that waits for it would wait for ever.
+    train("dp=2", 0, run, output);
+
+    assertThat(saved).containsExactly(2L, 4L);
+  }
+
+  private static CheckpointFiles waiting(CountDownLatch latch) {
+    return new FailingFiles() {
+      @Override
+      public void createDirectories(Path folder) throws IOException {
+        try {
+          latch.await();
+        } catch (InterruptedException e) {
+          throw new IOException(e);
+        }
+        super.createDirectories(folder);
+      }
+    };
+  }
+
+  @Test
+  void asManyOldOnesStayAsAreWanted() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    TrainingRun run = new TrainingRun(folder, 1, 2, 0, ProgressListener.SILENT, () -> false);
+
+    train("dp=2", 0, run, Output.standard());
+
+    try (Stream<Path> beside = Files.list(directory)) {
+      assertThat(beside.map(path -> path.getFileName().toString()).filter(n -> n.startsWith("ch")))
+          .containsExactlyInAnyOrder("checkpoint", "checkpoint.step-2", "checkpoint.step-3");
+    }
+    assertThat(SavedRun.open(folder).step()).isEqualTo(4);
+    assertThat(SavedRun.open(directory.resolve("checkpoint.step-2")).step()).isEqualTo(2);
+  }
+
+  @Test
+  void whereWritingIsTornACheckpointIsThereAndWhole() throws Exception {
+    whereverWritingEnds(Failure.TORN, 6);
+  }
+
+  @Tag("long")
+  @ParameterizedTest
+  @EnumSource(names = {"KILLED", "FULL", "TORN"})
+  void whereverWritingEndsACheckpointIsThereAndWhole(Failure how) throws Exception {
+    whereverWritingEnds(how, 1);
+  }
+
+  private void whereverWritingEnds(Failure how, int stride) throws Exception {
+    FailingFiles disk = new FailingFiles();
+    Path folder = directory.resolve("checkpoint");
+    InProcessRanks.run(
+        1,
+        job -> {
+          Output output = new Output(disk, 2_000);
+          try (Trainer trainer = Trainer.start(job, TINY, corpus, options("dp=1", 0), output)) {
+            long points = tear(trainer, disk, how, stride, folder);
+            System.out.printf(
+                "checkpoints: %s at every %d of %d calls, one whole each time%n",
+                how, stride, points);
+            assertThat(points).isGreaterThan(40);
+          }
+          return 0;
+        });
+  }
+
+  /// Ends writing at every call, or every few, one after another; returns how many there are.
+  private static long tear(
+      Trainer trainer, FailingFiles disk, Failure how, int stride, Path folder) {
+    Map<Long, String> hashes = new HashMap<>();
+    for (long call = 0; ; call += stride) {
+      disk.arm(Failure.NONE, 0);
+      step(trainer, hashes);
+      trainer.save(folder);
+      long before = trainer.stepsDone();
+      assertThat(opened(folder, hashes)).isEqualTo(before);
+      step(trainer, hashes);
+      disk.arm(how, call);
+      try {
+        trainer.save(folder);
+        if (disk.calls() <= call) {
+          return disk.calls();
+        }
+        // It was full for calls alone that need no space, or had done when it died.
+        assertThat(opened(folder, hashes)).isEqualTo(before + 1);
+      } catch (CheckpointException | Killed failed) {
+        disk.arm(Failure.NONE, 0);
+        assertThat(opened(folder, hashes)).as("call %d", call).isIn(before, before + 1);
+      }
+    }
+  }
+
+  private static void step(Trainer trainer, Map<Long, String> hashes) {
+    trainer.step(false);
+    hashes.put(trainer.stepsDone(), trainer.weightsSha256() + trainer.optimizerSha256());
+  }
+
+  /// The step of the checkpoint that is there, whose files are those of that step.
+  private static long opened(Path folder, Map<Long, String> hashes) {
+    SavedRun saved = SavedRun.open(folder);
+    try (SafetensorsSet weights = SafetensorsSet.open(saved.folder(), "model");
+        SafetensorsSet moments = SafetensorsSet.open(saved.folder(), "optimizer")) {
+      assertThat(Sha256.of(weights.tensors()) + Sha256.of(moments.tensors()))
+          .isEqualTo(hashes.get(saved.step()));
+    }
+    return saved.step();
+  }
+
+  @Test
+  void whatOneRankCannotWriteFailsOnAllAndTheRunGoesOn() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    FailingFiles full = new FailingFiles();
+    InProcessRanks.run(
+        2,
+        job -> {
+          CheckpointFiles disk = job.rank() == 1 ? full : CheckpointFiles.disk();
+          Output output = new Output(disk, CheckpointWriter.FILE_BYTES);
+          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options("tp=2", 0), output)) {
+            trainer.save(folder);
+            trainer.step(false);
+            full.arm(Failure.FULL, 0);
+            assertThatThrownBy(() -> trainer.save(folder))
+                .isInstanceOf(CheckpointException.class)
+                .hasMessageContaining("rank 1 says: IOException: No space left on device");
+            assertThat(SavedRun.open(folder).step()).isZero();
+            job.store().barrier("checked", 2, java.time.Duration.ofSeconds(30));
+            full.arm(Failure.NONE, 0);
+            trainer.save(folder);
+            assertThat(SavedRun.open(folder).step()).isEqualTo(1);
+          }
+          return 0;
+        });
+  }
+
+  @Test
+  void aPositionThatIsNotItsStepsIsRefused() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    train("dp=1", 0, TrainingRun.savingTo(folder), Output.standard());
+    Path state = folder.resolve("trainer_state.json");
+    String text = Files.readString(state);
+    assertThat(text).contains("\"nextWindow\" : 12", "\"seed\" : 1,\n    \"step\" : 4");
+    Path sums = folder.resolve("SHA256SUMS");
+    String moved = text.replace("\"nextWindow\" : 12", "\"nextWindow\" : 13");
+    Files.writeString(sums, Files.readString(sums).replace(sha(text), sha(moved)));
+    Files.writeString(state, moved);
+
+    assertThatThrownBy(() -> SavedRun.open(folder))
+        .isInstanceOf(CheckpointException.class)
+        .hasMessageContaining("the position is not that of its step: step=4, nextWindow=13");
+  }
+
+  private static String sha(String text) throws Exception {
+    return hex(
+        java.security.MessageDigest.getInstance("SHA-256")
+            .digest(text.getBytes(java.nio.charset.StandardCharsets.UTF_8)));
+  }
+
+  @Test
+  void aFullDiskTakesNothing() throws IOException {
+    FailingFiles disk = new FailingFiles();
+    disk.arm(Failure.FULL, 1);
+    try (CheckpointFiles.Output output = disk.open(directory.resolve("file"))) {
+      assertThatThrownBy(() -> output.writeFully(ByteBuffer.allocate(9), 0))
+          .isInstanceOf(IOException.class);
+    }
+    disk.arm(Failure.TORN, 1);
+    try (CheckpointFiles.Output output = disk.open(directory.resolve("file"))) {
+      assertThatThrownBy(() -> output.writeFully(ByteBuffer.allocate(9), 0))
+          .isInstanceOf(Killed.class);
+    }
+    assertThat(Files.size(directory.resolve("file"))).isEqualTo(4);
+  }
+}
