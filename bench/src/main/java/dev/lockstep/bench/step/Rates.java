@@ -107,6 +107,7 @@ record Rates(double productFlopsPerSecond, double bytesPerSecond) {
   }
 
   /// The time that a kernel call will take: its arithmetic or its bytes, whichever takes longer.
+  /// What it does element by element on its result goes at the rate of element-wise work.
   double seconds(PlannedStep step) {
     double share =
         switch (step.kernel()) {
@@ -114,8 +115,9 @@ record Rates(double productFlopsPerSecond, double bytesPerSecond) {
           case "Attention", "AttentionGrad" -> ATTENTION_SHARE;
           default -> ELEMENT_SHARE;
         };
-    return Math.max(
-        step.cost().flops() / (share * productFlopsPerSecond),
-        step.cost().bytes() / bytesPerSecond);
+    double flops =
+        (step.cost().flops() - step.followingFlops()) / share
+            + step.followingFlops() / ELEMENT_SHARE;
+    return Math.max(flops / productFlopsPerSecond, step.cost().bytes() / bytesPerSecond);
   }
 }

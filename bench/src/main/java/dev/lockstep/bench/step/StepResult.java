@@ -35,10 +35,17 @@ record StepResult(
   /// A kernel call, or the sum over calls of one kernel.
   ///
   /// @param nanos time per step
-  record Kernel(String kernel, String label, long flops, long bytes, double nanos) {
+  /// @param leastNanos time of the fastest run, warm-up included
+  record Kernel(
+      String kernel, String label, long flops, long bytes, double nanos, double leastNanos) {
     Kernel plus(Kernel other) {
       return new Kernel(
-          kernel, label, flops + other.flops, bytes + other.bytes, nanos + other.nanos);
+          kernel,
+          label,
+          flops + other.flops,
+          bytes + other.bytes,
+          nanos + other.nanos,
+          leastNanos + other.leastNanos);
     }
 
     double millis() {
@@ -64,6 +71,12 @@ record StepResult(
 
   private static double millis(List<Kernel> calls) {
     return calls.stream().mapToDouble(Kernel::millis).sum();
+  }
+
+  /// What one run of a part takes if each of its calls takes what it took at best: on a machine
+  /// that others use too, nearest to what it takes alone.
+  private static double leastMillis(List<Kernel> calls) {
+    return calls.stream().mapToDouble(Kernel::leastNanos).sum() / 1e6;
   }
 
   /// Sums over the calls of one kernel, or of one kernel with the same shapes; the longest first.
@@ -97,7 +110,12 @@ record StepResult(
         allocatedBytes);
     parts.forEach(
         (part, calls) -> {
-          out.printf(Locale.ROOT, "%n%-10s %10.3f ms%n", part, millis(calls));
+          out.printf(
+              Locale.ROOT,
+              "%n%-10s %10.3f ms, a run at best %.3f ms%n",
+              part,
+              millis(calls),
+              leastMillis(calls));
           for (Kernel kernel : summed(calls, false)) {
             row(out, "  " + kernel.kernel, kernel);
             for (Kernel shape : summed(of(calls, kernel.kernel), true)) {
@@ -135,6 +153,8 @@ record StepResult(
     root.put("allocatedBytesPerStep", allocatedBytes);
     ObjectNode millis = root.putObject("millisecondsPerPart");
     parts.forEach((part, calls) -> millis.put(part, millis(calls)));
+    ObjectNode least = root.putObject("leastMillisecondsPerRun");
+    parts.forEach((part, calls) -> least.put(part, leastMillis(calls)));
     ObjectNode kernels = root.putObject("kernels");
     parts.forEach(
         (part, calls) -> {

@@ -152,7 +152,12 @@ public final class StepRun {
       double each = (double) (step.nanos() - before.get(i).nanos()) / nanos.length;
       kernels.add(
           new StepResult.Kernel(
-              step.kernel(), step.label(), step.cost().flops(), step.cost().bytes(), each));
+              step.kernel(),
+              step.label(),
+              step.cost().flops(),
+              step.cost().bytes(),
+              each,
+              step.leastNanos()));
     }
     return kernels;
   }

@@ -120,6 +120,7 @@ final class CompositeLowering {
             unit.writes().getFirst().id(),
             unit.isNarrow(0),
             unit.isNarrow(1));
+    Chain chain = unit.chain().isEmpty() ? null : Links.chain(unit, kernels);
     return GemmStep.of(
         a.type().shape(),
         b.type().shape(),
@@ -127,6 +128,7 @@ final class CompositeLowering {
         transposeB,
         blocks,
         values,
+        chain,
         kernels.gemm(),
         threads);
   }

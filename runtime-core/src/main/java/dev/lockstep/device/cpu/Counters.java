@@ -76,6 +76,19 @@ final class Counters {
     return base + index;
   }
 
+  /// Drops by the numbers of `n` elements from number `from` on; `from` lies at `in` and goes to
+  /// `to`, `scratch` has room for `n` numbers.
+  void drop(RandomKernels kernels, long from, int n, long in, long to, long scratch) {
+    for (int done = 0; done < n; ) {
+      long at = from + done;
+      long number = at / run;
+      int length = (int) Math.min(n - done, (number + 1) * run - at);
+      kernels.uniform(seed, stream, first(number) + at % run, scratch, length);
+      kernels.drop(scratch, rate, in + done * 4L, scale, to + done * 4L, length);
+      done += length;
+    }
+  }
+
   /// Makes the numbers of elements `[from, to)` in `scratch` and drops by them, or where `x` is 0
   /// writes them.
   void make(RandomKernels kernels, long from, long to, long scratch) {

@@ -34,17 +34,19 @@ final class CpuProgram implements Program {
   private final List<Unit> units;
   private final Step[] steps;
   private final long[] nanos;
+  private final long[] leastNanos;
   private final long sharedBytes;
   private final long workerBytes;
   private final SharedArena arena;
   private final AtomicInteger state = new AtomicInteger(IDLE);
 
-  private CpuProgram(Graph source, Graph graph, CpuDevice device, SharedArena arena) {
+  private CpuProgram(
+      Graph source, Graph graph, List<Unit> units, CpuDevice device, SharedArena arena) {
     this.arena = arena;
     this.source = source;
     this.graph = graph;
     this.device = device;
-    units = Unit.of(graph);
+    this.units = units;
     storage = StoragePlan.of(graph, units);
     List<Step> all = new ArrayList<>();
     for (StoragePlan.Save save : storage.saves()) {
@@ -60,6 +62,7 @@ final class CpuProgram implements Program {
     }
     steps = all.toArray(Step[]::new);
     nanos = new long[steps.length];
+    leastNanos = new long[steps.length];
     sharedBytes = aligned(all.stream().mapToLong(Step::sharedBytes).max().orElse(0));
     // Some lines apart, so that threads' scratch does not fall on the same sets of a cache.
     workerBytes =
@@ -71,10 +74,15 @@ final class CpuProgram implements Program {
   ///
   /// @throws IllegalArgumentException if an op is not supported, or two outputs take one input
   static List<CpuProgram> compile(List<Graph> sources, CpuDevice device) {
+    return compile(sources, device, true);
+  }
+
+  /// Compiles graphs with a step for each node, or with some fused: the same bits.
+  static List<CpuProgram> compile(List<Graph> sources, CpuDevice device, boolean fused) {
     SharedArena arena = new SharedArena();
     List<CpuProgram> programs = new ArrayList<>();
     for (Graph source : sources) {
-      programs.add(compile(source, device, arena));
+      programs.add(compile(source, device, arena, fused));
     }
     if (!sources.isEmpty()) {
       arena.allocate(device, "arena of program " + sources.getFirst().name());
@@ -82,7 +90,8 @@ final class CpuProgram implements Program {
     return programs;
   }
 
-  private static CpuProgram compile(Graph source, CpuDevice device, SharedArena arena) {
+  private static CpuProgram compile(
+      Graph source, CpuDevice device, SharedArena arena, boolean fused) {
     Graph graph =
         Decomposition.expand(source, (op, types) -> OpSupport.of(op, types) instanceof Support.Yes);
     for (Node node : graph.nodes()) {
@@ -101,7 +110,8 @@ final class CpuProgram implements Program {
                 + alias.getValue());
       }
     }
-    return new CpuProgram(source, graph, device, arena);
+    List<Unit> units = fused ? Fusion.units(graph) : Fusion.separate(graph);
+    return new CpuProgram(source, graph, units, device, arena);
   }
 
   private static CopyStep copy(int from, int to, Value value) {
@@ -172,6 +182,9 @@ final class CpuProgram implements Program {
         steps[i].run(frame);
         long now = System.nanoTime();
         nanos[i] += now - before;
+        if (now - before < leastNanos[i] || leastNanos[i] == 0) {
+          leastNanos[i] = now - before;
+        }
         before = now;
       }
     } finally {
@@ -208,11 +221,13 @@ final class CpuProgram implements Program {
     int first = storage.saves().size();
     for (int i = 0; i < units.size(); i++) {
       Unit unit = units.get(i);
-      Cost part = Cost.of(unit.node());
+      Cost part = unit.cost();
       text.append(
           "  %3d  %-60s %12d FLOPs %10d bytes  %s\n"
               .formatted(i, steps[first + i].label(), part.flops(), part.bytes(), places(unit)));
-      text.append("       ").append(GraphPrinter.line(unit.node())).append('\n');
+      for (Node node : unit.nodes()) {
+        text.append("       ").append(GraphPrinter.line(node)).append('\n');
+      }
     }
     for (StoragePlan.Copy copy : storage.copies()) {
       String name = graph.outputs().get(copy.output()).name();
@@ -227,21 +242,14 @@ final class CpuProgram implements Program {
     List<PlannedStep> plan = new ArrayList<>();
     int first = storage.saves().size();
     for (int i = 0; i < steps.length; i++) {
-      int unit = i - first;
-      Cost cost = unit >= 0 && unit < units.size() ? cost(units.get(unit)) : Cost.ZERO;
+      boolean copies = i < first || i >= first + units.size();
+      Cost cost = copies ? Cost.ZERO : units.get(i - first).cost();
+      long following = copies ? 0 : units.get(i - first).followingFlops();
       String label = steps[i].label();
-      plan.add(new PlannedStep(label.split(" ", 2)[0], label, cost, nanos[i]));
+      String kernel = label.split(" ", 2)[0];
+      plan.add(new PlannedStep(kernel, label, cost, following, nanos[i], leastNanos[i]));
     }
     return plan;
-  }
-
-  /// What a unit costs: its node, and the addition that is fused with it.
-  private static Cost cost(Unit unit) {
-    Cost cost = Cost.of(unit.node());
-    Value added = unit.residual();
-    return added == null
-        ? cost
-        : cost.plus(new Cost(added.type().shape().elements(), added.type().bytes()));
   }
 
   private String places(Unit unit) {

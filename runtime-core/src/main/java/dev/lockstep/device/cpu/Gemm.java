@@ -1,5 +1,7 @@
 package dev.lockstep.device.cpu;
 
+import org.jspecify.annotations.Nullable;
+
 /// One matrix product `C = epilogue(op(A) · op(B))` of float32 and what is known about it
 /// beforehand.
 ///
@@ -7,7 +9,9 @@ package dev.lockstep.device.cpu;
 /// element of the product is, within each of `blocks` blocks of `k`, one ascending chain of fused
 /// multiply-adds that starts at +0; the blocks' sums are joined by [Tree]. `k` is seen as `[outer,
 /// k / outer]` and a block gathers its range of every outer slice (see [Cuts]). The epilogue adds a
-/// row of `bias`, then `residual`, then the old value of `C`: each an addition of its own.
+/// row of `bias`, then `residual`, then the old value of `C`: each an addition of its own. What
+/// `chain` says is then done with each tile while it is in the core's own cache; without one the
+/// tile is stored in `C`, with one where the chain's slots say, slot 0 being the product.
 ///
 /// Shapes are final, addresses are set before each run. `b` is packed once by [GemmKernels#packB]
 /// (parts in parallel), then [GemmKernels#compute] makes any range of row panels.
@@ -40,6 +44,12 @@ final class Gemm {
 
   /// A matrix `[m, n]` with leading dimension `ldc`, or 0.
   long residual;
+
+  /// What follows the product, if anything.
+  @Nullable Chain chain;
+
+  /// Which element of the chain's values the first of `C` belongs to.
+  long first;
 
   /// Room for the packed `B`, [GemmKernels#packedBytes].
   long packed;
@@ -76,6 +86,6 @@ final class Gemm {
   }
 
   boolean plain() {
-    return !accumulate && bias == 0 && residual == 0;
+    return !accumulate && bias == 0 && residual == 0 && chain == null;
   }
 }

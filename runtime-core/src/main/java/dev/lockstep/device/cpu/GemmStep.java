@@ -2,9 +2,10 @@ package dev.lockstep.device.cpu;
 
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.tensor.Shape;
+import org.jspecify.annotations.Nullable;
 
-/// A matrix product, or one for each index of leading dimensions; bias and residual are added on
-/// the way.
+/// A matrix product, or one for each index of leading dimensions; bias and residual are added, and
+/// what follows is done, on the way.
 ///
 /// `B` is packed in groups of columns that stay in the last-level cache; the tiles of a group are
 /// row panels by as many column ranges as make the tiles a multiple of the threads.
@@ -12,7 +13,7 @@ final class GemmStep extends Step {
   /// What of `B` is packed at once.
   private static final long GROUP_BYTES = 4 << 20;
 
-  /// Values by id; -1 is none.
+  /// Values by id; -1 is none. Where a chain follows, it says where results go, not `out`.
   ///
   /// @param narrowA whether `a` is bfloat16
   /// @param narrowB whether `b` is
@@ -54,6 +55,7 @@ final class GemmStep extends Step {
       boolean transposeB,
       Blocks blocks,
       Operands values,
+      @Nullable Chain chain,
       GemmKernels kernels,
       int threads) {
     boolean shared = b.rank() == 2;
@@ -65,6 +67,7 @@ final class GemmStep extends Step {
     Gemm gemm = Gemm.of(m, n, k, transposeA, transposeB, Extents.outer(blocks), blocks.count());
     gemm.narrowA = values.narrowA;
     gemm.narrowB = values.narrowB;
+    gemm.chain = chain;
     return new GemmStep(gemm, batch, values, kernels, threads);
   }
 
@@ -85,11 +88,16 @@ final class GemmStep extends Step {
     gemm.a = at(values.a());
     gemm.b = at(values.b());
     gemm.c = at(values.out());
+    gemm.first = 0;
+    if (gemm.chain != null) {
+      gemm.chain.at(frame());
+    }
     for (int i = 0; i < batch; i++) {
       multiply();
       gemm.a += (gemm.narrowA ? 2L : 4L) * gemm.m * gemm.k;
       gemm.b += (gemm.narrowB ? 2L : 4L) * gemm.k * gemm.n;
       gemm.c += 4L * gemm.m * gemm.n;
+      gemm.first += (long) gemm.m * gemm.n;
       gemm.residual += gemm.residual == 0 ? 0 : 4L * gemm.m * gemm.n;
     }
   }
@@ -133,7 +141,7 @@ final class GemmStep extends Step {
 
   @Override
   String label() {
-    return "Gemm m=%d n=%d k=%d%s%s%s%s blocks=%dx%d%s%s%s"
+    return "Gemm m=%d n=%d k=%d%s%s%s%s blocks=%dx%d%s%s%s%s"
         .formatted(
             gemm.m,
             gemm.n,
@@ -146,6 +154,7 @@ final class GemmStep extends Step {
             gemm.blocks,
             values.bias() < 0 ? "" : " +bias",
             values.residual() < 0 ? "" : " +residual",
+            gemm.chain == null ? "" : " +" + gemm.chain.label(),
             batch == 1 ? "" : " batch=" + batch);
   }
 }

@@ -29,6 +29,10 @@ final class Lowering {
 
   /// Returns the step of `unit`, whose op is supported.
   static Step step(Unit unit, KernelSet kernels, int threads) {
+    if (!unit.chain().isEmpty() && !unit.isProduct()) {
+      long elements = unit.writes().getFirst().type().shape().elements();
+      return new ChainStep(Links.chain(unit, kernels), elements);
+    }
     Lowering lowering = new Lowering(unit, kernels, threads);
     return switch (unit.node().op()) {
       case Primitive primitive -> lowering.primitive(primitive);

@@ -5,6 +5,9 @@ import dev.lockstep.tensor.NarrowFloat;
 /// [GemmKernels] one element at a time: the fallback and the oracle. A row of `C` is summed in
 /// scratch, `k` outermost, so that `B` is read in order; nothing is packed.
 final class ScalarGemm implements GemmKernels {
+  private static final int COLUMNS = 64;
+  private static final long CELL = COLUMNS * 4L;
+
   @Override
   public int panelRows() {
     return 1;
@@ -12,7 +15,7 @@ final class ScalarGemm implements GemmKernels {
 
   @Override
   public int panelColumns() {
-    return 64;
+    return COLUMNS;
   }
 
   @Override
@@ -22,7 +25,11 @@ final class ScalarGemm implements GemmKernels {
 
   @Override
   public long scratchBytes(Gemm gemm) {
-    return Tree.depth(gemm.blocks) * 4L * panelColumns();
+    return cellsAt(gemm, 0) + (gemm.chain == null ? 0 : gemm.chain.cells() * CELL);
+  }
+
+  private static long cellsAt(Gemm gemm, long sums) {
+    return sums + Tree.depth(gemm.blocks) * CELL;
   }
 
   @Override
@@ -94,7 +101,33 @@ final class ScalarGemm implements GemmKernels {
       if (gemm.accumulate) {
         v += Memory.f32(gemm.c + at);
       }
-      Memory.f32(gemm.c + at, v);
+      Memory.f32(gemm.chain == null ? gemm.c + at : sums + c * 4L, v);
     }
+    if (gemm.chain != null) {
+      follow(gemm, gemm.chain, gemm.first + (long) row * gemm.ldc + column, columns, sums);
+    }
+  }
+
+  /// Does what follows the product on the part of a row that is in scratch.
+  private static void follow(Gemm gemm, Chain chain, long first, int columns, long sums) {
+    long cells = cellsAt(gemm, sums);
+    for (int slot = 0; slot < chain.slots(); slot++) {
+      if (chain.isRead(slot)) {
+        long bytes = chain.itemBytes(slot);
+        long from = chain.address(slot) + first * bytes;
+        Memory.copy(from, cell(sums, cells, slot), columns * bytes);
+      }
+    }
+    chain.tile(sums, cells, CELL, 1, columns, columns, first, gemm.ldc);
+    for (int slot = 0; slot < chain.slots(); slot++) {
+      if (chain.isWritten(slot)) {
+        long bytes = chain.itemBytes(slot);
+        Memory.copy(cell(sums, cells, slot), chain.address(slot) + first * bytes, columns * bytes);
+      }
+    }
+  }
+
+  private static long cell(long sums, long cells, int slot) {
+    return slot == 0 ? sums : cells + (slot - 1) * CELL;
   }
 }

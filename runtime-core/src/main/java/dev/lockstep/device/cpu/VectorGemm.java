@@ -54,11 +54,16 @@ final class VectorGemm implements GemmKernels {
 
   @Override
   public long scratchBytes(Gemm gemm) {
-    long multiplying = packedPanels(gemm) * aPanelBytes(gemm) + Tree.depth(gemm.blocks) * TILE;
+    long multiplying = packedPanels(gemm) * aPanelBytes(gemm) + tileBytes(gemm);
     if (gemm.narrowA) {
       multiplying += packedPanels(gemm) * A_ROW * gemm.k;
     }
     return gemm.narrowB ? Math.max(multiplying, B_ROW * gemm.k) : multiplying;
+  }
+
+  /// Room for what becomes a tile: the stack of its blocks' sums, and what is done with the result.
+  private static long tileBytes(Gemm gemm) {
+    return (Tree.depth(gemm.blocks) + (gemm.chain == null ? 0 : gemm.chain.cells())) * TILE;
   }
 
   /// How many row panels are packed at once: they share a column panel that comes from the
@@ -84,7 +89,7 @@ final class VectorGemm implements GemmKernels {
     int panels = packedPanels(gemm);
     long panelBytes = aPanelBytes(gemm);
     long sums = scratch + panels * panelBytes;
-    long wide = sums + Tree.depth(gemm.blocks) * TILE;
+    long wide = sums + tileBytes(gemm);
     for (int first = rowFrom; first < rowTo; first += panels) {
       int end = Math.min(rowTo, first + panels);
       packing.rows(gemm, first, end, scratch, panelBytes, wide);
@@ -116,7 +121,12 @@ final class VectorGemm implements GemmKernels {
     } else {
       joinBlocks(gemm, aPanel, bPanel, sums);
     }
-    finish(gemm, row, column, rows, columns, sums, target);
+    if (gemm.chain == null) {
+      finish(gemm, row, column, rows, columns, sums, target, gemm.ldc * 4L);
+    } else {
+      finish(gemm, row, column, rows, columns, sums, sums, B_ROW);
+      follow(gemm, gemm.chain, row, column, rows, columns, sums);
+    }
   }
 
   private static void joinBlocks(Gemm gemm, long aPanel, long bPanel, long sums) {
@@ -150,18 +160,22 @@ final class VectorGemm implements GemmKernels {
     }
   }
 
+  /// Adds what the epilogue adds and stores the tile at `target`, rows `step` bytes apart.
   private static void finish(
-      Gemm gemm, int row, int column, int rows, int columns, long sums, long target) {
-    long step = gemm.ldc * 4L;
+      Gemm gemm, int row, int column, int rows, int columns, long sums, long target, long step) {
     long residual = gemm.residual + ((long) row * gemm.ldc + column) * 4L;
     long bias = gemm.bias + column * 4L;
     if (rows != ROWS || columns != COLUMNS || gemm.accumulate) {
-      finishEdge(gemm, rows, columns, sums, target, bias, residual);
+      finishEdge(gemm, rows, columns, sums, target, step, bias, residual);
     } else if (gemm.residual == 0) {
-      addBias(sums, bias, gemm.bias != 0, target, step);
+      if (gemm.bias != 0 || target != sums) {
+        addBias(sums, bias, gemm.bias != 0, target, step);
+      }
     } else {
-      addBias(sums, bias, gemm.bias != 0, sums, B_ROW);
-      addRows(sums, residual, target, step);
+      if (gemm.bias != 0) {
+        addBias(sums, bias, true, sums, B_ROW);
+      }
+      addRows(sums, residual, gemm.ldc * 4L, target, step);
     }
   }
 
@@ -185,10 +199,10 @@ final class VectorGemm implements GemmKernels {
   }
 
   /// Adds the rows of another matrix to those of a whole tile.
-  private static void addRows(long sums, long residual, long target, long step) {
+  private static void addRows(long sums, long residual, long stride, long target, long step) {
     for (int r = 0; r < ROWS; r++) {
       long from = at(sums + r * B_ROW);
-      long other = at(residual + r * step);
+      long other = at(residual + r * stride);
       long to = at(target + r * step);
       FloatVector c = FloatVector.fromMemorySegment(S, ALL, from, LITTLE_ENDIAN);
       FloatVector d = FloatVector.fromMemorySegment(S, ALL, from + VECTOR, LITTLE_ENDIAN);
@@ -200,10 +214,18 @@ final class VectorGemm implements GemmKernels {
   }
 
   private static void finishEdge(
-      Gemm gemm, int rows, int columns, long sums, long target, long bias, long residual) {
+      Gemm gemm,
+      int rows,
+      int columns,
+      long sums,
+      long target,
+      long step,
+      long bias,
+      long residual) {
     for (int r = 0; r < rows; r++) {
       for (int c = 0; c < columns; c += LANES) {
-        long at = r * 4L * gemm.ldc + c * 4L;
+        long other = at(residual + r * 4L * gemm.ldc + c * 4L);
+        long to = at(target + r * step + c * 4L);
         VectorMask<Float> mask = S.indexInRange(0, columns - c);
         FloatVector v =
             FloatVector.fromMemorySegment(S, ALL, at(sums + r * B_ROW + c * 4L), LITTLE_ENDIAN);
@@ -211,12 +233,60 @@ final class VectorGemm implements GemmKernels {
           v = v.add(FloatVector.fromMemorySegment(S, ALL, at(bias + c * 4L), LITTLE_ENDIAN, mask));
         }
         if (gemm.residual != 0) {
-          v = v.add(FloatVector.fromMemorySegment(S, ALL, at(residual + at), LITTLE_ENDIAN, mask));
+          v = v.add(FloatVector.fromMemorySegment(S, ALL, other, LITTLE_ENDIAN, mask));
         }
         if (gemm.accumulate) {
-          v = v.add(FloatVector.fromMemorySegment(S, ALL, at(target + at), LITTLE_ENDIAN, mask));
+          v = v.add(FloatVector.fromMemorySegment(S, ALL, to, LITTLE_ENDIAN, mask));
         }
-        v.intoMemorySegment(ALL, at(target + at), LITTLE_ENDIAN, mask);
+        v.intoMemorySegment(ALL, to, LITTLE_ENDIAN, mask);
+      }
+    }
+  }
+
+  /// Does what follows a product on its tile in scratch, and stores what is wanted of it.
+  private static void follow(
+      Gemm gemm, Chain chain, int row, int column, int rows, int columns, long sums) {
+    long cells = sums + Tree.depth(gemm.blocks) * TILE;
+    long first = gemm.first + (long) row * gemm.ldc + column;
+    for (int slot = 0; slot < chain.slots(); slot++) {
+      if (chain.isRead(slot)) {
+        long bytes = chain.itemBytes(slot);
+        long from = chain.address(slot) + first * bytes;
+        copy(
+            from,
+            gemm.ldc * bytes,
+            cell(sums, cells, slot),
+            COLUMNS * bytes,
+            rows,
+            columns * bytes);
+      }
+    }
+    chain.tile(sums, cells, TILE, rows, COLUMNS, columns, first, gemm.ldc);
+    for (int slot = 0; slot < chain.slots(); slot++) {
+      if (chain.isWritten(slot)) {
+        long bytes = chain.itemBytes(slot);
+        long to = chain.address(slot) + first * bytes;
+        copy(cell(sums, cells, slot), COLUMNS * bytes, to, gemm.ldc * bytes, rows, columns * bytes);
+      }
+    }
+  }
+
+  private static long cell(long sums, long cells, int slot) {
+    return slot == 0 ? sums : cells + (slot - 1) * TILE;
+  }
+
+  /// Copies `rows` rows of `bytes` bytes, `step` bytes apart, to where they are `stride` apart.
+  private static void copy(long from, long step, long to, long stride, int rows, long bytes) {
+    long whole = bytes - bytes % VECTOR;
+    for (int r = 0; r < rows; r++) {
+      long source = at(from + r * step);
+      long target = at(to + r * stride);
+      for (long o = 0; o < whole; o += VECTOR) {
+        FloatVector.fromMemorySegment(S, ALL, source + o, LITTLE_ENDIAN)
+            .intoMemorySegment(ALL, target + o, LITTLE_ENDIAN);
+      }
+      if (whole < bytes) {
+        Memory.copy(source + whole, target + whole, bytes - whole);
       }
     }
   }
