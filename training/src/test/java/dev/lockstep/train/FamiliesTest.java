@@ -131,7 +131,7 @@ class FamiliesTest {
         MLP,
         LlamaShape.defaults(),
         MlpShape.defaults(),
-        (ModelShape) MLP.with(Map.of("--layers", 3), false));
+        MLP.with(Map.of("--layers", 3), false));
   }
 
   @ParameterizedTest
