@@ -290,8 +290,9 @@ public final class StepPlan implements AutoCloseable {
   }
 
   /// Returns the bytes of device memory that the rank holds from its first step to its last, by
-  /// what they are for. Beside it stand a few words per rank, and while ranks that hold parts save
-  /// or hash, pieces of 1 MiB: one to give on each, up to five more on rank 0.
+  /// what they are for. Beside it stand a few words per rank; while ranks that hold parts hash,
+  /// pieces of 1 MiB: one to give on each, up to five more on rank 0; and once a checkpoint was
+  /// saved in the background, a copy of what the rank writes of it.
   public Map<String, Long> memory() {
     return Collections.unmodifiableMap(memory);
   }
