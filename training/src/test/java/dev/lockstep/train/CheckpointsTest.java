@@ -100,7 +100,7 @@ class CheckpointsTest {
             "optimizer.safetensors.index.json");
 
     for (String mesh : List.of("dp=3", "tp=2", "dp=2,tp=2", "tp=4")) {
-      for (int zero = 0; zero <= (mesh.contains("dp") ? 2 : 0); zero++) {
+      for (int zero = 0; zero <= (mesh.contains("dp") ? 3 : 0); zero++) {
         Path folder = directory.resolve(mesh + "-" + zero);
         train(mesh, zero, TrainingRun.savingTo(folder), files);
         assertThat(content(folder)).as("--mesh %s --zero %d", mesh, zero).isEqualTo(content(alone));

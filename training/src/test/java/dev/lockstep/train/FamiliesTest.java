@@ -104,7 +104,7 @@ class FamiliesTest {
     Result alone = train(recipe, "", 0, Recompute.NONE);
 
     assertThat(alone.losses).as(name).allSatisfy(loss -> assertThat(loss).isBetween(4f, 7f));
-    assertThat(train(recipe, "dp=3", 2, Recompute.NONE)).as("dp=3 --zero 2").isEqualTo(alone);
+    assertThat(train(recipe, "dp=3", 3, Recompute.NONE)).as("dp=3 --zero 3").isEqualTo(alone);
     assertThat(train(recipe, "tp=2", 0, Recompute.BLOCK)).as("tp=2").isEqualTo(alone);
     assertThat(train(recipe, "dp=2,tp=2", 1, Recompute.ATTENTION))
         .as("dp=2,tp=2 --zero 1")
