@@ -183,7 +183,11 @@ final class Core implements AutoCloseable {
   Optional<Core> split(int color, int key) {
     progress.checkUsable("split");
     Members members = endpoint.members();
-    long base = members.rank() == 0 ? job.store().add("collective/splits", members.size()) : 0;
+    // As many numbers as there are members, which are the last that the store has counted.
+    long base =
+        members.rank() == 0
+            ? job.store().add("collective/splits", members.size()) - members.size()
+            : 0;
     List<Ticket> tickets =
         agreement
             .exchange("split/" + splits++, new Ticket(color, key, base).encode(), options.timeout())

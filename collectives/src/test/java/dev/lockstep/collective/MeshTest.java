@@ -42,6 +42,23 @@ final class MeshTest {
         });
   }
 
+  @Test
+  void partsOfPartsAreApartFromAllOthers() {
+    Ranks.run(
+        8,
+        SameBitsTest.over("shm"),
+        rank -> {
+          List<Mesh.Axis> axes = Mesh.Axis.parse("dp=2,tp=2,pp=2");
+          try (Mesh mesh = Mesh.of(rank.job, SameBitsTest.over("shm"), axes);
+              Communicator line = mesh.axis("pp").split(0, mesh.coordinate("pp")).orElseThrow()) {
+            int pair = rank.number() / 2 * 4 + 1;
+            assertThat(sumOfRanks(rank, line)).isEqualTo(pair);
+            assertThat(sumOfRanks(rank, mesh.axis("pp"))).isEqualTo(pair);
+          }
+          return true;
+        });
+  }
+
   private static int sumOfRanks(Ranks.Rank rank, Communicator communicator) {
     Tensor tensor = rank.privateTensor(DType.I32, 1);
     tensor.segment().set(ValueLayout.JAVA_INT, 0, rank.number());
