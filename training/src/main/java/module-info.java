@@ -16,6 +16,7 @@ module dev.lockstep.train {
   exports dev.lockstep.train.nn;
   exports dev.lockstep.train.optim;
   exports dev.lockstep.train.parallel;
+  exports dev.lockstep.train.pipeline;
   exports dev.lockstep.train.placement;
 
   // Recipes are records of records, read and written field by field.

@@ -55,6 +55,21 @@ class StepExplainTest {
   }
 
   @Test
+  void tellsWhatEachStageOfAPipelineTakes() throws Exception {
+    String text =
+        explain(
+            "gpt -np 2 --mesh pp=2 --layers 2 --heads 2 --width 32 --context 16 --micro-batch 3"
+                + " --lanes 4 --threads 1");
+    // 4 lanes of 3 windows of 16 tokens of 32 features.
+    String sent = "%,12d".formatted(4 * 3 * 16 * 32 * Float.BYTES);
+    assertThat(text)
+        .contains("forward, run 4 times", "lanes in flight", "pipeline: 2 stages")
+        .containsPattern("(?m)^    0 .*" + sent + " +0$")
+        .containsPattern("(?m)^    1 .* 0 " + sent + "$")
+        .containsPattern("stages wait for [0-9.]+ % of the lanes' time");
+  }
+
+  @Test
   void isAVerbOfItsOwn() throws Exception {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {

@@ -117,7 +117,7 @@ final class CheckpointWriter implements AutoCloseable {
   /// Returns the ranks that write together: all where they hold parts, else those that see rank 0's
   /// disk, being on its host.
   List<Integer> writers() {
-    boolean isSplit = compute.grid().isSplit() || compute.grid().isSharded();
+    boolean isSplit = compute.grid().holdsParts();
     List<String> hosts = job.hosts();
     return IntStream.range(0, job.worldSize())
         .filter(rank -> isSplit || hosts.get(rank).equals(hosts.getFirst()))
@@ -169,7 +169,7 @@ final class CheckpointWriter implements AutoCloseable {
   /// Among replicas of the data axis each has its part; alone, all of it.
   private List<StateRuns> runs(List<Integer> writers) {
     boolean together = writers.size() > 1;
-    boolean isSplit = compute.grid().isSplit() || compute.grid().isSharded();
+    boolean isSplit = compute.grid().holdsParts();
     int count = !together ? 1 : isSplit ? compute.ranks() : writers.size();
     int index = !together ? 0 : isSplit ? compute.rank() : writers.indexOf(job.rank());
     return states.stream()

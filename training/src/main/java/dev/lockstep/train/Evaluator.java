@@ -1,5 +1,6 @@
 package dev.lockstep.train;
 
+import dev.lockstep.device.Stream;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.LaneSplit;
@@ -10,6 +11,7 @@ import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.data.CorpusReader;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.optim.StepGraph;
+import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
@@ -17,10 +19,16 @@ import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.LaneRunner;
 import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.SplitProgram;
+import dev.lockstep.train.pipeline.Chunk;
+import dev.lockstep.train.pipeline.PipelinePlan;
+import dev.lockstep.train.pipeline.StageLanes;
+import dev.lockstep.train.placement.AxisPlace;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.IntConsumer;
+import org.jspecify.annotations.Nullable;
 
 /// The mean loss over fixed held-out windows, evenly spread over the held-out text. Batches of them
 /// are leaves of a tree of their own and spread over the ranks as lanes are, so that the result has
@@ -32,20 +40,27 @@ final class Evaluator {
   private final long firstToken;
   private final long starts;
   private final DataInput input;
-  private final LaneSums batches;
+  private final Batches batches;
   private final SplitProgram.Bound mean;
   private final HostScalar loss;
   private final int idleRounds;
   private final Runnable idle;
 
+  /// Runs all batches.
+  private interface Batches {
+    void run(Stream stream, IntConsumer fill);
+  }
+
   /// Compiles the programs.
   ///
+  /// @param stages how layers are spread over ranks; null if they are not
   /// @param parameters the model's parameters; borrowed
   /// @throws ConfigurationException if the held-out text is shorter than one window
   Evaluator(
       RankCompute compute,
       Recipe recipe,
       ModelPrograms programs,
+      @Nullable Stages stages,
       ModelState parameters,
       Corpus corpus) {
     this.compute = compute;
@@ -56,47 +71,73 @@ final class Evaluator {
     reader = corpus.newReader();
     firstToken = corpus.trainTokens();
     starts = corpus.validationTokens() - context;
-    LaneRunner runner;
     LaneSplit split = LaneSplit.contiguous(recipe.batch().validationBatches(), compute.ranks());
     LanePlan plan = LanePlan.of(split.ranks().get(compute.rank()));
-    ModelPrograms.Traced traced = programs.evaluation(sequences);
     Map<String, Shape> sums = new LinkedHashMap<>();
     sums.put(ModelPrograms.LOSS_SUM, Shape.scalar());
     sums.put(ModelPrograms.COUNT, Shape.scalar());
     input = new DataInput(compute, sequences, context);
-    Graph graph = compute.grid().lay(traced);
-    if (compute.grid().isGathered()) {
-      GatheredProgram program = new GatheredProgram(compute, graph, traced.uses(), parameters);
-      runner = program;
-      int most = split.ranks().stream().mapToInt(Evaluator::lanes).max().orElse(0);
-      idleRounds = most - lanes(split.ranks().get(compute.rank()));
-      idle = program::idle;
-    } else {
-      runner = new SplitProgram(compute.scope(), compute.device(), graph, compute.exchange());
-      idleRounds = 0;
-      idle = () -> {};
-    }
-    Map<String, Tensor> inputs =
-        input.with(
-            traced.graph(),
-            compute.grid().isGathered() ? Map.of() : parameters.bindings(traced.uses()));
-    batches =
-        new LaneSums(
-            compute.scope(),
-            compute.device(),
-            runner,
-            plan,
-            new LaneSums.LaneProgram(graph, FlatLayout.of(sums), inputs));
     FlatTensors result =
         compute.allocate("evaluation", FlatLayout.of(Map.of(StepGraph.LOSS, Shape.scalar())));
     Map<String, Tensor> bindings = new HashMap<>(result.byName());
-    bindings.putAll(batches.subtreeInputs());
+    Graph meanLoss;
+    if (stages == null) {
+      ModelPrograms.Traced traced = programs.evaluation(sequences);
+      Graph graph = compute.grid().lay(traced);
+      LaneRunner runner;
+      if (compute.grid().isGathered()) {
+        GatheredProgram program = new GatheredProgram(compute, graph, traced.uses(), parameters);
+        runner = program;
+        int most = split.ranks().stream().mapToInt(Evaluator::lanes).max().orElse(0);
+        idleRounds = most - lanes(split.ranks().get(compute.rank()));
+        idle = program::idle;
+      } else {
+        runner = new SplitProgram(compute.scope(), compute.device(), graph, compute.exchange());
+        idleRounds = 0;
+        idle = () -> {};
+      }
+      Map<String, Tensor> inputs =
+          input.with(
+              traced.graph(),
+              compute.grid().isGathered() ? Map.of() : parameters.bindings(traced.uses()));
+      LaneSums lanes =
+          new LaneSums(
+              compute.scope(),
+              compute.device(),
+              runner,
+              plan,
+              new LaneSums.LaneProgram(graph, FlatLayout.of(sums), inputs));
+      bindings.putAll(lanes.subtreeInputs());
+      batches = lanes::run;
+      meanLoss = StepGraph.meanLoss(split, compute.rank());
+    } else {
+      idleRounds = 0;
+      idle = () -> {};
+      AxisPlace axis = compute.grid().pipeline();
+      ModelPrograms.Traced traced = programs.stagedEvaluation(sequences);
+      Chunk chunk = stages.chunk(traced, ModelPrograms.LOSS_SUM);
+      boolean isLast = axis.rank() == axis.ranks() - 1;
+      StageLanes lanes =
+          new StageLanes(
+              compute.scope(),
+              compute.device(),
+              compute.exchange(),
+              PipelinePlan.evaluation(axis.ranks(), plan),
+              axis,
+              new StageLanes.StageProgram(
+                  chunk,
+                  FlatLayout.of(isLast ? sums : Map.of()),
+                  Stages.only(
+                      input.with(traced.graph(), parameters.bindings(stages.own())), chunk)),
+              stages.data());
+      bindings.putAll(lanes.subtreeInputs());
+      batches = lanes::run;
+      meanLoss =
+          StepGraph.meanLoss(
+              new StepPlace(split, compute.rank(), compute.grid().tensor(), stages.place()));
+    }
     mean =
-        new SplitProgram(
-                compute.scope(),
-                compute.device(),
-                StepGraph.meanLoss(split, compute.rank()),
-                compute.exchange())
+        new SplitProgram(compute.scope(), compute.device(), meanLoss, compute.exchange())
             .bind(bindings);
     loss = compute.scalar(result.get(StepGraph.LOSS));
   }

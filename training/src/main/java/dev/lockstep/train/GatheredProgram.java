@@ -104,7 +104,7 @@ final class GatheredProgram implements LaneRunner {
     long elements = borders.getLast() - borders.getFirst();
     List<Tensor> part = new ArrayList<>();
     state
-        .ranges()
+        .ranges(compute.grid().pipeline().rank())
         .parts(
             compute.rank(),
             borders.getFirst(),

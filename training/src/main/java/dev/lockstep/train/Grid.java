@@ -20,22 +20,38 @@ import java.util.Map;
 ///
 /// @param data place on the axis that lanes are spread over
 /// @param tensor place on the axis that features are spread over
+/// @param pipeline place on the axis that layers are spread over
 /// @param zero what the ranks of the data axis share out
-record Grid(AxisPlace data, AxisPlace tensor, int zero) {
+record Grid(AxisPlace data, AxisPlace tensor, AxisPlace pipeline, int zero) {
   /// Returns the place of a rank.
   static Grid of(Layout layout, int rank, int worldSize) {
     Layout whole = layout.over(worldSize);
     AxisPlace data = whole.place(Layout.DATA, rank);
     int zero = data.ranks() == 1 ? 0 : layout.zero();
-    return new Grid(data, whole.place(Layout.TENSOR, rank), zero);
+    AxisPlace pipeline = whole.place(Layout.PIPELINE, rank);
+    return new Grid(data, whole.place(Layout.TENSOR, rank), pipeline, zero);
   }
 
   /// Returns the place of a rank that holds everything.
   static Grid alone() {
-    return new Grid(new AxisPlace(Layout.DATA, 1, 0), new AxisPlace(Layout.TENSOR, 1, 0), 0);
+    return new Grid(
+        new AxisPlace(Layout.DATA, 1, 0),
+        new AxisPlace(Layout.TENSOR, 1, 0),
+        new AxisPlace(Layout.PIPELINE, 1, 0),
+        0);
   }
 
-  /// Whether ranks hold different parts of the model.
+  /// Whether ranks hold different parts of the model or of its optimizer's state.
+  boolean holdsParts() {
+    return isSplit() || isSharded() || isStaged();
+  }
+
+  /// Whether ranks hold different layers of the model.
+  boolean isStaged() {
+    return pipeline.ranks() > 1;
+  }
+
+  /// Whether ranks hold different parts of layers.
   boolean isSplit() {
     return tensor.ranks() > 1;
   }

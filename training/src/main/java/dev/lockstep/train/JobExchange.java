@@ -17,6 +17,7 @@ import dev.lockstep.memory.HostMemory;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.optim.StagePlace;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.transport.TransportCounters;
@@ -41,6 +42,7 @@ final class JobExchange implements Exchange {
   private final Mode mode;
   private final Optional<Communicator> world;
   private final Map<String, Communicator> axes = new HashMap<>();
+  private final Map<String, Communicator> links = new HashMap<>();
 
   private JobExchange(Job job, Layout layout, Mode mode, Optional<Communicator> world) {
     this.job = job;
@@ -68,12 +70,93 @@ final class JobExchange implements Exchange {
       Communicator world = scope.own(Communicator.world(job, wanted), Communicator::close);
       JobExchange exchange = new JobExchange(job, layout, mode, Optional.of(world));
       exchange.axes.put(axes.getFirst().name(), world);
+      exchange.link(scope);
       return exchange;
     }
     Mesh mesh = scope.own(Mesh.of(job, wanted, axes), Mesh::close);
     JobExchange exchange = new JobExchange(job, layout, mode, Optional.of(mesh.world()));
     axes.forEach(axis -> exchange.axes.put(axis.name(), mesh.axis(axis.name())));
+    exchange.link(scope);
     return exchange;
+  }
+
+  /// Joins each two neighbouring stages for messages forth, and once more for messages back, so
+  /// that neither wait for the other; and the first stage with the last.
+  private void link(Scope scope) {
+    if (!grid.isStaged()) {
+      return;
+    }
+    Communicator line = axes.get(Layout.PIPELINE);
+    if (line == null) {
+      throw new IllegalStateException("stages have no axis: grid=" + grid);
+    }
+    int stage = grid.pipeline().rank();
+    int last = grid.pipeline().ranks() - 1;
+    for (int first = 0; first < 2 && first < last; first++) {
+      int border = stage - Math.floorMod(stage - first, 2);
+      boolean isLinked = border >= 0 && border < last;
+      int color = isLinked ? border : Communicator.NO_COLOR;
+      for (boolean forth : new boolean[] {true, false}) {
+        line.split(color, forth ? stage : last - stage)
+            .ifPresent(
+                link -> {
+                  scope.own(link, Communicator::close);
+                  int from = forth ? border : border + 1;
+                  links.put(linkName(from, forth ? border + 1 : border), link);
+                });
+      }
+    }
+    boolean isEnd = stage == 0 || stage == last;
+    line.split(isEnd ? 0 : Communicator.NO_COLOR, stage)
+        .ifPresent(ends -> axes.put(StagePlace.ENDS, scope.own(ends, Communicator::close)));
+  }
+
+  private static String linkName(int from, int to) {
+    return from + " to " + to;
+  }
+
+  @Override
+  public Message message(String axis, int from, int to, Tensor memory) {
+    Communicator link = links.get(linkName(from, to));
+    if (link == null || !axis.equals(Layout.PIPELINE)) {
+      throw new IllegalArgumentException(
+          "ranks are no neighbours: axis=%s, from=%d, to=%d".formatted(axis, from, to));
+    }
+    CollectiveRequest request =
+        CollectiveRequest.broadcast(memory.dtype(), memory.shape().elements(), 0, link.topology());
+    List<Tensor> inputs = link.rank() == 0 ? List.of(memory) : List.of();
+    return new LinkMessage(link.prepare(request, inputs, memory));
+  }
+
+  /// A message over the link of two stages: what its first rank has, the second one gets.
+  private static final class LinkMessage implements Message {
+    private final PreparedCollective prepared;
+    private @Nullable Work work;
+
+    LinkMessage(PreparedCollective prepared) {
+      this.prepared = prepared;
+    }
+
+    @Override
+    public void start() {
+      work = prepared.start();
+      // Tells the peer at once, before this rank goes on to compute.
+      var _ = work.poll();
+    }
+
+    @Override
+    public void await() {
+      Work started = work;
+      if (started != null) {
+        started.await();
+        work = null;
+      }
+    }
+
+    @Override
+    public void close() {
+      prepared.close();
+    }
   }
 
   /// Returns which rank this is.

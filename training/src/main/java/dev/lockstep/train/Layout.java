@@ -5,6 +5,7 @@ import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.options.OptionCheck;
+import dev.lockstep.train.pipeline.PipelineSchedule;
 import dev.lockstep.train.placement.AxisPlace;
 import java.util.ArrayList;
 import java.util.List;
@@ -13,20 +14,25 @@ import java.util.Map;
 /// How a run is laid out over ranks: the axes of the mesh. Nothing here changes a bit of the
 /// result.
 ///
-/// Axes are `dp`, over which lanes are spread, and `tp`, over which the model's features, heads and
-/// vocabulary are. Ranks are numbered with the last axis fastest.
+/// Axes are `dp`, over which lanes are spread, `tp`, over which the model's features, heads and
+/// vocabulary are, and `pp`, over which its layers are. Ranks are numbered with the last axis
+/// fastest.
 ///
 /// @param axes the axes that were named, in order; empty for all ranks on `dp`
 /// @param zero what the ranks of `dp` share out: 0 nothing, 1 the optimizer's state, 2 the sums of
 ///   gradients too, 3 the parameters too
-public record Layout(List<Mesh.Axis> axes, int zero) {
+/// @param schedule in which order the stages of `pp` take their lanes
+public record Layout(List<Mesh.Axis> axes, int zero, PipelineSchedule schedule) {
   /// The axis of data parallelism.
   public static final String DATA = "dp";
 
   /// The axis of tensor parallelism.
   public static final String TENSOR = "tp";
 
-  private static final List<String> KNOWN = List.of(DATA, TENSOR);
+  /// The axis of pipeline parallelism.
+  public static final String PIPELINE = "pp";
+
+  private static final List<String> KNOWN = List.of(DATA, TENSOR, PIPELINE);
 
   /// Checks the names.
   ///
@@ -56,21 +62,30 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
 
   /// Returns the layout of data parallelism alone, over as many ranks as there are.
   public static Layout dataParallel() {
-    return new Layout(List.of(), 0);
+    return of(List.of());
   }
 
   /// Reads a layout as users write it: `dp=2,tp=2`.
   ///
   /// @throws ConfigurationException if that is not what the text is
   public static Layout parse(String mesh) {
-    return new Layout(Mesh.Axis.parse(mesh), 0);
+    return of(Mesh.Axis.parse(mesh));
   }
 
   /// Returns this layout with another stage of ZeRO.
   ///
   /// @throws ConfigurationException if there is no such stage
   public Layout withZero(int other) {
-    return new Layout(axes, other);
+    return new Layout(axes, other, schedule);
+  }
+
+  /// Returns this layout with another order of the lanes in a pipeline.
+  public Layout withSchedule(PipelineSchedule other) {
+    return new Layout(axes, zero, other);
+  }
+
+  private static Layout of(List<Mesh.Axis> axes) {
+    return new Layout(axes, 0, PipelineSchedule.ONE_FORWARD_ONE_BACKWARD);
   }
 
   /// Returns the layout as users write it; empty for data parallelism alone.
@@ -86,7 +101,9 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
 
   /// Returns this layout with the number of ranks on every axis.
   Layout over(int worldSize) {
-    return axes.isEmpty() ? new Layout(List.of(new Mesh.Axis(DATA, worldSize)), zero) : this;
+    return axes.isEmpty()
+        ? new Layout(List.of(new Mesh.Axis(DATA, worldSize)), zero, schedule)
+        : this;
   }
 
   /// Returns how many ranks an axis has; 1 if it was not named.
@@ -163,7 +180,10 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
     if (whole.size(TENSOR) > 1) {
       checkTensor(recipe, whole.size(TENSOR));
     }
-    if (whole.size(TENSOR) > 1 || (zero > 0 && dp > 1)) {
+    if (whole.size(PIPELINE) > 1) {
+      checkPipeline(recipe, whole.size(PIPELINE), dp);
+    }
+    if (whole.size(TENSOR) > 1 || whole.size(PIPELINE) > 1 || (zero > 0 && dp > 1)) {
       for (ModelShape.Extent extent : recipe.model().splitExtents()) {
         requireBlocks(extent, recipe.blocks().tensor());
       }
@@ -190,6 +210,22 @@ public record Layout(List<Mesh.Axis> axes, int zero) {
             "tp does not divide the heads: --mesh %s, %s %d (choose a divisor)"
                 .formatted(words(), heads.option(), heads.size()));
       }
+    }
+  }
+
+  private void checkPipeline(Recipe recipe, int pp, int dp) {
+    int layers = recipe.model().layers();
+    if (pp > layers) {
+      throw refusal(
+          "there are more stages than layers: --mesh %s, --layers %d (pp at most %d)"
+              .formatted(words(), layers, layers));
+    }
+    if (zero > 0 && dp > 1) {
+      throw OptionCheck.refusal(
+          "--zero",
+          zero,
+          "stages do not share out their state yet: --mesh %s, --zero %d (leave --zero out, or pp)"
+              .formatted(words(), zero));
     }
   }
 

@@ -19,8 +19,10 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// What a rank holds of named tensors of a model: of its parameters, or of its optimizer's moments.
@@ -30,42 +32,51 @@ final class ModelState {
   private final Map<String, Parameter> parameterOf;
   private final FlatLayout layout;
   private final FlatRanges ranges;
+  private final List<Held> stages;
   private final Tensor memory;
 
+  /// What a stage of a pipeline holds of the state; without one there is one stage.
+  ///
+  /// @param parameterOf the tensors' parameters, by name
+  /// @param layout how they lie when nothing is sharded
   /// @param ranges which elements of the layout each rank of the data axis holds
-  private ModelState(
-      RankCompute compute,
-      Grid grid,
-      Map<String, Parameter> parameterOf,
-      FlatLayout layout,
-      FlatRanges ranges,
-      String name) {
+  private record Held(Map<String, Parameter> parameterOf, FlatLayout layout, FlatRanges ranges) {}
+
+  private ModelState(RankCompute compute, Grid grid, List<Held> stages, String name) {
     this.compute = compute;
     this.grid = grid;
-    this.parameterOf = parameterOf;
-    this.layout = layout;
-    this.ranges = ranges;
+    this.stages = stages;
+    Held own = stages.get(grid.pipeline().rank());
+    this.parameterOf = own.parameterOf;
+    this.layout = own.layout;
+    this.ranges = own.ranges;
     long elements = ranges.elements(grid.data().rank());
     Buffer buffer = compute.allocateShared(name, elements * DType.F32.bytes());
     this.memory = Tensor.of(buffer, DType.F32, Shape.of(elements));
   }
 
   /// Allocates the parameters, zeroed.
-  static ModelState parameters(RankCompute compute, List<Parameter> parameters) {
-    return parameters(compute, compute.grid(), parameters);
+  ///
+  /// @param stages what each stage of a pipeline holds, in program order; one list without one
+  static ModelState parameters(RankCompute compute, List<List<Parameter>> stages) {
+    return parameters(compute, compute.grid(), stages);
   }
 
   /// Allocates the whole parameters, zeroed, whatever the rank holds of them.
   static ModelState wholeParameters(RankCompute compute, List<Parameter> parameters) {
-    return parameters(compute, Grid.alone(), parameters);
+    return parameters(compute, Grid.alone(), List.of(parameters));
   }
 
-  private static ModelState parameters(RankCompute compute, Grid grid, List<Parameter> parameters) {
-    Map<String, Parameter> names = new LinkedHashMap<>();
-    parameters.forEach(parameter -> names.put(parameter.name(), parameter));
-    FlatLayout layout = parameterLayout(grid, parameters);
-    FlatRanges ranges = parameterRanges(grid, parameters, layout);
-    return new ModelState(compute, grid, names, layout, ranges, "parameters");
+  private static ModelState parameters(
+      RankCompute compute, Grid grid, List<List<Parameter>> stages) {
+    List<Held> held = new ArrayList<>();
+    for (List<Parameter> parameters : stages) {
+      Map<String, Parameter> names = new LinkedHashMap<>();
+      parameters.forEach(parameter -> names.put(parameter.name(), parameter));
+      FlatLayout layout = parameterLayout(grid, parameters);
+      held.add(new Held(names, layout, parameterRanges(grid, parameters, layout)));
+    }
+    return new ModelState(compute, grid, held, "parameters");
   }
 
   private static FlatRanges parameterRanges(
@@ -90,14 +101,19 @@ final class ModelState {
   }
 
   /// Allocates the optimizer's moments, zeroed.
-  static ModelState moments(RankCompute compute, List<Parameter> parameters) {
-    Map<String, Parameter> names = new LinkedHashMap<>();
-    parameters.forEach(p -> names.put(StepGraph.FIRST_MOMENT + p.name(), p));
-    parameters.forEach(p -> names.put(StepGraph.SECOND_MOMENT + p.name(), p));
+  ///
+  /// @param stages what each stage of a pipeline holds, in program order; one list without one
+  static ModelState moments(RankCompute compute, List<List<Parameter>> stages) {
     Grid grid = compute.grid();
-    FlatLayout layout = momentLayout(grid, parameters);
-    return new ModelState(
-        compute, grid, names, layout, momentRanges(grid, parameters, layout), "moments");
+    List<Held> held = new ArrayList<>();
+    for (List<Parameter> parameters : stages) {
+      Map<String, Parameter> names = new LinkedHashMap<>();
+      parameters.forEach(p -> names.put(StepGraph.FIRST_MOMENT + p.name(), p));
+      parameters.forEach(p -> names.put(StepGraph.SECOND_MOMENT + p.name(), p));
+      FlatLayout layout = momentLayout(grid, parameters);
+      held.add(new Held(names, layout, momentRanges(grid, parameters, layout)));
+    }
+    return new ModelState(compute, grid, held, "moments");
   }
 
   private static FlatRanges momentRanges(Grid grid, List<Parameter> parameters, FlatLayout layout) {
@@ -171,11 +187,28 @@ final class ModelState {
 
   /// Returns the parameter that a tensor belongs to.
   Parameter parameter(String name) {
-    Parameter parameter = parameterOf.get(name);
+    Parameter parameter = stages.get(stage(name)).parameterOf.get(name);
     if (parameter == null) {
       throw new IllegalStateException("tensor belongs to no parameter: tensor=" + name);
     }
     return parameter;
+  }
+
+  /// Returns the first stage that holds a tensor.
+  int stage(String name) {
+    for (int stage = 0; stage < stages.size(); stage++) {
+      if (stages.get(stage).parameterOf.containsKey(name)) {
+        return stage;
+      }
+    }
+    throw new IllegalStateException("tensor belongs to no parameter: tensor=" + name);
+  }
+
+  /// Returns the names of the tensors of all stages, in program order.
+  List<String> names() {
+    Set<String> names = new LinkedHashSet<>();
+    stages.forEach(stage -> names.addAll(stage.parameterOf.keySet()));
+    return List.copyOf(names);
   }
 
   /// Fills all tensors from files of whole tensors.
@@ -217,7 +250,7 @@ final class ModelState {
   /// Starts to gather all tensors, whole, on rank 0, in program order; where ranks hold parts,
   /// every rank does.
   StateGather gather() {
-    return new StateGather(compute, this, List.copyOf(parameterOf.keySet()));
+    return new StateGather(compute, this, names());
   }
 
   /// Fills all tensors, which lie whole here, with those of a source.
@@ -236,7 +269,7 @@ final class ModelState {
 
   /// Returns the hash of all tensors; where ranks hold parts, every rank calls this.
   String sha256() {
-    List<String> sorted = parameterOf.keySet().stream().sorted().toList();
+    List<String> sorted = names().stream().sorted().toList();
     try (StateGather all = new StateGather(compute, this, sorted)) {
       if (isWhole()) {
         return Sha256.of(all);
@@ -257,7 +290,7 @@ final class ModelState {
 
   /// Returns whether this rank holds everything.
   boolean isWhole() {
-    return ranges.isWhole() && !grid.isSplit();
+    return ranges.isWhole() && !grid.isSplit() && !grid.isStaged();
   }
 
   /// Returns how many ranks of the data axis hold parts that differ.
@@ -265,14 +298,9 @@ final class ModelState {
     return ranges.isWhole() ? 1 : grid.data().ranks();
   }
 
-  /// Returns the names of all tensors, in program order.
-  List<String> names() {
-    return List.copyOf(parameterOf.keySet());
-  }
-
-  /// Returns which elements of the layout each rank of the data axis holds.
-  FlatRanges ranges() {
-    return ranges;
+  /// Returns which elements of its layout each rank of the data axis of a stage holds.
+  FlatRanges ranges(int stage) {
+    return stages.get(stage).ranges;
   }
 
   /// Returns how a tensor lies over the tensor axis.
@@ -280,9 +308,9 @@ final class ModelState {
     return grid.placement(parameter(name));
   }
 
-  /// Returns a tensor's first element in the layout.
+  /// Returns a tensor's first element in the layout of the stage that [#stage] names.
   long start(String name) {
-    return layout.offset(name) / DType.F32.bytes();
+    return stages.get(stage(name)).layout.offset(name) / DType.F32.bytes();
   }
 
   /// Returns what this rank holds, by name; for state that is not sharded.

@@ -43,9 +43,11 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
       return layout.places();
     }
 
-    /// Returns the rank of the job that stands at these places on the data and the tensor axis.
-    int rankAt(int data, int tensor) {
-      return layout.rankAt(Map.of(Layout.DATA, data, Layout.TENSOR, tensor));
+    /// Returns the rank of the job that stands at these places on the axes of data, tensors and
+    /// stages.
+    int rankAt(int data, int tensor, int stage) {
+      return layout.rankAt(
+          Map.of(Layout.DATA, data, Layout.TENSOR, tensor, Layout.PIPELINE, stage));
     }
 
     /// Returns this place with another exchange.

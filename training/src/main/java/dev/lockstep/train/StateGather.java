@@ -243,13 +243,15 @@ final class StateGather implements TensorSource, AutoCloseable {
     }
   }
 
-  /// Visits which ranks of the data axis hold a run of what a place on the tensor axis has.
+  /// Visits which ranks of the data axis hold a run of what a place on the tensor axis has, on the
+  /// first stage that holds the tensor.
   private void shards(int place, long start, long count, long at, Source source) {
     long from = state.start(tensor) + start;
+    int stage = state.stage(tensor);
     for (int data = 0; data < state.holders(); data++) {
-      int rank = compute.place().rankAt(data, place);
+      int rank = compute.place().rankAt(data, place, stage);
       state
-          .ranges()
+          .ranges(stage)
           .parts(
               data,
               from,

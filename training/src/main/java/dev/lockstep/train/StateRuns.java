@@ -10,9 +10,10 @@ import java.lang.foreign.MemorySegment;
 ///
 /// Note [who writes what of a checkpoint]: every element is written by one rank, and by one that
 /// holds it. Of what is cut over the tensor axis each rank has its part; what is whole on all of
-/// them is the first one's. Of what is cut over the data axis (ZeRO) each rank has its shard; what
-/// is whole on all of them is shared out evenly. So nothing is gathered, and each rank keeps a copy
-/// only of what it writes while training goes on.
+/// them is the first one's; what two stages of a pipeline hold is the first one's too. Of what is
+/// cut over the data axis (ZeRO) each rank has its shard; what is whole on all of them is shared
+/// out evenly. So nothing is gathered, and each rank keeps a copy only of what it writes while
+/// training goes on.
 final class StateRuns {
   private final ModelState state;
   private final Grid grid;
@@ -24,7 +25,7 @@ final class StateRuns {
     this.state = state;
     this.grid = grid;
     long held = state.memory().shape().elements();
-    boolean isShared = state.ranges().isWhole();
+    boolean isShared = state.ranges(grid.pipeline().rank()).isWhole();
     this.first = isShared ? held * share / shares : 0;
     this.end = isShared ? held * (share + 1) / shares : held;
   }
@@ -62,13 +63,14 @@ final class StateRuns {
     for (String name : state.names()) {
       Placement placement = state.placement(name);
       AxisPlace place = grid.tensor();
-      if (place.rank() > 0 && !(placement instanceof Placement.Shard)) {
+      boolean isOthers = place.rank() > 0 && !(placement instanceof Placement.Shard);
+      if (isOthers || state.stage(name) != grid.pipeline().rank()) {
         continue;
       }
       long start = state.start(name);
       long elements = grid.localShape(state.parameter(name)).elements();
       state
-          .ranges()
+          .ranges(grid.pipeline().rank())
           .parts(
               grid.data().rank(),
               start,

@@ -16,9 +16,9 @@ import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
-import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
+import dev.lockstep.train.optim.StagePlace;
 import dev.lockstep.train.optim.StateShards;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
@@ -28,11 +28,16 @@ import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.train.parallel.ShardRounds;
+import dev.lockstep.train.pipeline.Chunk;
+import dev.lockstep.train.pipeline.PipelinePlan;
+import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /// What one rank of a training run would do and hold, without text, job or weights: the programs of
 /// a step, compiled, and the memory that a [Trainer] of the same recipe takes.
@@ -47,6 +52,9 @@ public final class StepPlan implements AutoCloseable {
   private final List<PlannedExchange> exchanges = new ArrayList<>();
   private int dataRanks = 1;
   private int tensorRanks = 1;
+  private int stageCount = 1;
+  private final Map<String, Long> sent = new LinkedHashMap<>();
+  private @Nullable PipelinePlan pipeline;
 
   /// Compiles the programs of rank 0.
   ///
@@ -55,6 +63,26 @@ public final class StepPlan implements AutoCloseable {
   /// @throws dev.lockstep.failure.ConfigurationException if there is no such device
   /// @throws dev.lockstep.failure.MemoryBudgetException if a program alone does not fit the pool
   public StepPlan(MemoryPool pool, Recipe recipe, TrainerOptions options, int ranks) {
+    this(pool, recipe, options, ranks, 0);
+  }
+
+  /// Compiles the programs of the first rank of a stage of a pipeline; the caller closes the plan.
+  ///
+  /// @param pool as for rank 0
+  /// @param ranks world size
+  /// @param stage number of the stage; 0 without a pipeline
+  public static StepPlan ofStage(
+      MemoryPool pool, Recipe recipe, TrainerOptions options, int ranks, int stage) {
+    Layout layout = options.layout();
+    layout.check(recipe, ranks);
+    int rank = 0;
+    while (layout.over(ranks).place(Layout.PIPELINE, rank).rank() != stage) {
+      rank++;
+    }
+    return new StepPlan(pool, recipe, options, ranks, rank);
+  }
+
+  private StepPlan(MemoryPool pool, Recipe recipe, TrainerOptions options, int ranks, int rank) {
     try {
       int threads =
           options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
@@ -62,28 +90,35 @@ public final class StepPlan implements AutoCloseable {
       device =
           scope.own(RankCompute.provider(options.device()).open(0, deviceOptions), Device::close);
       options.layout().check(recipe, ranks);
-      plan(recipe, options.recompute(), Grid.of(options.layout(), 0, ranks));
+      plan(recipe, options, Grid.of(options.layout(), rank, ranks));
     } catch (RuntimeException | Error e) {
       scope.close();
       throw e;
     }
   }
 
-  private void plan(Recipe recipe, Recompute recompute, Grid grid) {
+  private void plan(Recipe recipe, TrainerOptions options, Grid grid) {
     dataRanks = grid.data().ranks();
     tensorRanks = grid.tensor().ranks();
+    stageCount = grid.pipeline().ranks();
     LanguageModel model = recipe.model().model(recipe.blocks().tensor());
-    ModelPrograms.Traced lane = recipe.programs(model, recompute).lane(recipe.batch().microBatch());
-    LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
-    LanePlan plan = LanePlan.of(split.ranks().getFirst());
-    memory.put("parameters", ModelState.parameterBytes(grid, model.parameters()));
-    memory.put("moments", ModelState.momentBytes(grid, model.parameters()));
+    ModelPrograms models = recipe.programs(model, options.recompute());
+    Stages stages = grid.isStaged() ? Stages.of(grid, models, recipe.batch().microBatch()) : null;
+    List<Parameter> held =
+        stages == null ? model.parameters() : stages.parameters().get(grid.pipeline().rank());
+    memory.put("parameters", ModelState.parameterBytes(grid, held));
+    memory.put("moments", ModelState.momentBytes(grid, held));
     Shape tokens = Shape.of(recipe.batch().microBatch(), recipe.model().context());
     memory.put("data", DataInput.bytes(tokens) + StepPrograms.scalarLayout().bytes());
+    LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
+    LanePlan plan = LanePlan.of(split.ranks().getFirst());
     long exchanged;
-    if (grid.isGathered()) {
-      exchanged = gatheredStep(recipe, grid, lane);
+    if (stages != null) {
+      exchanged = stagedStep(recipe, options.layout().schedule(), stages, plan);
+    } else if (grid.isGathered()) {
+      exchanged = gatheredStep(recipe, grid, models.lane(recipe.batch().microBatch()));
     } else {
+      ModelPrograms.Traced lane = models.lane(recipe.batch().microBatch());
       exchanged = compile("lanes", plan, grid.lay(lane));
       exchanged +=
           grid.isSharded() ? shardedStep(recipe, grid, plan, lane) : step(recipe, grid, plan, lane);
@@ -91,6 +126,33 @@ public final class StepPlan implements AutoCloseable {
     if (exchanged > 0) {
       memory.put("exchanged", exchanged);
     }
+  }
+
+  private long stagedStep(Recipe recipe, PipelineSchedule schedule, Stages stages, LanePlan plan) {
+    Grid grid = stages.grid();
+    int stage = grid.pipeline().rank();
+    boolean isLast = stage == grid.pipeline().ranks() - 1;
+    PipelinePlan made = PipelinePlan.training(schedule, grid.pipeline().ranks(), plan);
+    pipeline = made;
+    Chunk chunk = stages.chunk();
+    long exchanged = compile("forward", plan, chunk.forward());
+    if (chunk.backward().isPresent()) {
+      exchanged += compile("backward", plan, chunk.backward().get());
+    }
+    long lanes = made.count();
+    memory.put("lanes in flight", made.slots().get(stage) * chunk.flightBytes());
+    memory.put(
+        "gradients in flight",
+        chunk.gradientReceived().bytes() + made.messagesBack() * chunk.gradientSent().bytes());
+    sent.put("to the next stage", lanes * chunk.sent().bytes());
+    sent.put("to the stage before", lanes * chunk.gradientSent().bytes());
+    FlatLayout sums = StepPrograms.sums(grid, stages.own(), isLast);
+    memory.put("gradients", plan.slots() * sums.bytes());
+    LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
+    StepPlace place = new StepPlace(split, 0, grid.tensor(), stages.place());
+    return exchanged
+        + compile("joins", plan, LaneSums.join(sums.elements()))
+        + compile("update", plan, StepGraph.trace(stages.own(), recipe.optimizer(), place));
   }
 
   /// Plans what follows the lanes; returns the bytes that cross between segments.
@@ -212,7 +274,7 @@ public final class StepPlan implements AutoCloseable {
     int lanes = (int) plan.actions().stream().filter(LanePlan.Action.Run.class::isInstance).count();
     int times =
         switch (part) {
-          case "lanes" -> lanes;
+          case "lanes", "forward", "backward" -> lanes;
           case "joins" -> plan.actions().size() - lanes;
           default -> 1;
         };
@@ -271,7 +333,12 @@ public final class StepPlan implements AutoCloseable {
   }
 
   private int ranks(String axis) {
-    return axis.equals(Layout.DATA) ? dataRanks : tensorRanks;
+    return switch (axis) {
+      case Layout.DATA -> dataRanks;
+      case Layout.PIPELINE -> stageCount;
+      case StagePlace.ENDS -> 2;
+      default -> tensorRanks;
+    };
   }
 
   /// Returns what computes.
@@ -282,6 +349,17 @@ public final class StepPlan implements AutoCloseable {
   /// Returns the programs by what they do, as [Trainer#programs].
   public Map<String, List<Program>> programs() {
     return Collections.unmodifiableMap(programs);
+  }
+
+  /// Returns the plan of the pipeline; empty without one.
+  public Optional<PipelinePlan> pipeline() {
+    return Optional.ofNullable(pipeline);
+  }
+
+  /// Returns the bytes that the rank sends its neighbours in the pipeline in a step; empty without
+  /// one.
+  public Map<String, Long> sentBytes() {
+    return Collections.unmodifiableMap(sent);
   }
 
   /// Returns how often a step runs each part.

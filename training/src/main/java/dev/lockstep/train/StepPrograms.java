@@ -103,10 +103,19 @@ final class StepPrograms implements Steps {
 
   /// How the sums of a lane lie in memory.
   static FlatLayout sums(Grid grid, List<ParameterUse> uses) {
+    return sums(grid, uses, true);
+  }
+
+  /// How the sums of a lane lie in memory.
+  ///
+  /// @param losses whether the rank computes the loss
+  static FlatLayout sums(Grid grid, List<ParameterUse> uses, boolean losses) {
     Map<String, Shape> shapes = new LinkedHashMap<>();
     uses.forEach(use -> shapes.put(use.gradientName(), grid.localShape(use.parameter())));
-    shapes.put(StepGraph.LOSS_SUM, Shape.scalar());
-    shapes.put(StepGraph.COUNT, Shape.scalar());
+    if (losses) {
+      shapes.put(StepGraph.LOSS_SUM, Shape.scalar());
+      shapes.put(StepGraph.COUNT, Shape.scalar());
+    }
     shapes.put(StepGraph.STOP, Shape.scalar());
     return FlatLayout.of(shapes);
   }

@@ -6,7 +6,7 @@ import java.util.Map;
 
 /// Training steps of one rank. Steps allocate nothing after the first few; all ranks take them
 /// together.
-sealed interface Steps permits StepPrograms, ShardedSteps {
+sealed interface Steps permits StepPrograms, ShardedSteps, StagedSteps {
   /// Takes a step.
   ///
   /// @param index number of the step, from 0

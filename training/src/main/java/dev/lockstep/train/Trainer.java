@@ -12,6 +12,7 @@ import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.parallel.Scope;
+import dev.lockstep.train.pipeline.PipelineSchedule;
 import dev.lockstep.transport.TransportCounters;
 import java.nio.file.Path;
 import java.util.List;
@@ -47,6 +48,7 @@ public final class Trainer implements AutoCloseable {
   private final ModelState moments;
   private final Steps steps;
   private final CheckpointWriter checkpoints;
+  private final @Nullable Stages stages;
   private @Nullable Evaluator evaluator;
   private long step;
   private boolean stopped;
@@ -68,28 +70,45 @@ public final class Trainer implements AutoCloseable {
       exchange = JobExchange.open(scope, job, recipe, options);
       requireAlike(
           "recipe, text or layout",
-          "recipe=%s, data=%s, --mesh %s, --zero %d"
+          "recipe=%s, data=%s, --mesh %s, --zero %d, --schedule %s"
               .formatted(
                   Sha256.of(recipe.toJson()),
                   corpus.sha256(),
                   options.layout().words(),
-                  options.layout().zero()));
+                  options.layout().zero(),
+                  options.layout().schedule().label()));
       compute = RankCompute.open(scope, options, job, exchange.place());
-      parameters = ModelState.parameters(compute, model.parameters());
-      moments = ModelState.moments(compute, model.parameters());
-      StepPrograms.State state = new StepPrograms.State(parameters, moments);
+      stages =
+          compute.grid().isStaged()
+              ? Stages.of(compute.grid(), programs, recipe.batch().microBatch())
+              : null;
+      var held = stages == null ? List.of(model.parameters()) : stages.parameters();
+      parameters = ModelState.parameters(compute, held);
+      moments = ModelState.moments(compute, held);
       checkpoints =
           scope.own(
-              new CheckpointWriter(job, compute, state, model.parameters(), output),
+              new CheckpointWriter(
+                  job,
+                  compute,
+                  new StepPrograms.State(parameters, moments),
+                  model.parameters(),
+                  output),
               CheckpointWriter::close);
-      steps =
-          compute.grid().isSharded()
-              ? new ShardedSteps(compute, recipe, programs, state, batches)
-              : new StepPrograms(compute, recipe, programs, state, batches);
+      steps = steps(options.layout().schedule(), batches);
     } catch (RuntimeException | Error e) {
       scope.close();
       throw e;
     }
+  }
+
+  private Steps steps(PipelineSchedule schedule, Batches batches) {
+    StepPrograms.State state = new StepPrograms.State(parameters, moments);
+    if (stages != null) {
+      return new StagedSteps(compute, recipe, schedule, stages, state, batches);
+    }
+    return compute.grid().isSharded()
+        ? new ShardedSteps(compute, recipe, programs, state, batches)
+        : new StepPrograms(compute, recipe, programs, state, batches);
   }
 
   private static Batches batches(Recipe recipe, Corpus corpus) {
@@ -292,7 +311,7 @@ public final class Trainer implements AutoCloseable {
   public float evaluate() {
     job.activity("evaluation");
     if (evaluator == null) {
-      evaluator = new Evaluator(compute, recipe, programs, parameters, corpus);
+      evaluator = new Evaluator(compute, recipe, programs, stages, parameters, corpus);
     }
     return evaluator.evaluate();
   }
@@ -301,7 +320,7 @@ public final class Trainer implements AutoCloseable {
   /// calls [#save], [#weightsSha256], [#optimizerSha256] and [#sample(SamplingOptions,
   /// BooleanSupplier)], in the same order; otherwise one rank is enough.
   public boolean isSplit() {
-    return compute.grid().isSplit() || compute.grid().isSharded();
+    return compute.grid().holdsParts();
   }
 
   /// Returns text that the model writes; where ranks hold parts, on rank 0 alone, and no text on

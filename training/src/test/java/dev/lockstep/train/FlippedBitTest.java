@@ -72,6 +72,11 @@ class FlippedBitTest {
     }
 
     @Override
+    public Message message(String axis, int from, int to, Tensor memory) {
+      return exchange.message(axis, from, to, memory);
+    }
+
+    @Override
     public Prepared prepare(Primitive op, List<Tensor> inputs, Tensor output) {
       Prepared prepared = exchange.prepare(op, inputs, output);
       MemorySegment contribution = inputs.getFirst().registration().segment();
@@ -117,8 +122,8 @@ class FlippedBitTest {
       JobExchange exchange = JobExchange.open(scope, job, RECIPE, options);
       Exchange used = flips && job.rank() == 1 ? new Flipping(exchange) : exchange;
       RankCompute compute = RankCompute.open(scope, options, job, exchange.place().with(used));
-      ModelState parameters = ModelState.parameters(compute, model.parameters());
-      ModelState moments = ModelState.moments(compute, model.parameters());
+      ModelState parameters = ModelState.parameters(compute, List.of(model.parameters()));
+      ModelState moments = ModelState.moments(compute, List.of(model.parameters()));
       parameters.initialize(RECIPE.seed());
       StepPrograms steps =
           new StepPrograms(

@@ -9,7 +9,11 @@ import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.parallel.ShardRounds;
+import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -53,16 +57,7 @@ class StepPlanTest {
 
   private static long measured(Recipe recipe, Corpus corpus, TrainerOptions options, int ranks)
       throws Exception {
-    return InProcessRanks.run(
-            ranks,
-            job -> {
-              long before = job.memory().usedBytes();
-              try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
-                trainer.step(false);
-                return job.memory().usedBytes() - before;
-              }
-            })
-        .getFirst();
+    return measuredByRank(recipe, corpus, options, ranks).getFirst();
   }
 
   /// What a stage saves, so that memory of the transport, which has nothing to do with it, is left
@@ -117,5 +112,56 @@ class StepPlanTest {
             zero, ranks, held, plan.memory().get("moments"), saved, plannedSaving);
       }
     }
+  }
+
+  /// What the order of the lanes saves, and what a stage takes beside memory of the transport.
+  @Tag("long")
+  @Test
+  void aStageHoldsWhatThePlanSays() throws Exception {
+    Recipe recipe =
+        Recipe.defaults()
+            .withModel(new GptShape(4, 2, 96, 32, 256, true))
+            .withBatch(Recipe.BatchShape.of(8, 2));
+    Layout layout = Layout.parse("pp=2");
+    TrainerOptions eager =
+        TrainerOptions.defaults()
+            .withThreads(1)
+            .withLayout(layout.withSchedule(PipelineSchedule.GPIPE));
+    TrainerOptions thrifty = eager.withLayout(layout);
+    try (Corpus corpus = TinyText.open(TinyText.write(folder.resolve("text")))) {
+      List<Long> most = measuredByRank(recipe, corpus, eager, 2);
+      List<Long> least = measuredByRank(recipe, corpus, thrifty, 2);
+      for (int stage = 0; stage < 2; stage++) {
+        long planned = plannedOfStage(recipe, thrifty, stage);
+        long plannedSaving = plannedOfStage(recipe, eager, stage) - planned;
+        long saved = most.get(stage) - least.get(stage);
+        System.out.printf(
+            "pp=2, stage %d: planned %,d bytes, measured %,d, 1f1b saved %,d planned %,d%n",
+            stage, planned, least.get(stage), saved, plannedSaving);
+        assertThat(saved)
+            .isCloseTo(plannedSaving, org.assertj.core.api.Assertions.within(planned / 50));
+        assertThat(least.get(stage)).isCloseTo(planned, withinPercentage(5));
+      }
+    }
+  }
+
+  private static long plannedOfStage(Recipe recipe, TrainerOptions options, int stage) {
+    try (MemoryPool pool = MemoryPool.root("plan", 1L << 32);
+        StepPlan plan = StepPlan.ofStage(pool, recipe, options, 2, stage)) {
+      return plan.peakBytes();
+    }
+  }
+
+  private static List<Long> measuredByRank(
+      Recipe recipe, Corpus corpus, TrainerOptions options, int ranks) throws Exception {
+    return InProcessRanks.run(
+        ranks,
+        job -> {
+          long before = job.memory().usedBytes();
+          try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
+            trainer.step(false);
+            return job.memory().usedBytes() - before;
+          }
+        });
   }
 }

@@ -3,6 +3,7 @@ package dev.lockstep.bench.layouts;
 import dev.lockstep.train.Layout;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.model.Recompute;
+import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -40,11 +41,17 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
         of(layout("dp=3", 3), "shm"),
         of(layout("tp=2", 0), "in-process"),
         new LayoutCase(List.of(layout("tp=2,dp=2", 1)), "in-process", 2, Recompute.BLOCK),
+        of(layout("pp=2,dp=2", 0), "shm"),
         resumed(layout("dp=2", 1), layout("tp=4", 0)));
   }
 
+  private static Layout gpipe(String mesh) {
+    return layout(mesh, 0).withSchedule(PipelineSchedule.GPIPE);
+  }
+
   /// Returns all: every mesh of up to 8 ranks with `dp` up to 4 and `tp` 1, 2 or 4, each stage of
-  /// ZeRO, two transports, threads, recomputation, and runs that are resumed under another layout.
+  /// ZeRO, two transports, threads, recomputation, two stages under either schedule, and runs that
+  /// are resumed under another layout.
   public static List<LayoutCase> all() {
     List<LayoutCase> cases = new ArrayList<>();
     for (int dp = 1; dp <= 4; dp++) {
@@ -63,6 +70,13 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
         cases.add(new LayoutCase(List.of(layout(mesh, 0)), "in-process", 2, recompute));
       }
     }
+    for (String mesh : List.of("pp=2", "dp=2,pp=2", "pp=2,dp=3", "tp=2,pp=2", "dp=2,tp=2,pp=2")) {
+      cases.add(of(layout(mesh, 0), "in-process"));
+      cases.add(of(gpipe(mesh), "shm"));
+    }
+    cases.add(new LayoutCase(List.of(layout("pp=2", 0)), "in-process", 2, Recompute.BLOCK));
+    cases.add(resumed(layout("pp=2", 0), layout("dp=3", 1)));
+    cases.add(resumed(layout("tp=2", 0), gpipe("dp=2,pp=2")));
     cases.add(resumed(layout("dp=1", 0), layout("dp=2,tp=2", 2)));
     cases.add(resumed(layout("dp=2,tp=2", 1), layout("dp=3", 0)));
     cases.add(resumed(layout("dp=4", 3), layout("tp=4", 0)));
@@ -81,7 +95,10 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
   public String words() {
     List<String> words = new ArrayList<>();
     for (Layout layout : parts) {
-      words.add(layout.words() + (layout.zero() > 0 ? " --zero " + layout.zero() : ""));
+      String zero = layout.zero() > 0 ? " --zero " + layout.zero() : "";
+      boolean isStaged = layout.size(Layout.PIPELINE, layout.places()) > 1;
+      String schedule = isStaged ? " --schedule " + layout.schedule().label() : "";
+      words.add(layout.words() + zero + schedule);
     }
     String text = String.join(" then ", words);
     boolean talks = parts.stream().anyMatch(layout -> layout.places() > 1);

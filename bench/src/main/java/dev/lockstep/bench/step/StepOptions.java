@@ -12,6 +12,7 @@ import dev.lockstep.train.model.MlpShape;
 import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
+import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
@@ -32,6 +33,9 @@ import picocli.CommandLine.Parameters;
     usageHelpWidth = 100,
     description = "Training steps of a model: data, forward, backward and update.")
 public final class StepOptions {
+  /// With so many, stages wait for a fifth of the time at most (GPipe, section 2.3).
+  private static final int LANES_PER_STAGE = 4;
+
   private static final int DEFAULT_HEADS = 6;
   private static final int DEFAULT_WINDOW = 8;
 
@@ -97,11 +101,21 @@ public final class StepOptions {
   private int zero;
 
   @Option(
+      names = "--schedule",
+      paramLabel = "ORDER",
+      description =
+          "in which order stages of pp take lanes: gpipe or 1f1b (default ${DEFAULT-VALUE})")
+  private String schedule = PipelineSchedule.ONE_FORWARD_ONE_BACKWARD.label();
+
+  @Option(
       names = "--relaxed",
       description = "sums over ranks as fast as may be: the bits depend on the layout")
   private boolean relaxed;
 
-  @Option(names = "--lanes", paramLabel = "N", description = "lanes (default: one per place on dp)")
+  @Option(
+      names = "--lanes",
+      paramLabel = "N",
+      description = "lanes (default: one per place on dp; under pp four per stage and place)")
   private @Nullable Integer lanes;
 
   @Option(
@@ -251,8 +265,7 @@ public final class StepOptions {
             : new SumBlocks(tensorBlocks, defaults.blocks().tokens());
     return defaults
         .withModel(shape())
-        .withBatch(
-            BatchShape.of(lanes == null ? layout().size(Layout.DATA, ranks) : lanes, microBatch))
+        .withBatch(BatchShape.of(lanes == null ? usualLanes() : lanes, microBatch))
         .withBlocks(blocks)
         .withSameBits(!relaxed)
         .withPrecision(Precision.of(precision))
@@ -311,7 +324,20 @@ public final class StepOptions {
         layout());
   }
 
+  private int usualLanes() {
+    int stages = layout().size(Layout.PIPELINE, ranks);
+    int places = layout().size(Layout.DATA, ranks);
+    return stages == 1 ? places : LANES_PER_STAGE * stages * places;
+  }
+
+  /// Returns the number of stages.
+  int stages() {
+    return layout().size(Layout.PIPELINE, ranks);
+  }
+
   private Layout layout() {
-    return (mesh == null ? Layout.dataParallel() : Layout.parse(mesh)).withZero(zero);
+    return (mesh == null ? Layout.dataParallel() : Layout.parse(mesh))
+        .withZero(zero)
+        .withSchedule(PipelineSchedule.of(schedule));
   }
 }

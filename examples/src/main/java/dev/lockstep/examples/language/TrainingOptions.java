@@ -14,6 +14,7 @@ import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.LearningRate;
+import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -151,6 +152,14 @@ final class TrainingOptions {
           "what ranks of dp share out: 0 nothing, 1 the optimizer's state, 2 the sums of gradients"
               + " too, 3 the parameters too; the bits stay; default ${DEFAULT-VALUE}")
   int zero;
+
+  @Option(
+      names = "--schedule",
+      paramLabel = "ORDER",
+      description =
+          "in which order stages of pp take lanes: gpipe or 1f1b; the bits stay; default"
+              + " ${DEFAULT-VALUE}")
+  String schedule = PipelineSchedule.ONE_FORWARD_ONE_BACKWARD.label();
 
   @Option(
       names = "--recompute",
@@ -347,6 +356,9 @@ final class TrainingOptions {
         .withThreads(threads == null ? share : threads)
         .withTransport(transport)
         .withRecompute(Recompute.of(recompute))
-        .withLayout((mesh == null ? Layout.dataParallel() : Layout.parse(mesh)).withZero(zero));
+        .withLayout(
+            (mesh == null ? Layout.dataParallel() : Layout.parse(mesh))
+                .withZero(zero)
+                .withSchedule(PipelineSchedule.of(schedule)));
   }
 }

@@ -95,6 +95,9 @@ public final class GptModel implements LanguageModel {
             new Primitive.BroadcastTo(hidden, List.of(1, 2)), trace.parameter(positionEmbedding));
     Value x = trace.dropout(trace.one(new Primitive.Add(), words, positions), 0);
     for (TransformerBlock block : blocks) {
+      if (!block.equals(blocks.getFirst())) {
+        trace.border(x);
+      }
       x = block.apply(trace, x, recompute);
     }
     x = trace.narrowed(finalNorm.apply(trace, x));

@@ -77,6 +77,9 @@ public final class LlamaModel implements LanguageModel {
   public Value logits(ModelTrace trace, Value tokens, Recompute recompute) {
     Value x = trace.dropout(trace.rows(tokenEmbedding, tokens), 0);
     for (LlamaBlock block : blocks) {
+      if (!block.equals(blocks.getFirst())) {
+        trace.border(x);
+      }
       x = block.apply(trace, x, recompute);
     }
     x = trace.narrowed(finalNorm.apply(trace, x));

@@ -102,6 +102,7 @@ public final class MlpModel implements LanguageModel {
   public Value logits(ModelTrace trace, Value tokens, Recompute recompute) {
     Value x = first(trace, windows(trace, trace.rows(embedding, tokens)), recompute);
     for (int i = 1; i < layers.size(); i++) {
+      trace.border(x);
       x = residual(trace, x, i, recompute);
     }
     x = trace.narrowed(finalNorm.apply(trace, x));

@@ -13,7 +13,9 @@ import dev.lockstep.train.nn.DropoutPlan;
 import dev.lockstep.train.nn.ModelTrace;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.nn.Precision;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /// The programs of a model: one lane's forward and backward pass, its loss alone, and its logits.
 public final class ModelPrograms {
@@ -82,15 +84,54 @@ public final class ModelPrograms {
   ///
   /// @param sequences sequences of the lane
   public Traced lane(int sequences) {
+    return lane(sequences, false);
+  }
+
+  /// Traces what [#lane] does, with the borders at which a pipeline may be cut and the gradients of
+  /// those as further outputs ([#border], and [ParameterUse#gradientName] of it). The bits are the
+  /// same.
+  ///
+  /// @param sequences sequences of the lane
+  public Traced stagedLane(int sequences) {
+    return lane(sequences, true);
+  }
+
+  private Traced lane(int sequences, boolean staged) {
     ModelTrace trace = new ModelTrace("lane", precision, dropout);
     GraphBuilder builder = trace.builder();
     Value loss = loss(trace, sequences);
     Value one = trace.one(new Primitive.Constant(loss.type(), 1));
     GradientBlocks blocks = new GradientBlocks(sequences, tokenBlocks, trace.columns());
-    Differentiator.gradients(
-            builder, loss, one, trace.useValues(), blocks, trace.recomputedValues())
+    Map<String, Value> wanted = new LinkedHashMap<>(trace.useValues());
+    if (staged) {
+      nameBorders(trace);
+      for (int i = 0; i < trace.borders().size(); i++) {
+        wanted.put(border(i), trace.borders().get(i));
+      }
+    }
+    Differentiator.gradients(builder, loss, one, wanted, blocks, trace.recomputedValues())
         .forEach((use, gradient) -> builder.output(ParameterUse.gradientName(use), gradient));
     return new Traced(builder.build(), trace.uses());
+  }
+
+  /// Traces what [#evaluation] does, with the borders as further outputs.
+  public Traced stagedEvaluation(int sequences) {
+    ModelTrace trace = new ModelTrace("evaluation", precision);
+    loss(trace, sequences);
+    nameBorders(trace);
+    return new Traced(trace.builder().build(), trace.uses());
+  }
+
+  private static void nameBorders(ModelTrace trace) {
+    for (int i = 0; i < trace.borders().size(); i++) {
+      trace.builder().output(border(i), trace.borders().get(i));
+    }
+  }
+
+  /// Returns what border `index` is called among the outputs of a staged program; there is one
+  /// between two blocks.
+  public static String border(int index) {
+    return ModelTrace.BORDER + index;
   }
 
   /// Traces the loss of some sequences: [#TOKENS] and [#TARGETS] to [#LOSS_SUM] and [#COUNT].

@@ -29,6 +29,9 @@ public final class ModelTrace {
   /// Input: I32 `[]`, number of the lane; there where something falls out.
   public static final String LANE = "lane";
 
+  /// What the names of outputs start with that are borders of a pipeline, not results.
+  public static final String BORDER = "border/";
+
   private final GraphBuilder builder;
   private final Precision precision;
   private final DropoutPlan dropout;
@@ -38,6 +41,7 @@ public final class ModelTrace {
   private final Map<String, Value> values = new LinkedHashMap<>();
   private final Map<Value, Blocks> columns = new HashMap<>();
   private final Set<Value> recomputed = new HashSet<>();
+  private final List<Value> borders = new ArrayList<>();
 
   /// Starts a trace in float32.
   ///
@@ -151,6 +155,17 @@ public final class ModelTrace {
   /// Returns for the weights whose columns may be split how; what is missing has one block.
   public Map<Value, Blocks> columns() {
     return Map.copyOf(columns);
+  }
+
+  /// Notes that a pipeline may be cut behind `value`: what follows reads nothing else that was made
+  /// before it.
+  public void border(Value value) {
+    borders.add(value);
+  }
+
+  /// Returns the values behind which a pipeline may be cut, in program order.
+  public List<Value> borders() {
+    return List.copyOf(borders);
   }
 
   /// Adds what `part` adds, to be computed again on the way back: its values but the returned one

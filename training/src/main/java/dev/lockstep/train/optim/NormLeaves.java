@@ -14,16 +14,22 @@ import dev.lockstep.train.placement.Placement;
 import dev.lockstep.train.placement.Slices;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /// The leaves of the global norm's tree that each rank computes: a sum of squares for each chunk of
 /// each block of its part of the gradients.
 ///
 /// Every rank's leaves are padded to one length; gathered in rank order, along the data axis first,
-/// [#order] says where the tree's leaves are among them. Parameters that all ranks of the tensor
-/// axis hold whole are taken from the first.
+/// then along the tensor axis and that of stages, [#order] says where the tree's leaves are among
+/// them. Parameters that all ranks of the tensor axis hold whole are taken from the first.
 public final class NormLeaves {
+  /// What stands behind the leaves of a stage where there are several: see [StepGraph].
+  static final int STAGE_NUMBERS = 3;
+
+  private final List<StateShards> stages;
   private final StateShards shards;
   private final StepPlace place;
 
@@ -35,7 +41,16 @@ public final class NormLeaves {
 
   /// Lays out the leaves of a cut.
   public NormLeaves(StateShards shards) {
-    this.shards = shards;
+    this(List.of(shards), 0);
+  }
+
+  /// Lays out the leaves of the cuts of a pipeline's stages.
+  ///
+  /// @param stages cuts by stage
+  /// @param stage this rank's stage
+  public NormLeaves(List<StateShards> stages, int stage) {
+    this.stages = List.copyOf(stages);
+    this.shards = stages.get(stage);
     this.place = shards.place();
   }
 
@@ -43,16 +58,20 @@ public final class NormLeaves {
   public int[] order() {
     Map<Leaf, Integer> index = new HashMap<>();
     int longest = longest();
-    for (int tensor = 0; tensor < place.tensor().ranks(); tensor++) {
-      for (int data = 0; data < shards.ranks(); data++) {
-        int at = (tensor * shards.ranks() + data) * longest;
-        for (Leaf leaf : leaves(data)) {
-          index.putIfAbsent(global(leaf, tensor), at++);
+    for (int stage = 0; stage < stages.size(); stage++) {
+      for (int tensor = 0; tensor < place.tensor().ranks(); tensor++) {
+        for (int data = 0; data < shards.ranks(); data++) {
+          int at = stage * stageLength() + (tensor * shards.ranks() + data) * longest;
+          for (Leaf leaf : leaves(stages.get(stage), data)) {
+            index.putIfAbsent(global(leaf, tensor), at++);
+          }
         }
       }
     }
     List<Integer> order = new ArrayList<>();
-    for (Parameter parameter : shards.parameters()) {
+    Set<Parameter> all = new LinkedHashSet<>();
+    stages.forEach(each -> all.addAll(each.parameters()));
+    for (Parameter parameter : all) {
       int blocks = parameter.split().blocks().count();
       long chunks = Math.ceilDiv(parameter.shape().elements() / blocks, (long) SquaredNorm.CHUNK);
       for (int block = 0; block < blocks; block++) {
@@ -74,17 +93,26 @@ public final class NormLeaves {
     return new Leaf(leaf.parameter, first + leaf.block, leaf.chunk);
   }
 
+  /// Returns how many numbers a stage contributes: its ranks' leaves, and where there are several
+  /// stages [#STAGE_NUMBERS] more.
+  int stageLength() {
+    int leaves = place.tensor().ranks() * shards.ranks() * longest();
+    return stages.size() == 1 ? leaves : leaves + STAGE_NUMBERS;
+  }
+
   private int longest() {
     int longest = 0;
-    for (int rank = 0; rank < shards.ranks(); rank++) {
-      longest = Math.max(longest, leaves(rank).size());
+    for (StateShards stage : stages) {
+      for (int rank = 0; rank < stage.ranks(); rank++) {
+        longest = Math.max(longest, leaves(stage, rank).size());
+      }
     }
     return longest;
   }
 
-  private List<Leaf> leaves(int rank) {
+  private List<Leaf> leaves(StateShards stage, int rank) {
     List<Leaf> leaves = new ArrayList<>();
-    for (Piece piece : shards.pieces(rank)) {
+    for (Piece piece : stage.pieces(rank)) {
       for (Run run : runs(piece)) {
         for (long done = 0; done < run.elements; done += SquaredNorm.CHUNK) {
           long chunk = run.firstChunk + done / SquaredNorm.CHUNK;

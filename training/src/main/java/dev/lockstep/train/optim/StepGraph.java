@@ -10,9 +10,11 @@ import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.placement.AxisPlace;
+import dev.lockstep.train.placement.Slices;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -95,6 +97,25 @@ public final class StepGraph {
     return graph.builder.build();
   }
 
+  /// Traces what [#meanLoss(LaneSplit, int)] does for a stage of a pipeline, of which the last one
+  /// has the losses.
+  public static Graph meanLoss(StepPlace place) {
+    StepGraph graph = new StepGraph(place);
+    GraphBuilder builder = graph.builder;
+    StagePlace stage = graph.stage();
+    Value own = graph.constant(0);
+    if (stage.isLast()) {
+      Value lossSum = graph.joined(LOSS_SUM, SCALAR);
+      Value count = graph.joined(COUNT, SCALAR);
+      own = builder.one(new Primitive.Div(), lossSum, count);
+    }
+    int stages = stage.axis().ranks();
+    Value all =
+        builder.one(new Primitive.AllGather(stage.axis().name(), stages, 0), graph.one(own));
+    builder.output(LOSS, graph.scalar(graph.at(all, stages - 1)));
+    return builder.build();
+  }
+
   /// Returns the input that holds subtree `index` of what is called `name`.
   public static String subtreeInput(String name, int index) {
     return name + "#" + index;
@@ -131,13 +152,15 @@ public final class StepGraph {
     Value lossSum = builder.input(LOSS_SUM, SCALAR);
     Value count = builder.input(COUNT, SCALAR);
     Value stopped = joined(STOP, SCALAR);
-    builder.output(STOPPED, isSplit() ? overTensorAxis(stopped) : stopped);
-    builder.output(LOSS, builder.one(new Primitive.Div(), lossSum, count));
-    Value squares = gatheredSquares(shards, place.rank(), List.copyOf(gradients.values()));
-    Value norm = meanNorm(squares, count);
-    builder.output(GRADIENT_NORM, norm);
-    update(gradients, options, gradientScale(norm, count, options.clip()));
-    return builder.build();
+    Totals totals = new Totals(lossSum, count, isSplit() ? overTensorAxis(stopped) : stopped);
+    Norm norm =
+        gatheredSquares(
+            new NormLeaves(shards),
+            shards.ranks(),
+            place.rank(),
+            List.copyOf(gradients.values()),
+            totals);
+    return finish(gradients, norm, options);
   }
 
   private Graph build(List<ParameterUse> uses, AdamWOptions options) {
@@ -146,9 +169,7 @@ public final class StepGraph {
     for (ParameterUse use : uses) {
       joined.add(joined(use.gradientName(), localType(use.parameter())));
     }
-    Value lossSum = joined(LOSS_SUM, SCALAR);
-    Value count = joined(COUNT, SCALAR);
-    Value stopped = joined(STOP, SCALAR);
+    Totals totals = totals();
     Map<Parameter, Value> gradients = new LinkedHashMap<>();
     for (int i = 0; i < uses.size(); i++) {
       gradients.merge(
@@ -156,12 +177,56 @@ public final class StepGraph {
           joined.get(i),
           (first, next) -> builder.one(new Primitive.Add(), first, next));
     }
-    builder.output(STOPPED, isSplit() ? overTensorAxis(stopped) : stopped);
-    builder.output(LOSS, builder.one(new Primitive.Div(), lossSum, count));
-    Value norm = meanNorm(squares(gradients), count);
-    builder.output(GRADIENT_NORM, norm);
-    update(gradients, options, gradientScale(norm, count, options.clip()));
+    gradients.replaceAll(this::overEnds);
+    if (isSplit()) {
+      totals = totals.withStopped(overTensorAxis(totals.stopped));
+    }
+    return finish(gradients, squares(gradients, totals), options);
+  }
+
+  /// Sums over all lanes.
+  private record Totals(Value lossSum, Value count, Value stopped) {
+    Totals withStopped(Value other) {
+      return new Totals(lossSum, count, other);
+    }
+  }
+
+  /// The sum of all squares, and the sums over all lanes.
+  private record Norm(Value squares, Totals totals) {}
+
+  private Totals totals() {
+    if (place.isStaged() && !stage().isLast()) {
+      return new Totals(constant(0), constant(0), joined(STOP, SCALAR));
+    }
+    return new Totals(joined(LOSS_SUM, SCALAR), joined(COUNT, SCALAR), joined(STOP, SCALAR));
+  }
+
+  private Graph finish(Map<Parameter, Value> gradients, Norm norm, AdamWOptions options) {
+    Totals totals = norm.totals;
+    builder.output(STOPPED, totals.stopped);
+    builder.output(LOSS, builder.one(new Primitive.Div(), totals.lossSum, totals.count));
+    Value mean = meanNorm(norm.squares, totals.count);
+    builder.output(GRADIENT_NORM, mean);
+    update(gradients, options, gradientScale(mean, totals.count, options.clip()));
     return builder.build();
+  }
+
+  private StagePlace stage() {
+    StagePlace stage = place.stage();
+    if (stage == null) {
+      throw new IllegalStateException("rank holds all layers: place=" + place);
+    }
+    return stage;
+  }
+
+  /// The gradient of a weight that the first and the last stage use: the sum of their uses.
+  private Value overEnds(Parameter parameter, Value gradient) {
+    if (!place.isStaged() || !stage().isShared(parameter)) {
+      return gradient;
+    }
+    return builder.one(
+        new Primitive.AllReduce(StagePlace.ENDS, new ReduceOp.Sum(), LaneSplit.onePerRank(2)),
+        gradient);
   }
 
   /// The sum over all lanes of what each rank holds as subtrees.
@@ -191,31 +256,85 @@ public final class StepGraph {
         new Primitive.AllReduce(place.tensor().name(), new ReduceOp.Sum(), each), value);
   }
 
-  private Value squares(Map<Parameter, Value> gradients) {
+  private Norm squares(Map<Parameter, Value> gradients, Totals totals) {
     List<Parameter> parameters = List.copyOf(gradients.keySet());
     List<Value> values = List.copyOf(gradients.values());
+    if (place.isStaged()) {
+      return gatheredSquares(leaves(place), 1, 0, values, totals);
+    }
     if (!isSplit()) {
       List<Composite.Split> splits = parameters.stream().map(Parameter::split).toList();
-      return builder.apply(new Composite.SquaredNorm(splits), values).getFirst();
+      return new Norm(builder.apply(new Composite.SquaredNorm(splits), values).getFirst(), totals);
     }
-    return gatheredSquares(StateShards.whole(parameters, place), 0, values);
+    NormLeaves leaves = new NormLeaves(StateShards.whole(parameters, place));
+    return gatheredSquares(leaves, 1, 0, values, totals);
   }
 
-  /// The sum of all squares, its leaves gathered from the ranks that have them.
-  private Value gatheredSquares(StateShards shards, int rank, List<Value> gradients) {
-    NormLeaves leaves = new NormLeaves(shards);
+  /// Returns the leaves of the norm where layers are spread over stages and no state is sharded.
+  public static NormLeaves leaves(StepPlace place) {
+    StagePlace stage = place.stage();
+    if (stage == null) {
+      throw new IllegalArgumentException("rank holds all layers: place=" + place);
+    }
+    List<StateShards> stages =
+        stage.parameters().stream().map(held -> StateShards.whole(held, place)).toList();
+    return new NormLeaves(stages, stage.axis().rank());
+  }
+
+  /// The sum of all squares, its leaves gathered from the ranks that have them. Where there are
+  /// stages each contributes its part of the sums over lanes too.
+  private Norm gatheredSquares(
+      NormLeaves leaves, int shards, int rank, List<Value> gradients, Totals totals) {
     Value gathered = leaves.add(builder, rank, gradients);
-    if (shards.ranks() > 1) {
-      gathered = builder.one(new Primitive.AllGather(AXIS, shards.ranks(), 0), gathered);
+    if (shards > 1) {
+      gathered = builder.one(new Primitive.AllGather(AXIS, shards, 0), gathered);
     }
     if (isSplit()) {
       AxisPlace tensor = place.tensor();
       gathered = builder.one(new Primitive.AllGather(tensor.name(), tensor.ranks(), 0), gathered);
     }
+    Totals all = totals;
+    if (place.isStaged()) {
+      AxisPlace axis = stage().axis();
+      Value own =
+          builder
+              .apply(
+                  new Primitive.Concat(0),
+                  List.of(gathered, one(totals.lossSum), one(totals.count), one(totals.stopped)))
+              .getFirst();
+      gathered = builder.one(new Primitive.AllGather(axis.name(), axis.ranks(), 0), own);
+      all = ofStages(gathered, leaves.stageLength());
+    }
     int count = leaves.order().length;
     Value order = builder.input(LEAF_ORDER, ValueType.i32(count));
     Value sorted = builder.one(new Primitive.Gather(), gathered, order);
-    return builder.one(new Primitive.ReduceSum(List.of(0), new Blocks(1, count)), sorted);
+    Value squares = builder.one(new Primitive.ReduceSum(List.of(0), new Blocks(1, count)), sorted);
+    return new Norm(squares, all);
+  }
+
+  private Value one(Value scalar) {
+    return builder.one(new Primitive.Reshape(Shape.of(1)), scalar);
+  }
+
+  /// Loss and count are the last stage's; any stage may wish to stop.
+  private Totals ofStages(Value gathered, int length) {
+    int stages = stage().axis().ranks();
+    List<Value> wishes = new ArrayList<>();
+    for (int each = 1; each <= stages; each++) {
+      wishes.add(at(gathered, each * length - 1));
+    }
+    Value wish = builder.apply(new Primitive.Concat(0), wishes).getFirst();
+    Value stopped = builder.one(new Primitive.ReduceSum(List.of(0), new Blocks(1, stages)), wish);
+    int first = stages * length - NormLeaves.STAGE_NUMBERS;
+    return new Totals(scalar(at(gathered, first)), scalar(at(gathered, first + 1)), stopped);
+  }
+
+  private Value at(Value gathered, int index) {
+    return builder.one(Slices.along(gathered.type().shape(), 0, index, index + 1), gathered);
+  }
+
+  private Value scalar(Value one) {
+    return builder.one(new Primitive.Reshape(Shape.scalar()), one);
   }
 
   private Value meanNorm(Value squares, Value count) {

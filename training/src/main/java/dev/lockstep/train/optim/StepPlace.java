@@ -5,16 +5,28 @@ import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.placement.AxisPlace;
 import dev.lockstep.train.placement.Placement;
+import org.jspecify.annotations.Nullable;
 
 /// The rank that a step program is for.
 ///
 /// @param lanes which lanes each place on the data axis holds; with one place nothing is reduced
 /// @param rank this rank's place on the data axis
 /// @param tensor this rank's place on the axis that features are spread over
-public record StepPlace(LaneSplit lanes, int rank, AxisPlace tensor) {
+/// @param stage this rank's place on the axis that layers are spread over; null for all layers
+public record StepPlace(LaneSplit lanes, int rank, AxisPlace tensor, @Nullable StagePlace stage) {
+  /// Makes the place of a rank that holds all layers.
+  public StepPlace(LaneSplit lanes, int rank, AxisPlace tensor) {
+    this(lanes, rank, tensor, null);
+  }
+
   /// Returns the place of a rank that holds whole parameters.
   public static StepPlace of(LaneSplit lanes, int rank) {
     return new StepPlace(lanes, rank, new AxisPlace("tp", 1, 0));
+  }
+
+  /// Returns whether layers are spread over several ranks.
+  boolean isStaged() {
+    return stage != null && stage.isStaged();
   }
 
   /// Returns how a parameter lies over the tensor axis.

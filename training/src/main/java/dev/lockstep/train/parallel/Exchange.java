@@ -50,6 +50,29 @@ public interface Exchange {
   /// @param mine at most [#MOST_WORDS] bytes of UTF-8; what is longer is cut off
   List<String> words(String mine);
 
+  /// Prepares a message from a rank of an axis to the one before it or behind it. Both prepare the
+  /// same ones in the same order; messages of one sender to one receiver arrive in the order in
+  /// which they are started.
+  ///
+  /// @param axis the axis
+  /// @param from place of the sender
+  /// @param to place of the receiver
+  /// @param memory what this rank sends, or where it receives; bytes, as many on both; borrowed
+  Message message(String axis, int from, int to, Tensor memory);
+
+  /// A prepared message.
+  interface Message extends AutoCloseable {
+    /// Starts it and returns; what is sent must stay as it is until [#await] has returned.
+    /// Allocates nothing.
+    void start();
+
+    /// Waits until it is sent, or received; returns at once if it was not started.
+    void await();
+
+    @Override
+    void close();
+  }
+
   /// A prepared collective.
   interface Prepared extends AutoCloseable {
     /// Runs it and waits for it; allocates nothing.

@@ -206,6 +206,11 @@ public final class SplitProgram implements LaneRunner {
     return tensor;
   }
 
+  /// Returns the program before it was cut.
+  public Graph graph() {
+    return segments.graph();
+  }
+
   @Override
   public List<Program> segments() {
     return List.copyOf(programs.values());

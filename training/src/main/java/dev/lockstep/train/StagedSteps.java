@@ -1,0 +1,145 @@
+package dev.lockstep.train;
+
+import dev.lockstep.device.Program;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.data.Batches;
+import dev.lockstep.train.optim.StepGraph;
+import dev.lockstep.train.optim.StepPlace;
+import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.FlatTensors;
+import dev.lockstep.train.parallel.HostScalar;
+import dev.lockstep.train.parallel.LanePlan;
+import dev.lockstep.train.parallel.SplitProgram;
+import dev.lockstep.train.pipeline.Chunk;
+import dev.lockstep.train.pipeline.PipelinePlan;
+import dev.lockstep.train.pipeline.PipelineSchedule;
+import dev.lockstep.train.pipeline.StageLanes;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.IntConsumer;
+
+/// Training steps of a stage of a pipeline: its layers' part of each lane, then the step program
+/// for its parameters. Steps allocate nothing.
+final class StagedSteps implements Steps {
+  private final RankCompute compute;
+  private final Batches batches;
+  private final DataInput input;
+  private final StageLanes lanes;
+  private final SplitProgram stepProgram;
+  private final SplitProgram.Bound step;
+  private final HostScalar learningRate;
+  private final HostScalar number;
+  private final HostScalar stop;
+  private final HostScalar stopped;
+  private final HostScalar loss;
+  private final HostScalar gradientNorm;
+  private final IntConsumer fill = this::fill;
+  private long index;
+
+  /// Compiles the programs; the stages of a pipeline do so together.
+  ///
+  /// @param state updated in place; borrowed
+  StagedSteps(
+      RankCompute compute,
+      Recipe recipe,
+      PipelineSchedule schedule,
+      Stages stages,
+      StepPrograms.State state,
+      Batches batches) {
+    this.compute = compute;
+    this.batches = batches;
+    Grid grid = compute.grid();
+    LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), compute.ranks());
+    LanePlan held = LanePlan.of(split.ranks().get(compute.rank()));
+    input = new DataInput(compute, recipe.batch().microBatch(), recipe.model().context());
+    Chunk chunk = stages.chunk();
+    FlatLayout sums = StepPrograms.sums(grid, stages.own(), isLast(grid));
+    lanes =
+        new StageLanes(
+            compute.scope(),
+            compute.device(),
+            compute.exchange(),
+            PipelinePlan.training(schedule, grid.pipeline().ranks(), held),
+            grid.pipeline(),
+            new StageLanes.StageProgram(
+                chunk,
+                sums,
+                Stages.only(
+                    input.with(stages.lane().graph(), state.parameters().bindings(stages.own())),
+                    chunk)),
+            stages.data());
+    FlatTensors scalars = compute.allocate("step scalars", StepPrograms.scalarLayout());
+    StepPlace place = new StepPlace(split, compute.rank(), grid.tensor(), stages.place());
+    stepProgram =
+        new SplitProgram(
+            compute.scope(),
+            compute.device(),
+            StepGraph.trace(stages.own(), recipe.optimizer(), place),
+            compute.exchange());
+    Map<String, Tensor> bindings = new HashMap<>(scalars.byName());
+    bindings.remove(StepGraph.STOPPED);
+    bindings.putAll(state.parameters().byName());
+    bindings.putAll(state.moments().byName());
+    bindings.putAll(lanes.subtreeInputs());
+    bindings.put(
+        StepGraph.LEAF_ORDER, StepPrograms.leafOrder(compute, StepGraph.leaves(place).order()));
+    bindings.put(StepGraph.STOPPED, scalars.get(StepGraph.STOPPED));
+    step = stepProgram.bind(bindings);
+    learningRate = compute.scalar(scalars.get(StepGraph.LEARNING_RATE));
+    number = compute.scalar(scalars.get(StepGraph.STEP));
+    loss = compute.scalar(scalars.get(StepGraph.LOSS));
+    gradientNorm = compute.scalar(scalars.get(StepGraph.GRADIENT_NORM));
+    stop = compute.scalar(lanes.subtree(0).get(StepGraph.STOP));
+    stopped = compute.scalar(step.tensor(StepGraph.STOPPED));
+  }
+
+  private static boolean isLast(Grid grid) {
+    return grid.pipeline().rank() == grid.pipeline().ranks() - 1;
+  }
+
+  @Override
+  public void run(long index, float rate, boolean wantsStop) {
+    this.index = index;
+    lanes.run(compute.stream(), fill);
+    stop.set(wantsStop ? 1 : 0);
+    learningRate.set(rate);
+    number.set((float) (index + 1));
+    step.run(compute.stream());
+  }
+
+  private void fill(int lane) {
+    batches.fill(index, lane, input.tokens(), input.targets());
+    input.position(index, lane);
+    input.send();
+  }
+
+  @Override
+  public Map<String, List<Program>> programs() {
+    Map<String, List<Program>> programs = new LinkedHashMap<>();
+    programs.put("forward", lanes.forwardPrograms());
+    if (!lanes.backwardPrograms().isEmpty()) {
+      programs.put("backward", lanes.backwardPrograms());
+    }
+    programs.put("joins", lanes.joinPrograms());
+    programs.put("update", stepProgram.segments());
+    return programs;
+  }
+
+  @Override
+  public float loss() {
+    return loss.get();
+  }
+
+  @Override
+  public float gradientNorm() {
+    return gradientNorm.get();
+  }
+
+  @Override
+  public boolean stopped() {
+    return stopped.get() > 0;
+  }
+}
