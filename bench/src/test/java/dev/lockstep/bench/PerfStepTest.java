@@ -58,7 +58,7 @@ class PerfStepTest {
   void refusesWhatCannotBeTimed() {
     assertThatThrownBy(() -> perf("step", "bert"))
         .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("MODEL=bert");
+        .hasMessageContaining("model bert");
     assertThatThrownBy(() -> perf("step", "gpt", "-np", "3", "--lanes", "2"))
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining("--lanes 2");
