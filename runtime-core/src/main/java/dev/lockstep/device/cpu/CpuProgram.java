@@ -74,15 +74,15 @@ final class CpuProgram implements Program {
   ///
   /// @throws IllegalArgumentException if an op is not supported, or two outputs take one input
   static List<CpuProgram> compile(List<Graph> sources, CpuDevice device) {
-    return compile(sources, device, true);
+    return compile(sources, device, Fusion.Reach.ELEMENTS);
   }
 
-  /// Compiles graphs with a step for each node, or with some fused: the same bits.
-  static List<CpuProgram> compile(List<Graph> sources, CpuDevice device, boolean fused) {
+  /// Compiles graphs with as much fused as `reach` says: the same bits.
+  static List<CpuProgram> compile(List<Graph> sources, CpuDevice device, Fusion.Reach reach) {
     SharedArena arena = new SharedArena();
     List<CpuProgram> programs = new ArrayList<>();
     for (Graph source : sources) {
-      programs.add(compile(source, device, arena, fused));
+      programs.add(compile(source, device, arena, reach));
     }
     if (!sources.isEmpty()) {
       arena.allocate(device, "arena of program " + sources.getFirst().name());
@@ -91,7 +91,7 @@ final class CpuProgram implements Program {
   }
 
   private static CpuProgram compile(
-      Graph source, CpuDevice device, SharedArena arena, boolean fused) {
+      Graph source, CpuDevice device, SharedArena arena, Fusion.Reach reach) {
     Graph graph =
         Decomposition.expand(source, (op, types) -> OpSupport.of(op, types) instanceof Support.Yes);
     for (Node node : graph.nodes()) {
@@ -110,8 +110,7 @@ final class CpuProgram implements Program {
                 + alias.getValue());
       }
     }
-    List<Unit> units = fused ? Fusion.units(graph) : Fusion.separate(graph);
-    return new CpuProgram(source, graph, units, device, arena);
+    return new CpuProgram(source, graph, Fusion.units(graph, reach), device, arena);
   }
 
   private static CopyStep copy(int from, int to, Value value) {

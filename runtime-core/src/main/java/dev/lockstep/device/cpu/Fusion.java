@@ -23,9 +23,23 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Values are known by what reshapes of them show: one **root**.
 final class Fusion {
+  /// What may become one unit.
+  enum Reach {
+    /// Every node stands alone: what the others are compared with.
+    NONE,
+
+    /// An addition joins the product before it, element-wise nodes each other.
+    ELEMENTS,
+
+    /// Element-wise nodes follow products too. Slower so far (decision 0041): a tile is too little
+    /// for a call of each kernel.
+    PRODUCTS
+  }
+
   /// Nodes of a unit at most: each brings cells that must stay in the first-level cache.
   private static final int LONGEST = 8;
 
+  private final Reach reach;
   private final Node[] makers;
   private final int[] roots;
   private final int[] uses;
@@ -33,7 +47,8 @@ final class Fusion {
   private final List<Draft> drafts = new ArrayList<>();
   private final Draft[] homes;
 
-  private Fusion(Graph graph) {
+  private Fusion(Graph graph, Reach reach) {
+    this.reach = reach;
     makers = new Node[graph.valueCount()];
     roots = new int[graph.valueCount()];
     uses = new int[graph.valueCount()];
@@ -86,8 +101,11 @@ final class Fusion {
   }
 
   /// Cuts a graph into units in the order in which they run. Reshapes are views and need none.
-  static List<Unit> units(Graph graph) {
-    Fusion fusion = new Fusion(graph);
+  static List<Unit> units(Graph graph, Reach reach) {
+    if (reach == Reach.NONE) {
+      return separate(graph);
+    }
+    Fusion fusion = new Fusion(graph, reach);
     for (Node node : graph.nodes()) {
       if (!(node.op() instanceof Primitive.Reshape)) {
         fusion.place(node);
@@ -101,8 +119,7 @@ final class Fusion {
     return units;
   }
 
-  /// Every node a unit of its own: what fused units are compared with.
-  static List<Unit> separate(Graph graph) {
+  private static List<Unit> separate(Graph graph) {
     List<Unit> units = new ArrayList<>();
     for (Node node : graph.nodes()) {
       if (!(node.op() instanceof Primitive.Reshape)) {
@@ -173,6 +190,10 @@ final class Fusion {
     if (!open || draft.after.size() + draft.sources.size() >= LONGEST || !sameSize(draft, node)) {
       return false;
     }
+    Value other = added(draft, node);
+    if (isProduct(draft.node) && other == null && reach != Reach.PRODUCTS) {
+      return false;
+    }
     boolean early = arrives(draft, position, node);
     if (!early && isReadAfter(draft, position)) {
       return false;
@@ -181,7 +202,6 @@ final class Fusion {
       drafts.remove(position);
       drafts.add(draft);
     }
-    Value other = added(draft, node);
     if (other != null) {
       draft.residual = other;
       draft.addition = node;

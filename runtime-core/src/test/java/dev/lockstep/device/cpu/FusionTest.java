@@ -54,7 +54,7 @@ class FusionTest {
   }
 
   /// Runs a graph and returns the bytes of each output.
-  private static List<String> run(Device device, Graph graph, boolean fused, long seed) {
+  private static List<String> run(Device device, Graph graph, Fusion.Reach reach, long seed) {
     Map<String, Tensor> tensors = new LinkedHashMap<>();
     List<Graph.Named> named = new ArrayList<>(graph.inputs());
     graph.outputs().stream()
@@ -62,7 +62,7 @@ class FusionTest {
         .forEach(named::add);
     long bytes = named.stream().mapToLong(each -> room(each)).sum() + 64;
     try (Buffer buffer = device.allocate("tensors", bytes);
-        Program program = CpuProgram.compile(List.of(graph), (CpuDevice) device, fused).getFirst();
+        Program program = CpuProgram.compile(List.of(graph), (CpuDevice) device, reach).getFirst();
         Stream stream = device.newStream()) {
       long offset = 0;
       Random random = new Random(seed);
@@ -98,15 +98,34 @@ class FusionTest {
   }
 
   private static void assertSameBits(Graph graph, long seed) {
-    List<String> wanted = run(DEVICES.getFirst(), graph, false, seed);
+    List<String> wanted = run(DEVICES.getFirst(), graph, Fusion.Reach.NONE, seed);
     for (Device device : DEVICES) {
-      assertThat(run(device, graph, true, seed)).as("%s", device.info()).isEqualTo(wanted);
+      assertThat(run(device, graph, Fusion.Reach.PRODUCTS, seed))
+          .as("%s", device.info())
+          .isEqualTo(wanted);
     }
   }
 
   private static List<String> labels(Graph graph) {
-    try (Program program = DEVICES.getLast().compile(graph)) {
+    CpuDevice device = (CpuDevice) DEVICES.getLast();
+    try (Program program =
+        CpuProgram.compile(List.of(graph), device, Fusion.Reach.PRODUCTS).getFirst()) {
       return program.steps().stream().map(step -> step.label()).toList();
+    }
+  }
+
+  /// What is slower than a pass of its own is not fused by default.
+  @Test
+  void byDefaultAnAdditionJoinsItsProductAndGeluDoesNot() {
+    GraphBuilder builder = new GraphBuilder("default");
+    Value y = linear(builder, 24, 9, 64);
+    Value sum = builder.one(new Primitive.Add(), y, builder.input("r", ValueType.f32(24, 64)));
+    builder.output("y", builder.one(new Composite.Gelu(), sum));
+    try (Program program = DEVICES.getLast().compile(builder.build())) {
+      assertThat(program.steps().stream().map(step -> step.label()))
+          .satisfiesExactly(
+              product -> assertThat(product).endsWith("+bias +residual"),
+              gelu -> assertThat(gelu).isEqualTo("Element GELU"));
     }
   }
 
@@ -222,11 +241,13 @@ class FusionTest {
   void randomGraphsHaveTheBitsOfSeparateSteps() {
     for (long seed = 0; seed < 60; seed++) {
       Graph graph = random(new Random(seed));
-      List<String> wanted = run(DEVICES.getFirst(), graph, false, seed);
+      List<String> wanted = run(DEVICES.getFirst(), graph, Fusion.Reach.NONE, seed);
       for (Device device : List.of(DEVICES.getFirst(), DEVICES.getLast())) {
-        assertThat(run(device, graph, true, seed))
-            .as("seed %d, %s", seed, device.info())
-            .isEqualTo(wanted);
+        for (Fusion.Reach reach : List.of(Fusion.Reach.ELEMENTS, Fusion.Reach.PRODUCTS)) {
+          assertThat(run(device, graph, reach, seed))
+              .as("seed %d, %s, %s", seed, reach, device.info())
+              .isEqualTo(wanted);
+        }
       }
     }
   }
