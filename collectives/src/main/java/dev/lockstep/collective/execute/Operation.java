@@ -163,14 +163,9 @@ public final class Operation {
     }
   }
 
+  /// It is under way. Its clock starts when it is first looked at, within microseconds of its turn:
+  /// a deadline is for one collective, not for those before it.
   void started(long asSequence, long timeout) {
-    startedAtOnce(asSequence, timeout);
-    startNanos = System.nanoTime();
-    hasClock = true;
-  }
-
-  /// As [#started]; its clock starts when it is first looked at, within microseconds.
-  void startedAtOnce(long asSequence, long timeout) {
     sequence = asSequence;
     timeoutNanos = timeout;
     hasClock = false;

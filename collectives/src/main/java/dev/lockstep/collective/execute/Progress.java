@@ -156,7 +156,7 @@ public final class Progress implements AutoCloseable {
     }
     requireIdle(operation);
     lease(operation);
-    operation.startedAtOnce(nextSequence++, timeoutNanos);
+    operation.started(nextSequence++, timeoutNanos);
     current = operation;
     AT_ONCE.setRelease(this, true);
     try {
