@@ -157,7 +157,13 @@ public final class HuggingFaceConfig {
     require("mlp_bias", false);
     require("pretraining_tp", 1);
     if (given("rope_scaling")) {
+      // Older folders say type for rope_type.
+      boolean isNamed = given("rope_scaling.rope_type") || given("rope_scaling.type");
       require("rope_scaling.rope_type", "default");
+      require("rope_scaling.type", "default");
+      if (!isNamed) {
+        throw unsupported("rope_scaling", List.of("null"));
+      }
     }
     require("rope_parameters.rope_type", "default");
     require("rope_parameters.partial_rotary_factor", 1.0);

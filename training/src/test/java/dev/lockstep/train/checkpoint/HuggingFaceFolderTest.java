@@ -74,6 +74,15 @@ class HuggingFaceFolderTest {
         """;
 
     assertThat(HuggingFaceConfig.read(config(old))).isEqualTo(LLAMA);
+
+    String scaled = old.replace("null", "{\"type\": \"linear\", \"factor\": 2.0}");
+    assertThatThrownBy(() -> HuggingFaceConfig.read(config(scaled)))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("rope_scaling.type is \"linear\" (supported: ");
+    String unnamed = old.replace("null", "{\"factor\": 2.0}");
+    assertThatThrownBy(() -> HuggingFaceConfig.read(config(unnamed)))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("rope_scaling is ");
   }
 
   @ParameterizedTest(name = "{1}={3}")
