@@ -26,6 +26,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -158,7 +159,7 @@ final class CheckpointWriter implements AutoCloseable {
   }
 
   private void start(Target target, Share mine) {
-    long number = saves++;
+    long number = mine.writers.size() == 1 ? -1 : saves++; // alone there is nothing to agree on
     FutureTask<Optional<CheckpointException>> task =
         new FutureTask<>(() -> write(target, mine, keys + number + "/"));
     running = new Running(target.folder, task);
@@ -205,7 +206,7 @@ final class CheckpointWriter implements AutoCloseable {
 
   /// Removes what ranks said about a checkpoint that all have done with.
   private void forget(long number, Share mine) {
-    if (number < 0 || job.rank() != 0 || mine.writers.size() == 1) {
+    if (number < 0 || job.rank() != 0) {
       return;
     }
     String prefix = keys + number + "/";
@@ -217,9 +218,14 @@ final class CheckpointWriter implements AutoCloseable {
   /// Returns the folder of the checkpoint that was written, if one was since the last call; does
   /// not wait.
   ///
-  /// @throws CheckpointException if it could not be written
+  /// A failure is kept for [#await], to which all writers come after the same step: here each would
+  /// hear of it after another.
   Optional<Path> poll() {
-    return running != null && running.task.isDone() ? await() : Optional.empty();
+    Running mine = running;
+    if (mine == null || !mine.task.isDone() || mine.task.state() != Future.State.SUCCESS) {
+      return Optional.empty();
+    }
+    return mine.task.resultNow().isPresent() ? Optional.empty() : await();
   }
 
   /// Waits for the checkpoint that is being written.
@@ -232,14 +238,15 @@ final class CheckpointWriter implements AutoCloseable {
     if (mine == null) {
       return Optional.empty();
     }
-    running = null;
     try {
       Optional<CheckpointException> failure = mine.task.get();
+      running = null;
       if (failure.isPresent()) {
         throw new CheckpointException(mine.folder.toString(), words(failure.get()), failure.get());
       }
       return Optional.of(mine.folder);
     } catch (ExecutionException e) {
+      running = null;
       if (e.getCause() instanceof Error failure) {
         throw failure;
       }
@@ -281,9 +288,11 @@ final class CheckpointWriter implements AutoCloseable {
     List<String> names = new ArrayList<>();
     try {
       open(target, mine, prefix, names);
-      writeTensors(target, mine, true);
+      writeTensors(CheckpointFolder.partial(target.folder), mine, true);
     } catch (IOException e) {
       failure = Optional.of(CheckpointFolder.unwritten(target.folder, e));
+    } catch (UncheckedIOException e) {
+      failure = Optional.of(CheckpointFolder.unwritten(target.folder, new IOException(e)));
     } catch (CheckpointException e) {
       failure = Optional.of(e);
     }
@@ -301,6 +310,8 @@ final class CheckpointWriter implements AutoCloseable {
       long replaced = SavedRun.stepOf(target.folder);
       CheckpointFolder.commit(disk, target.folder, names, target.keepOld, replaced);
       return Optional.empty();
+    } catch (UncheckedIOException e) {
+      return Optional.of(CheckpointFolder.unwritten(target.folder, new IOException(e)));
     } catch (CheckpointException e) {
       return Optional.of(e);
     }
@@ -315,7 +326,7 @@ final class CheckpointWriter implements AutoCloseable {
       Path partial = CheckpointFolder.begin(disk, target.folder);
       if (together) {
         CheckpointFolder.write(disk, partial.resolve(MARKER), prefix);
-        open = prefix;
+        open = partial.toString();
       }
     } finally {
       if (together) {
@@ -338,34 +349,36 @@ final class CheckpointWriter implements AutoCloseable {
 
   /// What another writer does.
   private Optional<CheckpointException> follow(Target target, Share mine, String prefix) {
-    say(prefix + job.rank(), followed(target, mine, prefix));
+    say(prefix + job.rank(), followed(mine, prefix));
     String end = hear(prefix + END);
     return end.isEmpty()
         ? Optional.empty()
         : Optional.of(new CheckpointException(target.folder.toString(), end, null));
   }
 
-  /// Writes this rank's elements; returns why it could not.
-  private String followed(Target target, Share mine, String prefix) {
+  /// Writes this rank's elements to the folder that rank 0 names, whatever this rank calls it;
+  /// returns why it could not.
+  private String followed(Share mine, String prefix) {
     String open = hear(prefix + OPEN);
     if (open.isEmpty()) {
       return "rank 0 could not make the folder";
     }
-    Path marker = CheckpointFolder.partial(target.folder).resolve(MARKER);
+    Path partial = Path.of(open);
+    Path marker = partial.resolve(MARKER);
     try {
-      if (!Files.exists(marker) || !Files.readString(marker).equals(open)) {
-        return "it does not see the folder that rank 0 writes to (give one that all hosts share)";
+      if (!Files.exists(marker) || !Files.readString(marker).equals(prefix)) {
+        return "it does not see the folder that rank 0 writes to: folder=%s (give one that all hosts share)"
+            .formatted(partial);
       }
-      writeTensors(target, mine, false);
+      writeTensors(partial, mine, false);
       return "";
-    } catch (IOException e) {
+    } catch (IOException | UncheckedIOException e) {
       return e.getClass().getSimpleName() + ": " + e.getMessage();
     }
   }
 
   /// Writes this rank's elements, and as the first writer headers.
-  private void writeTensors(Target target, Share mine, boolean isFirst) throws IOException {
-    Path partial = CheckpointFolder.partial(target.folder);
+  private void writeTensors(Path partial, Share mine, boolean isFirst) throws IOException {
     for (int i = 0; i < files.size(); i++) {
       writeTensors(partial, files.get(i), mine.runs.get(i), mine.copies.get(i), isFirst);
     }

@@ -10,6 +10,7 @@ import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.checkpoint.CheckpointFolder;
 import dev.lockstep.train.checkpoint.HuggingFaceConfig;
+import dev.lockstep.train.checkpoint.Sha256;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -41,6 +42,13 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256)
   private static final int FORMAT = 1;
   private static final ObjectMapper JSON =
       JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
+
+  /// Returns the SHA-256 of the list of the files' sums: alike where all files are.
+  ///
+  /// @throws CheckpointException if it cannot be read
+  String sha256() {
+    return Sha256.of(CheckpointFolder.read(folder.resolve(CheckpointFolder.SUMS)));
+  }
 
   /// Opens a checkpoint and checks every file against its sum.
   ///

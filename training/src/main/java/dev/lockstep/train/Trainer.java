@@ -37,6 +37,10 @@ import org.jspecify.annotations.Nullable;
 /// in the same order. Owns its device; close it before the corpus and the job.
 public final class Trainer implements AutoCloseable {
   private final Scope scope = new Scope();
+
+  /// Tokens of the text: its bytes.
+  private static final int BYTES = 256;
+
   private final Job job;
   private final Recipe recipe;
   private final Corpus corpus;
@@ -70,13 +74,14 @@ public final class Trainer implements AutoCloseable {
       exchange = JobExchange.open(scope, job, recipe, options);
       requireAlike(
           "recipe, text or layout",
-          "recipe=%s, data=%s, --mesh %s, --zero %d, --schedule %s"
+          "recipe=%s, data=%s, --mesh %s, --zero %d, --schedule %s, recompute=%s"
               .formatted(
                   Sha256.of(recipe.toJson()),
                   corpus.sha256(),
                   options.layout().words(),
                   options.layout().zero(),
-                  options.layout().schedule().label()));
+                  options.layout().schedule().label(),
+                  options.recompute()));
       compute = RankCompute.open(scope, options, job, exchange.place());
       stages =
           compute.grid().isStaged()
@@ -113,6 +118,13 @@ public final class Trainer implements AutoCloseable {
 
   private static Batches batches(Recipe recipe, Corpus corpus) {
     int context = recipe.model().context();
+    if (recipe.model().vocabulary() < BYTES) {
+      throw new ConfigurationException(
+          "vocabulary",
+          String.valueOf(recipe.model().vocabulary()),
+          "the model knows fewer tokens than there are bytes: vocabulary=%d, bytes=%d (take a model with a larger vocabulary)"
+              .formatted(recipe.model().vocabulary(), BYTES));
+    }
     if (corpus.trainTokens() <= context) {
       throw new ConfigurationException(
           "--context",
@@ -215,6 +227,8 @@ public final class Trainer implements AutoCloseable {
     Trainer trainer =
         new Trainer(job, saved.recipe(), corpus, options, CheckpointWriter.Output.standard());
     try {
+      trainer.requireAlike(
+          "checkpoint", "step=%d, sha256=%s".formatted(saved.step(), saved.sha256()));
       trainer.parameters.load(saved.folder(), SavedRun.WEIGHTS);
       trainer.moments.load(saved.folder(), SavedRun.OPTIMIZER);
       trainer.step = saved.step();
@@ -360,14 +374,15 @@ public final class Trainer implements AutoCloseable {
   }
 
   /// Writes a checkpoint in place of the one that is there, as one, and waits for it. It holds
-  /// whole tensors, and any layout goes on from it. Where ranks hold parts, each writes its own.
+  /// whole tensors, and any layout goes on from it. Where ranks hold parts every rank calls this
+  /// and writes its own; else one rank does. Old checkpoints that were kept stay.
   ///
   /// @throws dev.lockstep.failure.CheckpointException if it cannot be written, on every rank that
   ///   called this; the old one is still there then, and the run can go on
   public void save(Path checkpoint) {
     job.activity("saving a checkpoint");
     List<Integer> writers = isSplit() ? checkpoints.writers() : List.of(job.rank());
-    checkpoints.write(target(checkpoint, 0), writers);
+    checkpoints.write(target(checkpoint, Integer.MAX_VALUE), writers);
   }
 
   /// Starts to write a checkpoint in place of the one that is there, once what was saved before is

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.CheckpointWriter.Output;
 import dev.lockstep.train.FailingFiles.Failure;
 import dev.lockstep.train.FailingFiles.Killed;
@@ -116,6 +117,47 @@ class CheckpointsTest {
           }
           return 0;
         });
+  }
+
+  @Test
+  void theFolderIsTheOneThatRankZeroNames() throws Exception {
+    InProcessRanks.run(
+        2,
+        job -> {
+          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options("dp=2", 0))) {
+            if (job.rank() == 0) {
+              trainer.save(directory.resolve("alone"));
+            }
+            return trainer.train(TrainingRun.savingTo(directory.resolve("of-" + job.rank())));
+          }
+        });
+
+    assertThat(SavedRun.open(directory.resolve("alone")).step()).isZero();
+    assertThat(SavedRun.open(directory.resolve("of-0")).step()).isEqualTo(4);
+    assertThat(directory.resolve("of-1")).doesNotExist();
+  }
+
+  @Test
+  void ranksDoNotResumeDifferentCheckpoints() throws Exception {
+    train("dp=1", 0, TrainingRun.savingTo(directory.resolve("0")), Output.standard());
+    TrainingRun stopped = TrainingRun.savingTo(directory.resolve("1")).stoppingWhen(() -> true);
+    train("dp=1", 0, stopped, Output.standard());
+
+    List<String> refusals =
+        InProcessRanks.run(
+            2,
+            job -> {
+              SavedRun saved = SavedRun.open(directory.resolve("" + job.rank()));
+              try (Trainer trainer = Trainer.resume(job, saved, corpus, options("dp=2", 0))) {
+                return "resumed at step " + trainer.stepsDone();
+              } catch (ConfigurationException refused) {
+                return String.valueOf(refused.getMessage());
+              }
+            });
+
+    assertThat(refusals)
+        .hasSize(2)
+        .allSatisfy(words -> assertThat(words).startsWith("checkpoint differs: rank=0 step=4"));
   }
 
   @Test
