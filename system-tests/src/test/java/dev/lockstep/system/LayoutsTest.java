@@ -62,6 +62,7 @@ class LayoutsTest {
             new Layout(4, "aeron-ipc", 2)));
   }
 
+  @Tag("long")
   @Test
   @Timeout(300)
   void libfabricEndsInTheBitsOfSharedMemory() throws Exception {
