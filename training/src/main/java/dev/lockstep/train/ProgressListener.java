@@ -15,6 +15,6 @@ public interface ProgressListener {
   /// @param loss nats per token
   default void evaluated(Trainer trainer, float loss) {}
 
-  /// A checkpoint was written; only rank 0 writes and hears of it.
+  /// A checkpoint was written; only rank 0 hears of it.
   default void saved(Trainer trainer, Path checkpoint) {}
 }

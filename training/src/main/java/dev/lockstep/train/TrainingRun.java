@@ -8,7 +8,8 @@ import org.jspecify.annotations.Nullable;
 /// What a trainer does beside its steps. Nothing here changes the numbers of a run. Every rank
 /// gives the same intervals, and a checkpoint or none: [Trainer#train] refuses what differs.
 ///
-/// @param checkpoint folder that rank 0 writes checkpoints to, at the end too; null for none
+/// @param checkpoint folder that checkpoints are written to, at the end too; rank 0's counts; null
+///   for none
 /// @param saveEvery steps between checkpoints; 0 for the end alone
 /// @param keepOld how many old checkpoints stay beside the newest, as `checkpoint.step-N`
 /// @param evaluateEvery steps between evaluations; 0 for none. The end of the run is evaluated too
