@@ -214,7 +214,9 @@ final class ShardedSteps implements Steps {
     plan.add(
         () -> {
           compute.stream().synchronize();
-          collectives.forEach(Exchange.Prepared::run);
+          for (int i = 0; i < collectives.size(); i++) {
+            collectives.get(i).run();
+          }
         });
   }
 
@@ -270,8 +272,8 @@ final class ShardedSteps implements Steps {
   @Override
   public void run(long number, float rate, boolean wantsStop) {
     index = number;
-    for (Runnable part : plan) {
-      part.run();
+    for (int i = 0; i < plan.size(); i++) { // an iterator is not always compiled away
+      plan.get(i).run();
     }
     stop.set(wantsStop ? 1 : 0);
     learningRate.set(rate);
