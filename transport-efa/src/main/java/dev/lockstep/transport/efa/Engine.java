@@ -29,8 +29,10 @@ final class Engine implements RailEvents {
     }
   }
 
-  /// How long a closing rank keeps the wire going for what is on its way out.
-  static final long FAREWELL_NANOS = 200_000_000;
+  /// How long a closing rank keeps the wire going for what is on its way out, and for peers that
+  /// may still touch its endpoint: long enough for a peer that a loaded machine keeps from its
+  /// turn.
+  static final long FAREWELL_NANOS = 1_000_000_000;
 
   private final Failures failures;
   private final String transport;
