@@ -1,0 +1,34 @@
+// Constants and indices.
+#include "grid.cuh"
+#include "types.cuh"
+
+template <class T>
+__device__ __forceinline__ void fill(T* out, unsigned long long bits, long long n) {
+  T value = (T)bits;
+  for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
+    out[i] = value;
+  }
+}
+
+#define FILL(bytes, T)                                                                      \
+  extern "C" __global__ void fill_##bytes(T* out, unsigned long long bits, long long n) { \
+    fill(out, bits, n);                                                                     \
+  }
+
+FILL(1, unsigned char)
+FILL(2, unsigned short)
+FILL(4, unsigned)
+FILL(8, unsigned long long)
+
+// Each element its index along a dimension of `extent` elements that lie `step` apart.
+extern "C" __global__ void iota(
+    int type, void* out, long long extent, long long step, long long n) {
+  for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
+    long long index = i / step % extent;
+    if (ls_is_float(type)) {
+      ls_store(type, out, i, (double)index);
+    } else {
+      ls_store_whole(type, out, i, index);
+    }
+  }
+}
