@@ -17,6 +17,7 @@ module dev.lockstep.core {
   requires static transitive org.jspecify;
 
   exports dev.lockstep.device;
+  exports dev.lockstep.device.plan;
   exports dev.lockstep.failure;
   exports dev.lockstep.graph;
   exports dev.lockstep.job;

@@ -2,9 +2,9 @@ package dev.lockstep.failure;
 
 import org.jspecify.annotations.Nullable;
 
-/// A device or its driver refused or failed. Whether the device is still usable is said in the
-/// message.
-public final class DeviceException extends LockstepException {
+/// A device or its driver refused or failed. The device is still usable, unless this is a
+/// [DeviceLostException].
+public class DeviceException extends LockstepException {
   private static final long serialVersionUID = 1L;
 
   private final String device;

@@ -2,24 +2,16 @@ package dev.lockstep.memory;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.Cleaner;
-import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
-/// A buffer of host memory, which is its own region. Leases, quarantines and whether it is closed
-/// live in one word, so that every change is one atomic step.
+/// A buffer of host memory, which is its own region.
 final class HostBuffer implements Buffer, Region {
-  private static final long LEASE = 1;
-  private static final long LEASES = (1L << 31) - 1;
-  private static final long QUARANTINE = 1L << 31;
-  private static final long QUARANTINES = ((1L << 31) - 1) << 31;
-  private static final long CLOSED = 1L << 62;
-
   private final String name;
   private final MemorySegment segment;
   private final Backing backing;
   private final HostResources resources;
   private final Registration registration;
-  private final AtomicLong state = new AtomicLong();
+  private final Leases leases;
   private final Cleaner.@Nullable Cleanable leak;
   private final @Nullable Watch watch;
 
@@ -34,6 +26,7 @@ final class HostBuffer implements Buffer, Region {
     this.backing = backing;
     this.resources = resources;
     this.registration = new Registration(this, 0, segment.byteSize());
+    this.leases = new Leases(name, this::free);
     Cleaner cleaner = pool.leakCleaner();
     this.watch = cleaner == null ? null : new Watch(resources);
     this.leak = cleaner == null || watch == null ? null : cleaner.register(this, watch);
@@ -61,98 +54,46 @@ final class HostBuffer implements Buffer, Region {
 
   @Override
   public MemorySegment segment() {
-    if (isClosed()) {
-      throw closed();
-    }
+    leases.requireOpen();
     return segment;
   }
 
   @Override
   public void acquire() {
-    long now;
-    do {
-      now = state.get();
-      if ((now & CLOSED) != 0) {
-        throw closed();
-      }
-    } while (!state.compareAndSet(now, now + LEASE));
+    leases.acquire();
   }
 
   @Override
   public void release() {
-    long now;
-    do {
-      now = state.get();
-      if ((now & LEASES) == 0) {
-        throw new IllegalStateException("lease released that was not taken: name=" + name);
-      }
-    } while (!state.compareAndSet(now, now - LEASE));
+    leases.release();
   }
 
   @Override
   public void quarantine() {
-    long now;
-    do {
-      now = state.get();
-      if ((now & CLOSED) != 0 && (now & QUARANTINES) == 0) {
-        throw closed();
-      }
-    } while (!state.compareAndSet(now, now + QUARANTINE));
+    leases.quarantine();
   }
 
   @Override
   public void liftQuarantine() {
-    long now;
-    do {
-      now = state.get();
-      if ((now & QUARANTINES) == 0) {
-        throw new IllegalStateException("quarantine lifted that was not set: name=" + name);
-      }
-    } while (!state.compareAndSet(now, now - QUARANTINE));
-    if (now - QUARANTINE == CLOSED) {
-      free();
-    }
+    leases.liftQuarantine();
   }
 
   @Override
   public boolean isClosed() {
-    return (state.get() & CLOSED) != 0;
+    return leases.isClosed();
   }
 
   @Override
   public void close() {
-    long now;
-    do {
-      now = state.get();
-      if ((now & CLOSED) != 0) {
-        return;
-      }
-      if ((now & LEASES) != 0) {
-        throw new IllegalStateException(
-            "buffer is in use: name=%s, leases=%d (wait for what runs on it)"
-                .formatted(name, now & LEASES));
-      }
-    } while (!state.compareAndSet(now, now | CLOSED));
-    if (now == 0) {
-      free();
-    }
+    leases.close();
   }
 
   private void free() {
-    try {
-      resources.free();
-    } catch (IllegalStateException busy) {
-      state.addAndGet(-CLOSED); // as if it had not been closed: a later close frees it
-      throw busy;
-    }
+    resources.free();
     if (watch != null && leak != null) {
       watch.closed = true;
       leak.clean();
     }
-  }
-
-  private IllegalStateException closed() {
-    return new IllegalStateException("buffer is closed: name=" + name);
   }
 
   /// Runs when the buffer is closed, or when nobody holds it any more.

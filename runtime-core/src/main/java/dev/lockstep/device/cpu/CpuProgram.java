@@ -4,6 +4,8 @@ import dev.lockstep.device.BoundProgram;
 import dev.lockstep.device.PlannedStep;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.Support;
+import dev.lockstep.device.plan.Binding;
+import dev.lockstep.device.plan.StoragePlan;
 import dev.lockstep.graph.Cost;
 import dev.lockstep.graph.Decomposition;
 import dev.lockstep.graph.Graph;
@@ -11,12 +13,11 @@ import dev.lockstep.graph.GraphPrinter;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 
 /// A planned list of kernel calls over one arena: values that live at the same time side by side,
@@ -100,16 +101,6 @@ final class CpuProgram implements Program {
         throw new IllegalArgumentException(reason + " (graph=" + source.name() + ")");
       }
     }
-    Set<String> taken = new HashSet<>();
-    for (Map.Entry<String, String> alias : graph.aliases().entrySet()) {
-      if (!taken.add(alias.getValue())) {
-        throw new IllegalArgumentException(
-            "two outputs take the memory of one input: graph="
-                + source.name()
-                + ", input="
-                + alias.getValue());
-      }
-    }
     return new CpuProgram(source, graph, Fusion.units(graph, reach), device, arena);
   }
 
@@ -149,14 +140,15 @@ final class CpuProgram implements Program {
       if (place != null) {
         addresses[id] =
             switch (place) {
-              case StoragePlan.Place.Input(int index) -> binding.inputs()[index];
-              case StoragePlan.Place.Output(int index) -> binding.outputs()[index];
+              case StoragePlan.Place.Input(int index) -> address(binding.inputs().get(index));
+              case StoragePlan.Place.Output(int index) -> address(binding.outputs().get(index));
               case StoragePlan.Place.Arena(long offset) -> base + offset;
             };
       }
     }
-    long[] outputs = binding.outputs();
-    System.arraycopy(outputs, 0, addresses, storage.valueCount(), outputs.length);
+    for (int i = 0; i < binding.outputs().size(); i++) {
+      addresses[storage.valueCount() + i] = address(binding.outputs().get(i));
+    }
     Frame frame =
         new Frame(
             addresses,
@@ -165,7 +157,11 @@ final class CpuProgram implements Program {
             base + storage.arenaBytes(),
             base + arenaOffset(0),
             workerBytes);
-    return new CpuBoundProgram(this, frame, binding.buffers());
+    return new CpuBoundProgram(this, frame, binding.buffers().toArray(Buffer[]::new));
+  }
+
+  private static long address(Tensor tensor) {
+    return tensor.segment().address();
   }
 
   /// Runs all steps; the caller holds leases on what is bound.

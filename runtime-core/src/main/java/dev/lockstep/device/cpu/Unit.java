@@ -1,5 +1,6 @@
 package dev.lockstep.device.cpu;
 
+import dev.lockstep.device.plan.PlannedUnit;
 import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Cost;
 import dev.lockstep.graph.Node;
@@ -34,13 +35,8 @@ record Unit(
     List<Node> chain,
     List<Node> nodes,
     List<Value> reads,
-    List<Value> writes) {
-  /// An operand whose memory a result may take if nothing reads it later.
-  ///
-  /// @param operand position among [#reads]
-  /// @param result position among [#writes]
-  record InPlace(int operand, int result) {}
-
+    List<Value> writes)
+    implements PlannedUnit {
   Unit {
     operands = List.copyOf(operands);
     chain = List.copyOf(chain);
@@ -95,9 +91,8 @@ record Unit(
     return isProduct() ? cost().flops() - Cost.of(node).flops() : 0;
   }
 
-  /// Returns which results may lie where an operand lay: element `i` of the result is written after
-  /// the last read of element `i` of the operand.
-  List<InPlace> inPlace() {
+  @Override
+  public List<InPlace> inPlace() {
     if (!chain.isEmpty() || residual != null) {
       return inPlaceOfChain();
     }
@@ -157,9 +152,8 @@ record Unit(
     return pairs;
   }
 
-  /// Whether every element of every operand is read before the same element of a result is written,
-  /// so that operands may share memory with each other too.
-  boolean isElementWise() {
+  @Override
+  public boolean isElementWise() {
     if (!chain.isEmpty() || residual != null) {
       return !isProduct();
     }

@@ -1,4 +1,4 @@
-package dev.lockstep.device.cpu;
+package dev.lockstep.device.plan;
 
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.Node;
@@ -6,47 +6,63 @@ import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /// Where each value of a graph lies: in an input's memory, in an output's, or at an offset of the
 /// arena that no other value needs at the same time.
 ///
 /// Values that share memory (a reshape and what it shows, an element-wise result and an operand
-/// that ends there) are one **storage**, named by one of its values.
-final class StoragePlan {
-  private static final long ALIGNMENT = 64;
+/// that ends there) are one **storage**, named by one of its values. Made once, then read only.
+public final class StoragePlan {
+  /// What places within the arena are aligned to, in bytes.
+  public static final long ALIGNMENT = 64;
 
   /// A storage's place.
-  sealed interface Place {
+  public sealed interface Place {
     /// The memory that is bound to an input.
+    ///
+    /// @param index position among the graph's inputs
     record Input(int index) implements Place {}
 
     /// The memory that is bound to an output.
+    ///
+    /// @param index position among the graph's outputs
     record Output(int index) implements Place {}
 
     /// A range of the arena.
+    ///
+    /// @param offset first byte, aligned to [#ALIGNMENT]
     record Arena(long offset) implements Place {}
   }
 
   /// A value that is copied to an output once all else is done.
-  record Copy(int value, int output) {}
+  ///
+  /// @param value the value
+  /// @param output position among the graph's outputs
+  public record Copy(int value, int output) {}
 
   /// An input's value that is put aside at the start since its memory will be overwritten.
-  record Save(int input, int value) {}
+  ///
+  /// @param input position among the graph's inputs
+  /// @param value number of the saved value, beyond those of the graph
+  public record Save(int input, int value) {}
 
   private final Graph graph;
-  private final List<Unit> units;
+  private final List<? extends PlannedUnit> units;
   private final int[] parent;
   private final int[] born;
   private final int[] lastRead;
   private final long[] bytes;
-  private final Place[] places;
+  private final @Nullable Place[] places;
   private final List<Copy> copies = new ArrayList<>();
   private final List<Save> saves = new ArrayList<>();
   private int values;
   private long arenaBytes;
 
-  private StoragePlan(Graph graph, List<Unit> units) {
+  private StoragePlan(Graph graph, List<? extends PlannedUnit> units) {
     this.graph = graph;
     this.units = units;
     values = graph.valueCount();
@@ -58,7 +74,13 @@ final class StoragePlan {
     places = new Place[most];
   }
 
-  static StoragePlan of(Graph graph, List<Unit> units) {
+  /// Plans the memory of a graph.
+  ///
+  /// @param units what a device makes of the graph's nodes, in the order in which they run; a node
+  ///   may be in none (a reshape)
+  /// @throws IllegalArgumentException if two outputs take the memory of one input
+  public static StoragePlan of(Graph graph, List<? extends PlannedUnit> units) {
+    checkAliases(graph);
     StoragePlan plan = new StoragePlan(graph, units);
     plan.follow();
     plan.placeInputs();
@@ -68,24 +90,38 @@ final class StoragePlan {
     return plan;
   }
 
-  /// Number of values, saved ones included.
-  int valueCount() {
+  private static void checkAliases(Graph graph) {
+    Set<String> taken = new HashSet<>();
+    for (String input : graph.aliases().values()) {
+      if (!taken.add(input)) {
+        throw new IllegalArgumentException(
+            "two outputs take the memory of one input: graph=" + graph.name() + ", input=" + input);
+      }
+    }
+  }
+
+  /// Returns the number of values, saved ones included.
+  public int valueCount() {
     return values;
   }
 
-  long arenaBytes() {
+  /// Returns how many bytes the arena needs.
+  public long arenaBytes() {
     return arenaBytes;
   }
 
-  List<Copy> copies() {
+  /// Returns what is copied at the end.
+  public List<Copy> copies() {
     return copies;
   }
 
-  List<Save> saves() {
+  /// Returns what is copied at the start.
+  public List<Save> saves() {
     return saves;
   }
 
-  Place place(int value) {
+  /// Returns where a value lies; null if nothing writes it.
+  public @Nullable Place place(int value) {
     return places[root(value)];
   }
 
@@ -192,9 +228,9 @@ final class StoragePlan {
 
   /// Whether a result of `unit` in storage `result` may take the place of storage `operand`, which
   /// the unit reads.
-  private boolean takes(Unit unit, int operand, int result) {
+  private boolean takes(PlannedUnit unit, int operand, int result) {
     boolean allowed = false;
-    for (Unit.InPlace pair : unit.inPlace()) {
+    for (PlannedUnit.InPlace pair : unit.inPlace()) {
       allowed |=
           root(unit.reads().get(pair.operand()).id()) == operand
               && root(unit.writes().get(pair.result()).id()) == result;
@@ -205,8 +241,8 @@ final class StoragePlan {
 
   private void mergeInPlace() {
     for (int i = 0; i < units.size(); i++) {
-      Unit unit = units.get(i);
-      for (Unit.InPlace pair : unit.inPlace()) {
+      PlannedUnit unit = units.get(i);
+      for (PlannedUnit.InPlace pair : unit.inPlace()) {
         int operand = root(unit.reads().get(pair.operand()).id());
         int result = root(unit.writes().get(pair.result()).id());
         if (operand != result
