@@ -70,9 +70,21 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
     DeviceOptions deviceOptions = new DeviceOptions(job.memory(), threads, options.vectorBits());
     DeviceProvider provider = provider(options.device());
     Arena arena = scope.own(Arena.ofConfined(), Arena::close);
-    Device device = scope.own(provider.open(0, deviceOptions), Device::close);
-    return new RankCompute(
-        device, scope.own(device.newStream(), Stream::close), scope, arena, place);
+    Device device = scope.own(provider.open(ordinal(provider, job), deviceOptions), Device::close);
+    Stream stream = scope.own(device.newStream(), Stream::close);
+    Place reached =
+        device.info().hostAddressable()
+            ? place
+            : place.with(
+                new HostStagedExchange(place.exchange, stream, job, place.grid.pipeline().rank()));
+    return new RankCompute(device, stream, scope, arena, reached);
+  }
+
+  /// Ranks of one host share out its devices.
+  private static int ordinal(DeviceProvider provider, Job job) {
+    return provider.probe() instanceof Availability.Available(int count, String _)
+        ? job.localRank() % count
+        : 0;
   }
 
   /// Returns this with another owner of what is opened.

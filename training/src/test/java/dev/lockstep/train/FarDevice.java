@@ -1,0 +1,242 @@
+package dev.lockstep.train;
+
+import dev.lockstep.device.BoundProgram;
+import dev.lockstep.device.Device;
+import dev.lockstep.device.DeviceCollectives;
+import dev.lockstep.device.DeviceInfo;
+import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.Event;
+import dev.lockstep.device.Program;
+import dev.lockstep.device.Stream;
+import dev.lockstep.device.Support;
+import dev.lockstep.failure.Availability;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.Op;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.Backing;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.Leases;
+import dev.lockstep.memory.Region;
+import dev.lockstep.memory.Registration;
+import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.ServiceLoader;
+
+/// The CPU device as if it lay behind a bus: the host cannot address its memory, and gets at it by
+/// copies alone.
+final class FarDevice implements Device {
+  private final Device near;
+
+  private FarDevice(Device near) {
+    this.near = near;
+  }
+
+  /// Makes the device known as `far`.
+  public static final class Provider implements DeviceProvider {
+    @Override
+    public String name() {
+      return "far";
+    }
+
+    @Override
+    public Availability probe() {
+      return new Availability.Available(1, "the CPU behind a bus");
+    }
+
+    @Override
+    public Device open(int ordinal, DeviceOptions options) {
+      DeviceProvider cpu =
+          ServiceLoader.load(DeviceProvider.class).stream()
+              .map(ServiceLoader.Provider::get)
+              .filter(provider -> provider.name().equals("cpu"))
+              .findFirst()
+              .orElseThrow();
+      return new FarDevice(cpu.open(ordinal, options));
+    }
+  }
+
+  /// Memory of which the host sees nothing.
+  private static final class FarBuffer implements Buffer, Region {
+    private final Buffer near;
+    private final Leases leases;
+
+    FarBuffer(Buffer near) {
+      this.near = near;
+      this.leases = new Leases(near.name(), near::close);
+    }
+
+    @Override
+    public String name() {
+      return near.name();
+    }
+
+    @Override
+    public long bytes() {
+      return near.bytes();
+    }
+
+    @Override
+    public Backing backing() {
+      return new Backing.DeviceMemory("far:0", 0);
+    }
+
+    @Override
+    public Registration registration() {
+      return new Registration(this, 0, bytes());
+    }
+
+    @Override
+    public MemorySegment segment() {
+      throw new IllegalStateException("memory is not addressable by the host: name=" + name());
+    }
+
+    @Override
+    public void acquire() {
+      leases.acquire();
+    }
+
+    @Override
+    public void release() {
+      leases.release();
+    }
+
+    @Override
+    public void quarantine() {
+      leases.quarantine();
+    }
+
+    @Override
+    public void liftQuarantine() {
+      leases.liftQuarantine();
+    }
+
+    @Override
+    public boolean isClosed() {
+      return leases.isClosed();
+    }
+
+    @Override
+    public void close() {
+      leases.close();
+    }
+  }
+
+  private static Tensor near(Tensor tensor) {
+    if (tensor.buffer() instanceof FarBuffer buffer) {
+      return new Tensor(buffer.near, tensor.offset(), tensor.dtype(), tensor.shape());
+    }
+    throw new IllegalArgumentException("tensor is near: buffer=" + tensor.buffer().name());
+  }
+
+  private record FarProgram(Program near) implements Program {
+    @Override
+    public Graph graph() {
+      return near.graph();
+    }
+
+    @Override
+    public long arenaBytes() {
+      return near.arenaBytes();
+    }
+
+    @Override
+    public BoundProgram bind(Map<String, Tensor> tensors) {
+      Map<String, Tensor> bound = new HashMap<>();
+      tensors.forEach((name, tensor) -> bound.put(name, FarDevice.near(tensor)));
+      return near.bind(bound);
+    }
+
+    @Override
+    public String explain() {
+      return near.explain();
+    }
+
+    @Override
+    public void close() {
+      near.close();
+    }
+  }
+
+  private record FarStream(Stream near) implements Stream {
+    @Override
+    public void run(BoundProgram program) {
+      near.run(program);
+    }
+
+    @Override
+    public void copyIn(Tensor to, MemorySegment from) {
+      near.copyIn(FarDevice.near(to), from);
+    }
+
+    @Override
+    public void copyOut(MemorySegment to, Tensor from) {
+      near.copyOut(to, FarDevice.near(from));
+    }
+
+    @Override
+    public Event record() {
+      return near.record();
+    }
+
+    @Override
+    public void synchronize() {
+      near.synchronize();
+    }
+
+    @Override
+    public void close() {
+      near.close();
+    }
+  }
+
+  @Override
+  public DeviceInfo info() {
+    DeviceInfo info = near.info();
+    return new DeviceInfo("far:0", info.description(), info.threads(), info.vectorBits(), false);
+  }
+
+  @Override
+  public Buffer allocate(String name, long bytes) {
+    return new FarBuffer(near.allocate(name, bytes));
+  }
+
+  @Override
+  public Buffer allocateShared(String name, long bytes) {
+    return allocate(name, bytes);
+  }
+
+  @Override
+  public Support supports(Op op, List<ValueType> operands) {
+    return near.supports(op, operands);
+  }
+
+  @Override
+  public Program compile(Graph graph) {
+    return new FarProgram(near.compile(graph));
+  }
+
+  @Override
+  public List<Program> compileTogether(List<Graph> graphs) {
+    return near.compileTogether(graphs).stream().<Program>map(FarProgram::new).toList();
+  }
+
+  @Override
+  public Stream newStream() {
+    return new FarStream(near.newStream());
+  }
+
+  @Override
+  public Optional<DeviceCollectives> collectives() {
+    return Optional.empty();
+  }
+
+  @Override
+  public void close() {
+    near.close();
+  }
+}

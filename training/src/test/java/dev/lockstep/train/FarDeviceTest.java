@@ -1,0 +1,96 @@
+package dev.lockstep.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.Job;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.model.GptShape;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// Training on devices whose memory the host cannot address: collectives pass through host memory,
+/// and nothing else changes.
+@Timeout(60)
+class FarDeviceTest {
+  private static final int STEPS = 2;
+
+  @TempDir Path directory;
+
+  private record Result(float loss, float norm, String weights, String optimizer) {}
+
+  private static Recipe recipe() {
+    return Recipe.defaults()
+        .withModel(new GptShape(2, 4, 32, 12, 256, true))
+        .withBatch(BatchShape.of(4, 2))
+        .withSteps(STEPS);
+  }
+
+  private static Result train(Job job, Corpus corpus, Layout layout, String device) {
+    TrainerOptions options =
+        TrainerOptions.defaults().withThreads(1).withDevice(device).withLayout(layout);
+    try (Trainer trainer = Trainer.start(job, recipe(), corpus, options)) {
+      while (trainer.stepsDone() < STEPS) {
+        trainer.step(false);
+      }
+      return new Result(
+          trainer.loss(),
+          trainer.gradientNorm(),
+          trainer.weightsSha256(),
+          trainer.optimizerSha256());
+    }
+  }
+
+  private Result train(int ranks, Layout layout, List<String> devices) throws Exception {
+    try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
+      List<Result> results =
+          InProcessRanks.run(
+              ranks, job -> train(job, corpus, layout, devices.get(job.rank() % devices.size())));
+      assertThat(results).containsOnly(results.getFirst());
+      return results.getFirst();
+    }
+  }
+
+  private static Layout layout(String mesh, int zero) {
+    return Layout.parse(mesh).withZero(zero);
+  }
+
+  @ParameterizedTest(name = "--mesh {1} --zero {2}")
+  @CsvSource({
+    "1, 'dp=1', 0",
+    "2, 'dp=2', 0",
+    "2, 'dp=2', 1",
+    "2, 'dp=2', 2",
+    "3, 'dp=3', 3",
+    "2, 'tp=2', 0",
+    "2, 'pp=2', 0"
+  })
+  void endsInTheBitsOfTheSameDeviceNearby(int ranks, String mesh, int zero) throws Exception {
+    Result near = train(1, layout("dp=1", 0), List.of("cpu"));
+    assertThat(train(ranks, layout(mesh, zero), List.of("far"))).isEqualTo(near);
+  }
+
+  @ParameterizedTest(name = "--zero {0}")
+  @CsvSource({"1", "2", "3"})
+  void ranksOfTwoKindsTrainOneModel(int zero) throws Exception {
+    Result near = train(1, layout("dp=1", 0), List.of("cpu"));
+    assertThat(train(2, layout("dp=2", zero), List.of("cpu", "far"))).isEqualTo(near);
+  }
+
+  /// Each kind would update replicas in its own bits, and they would drift apart.
+  @Test
+  void replicasOnTwoKindsAreRefused() {
+    assertThatThrownBy(() -> train(2, layout("dp=2", 0), List.of("cpu", "far")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("rank=0 cpu")
+        .hasMessageContaining("rank=1 far")
+        .hasMessageContaining("--zero 1");
+  }
+}
