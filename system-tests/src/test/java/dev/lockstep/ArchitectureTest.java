@@ -27,6 +27,7 @@ final class ArchitectureTest {
             "dev.lockstep.collective",
             "dev.lockstep.transport.aeron",
             "dev.lockstep.transport.efa",
+            "dev.lockstep.device.cuda",
             "dev.lockstep.train",
             "dev.lockstep.launcher",
             "dev.lockstep.examples",

@@ -32,8 +32,7 @@ final class RealLibraries {
     List<Path> candidates = new ArrayList<>();
     String python = System.getenv("LOCKSTEP_PYTHON");
     if (python != null && !python.isEmpty()) {
-      Path bin = Path.of(python).toAbsolutePath().getParent();
-      candidates.add(bin.resolveSibling("."));
+      candidates.add(Path.of(python).toAbsolutePath().resolveSibling("..").normalize());
     }
     candidates.add(Path.of(System.getProperty("lockstep.home"), "target", "venv"));
     return candidates;

@@ -1,0 +1,236 @@
+package dev.lockstep.device.cuda;
+
+import dev.lockstep.graph.Blocks;
+import dev.lockstep.graph.Composite;
+import dev.lockstep.graph.Value;
+import dev.lockstep.tensor.Shape;
+import java.util.List;
+
+/// Composites as fused kernels.
+final class CompositeLowering {
+  private static final int SUM_THREADS = 256;
+  private static final int MOST_ROWS = 65_535;
+  private static final int MOST_COLUMN_BLOCKS = 64;
+
+  private final Emission emit;
+  private final List<Value> in;
+  private final List<Value> out;
+
+  CompositeLowering(CudaUnit unit, Emission emit) {
+    this.emit = emit;
+    this.in = unit.node().inputs();
+    this.out = unit.writes();
+  }
+
+  void lower(Composite composite) {
+    switch (composite) {
+      case Composite.Linear _ -> throw new IllegalStateException("a product is lowered elsewhere");
+      case Composite.Gelu _ -> elementWise("gelu_f32");
+      case Composite.GeluGrad _ -> elementWise("gelu_grad_f32");
+      case Composite.Silu _ -> elementWise("silu_f32");
+      case Composite.SiluGrad _ -> elementWise("silu_grad_f32");
+      case Composite.SwiGlu _ -> elementWise("swiglu_f32");
+      case Composite.SwiGluGrad _ -> elementWise("swiglu_grad_f32");
+      case Composite.Dropout dropout ->
+          new RandomLowering(emit).dropout(dropout, in, out.getFirst());
+      case Composite.LayerNorm(float epsilon) -> norm("layer_norm.cu", "layer_norm_f32", epsilon);
+      case Composite.RmsNorm(float epsilon) -> norm("rms_norm.cu", "rms_norm_f32", epsilon);
+      case Composite.LayerNormGrad(Blocks tokens) -> layerNormGrad(tokens);
+      case Composite.RmsNormGrad(Blocks tokens) -> rmsNormGrad(tokens);
+      case Composite.Rotary rotary -> rotary(rotary);
+      case Composite.CausalAttention(int heads) ->
+          AttentionLowering.packed(emit, in, out, heads).forward();
+      case Composite.CausalAttentionGrad(int heads, Blocks queries) ->
+          AttentionLowering.packed(emit, in, out, heads).backward(queries.count());
+      case Composite.GroupedAttention(int heads, int groups, long firstQuery) ->
+          AttentionLowering.grouped(emit, in, out, heads, groups, firstQuery).forward();
+      case Composite.GroupedAttentionGrad(int heads, int groups, long first, Blocks queries) ->
+          AttentionLowering.grouped(emit, in, out, heads, groups, first).backward(queries.count());
+      case Composite.CrossEntropy(Blocks tokens, Blocks vocabulary) ->
+          crossEntropy(tokens, vocabulary);
+      case Composite.CrossEntropyGrad _ -> crossEntropyGrad();
+      case Composite.SquaredNorm(List<Composite.Split> splits) ->
+          new SquaredNormLowering(emit, in, splits).lower(out.getFirst());
+      case Composite.AdamW adamW -> adamW(adamW);
+    }
+  }
+
+  private Shape shape(int operand) {
+    return in.get(operand).type().shape();
+  }
+
+  private void elementWise(String kernel) {
+    long n = shape(0).elements();
+    LaunchBuilder launch = LaunchBuilder.of("elements.cu", kernel);
+    in.forEach(launch::at);
+    out.forEach(launch::at);
+    emit.elements(launch.wide(n), n);
+  }
+
+  private void norm(String file, String kernel, float epsilon) {
+    int rows = Sizes.rows(shape(0));
+    if (rows == 0) {
+      return;
+    }
+    LaunchBuilder launch = LaunchBuilder.of(file, kernel);
+    in.forEach(launch::at);
+    out.forEach(launch::at);
+    emit.add(
+        launch
+            .word(rows)
+            .word(Sizes.last(shape(0)))
+            .real(epsilon)
+            .grid(ReduceLowering.rowGrid(rows), ReduceLowering.ROW_THREADS));
+  }
+
+  /// `(dy, x, gain, mean, rstd) → (dx, dgain, dbias)`: the sums first, since `dx` may lie where
+  /// `dy` lies.
+  private void layerNormGrad(Blocks tokens) {
+    int rows = Sizes.rows(shape(1));
+    int width = Sizes.last(shape(1));
+    boolean isWhole = tokens.count() == 1;
+    long partBytes = 4L * tokens.count() * width;
+    Ref gain = isWhole ? Emission.at(out.get(1)) : emit.scratch(partBytes);
+    Ref bias = isWhole ? Emission.at(out.get(2)) : emit.scratch(partBytes);
+    emit.add(
+        LaunchBuilder.of("layer_norm.cu", "layer_norm_param_grad_f32")
+            .at(in.get(0))
+            .at(in.get(1))
+            .at(in.get(3))
+            .at(in.get(4))
+            .at(gain)
+            .at(bias)
+            .word(rows)
+            .word(width)
+            .word(Sizes.outer(tokens))
+            .word(tokens.count())
+            .grid(Math.ceilDiv(width, 32), tokens.count(), 1, SUM_THREADS, 0));
+    if (!isWhole) {
+      emit.join(gain, Emission.at(out.get(1)), 1, width, width, tokens.count());
+      emit.join(bias, Emission.at(out.get(2)), 1, width, width, tokens.count());
+    }
+    normGrad("layer_norm.cu", "layer_norm_grad_f32", rows, width);
+  }
+
+  /// `(dy, x, gain, rstd) → (dx, dgain)`.
+  private void rmsNormGrad(Blocks tokens) {
+    int rows = Sizes.rows(shape(1));
+    int width = Sizes.last(shape(1));
+    ReduceLowering.columnSums(
+        emit,
+        new ReduceLowering.ColumnSums(1, width, tokens.count()),
+        Emission.at(out.get(1)),
+        (parts, grid) ->
+            LaunchBuilder.of("rms_norm.cu", "rms_norm_gain_grad_f32")
+                .at(in.get(0))
+                .at(in.get(1))
+                .at(in.get(3))
+                .at(parts)
+                .word(rows)
+                .word(width)
+                .word(Sizes.outer(tokens))
+                .word(tokens.count())
+                .grid(grid, tokens.count(), 1, SUM_THREADS, 0));
+    normGrad("rms_norm.cu", "rms_norm_grad_f32", rows, width);
+  }
+
+  private void normGrad(String file, String kernel, int rows, int width) {
+    if (rows > 0) {
+      LaunchBuilder launch = LaunchBuilder.of(file, kernel);
+      in.forEach(launch::at);
+      emit.add(
+          launch
+              .at(out.getFirst())
+              .word(rows)
+              .word(width)
+              .grid(ReduceLowering.rowGrid(rows), ReduceLowering.ROW_THREADS));
+    }
+  }
+
+  private void rotary(Composite.Rotary op) {
+    int batch = Sizes.of(shape(0).dim(0));
+    int tokens = Sizes.of(shape(0).dim(1));
+    int heads = Sizes.of(shape(0).dim(2) / op.size());
+    long pairs = (long) tokens * op.size() / 2;
+    Ref table = emit.scratch(8 * pairs);
+    emit.elements(
+        LaunchBuilder.of("rotary.cu", "rotary_table_f32")
+            .at(table)
+            .real64(op.base())
+            .word(op.size())
+            .word(tokens)
+            .wide(op.firstPosition())
+            .word(op.inverse() ? 1 : 0),
+        pairs);
+    emit.elements(
+        LaunchBuilder.of("rotary.cu", "rotary_f32")
+            .at(in.getFirst())
+            .at(table)
+            .at(out.getFirst())
+            .word(batch)
+            .word(tokens)
+            .word(heads)
+            .word(op.size()),
+        (long) batch * heads * pairs);
+  }
+
+  private void crossEntropy(Blocks tokens, Blocks vocabulary) {
+    int rows = Sizes.rows(shape(0));
+    Ref rowLoss = emit.scratch(4L * Math.max(1, rows));
+    if (rows > 0) {
+      emit.add(
+          LaunchBuilder.of("cross_entropy.cu", "cross_entropy_rows_f32")
+              .at(in.get(0))
+              .at(in.get(1))
+              .at(out.get(2))
+              .at(rowLoss)
+              .word(rows)
+              .word(Sizes.last(shape(0)))
+              .word(Sizes.outer(vocabulary))
+              .word(vocabulary.count())
+              .at(Ref.FAULT)
+              .grid(ReduceLowering.rowGrid(rows), ReduceLowering.ROW_THREADS));
+    }
+    emit.add(
+        LaunchBuilder.of("cross_entropy.cu", "cross_entropy_sum_f32")
+            .at(rowLoss)
+            .at(in.get(1))
+            .at(out.get(0))
+            .at(out.get(1))
+            .word(rows)
+            .word(Sizes.outer(tokens))
+            .word(tokens.count())
+            .grid(1, SUM_THREADS));
+  }
+
+  private void crossEntropyGrad() {
+    int rows = Sizes.rows(shape(1));
+    int vocabulary = Sizes.last(shape(1));
+    if (rows == 0 || vocabulary == 0) {
+      return;
+    }
+    LaunchBuilder launch = LaunchBuilder.of("cross_entropy.cu", "cross_entropy_grad_f32");
+    in.forEach(launch::at);
+    emit.add(
+        launch
+            .at(out.getFirst())
+            .word(rows)
+            .word(vocabulary)
+            .grid(
+                Math.min(Math.ceilDiv(vocabulary, 1024), MOST_COLUMN_BLOCKS),
+                Math.min(rows, MOST_ROWS),
+                1,
+                SUM_THREADS,
+                0));
+  }
+
+  private void adamW(Composite.AdamW op) {
+    long n = shape(0).elements();
+    LaunchBuilder launch = LaunchBuilder.of("adamw.cu", "adamw_f32");
+    in.forEach(launch::at);
+    out.forEach(launch::at);
+    emit.elements(
+        launch.real(op.beta1()).real(op.beta2()).real(op.epsilon()).real(op.weightDecay()).wide(n),
+        n);
+  }
+}

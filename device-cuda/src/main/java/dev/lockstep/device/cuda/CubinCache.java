@@ -1,0 +1,96 @@
+package dev.lockstep.device.cuda;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.Arrays;
+import java.util.HexFormat;
+import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// Compiled kernels in files of a folder, named by the digest of all that they were compiled from,
+/// each with the digest of what is in it. Files are replaced as a whole; a damaged one counts as
+/// absent, and one that cannot be written is passed over: both are said at debug level.
+/// Thread-safe, and several processes may use one folder.
+final class CubinCache {
+  private static final Logger LOG = LoggerFactory.getLogger(CubinCache.class);
+  private static final int DIGEST_BYTES = 32;
+
+  private final Path folder;
+
+  /// Makes the cache; nothing is touched before it is used.
+  CubinCache(Path folder) {
+    this.folder = folder;
+  }
+
+  /// Returns the folder that the system property `lockstep.cubins` names, or else the user's:
+  /// `$XDG_CACHE_HOME/lockstep/cubin`, or `~/.cache/lockstep/cubin`.
+  static Path standardFolder() {
+    String named = System.getProperty("lockstep.cubins", "");
+    if (!named.isEmpty()) {
+      return Path.of(named);
+    }
+    String caches = System.getenv("XDG_CACHE_HOME");
+    Path base =
+        caches == null || caches.isEmpty()
+            ? Path.of(System.getProperty("user.home"), ".cache")
+            : Path.of(caches);
+    return base.resolve("lockstep").resolve("cubin");
+  }
+
+  static MessageDigest digest() {
+    try {
+      return MessageDigest.getInstance("SHA-256");
+    } catch (NoSuchAlgorithmException impossible) {
+      throw new AssertionError("every JDK has SHA-256", impossible);
+    }
+  }
+
+  /// Returns what is kept under a key, if it is whole.
+  Optional<byte[]> find(byte[] key) {
+    Path file = file(key);
+    try {
+      byte[] kept = Files.readAllBytes(file);
+      if (kept.length > DIGEST_BYTES) {
+        byte[] image = Arrays.copyOfRange(kept, DIGEST_BYTES, kept.length);
+        if (Arrays.equals(digest().digest(image), Arrays.copyOf(kept, DIGEST_BYTES))) {
+          return Optional.of(image);
+        }
+      }
+      LOG.debug("compiled kernel is damaged and is made anew: file={}", file);
+    } catch (NoSuchFileException absent) {
+      // It is the first of its kind.
+    } catch (IOException wrong) {
+      LOG.debug("compiled kernel cannot be read: file={}, cause={}", file, wrong.toString());
+    }
+    return Optional.empty();
+  }
+
+  /// Keeps an image under a key, if the folder can be written.
+  void keep(byte[] key, byte[] image) {
+    Path file = file(key);
+    try {
+      Files.createDirectories(folder);
+      Path written = Files.createTempFile(folder, "kernel", ".tmp");
+      try {
+        byte[] kept = Arrays.copyOf(digest().digest(image), DIGEST_BYTES + image.length);
+        System.arraycopy(image, 0, kept, DIGEST_BYTES, image.length);
+        Files.write(written, kept);
+        Files.move(written, file, StandardCopyOption.ATOMIC_MOVE);
+      } finally {
+        Files.deleteIfExists(written);
+      }
+    } catch (IOException cannot) {
+      LOG.debug("compiled kernel is not kept: file={}, cause={}", file, cannot.toString());
+    }
+  }
+
+  Path file(byte[] key) {
+    return folder.resolve(HexFormat.of().formatHex(key) + ".cubin");
+  }
+}

@@ -1,0 +1,254 @@
+package dev.lockstep.device.cuda;
+
+import dev.lockstep.device.Device;
+import dev.lockstep.device.DeviceCollectives;
+import dev.lockstep.device.DeviceInfo;
+import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.Program;
+import dev.lockstep.device.Stream;
+import dev.lockstep.device.Support;
+import dev.lockstep.device.cuda.ffi.Cu;
+import dev.lockstep.device.cuda.ffi.CudaDriver;
+import dev.lockstep.device.cuda.ffi.CudaLibraries;
+import dev.lockstep.failure.DeviceException;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.Op;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.jspecify.annotations.Nullable;
+
+/// One GPU.
+final class CudaDevice implements Device {
+  /// What a GPU is to graphs: its threads and vectors are the kernels' own affair.
+  private static final int SCALAR_BITS = 64;
+
+  private final CudaContext context;
+  private final DeviceInfo info;
+  private final MemoryPool pool;
+  private final CudaMemory memory;
+  private final Kernels kernels;
+  private final @Nullable LtMultiplier library;
+  private final long captureStream;
+  private final Object capturing = new Object();
+  private final List<CudaStream> streams = new CopyOnWriteArrayList<>();
+  private volatile boolean closed;
+
+  private CudaDevice(
+      CudaContext context, CudaLibraries.Found libraries, Path cache, DeviceOptions options) {
+    this.context = context;
+    this.pool = options.memory();
+    context.enter();
+    KernelCompiler compiler =
+        new KernelCompiler(
+            libraries.nvrtc(), new CubinCache(cache), context.name(), context.architecture());
+    this.kernels = new Kernels(context, compiler);
+    this.memory = new CudaMemory(context, pool, this::settle);
+    this.library =
+        libraries.cublasLt().map(lt -> new LtMultiplier(lt, context.name())).orElse(null);
+    this.captureStream = createStream();
+    String products = library == null ? "exact products" : "cuBLASLt " + library.version();
+    String description =
+        "%s, %s, %d multiprocessors, NVRTC %s, %s"
+            .formatted(
+                context.model(),
+                context.architecture(),
+                context.multiprocessors(),
+                compiler.version(),
+                products);
+    int vectorBits = options.vectorBits() == 0 ? SCALAR_BITS : options.vectorBits();
+    this.info = new DeviceInfo(context.name(), description, options.threads(), vectorBits, false);
+  }
+
+  /// Opens a GPU; the caller closes it.
+  ///
+  /// @throws DeviceException if the driver refuses
+  static CudaDevice open(
+      CudaLibraries.Found libraries, Path cache, int ordinal, DeviceOptions options) {
+    CudaContext context = CudaContext.open(libraries.driver(), ordinal);
+    try {
+      return new CudaDevice(context, libraries, cache, options);
+    } catch (RuntimeException | Error failure) {
+      context.close();
+      throw failure;
+    }
+  }
+
+  @Override
+  public DeviceInfo info() {
+    return info;
+  }
+
+  CudaContext context() {
+    return context;
+  }
+
+  CudaMemory memory() {
+    return memory;
+  }
+
+  Kernels kernels() {
+    return kernels;
+  }
+
+  Optional<LtMultiplier> library() {
+    return Optional.ofNullable(library);
+  }
+
+  MemoryPool.Charge charge(String name, long bytes) {
+    return pool.charge(name, bytes);
+  }
+
+  @Override
+  public Buffer allocate(String name, long bytes) {
+    return memory.allocate(name, bytes);
+  }
+
+  /// Peers cannot map a GPU's memory: collectives on it pass through host memory.
+  @Override
+  public Buffer allocateShared(String name, long bytes) {
+    return memory.allocate(name, bytes);
+  }
+
+  @Override
+  public Support supports(Op op, List<ValueType> operands) {
+    return CudaSupport.of(op, operands);
+  }
+
+  @Override
+  public Program compile(Graph graph) {
+    return compileTogether(List.of(graph)).getFirst();
+  }
+
+  @Override
+  public List<Program> compileTogether(List<Graph> graphs) {
+    context.enter();
+    return List.copyOf(CudaProgram.compile(graphs, this));
+  }
+
+  @Override
+  public Stream newStream() {
+    context.enter();
+    CudaStream stream = new CudaStream(this, createStream());
+    streams.add(stream);
+    return stream;
+  }
+
+  /// Gives back the leases of all work that is over.
+  void settle() {
+    if (!closed && !context.isLost()) {
+      streams.forEach(CudaStream::settle);
+    }
+  }
+
+  @Override
+  public Optional<DeviceCollectives> collectives() {
+    return Optional.empty();
+  }
+
+  /// Returns the device address of a tensor's first element.
+  ///
+  /// @throws IllegalArgumentException if it is of another device
+  /// @throws IllegalStateException if its buffer is closed
+  long address(Tensor tensor) {
+    if (tensor.buffer() instanceof CudaBuffer buffer && buffer.belongsTo(memory)) {
+      return buffer.pointer() + tensor.offset();
+    }
+    throw new IllegalArgumentException(
+        "tensor is in the memory of another device: buffer=%s, device=%s"
+            .formatted(tensor.buffer().name(), context.name()));
+  }
+
+  /// Records actions into an executable graph, which the caller destroys.
+  long record(List<Recorder.Ready> actions, Frame frame, String program) {
+    context.enter();
+    synchronized (capturing) {
+      return new Recorder(context, captureStream, frame).record(actions, program);
+    }
+  }
+
+  void destroyRecordings(List<Long> graphs) {
+    if (!context.isLost()) {
+      CudaDriver driver = context.enter();
+      for (long graph : graphs) {
+        context.check(driver.graphExecDestroy(graph), "cuGraphExecDestroy", "");
+      }
+    }
+  }
+
+  FaultWords newFaultWords(Graph program) {
+    return new FaultWords(context, program.name());
+  }
+
+  private long createStream() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
+      context.check(
+          context.driver().streamCreate(word.address(), Cu.STREAM_NON_BLOCKING),
+          "cuStreamCreate",
+          "");
+      return word.get(ValueLayout.JAVA_LONG, 0);
+    }
+  }
+
+  /// Destroys a closed stream of this device.
+  void forget(CudaStream stream) {
+    streams.remove(stream);
+    if (!context.isLost()) {
+      context.check(context.driver().streamDestroy(stream.handle()), "cuStreamDestroy", "");
+    }
+  }
+
+  /// Makes an event of the driver's that keeps no time; the context is current.
+  long newEvent() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
+      context.check(
+          context.driver().eventCreate(word.address(), Cu.EVENT_DISABLE_TIMING),
+          "cuEventCreate",
+          "");
+      return word.get(ValueLayout.JAVA_LONG, 0);
+    }
+  }
+
+  void destroyEvent(long event) {
+    if (!context.isLost()) {
+      context.check(context.driver().eventDestroy(event), "cuEventDestroy", "");
+    }
+  }
+
+  @Override
+  public void close() {
+    synchronized (capturing) {
+      if (closed) {
+        return;
+      }
+      if (!streams.isEmpty()) {
+        throw new IllegalStateException(
+            "device has open streams: device=%s, streams=%d (close them first)"
+                .formatted(context.name(), streams.size()));
+      }
+      closed = true;
+    }
+    if (context.isLost()) {
+      context.close();
+      return;
+    }
+    CudaDriver driver = context.enter();
+    if (library != null) {
+      library.close();
+    }
+    context.check(driver.streamDestroy(captureStream), "cuStreamDestroy", "");
+    memory.close();
+    kernels.unload();
+    context.close();
+  }
+}

@@ -1,0 +1,34 @@
+package dev.lockstep.device.cuda;
+
+import dev.lockstep.device.Event;
+import java.util.concurrent.locks.LockSupport;
+
+/// A point in a stream's queue, by its number. Thread-safe.
+final class CudaEvent implements Event {
+  private static final int SPINS = 1_000;
+  private static final long PAUSE_NANOS = 20_000;
+
+  private final CudaStream stream;
+  private final long ticket;
+
+  CudaEvent(CudaStream stream, long ticket) {
+    this.stream = stream;
+    this.ticket = ticket;
+  }
+
+  @Override
+  public boolean isDone() {
+    return stream.hasPassed(ticket);
+  }
+
+  @Override
+  public void await() {
+    for (int spins = 0; !isDone(); spins++) {
+      if (spins < SPINS) {
+        Thread.onSpinWait();
+      } else {
+        LockSupport.parkNanos(PAUSE_NANOS);
+      }
+    }
+  }
+}

@@ -1,0 +1,280 @@
+package dev.lockstep.device.cuda;
+
+import dev.lockstep.device.BoundProgram;
+import dev.lockstep.device.Event;
+import dev.lockstep.device.Stream;
+import dev.lockstep.device.cuda.ffi.Cu;
+import dev.lockstep.device.cuda.ffi.CudaDriver;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// A queue of the driver's. What is queued holds its leases in a ring of **slots**, each with an
+/// event of the driver's behind it, until the GPU has passed it; when all slots are taken the host
+/// waits for the oldest.
+///
+/// Slots are numbered by **tickets** that only grow: those below `passed` are over, those below
+/// `queued` are in the ring.
+final class CudaStream implements Stream {
+  private static final Logger LOG = LoggerFactory.getLogger(CudaStream.class);
+  private static final int SLOTS = 64;
+
+  private final CudaDevice device;
+  private final CudaContext context;
+  private final long handle;
+  private final Staging staging;
+  private final ReentrantLock lock = new ReentrantLock();
+  private final long[] events = new long[SLOTS];
+  private final @Nullable CudaBoundProgram[] programs = new CudaBoundProgram[SLOTS];
+  private final @Nullable Buffer[] buffers = new Buffer[SLOTS];
+  private long passed;
+  private long queued;
+  private @Nullable IndexOutOfBoundsException fault;
+  private volatile boolean closed;
+
+  /// Opens a queue; the device's context is current.
+  ///
+  /// @param handle the driver's stream; owned from now on
+  CudaStream(CudaDevice device, long handle) {
+    this.device = device;
+    this.context = device.context();
+    this.handle = handle;
+    this.staging = new Staging(device, handle);
+    for (int i = 0; i < SLOTS; i++) {
+      events[i] = device.newEvent();
+    }
+  }
+
+  long handle() {
+    return handle;
+  }
+
+  private CudaDriver enter() {
+    if (closed) {
+      throw new IllegalStateException("stream is closed: device=" + context.name());
+    }
+    return context.enter();
+  }
+
+  @Override
+  public void run(BoundProgram program) {
+    enter();
+    if (!(program instanceof CudaBoundProgram bound) || !bound.owner().belongsTo(device)) {
+      throw new IllegalArgumentException(
+          "program was compiled by another device: device=" + context.name());
+    }
+    makeRoom();
+    bound.launch(this);
+    boolean isQueued = false;
+    try {
+      queue(bound, null);
+      isQueued = true;
+    } finally {
+      if (!isQueued) {
+        bound.ended();
+      }
+    }
+  }
+
+  /// Waits for the oldest slot if all are taken.
+  private void makeRoom() {
+    lock.lock();
+    try {
+      retire();
+      if (queued - passed < SLOTS) {
+        throwFault();
+        return;
+      }
+    } finally {
+      lock.unlock();
+    }
+    long oldest = events[(int) ((queued - SLOTS) % SLOTS)];
+    context.check(context.driver().eventSynchronize(oldest), "cuEventSynchronize", "");
+    lock.lock();
+    try {
+      retire();
+      throwFault();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private long queue(@Nullable CudaBoundProgram program, @Nullable Buffer buffer) {
+    lock.lock();
+    try {
+      int slot = (int) (queued % SLOTS);
+      context.check(context.driver().eventRecord(events[slot], handle), "cuEventRecord", "");
+      programs[slot] = program;
+      buffers[slot] = buffer;
+      return queued++;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /// Gives back the leases of what is over. The lock is held.
+  private void retire() {
+    while (passed < queued) {
+      int status = context.driver().eventQuery(events[(int) (passed % SLOTS)]);
+      if (status == Cu.ERROR_NOT_READY) {
+        return;
+      }
+      context.check(status, "cuEventQuery", "");
+      retireOldest();
+    }
+  }
+
+  private void retireOldest() {
+    int slot = (int) (passed % SLOTS);
+    passed++;
+    CudaBoundProgram program = programs[slot];
+    Buffer buffer = buffers[slot];
+    programs[slot] = null;
+    buffers[slot] = null;
+    if (program != null) {
+      IndexOutOfBoundsException found = program.owner().takeFault();
+      fault = fault == null ? found : fault;
+      program.ended();
+    }
+    if (buffer != null) {
+      buffer.release();
+    }
+  }
+
+  /// Throws what a program that is over found wrong. The lock is held.
+  private void throwFault() {
+    IndexOutOfBoundsException found = fault;
+    if (found != null) {
+      fault = null;
+      found.fillInStackTrace(); // here is who waits for it
+      throw found;
+    }
+  }
+
+  /// Gives back the leases of what is over.
+  void settle() {
+    lock.lock();
+    try {
+      if (!closed) {
+        context.enter();
+        retire();
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /// Whether the GPU has passed a ticket.
+  boolean hasPassed(long ticket) {
+    lock.lock();
+    try {
+      if (ticket >= passed && !closed) {
+        context.enter();
+        retire();
+      }
+      return ticket < passed;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private static void requireBytes(Tensor tensor, MemorySegment host) {
+    if (tensor.bytes() != host.byteSize()) {
+      throw new IllegalArgumentException(
+          "copy between different sizes: tensorBytes=%d, hostBytes=%d"
+              .formatted(tensor.bytes(), host.byteSize()));
+    }
+  }
+
+  @Override
+  public void copyIn(Tensor to, MemorySegment from) {
+    enter();
+    requireBytes(to, from);
+    long pointer = device.address(to);
+    makeRoom();
+    Buffer buffer = to.buffer();
+    buffer.acquire();
+    boolean isQueued = false;
+    try {
+      staging.copyIn(pointer, from, buffer.name());
+      queue(null, buffer);
+      isQueued = true;
+    } finally {
+      if (!isQueued) {
+        buffer.release();
+      }
+    }
+  }
+
+  @Override
+  public void copyOut(MemorySegment to, Tensor from) {
+    enter();
+    requireBytes(from, to);
+    long pointer = device.address(from);
+    Buffer buffer = from.buffer();
+    buffer.acquire();
+    try {
+      staging.copyOut(to, pointer, buffer.name());
+    } finally {
+      buffer.release();
+    }
+    synchronize();
+  }
+
+  @Override
+  public Event record() {
+    enter();
+    makeRoom();
+    return new CudaEvent(this, queue(null, null));
+  }
+
+  @Override
+  public void synchronize() {
+    CudaDriver driver = enter();
+    context.check(driver.streamSynchronize(handle), "cuStreamSynchronize", "");
+    lock.lock();
+    try {
+      retire();
+      throwFault();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /// Waits for everything, whatever becomes of it, and frees the queue.
+  @Override
+  public void close() {
+    if (closed) {
+      return;
+    }
+    RuntimeException failure = null;
+    try {
+      synchronize();
+    } catch (IndexOutOfBoundsException wrongId) {
+      LOG.warn("a program met a wrong id and nobody waited for it: {}", wrongId.getMessage());
+    } catch (RuntimeException lost) {
+      failure = lost;
+    }
+    closed = true;
+    lock.lock();
+    try {
+      while (passed < queued) {
+        retireOldest(); // of a device that is lost
+      }
+    } finally {
+      lock.unlock();
+    }
+    staging.close();
+    for (long event : events) {
+      device.destroyEvent(event);
+    }
+    device.forget(this);
+    if (failure != null) {
+      throw failure;
+    }
+  }
+}

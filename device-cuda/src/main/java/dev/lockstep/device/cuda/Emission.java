@@ -1,0 +1,78 @@
+package dev.lockstep.device.cuda;
+
+import dev.lockstep.graph.Value;
+import java.util.ArrayList;
+import java.util.List;
+
+/// Collects the actions of one step and the working memory that they take.
+final class Emission {
+  private static final long ALIGNMENT = 256;
+  private static final int ELEMENT_THREADS = 256;
+  private static final int ELEMENTS_PER_BLOCK = 1024;
+  private static final int BLOCKS_PER_MULTIPROCESSOR = 16;
+
+  private final int multiprocessors;
+  private final List<Action> actions = new ArrayList<>();
+  private long scratchBytes;
+
+  /// Starts a step.
+  ///
+  /// @param multiprocessors of the GPU
+  Emission(int multiprocessors) {
+    this.multiprocessors = multiprocessors;
+  }
+
+  void add(Action action) {
+    actions.add(action);
+  }
+
+  /// Adds a kernel that walks over `n` elements, if there are any.
+  void elements(LaunchBuilder launch, long n) {
+    if (n > 0) {
+      add(launch.grid(blocks(n), ELEMENT_THREADS));
+    }
+  }
+
+  private int blocks(long n) {
+    long most = (long) BLOCKS_PER_MULTIPROCESSOR * multiprocessors;
+    return (int) Math.clamp(Math.ceilDiv(n, ELEMENTS_PER_BLOCK), 1, most);
+  }
+
+  /// Fills `n` elements of 1, 2, 4 or 8 bytes with a pattern.
+  void fill(Ref to, int itemBytes, long bits, long n) {
+    elements(LaunchBuilder.of("fill.cu", "fill_" + itemBytes).at(to).wide(bits).wide(n), n);
+  }
+
+  /// Joins the partial sums `[leaves, rows, width]` by the sum tree into `out`, whose rows are
+  /// `outStride` apart.
+  void join(Ref parts, Ref out, long rows, int width, long outStride, int leaves) {
+    elements(
+        LaunchBuilder.of("join.cu", "join_parts_f32")
+            .at(parts)
+            .at(out)
+            .wide(rows)
+            .word(width)
+            .wide(outStride)
+            .word(leaves),
+        rows * width);
+  }
+
+  /// Takes working memory for this step.
+  Ref scratch(long bytes) {
+    Ref ref = Ref.scratch(scratchBytes);
+    scratchBytes += (bytes + ALIGNMENT - 1) & -ALIGNMENT;
+    return ref;
+  }
+
+  List<Action> actions() {
+    return List.copyOf(actions);
+  }
+
+  long scratchBytes() {
+    return scratchBytes;
+  }
+
+  static Ref at(Value value) {
+    return Ref.value(value.id());
+  }
+}

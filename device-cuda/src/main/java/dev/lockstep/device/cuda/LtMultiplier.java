@@ -1,0 +1,281 @@
+package dev.lockstep.device.cuda;
+
+import dev.lockstep.device.cuda.ffi.Cu;
+import dev.lockstep.device.cuda.ffi.CublasLt;
+import dev.lockstep.failure.DeviceException;
+import dev.lockstep.tensor.DType;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.HashMap;
+import java.util.Map;
+
+/// Products of matrices by cuBLASLt. What multiplies is chosen once for each product, by the
+/// library's own heuristic, and stays for as long as the device is open: the same bits at every
+/// run. Thread-safe.
+///
+/// cuBLASLt's matrices are column-major: a row-major `out = A·B` is its `outᵀ = Bᵀ·Aᵀ`, and a
+/// row-major matrix is the transpose of a column-major one, so `B` goes first and nothing moves.
+final class LtMultiplier implements AutoCloseable {
+  /// What the library may ask for at most: NVIDIA's advice for Hopper and Blackwell.
+  private static final long MOST_WORKSPACE = 32L << 20;
+
+  private final CublasLt library;
+  private final String device;
+  private final Arena arena;
+  private final long handle;
+  private final MemorySegment one;
+  private final MemorySegment zero;
+  private final Map<LtProduct, Plan> plans = new HashMap<>();
+
+  /// A product ready to be multiplied.
+  ///
+  /// @param descriptors what it is
+  /// @param algorithm address of what multiplies
+  /// @param workspaceBytes what that works in
+  private record Plan(CublasLt.Product descriptors, long algorithm, long workspaceBytes) {}
+
+  /// Makes a handle; the device's context is current.
+  ///
+  /// @throws DeviceException if the library refuses
+  @SuppressWarnings("MustBeClosedChecker") // closed with this
+  LtMultiplier(CublasLt library, String device) {
+    this.library = library;
+    this.device = device;
+    this.arena = Arena.ofShared();
+    this.one = arena.allocateFrom(ValueLayout.JAVA_FLOAT, 1f);
+    this.zero = arena.allocateFrom(ValueLayout.JAVA_FLOAT, 0f);
+    MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
+    try {
+      check(library.create(word.address()), "cublasLtCreate", "");
+    } catch (DeviceException refused) {
+      arena.close();
+      throw refused;
+    }
+    this.handle = word.get(ValueLayout.JAVA_LONG, 0);
+  }
+
+  /// Returns the library's version, `13.1.0`.
+  String version() {
+    long version = library.version();
+    return version / 10_000 + "." + version / 100 % 100 + "." + version % 100;
+  }
+
+  /// Returns how much working memory a product takes; chooses what multiplies.
+  ///
+  /// @throws DeviceException if cuBLASLt has nothing for it
+  synchronized long workspaceBytes(LtProduct product) {
+    return plan(product).workspaceBytes;
+  }
+
+  /// Puts a product into a stream.
+  ///
+  /// @param frame where its operands lie
+  synchronized void multiply(Action.Multiply call, Frame frame, long stream) {
+    Plan plan = plan(call.product());
+    if (call.product().addsBias()) {
+      bias(plan.descriptors.description(), frame.address(call.bias()));
+    }
+    CublasLt.Operands operands =
+        new CublasLt.Operands(
+            one.address(),
+            aligned(frame.address(call.b()), call),
+            aligned(frame.address(call.a()), call),
+            zero.address(),
+            aligned(frame.address(call.out()), call),
+            plan.algorithm,
+            frame.address(call.workspace()),
+            call.workspaceBytes());
+    check(
+        library.matmul(handle, plan.descriptors, operands, stream),
+        "cublasLtMatmul",
+        call.product().toString());
+  }
+
+  private static long aligned(long address, Action.Multiply call) {
+    if (address % call.product().alignment() != 0) {
+      throw new IllegalArgumentException(
+          "operand of a product is not aligned: product=%s, alignment=%d (let tensors begin at multiples of %d bytes)"
+              .formatted(call.product(), call.product().alignment(), LtProduct.ALIGNMENT));
+    }
+    return address;
+  }
+
+  private Plan plan(LtProduct product) {
+    Plan known = plans.get(product);
+    if (known != null) {
+      return known;
+    }
+    CublasLt.Product descriptors = describe(product);
+    Plan made;
+    try {
+      made = choose(product, descriptors);
+    } catch (DeviceException refused) {
+      destroy(descriptors);
+      throw refused;
+    }
+    plans.put(product, made);
+    return made;
+  }
+
+  private CublasLt.Product describe(LtProduct product) {
+    MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
+    check(
+        library.matmulDescCreate(word.address(), Cu.COMPUTE_32F, Cu.R_32F),
+        "cublasLtMatmulDescCreate",
+        product.toString());
+    long description = word.get(ValueLayout.JAVA_LONG, 0);
+    if (product.b().transposed()) {
+      describe(description, Cu.DESC_TRANSA, Cu.OP_T);
+    }
+    if (product.a().transposed()) {
+      describe(description, Cu.DESC_TRANSB, Cu.OP_T);
+    }
+    if (product.addsBias()) {
+      describe(description, Cu.DESC_EPILOGUE, Cu.EPILOGUE_BIAS);
+    }
+    return new CublasLt.Product(
+        description,
+        layout(product, product.b(), product.k(), product.n()),
+        layout(product, product.a(), product.m(), product.k()),
+        layout(
+            Cu.R_32F,
+            product.n(),
+            product.m(),
+            new LtProduct.Operand(false, product.n(), (long) product.m() * product.n()),
+            product.batch()));
+  }
+
+  private void describe(long description, int attribute, int value) {
+    MemorySegment word = arena.allocateFrom(ValueLayout.JAVA_INT, value);
+    check(
+        library.matmulDescSetAttribute(description, attribute, word.address(), Integer.BYTES),
+        "cublasLtMatmulDescSetAttribute",
+        "attribute=" + attribute);
+  }
+
+  /// Says where the bias lies; the library reads that when the product is queued.
+  private void bias(long description, long address) {
+    try (Arena call = Arena.ofConfined()) {
+      MemorySegment word = call.allocateFrom(ValueLayout.JAVA_LONG, address);
+      check(
+          library.matmulDescSetAttribute(
+              description, Cu.DESC_BIAS_POINTER, word.address(), Long.BYTES),
+          "cublasLtMatmulDescSetAttribute",
+          "attribute=" + Cu.DESC_BIAS_POINTER);
+    }
+  }
+
+  /// The layout of an operand whose logical extents are `rows` by `columns`, row-major.
+  private long layout(LtProduct product, LtProduct.Operand operand, long rows, long columns) {
+    int type = product.dtype() == DType.BF16 ? Cu.R_16BF : Cu.R_32F;
+    return operand.transposed()
+        ? layout(type, rows, columns, operand, product.batch())
+        : layout(type, columns, rows, operand, product.batch());
+  }
+
+  /// The layout of a column-major matrix.
+  private long layout(int type, long rows, long columns, LtProduct.Operand operand, int batch) {
+    MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
+    check(
+        library.matrixLayoutCreate(word.address(), type, rows, columns, operand.row()),
+        "cublasLtMatrixLayoutCreate",
+        "rows=%d, columns=%d, leading=%d".formatted(rows, columns, operand.row()));
+    long layout = word.get(ValueLayout.JAVA_LONG, 0);
+    if (batch > 1) {
+      layoutAttribute(
+          layout,
+          Cu.LAYOUT_BATCH_COUNT,
+          arena.allocateFrom(ValueLayout.JAVA_INT, batch),
+          Integer.BYTES);
+      layoutAttribute(
+          layout,
+          Cu.LAYOUT_BATCH_OFFSET,
+          arena.allocateFrom(ValueLayout.JAVA_LONG, operand.stride()),
+          Long.BYTES);
+    }
+    return layout;
+  }
+
+  private void layoutAttribute(long layout, int attribute, MemorySegment value, long bytes) {
+    check(
+        library.matrixLayoutSetAttribute(layout, attribute, value.address(), bytes),
+        "cublasLtMatrixLayoutSetAttribute",
+        "attribute=" + attribute);
+  }
+
+  private Plan choose(LtProduct product, CublasLt.Product descriptors) {
+    MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
+    check(library.preferenceCreate(word.address()), "cublasLtMatmulPreferenceCreate", "");
+    long preference = word.get(ValueLayout.JAVA_LONG, 0);
+    try {
+      prefer(
+          preference,
+          Cu.PREFERENCE_MAX_WORKSPACE,
+          arena.allocateFrom(ValueLayout.JAVA_LONG, MOST_WORKSPACE),
+          Long.BYTES);
+      MemorySegment alignment = arena.allocateFrom(ValueLayout.JAVA_INT, product.alignment());
+      for (int operand = 0; operand < 4; operand++) {
+        prefer(preference, Cu.PREFERENCE_MIN_ALIGNMENT_A + operand, alignment, Integer.BYTES);
+      }
+      MemorySegment result = arena.allocate(Cu.HEURISTIC_BYTES, Long.BYTES);
+      int status =
+          library.matmulAlgoGetHeuristic(
+              handle, descriptors, preference, 1, result.address(), word.address());
+      check(status, "cublasLtMatmulAlgoGetHeuristic", product.toString());
+      if (word.get(ValueLayout.JAVA_INT, 0) == 0) {
+        throw new DeviceException(
+            device,
+            "cublasLtMatmulAlgoGetHeuristic",
+            0,
+            "cuBLASLt has nothing that multiplies this: device=%s, product=%s (set LOCKSTEP_LIBCUBLASLT=none to do without it)"
+                .formatted(device, product),
+            null);
+      }
+      long workspace = result.get(ValueLayout.JAVA_LONG, Cu.ALGORITHM_BYTES);
+      return new Plan(descriptors, result.address(), workspace);
+    } finally {
+      library.preferenceDestroy(preference);
+    }
+  }
+
+  private void prefer(long preference, int attribute, MemorySegment value, long bytes) {
+    check(
+        library.preferenceSetAttribute(preference, attribute, value.address(), bytes),
+        "cublasLtMatmulPreferenceSetAttribute",
+        "attribute=" + attribute);
+  }
+
+  private void check(int status, String function, String what) {
+    if (status != Cu.SUCCESS) {
+      throw new DeviceException(
+          device,
+          function,
+          status,
+          "%s failed: device=%s, status=%d %s%s (CUBLASLT_LOG_LEVEL=5 makes the library say why)"
+              .formatted(
+                  function,
+                  device,
+                  status,
+                  library.statusString(status),
+                  what.isEmpty() ? "" : ", " + what),
+          null);
+    }
+  }
+
+  private void destroy(CublasLt.Product descriptors) {
+    library.matrixLayoutDestroy(descriptors.a());
+    library.matrixLayoutDestroy(descriptors.b());
+    library.matrixLayoutDestroy(descriptors.c());
+    library.matmulDescDestroy(descriptors.description());
+  }
+
+  /// Destroys the handle and all plans; the context is current.
+  @Override
+  public synchronized void close() {
+    plans.values().forEach(plan -> destroy(plan.descriptors));
+    plans.clear();
+    library.destroy(handle);
+    arena.close();
+  }
+}

@@ -1,0 +1,63 @@
+package dev.lockstep.device.cuda.ffi;
+
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// Files in which CUDA's libraries are looked for: each is a path, or a name that the system's
+/// linker looks for; the first that is there is taken.
+///
+/// @param driver candidates for libcuda
+/// @param nvrtc candidates for libnvrtc
+/// @param cublasLt candidates for libcublasLt; empty to do without it
+public record LibraryFiles(List<String> driver, List<String> nvrtc, List<String> cublasLt) {
+  /// Names the file of libcuda; a system property `lockstep.libcuda` wins.
+  public static final String DRIVER = "LOCKSTEP_LIBCUDA";
+
+  /// Names the file of libnvrtc; a system property `lockstep.libnvrtc` wins.
+  public static final String NVRTC = "LOCKSTEP_LIBNVRTC";
+
+  /// Names the file of libcublasLt; a system property `lockstep.libcublaslt` wins. `none` does
+  /// without it.
+  public static final String CUBLAS_LT = "LOCKSTEP_LIBCUBLASLT";
+
+  private static final String TOOLKIT = "/usr/local/cuda/lib64/";
+
+  /// Copies the lists.
+  public LibraryFiles {
+    driver = List.copyOf(driver);
+    nvrtc = List.copyOf(nvrtc);
+    cublasLt = List.copyOf(cublasLt);
+  }
+
+  /// Returns the files that the user names, else where NVIDIA's installers put them.
+  public static LibraryFiles standard() {
+    String products = named("lockstep.libcublaslt", CUBLAS_LT);
+    return new LibraryFiles(
+        files(named("lockstep.libcuda", DRIVER), List.of("libcuda.so.1")),
+        files(
+            named("lockstep.libnvrtc", NVRTC),
+            List.of(
+                "libnvrtc.so.13",
+                "libnvrtc.so.12",
+                TOOLKIT + "libnvrtc.so.13",
+                TOOLKIT + "libnvrtc.so.12")),
+        "none".equals(products)
+            ? List.of()
+            : files(
+                products,
+                List.of(
+                    "libcublasLt.so.13",
+                    "libcublasLt.so.12",
+                    TOOLKIT + "libcublasLt.so.13",
+                    TOOLKIT + "libcublasLt.so.12")));
+  }
+
+  private static @Nullable String named(String property, String variable) {
+    String value = System.getProperty(property);
+    return value == null ? System.getenv(variable) : value;
+  }
+
+  private static List<String> files(@Nullable String named, List<String> usual) {
+    return named == null || named.isEmpty() ? usual : List.of(named);
+  }
+}

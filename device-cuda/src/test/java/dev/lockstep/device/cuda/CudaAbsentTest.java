@@ -1,0 +1,43 @@
+package dev.lockstep.device.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.cuda.ffi.CudaLibraries;
+import dev.lockstep.device.cuda.ffi.LibraryFiles;
+import dev.lockstep.failure.Availability;
+import dev.lockstep.failure.DeviceException;
+import dev.lockstep.memory.MemoryPool;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/// A machine without NVIDIA's libraries.
+class CudaAbsentTest {
+  private static CudaDeviceProvider provider(String driver, String nvrtc) {
+    LibraryFiles files = new LibraryFiles(List.of(driver), List.of(nvrtc), List.of());
+    return new CudaDeviceProvider(() -> CudaLibraries.find(files), Path.of("target"));
+  }
+
+  @Test
+  void saysThatTheDriverIsNotInstalled() {
+    CudaDeviceProvider provider = provider("/nowhere/libcuda.so.1", "/nowhere/libnvrtc.so");
+    assertThat(provider.probe())
+        .isEqualTo(
+            new Availability.Unavailable(
+                "NVIDIA's driver is not installed: tried=[/nowhere/libcuda.so.1] (install it, or"
+                    + " set LOCKSTEP_LIBCUDA to the file of libcuda)"));
+    try (MemoryPool pool = MemoryPool.root("absent", 0)) {
+      DeviceOptions options = new DeviceOptions(pool, 1, 0);
+      assertThatThrownBy(() -> provider.open(0, options))
+          .isInstanceOf(DeviceException.class)
+          .hasMessageContaining("LOCKSTEP_LIBCUDA");
+    }
+  }
+
+  @Test
+  void saysThatALibraryIsAnotherOne() {
+    assertThat(provider("libc.so.6", "libc.so.6").probe().toString()).contains("cuInit");
+  }
+}

@@ -1,0 +1,12 @@
+package dev.lockstep.device.cuda;
+
+import dev.lockstep.device.DeviceContractTest;
+import dev.lockstep.device.DeviceProvider;
+
+/// What every device must compute, by the kernels of this module on the stand-in for the driver.
+class CudaDeviceContractTest extends DeviceContractTest {
+  @Override
+  protected DeviceProvider provider() {
+    return StandInDevices.exact();
+  }
+}

@@ -1,0 +1,38 @@
+package dev.lockstep.device.cuda;
+
+import static org.assertj.core.api.Assertions.fail;
+import static org.junit.jupiter.api.Assumptions.abort;
+
+import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.cuda.ffi.CudaLibraries;
+import dev.lockstep.device.cuda.ffi.LibraryFiles;
+import dev.lockstep.failure.Availability;
+import java.util.List;
+
+/// NVIDIA's GPU 0, where there is one.
+final class Gpu {
+  private Gpu() {}
+
+  /// The device as users get it.
+  static DeviceProvider provider() {
+    return present(new CudaDeviceProvider());
+  }
+
+  /// The device with products in the CPU's order of sums.
+  static DeviceProvider exact() {
+    LibraryFiles usual = LibraryFiles.standard();
+    LibraryFiles files = new LibraryFiles(usual.driver(), usual.nvrtc(), List.of());
+    return present(
+        new CudaDeviceProvider(() -> CudaLibraries.find(files), CubinCache.standardFolder()));
+  }
+
+  private static DeviceProvider present(DeviceProvider provider) {
+    if (provider.probe() instanceof Availability.Unavailable(String reason)) {
+      if (Boolean.getBoolean("lockstep.gpu")) {
+        fail("there is no GPU: " + reason);
+      }
+      abort("judge gpu: " + reason);
+    }
+    return provider;
+  }
+}
