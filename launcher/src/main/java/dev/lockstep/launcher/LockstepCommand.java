@@ -82,6 +82,7 @@ final class LockstepCommand {
     CommandLine line = new CommandLine(new Root());
     line.addSubcommand(new CommandLine(RunCommand.spec(environment, out, err)));
     line.addSubcommand(new DoctorCommand(out));
+    line.addSubcommand(new PackCommand(out));
     for (CommandProvider provider : providers) {
       CommandSpec verb = CommandSpec.create().name(provider.name());
       verb.usageMessage().description(provider.summary());
