@@ -40,6 +40,6 @@ class RealSymbolsTest {
     String products = library("libcublasLt.so.", "cublas", "nvidia-cublas");
     var library = new NativeCublasLt(NativeCalls.open(products));
     assertThat(library.version()).isGreaterThanOrEqualTo(120_000);
-    assertThat(library.statusString(Cu.SUCCESS)).isEqualTo("CUBLAS_STATUS_SUCCESS");
+    assertThat(library.statusString(Cu.SUCCESS)).containsIgnoringCase("success");
   }
 }
