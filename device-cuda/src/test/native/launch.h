@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 const size_t SHARED_DEFAULT = 48 << 10;
-const size_t SHARED_LIMIT = 227 << 10;
+const size_t SHARED_LIMIT = 99 << 10;  // sm_120; Hopper and the B200 have 227 KB
 const size_t SHARED_CANARY = 4096;
 
 struct Function;

@@ -130,7 +130,7 @@ std::string asHostCode(std::string text) {
             "(unsigned* s) { return standin::sizes(" + name + ", s); }\n";
   }
   // By convention dynamic shared memory is `float shared[]`; what lies behind it is checked.
-  if (dynamic) tail += "__attribute__((aligned(1024))) float shared[(227 * 1024 + 4096) / 4];\n";
+  if (dynamic) tail += "__attribute__((aligned(1024))) float shared[(99 * 1024 + 4096) / 4];\n";
   if (fixed) tail += "extern char __start_standin_shared[], __stop_standin_shared[];\n";
   tail += "extern \"C\" __attribute__((visibility(\"default\"))) void standin_shared_bounds(char** a) {\n";
   if (dynamic) tail += "  a[0] = (char*)shared;\n";

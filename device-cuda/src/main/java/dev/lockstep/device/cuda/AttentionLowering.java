@@ -202,7 +202,7 @@ final class AttentionLowering {
                 call.groups * queryBlocks,
                 call.batch,
                 THREADS,
-                sharedBytes(tile, 4, 2)));
+                sharedBytes(tile, 4, 1)));
     if (!isWhole) {
       emit.join(dk, part(out, 0, 1), rows, width, call.keyStride(), queryBlocks);
       emit.join(dv, part(out, 0, 2), rows, width, call.keyStride(), queryBlocks);

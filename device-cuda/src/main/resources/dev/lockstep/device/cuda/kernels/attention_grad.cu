@@ -97,8 +97,7 @@ extern "C" __global__ void __launch_bounds__(256, 1) attention_dkv_f32(
   float* values = keys + TILE * ROW;
   float* queries = values + TILE * ROW;
   float* douts = queries + TILE * ROW;
-  float* probabilities = douts + TILE * ROW;
-  float* weights = probabilities + TILE * COLUMN;
+  float* weights = douts + TILE * ROW;  // probabilities, then slopes
   int firstKey = blockIdx.x * TILE;
   int group = blockIdx.y / a.queryBlocks;
   int block = blockIdx.y % a.queryBlocks;
@@ -139,9 +138,6 @@ extern "C" __global__ void __launch_bounds__(256, 1) attention_dkv_f32(
           slopes[r][c] = (scores[r][c] * (slopes[r][c] - along)) * a.scale;
         }
       }
-      ls_store_weights(probabilities, scores);
-      ls_store_weights(weights, slopes);
-      __syncthreads();
       int first[M];
       int last[M];
 #pragma unroll
@@ -149,7 +145,12 @@ extern "C" __global__ void __launch_bounds__(256, 1) attention_dkv_f32(
         first[r] = firstKey + ls_y() * M + r - a.firstQuery - query;
         last[r] = inTile;
       }
-      ls_accumulate(probabilities, douts, inTile, first, last, dvalues);
+      ls_store_weights(weights, scores);
+      __syncthreads();
+      ls_accumulate(weights, douts, inTile, first, last, dvalues);
+      __syncthreads();
+      ls_store_weights(weights, slopes);
+      __syncthreads();
       ls_accumulate(weights, queries, inTile, first, last, dkeys);
     }
   }

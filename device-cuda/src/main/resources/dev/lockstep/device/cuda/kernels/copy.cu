@@ -11,17 +11,15 @@ struct Layout {
   long long to[8];
 };
 
-template <class T>
-__device__ __forceinline__ void copy(
-    const T* from, T* to, long long fromStart, long long toStart, const Layout& layout,
-    long long n) {
-  for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
-    long long rest = i;
-    long long source = fromStart;
-    long long target = toStart;
+template <class Index, class T>
+__device__ __forceinline__ void copy(const T* from, T* to, const Layout& layout, Index n) {
+  for (Index i = (Index)LS_GRID_INDEX; i < n; i += (Index)LS_GRID_STRIDE) {
+    Index rest = i;
+    long long source = 0;
+    long long target = 0;
     for (int dim = layout.rank - 1; dim > 0; dim--) {
-      long long next = rest / layout.extents[dim];
-      long long index = rest - next * layout.extents[dim];
+      Index next = rest / (Index)layout.extents[dim];
+      long long index = rest - next * (Index)layout.extents[dim];
       source += index * layout.from[dim];
       target += index * layout.to[dim];
       rest = next;
@@ -34,7 +32,11 @@ __device__ __forceinline__ void copy(
   extern "C" __global__ void copy_##bytes(                                        \
       const T* from, T* to, long long fromStart, long long toStart,               \
       const __grid_constant__ Layout layout, long long n) {                       \
-    copy(from, to, fromStart, toStart, layout, n);                                \
+    if (LS_IS_SMALL(n)) {                                                         \
+      copy(from + fromStart, to + toStart, layout, (unsigned)n);                  \
+    } else {                                                                      \
+      copy(from + fromStart, to + toStart, layout, (unsigned long long)n);        \
+    }                                                                             \
   }
 
 COPY(1, unsigned char)

@@ -80,12 +80,22 @@ extern "C" __global__ void swiglu_grad_f32(
 }
 
 // (x + row of its column) + residual; `row` and `residual` may be missing.
-extern "C" __global__ void add_row_f32(
-    const float* x, const float* row, const float* residual, float* out, long long n, int width) {
-  for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
+template <class Index>
+__device__ __forceinline__ void add_row(
+    const float* x, const float* row, const float* residual, float* out, Index n, Index width) {
+  for (Index i = (Index)LS_GRID_INDEX; i < n; i += (Index)LS_GRID_STRIDE) {
     float sum = x[i];
     if (row) sum = sum + row[i % width];
     if (residual) sum = sum + residual[i];
     out[i] = sum;
+  }
+}
+
+extern "C" __global__ void add_row_f32(
+    const float* x, const float* row, const float* residual, float* out, long long n, int width) {
+  if (LS_IS_SMALL(n)) {
+    add_row<unsigned>(x, row, residual, out, (unsigned)n, width);
+  } else {
+    add_row<unsigned long long>(x, row, residual, out, n, width);
   }
 }

@@ -21,14 +21,23 @@ FILL(4, unsigned)
 FILL(8, unsigned long long)
 
 // Each element its index along a dimension of `extent` elements that lie `step` apart.
-extern "C" __global__ void iota(
-    int type, void* out, long long extent, long long step, long long n) {
-  for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
-    long long index = i / step % extent;
+template <class Index>
+__device__ __forceinline__ void indices(int type, void* out, Index extent, Index step, Index n) {
+  for (Index i = (Index)LS_GRID_INDEX; i < n; i += (Index)LS_GRID_STRIDE) {
+    Index index = i / step % extent;
     if (ls_is_float(type)) {
       ls_store(type, out, i, (double)index);
     } else {
       ls_store_whole(type, out, i, index);
     }
+  }
+}
+
+extern "C" __global__ void iota(
+    int type, void* out, long long extent, long long step, long long n) {
+  if (LS_IS_SMALL(n)) {
+    indices<unsigned>(type, out, extent, step, n);
+  } else {
+    indices<unsigned long long>(type, out, extent, step, n);
   }
 }

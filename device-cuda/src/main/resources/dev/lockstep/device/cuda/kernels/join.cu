@@ -3,16 +3,26 @@
 #include "grid.cuh"
 #include "sums.cuh"
 
+template <class Index>
+__device__ __forceinline__ void join_parts(
+    const float* parts, float* out, Index n, Index width, long long outStride, int leaves) {
+  for (Index i = (Index)LS_GRID_INDEX; i < n; i += (Index)LS_GRID_STRIDE) {
+    Tree<LS_TREE_LEVELS> tree;
+    for (int leaf = 0; leaf < leaves; leaf++) {
+      tree.push(parts[(long long)leaf * n + i]);
+    }
+    out[i / width * outStride + i % width] = tree.join();
+  }
+}
+
 // parts[leaf, row, column] to out[row * outStride + column].
 extern "C" __global__ void join_parts_f32(
     const float* parts, float* out, long long rows, int width, long long outStride, int leaves) {
   long long n = rows * width;
-  for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
-    Tree<LS_TREE_LEVELS> tree;
-    for (int leaf = 0; leaf < leaves; leaf++) {
-      tree.push(parts[leaf * n + i]);
-    }
-    out[i / width * outStride + i % width] = tree.join();
+  if (LS_IS_SMALL(n)) {
+    join_parts<unsigned>(parts, out, n, width, outStride, leaves);
+  } else {
+    join_parts<unsigned long long>(parts, out, n, width, outStride, leaves);
   }
 }
 

@@ -31,12 +31,13 @@ LS_INLINE bool contiguous(const Box& box) {
 }
 
 // Index in the whole tensor of element i of the box.
-LS_INLINE long long index_of(const Box& box, long long i) {
+template <class Index>
+LS_INLINE long long index_of(const Box& box, Index i) {
   long long index = 0;
   long long stride = 1;
   for (int dim = box.rank - 1; dim >= 0; dim--) {
-    long long next = i / box.shape[dim];
-    index += (box.starts[dim] + (i - next * box.shape[dim])) * stride;
+    Index next = i / (Index)box.shape[dim];
+    index += (box.starts[dim] + (long long)(i - next * (Index)box.shape[dim])) * stride;
     stride *= box.whole[dim];
     i = next;
   }
@@ -51,7 +52,7 @@ __device__ __forceinline__ void numbers(
   long long base = lane * whole_elements(box);
   if (contiguous(box)) {
     // A thread makes a block: four elements that lie 16 apart.
-    long long first = base + index_of(box, 0);
+    long long first = base + index_of<unsigned>(box, 0);
     long long firstBlock = (first >> 6) * 16;
     long long blocks = ((first + n + 63) >> 6) * 16 - firstBlock;
     for (long long i = LS_GRID_INDEX; i < blocks; i += LS_GRID_STRIDE) {
@@ -66,8 +67,10 @@ __device__ __forceinline__ void numbers(
     }
     return;
   }
+  bool small = LS_IS_SMALL(n);
   for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
-    long long index = base + index_of(box, i);
+    long long index = base + (small ? index_of<unsigned>(box, (unsigned)i)
+                                    : index_of<unsigned long long>(box, i));
     Words words = ls_philox(seed, stream, (index >> 6) * 16 + (index & 15));
     int w = (int)(index >> 4) & 3;
     unsigned word = w < 2 ? (w == 0 ? words.w[0] : words.w[1]) : (w == 2 ? words.w[2] : words.w[3]);

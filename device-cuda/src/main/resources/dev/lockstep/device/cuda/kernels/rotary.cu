@@ -52,20 +52,31 @@ extern "C" __global__ void rotary_table_f32(
   }
 }
 
+template <class Index>
+__device__ __forceinline__ void rotate(
+    const float* x, const float* table, float* out, Index n, unsigned tokens, unsigned heads,
+    unsigned half) {
+  for (Index i = (Index)LS_GRID_INDEX; i < n; i += (Index)LS_GRID_STRIDE) {
+    Index row = i / half;
+    unsigned pair = (unsigned)(i - row * half);
+    const float* angles = table + (long long)(row / heads % tokens) * (2 * half);
+    float c = angles[pair];
+    float s = angles[half + pair];
+    long long at = (long long)row * (2 * half) + pair;
+    float a = x[at];
+    float b = x[at + half];
+    out[at] = fmaf(a, c, -(b * s));
+    out[at + half] = fmaf(b, c, a * s);
+  }
+}
+
 // In place allowed.
 extern "C" __global__ void rotary_f32(
     const float* x, const float* table, float* out, int batch, int tokens, int heads, int size) {
-  int half = size / 2;
-  long long n = (long long)batch * tokens * heads * half;
-  for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
-    int pair = (int)(i % half);
-    long long row = i / half;
-    long long token = row / heads % tokens;
-    float c = table[token * size + pair];
-    float s = table[token * size + half + pair];
-    float a = x[row * size + pair];
-    float b = x[row * size + half + pair];
-    out[row * size + pair] = fmaf(a, c, -(b * s));
-    out[row * size + half + pair] = fmaf(b, c, a * s);
+  long long n = (long long)batch * tokens * heads * (size / 2);
+  if (LS_IS_SMALL(n)) {
+    rotate<unsigned>(x, table, out, n, tokens, heads, size / 2);
+  } else {
+    rotate<unsigned long long>(x, table, out, n, tokens, heads, size / 2);
   }
 }
