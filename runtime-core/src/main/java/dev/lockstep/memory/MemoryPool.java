@@ -7,6 +7,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.SortedMap;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -98,6 +99,18 @@ public final class MemoryPool implements AutoCloseable {
   public long usedBytes() {
     synchronized (lock) {
       return usedBytes;
+    }
+  }
+
+  /// Returns the bytes that are charged to this pool itself now, not to its children, summed by
+  /// what they are called, in the order of the names.
+  public SortedMap<String, Long> usedBytesByName() {
+    synchronized (lock) {
+      SortedMap<String, Long> byName = new TreeMap<>();
+      for (Charge charge : outstanding) {
+        byName.merge(charge.what, charge.bytes, Long::sum);
+      }
+      return byName;
     }
   }
 

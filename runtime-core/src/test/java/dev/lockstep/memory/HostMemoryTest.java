@@ -16,6 +16,7 @@ import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -116,6 +117,25 @@ final class HostMemoryTest {
         .isInstanceOf(MemoryBudgetException.class)
         .hasMessageContaining("memory budget exceeded");
     assertThat(pool.usedBytes()).isZero();
+  }
+
+  @Test
+  void poolTellsWhatHoldsItsMemory() {
+    try (MemoryPool child = pool.child("child", 1 << 20)) {
+      Buffer first = HostMemory.allocate(pool, "moments", 64);
+      Buffer second = HostMemory.allocate(pool, "moments", 128);
+      Buffer other = HostMemory.allocate(pool, "gradients", 256);
+      Buffer below = HostMemory.allocate(child, "gradients", 512);
+      long bytes = first.bytes() + second.bytes();
+      assertThat(pool.usedBytesByName())
+          .containsExactly(Map.entry("gradients", other.bytes()), Map.entry("moments", bytes));
+      assertThat(child.usedBytesByName()).containsExactly(Map.entry("gradients", below.bytes()));
+      first.close();
+      other.close();
+      assertThat(pool.usedBytesByName()).containsExactly(Map.entry("moments", second.bytes()));
+      second.close();
+      below.close();
+    }
   }
 
   @Test
