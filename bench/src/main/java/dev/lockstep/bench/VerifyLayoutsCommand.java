@@ -74,14 +74,16 @@ public final class VerifyLayoutsCommand implements CommandProvider {
         run.recipe().batch().lanes(),
         run.recipe().steps());
     LayoutRun.Result wanted = run.train(cases.getFirst());
+    int column = cases.stream().mapToInt(each -> each.words().length()).max().orElse(0);
     int wrong = 0;
     for (LayoutCase each : cases) {
       LayoutRun.Result result = run.train(each);
       String differences = result.differences(wanted);
       wrong += differences.isEmpty() ? 0 : 1;
       out.printf(
-          "%-52s %s  %s%n",
+          "%s%s  %s  %s%n",
           each.words(),
+          " ".repeat(column - each.words().length()),
           result.weights().substring(0, SHOWN_DIGITS),
           differences.isEmpty() ? "same" : differences);
     }

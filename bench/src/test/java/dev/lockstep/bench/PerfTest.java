@@ -86,8 +86,9 @@ class PerfTest {
     assertThat(root.path("results").path(7).path("in_place").path("time").asDouble()).isPositive();
     assertThat(root.path("results").path(0).path("out_of_place").path("p99").asDouble())
         .isPositive();
+    // Which algorithm it is depends on what the links of this host were fitted to cost.
     assertThat(outcome.out)
-        .contains("#   size 65536: out-of-place direct-all-reduce, predicted ")
+        .containsPattern("#   size 65536: out-of-place \\S+, predicted [0-9.]+ us: ")
         .contains(" p99 ");
     assertThat(root.path("out_of_bounds").asLong()).isZero();
   }
