@@ -8,6 +8,7 @@ import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
 import dev.lockstep.device.Stream;
 import dev.lockstep.graph.Blocks;
+import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.Primitive.MatMul;
 import dev.lockstep.graph.ValueType;
@@ -27,8 +28,9 @@ import java.util.Map;
 import java.util.ServiceLoader;
 import java.util.SplittableRandom;
 
-/// Matrix products of the CPU device beside OpenBLAS's `cblas_sgemm`, in one process, in turn, on the
-/// same memory. See `bench/peers/sgemm/run`.
+/// Matrix products of the CPU device in one process, in turn, on the same memory: on one thread beside
+/// OpenBLAS's `cblas_sgemm`, on more beside itself on one thread. (Two libraries whose threads spin would take
+/// each other's cores.) See `bench/peers/sgemm/run`.
 ///
 ///     Sgemm LIBRARY THREADS [TRANSPOSES MxNxK ...]
 class Sgemm {
@@ -51,9 +53,54 @@ class Sgemm {
     void run();
   }
 
+  /// What the device is compared with.
+  interface Rival {
+    /// Returns a product of the same operands.
+    Product product(Operands operands);
+  }
+
+  /// A product `[m, k] x [k, n]`, each factor transposed or not.
+  record Operands(
+      int m, int n, int k, boolean ta, boolean tb, Tensor a, Tensor b, Tensor result) {}
+
   public static void main(String[] args) throws Throwable {
     int threads = Integer.parseInt(args[1]);
-    SymbolLookup library = SymbolLookup.libraryLookup(args[0], Arena.global());
+    DeviceProvider cpu =
+        ServiceLoader.load(DeviceProvider.class).stream()
+            .map(ServiceLoader.Provider::get)
+            .filter(provider -> provider.name().equals("cpu"))
+            .findFirst()
+            .orElseThrow();
+    String[] shapes = args.length > 2 ? Arrays.copyOfRange(args, 2, args.length) : SHAPES;
+    try (MemoryPool pool = MemoryPool.root("sgemm", 4L << 30);
+        Device device = cpu.open(0, new DeviceOptions(pool, threads, 0));
+        Stream stream = device.newStream()) {
+      System.out.println("# " + device.info().description());
+      if (threads == 1) {
+        compareAll(device, stream, "OpenBLAS", openBlas(args[0]), shapes);
+      } else {
+        try (Device alone = cpu.open(0, new DeviceOptions(pool, 1, 0));
+            Stream other = alone.newStream()) {
+          compareAll(device, stream, "one thread", operands -> onOne(alone, other, operands), shapes);
+        }
+      }
+    }
+  }
+
+  private static void compareAll(
+      Device device, Stream stream, String name, Rival rival, String[] shapes) {
+    System.out.printf("%-24s lockstep GFLOP/s %10s GFLOP/s   ratio%n", "shape", name);
+    List<Double> ratios = new ArrayList<>();
+    for (String shape : shapes) {
+      ratios.add(compare(device, stream, rival, shape));
+    }
+    ratios.sort(null);
+    System.out.printf(
+        "median ratio %.3f, least %.3f%n", ratios.get(ratios.size() / 2), ratios.getFirst());
+  }
+
+  private static Rival openBlas(String path) throws Throwable {
+    SymbolLookup library = SymbolLookup.libraryLookup(path, Arena.global());
     Linker linker = Linker.nativeLinker();
     MethodHandle sgemm =
         linker.downcallHandle(
@@ -64,7 +111,7 @@ class Sgemm {
     linker
         .downcallHandle(
             library.findOrThrow("openblas_set_num_threads"), FunctionDescriptor.ofVoid(JAVA_INT))
-        .invoke(threads);
+        .invoke(1);
     var core =
         (MemorySegment)
             linker
@@ -72,63 +119,54 @@ class Sgemm {
                     library.findOrThrow("openblas_get_corename"), FunctionDescriptor.of(ADDRESS))
                 .invoke();
     System.out.println("# OpenBLAS core: " + core.reinterpret(64).getString(0));
-    DeviceProvider cpu =
-        ServiceLoader.load(DeviceProvider.class).stream()
-            .map(ServiceLoader.Provider::get)
-            .filter(provider -> provider.name().equals("cpu"))
-            .findFirst()
-            .orElseThrow();
-    try (MemoryPool pool = MemoryPool.root("sgemm", 4L << 30);
-        Device device = cpu.open(0, new DeviceOptions(pool, threads, 0));
-        Stream stream = device.newStream()) {
-      System.out.println("# " + device.info().description());
-      System.out.println("shape                    lockstep GFLOP/s   OpenBLAS GFLOP/s   ratio");
-      List<Double> ratios = new ArrayList<>();
-      for (String shape : args.length > 2 ? Arrays.copyOfRange(args, 2, args.length) : SHAPES) {
-        ratios.add(compare(device, stream, sgemm, shape));
-      }
-      ratios.sort(null);
-      System.out.printf(
-          "median ratio %.3f, least %.3f%n", ratios.get(ratios.size() / 2), ratios.getFirst());
-    }
+    return o -> {
+      MemorySegment as = o.a.segment();
+      MemorySegment bs = o.b.segment();
+      MemorySegment cs = o.result.segment();
+      return () -> {
+        try {
+          sgemm.invokeExact(
+              101, o.ta ? 112 : 111, o.tb ? 112 : 111, o.m, o.n, o.k, 1f, as, o.ta ? o.m : o.k, bs,
+              o.tb ? o.k : o.n, 0f, cs, o.n);
+        } catch (Throwable e) {
+          throw new IllegalStateException(e);
+        }
+      };
+    };
   }
 
-  static double compare(Device device, Stream stream, MethodHandle sgemm, String shape)
-      throws Throwable {
+  private static Product onOne(Device device, Stream stream, Operands o) {
+    BoundProgram bound =
+        device
+            .compile(graph(o.m, o.n, o.k, o.ta, o.tb))
+            .bind(Map.of("a", o.a, "b", o.b, "c", o.result));
+    return () -> stream.run(bound);
+  }
+
+  private static Graph graph(int m, int n, int k, boolean ta, boolean tb) {
+    var builder = new GraphBuilder("product");
+    var a = builder.input("a", ta ? ValueType.f32(k, m) : ValueType.f32(m, k));
+    var b = builder.input("b", tb ? ValueType.f32(n, k) : ValueType.f32(k, n));
+    builder.output("c", builder.one(new MatMul(ta, tb, Blocks.WHOLE), a, b));
+    return builder.build();
+  }
+
+  static double compare(Device device, Stream stream, Rival rival, String shape) {
     String[] sizes = shape.substring(3).split("x");
     int m = Integer.parseInt(sizes[0]);
     int n = Integer.parseInt(sizes[1]);
     int k = Integer.parseInt(sizes[2]);
     boolean ta = shape.charAt(0) == 'T';
     boolean tb = shape.charAt(1) == 'T';
-    var builder = new GraphBuilder("product");
-    var aType = ta ? ValueType.f32(k, m) : ValueType.f32(m, k);
-    var bType = tb ? ValueType.f32(n, k) : ValueType.f32(k, n);
-    var product =
-        builder.one(
-            new MatMul(ta, tb, Blocks.WHOLE), builder.input("a", aType), builder.input("b", bType));
-    builder.output("c", product);
     List<Buffer> buffers = new ArrayList<>();
-    try (var program = device.compile(builder.build());
-        Arena arena = Arena.ofConfined()) {
-      Tensor a = tensor(device, buffers, "a", aType);
-      Tensor b = tensor(device, buffers, "b", bType);
-      Tensor c = tensor(device, buffers, "c", product.type());
+    try (var program = device.compile(graph(m, n, k, ta, tb))) {
+      Tensor a = tensor(device, buffers, "a", ta ? ValueType.f32(k, m) : ValueType.f32(m, k));
+      Tensor b = tensor(device, buffers, "b", tb ? ValueType.f32(n, k) : ValueType.f32(k, n));
+      Tensor c = tensor(device, buffers, "c", ValueType.f32(m, n));
       BoundProgram bound = program.bind(Map.of("a", a, "b", b, "c", c));
-      MemorySegment other = arena.allocate(4L * m * n, 64);
-      MemorySegment as = a.segment();
-      MemorySegment bs = b.segment();
+      Tensor other = tensor(device, buffers, "other", ValueType.f32(m, n));
       Product ours = () -> stream.run(bound);
-      Product theirs =
-          () -> {
-            try {
-              sgemm.invokeExact(
-                  101, ta ? 112 : 111, tb ? 112 : 111, m, n, k, 1f, as, ta ? m : k, bs,
-                  tb ? k : n, 0f, other, n);
-            } catch (Throwable e) {
-              throw new IllegalStateException(e);
-            }
-          };
+      Product theirs = rival.product(new Operands(m, n, k, ta, tb, a, b, other));
       double flops = 2.0 * m * n * k;
       seconds(ours, 700_000_000);
       seconds(theirs, 100_000_000);
@@ -138,7 +176,7 @@ class Sgemm {
         mine[round] = flops / seconds(ours, ROUND_NANOS) / 1e9;
         its[round] = flops / seconds(theirs, ROUND_NANOS) / 1e9;
       }
-      check(c.segment(), other, k);
+      check(c.segment(), other.segment(), k);
       Arrays.sort(mine);
       Arrays.sort(its);
       double ratio = mine[ROUNDS / 2] / its[ROUNDS / 2];
