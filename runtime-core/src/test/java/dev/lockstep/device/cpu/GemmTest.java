@@ -3,9 +3,15 @@ package dev.lockstep.device.cpu;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.tensor.DType;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.Random;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -134,6 +140,60 @@ class GemmTest {
                     .isCloseTo(exact, org.assertj.core.api.Assertions.within(1e-4));
               }
             });
+  }
+
+  /// Rows so far apart that a row's offset is past what 32 bits hold, in elements; the file's holes
+  /// take no room.
+  @Test
+  void rowsFarApartAreMultipliedAsIfTheyWereClose(@TempDir Path folder) throws IOException {
+    int m = 29;
+    int n = 37;
+    int k = 31;
+    int apart = 100_000_007;
+    long bytes = (long) apart * n * Float.BYTES;
+    Path file = folder.resolve("sparse");
+    try (Arena arena = Arena.ofConfined();
+        FileChannel channel =
+            FileChannel.open(
+                file,
+                StandardOpenOption.CREATE_NEW,
+                StandardOpenOption.READ,
+                StandardOpenOption.WRITE)) {
+      long base = channel.map(FileChannel.MapMode.READ_WRITE, 0, 3 * bytes, arena).address();
+      for (boolean transposeA : new boolean[] {false, true}) {
+        for (boolean transposeB : new boolean[] {false, true}) {
+          Kernels kernels = new Kernels(8);
+          Gemm close = Gemm.of(m, n, k, transposeA, transposeB, 1, 2);
+          close.a = kernels.normal(m * k);
+          close.b = kernels.normal(k * n);
+          Gemm far = new Gemm(m, n, k, transposeA, transposeB, apart, apart, apart, 1, 2);
+          far.a = base;
+          far.b = base + bytes;
+          far.c = base + 2 * bytes;
+          spread(close.a, close.lda, far.a, apart, m * k);
+          spread(close.b, close.ldb, far.b, apart, k * n);
+          Kernels.all()
+              .forEach(
+                  set -> {
+                    close.c = kernels.zeros(m * n);
+                    multiply(set, close, kernels);
+                    multiply(set, far, kernels);
+                    for (int i = 0; i < m * n; i++) {
+                      long element = (long) (i / n) * apart + i % n;
+                      assertThat(Memory.f32(far.c + element * Float.BYTES))
+                          .isEqualTo(Memory.f32(close.c + (long) i * Float.BYTES));
+                    }
+                  });
+        }
+      }
+    }
+  }
+
+  private static void spread(long from, int width, long to, int apart, int elements) {
+    for (int i = 0; i < elements; i++) {
+      long element = (long) (i / width) * apart + i % width;
+      Memory.f32(to + element * Float.BYTES, Memory.f32(from + (long) i * Float.BYTES));
+    }
   }
 
   @Test
