@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
 
 /// A bad network: takes UDP packets on a port of its own and passes them on to a target and back,
 /// and on the way drops, doubles and delays them, so that they overtake each other. One thread.
-public final class PacketRelay implements AutoCloseable {
+public final class PacketRelay implements Relay {
   /// What happens to packets.
   ///
   /// @param dropsPercent how many of a hundred are lost
@@ -44,7 +44,7 @@ public final class PacketRelay implements AutoCloseable {
                   ? Long.compare(a.due(), b.due())
                   : Long.compare(a.number(), b.number()));
   private final ByteBuffer buffer = ByteBuffer.allocateDirect(1 << 16);
-  private final AtomicLong dropped = new AtomicLong();
+  private final AtomicLong interferences = new AtomicLong();
   private final Thread thread;
   private long packets;
 
@@ -66,7 +66,7 @@ public final class PacketRelay implements AutoCloseable {
     return channel;
   }
 
-  /// Returns the port to send to.
+  @Override
   public int port() {
     try {
       return ((InetSocketAddress) front.getLocalAddress()).getPort();
@@ -75,9 +75,10 @@ public final class PacketRelay implements AutoCloseable {
     }
   }
 
-  /// Returns how many packets were lost so far.
-  public long dropped() {
-    return dropped.get();
+  /// Returns how many packets were lost, doubled or delayed so far.
+  @Override
+  public long interferences() {
+    return interferences.get();
   }
 
   private void run() {
@@ -129,13 +130,14 @@ public final class PacketRelay implements AutoCloseable {
 
   private void pass(DatagramChannel by, SocketAddress to, ByteBuffer bytes) {
     if (random.nextInt(100) < weather.dropsPercent()) {
-      dropped.incrementAndGet();
+      interferences.incrementAndGet();
       return;
     }
     int copies = random.nextInt(100) < weather.doublesPercent() ? 2 : 1;
     for (int i = 0; i < copies; i++) {
       boolean late = random.nextInt(100) < weather.delaysPercent();
       long delay = late ? random.nextInt(weather.delayMicros() + 1) * 1000L : 0;
+      interferences.addAndGet(late || i > 0 ? 1 : 0);
       delayed.add(new Packet(System.nanoTime() + delay, packets++, by, to, bytes));
     }
   }

@@ -181,6 +181,34 @@ public final class TransportHarness implements AutoCloseable {
     return work;
   }
 
+  /// Sends messages of random lengths to and fro between the first two ranks, one after another,
+  /// and requires each to arrive whole.
+  ///
+  /// @param longest a length above that of any message
+  public void exchange(int messages, int longest) {
+    Pair there = link(0, 1, 1);
+    Pair back = link(1, 0, 1);
+    SplittableRandom random = new SplittableRandom(7);
+    for (int i = 0; i < messages; i++) {
+      Pair pair = i % 2 == 0 ? there : back;
+      int bytes = random.nextInt(random.nextInt(longest) + 1);
+      Registration source = random(0, bytes, i);
+      Registration target = zeros(0, bytes);
+      Transfer sending = send(source, 1, i);
+      Transfer receiving = receive(target, 1, i);
+      post(pair.receiver(), receiving);
+      post(pair.sender(), sending);
+      until(
+          () -> {
+            int _ = pair.sender().poll() + pair.receiver().poll();
+            return sending.state() != Transfer.State.POSTED
+                && receiving.state() != Transfer.State.POSTED;
+          });
+      await(sending, receiving);
+      assertThat(target.segment().mismatch(source.segment())).as("message %d", i).isEqualTo(-1);
+    }
+  }
+
   /// Polls until all transfers are complete; fails with the failure of one that failed.
   public void await(Transfer... transfers) {
     for (Transfer transfer : transfers) {
