@@ -11,6 +11,7 @@ import dev.lockstep.train.checkpoint.SafetensorsPlan;
 import dev.lockstep.train.checkpoint.SafetensorsPlan.TensorFile;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.optim.StepGraph;
+import dev.lockstep.train.options.FileTrouble;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
@@ -372,8 +373,10 @@ final class CheckpointWriter implements AutoCloseable {
       }
       writeTensors(partial, mine, false);
       return "";
-    } catch (IOException | UncheckedIOException e) {
-      return e.getClass().getSimpleName() + ": " + e.getMessage();
+    } catch (UncheckedIOException e) {
+      return FileTrouble.words(e);
+    } catch (IOException e) {
+      return FileTrouble.words(e);
     }
   }
 

@@ -87,7 +87,7 @@ final class GatheredProgram implements LaneRunner {
         return unit;
       }
     }
-    throw new IllegalArgumentException("no unit has this parameter: " + parameter.name());
+    throw new IllegalArgumentException("no unit has this parameter: parameter=" + parameter.name());
   }
 
   private static Exchange.Prepared prepare(

@@ -14,6 +14,7 @@ import dev.lockstep.train.options.OptionCheck;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.function.Consumer;
 
 /// Everything that fixes a run's numbers: two runs of one recipe on the same text end in the same
 /// bits, whatever their layouts. Stored in every checkpoint.
@@ -69,6 +70,12 @@ public record Recipe(
       return new BatchShape(lanes, microBatch, Math.max(lanes, DEFAULT_VALIDATION_BATCHES));
     }
 
+    /// Returns other lanes and micro-batches, evaluated on as many batches as these, and at least
+    /// one per lane.
+    public BatchShape with(int otherLanes, int otherMicroBatch) {
+      return new BatchShape(otherLanes, otherMicroBatch, Math.max(otherLanes, validationBatches));
+    }
+
     /// Returns the sequences of a step.
     public long sequences() {
       return (long) lanes * microBatch;
@@ -122,164 +129,64 @@ public record Recipe(
 
   /// Returns this recipe with another model.
   public Recipe withModel(ModelShape other) {
-    return new Recipe(
-        other,
-        batch,
-        blocks,
-        optimizer,
-        learningRate,
-        steps,
-        seed,
-        sameBits,
-        precision,
-        dropout,
-        initialWeights);
+    return changed(parts -> parts.model = other);
   }
 
   /// Returns this recipe with other lanes.
   public Recipe withBatch(BatchShape other) {
-    return new Recipe(
-        model,
-        other,
-        blocks,
-        optimizer,
-        learningRate,
-        steps,
-        seed,
-        sameBits,
-        precision,
-        dropout,
-        initialWeights);
+    return changed(parts -> parts.batch = other);
   }
 
   /// Returns this recipe with other blocks of sums.
   public Recipe withBlocks(SumBlocks other) {
-    return new Recipe(
-        model,
-        batch,
-        other,
-        optimizer,
-        learningRate,
-        steps,
-        seed,
-        sameBits,
-        precision,
-        dropout,
-        initialWeights);
+    return changed(parts -> parts.blocks = other);
   }
 
   /// Returns this recipe with another number of steps and the usual schedule for it.
   public Recipe withSteps(int other) {
-    return new Recipe(
-        model,
-        batch,
-        blocks,
-        optimizer,
-        LearningRate.of(learningRate.peak(), other),
-        other,
-        seed,
-        sameBits,
-        precision,
-        dropout,
-        initialWeights);
+    return changed(
+        parts -> {
+          parts.learningRate = LearningRate.of(learningRate.peak(), other);
+          parts.steps = other;
+        });
   }
 
   /// Returns this recipe with another schedule.
   public Recipe withLearningRate(LearningRate other) {
-    return new Recipe(
-        model,
-        batch,
-        blocks,
-        optimizer,
-        other,
-        steps,
-        seed,
-        sameBits,
-        precision,
-        dropout,
-        initialWeights);
+    return changed(parts -> parts.learningRate = other);
   }
 
   /// Returns this recipe with another seed.
   public Recipe withSeed(long other) {
-    return new Recipe(
-        model,
-        batch,
-        blocks,
-        optimizer,
-        learningRate,
-        steps,
-        other,
-        sameBits,
-        precision,
-        dropout,
-        initialWeights);
+    return changed(parts -> parts.seed = other);
   }
 
   /// Returns this recipe in same-bits or in relaxed mode.
   public Recipe withSameBits(boolean other) {
-    return new Recipe(
-        model,
-        batch,
-        blocks,
-        optimizer,
-        learningRate,
-        steps,
-        seed,
-        other,
-        precision,
-        dropout,
-        initialWeights);
+    return changed(parts -> parts.sameBits = other);
   }
 
   /// Returns this recipe in another precision.
   public Recipe withPrecision(Precision other) {
-    return new Recipe(
-        model,
-        batch,
-        blocks,
-        optimizer,
-        learningRate,
-        steps,
-        seed,
-        sameBits,
-        other,
-        dropout,
-        initialWeights);
+    return changed(parts -> parts.precision = other);
   }
 
   /// Returns this recipe with another share of elements that fall out.
   public Recipe withDropout(float other) {
-    return new Recipe(
-        model,
-        batch,
-        blocks,
-        optimizer,
-        learningRate,
-        steps,
-        seed,
-        sameBits,
-        precision,
-        other,
-        initialWeights);
+    return changed(parts -> parts.dropout = other);
   }
 
   /// Returns this recipe with other weights to start from.
   ///
   /// @param other their SHA-256; empty for those that the seed makes
   public Recipe withInitialWeights(String other) {
-    return new Recipe(
-        model,
-        batch,
-        blocks,
-        optimizer,
-        learningRate,
-        steps,
-        seed,
-        sameBits,
-        precision,
-        dropout,
-        other);
+    return changed(parts -> parts.initialWeights = other);
+  }
+
+  private Recipe changed(Consumer<Parts> change) {
+    Parts parts = new Parts(this);
+    change.accept(parts);
+    return parts.together();
   }
 
   /// Returns the programs of this recipe's model.
@@ -323,5 +230,49 @@ public record Recipe(
   /// @throws ConfigurationException if a number does not fit
   public static Recipe fromJson(String json) {
     return RecipeJson.parse(json);
+  }
+
+  /// A recipe taken apart, to change some of it.
+  private static final class Parts {
+    private ModelShape model;
+    private BatchShape batch;
+    private SumBlocks blocks;
+    private AdamWOptions optimizer;
+    private LearningRate learningRate;
+    private int steps;
+    private long seed;
+    private boolean sameBits;
+    private Precision precision;
+    private float dropout;
+    private String initialWeights;
+
+    Parts(Recipe recipe) {
+      this.model = recipe.model;
+      this.batch = recipe.batch;
+      this.blocks = recipe.blocks;
+      this.optimizer = recipe.optimizer;
+      this.learningRate = recipe.learningRate;
+      this.steps = recipe.steps;
+      this.seed = recipe.seed;
+      this.sameBits = recipe.sameBits;
+      this.precision = recipe.precision;
+      this.dropout = recipe.dropout;
+      this.initialWeights = recipe.initialWeights;
+    }
+
+    Recipe together() {
+      return new Recipe(
+          model,
+          batch,
+          blocks,
+          optimizer,
+          learningRate,
+          steps,
+          seed,
+          sameBits,
+          precision,
+          dropout,
+          initialWeights);
+    }
   }
 }

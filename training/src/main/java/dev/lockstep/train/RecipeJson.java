@@ -17,6 +17,7 @@ import dev.lockstep.train.model.MlpShape;
 import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.LearningRate;
+import dev.lockstep.train.options.FileTrouble;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -69,6 +70,9 @@ final class RecipeJson {
       if (tree instanceof ObjectNode fields) {
         addWhatWasNotYet(fields);
       }
+      if (!tree.isObject()) {
+        throw new IllegalArgumentException("not a recipe: " + json);
+      }
       return JSON.treeToValue(tree, Recipe.class);
     } catch (JsonProcessingException broken) {
       if (broken.getCause() instanceof ConfigurationException refused) {
@@ -119,8 +123,7 @@ final class RecipeJson {
                   : broken.getOriginalMessage()),
           broken);
     } catch (IOException unreadable) {
-      throw refusal(
-          file, unreadable.getClass().getSimpleName() + ": " + unreadable.getMessage(), unreadable);
+      throw refusal(file, FileTrouble.words(unreadable), unreadable);
     }
   }
 
@@ -159,8 +162,11 @@ final class RecipeJson {
       } else if (fits(old, value)) {
         into.set(field.getKey(), value);
       } else {
+        String range = old.isInt() ? " of at most " + Integer.MAX_VALUE : "";
         throw refusal(
-            file, "wrong value: %s=%s (expected %s)".formatted(key, value, kind(old)), null);
+            file,
+            "wrong value: %s=%s (expected %s)".formatted(key, value, kind(old) + range),
+            null);
       }
     }
   }

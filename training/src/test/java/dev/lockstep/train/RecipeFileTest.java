@@ -80,8 +80,12 @@ class RecipeFileTest {
         "{'model': {'window': 1}}; unknown key: key=model.window",
         "{'model': {'family': 'rnn'}}; there is no such model: model rnn (known: gpt, llama, mlp)",
         "{'model': 3}; wrong value: model=3 (expected an object)",
-        "{'model': {'layers': 'two'}}; wrong value: model.layers=\"two\" (expected a whole number)",
-        "{'model': {'layers': 2.5}}; wrong value: model.layers=2.5 (expected a whole number)",
+        "{'model': {'layers': 'two'}}; wrong value: model.layers=\"two\" (expected a whole number"
+            + " of at most 2147483647)",
+        "{'model': {'layers': 99999999999}}; wrong value: model.layers=99999999999 (expected a"
+            + " whole number of at most 2147483647)",
+        "{'model': {'layers': 2.5}}; wrong value: model.layers=2.5 (expected a whole number of at"
+            + " most 2147483647)",
         "{'model': {'layers': 99999999999}}; layers",
         "{'model': {'heads': 5}}; --heads 5, --width 128",
         "{'steps': 0}; --steps 0",
@@ -108,6 +112,6 @@ class RecipeFileTest {
   void aFileThatIsNotThereIsNamed() {
     assertThatThrownBy(() -> Recipe.read(directory.resolve("none")))
         .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("NoSuchFileException");
+        .hasMessageContaining("the file is missing");
   }
 }

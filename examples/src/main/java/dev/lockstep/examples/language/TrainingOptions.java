@@ -236,14 +236,21 @@ final class TrainingOptions {
     if (lanes != null || microBatch != null) {
       changed =
           changed.withBatch(
-              BatchShape.of(orElse(lanes, batch.lanes()), orElse(microBatch, batch.microBatch())));
+              batch.with(orElse(lanes, batch.lanes()), orElse(microBatch, batch.microBatch())));
     }
     if (steps != null || learningRate != null) {
       int count = orElse(steps, base.steps());
       float peak = orElse(learningRate, base.learningRate().peak());
-      changed = changed.withSteps(count).withLearningRate(LearningRate.of(peak, count));
+      changed = changed.withSteps(count).withLearningRate(schedule(base, peak, count));
     }
     return changed;
+  }
+
+  /// The usual schedule stays the usual one; one that a recipe file describes keeps its form.
+  private static LearningRate schedule(Recipe base, float peak, int steps) {
+    LearningRate described = base.learningRate();
+    boolean usual = described.equals(LearningRate.of(described.peak(), base.steps()));
+    return usual ? LearningRate.of(peak, steps) : described.withPeak(peak);
   }
 
   /// What the other options are put over.
@@ -300,14 +307,21 @@ final class TrainingOptions {
   void requireNoContradiction(SavedRun saved) {
     Recipe resumed = saved.recipe();
     requireFamily("--resume", saved.folder(), resumed.model());
-    if (recipe != null && !Recipe.read(recipe).equals(resumed)) {
+    if (weights != null) {
+      throw new ConfigurationException(
+          "--weights",
+          weights.toString(),
+          "a resumed run has its weights: --weights %s, --resume %s (leave one of them out)"
+              .formatted(weights, saved.folder()));
+    }
+    if (recipe != null
+        && !freshRecipe().withInitialWeights(resumed.initialWeights()).equals(resumed)) {
       throw new ConfigurationException(
           "--recipe",
           recipe.toString(),
           "contradicts the run that --resume continues: --recipe %s (leave it out, or start a fresh run)"
               .formatted(recipe));
     }
-    agree("--weights", weights, null);
     agree("--steps", steps, resumed.steps());
     numbers()
         .forEach((option, number) -> agree(option, number, resumed.model().numbers().get(option)));

@@ -6,7 +6,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.launcher.RankLayout;
 import dev.lockstep.train.Recipe;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
+import dev.lockstep.train.optim.LearningRate;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -96,6 +99,31 @@ class GptJobTest {
     assertThatThrownBy(() -> check("--recipe", recipe.toString()))
         .hasMessageContaining(
             "another family: --recipe " + recipe + " has llama (start it with lockstep run llama)");
+  }
+
+  @Test
+  void aScheduleAndAnEvaluationThatAFileDescribesKeepTheirForm() throws IOException {
+    Path recipe = directory.resolve("recipe.json");
+    Files.writeString(
+        recipe,
+        """
+        {"steps": 40, "batch": {"lanes": 5, "validationBatches": 40},
+         "learningRate": {"peak": 0.002, "minimum": 0.001, "warmupSteps": 7}}
+        """);
+    TrainingOptions options = new TrainingOptions(GptShape.defaults());
+    new CommandLine(options)
+        .parseArgs("--recipe", recipe.toString(), "--lr", "0.004", "--steps", "80", "--lanes", "6");
+
+    Recipe changed = options.freshRecipe();
+    assertThat(changed.learningRate()).isEqualTo(new LearningRate(0.004f, 0.002f, 7));
+    assertThat(changed.steps()).isEqualTo(80);
+    assertThat(changed.batch()).isEqualTo(new BatchShape(6, 3, 40));
+
+    TrainingOptions usual = new TrainingOptions(GptShape.defaults());
+    new CommandLine(usual).parseArgs("--steps", "80", "--lanes", "50");
+    assertThat(usual.freshRecipe().learningRate())
+        .isEqualTo(LearningRate.of(Recipe.DEFAULT_LEARNING_RATE, 80));
+    assertThat(usual.freshRecipe().batch()).isEqualTo(BatchShape.of(50, 3));
   }
 
   @Test

@@ -1,12 +1,12 @@
 package dev.lockstep.train.checkpoint;
 
 import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.train.options.FileTrouble;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.util.Comparator;
@@ -116,7 +116,7 @@ public final class CheckpointFolder {
   public static CheckpointException unwritten(Path folder, IOException cause) {
     return new CheckpointException(
         folder.toString(),
-        "checkpoint cannot be written: path=" + folder + ", cause=" + cause(cause),
+        "checkpoint cannot be written: path=" + folder + ", cause=" + FileTrouble.words(cause),
         cause);
   }
 
@@ -221,7 +221,7 @@ public final class CheckpointFolder {
         return old.getLast();
       }
     } catch (IOException e) {
-      throw damaged(target, cause(e), e);
+      throw damaged(target, FileTrouble.words(e), e);
     }
     throw new CheckpointException(
         folder.toString(), "there is no checkpoint: path=" + folder, null);
@@ -240,7 +240,7 @@ public final class CheckpointFolder {
       }
       return sums;
     } catch (IOException e) {
-      throw damaged(file, cause(e), e);
+      throw damaged(file, FileTrouble.words(e), e);
     }
   }
 
@@ -251,20 +251,13 @@ public final class CheckpointFolder {
         throw damaged(file, "sha256 is " + found + ", not " + wanted, null);
       }
     } catch (IOException e) {
-      throw damaged(file, cause(e), e);
+      throw damaged(file, FileTrouble.words(e), e);
     }
   }
 
   private static CheckpointException damaged(Path file, String cause, @Nullable Throwable thrown) {
     return new CheckpointException(
         file.toString(), "checkpoint is damaged: file=" + file + ", cause=" + cause, thrown);
-  }
-
-  private static String cause(IOException e) {
-    return switch (e) {
-      case NoSuchFileException _ -> "the file is missing";
-      default -> e.getClass().getSimpleName() + ": " + e.getMessage();
-    };
   }
 
   /// Returns the text of a file of a checkpoint.

@@ -11,6 +11,7 @@ import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.MlpShape;
 import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.options.FileTrouble;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -126,10 +127,14 @@ public final class HuggingFaceConfig {
         case LLAMA -> read.llama();
         default -> throw read.unsupported("model_type", List.of(GPT2, LLAMA));
       };
+    } catch (ConfigurationException refused) {
+      throw refused.value().equals(file.toString())
+          ? refused
+          : refusal(file, refused.key(), String.valueOf(refused.getMessage()), refused);
     } catch (JsonProcessingException broken) {
       throw refusal(file, "", "it is no JSON: " + broken.getOriginalMessage(), broken);
     } catch (IOException e) {
-      throw refusal(file, "", e.getClass().getSimpleName() + ": " + e.getMessage(), e);
+      throw refusal(file, "", FileTrouble.words(e), e);
     }
   }
 
@@ -246,7 +251,7 @@ public final class HuggingFaceConfig {
     JsonNode found = node(key);
     String value = found.isMissingNode() ? "nothing" : found.toString();
     return refusal(
-        file, key, "%s is %s (supported: %s)".formatted(key, value, words(supported)), null);
+        file, key, "%s=%s (supported: %s)".formatted(key, value, words(supported)), null);
   }
 
   private static String words(List<?> values) {
@@ -258,7 +263,7 @@ public final class HuggingFaceConfig {
     return new ConfigurationException(
         key,
         file.toString(),
-        "the model cannot be opened: file=%s, %s".formatted(file, what),
+        "the model cannot be opened: file=%s, cause=%s".formatted(file, what),
         cause);
   }
 }

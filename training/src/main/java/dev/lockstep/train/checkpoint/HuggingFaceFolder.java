@@ -70,7 +70,14 @@ public final class HuggingFaceFolder implements AutoCloseable {
   private void read() {
     // Files on the hub leave out the prefix that the class of the language model adds.
     Map<String, TensorData> byName = new TreeMap<>();
-    files.tensors().forEach((name, tensor) -> byName.put(withoutPrefix(name), tensor));
+    files
+        .tensors()
+        .forEach(
+            (name, tensor) -> {
+              if (byName.put(withoutPrefix(name), tensor) != null) {
+                throw damaged(path, "it holds a tensor twice: tensor=" + withoutPrefix(name), null);
+              }
+            });
     for (Parameter parameter : shape.model(1).parameters()) {
       TensorData tensor = byName.remove(withoutPrefix(parameter.name()));
       tensors.put(parameter.name(), fitting(parameter, tensor));

@@ -9,6 +9,7 @@ import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.checkpoint.TensorSource.TensorInfo;
+import dev.lockstep.train.options.FileTrouble;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -146,7 +147,7 @@ public final class Safetensors implements AutoCloseable {
       return parse(path, arena, file);
     } catch (IOException e) {
       arena.close();
-      throw damaged(path, e.getClass().getSimpleName() + ": " + e.getMessage(), e);
+      throw damaged(path, FileTrouble.words(e), e);
     } catch (RuntimeException e) {
       arena.close();
       throw e;

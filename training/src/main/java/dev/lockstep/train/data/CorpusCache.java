@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.options.FileTrouble;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -43,7 +44,7 @@ final class CorpusCache {
       throw new ConfigurationException(
           "--data",
           options.source().toString(),
-          "text cannot be read: --data=" + options.source() + ", cause=" + describe(e),
+          "text cannot be read: --data=" + options.source() + ", cause=" + FileTrouble.words(e),
           e);
     }
   }
@@ -124,20 +125,16 @@ final class CorpusCache {
     return options.cache().resolve("tokens");
   }
 
-  private ConfigurationException cacheFailure(Throwable cause) {
+  private ConfigurationException cacheFailure(IOException cause) {
     return new ConfigurationException(
         "--cache",
         options.cache().toString(),
         "cache cannot be written: --cache="
             + options.cache()
             + ", cause="
-            + describe(cause)
+            + FileTrouble.words(cause)
             + " (choose a folder with room that you may write to)",
         cause);
-  }
-
-  private static String describe(Throwable cause) {
-    return cause.getClass().getSimpleName() + ": " + cause.getMessage();
   }
 
   /// The cache, not the source, failed.

@@ -29,6 +29,12 @@ public record LearningRate(float peak, float minimum, int warmupSteps) {
     return new LearningRate(peak, peak / 10, Math.min(DEFAULT_WARMUP, steps / 10));
   }
 
+  /// Returns this schedule with another peak: as long a warm-up, down to the same share of the
+  /// peak.
+  public LearningRate withPeak(float other) {
+    return new LearningRate(other, Math.min(other, minimum / peak * other), warmupSteps);
+  }
+
   /// Returns the rate of one step.
   ///
   /// @param step number of the step, from 1

@@ -60,7 +60,7 @@ class HuggingFaceFolderTest {
     assertThat(HuggingFaceConfig.read(config(HuggingFaceConfig.of(LLAMA)))).isEqualTo(LLAMA);
     assertThatThrownBy(
             () -> HuggingFaceConfig.read(config(HuggingFaceConfig.of(MlpShape.defaults()))))
-        .hasMessageContaining("model_type is \"lockstep-mlp\" (supported: gpt2, llama)");
+        .hasMessageContaining("model_type=\"lockstep-mlp\" (supported: gpt2, llama)");
   }
 
   @Test
@@ -78,11 +78,11 @@ class HuggingFaceFolderTest {
     String scaled = old.replace("null", "{\"type\": \"linear\", \"factor\": 2.0}");
     assertThatThrownBy(() -> HuggingFaceConfig.read(config(scaled)))
         .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("rope_scaling.type is \"linear\" (supported: ");
+        .hasMessageContaining("rope_scaling.type=\"linear\" (supported: ");
     String unnamed = old.replace("null", "{\"factor\": 2.0}");
     assertThatThrownBy(() -> HuggingFaceConfig.read(config(unnamed)))
         .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("rope_scaling is ");
+        .hasMessageContaining("rope_scaling=");
   }
 
   @ParameterizedTest(name = "{1}={3}")
@@ -113,10 +113,36 @@ class HuggingFaceFolderTest {
         .isInstanceOfSatisfying(
             ConfigurationException.class, refused -> assertThat(refused.key()).endsWith(key))
         .hasMessageContaining(file.toString())
-        .hasMessageContaining(key + " is " + other + " (supported: ")
+        .hasMessageContaining(key + "=" + other + " (supported: ")
         .extracting(Throwable::getMessage)
         .asString()
         .doesNotContain("\n");
+  }
+
+  @Test
+  void sizesThatDoNotFitAndAMissingFileAreRefusedWithTheFile() throws IOException {
+    String text = HuggingFaceConfig.of(GPT);
+    Path file = config(text.replace("\"n_head\" : " + GPT.heads(), "\"n_head\" : 3"));
+    Path missing = directory.resolve("none.json");
+
+    assertThatThrownBy(() -> HuggingFaceConfig.read(file))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("the model cannot be opened: file=" + file + ", cause=")
+        .hasMessageContaining("--heads");
+    assertThatThrownBy(() -> HuggingFaceConfig.read(missing))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("file=" + missing + ", cause=the file is missing");
+  }
+
+  @Test
+  void aTensorUnderBothOfItsNamesIsRefused() throws IOException {
+    config(HuggingFaceConfig.of(GPT));
+    Map<String, TensorData> weights = weights(GPT, "nothing");
+    weights.put("wte.weight", weights.get("transformer.wte.weight"));
+    write("model.safetensors", weights);
+
+    assertThatThrownBy(() -> HuggingFaceFolder.open(directory))
+        .hasMessageContaining("it holds a tensor twice: tensor=wte.weight");
   }
 
   @Test

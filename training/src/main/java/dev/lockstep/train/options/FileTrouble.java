@@ -1,0 +1,30 @@
+package dev.lockstep.train.options;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.NotDirectoryException;
+
+/// Why a file could not be read or written, in words that end a sentence which names the file.
+public final class FileTrouble {
+  private FileTrouble() {}
+
+  /// Returns the words of a failure that an [UncheckedIOException] has brought.
+  public static String words(UncheckedIOException failure) {
+    IOException cause = failure.getCause();
+    return cause == null ? failure.toString() : words(cause);
+  }
+
+  /// Returns the words of a failure.
+  public static String words(IOException failure) {
+    return switch (failure) {
+      case NoSuchFileException _ -> "the file is missing";
+      case AccessDeniedException _ -> "access is denied";
+      case NotDirectoryException _ -> "it is no folder";
+      case FileSystemException other when other.getReason() != null -> other.getReason();
+      default -> failure.getClass().getSimpleName() + ": " + failure.getMessage();
+    };
+  }
+}
