@@ -8,6 +8,10 @@ module dev.lockstep.examples {
   opens dev.lockstep.examples.language to
       info.picocli;
 
+  uses dev.lockstep.device.AheadOfTime;
+
+  provides dev.lockstep.launcher.CommandProvider with
+      dev.lockstep.examples.language.CompileCommand;
   provides dev.lockstep.launcher.JobProvider with
       dev.lockstep.examples.language.GptJob,
       dev.lockstep.examples.language.LlamaJob,

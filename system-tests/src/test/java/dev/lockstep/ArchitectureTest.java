@@ -28,6 +28,7 @@ final class ArchitectureTest {
             "dev.lockstep.transport.aeron",
             "dev.lockstep.transport.efa",
             "dev.lockstep.device.cuda",
+            "dev.lockstep.device.neuron",
             "dev.lockstep.train",
             "dev.lockstep.launcher",
             "dev.lockstep.examples",

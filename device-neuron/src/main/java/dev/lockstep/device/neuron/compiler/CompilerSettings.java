@@ -1,0 +1,118 @@
+package dev.lockstep.device.neuron.compiler;
+
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+
+/// What modules are compiled with.
+///
+/// @param compiler the compiler
+/// @param target generation of the chip
+/// @param logicalCoreSize physical cores that a logical one has (`--lnc`)
+/// @param flags more of the compiler's flags; they win
+/// @param cache folder of compiled modules
+/// @param timeout for one module
+public record CompilerSettings(
+    CompilerLookup.Found compiler,
+    Target target,
+    int logicalCoreSize,
+    List<String> flags,
+    Path cache,
+    Duration timeout) {
+  /// Environment variable with more flags, split at blanks; Neuron's own name.
+  public static final String FLAGS = "NEURON_CC_FLAGS";
+
+  /// Environment variable with the folder of compiled modules.
+  public static final String CACHE = "LOCKSTEP_NEURON_CACHE";
+
+  /// Environment variable with the physical cores of a logical one; Neuron's own name.
+  public static final String LOGICAL_CORE = "NEURON_LOGICAL_NC_CONFIG";
+
+  private static final Duration TIMEOUT = Duration.ofHours(2);
+
+  /// Copies the list.
+  public CompilerSettings {
+    flags = List.copyOf(flags);
+  }
+
+  /// Reads the settings that users give in the environment.
+  ///
+  /// @throws IllegalArgumentException if a number is none
+  public static CompilerSettings of(
+      CompilerLookup.Found compiler, Target target, Map<String, String> environment) {
+    String flags = environment.getOrDefault(FLAGS, "").strip();
+    return new CompilerSettings(
+        compiler,
+        target,
+        logicalCoreSize(target, environment),
+        flags.isEmpty() ? List.of() : List.of(flags.split("\\s+")),
+        cache(environment),
+        TIMEOUT);
+  }
+
+  /// From Trn2 on two physical cores are one logical core unless the user says otherwise.
+  private static int logicalCoreSize(Target target, Map<String, String> environment) {
+    String given = environment.getOrDefault(LOGICAL_CORE, "");
+    if (given.isEmpty()) {
+      return target == Target.TRN1 ? 1 : 2;
+    }
+    if (!given.equals("1") && !given.equals("2")) {
+      throw new IllegalArgumentException(
+          "size of a logical core must be 1 or 2: " + LOGICAL_CORE + "=" + given);
+    }
+    return Integer.parseInt(given);
+  }
+
+  private static Path cache(Map<String, String> environment) {
+    String given = environment.getOrDefault(CACHE, "");
+    if (!given.isEmpty()) {
+      return Path.of(given);
+    }
+    String base = environment.getOrDefault("XDG_CACHE_HOME", "");
+    Path caches =
+        base.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(base);
+    return caches.resolve("lockstep").resolve("neuron");
+  }
+
+  /// Returns the command that compiles a module.
+  ///
+  /// Auto-cast is off: what is float32 stays it. Modules hold no 64-bit integers, so the compiler's
+  /// changing defaults for those do not matter.
+  List<String> command(Path module, Path neff) {
+    List<String> command = new ArrayList<>();
+    command.add(compiler.executable().toString());
+    command.addAll(
+        List.of("compile", "--framework", "XLA", module.toString(), "--output", neff.toString()));
+    command.addAll(options());
+    return command;
+  }
+
+  private List<String> options() {
+    List<String> options = new ArrayList<>();
+    options.addAll(List.of("--target", target.label(), "--lnc", "" + logicalCoreSize));
+    options.addAll(List.of("--model-type", "transformer", "--auto-cast", "none"));
+    options.addAll(flags);
+    return options;
+  }
+
+  /// Returns what a compiled module is known by: a hash of its bytes, the options and the compiler.
+  String key(byte[] proto) {
+    try {
+      MessageDigest digest = MessageDigest.getInstance("SHA-256");
+      digest.update(proto);
+      for (String option : options()) {
+        digest.update((option + "\0").getBytes(StandardCharsets.UTF_8));
+      }
+      digest.update(compiler.version().getBytes(StandardCharsets.UTF_8));
+      return HexFormat.of().formatHex(digest.digest());
+    } catch (NoSuchAlgorithmException impossible) {
+      throw new AssertionError("every JDK has SHA-256", impossible);
+    }
+  }
+}

@@ -1,0 +1,173 @@
+package dev.lockstep.device.neuron.compiler;
+
+import dev.lockstep.device.neuron.hlo.HloModule;
+import dev.lockstep.failure.DeviceException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+
+/// `neuronx-cc` as a process of its own, before it a cache.
+public final class NeuronxCompiler implements NeffCompiler {
+  private static final String DEVICE = "neuron";
+  private static final String FUNCTION = "neuronx-cc";
+  private static final Duration POLL = Duration.ofMillis(200);
+  private static final Duration SAYS_SO = Duration.ofSeconds(10);
+
+  /// From here on an exit code is a signal's number, as shells and Java report it.
+  private static final int SIGNALLED = 128;
+
+  private final CompilerSettings settings;
+  private final Consumer<String> progress;
+  private final NeffCache cache;
+
+  /// Makes a compiler.
+  ///
+  /// @param progress gets a line when a module is compiled, and one every ten seconds meanwhile
+  public NeuronxCompiler(CompilerSettings settings, Consumer<String> progress) {
+    this.settings = settings;
+    this.progress = progress;
+    this.cache = new NeffCache(settings.cache());
+  }
+
+  @Override
+  public Neff compile(HloModule module) {
+    String key = settings.key(module.proto());
+    try {
+      Optional<Neff> known = cache.find(key);
+      if (known.isPresent()) {
+        return known.get();
+      }
+      try (NeffCache.Held _ =
+          cache.lock(key, waited -> says(module, "is compiled by another process", waited))) {
+        // Another may have made it while this one waited.
+        Optional<Neff> made = cache.find(key);
+        return made.isPresent() ? made.get() : make(module, key);
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(
+          "compiled programs cannot be kept: cache=%s, cause=%s (set %s to a folder that can be written)"
+              .formatted(settings.cache(), e, CompilerSettings.CACHE),
+          e);
+    }
+  }
+
+  private void says(HloModule module, String what, Duration waited) {
+    progress.accept("program %s %s: %d s".formatted(module.name(), what, waited.toSeconds()));
+  }
+
+  private Neff make(HloModule module, String key) throws IOException {
+    Path work = cache.newWorkFolder(key);
+    try {
+      Path proto = work.resolve("module.hlo.pb");
+      Path written = work.resolve("module.neff");
+      Path log = work.resolve("neuronx-cc.log");
+      Files.write(proto, module.proto());
+      long start = System.nanoTime();
+      int code = run(module, settings.command(proto, written), work, log);
+      if (code != 0) {
+        throw failed(module, key, code, log);
+      }
+      Neff neff = read(module, key, written, log);
+      cache.keep(key, written);
+      says(module, "was compiled for " + settings.target().label(), since(start));
+      return neff;
+    } finally {
+      remove(work);
+    }
+  }
+
+  private static Duration since(long start) {
+    return Duration.ofNanos(System.nanoTime() - start);
+  }
+
+  /// Runs the compiler and returns its exit code.
+  private int run(HloModule module, List<String> command, Path work, Path log) throws IOException {
+    Process process =
+        new ProcessBuilder(command)
+            .directory(work.toFile())
+            .redirectErrorStream(true)
+            .redirectOutput(log.toFile())
+            .start();
+    process.getOutputStream().close();
+    long start = System.nanoTime();
+    long said = start;
+    try {
+      while (!process.waitFor(POLL.toMillis(), TimeUnit.MILLISECONDS)) {
+        if (System.nanoTime() - said > SAYS_SO.toNanos()) {
+          said = System.nanoTime();
+          says(module, "is being compiled", since(start));
+        }
+        if (System.nanoTime() - start > settings.timeout().toNanos()) {
+          throw new DeviceException(
+              DEVICE,
+              FUNCTION,
+              0,
+              "neuronx-cc takes too long: program=%s, timeoutSeconds=%d (make the program smaller: fewer layers, or --recompute)"
+                  .formatted(module.name(), settings.timeout().toSeconds()),
+              null);
+        }
+      }
+      return process.exitValue();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new DeviceException(
+          DEVICE, FUNCTION, 0, "compilation was interrupted: program=" + module.name(), e);
+    } finally {
+      process.descendants().forEach(ProcessHandle::destroyForcibly);
+      process.destroyForcibly();
+    }
+  }
+
+  private DeviceException failed(HloModule module, String key, int code, Path log)
+      throws IOException {
+    CompilerReport report = CompilerReport.of(Files.readString(log, StandardCharsets.UTF_8));
+    Path kept = keepLog(key, log);
+    String message =
+        code > SIGNALLED
+            ? "neuronx-cc was killed: program=%s, signal=%d, %s, log=%s (it takes much memory: compile on a larger machine by lockstep compile)"
+                .formatted(module.name(), code - SIGNALLED, report.words(), kept)
+            : "neuronx-cc refused a program: program=%s, exitCode=%d, %s, log=%s (see the log; the code is explained in AWS Neuron's documentation of compiler errors)"
+                .formatted(module.name(), code, report.words(), kept);
+    return new DeviceException(DEVICE, FUNCTION, code, message, null);
+  }
+
+  private Path keepLog(String key, Path log) throws IOException {
+    return Files.move(log, cache.log(key), StandardCopyOption.REPLACE_EXISTING);
+  }
+
+  private Neff read(HloModule module, String key, Path written, Path log) throws IOException {
+    String what;
+    try {
+      if (Files.exists(written)) {
+        return Neff.parse(Files.readAllBytes(written));
+      }
+      what = "no file was written";
+    } catch (IllegalArgumentException wrong) {
+      what = wrong.getMessage();
+    }
+    throw new DeviceException(
+        DEVICE,
+        FUNCTION,
+        0,
+        "neuronx-cc ended well but made no NEFF: program=%s, cause=%s, log=%s"
+            .formatted(module.name(), what, keepLog(key, log)),
+        null);
+  }
+
+  private static void remove(Path folder) throws IOException {
+    try (Stream<Path> files = Files.walk(folder)) {
+      for (Path file : files.sorted((a, b) -> b.compareTo(a)).toList()) {
+        Files.deleteIfExists(file);
+      }
+    }
+  }
+}

@@ -1,0 +1,5 @@
+/// AWS Trainium: graphs as HLO modules, compiled by `neuronx-cc`.
+@NullMarked
+package dev.lockstep.device.neuron;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,97 @@
+package dev.lockstep.device.neuron;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.device.AheadOfTime;
+import dev.lockstep.device.RankGrid;
+import dev.lockstep.failure.DeviceException;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.Primitive.Add;
+import dev.lockstep.graph.Primitive.AllReduce;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.ServiceLoader;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// What `lockstep compile` gets.
+@Timeout(60)
+final class NeuronAheadOfTimeTest {
+  @TempDir private Path folder;
+
+  private final List<String> said = new ArrayList<>();
+
+  private AheadOfTime.Build build(Graph graph, int ranks, String form) {
+    RankGrid grid = new RankGrid(List.of(new RankGrid.Axis("dp", ranks)));
+    return new AheadOfTime.Build(
+        Map.of("program", graph), grid, true, form, "trn2", folder.resolve("out"), said::add);
+  }
+
+  private static Graph sum() {
+    GraphBuilder builder = new GraphBuilder("sum");
+    Value x = builder.input("x\"y", ValueType.f32(2, 3));
+    Value all = builder.one(new AllReduce("dp", new ReduceOp.Sum(), LaneSplit.onePerRank(2)), x);
+    builder.outputInto("into", builder.one(new Add(), all, x), "x\"y");
+    return builder.build();
+  }
+
+  @Test
+  void writesModulesAndWhatTheyTake() throws IOException {
+    List<Path> written = new NeuronAheadOfTime(Map.of()).write(build(sum(), 2, "hlo"));
+    Path out = folder.resolve("out");
+    assertThat(written).containsExactly(out.resolve("program.hlo.pb"), out.resolve("program.json"));
+    assertThat(Files.size(written.getFirst())).isPositive();
+    assertThat(Files.readString(written.getLast()))
+        .isEqualTo(
+            """
+            {
+              "name": "sum",
+              "replicas": 2,
+              "parameters": [
+                {"name": "x_y", "graphName": "x\\"y", "dtype": "F32", "shape": [2, 3]}
+              ],
+              "results": [
+                {"name": "into", "graphName": "into", "dtype": "F32", "shape": [2, 3]}
+              ]
+            }
+            """);
+    assertThat(said).hasSize(1).first().asString().contains("1 parameters, 1 results");
+  }
+
+  @Test
+  void refusesCollectivesThatTheRanksDoNotFit() {
+    assertThatThrownBy(() -> new NeuronAheadOfTime(Map.of()).write(build(sum(), 4, "hlo")))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("ranks=2, axisRanks=4");
+  }
+
+  @Test
+  void saysThatThereIsNoCompiler() {
+    NeuronAheadOfTime compiler = new NeuronAheadOfTime(Map.of("PATH", folder.toString()));
+    assertThatThrownBy(() -> compiler.write(build(sum(), 2, "neff")))
+        .isInstanceOf(DeviceException.class)
+        .hasMessageStartingWith("neuronx-cc is not on PATH");
+  }
+
+  @Test
+  void isFoundByTheServiceLoader() {
+    assertThat(ServiceLoader.load(AheadOfTime.class))
+        .anySatisfy(
+            found -> {
+              assertThat(found.device()).isEqualTo("neuron");
+              assertThat(found.forms()).containsExactly("neff", "hlo");
+              assertThat(found.targets()).containsExactly("trn2", "trn1", "trn3");
+            });
+  }
+}

@@ -1,0 +1,212 @@
+package dev.lockstep.device.neuron.hlo;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.device.RankGrid;
+import dev.lockstep.device.Support;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.Primitive.AllGather;
+import dev.lockstep.graph.Primitive.AllReduce;
+import dev.lockstep.graph.Primitive.BroadcastFrom;
+import dev.lockstep.graph.Primitive.ReduceScatter;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.graph.SumTree;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/// Collectives of several replicas: what they compute, in which order, and which are refused.
+@Timeout(60)
+final class CollectivesTest {
+  private static final int WIDE = (int) Collectives.SPLIT_ELEMENTS + 3;
+
+  static RankGrid line(int ranks) {
+    return new RankGrid(List.of(new RankGrid.Axis("dp", ranks)));
+  }
+
+  /// A sum of `lanes` lanes over `ranks` ranks, as a graph of one rank.
+  private static Graph sum(Primitive op, LaneSplit lanes, long... shape) {
+    GraphBuilder builder = new GraphBuilder("sum");
+    List<Value> held = new ArrayList<>();
+    for (int i = 0; i < lanes.ranks().getFirst().size(); i++) {
+      held.add(builder.input("x" + i, ValueType.f32(shape)));
+    }
+    builder.output("y", builder.apply(op, held).getFirst());
+    return builder.build();
+  }
+
+  /// The elements of a lane: numbers whose sum depends on the order in which they are added.
+  private static double lane(int lane, int element) {
+    return Math.scalb(1.0 + element % 7, 50 * (lane % 3)) * (lane % 2 == 0 ? 1 : -1);
+  }
+
+  /// What the tree makes of a subtree of lanes.
+  private static double tree(int first, int size, int element) {
+    if (size == 1) {
+      return lane(first, element);
+    }
+    int left = SumTree.left(size);
+    return tree(first, left, element) + tree(first + left, size - left, element);
+  }
+
+  private static List<Map<String, double[]>> inputs(LaneSplit lanes, int size) {
+    List<Map<String, double[]>> inputs = new ArrayList<>();
+    for (List<SumTree.Subtree> held : lanes.ranks()) {
+      Map<String, double[]> own = new HashMap<>();
+      for (SumTree.Subtree subtree : held) {
+        double[] elements = new double[size];
+        for (int i = 0; i < size; i++) {
+          elements[i] = tree(subtree.first(), subtree.size(), i);
+        }
+        own.put("x" + own.size(), elements);
+      }
+      inputs.add(own);
+    }
+    return inputs;
+  }
+
+  @ParameterizedTest(name = "lanes={0}, ranks={1}, elements={2}")
+  @CsvSource({"2, 2, 5", "4, 4, 5", "8, 4, 5", "6, 2, 5", "12, 4, 1"})
+  void addsByTheTreeOfTheLanes(int lanes, int ranks, int size) {
+    addsByTheTree(LaneSplit.contiguous(lanes, ranks), size);
+  }
+
+  @Test
+  void addsWideSumsInPartsByTheTreeOfTheLanes() {
+    addsByTheTree(LaneSplit.contiguous(4, 4), WIDE);
+  }
+
+  private static void addsByTheTree(LaneSplit lanes, int size) {
+    AllReduce op = new AllReduce("dp", new ReduceOp.Sum(), lanes);
+    Emitted emitted =
+        Emitted.of(sum(op, lanes, size), line(lanes.ranks().size()), SumOrder.LANE_TREE);
+    for (Map<String, double[]> found : emitted.interpreted(inputs(lanes, size))) {
+      for (int i = 0; i < size; i += Math.max(1, size / 5)) {
+        assertThat(Emitted.numbers(found, "y")[i]).isEqualTo(tree(0, lanes.lanes(), i));
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(SumOrder.class)
+  void scattersSums(SumOrder order) {
+    LaneSplit lanes = LaneSplit.onePerRank(4);
+    ReduceScatter op = new ReduceScatter("dp", new ReduceOp.Avg(), lanes, 1);
+    Emitted emitted = Emitted.of(sum(op, lanes, 2, 8), line(4), order);
+    List<Map<String, double[]>> inputs = new ArrayList<>();
+    for (int rank = 0; rank < 4; rank++) {
+      double[] own = new double[16];
+      for (int i = 0; i < own.length; i++) {
+        own[i] = i + 100 * rank;
+      }
+      inputs.add(Map.of("x0", own));
+    }
+    List<Map<String, double[]>> found = emitted.interpreted(inputs);
+    for (int rank = 0; rank < 4; rank++) {
+      assertThat(found.get(rank).get("y"))
+          .containsExactly(150 + 2 * rank, 151 + 2 * rank, 158 + 2 * rank, 159 + 2 * rank);
+    }
+  }
+
+  static List<ReduceOp> reduceOps() {
+    return List.of(
+        new ReduceOp.Sum(),
+        new ReduceOp.Prod(),
+        new ReduceOp.Min(),
+        new ReduceOp.Max(),
+        new ReduceOp.Avg(),
+        new ReduceOp.PreMulSum(0.5));
+  }
+
+  @ParameterizedTest
+  @EnumSource(SumOrder.class)
+  void joinsByEveryReduceOp(SumOrder order) {
+    LaneSplit lanes = LaneSplit.onePerRank(2);
+    double[][] expected = {{5, 1}, {6, -12}, {2, -3}, {3, 4}, {2.5, 0.5}, {2.5, 0.5}};
+    for (int i = 0; i < reduceOps().size(); i++) {
+      AllReduce op = new AllReduce("dp", reduceOps().get(i), lanes);
+      Emitted emitted = Emitted.of(sum(op, lanes, 2), line(2), order);
+      List<Map<String, double[]>> found =
+          emitted.interpreted(
+              List.of(Map.of("x0", new double[] {2, 4}), Map.of("x0", new double[] {3, -3})));
+      assertThat(found.get(0).get("y")).as("%s", op).isEqualTo(expected[i]);
+      assertThat(found.get(1).get("y")).as("%s", op).isEqualTo(expected[i]);
+    }
+  }
+
+  @Test
+  void joinsBitsAndTruthOfIntegers() {
+    LaneSplit lanes = LaneSplit.onePerRank(2);
+    List<ReduceOp> ops =
+        List.of(
+            new ReduceOp.BitAnd(),
+            new ReduceOp.BitOr(),
+            new ReduceOp.BitXor(),
+            new ReduceOp.LogicalAnd(),
+            new ReduceOp.LogicalOr(),
+            new ReduceOp.LogicalXor());
+    double[][] expected = {{4, 0}, {7, 2}, {3, 2}, {1, 0}, {1, 1}, {0, 1}};
+    for (int i = 0; i < ops.size(); i++) {
+      GraphBuilder builder = new GraphBuilder("bits");
+      Value x = builder.input("x", ValueType.i32(2));
+      builder.output("y", builder.one(new AllReduce("dp", ops.get(i), lanes), x));
+      Emitted emitted = Emitted.of(builder.build(), line(2), SumOrder.COMPILER);
+      List<Map<String, double[]>> found =
+          emitted.interpreted(
+              List.of(Map.of("x", new double[] {6, 0}), Map.of("x", new double[] {5, 2})));
+      assertThat(found.get(1).get("y")).as("%s", ops.get(i)).isEqualTo(expected[i]);
+    }
+  }
+
+  @Test
+  void gathersAndBroadcastsAlongEachAxisOfAMesh() {
+    RankGrid grid = new RankGrid(List.of(new RankGrid.Axis("dp", 2), new RankGrid.Axis("tp", 2)));
+    GraphBuilder builder = new GraphBuilder("gather");
+    Value x = builder.input("x", ValueType.f32(2, 1));
+    builder.output("dp", builder.one(new AllGather("dp", 2, 1), x));
+    builder.output("tp", builder.one(new AllGather("tp", 2, 0), x));
+    builder.output("from", builder.one(new BroadcastFrom("tp", 1), x));
+    Emitted emitted = Emitted.of(builder.build(), grid, SumOrder.LANE_TREE);
+    List<Map<String, double[]>> inputs = new ArrayList<>();
+    for (int rank = 0; rank < 4; rank++) {
+      inputs.add(Map.of("x", new double[] {rank, 10 + rank}));
+    }
+    List<Map<String, double[]>> found = emitted.interpreted(inputs);
+    assertThat(found.get(3).get("dp")).containsExactly(1, 3, 11, 13);
+    assertThat(found.get(3).get("tp")).containsExactly(2, 12, 3, 13);
+    assertThat(found.get(0).get("from")).containsExactly(1, 11);
+  }
+
+  @Test
+  void refusesWhatOneModuleForAllRanksCannotDo() {
+    LaneSplit uneven = LaneSplit.contiguous(9, 2);
+    AllReduce sum = new AllReduce("dp", new ReduceOp.Sum(), uneven);
+    assertThat(HloEmitter.supports(sum, line(2)))
+        .isInstanceOfSatisfying(
+            Support.No.class,
+            no -> assertThat(no.reason()).contains("lanes=9, ranks=2 (all ranks run one module"));
+    assertThatThrownBy(() -> Emitted.of(sum(sum, uneven, 4), line(2), SumOrder.LANE_TREE))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("graph=sum");
+    AllReduce elsewhere = new AllReduce("tp", new ReduceOp.Sum(), LaneSplit.onePerRank(2));
+    assertThat(HloEmitter.supports(elsewhere, line(2)))
+        .isInstanceOfSatisfying(
+            Support.No.class, no -> assertThat(no.reason()).contains("axis=tp"));
+    AllGather other = new AllGather("dp", 4, 0);
+    assertThat(HloEmitter.supports(other, line(2)))
+        .isInstanceOfSatisfying(
+            Support.No.class, no -> assertThat(no.reason()).contains("ranks=4, axisRanks=2"));
+  }
+}

@@ -1,0 +1,55 @@
+package dev.lockstep.device;
+
+import dev.lockstep.graph.Graph;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.Consumer;
+
+/// Compiles programs for a kind of device, on a machine that need not have one: what `lockstep
+/// compile` calls. Found by [java.util.ServiceLoader].
+public interface AheadOfTime {
+  /// Returns the kind of device, as users write it after `--device`.
+  String device();
+
+  /// Returns the forms in which programs are written, as users write them after `--emit`; the first
+  /// is the usual one.
+  List<String> forms();
+
+  /// Returns what programs can be compiled for, as users write it after `--target`; the first is
+  /// the usual one.
+  List<String> targets();
+
+  /// Compiles programs and writes them. Blocks; a compiler may take minutes.
+  ///
+  /// @return the files that were written, in order
+  /// @throws IllegalArgumentException if a graph holds what cannot be compiled, for example a
+  ///   collective over an axis that the ranks have not
+  /// @throws dev.lockstep.failure.DeviceException if the compiler is missing or fails
+  /// @throws java.io.UncheckedIOException if a file cannot be written
+  List<Path> write(Build build);
+
+  /// What is to be compiled.
+  ///
+  /// @param programs graphs by the names of their files
+  /// @param ranks the ranks that run them together
+  /// @param sameBits whether sums over ranks follow the tree of the lanes
+  /// @param form one of [#forms]
+  /// @param target one of [#targets]
+  /// @param folder where the files go; made if it is not there
+  /// @param progress gets a line now and then
+  record Build(
+      Map<String, Graph> programs,
+      RankGrid ranks,
+      boolean sameBits,
+      String form,
+      String target,
+      Path folder,
+      Consumer<String> progress) {
+    /// Copies the map, in the order of the names.
+    public Build {
+      programs = new TreeMap<>(programs);
+    }
+  }
+}
