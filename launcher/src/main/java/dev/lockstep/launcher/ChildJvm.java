@@ -12,7 +12,11 @@ final class ChildJvm {
 
   /// Modules that call native functions; the JVM warns of a name that it does not know.
   private static final List<String> NATIVE =
-      List.of("dev.lockstep.core", "dev.lockstep.transport.efa", "dev.lockstep.device.cuda");
+      List.of(
+          "dev.lockstep.core",
+          "dev.lockstep.transport.efa",
+          "dev.lockstep.device.cuda",
+          "dev.lockstep.device.neuron");
 
   private static final String AGRONA = "org.agrona";
   private static final String UNNAMED = "ALL-UNNAMED";

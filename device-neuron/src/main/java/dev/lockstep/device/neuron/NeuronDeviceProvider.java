@@ -1,0 +1,225 @@
+package dev.lockstep.device.neuron;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.lockstep.device.Device;
+import dev.lockstep.device.DeviceInfo;
+import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.neuron.compiler.CompilerLookup;
+import dev.lockstep.device.neuron.compiler.CompilerSettings;
+import dev.lockstep.device.neuron.compiler.NeffCompiler;
+import dev.lockstep.device.neuron.compiler.NeuronxCompiler;
+import dev.lockstep.device.neuron.compiler.Target;
+import dev.lockstep.device.neuron.ffi.Nrt;
+import dev.lockstep.device.neuron.ffi.NrtLayouts;
+import dev.lockstep.device.neuron.ffi.NrtLookup;
+import dev.lockstep.device.neuron.ffi.NrtSession;
+import dev.lockstep.device.neuron.ffi.NrtStatus;
+import dev.lockstep.failure.Availability;
+import dev.lockstep.failure.DeviceException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.BiFunction;
+import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/// Opens cores of Trainium chips. Public for [java.util.ServiceLoader] alone.
+///
+/// The runtime is initialised when the first device opens and closed with the last. A core belongs
+/// to one process.
+public final class NeuronDeviceProvider implements DeviceProvider {
+  private static final Logger LOG = LoggerFactory.getLogger(NeuronDeviceProvider.class);
+  private static final String NAME = "neuron";
+
+  /// The functions that are bound are those of NRT 2.
+  private static final long MAJOR = 2;
+
+  private final NeuronHost host;
+  private final Supplier<NrtLookup> libraries;
+  private final Supplier<CompilerLookup> compilers;
+  private final BiFunction<CompilerLookup.Found, Target, NeffCompiler> maker;
+
+  /// Makes the provider; for the service loader.
+  public NeuronDeviceProvider() {
+    this(NeuronHost.here());
+  }
+
+  private NeuronDeviceProvider(NeuronHost host) {
+    this(
+        host,
+        () -> NrtLookup.find(host.environment()),
+        () -> CompilerLookup.find(host.environment()),
+        (compiler, target) ->
+            new NeuronxCompiler(
+                CompilerSettings.of(compiler, target, host.environment()), LOG::info));
+  }
+
+  /// Makes a provider of other libraries and compilers.
+  ///
+  /// @param maker makes the compiler that was found
+  NeuronDeviceProvider(
+      NeuronHost host,
+      Supplier<NrtLookup> libraries,
+      Supplier<CompilerLookup> compilers,
+      BiFunction<CompilerLookup.Found, Target, NeffCompiler> maker) {
+    this.host = host;
+    this.libraries = libraries;
+    this.compilers = compilers;
+    this.maker = maker;
+  }
+
+  @Override
+  public String name() {
+    return NAME;
+  }
+
+  @Override
+  public Availability probe() {
+    return switch (look()) {
+      case Look.Missing(String reason) -> new Availability.Unavailable(reason);
+      case Look.There there -> new Availability.Available(there.cores, there.words());
+    };
+  }
+
+  /// What was found.
+  private sealed interface Look {
+    record Missing(String reason) implements Look {}
+
+    record There(
+        NrtLookup.Found library,
+        CompilerLookup.Found compiler,
+        Target target,
+        String version,
+        int cores)
+        implements Look {
+      String words() {
+        return "%s, %d logical cores, runtime %s, neuronx-cc %s"
+            .formatted(target.label(), cores, version, compiler.version());
+      }
+    }
+  }
+
+  private Look look() {
+    if (!Files.exists(host.driver())) {
+      return new Look.Missing(
+          "there is no Neuron driver: %s (use a Trn instance, and install aws-neuronx-dkms)"
+              .formatted(host.driver()));
+    }
+    if (!Files.isReadable(host.driver()) || !Files.isWritable(host.driver())) {
+      return new Look.Missing(
+          "the Neuron driver may not be used: %s (let this user read and write it)"
+              .formatted(host.driver()));
+    }
+    return switch (libraries.get()) {
+      case NrtLookup.Absent(String reason) -> new Look.Missing(reason);
+      case NrtLookup.Found found -> look(found);
+    };
+  }
+
+  private Look look(NrtLookup.Found library) {
+    Nrt nrt = library.library();
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment version = arena.allocate(NrtLayouts.VERSION);
+      int status = nrt.version(version);
+      if (status != NrtStatus.SUCCESS.code() || version.get(JAVA_LONG, 0) != MAJOR) {
+        return new Look.Missing(
+            "the Neuron runtime is of another version: file=%s, version=%s, needed=%d (install aws-neuronx-runtime-lib 2)"
+                .formatted(library.file(), version(version), MAJOR));
+      }
+      MemorySegment count = arena.allocate(JAVA_INT);
+      status = nrt.totalCores(count);
+      int cores = count.get(JAVA_INT, 0);
+      if (status != NrtStatus.SUCCESS.code() || cores < 1) {
+        return new Look.Missing(
+            "no Neuron core is to be had: status=%d %s, cores=%d (see neuron-ls)"
+                .formatted(status, NrtStatus.of(status), cores));
+      }
+      Optional<Target> target = target(nrt, arena);
+      if (target.isEmpty()) {
+        return new Look.Missing(
+            "this Neuron chip does not train: only Trn1, Trn2 and Trn3 do (see neuron-ls)");
+      }
+      return switch (compilers.get()) {
+        case CompilerLookup.Absent(String reason) -> new Look.Missing(reason);
+        case CompilerLookup.Found found ->
+            new Look.There(library, found, target.get(), version(version), cores);
+      };
+    }
+  }
+
+  private static String version(MemorySegment version) {
+    return "%d.%d.%d"
+        .formatted(
+            version.get(JAVA_LONG, 0), version.get(JAVA_LONG, 8), version.get(JAVA_LONG, 16));
+  }
+
+  /// By `nrt_instance_family_t`: TRN1 2, TRN1N 3, TRN2 and its kin 5, 6, 8 to 13, TRN3 14 and 15.
+  private static Optional<Target> target(Nrt nrt, Arena arena) {
+    MemorySegment info = arena.allocate(NrtLayouts.INSTANCE_INFO);
+    if (nrt.instanceInfo(info) != NrtStatus.SUCCESS.code()) {
+      return Optional.empty();
+    }
+    return switch (info.get(JAVA_INT, 0)) {
+      case 2, 3 -> Optional.of(Target.TRN1);
+      case 5, 6, 8, 9, 10, 11, 12, 13 -> Optional.of(Target.TRN2);
+      case 14, 15 -> Optional.of(Target.TRN3);
+      default -> Optional.empty();
+    };
+  }
+
+  @Override
+  public Device open(int ordinal, DeviceOptions options) {
+    String device = NAME + ":" + ordinal;
+    return switch (look()) {
+      case Look.Missing(String reason) ->
+          throw new DeviceException(device, "open", 0, reason, null);
+      case Look.There there -> open(ordinal, device, there, options);
+    };
+  }
+
+  private Device open(int ordinal, String device, Look.There there, DeviceOptions options) {
+    if (ordinal < 0 || ordinal >= there.cores) {
+      throw new DeviceException(
+          device,
+          "open",
+          0,
+          "no such device: device=%s, devices=%d".formatted(device, there.cores),
+          null);
+    }
+    start(there.library, ordinal, device);
+    NeuronRuntime runtime = new NeuronRuntime(there.library.library(), device, host.core(ordinal));
+    DeviceInfo info = new DeviceInfo(device, there.words(), options.threads(), 0, false);
+    NeffCompiler compiler = maker.apply(there.compiler, there.target);
+    return new NeuronDevice(
+        info,
+        options.memory(),
+        there.target,
+        compiler,
+        runtime,
+        () -> NrtSession.close(there.library));
+  }
+
+  private void start(NrtLookup.Found library, int ordinal, String device) {
+    Map<String, String> wanted = host.variables(ordinal);
+    NrtSession.Opened opened = NrtSession.open(library, wanted);
+    if (opened.status() != NrtStatus.SUCCESS.code()) {
+      throw NeuronRuntime.failure(device, opened.status(), "nrt_init", "variables=" + wanted);
+    }
+    if (!opened.variables().equals(wanted)) {
+      NrtSession.close(library);
+      throw new DeviceException(
+          device,
+          "open",
+          0,
+          "this process has taken another core: device=%s, taken=%s, wanted=%s (set NEURON_RT_VISIBLE_CORES to all cores that the process needs)"
+              .formatted(device, opened.variables(), wanted),
+          null);
+    }
+  }
+}

@@ -1,0 +1,138 @@
+package dev.lockstep.device.neuron;
+
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.lockstep.device.neuron.ffi.Nrt;
+import dev.lockstep.device.neuron.ffi.NrtStatus;
+import dev.lockstep.failure.DeviceException;
+import dev.lockstep.failure.DeviceLostException;
+import dev.lockstep.failure.MemoryBudgetException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/// The Neuron runtime for one core: statuses become exceptions. Called by the core's thread alone.
+final class NeuronRuntime {
+  private final Nrt nrt;
+  private final String device;
+  private final int core;
+
+  /// @param device for messages, for example `neuron:0`
+  /// @param core logical core, from 0
+  NeuronRuntime(Nrt nrt, String device, int core) {
+    this.nrt = nrt;
+    this.device = device;
+    this.core = core;
+  }
+
+  Nrt nrt() {
+    return nrt;
+  }
+
+  String device() {
+    return device;
+  }
+
+  int core() {
+    return core;
+  }
+
+  /// Requires that a call has succeeded.
+  ///
+  /// @param function as C names it
+  /// @param what it was called for, as `key=value` pairs
+  void check(int status, String function, String what) {
+    if (status != NrtStatus.SUCCESS.code()) {
+      throw failure(device, status, function, what);
+    }
+  }
+
+  /// What a status comes to: [DeviceLostException] where nothing more will work in this process.
+  static DeviceException failure(String device, int code, String function, String what) {
+    NrtStatus status = NrtStatus.of(code);
+    String message =
+        "%s: function=%s, status=%d %s, device=%s, %s (%s)"
+            .formatted(
+                status.words(), function, code, status, device, what, status.recovery().remedy());
+    return switch (status.recovery()) {
+      case REPLACE_CHIP, RESTART -> new DeviceLostException(device, function, code, message, null);
+      case NONE, RETRY, OUT_OF_MEMORY, BAD_INPUT, NUMERICS, CONFIGURATION, COMMUNICATOR ->
+          new DeviceException(device, function, code, message, null);
+    };
+  }
+
+  /// Allocates zeroed memory of the device and returns its handle; 0 for no bytes.
+  ///
+  /// @throws MemoryBudgetException if the device has too little
+  long allocate(String name, long bytes) {
+    if (bytes == 0) {
+      return 0;
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment handle = arena.allocate(JAVA_LONG);
+      int status = nrt.tensorAllocate(Nrt.ON_DEVICE, core, bytes, arena.allocateFrom(name), handle);
+      if (NrtStatus.of(status).recovery() == NrtStatus.Recovery.OUT_OF_MEMORY) {
+        throw new MemoryBudgetException(
+            name,
+            bytes,
+            0,
+            "memory of the device is exhausted: tensor=%s, requestedBytes=%d, device=%s, status=%d %s (use a smaller model or batch)"
+                .formatted(name, bytes, device, status, NrtStatus.of(status)),
+            null);
+      }
+      check(status, "nrt_tensor_allocate", "tensor=" + name + ", bytes=" + bytes);
+      long tensor = handle.get(JAVA_LONG, 0);
+      status = nrt.tensorMemset(tensor, 0, 0, bytes);
+      if (status != NrtStatus.SUCCESS.code()) {
+        free(tensor);
+      }
+      check(status, "nrt_tensor_memset", "tensor=" + name);
+      return tensor;
+    }
+  }
+
+  /// Frees a tensor; of no effect on 0.
+  void free(long tensor) {
+    if (tensor == 0) {
+      return;
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      nrt.tensorFree(arena.allocateFrom(JAVA_LONG, tensor));
+    }
+  }
+
+  /// Returns a tensor over a part of another one's memory.
+  long slice(long tensor, String name, long offset, long bytes) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment handle = arena.allocate(JAVA_LONG);
+      check(
+          nrt.tensorAllocateSlice(tensor, offset, bytes, arena.allocateFrom(name), handle),
+          "nrt_tensor_allocate_slice",
+          "tensor=%s, offset=%d, bytes=%d".formatted(name, offset, bytes));
+      return handle.get(JAVA_LONG, 0);
+    }
+  }
+
+  /// Makes an empty set of tensors.
+  long newSet() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment handle = arena.allocate(JAVA_LONG);
+      check(nrt.allocateTensorSet(handle), "nrt_allocate_tensor_set", "device=" + device);
+      return handle.get(JAVA_LONG, 0);
+    }
+  }
+
+  void add(long set, String name, long tensor) {
+    try (Arena arena = Arena.ofConfined()) {
+      check(
+          nrt.addTensorToTensorSet(set, arena.allocateFrom(name), tensor),
+          "nrt_add_tensor_to_tensor_set",
+          "tensor=" + name);
+    }
+  }
+
+  void destroySet(long set) {
+    try (Arena arena = Arena.ofConfined()) {
+      nrt.destroyTensorSet(arena.allocateFrom(JAVA_LONG, set));
+    }
+  }
+}

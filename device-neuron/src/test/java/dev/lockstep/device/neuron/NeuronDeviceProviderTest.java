@@ -1,0 +1,162 @@
+package dev.lockstep.device.neuron;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.device.Device;
+import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.neuron.compiler.CompilerLookup;
+import dev.lockstep.device.neuron.ffi.NrtLookup;
+import dev.lockstep.failure.Availability;
+import dev.lockstep.failure.DeviceException;
+import dev.lockstep.memory.MemoryPool;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.ServiceLoader;
+import java.util.function.Supplier;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// Whether there is a device here, and the one sentence that says why not.
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+@Timeout(60)
+final class NeuronDeviceProviderTest {
+  private final StandIn standIn = StandIn.build();
+
+  @TempDir private Path empty;
+
+  @BeforeEach
+  void reset() {
+    standIn.reset();
+  }
+
+  private static String reason(DeviceProvider provider) {
+    return switch (provider.probe()) {
+      case Availability.Available(int _, String detail) -> "available: " + detail;
+      case Availability.Unavailable(String reason) -> reason;
+    };
+  }
+
+  private NeuronDeviceProvider provider(
+      Path devices, Supplier<NrtLookup> libraries, CompilerLookup compiler) {
+    return new NeuronDeviceProvider(
+        new NeuronHost(Map.of(), devices),
+        libraries,
+        () -> compiler,
+        (_, _) -> module -> StandIn.neff(module.proto()));
+  }
+
+  private static CompilerLookup compiler() {
+    return new CompilerLookup.Found(Path.of("neuronx-cc"), "2.27.5334");
+  }
+
+  @Test
+  void saysWhatThereIs() {
+    Availability found = provider(standIn.devices(), standIn::lookup, compiler()).probe();
+    assertThat(found)
+        .isEqualTo(
+            new Availability.Available(
+                4, "trn2, 4 logical cores, runtime 2.34.10, neuronx-cc 2.27.5334"));
+  }
+
+  @Test
+  void saysThatThereIsNoDriver() {
+    assertThat(reason(provider(empty, standIn::lookup, compiler())))
+        .isEqualTo(
+            "there is no Neuron driver: %s/neuron0 (use a Trn instance, and install aws-neuronx-dkms)"
+                .formatted(empty));
+  }
+
+  @Test
+  void saysThatThereIsNoLibrary() {
+    String missing = "/no/such/libnrt.so.1";
+    Supplier<NrtLookup> lookup = () -> NrtLookup.find(Map.of(NrtLookup.VARIABLE, missing));
+    assertThat(reason(provider(standIn.devices(), lookup, compiler())))
+        .startsWith("the Neuron runtime is not installed: tried=[/no/such/libnrt.so.1] (install ");
+  }
+
+  @Test
+  void saysThatALibraryIsAnother() {
+    Supplier<NrtLookup> lookup = () -> NrtLookup.find(Map.of(NrtLookup.VARIABLE, "libc.so.6"));
+    assertThat(reason(provider(standIn.devices(), lookup, compiler())))
+        .startsWith("library is not the Neuron runtime, or too old: file=libc.so.6, cause=");
+  }
+
+  @ParameterizedTest(name = "cores={0}, family={1}, version={2}")
+  @CsvSource({
+    "4, 5, 1, of another version: file=",
+    "0, 5, 2, 'no Neuron core is to be had: status=0 SUCCESS, cores=0'",
+    "4, 4, 2, this Neuron chip does not train"
+  })
+  void saysWhatIsWrongWithTheMachine(int cores, int family, long version, String words) {
+    standIn.machine(cores, family, version, Long.MAX_VALUE);
+    assertThat(reason(provider(standIn.devices(), standIn::lookup, compiler()))).contains(words);
+  }
+
+  @ParameterizedTest(name = "family={0}")
+  @CsvSource({"2, trn1", "3, trn1", "5, trn2", "9, trn2", "13, trn2", "14, trn3", "15, trn3"})
+  void knowsTheGenerationByTheFamily(int family, String target) {
+    standIn.machine(2, family, 2, Long.MAX_VALUE);
+    assertThat(reason(provider(standIn.devices(), standIn::lookup, compiler())))
+        .startsWith("available: " + target + ", 2 logical cores");
+  }
+
+  @Test
+  void saysThatThereIsNoCompiler() {
+    CompilerLookup none = CompilerLookup.find(Map.of("PATH", empty.toString()));
+    assertThat(reason(provider(standIn.devices(), standIn::lookup, none)))
+        .startsWith("neuronx-cc is not on PATH (pip install neuronx-cc from ");
+  }
+
+  @Test
+  void refusesToOpenWhatIsNotThere() {
+    try (MemoryPool pool = MemoryPool.root("open", 1 << 20)) {
+      DeviceOptions options = new DeviceOptions(pool, 1, 0);
+      assertThatThrownBy(() -> provider(empty, standIn::lookup, compiler()).open(0, options))
+          .isInstanceOf(DeviceException.class)
+          .hasMessageStartingWith("there is no Neuron driver");
+      assertThatThrownBy(
+              () -> provider(standIn.devices(), standIn::lookup, compiler()).open(4, options))
+          .isInstanceOf(DeviceException.class)
+          .hasMessage("no such device: device=neuron:4, devices=4");
+    }
+  }
+
+  @Test
+  void aProcessTakesTheCoreOfItsLocalRank() {
+    try (MemoryPool pool = MemoryPool.root("open", 1 << 20);
+        Device device =
+            standIn.provider(Map.of("LOCAL_RANK", "3")).open(0, new DeviceOptions(pool, 1, 0))) {
+      assertThat(device.info().name()).isEqualTo("neuron:0");
+      assertThat(standIn.environment("NEURON_RT_VISIBLE_CORES")).isEqualTo("3");
+      assertThat(standIn.environment("NEURON_RT_STOCHASTIC_ROUNDING_EN")).isEqualTo("0");
+    }
+  }
+
+  @Test
+  void coresThatTheUserChoseAreLeftAlone() {
+    NeuronHost host =
+        new NeuronHost(Map.of("NEURON_RT_VISIBLE_CORES", "4-7", "LOCAL_RANK", "3"), empty);
+    assertThat(host.variables(2)).doesNotContainKey("NEURON_RT_VISIBLE_CORES");
+    assertThat(host.core(2)).isEqualTo(2);
+    assertThat(new NeuronHost(Map.of(), empty).core(2)).isZero();
+  }
+
+  @Test
+  void isFoundByTheServiceLoader() {
+    List<String> names =
+        ServiceLoader.load(DeviceProvider.class).stream()
+            .map(ServiceLoader.Provider::get)
+            .map(DeviceProvider::name)
+            .toList();
+    assertThat(names).contains("cpu", "neuron");
+    assertThat(new NeuronDeviceProvider().probe()).isNotNull();
+  }
+}

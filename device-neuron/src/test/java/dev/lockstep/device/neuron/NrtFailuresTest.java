@@ -1,0 +1,194 @@
+package dev.lockstep.device.neuron;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
+
+import dev.lockstep.device.Device;
+import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.Program;
+import dev.lockstep.device.Stream;
+import dev.lockstep.device.neuron.ffi.NrtStatus;
+import dev.lockstep.device.neuron.ffi.NrtStatus.Recovery;
+import dev.lockstep.failure.DeviceException;
+import dev.lockstep.failure.DeviceLostException;
+import dev.lockstep.failure.MemoryBudgetException;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.Primitive.Add;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.Arena;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// Every status of the runtime, returned where it may be, and what becomes of it.
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+@Timeout(60)
+final class NrtFailuresTest {
+  private final StandIn standIn = StandIn.build();
+
+  /// A device with `y = x + x` and its tensors.
+  private record Doubling(Device device, Stream stream, Program program, Buffer x, Buffer y) {
+    void run() {
+      Tensor in = Tensor.of(x, DType.F32, Shape.of(3));
+      Tensor out = Tensor.of(y, DType.F32, Shape.of(3));
+      stream.run(program.bind(Map.of("x", in, "y", out)));
+      stream.synchronize();
+    }
+  }
+
+  private static Graph doubling() {
+    GraphBuilder builder = new GraphBuilder("doubling");
+    Value x = builder.input("x", ValueType.f32(3));
+    builder.output("y", builder.one(new Add(), x, x));
+    return builder.build();
+  }
+
+  private void with(Consumer<Doubling> action) {
+    standIn.reset();
+    try (MemoryPool pool = MemoryPool.root("failures", 1 << 20);
+        Device device = standIn.provider().open(0, new DeviceOptions(pool, 1, 0));
+        Buffer x = device.allocate("x", 12);
+        Buffer y = device.allocate("y", 12);
+        Program program = device.compile(doubling());
+        Stream stream = device.newStream()) {
+      action.accept(new Doubling(device, stream, program, x, y));
+    }
+    assertThat(standIn.used()).isZero();
+  }
+
+  @ParameterizedTest
+  @EnumSource(
+      value = NrtStatus.class,
+      mode = EnumSource.Mode.EXCLUDE,
+      names = {"SUCCESS", "UNKNOWN"})
+  void aFailedRunSaysWhatHappenedAndWhatToDo(NrtStatus status) {
+    with(
+        doubling -> {
+          standIn.fail("nrt_execute", 0, status.code());
+          Throwable thrown = catchThrowable(doubling::run);
+          assertThat(thrown)
+              .isInstanceOfSatisfying(
+                  DeviceException.class,
+                  failure -> {
+                    assertThat(failure.status()).isEqualTo(status.code());
+                    assertThat(failure.function()).isEqualTo("nrt_execute");
+                    assertThat(failure.device()).isEqualTo("neuron:0");
+                  })
+              .hasMessage(
+                  "%s: function=nrt_execute, status=%d %s, device=neuron:0, program=doubling (%s)"
+                      .formatted(
+                          status.words(), status.code(), status, status.recovery().remedy()));
+          boolean isLost =
+              Set.of(Recovery.REPLACE_CHIP, Recovery.RESTART).contains(status.recovery());
+          assertThat(thrown instanceof DeviceLostException).isEqualTo(isLost);
+          // The failure is thrown once.
+          doubling.run();
+        });
+  }
+
+  @Test
+  void aStatusThatIsNotKnownIsNamedByItsNumber() {
+    with(
+        doubling -> {
+          standIn.fail("nrt_execute", 0, 777);
+          assertThatThrownBy(doubling::run)
+              .isInstanceOf(DeviceLostException.class)
+              .hasMessageContaining("status=777 UNKNOWN");
+        });
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "6, REPLACE_CHIP",
+    "101, REPLACE_CHIP",
+    "1201, REPLACE_CHIP",
+    "1202, REPLACE_CHIP",
+    "1203, REPLACE_CHIP",
+    "5, COMMUNICATOR",
+    "1200, COMMUNICATOR",
+    "1206, COMMUNICATOR",
+    "4, OUT_OF_MEMORY",
+    "11, OUT_OF_MEMORY",
+    "1003, NUMERICS",
+    "1002, BAD_INPUT",
+    "2, BAD_INPUT"
+  })
+  void statusesFallIntoTheDocumentedClasses(int code, Recovery recovery) {
+    assertThat(NrtStatus.of(code).recovery()).isEqualTo(recovery);
+  }
+
+  @Test
+  void everyStatusHasANumberOfItsOwn() {
+    Set<Integer> codes = new HashSet<>();
+    for (NrtStatus status : NrtStatus.values()) {
+      assertThat(codes.add(status.code())).as("%s", status).isTrue();
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"nrt_load", "nrt_get_model_tensor_info", "nrt_tensor_memset", "nrt_tensor_write"})
+  void aFailedCallLeavesNothingBehind(String function) {
+    with(
+        doubling -> {
+          standIn.fail(function, 0, 2);
+          try (Arena arena = Arena.ofConfined()) {
+            assertThatThrownBy(
+                    () -> {
+                      doubling.device.allocate("more", 8).close();
+                      doubling.device.compile(doubling()).close();
+                      doubling.stream.copyIn(
+                          Tensor.of(doubling.x, DType.F32, Shape.of(3)), arena.allocate(12));
+                    })
+                .isInstanceOf(DeviceException.class)
+                .hasMessageContaining("function=" + function + ", status=2 INVALID");
+          }
+          doubling.run();
+        });
+  }
+
+  @Test
+  void memoryThatTheDeviceHasNotIsAnErrorOfTheBudget() {
+    standIn.reset();
+    standIn.machine(4, 5, 2, 100);
+    try (MemoryPool pool = MemoryPool.root("memory", 1 << 20);
+        Device device = standIn.provider().open(0, new DeviceOptions(pool, 1, 0))) {
+      assertThatThrownBy(() -> device.allocate("weights", 101))
+          .isInstanceOfSatisfying(
+              MemoryBudgetException.class,
+              refused -> {
+                assertThat(refused.tensor()).isEqualTo("weights");
+                assertThat(refused.requestedBytes()).isEqualTo(101);
+              });
+      assertThat(pool.usedBytes()).isZero();
+      device.allocate("weights", 100).close();
+    }
+  }
+
+  @Test
+  void aCoreThatIsTakenIsSaidWhenTheDeviceOpens() {
+    standIn.reset();
+    standIn.fail("nrt_init", 0, NrtStatus.NC_BUSY.code());
+    try (MemoryPool pool = MemoryPool.root("taken", 1 << 20)) {
+      assertThatThrownBy(() -> standIn.provider().open(0, new DeviceOptions(pool, 1, 0)))
+          .isInstanceOf(DeviceException.class)
+          .hasMessageContaining("the core is taken by another process: function=nrt_init");
+    }
+  }
+}
