@@ -5,8 +5,8 @@
 /// parameter nor as a result. Ops that make something of nothing, the sum of no elements for one,
 /// are emitted as the constant that they are.
 ///
-/// Note [names]: an instruction is called `NODE_LABEL.ID`, so that a compiler that complains of an
-/// instruction has named the op of the graph it came from.
+/// Note [names of instructions]: an instruction is called `NODE_LABEL.ID`, so that a compiler that
+/// complains of an instruction has named the op of the graph it came from.
 @NullMarked
 package dev.lockstep.device.neuron.hlo;
 

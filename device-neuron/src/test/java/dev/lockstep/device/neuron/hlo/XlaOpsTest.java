@@ -24,6 +24,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /// Ops compiled and executed by XLA, many in one module, against the float64 reference.
+@Tag("long")
 @Timeout(300)
 final class XlaOpsTest {
   // F32 sums of some thousand terms, and functions one after another.
@@ -38,7 +39,6 @@ final class XlaOpsTest {
     execute(cases);
   }
 
-  @Tag("long")
   @Test
   void everyCompositeIsExecuted() throws Exception {
     execute(CompositeCases.all());

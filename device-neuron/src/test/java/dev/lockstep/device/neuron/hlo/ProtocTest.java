@@ -1,0 +1,98 @@
+package dev.lockstep.device.neuron.hlo;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.nn.Precision;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Modules decoded by `protoc` with XLA's own schema: every field is one that it knows, with the
+/// type that it has there.
+@Timeout(60)
+final class ProtocTest {
+  private static final String SCHEMA = "xla/service/hlo.proto";
+
+  /// A field that the schema does not know is printed by its number.
+  private static final Pattern UNKNOWN = Pattern.compile("(?m)^ *\\d+[:\\s{].*$");
+
+  /// What the schema imports for fields that modules do not have.
+  private static final Map<String, String> STUBS =
+      Map.of(
+          "google/protobuf/any.proto", "google.protobuf; message Any {}",
+          "xla/service/metrics.proto", "xla; message KeyValueMetric {}");
+
+  @TempDir private Path folder;
+
+  private String decoded(byte[] proto) throws IOException, InterruptedException {
+    String home = System.getProperty("lockstep.home", "..");
+    Path protoc = Path.of(home, "target", "tools", "protoc");
+    assumeTrue(
+        Files.isExecutable(protoc), "judge protoc: no target/tools/protoc (run .ci/run once)");
+    for (String name : List.of("xla/xla_data.proto", SCHEMA)) {
+      Path file = folder.resolve(name);
+      Files.createDirectories(file.getParent());
+      try (InputStream schema =
+          Objects.requireNonNull(ProtocTest.class.getResourceAsStream("schema/" + name))) {
+        Files.copy(schema, file);
+      }
+    }
+    for (Map.Entry<String, String> stub : STUBS.entrySet()) {
+      Path file = folder.resolve(stub.getKey());
+      Files.createDirectories(file.getParent());
+      Files.writeString(file, "syntax = \"proto3\"; package " + stub.getValue());
+    }
+    Path module = Files.write(folder.resolve("module.pb"), proto);
+    Path text = folder.resolve("module.txt");
+    Process process =
+        new ProcessBuilder(protoc.toString(), "-I" + folder, "--decode=xla.HloModuleProto", SCHEMA)
+            .redirectInput(module.toFile())
+            .redirectOutput(text.toFile())
+            .redirectError(folder.resolve("said.txt").toFile())
+            .start();
+    int code = process.waitFor();
+    assertThat(code).as(Files.readString(folder.resolve("said.txt"))).isZero();
+    return Files.readString(text);
+  }
+
+  @Test
+  void theSchemaKnowsEveryFieldOfAStepOfTwoRanks() throws Exception {
+    Emitted step = Emitted.of(whole().step(2), CollectivesTest.line(2), SumOrder.LANE_TREE);
+    String text = decoded(step.module().proto());
+    assertThat(UNKNOWN.matcher(text).results().map(match -> match.group()).toList()).isEmpty();
+    assertThat(text)
+        .contains(
+            "opcode: \"all-gather\"",
+            "kind: MUST_ALIAS",
+            "key: \"neff_input_names\"",
+            "entry_computation_name: \"main\"",
+            "replica_groups {");
+  }
+
+  @Test
+  void theSchemaKnowsEveryFieldOfALane() throws Exception {
+    String text = decoded(Emitted.of(whole().lane()).module().proto());
+    assertThat(UNKNOWN.matcher(text).results().map(match -> match.group()).toList()).isEmpty();
+    assertThat(text)
+        .contains(
+            "gather_dimension_numbers {",
+            "scatter_dimension_numbers {",
+            "operand_precision: HIGHEST",
+            "comparison_direction: \"LT\"",
+            "slice_dimensions {");
+  }
+
+  private static WholeStep whole() {
+    return new WholeStep(new GptShape(1, 2, 8, 6, 11, true), Precision.BF16, 0.1f, 2);
+  }
+}
