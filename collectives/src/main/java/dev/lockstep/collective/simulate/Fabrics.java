@@ -8,6 +8,7 @@ import java.util.Optional;
 public final class Fabrics {
   private static final double GB = 1e9;
   private static final double TB = 1e12;
+  private static final double GIB = 0x1.0p30;
   private static final double GBIT = 1e9 / 8;
   private static final double MICROS = 1000;
 
@@ -34,6 +35,8 @@ public final class Fabrics {
 
   private static final List<Fabric> ALL =
       List.of(
+          trn1(),
+          trn2(),
           trn2Ultraserver(),
           trn3Ultraserver(),
           h200Efa(),
@@ -52,6 +55,29 @@ public final class Fabrics {
   /// Returns the fabric of that name, if there is one.
   public static Optional<Fabric> named(String name) {
     return ALL.stream().filter(fabric -> fabric.name().equals(name)).findFirst();
+  }
+
+  /// Trn1.32xlarge: 16 chips, a 2D torus of NeuronLink v2 (AWS Neuron documentation, "Amazon EC2
+  /// Trn1/Trn1n Architecture").
+  private static Fabric trn1() {
+    return new Fabric(
+        "trn1",
+        Compute.device(DEVICE_STEP_NANOS, 820 * GIB), // HBM, same source
+        List.of(
+            // 384 GiB/s per chip, taken for both directions as Trn2's figure is (same source).
+            Level.of("neuronlink-v2", 16, NEURONLINK_NANOS, 192 * GIB),
+            // 800 Gbit/s per instance by eight EFAs (same documentation).
+            Level.shared("efa", Level.ALL, NEURON_EFA_NANOS, 100 * GBIT, 800 * GBIT)));
+  }
+
+  /// Trn2.48xlarge: one instance of what an UltraServer has four of.
+  private static Fabric trn2() {
+    return new Fabric(
+        "trn2",
+        Compute.device(DEVICE_STEP_NANOS, 2.9 * TB), // as trn2-ultraserver
+        List.of(
+            Level.of("neuronlink-v3", 16, NEURONLINK_NANOS, 512 * GB),
+            Level.of("efa-v3", Level.ALL, NEURON_EFA_NANOS, 200 * GBIT)));
   }
 
   /// Trn2 UltraServer: 4 instances of 16 chips (AWS Neuron documentation, about-neuron/arch).

@@ -216,6 +216,9 @@ class SimulatorTest {
   void everyPresetNestsAndHasANameOfItsOwn() {
     assertThat(Fabrics.all()).extracting(Fabric::name).doesNotHaveDuplicates();
     assertThat(Fabrics.named("trn3-ultraserver").orElseThrow().levels()).hasSize(3);
+    for (String instance : List.of("trn1", "trn2")) {
+      assertThat(Fabrics.named(instance).orElseThrow().levels().getFirst().ranks()).isEqualTo(16);
+    }
     assertThat(Fabrics.named("moon")).isEmpty();
   }
 }
