@@ -12,6 +12,7 @@ import dev.lockstep.train.checkpoint.SafetensorsPlan.TensorFile;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.options.FileTrouble;
+import dev.lockstep.train.placement.AxisPlace;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
@@ -168,12 +169,15 @@ final class CheckpointWriter implements AutoCloseable {
     Thread.ofPlatform().daemon().name("checkpoint-" + job.rank()).start(task);
   }
 
-  /// Among replicas of the data axis each has its part; alone, all of it.
+  /// Among replicas along the axes of data and positions each has its part; alone, all of it.
   private List<StateRuns> runs(List<Integer> writers) {
     boolean together = writers.size() > 1;
     boolean isSplit = compute.grid().holdsParts();
-    int count = !together ? 1 : isSplit ? compute.ranks() : writers.size();
-    int index = !together ? 0 : isSplit ? compute.rank() : writers.indexOf(job.rank());
+    AxisPlace context = compute.grid().context();
+    int replicas = compute.ranks() * context.ranks();
+    int replica = compute.rank() * context.ranks() + context.rank();
+    int count = !together ? 1 : isSplit ? replicas : writers.size();
+    int index = !together ? 0 : isSplit ? replica : writers.indexOf(job.rank());
     return states.stream()
         .map(state -> new StateRuns(state, compute.grid(), index, count))
         .toList();

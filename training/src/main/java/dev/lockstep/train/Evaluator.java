@@ -11,7 +11,6 @@ import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.data.CorpusReader;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.optim.StepGraph;
-import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
@@ -132,9 +131,7 @@ final class Evaluator {
               stages.data());
       bindings.putAll(lanes.subtreeInputs());
       batches = lanes::run;
-      meanLoss =
-          StepGraph.meanLoss(
-              new StepPlace(split, compute.rank(), compute.grid().tensor(), stages.place()));
+      meanLoss = StepGraph.meanLoss(compute.grid().stepPlace(split, stages.place()));
     }
     mean =
         new SplitProgram(compute.scope(), compute.device(), meanLoss, compute.exchange())

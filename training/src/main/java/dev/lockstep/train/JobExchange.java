@@ -193,6 +193,21 @@ final class JobExchange implements Exchange {
             inputs,
             output);
       }
+      case Primitive.ReduceScatter scatter -> {
+        Communicator among = axis(op, scatter.axis());
+        yield prepared(
+            among,
+            CollectiveRequest.reduceScatter(
+                output.dtype(),
+                scatter.reduceOp(),
+                Counts.each(among.size(), output.shape().elements()),
+                false,
+                among.topology(),
+                scatter.lanes(),
+                mode),
+            inputs,
+            output);
+      }
       case Primitive.AllGather gather -> {
         Communicator among = axis(op, gather.axis());
         Tensor part = inputs.getFirst();

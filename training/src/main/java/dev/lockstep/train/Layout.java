@@ -15,14 +15,17 @@ import java.util.Map;
 /// result.
 ///
 /// Axes are `dp`, over which lanes are spread, `tp`, over which the model's features, heads and
-/// vocabulary are, and `pp`, over which its layers are. Ranks are numbered with the last axis
-/// fastest.
+/// vocabulary are, `pp`, over which its layers are, and `cp`, over which the positions of each
+/// sequence are. Ranks are numbered with the last axis fastest.
 ///
 /// @param axes the axes that were named, in order; empty for all ranks on `dp`
 /// @param zero what the ranks of `dp` share out: 0 nothing, 1 the optimizer's state, 2 the sums of
 ///   gradients too, 3 the parameters too
 /// @param schedule in which order the stages of `pp` take their lanes
-public record Layout(List<Mesh.Axis> axes, int zero, PipelineSchedule schedule) {
+/// @param sequenceParallel whether the ranks of `tp` share out the positions where they do not
+///   share out features: norms, residuals, dropout and embeddings
+public record Layout(
+    List<Mesh.Axis> axes, int zero, PipelineSchedule schedule, boolean sequenceParallel) {
   /// The axis of data parallelism.
   public static final String DATA = "dp";
 
@@ -32,7 +35,10 @@ public record Layout(List<Mesh.Axis> axes, int zero, PipelineSchedule schedule) 
   /// The axis of pipeline parallelism.
   public static final String PIPELINE = "pp";
 
-  private static final List<String> KNOWN = List.of(DATA, TENSOR, PIPELINE);
+  /// The axis of context parallelism.
+  public static final String CONTEXT = "cp";
+
+  private static final List<String> KNOWN = List.of(DATA, TENSOR, PIPELINE, CONTEXT);
 
   /// Checks the names.
   ///
@@ -76,16 +82,21 @@ public record Layout(List<Mesh.Axis> axes, int zero, PipelineSchedule schedule) 
   ///
   /// @throws ConfigurationException if there is no such stage
   public Layout withZero(int other) {
-    return new Layout(axes, other, schedule);
+    return new Layout(axes, other, schedule, sequenceParallel);
   }
 
   /// Returns this layout with another order of the lanes in a pipeline.
   public Layout withSchedule(PipelineSchedule other) {
-    return new Layout(axes, zero, other);
+    return new Layout(axes, zero, other, sequenceParallel);
+  }
+
+  /// Returns this layout with sequence parallelism or without.
+  public Layout withSequenceParallel(boolean other) {
+    return new Layout(axes, zero, schedule, other);
   }
 
   private static Layout of(List<Mesh.Axis> axes) {
-    return new Layout(axes, 0, PipelineSchedule.ONE_FORWARD_ONE_BACKWARD);
+    return new Layout(axes, 0, PipelineSchedule.ONE_FORWARD_ONE_BACKWARD, false);
   }
 
   /// Returns the layout as users write it; empty for data parallelism alone.
@@ -102,7 +113,7 @@ public record Layout(List<Mesh.Axis> axes, int zero, PipelineSchedule schedule) 
   /// Returns this layout with the number of ranks on every axis.
   Layout over(int worldSize) {
     return axes.isEmpty()
-        ? new Layout(List.of(new Mesh.Axis(DATA, worldSize)), zero, schedule)
+        ? new Layout(List.of(new Mesh.Axis(DATA, worldSize)), zero, schedule, sequenceParallel)
         : this;
   }
 
@@ -183,6 +194,7 @@ public record Layout(List<Mesh.Axis> axes, int zero, PipelineSchedule schedule) 
     if (whole.size(PIPELINE) > 1) {
       checkPipeline(recipe, whole.size(PIPELINE), dp);
     }
+    checkTokens(recipe, whole.size(CONTEXT), whole.size(TENSOR));
     if (whole.size(TENSOR) > 1 || whole.size(PIPELINE) > 1 || (zero > 0 && dp > 1)) {
       for (ModelShape.Extent extent : recipe.model().splitExtents()) {
         requireBlocks(extent, recipe.blocks().tensor());
@@ -197,9 +209,7 @@ public record Layout(List<Mesh.Axis> axes, int zero, PipelineSchedule schedule) 
           "tp does not divide the tensor blocks: --mesh %s, --tensor-blocks %d (choose a divisor)"
               .formatted(words(), blocks));
     }
-    boolean areSubtrees =
-        LaneSplit.contiguous(blocks, tp).ranks().stream().allMatch(held -> held.size() == 1);
-    if (!areSubtrees) {
+    if (!hasSubtrees(blocks, tp)) {
       throw refusal(
           "the tensor blocks of a rank are no subtree of the sum: --mesh %s, --tensor-blocks %d (choose a power of two)"
               .formatted(words(), blocks));
@@ -211,6 +221,45 @@ public record Layout(List<Mesh.Axis> axes, int zero, PipelineSchedule schedule) 
                 .formatted(words(), heads.option(), heads.size()));
       }
     }
+  }
+
+  /// Checks that every rank has whole blocks of positions.
+  private void checkTokens(Recipe recipe, int cp, int tp) {
+    if (sequenceParallel && tp == 1) {
+      throw OptionCheck.refusal(
+          "--sequence-parallel",
+          true,
+          "sequence parallelism is part of tensor parallelism: --sequence-parallel, --mesh %s (name tp, or leave it out)"
+              .formatted(words()));
+    }
+    int ranks = cp * (sequenceParallel ? tp : 1);
+    if (ranks == 1) {
+      return;
+    }
+    int blocks = recipe.blocks().tokens();
+    String given = "--mesh " + words() + (sequenceParallel ? " --sequence-parallel" : "");
+    if (blocks % ranks != 0) {
+      throw refusal(
+          "ranks that share the positions do not divide the token blocks: %s, ranks %d, --token-blocks %d (start the run with --token-blocks %d or a multiple: it is part of the recipe, with bits of its own)"
+              .formatted(given, ranks, blocks, ranks));
+    }
+    boolean areSubtrees =
+        hasSubtrees(blocks, cp) && hasSubtrees(blocks / cp, sequenceParallel ? tp : 1);
+    if (!areSubtrees) {
+      throw refusal(
+          "the token blocks of a rank are no subtree of the sum: %s, --token-blocks %d (choose a power of two)"
+              .formatted(given, blocks));
+    }
+    int context = recipe.model().context();
+    if (context % blocks != 0) {
+      throw refusal(
+          "the layout needs equal token blocks: %s, --context %d, --token-blocks %d (choose a multiple)"
+              .formatted(given, context, blocks));
+    }
+  }
+
+  private static boolean hasSubtrees(int blocks, int ranks) {
+    return LaneSplit.contiguous(blocks, ranks).ranks().stream().allMatch(held -> held.size() == 1);
   }
 
   private void checkPipeline(Recipe recipe, int pp, int dp) {

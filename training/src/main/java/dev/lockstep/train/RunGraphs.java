@@ -27,7 +27,7 @@ public final class RunGraphs {
     Layout layout = options.layout();
     layout.check(recipe, ranks);
     Grid grid = Grid.of(layout, 0, ranks);
-    if (grid.holdsParts()) {
+    if (grid.holdsParts() || grid.context().ranks() > 1) {
       throw new ConfigurationException(
           "--mesh",
           layout.words(),

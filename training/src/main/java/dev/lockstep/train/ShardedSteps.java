@@ -80,8 +80,7 @@ final class ShardedSteps implements Steps {
           default -> gathered(traced, state, groups, lanes);
         };
     StateShards shards = grid.shards(groups.parameters());
-    StepPlace place =
-        new StepPlace(LaneSplit.onePerRank(grid.data().ranks()), compute.rank(), grid.tensor());
+    StepPlace place = grid.stepPlace(LaneSplit.onePerRank(grid.data().ranks()), null);
     FlatTensors scalars = compute.allocate("step scalars", StepPrograms.scalarLayout());
     FlatTensors wish = compute.allocateShared("stop", GradientGroups.stopLayout());
     updateProgram =
@@ -91,7 +90,6 @@ final class ShardedSteps implements Steps {
             StepGraph.traceShard(shards, groups.useCounts(), recipe.optimizer(), place),
             compute.exchange());
     Map<String, Tensor> bindings = new HashMap<>(scalars.byName());
-    bindings.remove(StepGraph.STOPPED);
     bindings.put(StepGraph.subtreeInput(StepGraph.STOP, 0), wish.get(StepGraph.STOP));
     bindings.put(StepGraph.LOSS_SUM, sums.get(StepGraph.LOSS_SUM));
     bindings.put(StepGraph.COUNT, sums.get(StepGraph.COUNT));

@@ -72,7 +72,7 @@ final class StagedSteps implements Steps {
                     chunk)),
             stages.data());
     FlatTensors scalars = compute.allocate("step scalars", StepPrograms.scalarLayout());
-    StepPlace place = new StepPlace(split, compute.rank(), grid.tensor(), stages.place());
+    StepPlace place = grid.stepPlace(split, stages.place());
     stepProgram =
         new SplitProgram(
             compute.scope(),

@@ -26,7 +26,9 @@ final class StateRuns {
     this.grid = grid;
     long held = state.memory().shape().elements();
     boolean isShared = state.ranges(grid.pipeline().rank()).isWhole();
-    this.first = isShared ? held * share / shares : 0;
+    // A shard is held by every rank of the axis of positions, and written by its first.
+    boolean isOthers = !isShared && grid.context().rank() > 0;
+    this.first = isShared ? held * share / shares : isOthers ? held : 0;
     this.end = isShared ? held * (share + 1) / shares : held;
   }
 

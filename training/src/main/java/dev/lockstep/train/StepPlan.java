@@ -53,6 +53,7 @@ public final class StepPlan implements AutoCloseable {
   private int dataRanks = 1;
   private int tensorRanks = 1;
   private int stageCount = 1;
+  private int contextRanks = 1;
   private final Map<String, Long> sent = new LinkedHashMap<>();
   private @Nullable PipelinePlan pipeline;
 
@@ -101,6 +102,7 @@ public final class StepPlan implements AutoCloseable {
     dataRanks = grid.data().ranks();
     tensorRanks = grid.tensor().ranks();
     stageCount = grid.pipeline().ranks();
+    contextRanks = grid.context().ranks();
     LanguageModel model = recipe.model().model(recipe.blocks().tensor());
     ModelPrograms models = recipe.programs(model, options.recompute());
     Stages stages = grid.isStaged() ? Stages.of(grid, models, recipe.batch().microBatch()) : null;
@@ -149,7 +151,7 @@ public final class StepPlan implements AutoCloseable {
     FlatLayout sums = StepPrograms.sums(grid, stages.own(), isLast);
     memory.put("gradients", plan.slots() * sums.bytes());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
-    StepPlace place = new StepPlace(split, 0, grid.tensor(), stages.place());
+    StepPlace place = grid.stepPlace(split, stages.place());
     return exchanged
         + compile("joins", plan, LaneSums.join(sums.elements()))
         + compile("update", plan, StepGraph.trace(stages.own(), recipe.optimizer(), place));
@@ -160,7 +162,7 @@ public final class StepPlan implements AutoCloseable {
     FlatLayout sums = StepPrograms.sums(grid, lane.uses());
     memory.put("gradients", plan.slots() * sums.bytes());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
-    StepPlace place = new StepPlace(split, 0, grid.tensor());
+    StepPlace place = grid.stepPlace(split, null);
     return compile("joins", plan, LaneSums.join(sums.elements()))
         + compile("update", plan, StepGraph.trace(lane.uses(), recipe.optimizer(), place));
   }
@@ -208,7 +210,7 @@ public final class StepPlan implements AutoCloseable {
   }
 
   private static Graph shardUpdate(Recipe recipe, Grid grid, GradientGroups groups) {
-    StepPlace place = new StepPlace(LaneSplit.onePerRank(grid.data().ranks()), 0, grid.tensor());
+    StepPlace place = grid.stepPlace(LaneSplit.onePerRank(grid.data().ranks()), null);
     return StepGraph.traceShard(
         grid.shards(groups.parameters()), groups.useCounts(), recipe.optimizer(), place);
   }
@@ -317,6 +319,13 @@ public final class StepPlan implements AutoCloseable {
         case Primitive.AllGather(String axis, int _, int _) ->
             found.merge(
                 PlannedExchange.allGather(axis, ranks(axis), part, bytes, 1, ""), 1, Integer::sum);
+        case Primitive.ReduceScatter(String axis, ReduceOp _, LaneSplit _, int _) -> {
+          long summed = node.inputs().getFirst().type().bytes();
+          found.merge(
+              PlannedExchange.reduceScatter(axis, ranks(axis), part, summed, 1, ""),
+              1,
+              Integer::sum);
+        }
         case Primitive _, Composite _ -> {}
       }
     }
@@ -336,6 +345,7 @@ public final class StepPlan implements AutoCloseable {
     return switch (axis) {
       case Layout.DATA -> dataRanks;
       case Layout.PIPELINE -> stageCount;
+      case Layout.CONTEXT -> contextRanks;
       case StagePlace.ENDS -> 2;
       default -> tensorRanks;
     };

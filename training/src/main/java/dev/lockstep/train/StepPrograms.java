@@ -71,7 +71,7 @@ final class StepPrograms implements Steps {
                 sums(compute.grid(), traced.uses()),
                 input.with(traced.graph(), state.parameters.bindings(traced.uses()))));
     FlatTensors scalars = compute.allocate("step scalars", scalarLayout());
-    StepPlace place = new StepPlace(split, compute.rank(), compute.grid().tensor());
+    StepPlace place = compute.grid().stepPlace(split, null);
     stepProgram =
         new SplitProgram(
             compute.scope(),

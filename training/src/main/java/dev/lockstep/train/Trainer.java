@@ -74,11 +74,12 @@ public final class Trainer implements AutoCloseable {
       exchange = JobExchange.open(scope, job, recipe, options);
       requireAlike(
           "recipe, text or layout",
-          "recipe=%s, data=%s, --mesh %s, --zero %d, --schedule %s, recompute=%s"
+          "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %d, --schedule %s, recompute=%s"
               .formatted(
                   Sha256.of(recipe.toJson()),
                   corpus.sha256(),
                   options.layout().words(),
+                  options.layout().sequenceParallel(),
                   options.layout().zero(),
                   options.layout().schedule().label(),
                   options.recompute()));

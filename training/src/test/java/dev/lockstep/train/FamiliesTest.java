@@ -57,6 +57,10 @@ class FamiliesTest {
 
   private Result train(Recipe recipe, String mesh, int zero, Recompute recompute) throws Exception {
     Layout layout = mesh.isEmpty() ? Layout.dataParallel() : Layout.parse(mesh).withZero(zero);
+    return train(recipe, layout, recompute);
+  }
+
+  private Result train(Recipe recipe, Layout layout, Recompute recompute) throws Exception {
     TrainerOptions options =
         TrainerOptions.defaults().withThreads(1).withRecompute(recompute).withLayout(layout);
     try (Corpus corpus = TinyText.open(text)) {
@@ -75,7 +79,7 @@ class FamiliesTest {
                       losses, trainer.weightsSha256(), trainer.optimizerSha256(), validation);
                 }
               });
-      assertThat(results).as("ranks of --mesh %s", mesh).containsOnly(results.getFirst());
+      assertThat(results).as("ranks of --mesh %s", layout.words()).containsOnly(results.getFirst());
       return results.getFirst();
     }
   }
@@ -93,8 +97,12 @@ class FamiliesTest {
   void llamaEndsInTheSameBitsWithDropout() throws Exception {
     Recipe recipe = recipe(LLAMA).withDropout(0.2f).withSteps(1);
 
-    assertThat(train(recipe, "dp=2,tp=2", 1, Recompute.ATTENTION))
-        .isEqualTo(train(recipe, "", 0, Recompute.NONE));
+    Result alone = train(recipe, "", 0, Recompute.NONE);
+    assertThat(train(recipe, "dp=2,tp=2", 1, Recompute.ATTENTION)).isEqualTo(alone);
+    Layout positions = Layout.parse("cp=2");
+    assertThat(train(recipe, positions, Recompute.NONE)).isEqualTo(alone);
+    Layout both = Layout.parse("tp=2").withSequenceParallel(true);
+    assertThat(train(recipe, both, Recompute.NONE)).isEqualTo(alone);
   }
 
   @Tag("long")
@@ -109,6 +117,9 @@ class FamiliesTest {
     assertThat(train(recipe, "dp=2,tp=2", 1, Recompute.ATTENTION))
         .as("dp=2,tp=2 --zero 1")
         .isEqualTo(alone);
+    assertThat(train(recipe, "cp=2", 0, Recompute.BLOCK)).as("cp=2").isEqualTo(alone);
+    Layout sequence = Layout.parse("dp=2,tp=2").withSequenceParallel(true);
+    assertThat(train(recipe, sequence, Recompute.NONE)).as("with positions").isEqualTo(alone);
   }
 
   @Test

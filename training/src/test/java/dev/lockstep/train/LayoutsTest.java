@@ -135,6 +135,75 @@ class LayoutsTest {
   }
 
   @Test
+  void positionsSpreadOverRanksKeepTheBits() throws Exception {
+    Recipe recipe = recipe(new GptShape(2, 4, 24, 12, 256, true), new SumBlocks(4, 4));
+    positionsKeepTheBits(recipe, List.of("cp=2", "tp=2 sp", "cp=2,tp=2 sp"));
+  }
+
+  @Tag("long")
+  @ParameterizedTest(name = "tied={0}, recompute={1}, lanes={2}, zero={3}")
+  @CsvSource({
+    "true, NONE, 5, 3",
+    "false, BLOCK, 4, 2",
+    "true, ATTENTION, 3, 1",
+    "false, NONE, 3, 0"
+  })
+  void positionsSpreadOverRanksKeepTheBitsOfAnyForm(
+      boolean tied, Recompute recompute, int lanes, int zero) throws Exception {
+    Recipe recipe =
+        recipe(new GptShape(2, 4, 24, 12, 256, tied), new SumBlocks(4, 4))
+            .withBatch(new BatchShape(lanes, 2, 5));
+    try (Corpus corpus = open()) {
+      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      for (String mesh :
+          List.of("cp=4", "dp=2,cp=2", "cp=2,dp=3", "tp=4", "dp=2,tp=2", "dp=2,cp=2,tp=2")) {
+        Layout layout = Layout.parse(mesh).withZero(zero);
+        layout = layout.withSequenceParallel(mesh.contains("tp"));
+        TrainerOptions options = options("", recompute).withLayout(layout);
+        assertThat(train(recipe, corpus, layout.places(), options)).as(mesh).isEqualTo(alone);
+      }
+      for (String mesh : List.of("pp=2,cp=2", "tp=2,pp=2", "cp=2,pp=2,tp=2", "dp=2,pp=2,cp=2")) {
+        Layout layout = Layout.parse(mesh).withSequenceParallel(mesh.contains("tp"));
+        TrainerOptions options = options("", recompute).withLayout(layout);
+        assertThat(train(recipe, corpus, layout.places(), options)).as(mesh).isEqualTo(alone);
+      }
+    }
+  }
+
+  /// Meshes with `sp` behind them are sequence parallel where they have `tp`.
+  private void positionsKeepTheBits(Recipe recipe, List<String> meshes) throws Exception {
+    try (Corpus corpus = open()) {
+      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      for (String mesh : meshes) {
+        Layout layout = Layout.parse(mesh.replace(" sp", ""));
+        layout = layout.withSequenceParallel(mesh.contains("tp") && mesh.endsWith("sp"));
+        TrainerOptions options = options("", Recompute.NONE).withLayout(layout);
+        assertThat(train(recipe, corpus, layout.places(), options)).as(mesh).isEqualTo(alone);
+      }
+    }
+  }
+
+  @Test
+  void anyRankOfAnAxisMayStopTheRun() throws Exception {
+    Recipe recipe = recipe(new GptShape(1, 2, 8, 4, 256, true), new SumBlocks(2, 2));
+    try (Corpus corpus = open()) {
+      for (String mesh : List.of("cp=2", "tp=2", "dp=2")) {
+        List<Boolean> stopped =
+            InProcessRanks.run(
+                2,
+                job -> {
+                  try (Trainer trainer =
+                      Trainer.start(job, recipe, corpus, options(mesh, Recompute.NONE))) {
+                    trainer.step(job.rank() == 1);
+                    return trainer.isStopped();
+                  }
+                });
+        assertThat(stopped).as(mesh).containsExactly(true, true);
+      }
+    }
+  }
+
+  @Test
   void threeRanksShareOddSizes() throws Exception {
     Recipe recipe = recipe(new GptShape(1, 3, 27, 7, 258, true), new SumBlocks(3, 1));
     try (Corpus corpus = open()) {
@@ -190,13 +259,33 @@ class LayoutsTest {
         "dp=4,tp=1; 4; more places on dp than lanes: --lanes 3, --mesh dp=4,tp=1",
         "tp=4; 4; tp does not divide the heads: --mesh tp=4, --heads 2",
         "xp=4; 4; no such axis: --mesh xp=4 (known: dp, tp",
-        "dp=2,dp=2; 4; an axis is named twice: --mesh dp=2,dp=2"
+        "dp=2,dp=2; 4; an axis is named twice: --mesh dp=2,dp=2",
+        "cp=2; 2; ranks that share the positions do not divide the token blocks: --mesh cp=2, ranks"
+            + " 2, --token-blocks 1 (start the run with --token-blocks 2 or a multiple",
       })
   void aMeshThatDoesNotFitIsRefusedInASentence(String mesh, int ranks, String sentence) {
     Recipe recipe = recipe(new GptShape(1, 2, 8, 4, 256, true), new SumBlocks(4, 1));
     assertThatThrownBy(() -> Layout.parse(mesh).check(recipe, ranks))
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining(sentence);
+  }
+
+  @Test
+  void positionsThatDoNotDivideAreRefusedInASentence() {
+    Recipe recipe = recipe(new GptShape(1, 4, 8, 10, 256, true), new SumBlocks(4, 6));
+    Layout both = Layout.parse("tp=2,cp=2").withSequenceParallel(true);
+    assertThatThrownBy(() -> both.check(recipe, 4))
+        .hasMessageContaining(
+            "--mesh tp=2,cp=2 --sequence-parallel, ranks 4, --token-blocks 6 (start the run with"
+                + " --token-blocks 4 or a multiple");
+    assertThatThrownBy(() -> Layout.parse("cp=2").check(recipe, 2))
+        .hasMessageContaining("no subtree of the sum: --mesh cp=2, --token-blocks 6");
+    Recipe four = recipe.withBlocks(new SumBlocks(4, 4));
+    assertThatThrownBy(() -> Layout.parse("cp=2").check(four, 2))
+        .hasMessageContaining("equal token blocks: --mesh cp=2, --context 10, --token-blocks 4");
+    Layout noTensors = Layout.parse("dp=2").withSequenceParallel(true);
+    assertThatThrownBy(() -> noTensors.check(four, 2))
+        .hasMessageContaining("--sequence-parallel, --mesh dp=2 (name tp, or leave it out)");
   }
 
   @Test

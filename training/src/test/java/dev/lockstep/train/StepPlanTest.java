@@ -14,6 +14,7 @@ import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import org.assertj.core.data.Offset;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -139,6 +140,35 @@ class StepPlanTest {
         assertThat(saved).isCloseTo(plannedSaving, within(planned / 50));
         assertThat(least.get(stage)).isCloseTo(planned, withinPercentage(5));
       }
+    }
+  }
+
+  /// What it saves that ranks share out positions, and what a rank takes beside memory of the
+  /// transport.
+  @Test
+  void ranksThatShareOutPositionsHoldWhatThePlanSays() throws Exception {
+    Recipe recipe =
+        Recipe.defaults()
+            .withModel(new GptShape(4, 2, 64, 64, 256, true))
+            .withBatch(Recipe.BatchShape.of(1, 2))
+            .withBlocks(new Recipe.SumBlocks(4, 2));
+    TrainerOptions plain =
+        TrainerOptions.defaults().withThreads(1).withLayout(Layout.parse("tp=2"));
+    TrainerOptions spread = plain.withLayout(plain.layout().withSequenceParallel(true));
+    TrainerOptions context = plain.withLayout(Layout.parse("cp=2"));
+    TrainerOptions alone = plain.withLayout(Layout.dataParallel());
+    try (Corpus corpus = TinyText.open(TinyText.write(folder.resolve("text")))) {
+      long sequenceSaves = measured(recipe, corpus, plain, 2) - measured(recipe, corpus, spread, 2);
+      long contextSaves = measured(recipe, corpus, alone, 1) - measured(recipe, corpus, context, 2);
+      long held = planned(recipe, spread, 2);
+      long plannedSequence = planned(recipe, plain, 2) - held;
+      long plannedContext = planned(recipe, alone, 1) - planned(recipe, context, 2);
+      System.out.printf(
+          "tp=2: %,d bytes planned, with positions %,d, saved %,d; cp=2 saved %,d, planned %,d%n",
+          planned(recipe, plain, 2), held, sequenceSaves, contextSaves, plannedContext);
+      assertThat(plannedSequence).isPositive();
+      assertThat(sequenceSaves).isCloseTo(plannedSequence, Offset.offset(held / 20));
+      assertThat(contextSaves).isCloseTo(plannedContext, Offset.offset(held / 20));
     }
   }
 

@@ -58,6 +58,24 @@ class TenStepsTest {
     followTheReference(recipe, layout.places(), options);
   }
 
+  /// Five positions for each of three ranks.
+  @Tag("long")
+  @ParameterizedTest(name = "--mesh {0} --sequence-parallel={1}")
+  @CsvSource({"cp=3, false", "tp=3, true", "'dp=2,cp=3', false"})
+  @Timeout(60)
+  void positionsOnSeveralRanksFollowTheReferenceOnOddSizes(String mesh, boolean sequence)
+      throws Exception {
+    Recipe recipe =
+        Recipe.defaults()
+            .withModel(new GptShape(1, 3, 27, 15, 258, true))
+            .withBlocks(new SumBlocks(3, 3))
+            .withBatch(BatchShape.of(5, 1))
+            .withSteps(10);
+    Layout layout = Layout.parse(mesh).withSequenceParallel(sequence);
+    TrainerOptions options = TrainerOptions.defaults().withThreads(1).withLayout(layout);
+    followTheReference(recipe, layout.places(), options);
+  }
+
   private void followTheReference(Recipe recipe, int ranks, TrainerOptions options)
       throws Exception {
     try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {

@@ -70,7 +70,8 @@ public final class ModelPrograms {
   ///
   /// @param graph the program
   /// @param uses the parameters' uses, in program order
-  public record Traced(Graph graph, List<ParameterUse> uses) {
+  /// @param tokenBlocks into how many blocks sums over positions are cut
+  public record Traced(Graph graph, List<ParameterUse> uses, int tokenBlocks) {
     /// Copies the list.
     public Traced {
       uses = List.copyOf(uses);
@@ -111,7 +112,7 @@ public final class ModelPrograms {
     }
     Differentiator.gradients(builder, loss, one, wanted, blocks, trace.recomputedValues())
         .forEach((use, gradient) -> builder.output(ParameterUse.gradientName(use), gradient));
-    return new Traced(builder.build(), trace.uses());
+    return new Traced(builder.build(), trace.uses(), tokenBlocks);
   }
 
   /// Traces what [#evaluation] does, with the borders as further outputs.
@@ -119,7 +120,7 @@ public final class ModelPrograms {
     ModelTrace trace = new ModelTrace("evaluation", precision);
     loss(trace, sequences);
     nameBorders(trace);
-    return new Traced(trace.builder().build(), trace.uses());
+    return new Traced(trace.builder().build(), trace.uses(), tokenBlocks);
   }
 
   private static void nameBorders(ModelTrace trace) {
@@ -138,7 +139,7 @@ public final class ModelPrograms {
   public Traced evaluation(int sequences) {
     ModelTrace trace = new ModelTrace("evaluation", precision);
     loss(trace, sequences);
-    return new Traced(trace.builder().build(), trace.uses());
+    return new Traced(trace.builder().build(), trace.uses(), tokenBlocks);
   }
 
   /// Traces the logits of one sequence: [#TOKENS] to [#LOGITS].
@@ -146,7 +147,7 @@ public final class ModelPrograms {
     ModelTrace trace = new ModelTrace("logits", precision);
     Value tokens = trace.builder().input(TOKENS, ids(1));
     trace.builder().output(LOGITS, model.logits(trace, tokens, Recompute.NONE));
-    return new Traced(trace.builder().build(), trace.uses());
+    return new Traced(trace.builder().build(), trace.uses(), tokenBlocks);
   }
 
   private Value loss(ModelTrace trace, int sequences) {

@@ -152,7 +152,7 @@ public final class StepGraph {
     Value lossSum = builder.input(LOSS_SUM, SCALAR);
     Value count = builder.input(COUNT, SCALAR);
     Value stopped = joined(STOP, SCALAR);
-    Totals totals = new Totals(lossSum, count, isSplit() ? overTensorAxis(stopped) : stopped);
+    Totals totals = new Totals(lossSum, count, overOtherAxes(stopped));
     Norm norm =
         gatheredSquares(
             new NormLeaves(shards),
@@ -178,9 +178,7 @@ public final class StepGraph {
           (first, next) -> builder.one(new Primitive.Add(), first, next));
     }
     gradients.replaceAll(this::overEnds);
-    if (isSplit()) {
-      totals = totals.withStopped(overTensorAxis(totals.stopped));
-    }
+    totals = totals.withStopped(overOtherAxes(totals.stopped));
     return finish(gradients, squares(gradients, totals), options);
   }
 
@@ -203,7 +201,8 @@ public final class StepGraph {
 
   private Graph finish(Map<Parameter, Value> gradients, Norm norm, AdamWOptions options) {
     Totals totals = norm.totals;
-    builder.output(STOPPED, totals.stopped);
+    // Outputs are bound one by one, results of collectives side by side: this is not one of them.
+    builder.output(STOPPED, builder.one(new Primitive.Add(), totals.stopped, constant(0)));
     builder.output(LOSS, builder.one(new Primitive.Div(), totals.lossSum, totals.count));
     Value mean = meanNorm(norm.squares, totals.count);
     builder.output(GRADIENT_NORM, mean);
@@ -250,10 +249,16 @@ public final class StepGraph {
     return new ValueType(DType.F32, place.localShape(parameter));
   }
 
-  private Value overTensorAxis(Value value) {
-    LaneSplit each = LaneSplit.onePerRank(place.tensor().ranks());
-    return builder.one(
-        new Primitive.AllReduce(place.tensor().name(), new ReduceOp.Sum(), each), value);
+  /// How many ranks of other axes than that of the lanes wish so too.
+  private Value overOtherAxes(Value wish) {
+    Value all = wish;
+    for (AxisPlace axis : List.of(place.context(), place.tensor())) {
+      if (axis.ranks() > 1) {
+        LaneSplit each = LaneSplit.onePerRank(axis.ranks());
+        all = builder.one(new Primitive.AllReduce(axis.name(), new ReduceOp.Sum(), each), all);
+      }
+    }
+    return all;
   }
 
   private Norm squares(Map<Parameter, Value> gradients, Totals totals) {

@@ -13,15 +13,14 @@ import org.jspecify.annotations.Nullable;
 /// @param rank this rank's place on the data axis
 /// @param tensor this rank's place on the axis that features are spread over
 /// @param stage this rank's place on the axis that layers are spread over; null for all layers
-public record StepPlace(LaneSplit lanes, int rank, AxisPlace tensor, @Nullable StagePlace stage) {
-  /// Makes the place of a rank that holds all layers.
-  public StepPlace(LaneSplit lanes, int rank, AxisPlace tensor) {
-    this(lanes, rank, tensor, null);
-  }
+/// @param context this rank's place on the axis that positions are spread over: its ranks hold the
+///   same sums, and each may wish to stop
+public record StepPlace(
+    LaneSplit lanes, int rank, AxisPlace tensor, @Nullable StagePlace stage, AxisPlace context) {
 
   /// Returns the place of a rank that holds whole parameters.
   public static StepPlace of(LaneSplit lanes, int rank) {
-    return new StepPlace(lanes, rank, new AxisPlace("tp", 1, 0));
+    return new StepPlace(lanes, rank, new AxisPlace("tp", 1, 0), null, new AxisPlace("cp", 1, 0));
   }
 
   /// Returns whether layers are spread over several ranks.

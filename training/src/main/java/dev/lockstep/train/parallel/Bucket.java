@@ -10,7 +10,8 @@ import java.util.List;
 import java.util.Map;
 
 /// Neighbouring all-reduces that run as one, because the operands of each subtree lie side by side
-/// in one buffer; any other collective is a bucket of its own.
+/// in one buffer; any other collective is a bucket of its own, and so is one whose result has a
+/// place already.
 ///
 /// @param op what each of them does
 /// @param members results by slot, with each one's operands
@@ -18,15 +19,21 @@ record Bucket(Primitive op, Map<String, List<Tensor>> members) {
 
   /// Groups a run of collectives, in order.
   ///
-  /// @param tensors memory of the operands by slot
+  /// @param tensors memory by slot, of the operands and of what has a place
   static List<Bucket> group(List<Collective> run, Map<String, Tensor> tensors) {
     List<Bucket> buckets = new ArrayList<>();
+    boolean lastIsBound = false;
     for (Collective collective : run) {
       List<Tensor> operands = collective.inputs().stream().map(tensors::get).toList();
-      if (buckets.isEmpty() || !buckets.getLast().continuedBy(collective.op(), operands)) {
+      boolean isBound = tensors.containsKey(collective.output());
+      if (isBound
+          || buckets.isEmpty()
+          || lastIsBound
+          || !buckets.getLast().continuedBy(collective.op(), operands)) {
         buckets.add(new Bucket(collective.op(), new LinkedHashMap<>()));
       }
       buckets.getLast().members.put(collective.output(), operands);
+      lastIsBound = isBound;
     }
     return buckets;
   }

@@ -6,6 +6,7 @@ import dev.lockstep.graph.GraphSplitter.Collective;
 import dev.lockstep.graph.GraphSplitter.Compute;
 import dev.lockstep.graph.GraphSplitter.Part;
 import dev.lockstep.graph.GraphSplitter.Segments;
+import dev.lockstep.graph.Primitive;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -58,12 +59,14 @@ public record Crossings(Map<String, Long> offsets, long bytes, Set<String> bucke
     return new Crossings(places.offsets(), places.bytes(), bucketed);
   }
 
-  /// Results of collectives that stand next to one another: they may become one bucket.
+  /// Results of all-reduces that stand next to one another: they may become one bucket.
   private static Set<String> bucketed(List<Part> parts) {
     Set<String> found = new HashSet<>();
     for (int i = 1; i < parts.size(); i++) {
       if (parts.get(i - 1) instanceof GraphSplitter.Collective before
-          && parts.get(i) instanceof GraphSplitter.Collective after) {
+          && parts.get(i) instanceof GraphSplitter.Collective after
+          && before.op() instanceof Primitive.AllReduce
+          && before.op().equals(after.op())) {
         found.add(before.output());
         found.add(after.output());
       }

@@ -15,7 +15,8 @@ public interface Exchange {
   /// same order.
   ///
   /// @param op an all-reduce or a reduce-scatter, whose inputs are this rank's subtrees in the
-  ///   order of the op's lane split, or an all-gather of one input; along dimension 0
+  ///   order of the op's lane split, or an all-gather of one input; along dimension 0, or one
+  ///   before which all are 1
   /// @param inputs what this rank brings; borrowed
   /// @param output what it gets; borrowed
   Prepared prepare(Primitive op, List<Tensor> inputs, Tensor output);

@@ -8,6 +8,7 @@ import dev.lockstep.graph.Op;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
+import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.placement.Placement.Partial;
 import dev.lockstep.train.placement.Placement.PerRank;
@@ -23,59 +24,87 @@ import java.util.Optional;
 ///
 /// Where the inputs lie is given; ops follow their operands: a product with a weight whose columns
 /// are split gives split columns, one with split rows gives terms of a sum, and what reads a sum
-/// makes its terms one by an all-reduce first. Whatever no rule of [PlacementRules] fits is given
-/// whole operands. Sums are cut as the ops' [Blocks] say and joined by their tree, so that the
-/// result has the bits of the program of one device.
+/// makes its terms one by an all-reduce first, or by a reduce-scatter where it has a row per token
+/// and those are spread ([TokenSplit]). Whatever no rule of [PlacementRules] fits is given whole
+/// operands. Sums are cut as the ops' [Blocks] say and joined by their tree, so that the result has
+/// the bits of the program of one device.
 public final class AxisLayout {
   private final Graph graph;
   private final PlacedBuilder out;
   private final AxisPlace axis;
+  private final PlacementRules rules;
+  private final PartMoves moves;
   private final VocabularySplit vocabulary;
+  private final TokenAttention attention;
+  private final Optional<TokenSplit> tokens;
+  private final Map<Value, Node> makers = new HashMap<>();
   private final Map<Value, Value> local = new HashMap<>();
   private final Map<Value, Primitive.Constant> constants = new HashMap<>();
   private final Map<Value, Value> whole = new HashMap<>();
   private final Map<Value, Shard> wantedRows = new HashMap<>();
+  private final Map<Value, Placement> wanted = new HashMap<>();
+  private final Map<Value, Value> settled = new HashMap<>();
+  private final List<Value> unsettled = new ArrayList<>();
 
-  private AxisLayout(Graph graph, AxisPlace axis) {
+  private AxisLayout(Graph graph, AxisPlace axis, Optional<TokenSplit> tokens) {
     this.graph = graph;
     this.axis = axis;
+    this.tokens = tokens;
+    this.rules = new PlacementRules(axis);
     this.out = new PlacedBuilder(graph.name(), axis);
-    this.vocabulary = new VocabularySplit(out);
+    this.moves = new PartMoves(out);
+    this.vocabulary = new VocabularySplit(out, moves);
+    this.attention = new TokenAttention(out, moves);
   }
 
   /// Lays a graph out.
   ///
   /// @param graph without aliases
-  /// @param inputs placements of inputs; what is not named is whole on every rank
-  /// @param outputs wanted placements of outputs; what is not named is wanted whole
   /// @throws IllegalArgumentException if an input cannot be split so
-  public static PlacedGraph lay(
-      Graph graph, AxisPlace axis, Map<String, Placement> inputs, Map<String, Placement> outputs) {
-    return new AxisLayout(graph, axis).lay(inputs, outputs);
+  public static PlacedGraph lay(Graph graph, AxisPlace axis, AxisWishes wishes) {
+    return new AxisLayout(graph, axis, wishes.tokens()).lay(wishes);
   }
 
-  private PlacedGraph lay(Map<String, Placement> inputs, Map<String, Placement> outputs) {
+  private PlacedGraph lay(AxisWishes wishes) {
+    for (Node node : graph.nodes()) {
+      node.outputs().forEach(value -> makers.put(value, node));
+    }
     for (Graph.Named input : graph.inputs()) {
-      Placement placement = inputs.getOrDefault(input.name(), Placement.replicate());
-      ValueType type = input.value().type();
-      requireDivides(input, placement);
-      ValueType part =
-          new ValueType(type.dtype(), placement.localShape(type.shape(), axis.ranks()));
-      local.put(input.value(), out.input(input.name(), part, placement));
+      Placement placement = wishes.inputs().getOrDefault(input.name(), Placement.replicate());
+      local.put(input.value(), input(input, placement));
     }
     for (Graph.Named output : graph.outputs()) {
-      if (outputs.get(output.name()) instanceof Shard shard
-          && shard.dim() == 0
-          && shard.blocks().outer() == 1) {
-        wantedRows.put(output.value(), shard);
+      if (!wishes.asTheyLie().contains(output.name())) {
+        want(output.value(), wishes.outputs().getOrDefault(output.name(), Placement.replicate()));
       }
     }
-    graph.nodes().forEach(this::visit);
+    Optional<Value> end = tokens.map(split -> graph.output(split.end()));
+    for (Node node : graph.nodes()) {
+      visit(node);
+      node.outputs().forEach(this::noteUnsettled);
+      if (end.isPresent() && node.outputs().contains(end.get())) {
+        settle();
+        forgetGathered();
+      }
+    }
+    settle();
     for (Graph.Named output : graph.outputs()) {
-      Placement wanted = outputs.getOrDefault(output.name(), Placement.replicate());
-      out.output(output.name(), placed(output.value(), wanted));
+      Value value = output.value();
+      out.output(output.name(), wanted.containsKey(value) ? settled(value) : term(value));
     }
     return out.build();
+  }
+
+  private Value input(Graph.Named input, Placement placement) {
+    ValueType type = input.value().type();
+    requireDivides(input, placement);
+    ValueType part = new ValueType(type.dtype(), placement.localShape(type.shape(), axis.ranks()));
+    Value value = out.input(input.name(), part, placement);
+    if (tokens.isPresent() && tokens.get().cut().contains(input.name())) {
+      requireDivides(input, tokens.get().shard());
+      return moves.part(value, tokens.get().shard());
+    }
+    return value;
   }
 
   private void requireDivides(Graph.Named input, Placement placement) {
@@ -95,19 +124,62 @@ public final class AxisLayout {
     }
   }
 
+  /// Notes how an output is wanted, and rows of a table also behind what other axes add up.
+  private void want(Value value, Placement placement) {
+    wanted.put(value, placement);
+    if (placement instanceof Shard shard && shard.dim() == 0 && shard.blocks().outer() == 1) {
+      wantedRows.put(value, shard);
+      Node maker = makers.get(value);
+      if (maker != null && maker.op() instanceof Primitive.AllReduce) {
+        maker.inputs().forEach(term -> wantedRows.put(term, shard));
+      }
+    }
+  }
+
+  private void noteUnsettled(Value value) {
+    Placement placement = wanted.get(value);
+    if (placement != null
+        && !constants.containsKey(value)
+        && !placement.equals(out.placement(held(value)))) {
+      unsettled.add(value);
+    }
+  }
+
+  /// Brings the outputs that are made to where they are wanted: side by side with the next
+  /// collective, so that the program is cut less often.
+  private void settle() {
+    List<Value> due = List.copyOf(unsettled);
+    unsettled.clear();
+    due.forEach(this::settled);
+  }
+
+  private Value settled(Value value) {
+    Value found = settled.get(value);
+    if (found == null) {
+      found = placed(value, wanted.getOrDefault(value, Placement.replicate()));
+      settled.put(value, found);
+    }
+    return found;
+  }
+
+  private void forgetGathered() {
+    whole
+        .keySet()
+        .removeIf(value -> local.containsKey(value) && out.placement(held(value)) instanceof Shard);
+  }
+
   private void visit(Node node) {
+    List<Value> in = node.inputs();
     switch (node.op()) {
       case Primitive.Constant constant -> constants.put(node.outputs().getFirst(), constant);
       case Composite.Linear linear -> linear(node, linear);
       case Primitive.Gather _ -> gather(node);
       case Primitive.ScatterAdd scatter -> scatterAdd(node, scatter);
-      case Composite.CrossEntropy loss
-          when isSplit(node.inputs().getFirst(), loss.vocabulary()) -> {
-        Value logits = term(node.inputs().get(0));
-        give(node, vocabulary.crossEntropy(loss, logits, whole(node.inputs().get(1))));
+      case Composite.CrossEntropy loss when isSplit(in.getFirst(), loss.vocabulary()) -> {
+        Value logits = term(in.get(0));
+        give(node, vocabulary.crossEntropy(loss, logits, whole(in.get(1))));
       }
-      case Composite.CrossEntropyGrad _ when isSplit(node.inputs().get(1)) -> {
-        List<Value> in = node.inputs();
+      case Composite.CrossEntropyGrad _ when isByFeatures(in.get(1)) -> {
         Value loss = whole(in.get(0));
         give(
             node,
@@ -115,6 +187,12 @@ public final class AxisLayout {
                 vocabulary.crossEntropyGrad(
                     loss, term(in.get(1)), whole(in.get(2)), whole(in.get(3)))));
       }
+      case Composite.CausalAttention op when isSplit(in.getFirst(), 1) ->
+          give(node, attention.forward(op, term(in.getFirst())));
+      case Composite.CausalAttentionGrad op when isSplit(in.get(1), new Shard(1, op.queries())) ->
+          give(node, List.of(attention.backward(op, queries(node, 1))));
+      case Composite.GroupedAttention _ when isSplit(in.getFirst(), 1) -> overQueries(node, 0);
+      case Composite.GroupedAttentionGrad _ when isSplit(in.get(1), 1) -> overQueries(node, 1);
       case Primitive _, Composite _ -> any(node);
     }
   }
@@ -127,41 +205,73 @@ public final class AxisLayout {
 
   /// Whether the last dimension is split, and cut so.
   private boolean isSplit(Value value, Blocks cut) {
-    int last = value.type().shape().rank() - 1;
-    return isSplit(value) && out.placement(term(value)).equals(new Shard(last, cut));
+    return isSplit(value, new Shard(value.type().shape().rank() - 1, cut));
+  }
+
+  private boolean isSplit(Value value, Shard how) {
+    return isSplit(value) && out.placement(term(value)).equals(how);
+  }
+
+  private boolean isSplit(Value value, int dim) {
+    return isSplit(value)
+        && out.placement(term(value)) instanceof Shard shard
+        && shard.dim() == dim;
+  }
+
+  private boolean isByFeatures(Value value) {
+    return isSplit(value, value.type().shape().rank() - 1);
   }
 
   private boolean isSplit(Value value) {
     return !constants.containsKey(value) && out.placement(term(value)) instanceof Shard;
   }
 
-  /// An op that follows its operands, or is given whole ones.
+  /// An op that follows its operands as they lie, or with whole ones cut as the others are, or one
+  /// split one gathered; else it is given whole ones.
   private void any(Node node) {
-    Optional<Shape> split =
-        node.inputs().stream()
-            .filter(this::isSplit)
-            .map(value -> term(value).type().shape())
-            .findFirst();
-    if (split.isEmpty()) {
-      wholeOperands(node);
+    List<Placement> lying = new ArrayList<>();
+    for (Value value : node.inputs()) {
+      lying.add(
+          constants.containsKey(value) ? likeOthers(node, value) : out.placement(term(value)));
+    }
+    if (isApplied(node, lying) || isApplied(node, alike(node, lying))) {
       return;
     }
-    List<Value> operands = new ArrayList<>();
-    for (Value value : node.inputs()) {
-      operands.add(constants.containsKey(value) ? constantLike(node, value) : term(value));
+    for (int i = 0; i < lying.size(); i++) {
+      if (lying.get(i) instanceof Shard) {
+        List<Placement> oneGathered = new ArrayList<>(lying);
+        oneGathered.set(i, Placement.replicate());
+        if (isApplied(node, oneGathered)) {
+          return;
+        }
+      }
     }
-    Optional<Op> op = LocalOps.of(node, operands, out);
-    if (op.isPresent() && fits(op.get(), operands)) {
-      give(node, out.apply(op.get(), operands));
-    } else {
-      wholeOperands(node);
-    }
+    wholeOperands(node);
   }
 
-  private boolean fits(Op op, List<Value> operands) {
+  /// Adds a node with its operands placed so, if a rule takes them.
+  private boolean isApplied(Node node, List<Placement> placements) {
+    Optional<Op> op = LocalOps.of(node, placements, axis);
+    if (op.isEmpty() || !fits(op.get(), node.inputs(), placements)) {
+      return false;
+    }
+    List<Value> operands = new ArrayList<>();
+    for (int i = 0; i < placements.size(); i++) {
+      operands.add(placed(node.inputs().get(i), placements.get(i)));
+    }
+    give(node, out.apply(op.get(), operands));
+    return true;
+  }
+
+  private boolean fits(Op op, List<Value> values, List<Placement> placements) {
+    List<Value> parts = new ArrayList<>();
+    for (int i = 0; i < values.size(); i++) {
+      ValueType type = values.get(i).type();
+      Shape shape = placements.get(i).localShape(type.shape(), axis.ranks());
+      parts.add(new Value(values.get(i).id(), new ValueType(type.dtype(), shape)));
+    }
     try {
-      List<Placement> placements = operands.stream().map(out::placement).toList();
-      var _ = new PlacementRules(axis).infer(op, operands, placements);
+      var _ = rules.infer(op, parts, placements);
       return true;
     } catch (IllegalArgumentException refused) {
       return false;
@@ -172,14 +282,30 @@ public final class AxisLayout {
     give(node, out.apply(node.op(), node.inputs().stream().map(this::whole).toList()));
   }
 
-  /// A constant that lies as the node's split operand of the same type does.
-  private Value constantLike(Node node, Value value) {
+  /// How a constant lies: as the node's split operand of the same shape does.
+  private Placement likeOthers(Node node, Value value) {
     for (Value other : node.inputs()) {
       if (isSplit(other) && other.type().shape().equals(value.type().shape())) {
-        return constant(value, out.placement(term(other)));
+        return out.placement(term(other));
       }
     }
-    return whole(value);
+    return Placement.replicate();
+  }
+
+  /// Whole operands cut as the first split one of their shape is.
+  private static List<Placement> alike(Node node, List<Placement> lying) {
+    List<Placement> placements = new ArrayList<>(lying);
+    for (int i = 0; i < lying.size(); i++) {
+      Shape shape = node.inputs().get(i).type().shape();
+      for (int other = 0; other < lying.size() && lying.get(i) instanceof Replicate; other++) {
+        if (lying.get(other) instanceof Shard
+            && node.inputs().get(other).type().shape().equals(shape)) {
+          placements.set(i, lying.get(other));
+          break;
+        }
+      }
+    }
+    return placements;
   }
 
   private Value constant(Value value, Placement placement) {
@@ -194,24 +320,27 @@ public final class AxisLayout {
   /// `x·w + b`. Where rows of `w` are split the product is a sum over ranks, and `b` is added once
   /// that is joined.
   private void linear(Node node, Composite.Linear linear) {
-    Value weight = term(node.inputs().get(1));
+    Placement weight = out.placement(term(node.inputs().get(1)));
     int rows = linear.transposeWeight() ? 1 : 0;
-    if (!(out.placement(weight) instanceof Shard shard) || shard.dim() != rows) {
+    if (!(weight instanceof Shard shard) || shard.dim() != rows) {
       any(node);
       return;
     }
-    Value x = term(node.inputs().get(0));
     Primitive.MatMul product =
         new Primitive.MatMul(false, linear.transposeWeight(), shard.localBlocks(axis.ranks()));
-    if (!linear.contraction().equals(shard.blocks()) || !fits(product, List.of(x, weight))) {
+    List<Value> factors = node.inputs().subList(0, 2);
+    List<Placement> lying = List.of(out.placement(term(factors.getFirst())), weight);
+    if (!linear.contraction().equals(shard.blocks()) || !fits(product, factors, lying)) {
       wholeOperands(node);
       return;
     }
-    Value joined = reduced(out.one(product, x, weight));
+    Value terms = out.one(product, term(factors.get(0)), term(factors.get(1)));
+    Value joined = joined(node.outputs().getFirst(), terms);
     Shape shape = joined.type().shape();
     Primitive.BroadcastTo overRows = new Primitive.BroadcastTo(shape, List.of(shape.rank() - 1));
     Value bias = out.one(overRows, whole(node.inputs().get(2)));
-    give(node, List.of(out.one(new Primitive.Add(), joined, bias)));
+    Value alike = out.placement(joined) instanceof Shard rank ? out.declare(bias, rank) : bias;
+    give(node, List.of(out.one(new Primitive.Add(), joined, alike)));
   }
 
   private void gather(Node node) {
@@ -224,14 +353,52 @@ public final class AxisLayout {
   }
 
   private void scatterAdd(Node node, Primitive.ScatterAdd scatter) {
-    Shard wanted = wantedRows.get(node.outputs().getFirst());
-    if (wanted != null && !isSplit(node.inputs().get(1)) && scatter.rows() % axis.ranks() == 0) {
+    Shard rows = wantedRows.get(node.outputs().getFirst());
+    if (rows != null && !isByFeatures(node.inputs().get(1)) && scatter.rows() % axis.ranks() == 0) {
       Value ids = whole(node.inputs().get(0));
       Value updates = whole(node.inputs().get(1));
-      give(node, List.of(vocabulary.scatterAdd(scatter, ids, updates, wanted)));
+      give(node, List.of(vocabulary.scatterAdd(scatter, ids, updates, rows)));
     } else {
       any(node);
     }
+  }
+
+  /// Attention in which each rank has some queries and all keys and values.
+  ///
+  /// @param query which operand the queries are; keys and values follow
+  private void overQueries(Node node, int query) {
+    Shard lies = (Shard) out.placement(term(node.inputs().get(query)));
+    List<Placement> placements = new ArrayList<>();
+    for (int i = 0; i < node.inputs().size(); i++) {
+      boolean isKeyOrValue = i == query + 1 || i == query + 2;
+      placements.add(isKeyOrValue ? Placement.replicate() : byQueries(lies, i - query));
+    }
+    if (!isApplied(node, placements)) {
+      wholeOperands(node);
+    }
+  }
+
+  /// Log-sum-exps are the fourth operand behind the queries, `[B, heads, T]`.
+  private static Shard byQueries(Shard query, int behind) {
+    return behind == 4 ? new Shard(2, query.blocks()) : query;
+  }
+
+  /// The operands of packed attention's gradient, split as the packed one is.
+  private List<Value> queries(Node node, int packed) {
+    Shard lies = (Shard) out.placement(term(node.inputs().get(packed)));
+    List<Value> operands = new ArrayList<>();
+    for (int i = 0; i < node.inputs().size(); i++) {
+      operands.add(placed(node.inputs().get(i), byQueries(lies, i + 1)));
+    }
+    return operands;
+  }
+
+  private Value held(Value value) {
+    Value held = local.get(value);
+    if (held == null) {
+      throw new IllegalStateException("value is read before it is made: " + value);
+    }
+    return held;
   }
 
   /// What this rank holds of a value, terms of a sum joined.
@@ -239,11 +406,22 @@ public final class AxisLayout {
     if (constants.containsKey(value)) {
       return whole(value);
     }
-    Value held = local.get(value);
-    if (held == null) {
-      throw new IllegalStateException("value is read before it is made: " + value);
+    Value held = held(value);
+    if (!(out.placement(held) instanceof Partial)) {
+      return held;
     }
-    return out.placement(held) instanceof Partial ? whole(value) : held;
+    Value joined = joined(value, held);
+    local.put(value, joined);
+    return joined;
+  }
+
+  /// Terms of a sum, joined: where the value has a row per token, and those are spread, each rank
+  /// gets its own.
+  private Value joined(Value value, Value terms) {
+    return tokens
+        .filter(split -> split.hasRows(value.type().shape()))
+        .map(split -> scattered(terms, split))
+        .orElseGet(() -> reduced(terms));
   }
 
   /// The whole value.
@@ -257,82 +435,79 @@ public final class AxisLayout {
   }
 
   private Value made(Value value) {
-    Value held = local.get(value);
-    if (held == null) {
-      throw new IllegalStateException("value is read before it is made: " + value);
-    }
+    Value held = held(value);
     return switch (out.placement(held)) {
       case Replicate _ -> held;
-      case Partial _ -> reduced(held);
-      case Shard shard -> gathered(held, shard);
+      case Partial _ -> {
+        Value joined = reduced(held);
+        local.put(value, joined);
+        yield joined;
+      }
+      case Shard shard -> gathered(value, held, shard);
       case PerRank _ -> throw new IllegalStateException("a rank's own numbers: " + value);
     };
   }
 
   private Value reduced(Value terms) {
-    return out.placement(terms) instanceof Partial(var op, var lanes)
-        ? out.one(new Primitive.AllReduce(axis.name(), op, lanes), terms)
-        : terms;
+    settle();
+    return moves.reduced(terms);
   }
 
-  /// Gathers parts along the first dimension and brings them to where they belong.
-  private Value gathered(Value part, Shard shard) {
-    Shape shape = part.type().shape();
-    long before = 1;
-    for (int dim = 0; dim < shard.dim(); dim++) {
-      before *= shape.dim(dim);
-    }
-    long outer = shard.blocks().outer();
-    long inner = shape.dim(shard.dim()) / outer;
-    long after = shape.elements() / Math.max(1, before * outer * inner);
-    int ranks = axis.ranks();
-    Shape flat = Shape.of(before * outer, inner, after);
-    Value own =
-        out.declare(
-            out.one(new Primitive.Reshape(Shape.of(1, flat.elements())), part),
-            Placement.perRank());
-    Value all = out.one(new Primitive.AllGather(axis.name(), ranks, 0), own);
-    Value parts =
-        out.one(new Primitive.Reshape(Shape.of(ranks, before * outer, inner, after)), all);
-    Value sorted = out.one(new Primitive.Transpose(List.of(1, 0, 2, 3)), parts);
-    Shape result = shape.with(shard.dim(), shape.dim(shard.dim()) * ranks);
-    return out.one(new Primitive.Reshape(result), sorted);
+  /// A sum with a row per token, of which each rank gets its tokens.
+  private Value scattered(Value terms, TokenSplit split) {
+    settle();
+    return moves.scattered(terms, split.shard());
   }
 
-  private Value placed(Value value, Placement wanted) {
-    if (constants.containsKey(value)) {
-      return constant(value, wanted);
+  /// Gathers parts. What was but reshaped or widened is gathered before that: once for all its
+  /// shapes, and narrow.
+  private Value gathered(Value value, Value part, Shard shard) {
+    Node maker = makers.get(value);
+    if (maker != null && keepsNumbers(maker)) {
+      return out.one(maker.op(), whole(maker.inputs().getFirst()));
     }
-    Value held = term(value);
-    Placement found = out.placement(held);
-    if (found.equals(wanted)) {
-      return held;
-    }
-    Value all = whole(value);
-    return switch (wanted) {
-      case Replicate _ -> all;
-      case Shard shard -> part(all, shard);
-      case Partial _, PerRank _ ->
-          throw new IllegalArgumentException("no value is wanted so: placement=" + wanted);
+    settle();
+    return moves.gathered(part, shard);
+  }
+
+  private static boolean keepsNumbers(Node node) {
+    return switch (node.op()) {
+      case Primitive.Reshape _ -> true;
+      case Primitive.Convert(DType to) ->
+          node.inputs().getFirst().type().dtype().bytes() < to.bytes();
+      case Primitive _, Composite _ -> false;
     };
   }
 
-  /// This rank's part of a whole value.
-  private Value part(Value all, Shard shard) {
-    Shape shape = all.type().shape();
-    long outer = shard.blocks().outer();
-    long slice = shape.dim(shard.dim()) / outer;
-    long inner = slice / axis.ranks();
-    List<Value> parts = new ArrayList<>();
-    for (long i = 0; i < outer; i++) {
-      long start = i * slice + axis.rank() * inner;
-      Value cut = out.one(Slices.along(shape, shard.dim(), start, start + inner), all);
-      parts.add(out.declare(cut, Placement.perRank()));
+  private Value placed(Value value, Placement placement) {
+    if (constants.containsKey(value)) {
+      return constant(value, placement);
     }
-    Value joined =
-        parts.size() == 1
-            ? parts.getFirst()
-            : out.apply(new Primitive.Concat(shard.dim()), parts).getFirst();
-    return out.declare(joined, shard);
+    Value held = term(value);
+    if (out.placement(held).equals(placement)) {
+      return held;
+    }
+    return switch (placement) {
+      case Replicate _ -> whole(value);
+      case Shard shard -> cut(value, shard);
+      case Partial _, PerRank _ ->
+          throw new IllegalArgumentException("no value is wanted so: placement=" + placement);
+    };
+  }
+
+  /// This rank's part of a value that lies otherwise. A part of what is repeated is repeated less
+  /// often, or a part is repeated.
+  private Value cut(Value value, Shard shard) {
+    Node maker = makers.get(value);
+    if (maker == null || !(maker.op() instanceof Primitive.BroadcastTo(Shape to, var dims))) {
+      return moves.part(whole(value), shard);
+    }
+    Primitive repeat = new Primitive.BroadcastTo(shard.part(to, axis.ranks()), dims);
+    Value from = maker.inputs().getFirst();
+    int source = dims.indexOf(shard.dim());
+    if (source < 0 || from.type().shape().dim(source) != to.dim(shard.dim())) {
+      return out.declare(out.one(repeat, whole(from)), shard);
+    }
+    return out.one(repeat, placed(from, new Shard(source, shard.blocks())));
   }
 }

@@ -5,7 +5,6 @@ import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Op;
 import dev.lockstep.graph.Primitive;
-import dev.lockstep.graph.Value;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.placement.Placement.Shard;
 import java.util.ArrayList;
@@ -15,20 +14,24 @@ import java.util.Optional;
 /// An op that names extents, as one rank applies it to its parts.
 final class LocalOps {
   private final Node node;
-  private final List<Value> operands;
-  private final PlacedBuilder placed;
+  private final List<Placement> in;
+  private final AxisPlace axis;
   private final int ranks;
 
-  private LocalOps(Node node, List<Value> operands, PlacedBuilder placed) {
+  private LocalOps(Node node, List<Placement> in, AxisPlace axis) {
     this.node = node;
-    this.operands = operands;
-    this.placed = placed;
-    this.ranks = placed.axis().ranks();
+    this.in = in;
+    this.axis = axis;
+    this.ranks = axis.ranks();
   }
 
   /// Returns the op of a node for operands of which some are parts; empty if there is none.
-  static Optional<Op> of(Node node, List<Value> operands, PlacedBuilder placed) {
-    return new LocalOps(node, operands, placed).local();
+  ///
+  /// @param in how the operands lie
+  static Optional<Op> of(Node node, List<Placement> in, AxisPlace axis) {
+    return in.stream().anyMatch(Shard.class::isInstance)
+        ? new LocalOps(node, in, axis).local()
+        : Optional.of(node.op());
   }
 
   private Optional<Op> local() {
@@ -42,6 +45,17 @@ final class LocalOps {
           Optional.of(new Primitive.MatMul(a, b, product(a, cut)));
       case Primitive.ReduceSum(List<Integer> dims, Blocks cut) ->
           Optional.of(new Primitive.ReduceSum(dims, sum(dims, cut)));
+      case Primitive.ScatterAdd(long rows, Blocks order) ->
+          Optional.of(new Primitive.ScatterAdd(rows, sum(0, 0, order)));
+      case Composite.LayerNormGrad(Blocks cut) ->
+          Optional.of(new Composite.LayerNormGrad(sum(1, 1, cut)));
+      case Composite.RmsNormGrad(Blocks cut) ->
+          Optional.of(new Composite.RmsNormGrad(sum(1, 1, cut)));
+      case Composite.CrossEntropy(Blocks cut, Blocks vocabulary) ->
+          Optional.of(new Composite.CrossEntropy(sum(0, 1, cut), vocabulary));
+      case Composite.Dropout dropout -> shard(0).flatMap(shard -> dropout(shard, dropout));
+      case Composite.Rotary(int size, float base, long first, boolean inverse) ->
+          Optional.of(new Composite.Rotary(size, base, first + firstPosition(0), inverse));
       case Composite.CausalAttention(int heads) ->
           heads % ranks == 0
               ? Optional.of(new Composite.CausalAttention(heads / ranks))
@@ -50,16 +64,8 @@ final class LocalOps {
           heads % ranks == 0
               ? Optional.of(new Composite.CausalAttentionGrad(heads / ranks, queries))
               : Optional.empty();
-      case Composite.GroupedAttention(int heads, int keyHeads, long first) ->
-          heads % ranks == 0 && keyHeads % ranks == 0
-              ? Optional.of(new Composite.GroupedAttention(heads / ranks, keyHeads / ranks, first))
-              : Optional.empty();
-      case Composite.GroupedAttentionGrad(int heads, int keyHeads, long first, Blocks queries) ->
-          heads % ranks == 0 && keyHeads % ranks == 0
-              ? Optional.of(
-                  new Composite.GroupedAttentionGrad(
-                      heads / ranks, keyHeads / ranks, first, queries))
-              : Optional.empty();
+      case Composite.GroupedAttention attention -> attention(attention);
+      case Composite.GroupedAttentionGrad gradient -> attentionGrad(gradient);
       case Primitive.Iota _ -> Optional.empty();
       case Primitive other -> Optional.of(other);
       case Composite other -> Optional.of(other);
@@ -67,28 +73,28 @@ final class LocalOps {
   }
 
   private Optional<Shard> shard(int operand) {
-    return placed.placement(operands.get(operand)) instanceof Shard shard
-        ? Optional.of(shard)
-        : Optional.empty();
+    return in.get(operand) instanceof Shard shard ? Optional.of(shard) : Optional.empty();
+  }
+
+  private Shape shape(int operand) {
+    return node.inputs().get(operand).type().shape();
   }
 
   private Optional<Op> reshape(Shard shard, Shape to) {
-    int dim = PlacementRules.sameDim(node.inputs().getFirst().type().shape(), to, shard.dim());
-    return dim < 0
-        ? Optional.empty()
-        : Optional.of(new Primitive.Reshape(to.with(dim, to.dim(dim) / ranks)));
+    return PlacementRules.reshaped(shape(0), to, shard)
+        .map(found -> new Primitive.Reshape(found.part(to, ranks)));
   }
 
   private Optional<Op> broadcast(Shard shard, Shape to, List<Integer> dims) {
     int dim = dims.get(shard.dim());
-    boolean isRepeated = node.inputs().getFirst().type().shape().dim(shard.dim()) != to.dim(dim);
+    boolean isRepeated = shape(0).dim(shard.dim()) != to.dim(dim);
     return isRepeated
         ? Optional.empty()
         : Optional.of(new Primitive.BroadcastTo(to.with(dim, to.dim(dim) / ranks), dims));
   }
 
   private Optional<Op> slice(Shard shard, List<Long> starts, List<Long> limits) {
-    Shape from = node.inputs().getFirst().type().shape();
+    Shape from = shape(0);
     int dim = shard.dim();
     if (starts.get(dim) != 0 || limits.get(dim) != from.dim(dim)) {
       return Optional.empty();
@@ -99,7 +105,7 @@ final class LocalOps {
   }
 
   private Blocks product(boolean transposed, Blocks cut) {
-    int rank = operands.getFirst().type().shape().rank();
+    int rank = shape(0).rank();
     int summed = transposed ? rank - 2 : rank - 1;
     return shard(0)
         .filter(shard -> shard.dim() == summed && shard.blocks().equals(cut))
@@ -109,8 +115,79 @@ final class LocalOps {
 
   private Blocks sum(List<Integer> dims, Blocks cut) {
     return shard(0)
-        .filter(shard -> dims.contains(shard.dim()) && shard.blocks().equals(cut))
-        .map(shard -> shard.localBlocks(ranks))
+        .filter(shard -> dims.contains(shard.dim()))
+        .filter(shard -> TokenRules.cut(shape(0), dims, shard).equals(cut))
+        .map(shard -> new Blocks(cut.outer(), cut.count() / ranks))
         .orElse(cut);
+  }
+
+  /// A sum over the rows of an operand, of which the last `kept` dimensions are none.
+  private Blocks sum(int operand, int kept, Blocks cut) {
+    Shape shape = shape(operand);
+    return shard(operand)
+        .filter(shard -> shard.dim() < shape.rank() - kept)
+        .filter(shard -> TokenRules.cut(shape, kept, shard).equals(cut))
+        .map(shard -> new Blocks(cut.outer(), cut.count() / ranks))
+        .orElse(cut);
+  }
+
+  /// The same elements fall as of the whole.
+  private Optional<Op> dropout(Shard shard, Composite.Dropout op) {
+    if (shard.blocks().outer() != 1) {
+      return Optional.empty();
+    }
+    Primitive.Part all = op.random().part();
+    List<Long> starts = new ArrayList<>(all.starts());
+    Shape part = shard.part(all.shape(), ranks);
+    starts.set(shard.dim(), starts.get(shard.dim()) + axis.rank() * part.dim(shard.dim()));
+    Primitive.Uniform random =
+        new Primitive.Uniform(
+            new Primitive.Part(all.whole(), starts, part),
+            op.random().seed(),
+            op.random().tensor());
+    return Optional.of(new Composite.Dropout(op.rate(), random));
+  }
+
+  /// How far behind the first position of the whole the first of this rank's is; 0 where positions
+  /// are not split.
+  private long firstPosition(int operand) {
+    return shard(operand)
+        .filter(shard -> shard.dim() == 1)
+        .map(shard -> axis.rank() * (shape(operand).dim(1) / ranks))
+        .orElse(0L);
+  }
+
+  private boolean isByHeads(int operand) {
+    return shard(operand).filter(shard -> shard.dim() == 2).isPresent();
+  }
+
+  private Optional<Op> attention(Composite.GroupedAttention op) {
+    long first = op.firstQuery() + firstPosition(0);
+    if (!isByHeads(0)) {
+      return Optional.of(new Composite.GroupedAttention(op.heads(), op.keyValueHeads(), first));
+    }
+    return op.heads() % ranks == 0 && op.keyValueHeads() % ranks == 0
+        ? Optional.of(
+            new Composite.GroupedAttention(
+                op.heads() / ranks, op.keyValueHeads() / ranks, op.firstQuery()))
+        : Optional.empty();
+  }
+
+  private Optional<Op> attentionGrad(Composite.GroupedAttentionGrad op) {
+    if (!isByHeads(1)) {
+      Blocks queries =
+          shard(1)
+              .filter(shard -> shard.blocks().equals(op.queries()))
+              .map(shard -> shard.localBlocks(ranks))
+              .orElse(op.queries());
+      long first = op.firstQuery() + firstPosition(1);
+      return Optional.of(
+          new Composite.GroupedAttentionGrad(op.heads(), op.keyValueHeads(), first, queries));
+    }
+    return op.heads() % ranks == 0 && op.keyValueHeads() % ranks == 0
+        ? Optional.of(
+            new Composite.GroupedAttentionGrad(
+                op.heads() / ranks, op.keyValueHeads() / ranks, op.firstQuery(), op.queries()))
+        : Optional.empty();
   }
 }

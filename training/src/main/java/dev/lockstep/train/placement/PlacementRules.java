@@ -23,15 +23,19 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.function.IntUnaryOperator;
+import org.jspecify.annotations.Nullable;
 
 /// The typing rules of [Placement]s on one axis: which operands an op takes, and what becomes of
 /// them. What no rule allows is refused.
 final class PlacementRules {
   private final AxisPlace axis;
+  private final TokenRules tokens;
 
   PlacementRules(AxisPlace axis) {
     this.axis = axis;
+    this.tokens = new TokenRules(axis);
   }
 
   /// Types a variant of a placed program; see [PlacedGraph#check].
@@ -41,6 +45,7 @@ final class PlacementRules {
     for (Node node : graph.nodes()) {
       List<Placement> operands = node.inputs().stream().map(known::get).toList();
       List<Placement> found = rules.infer(node.op(), node.inputs(), operands);
+      rules.requireScattered(node, found.getFirst(), known.get(node.outputs().getFirst()));
       for (int i = 0; i < found.size(); i++) {
         known.putIfAbsent(node.outputs().get(i), found.get(i));
       }
@@ -56,6 +61,20 @@ final class PlacementRules {
     }
   }
 
+  /// What is scattered is declared, as the op does not say how sums over the dimension are cut.
+  private void requireScattered(Node node, Placement found, @Nullable Placement declared) {
+    boolean fits =
+        !(node.op() instanceof Primitive.ReduceScatter)
+            || !isOurs(node.op())
+            || !(found instanceof Shard part)
+            || (declared instanceof Shard shard && shard.dim() == part.dim());
+    if (!fits) {
+      throw new IllegalArgumentException(
+          "sum is scattered otherwise than declared: op=%s, axis=%s, placement=%s, declared=%s"
+              .formatted(node.op(), axis.name(), found, declared));
+    }
+  }
+
   /// Returns the placements of an op's results.
   ///
   /// @param operands what one rank holds
@@ -65,7 +84,14 @@ final class PlacementRules {
       if (in.stream().anyMatch(Partial.class::isInstance)) {
         throw refusal(op, in, "a partial sum is reduced before it is read");
       }
+      if (op instanceof Primitive.ScatterAdd && in.get(1) instanceof Shard) {
+        throw refusal(op, in, "takes whole updates");
+      }
       return repeat(op, Placement.perRank());
+    }
+    Optional<List<Placement>> ofTokens = tokens.infer(op, operands, in);
+    if (ofTokens.isPresent()) {
+      return ofTokens.get();
     }
     return switch (op) {
       case Primitive primitive -> List.of(primitive(primitive, operands, in));
@@ -127,9 +153,11 @@ final class PlacementRules {
       case Primitive.ReduceScatter(String name, ReduceOp joins, LaneSplit lanes, int dim) ->
           name.equals(axis.name())
               ? reduced(op, in, new Partial(joins, lanes), new Shard(dim, Blocks.WHOLE))
-              : alike(op, in);
+              : moved(op, in, split -> split == dim ? -1 : split);
       case Primitive.AllGather(String name, int _, int dim) ->
-          name.equals(axis.name()) ? gathered(op, in, dim) : alike(op, in);
+          name.equals(axis.name())
+              ? gathered(op, in, dim)
+              : moved(op, in, split -> split == dim ? -1 : split);
       case Primitive.BroadcastFrom(String name, int _) ->
           name.equals(axis.name()) && in.getFirst() instanceof PerRank
               ? Placement.replicate()
@@ -206,23 +234,37 @@ final class PlacementRules {
   }
 
   private Placement reshape(Op op, Shape from, Shape to, List<Placement> in) {
-    return moved(op, in, dim -> sameDim(from, to, dim));
+    if (!(alike(op, in) instanceof Shard shard)) {
+      return in.getFirst();
+    }
+    Optional<Shard> found = reshaped(from, to, shard);
+    return found.isPresent() ? found.get() : refuse(op, in, "cuts the split dimension");
   }
 
-  /// Returns the dimension of `to` that holds the same elements as `dim` of `from`; -1 if none.
-  static int sameDim(Shape from, Shape to, int dim) {
+  /// Returns how a value under another shape is split; empty if no dimension of it is.
+  ///
+  /// Dimensions before the split one may be joined with it, or be cut off it: they are outer slices
+  /// of it then, or no longer. `from` and `to` are both of the whole value, or both of a part.
+  static Optional<Shard> reshaped(Shape from, Shape to, Shard shard) {
+    long slices = shard.blocks().outer();
+    long inner = from.dim(shard.dim()) / slices;
+    for (int i = 0; i < shard.dim(); i++) {
+      slices *= from.dim(i);
+    }
+    Optional<Shard> joined = Optional.empty();
     long before = 1;
-    for (int i = 0; i < dim; i++) {
-      before *= from.dim(i);
-    }
-    long product = 1;
-    for (int i = 0; i < to.rank(); i++) {
-      if (product == before && to.dim(i) == from.dim(dim)) {
-        return i;
+    for (int i = 0; i < to.rank() && before <= slices; i++) {
+      long outer = slices / before;
+      if (before * outer == slices && to.dim(i) == outer * inner) {
+        Shard found = new Shard(i, new Blocks(outer, shard.blocks().count()));
+        if (outer == 1) {
+          return Optional.of(found);
+        }
+        joined = joined.isPresent() ? joined : Optional.of(found);
       }
-      product *= to.dim(i);
+      before *= to.dim(i);
     }
-    return -1;
+    return joined;
   }
 
   private Placement sum(Op op, Shape shape, List<Integer> dims, Blocks blocks, List<Placement> in) {
@@ -232,13 +274,11 @@ final class PlacementRules {
     if (!dims.contains(shard.dim())) {
       return kept(shard, dims);
     }
-    // Blocks cut what is summed as one run of elements: a dimension before the split one would be
-    // cut on one device, and lies whole on every rank here.
-    if (dims.stream().anyMatch(dim -> dim < shard.dim() && shape.dim(dim) > 1)) {
-      return refuse(op, in, "the split dimension must be the first that is summed");
-    }
-    return blocks.equals(shard.localBlocks(axis.ranks()))
-        ? partialSum(op, in, shard.blocks().count())
+    // Blocks cut what is summed as one run of elements: summed dimensions before the split one must
+    // be slices of which each block has its range.
+    Blocks whole = TokenRules.cut(shape, dims, shard);
+    return blocks.equals(new Blocks(whole.outer(), whole.count() / axis.ranks()))
+        ? partialSum(op, in, whole.count())
         : refuse(op, in, "a sum over the split dimension is cut as the dimension is");
   }
 

@@ -20,21 +20,18 @@ import java.util.stream.IntStream;
 /// `x`, bit for bit, for `x = -0` too.
 final class VocabularySplit {
   private final PlacedBuilder out;
+  private final PartMoves moves;
   private final AxisPlace axis;
 
-  VocabularySplit(PlacedBuilder out) {
+  VocabularySplit(PlacedBuilder out, PartMoves moves) {
     this.out = out;
+    this.moves = moves;
     this.axis = out.axis();
   }
 
   /// One rank alone contributes to each element.
   private Partial single() {
     return new Partial(new ReduceOp.Sum(), LaneSplit.onePerRank(axis.ranks()));
-  }
-
-  private Value reduced(Value terms) {
-    Partial partial = (Partial) out.placement(terms);
-    return out.one(new Primitive.AllReduce(axis.name(), partial.op(), partial.lanes()), terms);
   }
 
   /// Ids counted from this rank's first row on, and whether they lie in its range.
@@ -85,13 +82,13 @@ final class VocabularySplit {
     Shape shape = logits.type().shape();
     int last = shape.rank() - 1;
     Shard split = (Shard) out.placement(logits);
-    Value max = reduced(out.one(new Primitive.ReduceMax(List.of(last)), logits));
+    Value max = moves.reduced(out.one(new Primitive.ReduceMax(List.of(last)), logits));
     Value shifted = out.one(new Primitive.Sub(), logits, overColumns(max, shape, split));
     Primitive.ReduceSum overVocabulary =
         new Primitive.ReduceSum(List.of(last), split.localBlocks(axis.ranks()));
-    Value sum = reduced(out.one(overVocabulary, out.one(new Primitive.Exp(), shifted)));
+    Value sum = moves.reduced(out.one(overVocabulary, out.one(new Primitive.Exp(), shifted)));
     Value logSumExp = out.one(new Primitive.Add(), out.one(new Primitive.Log(), sum), max);
-    Value chosen = reduced(chosen(logits, targets));
+    Value chosen = moves.reduced(chosen(logits, targets));
     Value zero = out.constant(logSumExp.type(), 0, Placement.replicate());
     Value one = out.constant(logSumExp.type(), 1, Placement.replicate());
     Value noTarget = out.constant(targets.type(), 0, Placement.replicate());

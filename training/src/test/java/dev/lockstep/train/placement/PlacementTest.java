@@ -12,6 +12,7 @@ import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
+import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.model.GptModel;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.ModelPrograms;
@@ -22,6 +23,9 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
 import org.junit.jupiter.api.Test;
 
 /// A program laid out over ranks is typed: a collective that is missing, doubled or elsewhere does
@@ -30,15 +34,40 @@ class PlacementTest {
   private static final AxisPlace AXIS = new AxisPlace("tp", 2, 1);
 
   private static PlacedGraph lane() {
-    GptModel model = new GptModel(new GptShape(2, 2, 8, 6, 16, true), 4);
-    ModelPrograms.Traced traced = new ModelPrograms(model, 1).lane(2);
+    ModelPrograms.Traced traced = traced(1);
+    return AxisLayout.lay(traced.graph(), AXIS, wishes(traced, Optional.empty()));
+  }
+
+  private static ModelPrograms.Traced traced(int tokenBlocks) {
+    GptModel model = new GptModel(new GptShape(2, 2, 8, 8, 16, true), 4);
+    return new ModelPrograms(model, tokenBlocks).lane(2);
+  }
+
+  private static AxisWishes wishes(ModelPrograms.Traced traced, Optional<TokenSplit> tokens) {
     Map<String, Placement> inputs = new HashMap<>();
     Map<String, Placement> outputs = new HashMap<>();
     for (ParameterUse use : traced.uses()) {
       inputs.put(use.inputName(), Placement.of(use.parameter().split()));
       outputs.put(use.gradientName(), Placement.of(use.parameter().split()));
     }
-    return AxisLayout.lay(traced.graph(), AXIS, inputs, outputs);
+    return new AxisWishes(inputs, outputs, Set.of(), tokens);
+  }
+
+  private static Optional<TokenSplit> tokens(String... cut) {
+    return Optional.of(new TokenSplit(Shape.of(2, 8), 4, Set.of(cut), ModelPrograms.LOSS_SUM));
+  }
+
+  /// The lane program over an axis whose ranks share out features, and positions elsewhere.
+  private static PlacedGraph sequenceLane() {
+    ModelPrograms.Traced traced = traced(4);
+    return AxisLayout.lay(traced.graph(), AXIS, wishes(traced, tokens()));
+  }
+
+  /// The lane program over an axis whose ranks share out positions everywhere.
+  private static PlacedGraph contextLane() {
+    Optional<TokenSplit> tokens = tokens(ModelPrograms.TOKENS, ModelPrograms.TARGETS);
+    AxisWishes wishes = new AxisWishes(Map.of(), Map.of(), Set.of(), tokens);
+    return AxisLayout.lay(traced(4).graph(), new AxisPlace("cp", 2, 1), wishes);
   }
 
   private static boolean isCollective(Node node) {
@@ -77,17 +106,8 @@ class PlacementTest {
   /// The graph with node `index` on another axis, over other leaves, or by another op.
   private static List<Graph> changed(Graph graph, int index) {
     Node node = graph.nodes().get(index);
-    if (!(node.op() instanceof Primitive.AllReduce(var axis, var op, var lanes))) {
-      return List.of();
-    }
-    ReduceOp other = op instanceof ReduceOp.Max ? new ReduceOp.Sum() : new ReduceOp.Max();
-    LaneSplit more = LaneSplit.contiguous(lanes.lanes() * 2, 2);
     List<Graph> mutants = new ArrayList<>();
-    for (Primitive wrong :
-        List.of(
-            new Primitive.AllReduce("dp", op, lanes),
-            new Primitive.AllReduce(axis, other, lanes),
-            new Primitive.AllReduce(axis, op, more))) {
+    for (Primitive wrong : changed((Primitive) node.op())) {
       List<Node> nodes = new ArrayList<>(graph.nodes());
       nodes.set(index, new Node(wrong, node.inputs(), node.outputs()));
       mutants.add(with(graph, nodes, graph.valueCount()));
@@ -95,9 +115,79 @@ class PlacementTest {
     return mutants;
   }
 
+  private static List<Primitive> changed(Primitive collective) {
+    return switch (collective) {
+      case Primitive.AllReduce(var axis, var op, var lanes) ->
+          List.of(
+              new Primitive.AllReduce("dp", op, lanes),
+              new Primitive.AllReduce(axis, other(op), lanes),
+              new Primitive.AllReduce(axis, op, more(lanes)));
+      case Primitive.ReduceScatter(var axis, var op, var lanes, int dim) ->
+          List.of(
+              new Primitive.ReduceScatter("dp", op, lanes, dim),
+              new Primitive.ReduceScatter(axis, other(op), lanes, dim),
+              new Primitive.ReduceScatter(axis, op, more(lanes), dim),
+              new Primitive.ReduceScatter(axis, op, lanes, dim + 1));
+      case Primitive.AllGather(var axis, int ranks, int dim) ->
+          List.of(
+              new Primitive.AllGather("dp", ranks, dim),
+              new Primitive.AllGather(axis, ranks, dim + 1));
+      case Primitive other -> throw new IllegalArgumentException("no collective: op=" + other);
+    };
+  }
+
+  private static ReduceOp other(ReduceOp op) {
+    return op instanceof ReduceOp.Max ? new ReduceOp.Sum() : new ReduceOp.Max();
+  }
+
+  private static LaneSplit more(LaneSplit lanes) {
+    return LaneSplit.contiguous(lanes.lanes() * 2, 2);
+  }
+
+  private static Map<String, Integer> kinds(Graph graph) {
+    Map<String, Integer> kinds = new TreeMap<>();
+    graph.nodes().stream()
+        .filter(PlacementTest::isCollective)
+        .forEach(node -> kinds.merge(node.op().label(), 1, Integer::sum));
+    return kinds;
+  }
+
   @Test
   void everyMutantOfEveryCollectiveIsRefused() {
     PlacedGraph lane = lane();
+    // Embedding, two per block and pass, greatest, exponentials and target of the loss, head.
+    assertThat(kinds(lane.graph())).isEqualTo(Map.of("AllReduce", 1 + 2 * 2 * 2 + 3 + 1));
+    assertThat(refusedMutants("features", lane)).isEqualTo(5 * 13);
+  }
+
+  @Test
+  void everyMutantIsRefusedWherePositionsAreSpreadToo() {
+    PlacedGraph lane = sequenceLane();
+    // Scattered: embedding, two per block and pass, head. Gathered: operands of two products of a
+    // block and of the head, again on the way back, where gradients of two more of a block are, of
+    // the embedding and of the positions. Reduced: three of the loss, gains and biases.
+    assertThat(kinds(lane.graph()))
+        .isEqualTo(
+            Map.of(
+                "ReduceScatter", 1 + 2 * 2 * 2 + 1,
+                "AllGather", 2 * (2 * 2 + 1) + 2 * 2 + 2,
+                "AllReduce", 3 + 6 * 2 + 2));
+    assertThat(refusedMutants("features and positions", lane)).isEqualTo(6 * 10 + 4 * 16 + 5 * 17);
+  }
+
+  @Test
+  void everyMutantIsRefusedWherePositionsAreSpreadEverywhere() {
+    PlacedGraph lane = contextLane();
+    // Keys and values of a block on either way, and their gradients; gradients of the positions;
+    // loss, count, and the gradients of all other parameters, of the tied one twice.
+    assertThat(kinds(lane.graph()))
+        .isEqualTo(
+            Map.of(
+                "AllGather", 2 * 2 + 1, "ReduceScatter", 2 * 2, "AllReduce", 2 + 12 * 2 + 2 + 2));
+    assertThat(refusedMutants("positions", lane)).isEqualTo(4 * 5 + 6 * 4 + 5 * 30);
+  }
+
+  private static int refusedMutants(String what, PlacedGraph lane) {
     Graph graph = lane.graph();
     lane.check(graph);
     int collectives = 0;
@@ -117,11 +207,9 @@ class PlacementTest {
       }
     }
     System.out.printf(
-        "placements: %d mutants of the %d collectives of a lane program refused%n",
-        mutants, collectives);
-    // Embedding, two per block and pass, greatest, exponentials and target of the loss, head.
-    assertThat(collectives).isEqualTo(1 + 2 * 2 * 2 + 3 + 1);
-    assertThat(mutants).isEqualTo(5 * collectives);
+        "placements: %d mutants of the %d collectives of a lane program split by %s refused%n",
+        mutants, collectives, what);
+    return mutants;
   }
 
   @Test
@@ -146,7 +234,7 @@ class PlacementTest {
   }
 
   @Test
-  void aSumIsSplitOnlyInTheFirstDimensionThatItRunsOver() {
+  void aSumIsSplitWhereEachBlockHasItsRangeOfEverySlice() {
     PlacementRules rules = new PlacementRules(AXIS);
     Placement half = new Shard(1, new Blocks(1, 4));
     Primitive sum = new Primitive.ReduceSum(List.of(0, 1), new Blocks(1, 2));
@@ -155,7 +243,10 @@ class PlacementTest {
     assertThat(rules.infer(sum, List.of(row), List.of(half)))
         .isEqualTo(List.of(new Partial(new ReduceOp.Sum(), LaneSplit.contiguous(4, 2))));
     assertThatThrownBy(() -> rules.infer(sum, List.of(rows), List.of(half)))
-        .hasMessageContaining("the split dimension must be the first that is summed");
+        .hasMessageContaining("a sum over the split dimension is cut as the dimension is");
+    Primitive ofSlices = new Primitive.ReduceSum(List.of(0, 1), new Blocks(2, 2));
+    assertThat(rules.infer(ofSlices, List.of(rows), List.of(half)))
+        .isEqualTo(List.of(new Partial(new ReduceOp.Sum(), LaneSplit.contiguous(4, 2))));
   }
 
   @Test
@@ -166,7 +257,8 @@ class PlacementTest {
     traced
         .uses()
         .forEach(use -> inputs.put(use.inputName(), Placement.of(use.parameter().split())));
-    assertThatThrownBy(() -> AxisLayout.lay(traced.graph(), AXIS, inputs, Map.of()))
+    AxisWishes wishes = AxisWishes.of(inputs, Map.of());
+    assertThatThrownBy(() -> AxisLayout.lay(traced.graph(), AXIS, wishes))
         .hasMessageContaining("ranks do not hold whole blocks: axis=tp, ranks=2");
   }
 }
