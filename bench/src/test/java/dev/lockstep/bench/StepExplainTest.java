@@ -80,6 +80,19 @@ class StepExplainTest {
   }
 
   @Test
+  void tellsWhatSequenceParallelismSavesAndSends() throws Exception {
+    String small =
+        "gpt --mesh tp=2 --layers 2 --heads 2 --width 32 --context 32 --token-blocks 2 --threads 1";
+    String text = explain(small + " --sequence-parallel");
+    long kept = number(explain(small), "peak memory");
+    long saved = kept - number(text, "peak memory");
+    assertThat(saved).isPositive();
+    assertThat(text)
+        .contains("reduce_scatter of lanes", "all_gather of lanes")
+        .contains("sequence parallelism saves %,d of %,d bytes".formatted(saved, kept));
+  }
+
+  @Test
   void tellsWhatRecomputationSaves() throws Exception {
     String kept = explain("gpt --layers 3 --heads 2 --width 32 --context 32 --threads 1");
     String again =

@@ -30,16 +30,17 @@ class VerifyLayoutsTest {
     assertThat(LayoutCase.all()).hasSizeGreaterThanOrEqualTo(60);
     String text = run("--quick");
     assertThat(text)
-        .contains("dp=3 --zero 3, shm", "dp=2 --zero 1 then tp=4", "--schedule 1f1b", "6 layouts");
-    assertThat(text.lines().filter(line -> line.endsWith("  same"))).hasSize(6);
+        .contains("dp=3 --zero 3, shm", "dp=2 --zero 1 then tp=4", "--schedule 1f1b", "7 layouts")
+        .contains("cp=2,tp=2 --sequence-parallel");
+    assertThat(text.lines().filter(line -> line.endsWith("  same"))).hasSize(7);
     assertThat(text.strip().lines().toList().getLast()).matches("weights sha256    [0-9a-f]{64}");
   }
 
   @Tag("long")
   @Test
   void everyFamilyEndsInOneResult() throws Exception {
-    assertThat(run("llama", "--quick")).startsWith("Llama with").contains("6 layouts, one result");
-    assertThat(run("mlp", "--quick")).startsWith("MLP with").contains("6 layouts, one result");
+    assertThat(run("llama", "--quick")).startsWith("Llama with").contains("7 layouts, one result");
+    assertThat(run("mlp", "--quick")).startsWith("MLP with").contains("7 layouts, one result");
   }
 
   @Test

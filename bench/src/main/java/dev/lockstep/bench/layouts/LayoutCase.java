@@ -42,7 +42,12 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
         of(layout("tp=2", 0), "in-process"),
         new LayoutCase(List.of(layout("tp=2,dp=2", 1)), "in-process", 2, Recompute.BLOCK),
         of(layout("pp=2,dp=2", 0), "shm"),
+        of(sequence("cp=2,tp=2", 0), "in-process"),
         resumed(layout("dp=2", 1), layout("tp=4", 0)));
+  }
+
+  private static Layout sequence(String mesh, int zero) {
+    return layout(mesh, zero).withSequenceParallel(true);
   }
 
   private static Layout gpipe(String mesh) {
@@ -50,8 +55,8 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
   }
 
   /// Returns all: every mesh of up to 8 ranks with `dp` up to 4 and `tp` 1, 2 or 4, each stage of
-  /// ZeRO, two transports, threads, recomputation, two stages under either schedule, and runs that
-  /// are resumed under another layout.
+  /// ZeRO, two transports, threads, recomputation, two stages under either schedule, positions
+  /// spread over `cp` and over `tp`, and runs that are resumed under another layout.
   public static List<LayoutCase> all() {
     List<LayoutCase> cases = new ArrayList<>();
     for (int dp = 1; dp <= 4; dp++) {
@@ -75,6 +80,20 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
       cases.add(of(gpipe(mesh), "shm"));
     }
     cases.add(new LayoutCase(List.of(layout("pp=2", 0)), "in-process", 2, Recompute.BLOCK));
+    cases.add(of(sequence("tp=2", 0), "in-process"));
+    cases.add(of(sequence("tp=4", 0), "shm"));
+    cases.add(of(sequence("dp=2,tp=2", 1), "in-process"));
+    cases.add(of(sequence("tp=2,pp=2", 0), "in-process"));
+    cases.add(of(layout("cp=2", 0), "shm"));
+    cases.add(of(layout("cp=4", 0), "in-process"));
+    cases.add(of(layout("dp=2,cp=2", 3), "in-process"));
+    cases.add(of(layout("dp=3,cp=2", 0), "in-process"));
+    cases.add(of(layout("pp=2,cp=2", 0), "in-process"));
+    for (Recompute recompute : Recompute.values()) {
+      Layout both = sequence("cp=2,tp=2", 0);
+      cases.add(new LayoutCase(List.of(both), "in-process", 1, recompute));
+    }
+    cases.add(resumed(layout("cp=2", 0), sequence("tp=2", 0)));
     cases.add(resumed(layout("pp=2", 0), layout("dp=3", 1)));
     cases.add(resumed(layout("tp=2", 0), gpipe("dp=2,pp=2")));
     cases.add(resumed(layout("dp=1", 0), layout("dp=2,tp=2", 2)));
@@ -98,7 +117,8 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
       String zero = layout.zero() > 0 ? " --zero " + layout.zero() : "";
       boolean isStaged = layout.size(Layout.PIPELINE, layout.places()) > 1;
       String schedule = isStaged ? " --schedule " + layout.schedule().label() : "";
-      words.add(layout.words() + zero + schedule);
+      String sequence = layout.sequenceParallel() ? " --sequence-parallel" : "";
+      words.add(layout.words() + sequence + zero + schedule);
     }
     String text = String.join(" then ", words);
     boolean talks = parts.stream().anyMatch(layout -> layout.places() > 1);

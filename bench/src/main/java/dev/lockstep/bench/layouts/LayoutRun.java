@@ -71,6 +71,7 @@ public final class LayoutRun implements AutoCloseable {
         Recipe.defaults()
             .withModel(small(model))
             .withBatch(new Recipe.BatchShape(5, 2, 5))
+            .withBlocks(new Recipe.SumBlocks(4, 4))
             .withSteps(4);
     Path text = Files.createDirectories(folder.resolve("text"));
     StringBuilder content = new StringBuilder();
@@ -81,7 +82,7 @@ public final class LayoutRun implements AutoCloseable {
     corpus = Corpus.open(DataOptions.of(text, folder.resolve("cache")), CorpusListener.SILENT);
   }
 
-  /// Four heads, four tensor blocks: what the meshes divide.
+  /// Four heads, four tensor and four token blocks: what the meshes divide.
   private static ModelShape small(String model) {
     int context = 12;
     return switch (ModelShape.defaults(model)) {

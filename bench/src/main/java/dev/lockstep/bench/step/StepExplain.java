@@ -6,6 +6,7 @@ import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.train.PlannedExchange;
 import dev.lockstep.train.StepPlan;
+import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.pipeline.PipelinePlan;
 import java.io.PrintStream;
 import java.util.ArrayList;
@@ -37,6 +38,7 @@ public final class StepExplain {
             new StepPlan(pool, options.recipe(), options.trainerOptions(share), options.ranks())) {
       Rates rates = Rates.measure(options.trainerOptions(share));
       print(plan, options, rates, out);
+      printSequence(pool, plan, options, share, out);
       if (options.stages() > 1) {
         List<StageCost> costs = new ArrayList<>();
         for (int stage = 0; stage < options.stages(); stage++) {
@@ -163,6 +165,30 @@ public final class StepExplain {
         seconds * 1e3,
         flops,
         options.recipe().tokensPerStep() / (double) options.ranks() / seconds);
+  }
+
+  /// What it saves that ranks of `tp` share out positions, too.
+  private static void printSequence(
+      MemoryPool pool, StepPlan plan, StepOptions options, int share, PrintStream out) {
+    if (!options.layout().sequenceParallel()) {
+      return;
+    }
+    TrainerOptions whole =
+        options.trainerOptions(share).withLayout(options.layout().withSequenceParallel(false));
+    try (StepPlan other = new StepPlan(pool, options.recipe(), whole, options.ranks())) {
+      line(
+          out,
+          "sequence parallelism saves %,d of %,d bytes; a rank sends %,d bytes in a step instead of"
+              + " %,d",
+          other.peakBytes() - plan.peakBytes(),
+          other.peakBytes(),
+          sentBytes(plan),
+          sentBytes(other));
+    }
+  }
+
+  private static long sentBytes(StepPlan plan) {
+    return plan.exchanges().stream().mapToLong(PlannedExchange::sentBytesPerStep).sum();
   }
 
   private static void printExchanges(StepPlan plan, PrintStream out) {

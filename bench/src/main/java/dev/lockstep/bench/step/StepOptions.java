@@ -1,5 +1,6 @@
 package dev.lockstep.bench.step;
 
+import dev.lockstep.collective.Mesh;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Layout;
 import dev.lockstep.train.Recipe;
@@ -42,8 +43,11 @@ public final class StepOptions {
   @Parameters(index = "0", paramLabel = "MODEL", description = "gpt, llama or mlp")
   private String model = "";
 
-  @Option(names = "-np", paramLabel = "N", description = "ranks, each a process (default 1)")
-  private int ranks = 1;
+  @Option(
+      names = "-np",
+      paramLabel = "N",
+      description = "ranks, each a process (default: those of the mesh, else 1)")
+  private @Nullable Integer ranks;
 
   @Option(names = "--layers", paramLabel = "N", description = "blocks (default ${DEFAULT-VALUE})")
   private int layers = 6;
@@ -95,6 +99,11 @@ public final class StepOptions {
   private @Nullable String mesh;
 
   @Option(
+      names = "--sequence-parallel",
+      description = "ranks of tp share out positions where they do not share out features")
+  private boolean sequenceParallel;
+
+  @Option(
       names = "--zero",
       paramLabel = "N",
       description = "what ranks of dp share out: 0, 1, 2 or 3 (default ${DEFAULT-VALUE})")
@@ -125,6 +134,14 @@ public final class StepOptions {
           "blocks of sums that tensor parallelism may split (default: the recipe's, 4; 1 is plain"
               + " sums)")
   private @Nullable Integer tensorBlocks;
+
+  @Option(
+      names = "--token-blocks",
+      paramLabel = "N",
+      description =
+          "blocks of sums that sequence and context parallelism may split (default: the recipe's,"
+              + " 1)")
+  private @Nullable Integer tokenBlocks;
 
   @Option(
       names = "--threads",
@@ -204,11 +221,11 @@ public final class StepOptions {
   }
 
   private void check() {
-    require(ranks >= 1 && ranks <= 1024, "-np", "" + ranks, "must be 1 to 1024");
+    require(ranks() >= 1 && ranks() <= 1024, "-np", "" + ranks(), "must be 1 to 1024");
     require(steps >= 1, "--steps", "" + steps, "must be at least 1");
     require(saveEvery >= 0, "--save-every", "" + saveEvery, "must be at least 0");
     require(warmUpSeconds >= 0, "--warm-up", "" + warmUpSeconds, "must be at least 0");
-    trainerOptions(1).layout().check(recipe(), ranks);
+    layout().check(recipe(), ranks());
   }
 
   private static void require(boolean holds, String option, String value, String rule) {
@@ -231,7 +248,15 @@ public final class StepOptions {
 
   /// Returns the ranks to start.
   public int ranks() {
-    return ranks;
+    if (ranks != null) {
+      return ranks;
+    }
+    // What users write may be more than any job has ranks.
+    double places = 1;
+    for (Mesh.Axis axis : layout().axes()) {
+      places *= axis.size();
+    }
+    return (int) places;
   }
 
   /// Returns where the results go as JSON, if anywhere.
@@ -259,10 +284,11 @@ public final class StepOptions {
   /// Returns the recipe, long enough for any number of steps.
   Recipe recipe() {
     Recipe defaults = Recipe.defaults();
+    SumBlocks usual = defaults.blocks();
     SumBlocks blocks =
-        tensorBlocks == null
-            ? defaults.blocks()
-            : new SumBlocks(tensorBlocks, defaults.blocks().tokens());
+        new SumBlocks(
+            tensorBlocks == null ? usual.tensor() : tensorBlocks,
+            tokenBlocks == null ? usual.tokens() : tokenBlocks);
     return defaults
         .withModel(shape())
         .withBatch(BatchShape.of(lanes == null ? usualLanes() : lanes, microBatch))
@@ -325,19 +351,21 @@ public final class StepOptions {
   }
 
   private int usualLanes() {
-    int stages = layout().size(Layout.PIPELINE, ranks);
-    int places = layout().size(Layout.DATA, ranks);
+    int stages = layout().size(Layout.PIPELINE, ranks());
+    int places = layout().size(Layout.DATA, ranks());
     return stages == 1 ? places : LANES_PER_STAGE * stages * places;
   }
 
   /// Returns the number of stages.
   int stages() {
-    return layout().size(Layout.PIPELINE, ranks);
+    return layout().size(Layout.PIPELINE, ranks());
   }
 
-  private Layout layout() {
+  /// Returns how ranks are laid out.
+  Layout layout() {
     return (mesh == null ? Layout.dataParallel() : Layout.parse(mesh))
         .withZero(zero)
-        .withSchedule(PipelineSchedule.of(schedule));
+        .withSchedule(PipelineSchedule.of(schedule))
+        .withSequenceParallel(sequenceParallel);
   }
 }

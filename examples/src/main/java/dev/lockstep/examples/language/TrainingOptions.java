@@ -5,6 +5,7 @@ import dev.lockstep.train.Layout;
 import dev.lockstep.train.ProgressListener;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.SavedRun;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.TrainingRun;
@@ -104,6 +105,20 @@ final class TrainingOptions {
   @Option(names = "--micro-batch", paramLabel = "N", description = "windows of a lane; default 3")
   @Nullable Integer microBatch;
 
+  @Option(
+      names = "--tensor-blocks",
+      paramLabel = "N",
+      description = "blocks of sums over features, of which tp is a divisor; default 4")
+  @Nullable Integer tensorBlocks;
+
+  @Option(
+      names = "--token-blocks",
+      paramLabel = "N",
+      description =
+          "blocks of sums over positions, of which cp, times tp with --sequence-parallel, is a"
+              + " divisor; default 1")
+  @Nullable Integer tokenBlocks;
+
   @Option(names = "--lr", paramLabel = "RATE", description = "peak learning rate; default 0.003")
   @Nullable Float learningRate;
 
@@ -144,6 +159,12 @@ final class TrainingOptions {
       description =
           "how ranks are laid out, for example dp=2,tp=2; the bits stay; default: all on dp")
   @Nullable String mesh;
+
+  @Option(
+      names = "--sequence-parallel",
+      description =
+          "ranks of tp share out positions where they do not share out features; the bits stay")
+  boolean sequenceParallel;
 
   @Option(
       names = "--zero",
@@ -238,6 +259,13 @@ final class TrainingOptions {
           changed.withBatch(
               batch.with(orElse(lanes, batch.lanes()), orElse(microBatch, batch.microBatch())));
     }
+    if (tensorBlocks != null || tokenBlocks != null) {
+      SumBlocks blocks = base.blocks();
+      changed =
+          changed.withBlocks(
+              new SumBlocks(
+                  orElse(tensorBlocks, blocks.tensor()), orElse(tokenBlocks, blocks.tokens())));
+    }
     if (steps != null || learningRate != null) {
       int count = orElse(steps, base.steps());
       float peak = orElse(learningRate, base.learningRate().peak());
@@ -327,6 +355,8 @@ final class TrainingOptions {
         .forEach((option, number) -> agree(option, number, resumed.model().numbers().get(option)));
     agree("--lanes", lanes, resumed.batch().lanes());
     agree("--micro-batch", microBatch, resumed.batch().microBatch());
+    agree("--tensor-blocks", tensorBlocks, resumed.blocks().tensor());
+    agree("--token-blocks", tokenBlocks, resumed.blocks().tokens());
     agree("--lr", learningRate, resumed.learningRate().peak());
     agree("--seed", seed, resumed.seed());
     agree("--untied", untied ? true : null, !resumed.model().tiedHead());
@@ -373,6 +403,7 @@ final class TrainingOptions {
         .withLayout(
             (mesh == null ? Layout.dataParallel() : Layout.parse(mesh))
                 .withZero(zero)
-                .withSchedule(PipelineSchedule.of(schedule)));
+                .withSchedule(PipelineSchedule.of(schedule))
+                .withSequenceParallel(sequenceParallel));
   }
 }
