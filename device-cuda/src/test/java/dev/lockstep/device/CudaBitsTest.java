@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -66,6 +67,7 @@ class CudaBitsTest {
     return op instanceof Composite.AdamW || op instanceof Composite.Rotary;
   }
 
+  @Tag("long")
   @ParameterizedTest
   @MethodSource("everything")
   void haveTheBitsOfTheCpuDevice(OpCase op) {

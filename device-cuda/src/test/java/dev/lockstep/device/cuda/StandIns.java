@@ -30,7 +30,7 @@ public final class StandIns {
   private static final long BUILD_SECONDS = 120;
 
   private static final List<String> FLAGS =
-      List.of(COMPILER, "-std=c++17", "-O2", "-march=native", "-fPIC", "-shared");
+      List.of(COMPILER, "-std=c++17", "-O1", "-march=native", "-fPIC", "-shared");
 
   private StandIns() {}
 
