@@ -32,7 +32,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /// Kernels keep the CPU device's order of sums and its functions: the same bits on the same
-/// numbers. Kernels run on the stand-in for the driver; products are those of this module.
+/// numbers. Products are those of this module; kernels run on the stand-in for the driver, and in
+/// [GpuBitsTest] on a GPU.
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 @Timeout(60)
 class CudaBitsTest {
@@ -40,11 +41,15 @@ class CudaBitsTest {
   private Device cpu;
   private Device cuda;
 
+  /// Returns the provider of the device that computes exact products.
+  DeviceProvider provider() {
+    return StandIns.devices();
+  }
+
   @BeforeAll
   void open() {
-    StandIns.assumeCompiler();
+    cuda = provider().open(0, new DeviceOptions(pool, 1, 0));
     cpu = new CpuDeviceProvider().open(0, new DeviceOptions(pool, 1, 0));
-    cuda = StandIns.devices().open(0, new DeviceOptions(pool, 1, 0));
   }
 
   @AfterAll

@@ -10,7 +10,7 @@ import dev.lockstep.failure.Availability;
 import java.util.List;
 
 /// NVIDIA's GPU 0, where there is one.
-final class Gpu {
+public final class Gpu {
   private Gpu() {}
 
   /// The device as users get it.
@@ -19,7 +19,7 @@ final class Gpu {
   }
 
   /// The device with products in the CPU's order of sums.
-  static DeviceProvider exact() {
+  public static DeviceProvider exact() {
     LibraryFiles usual = LibraryFiles.standard();
     LibraryFiles files = new LibraryFiles(usual.driver(), usual.nvrtc(), List.of());
     return present(
