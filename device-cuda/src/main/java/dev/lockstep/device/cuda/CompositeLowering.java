@@ -104,7 +104,7 @@ final class CompositeLowering {
             .word(width)
             .word(Sizes.outer(tokens))
             .word(tokens.count())
-            .grid(Math.ceilDiv(width, 32), tokens.count(), 1, SUM_THREADS, 0));
+            .grid(Math.ceilDiv(width, ReduceLowering.COLUMNS), tokens.count(), 1, SUM_THREADS, 0));
     if (!isWhole) {
       emit.join(gain, Emission.at(out.get(1)), 1, width, width, tokens.count());
       emit.join(bias, Emission.at(out.get(2)), 1, width, width, tokens.count());

@@ -13,13 +13,16 @@ import java.util.stream.Stream;
 /// Dimensions that stand in the way are transposed first.
 final class ReduceLowering {
   static final int ROW_THREADS = 128;
+
+  /// Columns that a thread block sums: `LS_COLUMNS` of `columns.cuh`.
+  static final int COLUMNS = 8;
+
   private static final int TEAMS = 8;
   private static final int LONG_THREADS = 256;
   private static final int LONG_EXTENT = 4096;
   private static final int MANY_ROWS = 2048;
   private static final int WHOLE_ADD = 0;
   private static final int WHOLE_MAX = 4;
-  private static final int COLUMNS = 32;
 
   private final Emission emit;
   private final Value x;

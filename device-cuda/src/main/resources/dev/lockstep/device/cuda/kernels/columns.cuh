@@ -1,18 +1,19 @@
 // Sums down columns: within a block of rows one ascending chain per column.
 //
-// A thread block of 256 takes 32 columns of one block of rows. All its threads load the next tile
-// into registers while the first warp adds the rows of the present one from shared memory, so that
-// the chain hides the loads.
+// A thread block of 256 takes 8 columns (a sector of memory) of one block of rows. All its threads
+// load the next tile into registers while the first 8 add the rows of the present one from shared
+// memory, so that the chain hides the loads: narrow and deep, since one block of rows is one chain
+// and the columns are all that can be shared out.
 #pragma once
 
 #include "sums.cuh"
 
-#define LS_COLUMNS 32
-#define LS_TILE_ROWS 64
+#define LS_COLUMNS 8
+#define LS_TILE_ROWS 512
 
 // `Source` loads what belongs to (row, column) and adds such a pair to a chain; its type `Pair` is
 // one float or several. `tile` is shared memory for LS_TILE_ROWS * LS_COLUMNS of them. Only the
-// first warp's results count.
+// results of the first LS_COLUMNS threads count.
 template <class Source>
 __device__ typename Source::Sums ls_column_sum(
     const Source& source, const Cut& cut, int block, int width, typename Source::Pair* tile) {
