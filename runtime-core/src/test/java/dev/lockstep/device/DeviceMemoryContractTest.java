@@ -134,6 +134,10 @@ public abstract class DeviceMemoryContractTest extends DeviceContract {
         Thread worker =
             Thread.ofPlatform().start(() -> runUntilClosed(runner, started, enough, failure));
         started.await();
+        // Later from round to round, so that one of them meets a run.
+        for (int spin = 0; spin < round * 10_000; spin++) {
+          Thread.onSpinWait();
+        }
         refused = closeUnlessRefused(runner.tensor("x").buffer());
         enough.set(refused);
         worker.join();

@@ -32,18 +32,24 @@ sealed interface Action {
   /// @param b the right operand, row-major
   /// @param out the result, row-major
   /// @param bias what is added to each row of the result, if the product says so
-  /// @param workspace memory that cuBLASLt works in
-  /// @param workspaceBytes how much of it
+  /// @param adds whether the product is added to what is there
+  /// @param workspace what cuBLASLt works in
   record Multiply(
-      LtProduct product, Ref a, Ref b, Ref out, Ref bias, Ref workspace, long workspaceBytes)
+      LtProduct product, Ref a, Ref b, Ref out, Ref bias, boolean adds, Workspace workspace)
       implements Action {}
+
+  /// Working memory.
+  ///
+  /// @param at where it begins
+  /// @param bytes how much it is
+  record Workspace(Ref at, long bytes) {}
 
   /// Returns a few words for the plan that is printed.
   default String label() {
     return switch (this) {
       case Launch launch -> launch.kernel;
       case Copy copy -> "copy of " + copy.bytes + " bytes";
-      case Multiply multiply -> multiply.product.toString();
+      case Multiply multiply -> multiply.product + (multiply.adds ? " +out" : "");
     };
   }
 }

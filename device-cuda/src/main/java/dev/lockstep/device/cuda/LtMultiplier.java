@@ -9,6 +9,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.OptionalLong;
 
 /// Products of matrices by cuBLASLt. What multiplies is chosen once for each product, by the
 /// library's own heuristic, and stays for as long as the device is open: the same bits at every
@@ -31,7 +32,7 @@ final class LtMultiplier implements AutoCloseable {
   /// A product ready to be multiplied.
   ///
   /// @param descriptors what it is
-  /// @param algorithm address of what multiplies
+  /// @param algorithm address of what multiplies; 0 if the library has nothing
   /// @param workspaceBytes what that works in
   private record Plan(CublasLt.Product descriptors, long algorithm, long workspaceBytes) {}
 
@@ -61,18 +62,23 @@ final class LtMultiplier implements AutoCloseable {
     return version / 10_000 + "." + version / 100 % 100 + "." + version % 100;
   }
 
-  /// Returns how much working memory a product takes; chooses what multiplies.
+  /// Chooses what multiplies and returns how much working memory that takes; empty if cuBLASLt has
+  /// nothing for the product.
   ///
-  /// @throws DeviceException if cuBLASLt has nothing for it
-  synchronized long workspaceBytes(LtProduct product) {
-    return plan(product).workspaceBytes;
+  /// @throws DeviceException if the library fails
+  synchronized OptionalLong workspaceBytes(LtProduct product) {
+    Plan plan = plans.computeIfAbsent(product, this::plan);
+    return plan.algorithm == 0 ? OptionalLong.empty() : OptionalLong.of(plan.workspaceBytes);
   }
 
   /// Puts a product into a stream.
   ///
   /// @param frame where its operands lie
   synchronized void multiply(Action.Multiply call, Frame frame, long stream) {
-    Plan plan = plan(call.product());
+    Plan plan = plans.get(call.product());
+    if (plan == null || plan.algorithm == 0) {
+      throw new IllegalStateException("product was not planned: product=" + call.product());
+    }
     if (call.product().addsBias()) {
       bias(plan.descriptors.description(), frame.address(call.bias()));
     }
@@ -81,11 +87,11 @@ final class LtMultiplier implements AutoCloseable {
             one.address(),
             aligned(frame.address(call.b()), call),
             aligned(frame.address(call.a()), call),
-            zero.address(),
+            (call.adds() ? one : zero).address(),
             aligned(frame.address(call.out()), call),
             plan.algorithm,
-            frame.address(call.workspace()),
-            call.workspaceBytes());
+            frame.address(call.workspace().at()),
+            call.workspace().bytes());
     check(
         library.matmul(handle, plan.descriptors, operands, stream),
         "cublasLtMatmul",
@@ -102,20 +108,13 @@ final class LtMultiplier implements AutoCloseable {
   }
 
   private Plan plan(LtProduct product) {
-    Plan known = plans.get(product);
-    if (known != null) {
-      return known;
-    }
     CublasLt.Product descriptors = describe(product);
-    Plan made;
     try {
-      made = choose(product, descriptors);
+      return choose(product, descriptors);
     } catch (DeviceException refused) {
       destroy(descriptors);
       throw refused;
     }
-    plans.put(product, made);
-    return made;
   }
 
   private CublasLt.Product describe(LtProduct product) {
@@ -222,16 +221,11 @@ final class LtMultiplier implements AutoCloseable {
       int status =
           library.matmulAlgoGetHeuristic(
               handle, descriptors, preference, 1, result.address(), word.address());
-      check(status, "cublasLtMatmulAlgoGetHeuristic", product.toString());
-      if (word.get(ValueLayout.JAVA_INT, 0) == 0) {
-        throw new DeviceException(
-            device,
-            "cublasLtMatmulAlgoGetHeuristic",
-            0,
-            "cuBLASLt has nothing that multiplies this: device=%s, product=%s (set LOCKSTEP_LIBCUBLASLT=none to do without it)"
-                .formatted(device, product),
-            null);
+      int found = word.get(ValueLayout.JAVA_INT, 0);
+      if (status == Cu.CUBLAS_NOT_SUPPORTED || (status == Cu.SUCCESS && found == 0)) {
+        return new Plan(descriptors, 0, 0);
       }
+      check(status, "cublasLtMatmulAlgoGetHeuristic", product.toString());
       long workspace = result.get(ValueLayout.JAVA_LONG, Cu.ALGORITHM_BYTES);
       return new Plan(descriptors, result.address(), workspace);
     } finally {

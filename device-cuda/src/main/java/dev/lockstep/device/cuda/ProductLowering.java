@@ -5,7 +5,10 @@ import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Value;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 
 /// Products of matrices, by kernels of this module or by cuBLASLt.
 final class ProductLowering {
@@ -41,6 +44,8 @@ final class ProductLowering {
     }
   }
 
+  private record Call(LtProduct product, Ref a, Ref b, Ref out, boolean adds) {}
+
   /// Appends `MatMul` or `Linear`.
   void multiply(boolean transposeA, boolean transposeB, Blocks contraction) {
     Extents extents = extents(transposeA, transposeB);
@@ -49,19 +54,18 @@ final class ProductLowering {
     }
     // One block is one ascending chain, however many slices it is seen as.
     Blocks blocks = contraction.count() == 1 ? Blocks.WHOLE : contraction;
-    boolean byLibrary =
-        library.isPresent()
-            && extents.k >= blocks.count()
-            && blocks.outer() == 1
-            && isNarrow(a) == isNarrow(b);
     Ref parts =
         blocks.count() == 1
             ? Emission.at(out)
             : emit.scratch(4L * blocks.count() * extents.rows() * extents.n);
-    if (byLibrary) {
-      byLibrary(library.get(), extents, transposeA, transposeB, blocks, parts);
-    } else {
+    List<Action> calls =
+        library.isPresent() && isNarrow(a) == isNarrow(b)
+            ? byLibrary(library.get(), extents, transposeA, transposeB, blocks, parts)
+            : List.of();
+    if (calls.isEmpty()) {
       byKernel(extents, transposeA, transposeB, blocks, parts);
+    } else {
+      calls.forEach(emit::add);
     }
     if (blocks.count() > 1) {
       emit.join(parts, Emission.at(out), extents.rows(), extents.n, extents.n, blocks.count());
@@ -149,8 +153,9 @@ final class ProductLowering {
     }
   }
 
-  /// By cuBLASLt: a call for each block of the sum.
-  private void byLibrary(
+  /// By cuBLASLt: a call for each slice of each block of the sum. Returns none if the library does
+  /// not serve all of them.
+  private List<Action> byLibrary(
       LtMultiplier multiplier,
       Extents extents,
       boolean transposeA,
@@ -161,26 +166,45 @@ final class ProductLowering {
     long rowB = transposeB ? extents.k : extents.n;
     boolean addsBias = hasBias() && blocks.count() == 1;
     Ref bias = addsBias ? Emission.at(unit.node().inputs().get(2)) : Ref.NOTHING;
+    List<Call> calls = new ArrayList<>();
+    long workspaceBytes = 0;
     for (int block = 0; block < blocks.count(); block++) {
       long start = blocks.start(block, extents.k);
-      Ref left = Emission.at(a).plus(start * (transposeA ? rowA : 1) * itemBytes(a));
-      Ref right = Emission.at(b).plus(start * (transposeB ? 1 : rowB) * itemBytes(b));
+      long length = blocks.start(block + 1, extents.k) - start;
+      if (length == 0) {
+        return List.of();
+      }
       Ref result = parts.plus(4L * block * extents.rows() * extents.n);
-      LtProduct product =
-          new LtProduct(
-              extents.m,
-              extents.n,
-              Sizes.of(blocks.start(block + 1, extents.k) - start),
-              new LtProduct.Operand(transposeA, rowA, (long) extents.m * extents.k),
-              new LtProduct.Operand(transposeB, rowB, (long) extents.k * extents.n),
-              extents.batch,
-              addsBias,
-              a.type().dtype(),
-              LtProduct.alignment(left, right, result));
-      long workspaceBytes = multiplier.workspaceBytes(product);
-      emit.add(
-          new Action.Multiply(
-              product, left, right, result, bias, emit.scratch(workspaceBytes), workspaceBytes));
+      for (long outer = 0; outer < blocks.outer(); outer++) {
+        long first = outer * (extents.k / blocks.outer()) + start;
+        Ref left = Emission.at(a).plus(first * (transposeA ? rowA : 1) * itemBytes(a));
+        Ref right = Emission.at(b).plus(first * (transposeB ? 1 : rowB) * itemBytes(b));
+        LtProduct product =
+            new LtProduct(
+                extents.m,
+                extents.n,
+                Sizes.of(length),
+                new LtProduct.Operand(transposeA, rowA, (long) extents.m * extents.k),
+                new LtProduct.Operand(transposeB, rowB, (long) extents.k * extents.n),
+                extents.batch,
+                addsBias,
+                a.type().dtype(),
+                LtProduct.alignment(left, right, result));
+        OptionalLong needed = multiplier.workspaceBytes(product);
+        if (needed.isEmpty()) {
+          return List.of();
+        }
+        workspaceBytes = Math.max(workspaceBytes, needed.getAsLong());
+        calls.add(new Call(product, left, right, result, outer > 0));
+      }
     }
+    // One call after the other: they share what they work in.
+    Action.Workspace workspace = new Action.Workspace(emit.scratch(workspaceBytes), workspaceBytes);
+    return calls.stream()
+        .<Action>map(
+            call ->
+                new Action.Multiply(
+                    call.product, call.a, call.b, call.out, bias, call.adds, workspace))
+        .toList();
   }
 }

@@ -37,8 +37,9 @@ final class Recorder {
   long record(List<Ready> actions, String program) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
+      // Relaxed: cuBLASLt may load a kernel at its first call, which the stricter modes forbid.
       context.check(
-          driver.streamBeginCapture(stream, Cu.CAPTURE_THREAD_LOCAL),
+          driver.streamBeginCapture(stream, Cu.CAPTURE_RELAXED),
           "cuStreamBeginCapture",
           "program=" + program);
       boolean complete = false;

@@ -62,8 +62,8 @@ public final class Cu {
   /// `CU_EVENT_DISABLE_TIMING`.
   public static final int EVENT_DISABLE_TIMING = 2;
 
-  /// `CU_STREAM_CAPTURE_MODE_THREAD_LOCAL`.
-  public static final int CAPTURE_THREAD_LOCAL = 1;
+  /// `CU_STREAM_CAPTURE_MODE_RELAXED`.
+  public static final int CAPTURE_RELAXED = 2;
 
   /// `CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP`.
   public static final int HOST_PORTABLE_MAPPED = 3;
@@ -79,6 +79,9 @@ public final class Cu {
 
   /// `NVRTC_ERROR_COMPILATION`.
   public static final int NVRTC_ERROR_COMPILATION = 6;
+
+  /// `CUBLAS_STATUS_NOT_SUPPORTED`.
+  public static final int CUBLAS_NOT_SUPPORTED = 15;
 
   /// `CUBLAS_COMPUTE_32F`.
   public static final int COMPUTE_32F = 68;

@@ -269,7 +269,7 @@ class StandInTest {
     long add = function("add", source);
     long out = allocate(4 * 32);
     assertThat(driver.memsetD8Async(out, 0, 4 * 32, stream)).isZero();
-    assertThat(driver.streamBeginCapture(stream, Cu.CAPTURE_THREAD_LOCAL)).isZero();
+    assertThat(driver.streamBeginCapture(stream, Cu.CAPTURE_RELAXED)).isZero();
     assertThat(launch(add, 32, out, 3)).isZero();
     assertThat(launch(add, 32, out, 4)).isZero();
     assertThat(driver.streamEndCapture(stream, word.address())).isZero();
@@ -286,7 +286,7 @@ class StandInTest {
 
   @Test
   void waitingInsideACaptureBreaksIt() {
-    assertThat(driver.streamBeginCapture(stream, Cu.CAPTURE_THREAD_LOCAL)).isZero();
+    assertThat(driver.streamBeginCapture(stream, Cu.CAPTURE_RELAXED)).isZero();
     assertThat(driver.streamSynchronize(stream)).isEqualTo(900);
     assertThat(driver.streamEndCapture(stream, word.address())).isEqualTo(901);
   }
