@@ -165,6 +165,8 @@ API int cuDevicePrimaryCtxRelease_v2(int ordinal) {
 }
 
 API int cuCtxSetCurrent(void* handle) {
+  // What is current already stays so without waiting for who works.
+  if (handle && handle == current && current->retained > 0) return OK;
   Held held(world.lock);
   if (!initialised) return NOT_INITIALIZED;
   bool known = !handle;
@@ -440,6 +442,11 @@ API int cuStreamWaitEvent(void* on, void* handle, unsigned) {
 }
 
 API int cuEventQuery(void* handle) {
+  {
+    // As the driver's, it waits for nobody: who works on the streams holds the lock meanwhile.
+    Held free(world.lock, std::try_to_lock);
+    if (!free.owns_lock()) return NOT_READY;
+  }
   ENTER
   auto* event = (Event*)handle;
   if (!world.events.count(event)) return INVALID_HANDLE;
