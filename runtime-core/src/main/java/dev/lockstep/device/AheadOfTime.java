@@ -17,6 +17,12 @@ public interface AheadOfTime {
   /// is the usual one.
   List<String> forms();
 
+  /// Returns whether programs of a form keep their collectives inside. Otherwise they are what the
+  /// device gets between the collectives that the host runs.
+  ///
+  /// @param form one of [#forms]
+  boolean keepsCollectives(String form);
+
   /// Returns what programs can be compiled for, as users write it after `--target`; the first is
   /// the usual one.
   List<String> targets();

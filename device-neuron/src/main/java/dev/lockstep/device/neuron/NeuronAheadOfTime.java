@@ -46,6 +46,11 @@ public final class NeuronAheadOfTime implements AheadOfTime {
   }
 
   @Override
+  public boolean keepsCollectives(String form) {
+    return form.equals(HLO);
+  }
+
+  @Override
   public List<String> targets() {
     return List.of(Target.TRN2.label(), Target.TRN1.label(), Target.TRN3.label());
   }

@@ -91,6 +91,8 @@ final class NeuronAheadOfTimeTest {
             found -> {
               assertThat(found.device()).isEqualTo("neuron");
               assertThat(found.forms()).containsExactly("neff", "hlo");
+              assertThat(found.keepsCollectives("hlo")).isTrue();
+              assertThat(found.keepsCollectives("neff")).isFalse();
               assertThat(found.targets()).containsExactly("trn2", "trn1", "trn3");
             });
   }

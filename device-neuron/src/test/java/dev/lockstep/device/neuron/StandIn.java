@@ -31,9 +31,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 
@@ -47,10 +49,13 @@ final class StandIn {
   private final Path library;
   private final Path devices;
   private final SymbolLookup symbols;
+  private final Set<String> seen;
   private final AtomicLong numbers = new AtomicLong();
   private final Map<Long, HloExecutable> programs = new ConcurrentHashMap<>();
 
-  private StandIn(Path library, Path devices) throws ReflectiveOperationException {
+  private StandIn(Path library, Path devices, Set<String> seen)
+      throws ReflectiveOperationException {
+    this.seen = seen;
     this.library = library;
     this.devices = devices;
     this.symbols = SymbolLookup.libraryLookup(library, ARENA);
@@ -81,6 +86,13 @@ final class StandIn {
 
   /// Builds a library of one's own; without a C compiler the test is skipped by name.
   static StandIn build() {
+    return build(ConcurrentHashMap.newKeySet());
+  }
+
+  /// Builds a library of one's own.
+  ///
+  /// @param seen gets every module that is compiled, in hexadecimal digits
+  static StandIn build(Set<String> seen) {
     assumeTrue(hasCompiler(), "judge cc: no C compiler (apt-get install gcc libc6-dev)");
     try {
       Path folder = Files.createTempDirectory("standin-nrt");
@@ -97,7 +109,7 @@ final class StandIn {
       Path device = folder.resolve("neuron0");
       Files.createFile(device);
       device.toFile().deleteOnExit();
-      return new StandIn(library, folder);
+      return new StandIn(library, folder, seen);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     } catch (ReflectiveOperationException e) {
@@ -198,7 +210,12 @@ final class StandIn {
         new NeuronHost(environment, devices),
         this::lookup,
         () -> new CompilerLookup.Found(Path.of("neuronx-cc"), "2.0"),
-        (_, _) -> module -> neff(module.proto()));
+        (_, _) -> module -> compiled(module.proto()));
+  }
+
+  private Neff compiled(byte[] proto) {
+    seen.add(HexFormat.of().formatHex(proto));
+    return neff(proto);
   }
 
   /// A NEFF that holds a module.

@@ -4,11 +4,16 @@ import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
 import dev.lockstep.failure.Availability;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 
 /// The device on the stand-in, as jobs find it. Built when it is opened: the service loader makes
 /// providers that nobody asks for.
 public final class StandInProvider implements DeviceProvider {
   static final String NAME = "neuron-stand-in";
+
+  /// Every module that was compiled for it in this process, in hexadecimal digits.
+  static final Set<String> COMPILED = ConcurrentHashMap.newKeySet();
 
   /// Makes the provider; for the service loader.
   public StandInProvider() {}
@@ -25,6 +30,6 @@ public final class StandInProvider implements DeviceProvider {
 
   @Override
   public Device open(int ordinal, DeviceOptions options) {
-    return StandIn.build().provider().open(ordinal, options);
+    return StandIn.build(COMPILED).provider().open(ordinal, options);
   }
 }

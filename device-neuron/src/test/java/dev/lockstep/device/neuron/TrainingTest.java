@@ -4,10 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.lockstep.device.RankGrid;
+import dev.lockstep.device.neuron.hlo.HloEmitter;
+import dev.lockstep.device.neuron.hlo.SumOrder;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.RunGraphs;
 import dev.lockstep.train.Trainer;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.data.Corpus;
@@ -19,9 +23,12 @@ import dev.lockstep.train.model.ModelShape;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -61,8 +68,23 @@ final class TrainingTest {
     Recipe recipe =
         Recipe.defaults().withModel(shape).withBatch(BatchShape.of(2, 2)).withSteps(STEPS);
     double[] expected = losses(recipe, "cpu", text, 1);
-    assertClose(losses(recipe, StandInProvider.NAME, text, 1), expected);
-    assertClose(losses(recipe, StandInProvider.NAME, text, 2), expected);
+    for (int ranks : new int[] {1, 2}) {
+      StandInProvider.COMPILED.clear();
+      assertClose(losses(recipe, StandInProvider.NAME, text, ranks), expected);
+      assertThat(compiledAhead(recipe, ranks)).containsAll(StandInProvider.COMPILED);
+    }
+  }
+
+  /// What `lockstep compile` would have put into the cache.
+  private static Set<String> compiledAhead(Recipe recipe, int ranks) {
+    Set<String> modules = new HashSet<>();
+    RunGraphs.betweenCollectives(recipe, TrainerOptions.defaults(), ranks)
+        .forEach(
+            (_, graph) -> {
+              byte[] proto = HloEmitter.emit(graph, RankGrid.ALONE, SumOrder.LANE_TREE).proto();
+              modules.add(HexFormat.of().formatHex(proto));
+            });
+    return modules;
   }
 
   private static void assertClose(double[] found, double[] expected) {

@@ -119,7 +119,10 @@ public final class CompileCommand implements CommandProvider {
       throw refusal("--out", "", "must name the folder that the programs go to");
     }
     Recipe recipe = training.freshRecipe();
-    Map<String, Graph> programs = RunGraphs.of(recipe, training.trainerOptions(1), options.ranks);
+    Map<String, Graph> programs =
+        compiler.keepsCollectives(form)
+            ? RunGraphs.of(recipe, training.trainerOptions(1), options.ranks)
+            : RunGraphs.betweenCollectives(recipe, training.trainerOptions(1), options.ranks);
     RankGrid ranks = new RankGrid(List.of(new RankGrid.Axis(Layout.DATA, options.ranks)));
     try {
       compiler.write(
