@@ -39,7 +39,7 @@ public sealed interface CompilerLookup {
       return new Absent(
           named.isEmpty()
               ? "neuronx-cc is not on PATH (pip install neuronx-cc from"
-                    + " https://pip.repos.neuron.amazonaws.com, or set "
+                  + " https://pip.repos.neuron.amazonaws.com, or set "
                   + VARIABLE
                   + " to its file)"
               : "neuronx-cc is no file that can be run: %s=%s".formatted(VARIABLE, named));

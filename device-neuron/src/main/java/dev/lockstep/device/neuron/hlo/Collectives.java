@@ -23,7 +23,7 @@ import java.util.Map;
 ///
 /// In the lanes' order an all-reduce gathers every rank's subtrees and adds them up by the tree: `P
 /// - 1` times the bytes. From [#SPLIT_ELEMENTS] on each rank adds up a `P`-th of them, which
-/// all-to-all brings it, and gathers the sums: `2(P - 1)/P` times the bytes, as a ring.
+///   all-to-all brings it, and gathers the sums: `2(P - 1)/P` times the bytes, as a ring.
 final class Collectives {
   /// Below this, one exchange is quicker than two: at 64 Ki floats an exchange among 64 ranks takes
   /// as long by its bytes as by its start (NeuronLink, 15 µs, 16 MiB at 1 TB/s).
