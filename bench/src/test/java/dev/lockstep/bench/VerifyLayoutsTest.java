@@ -27,7 +27,7 @@ class VerifyLayoutsTest {
 
   @Test
   void fewLayoutsEndInOneResult() throws Exception {
-    assertThat(LayoutCase.all()).hasSizeGreaterThanOrEqualTo(60);
+    assertThat(LayoutCase.all()).hasSizeGreaterThan(100);
     String text = run("--quick");
     assertThat(text)
         .contains("dp=3 --zero 3, shm", "dp=2 --zero 1 then tp=4", "--schedule 1f1b", "7 layouts")

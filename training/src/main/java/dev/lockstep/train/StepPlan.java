@@ -57,14 +57,15 @@ public final class StepPlan implements AutoCloseable {
   private final Map<String, Long> sent = new LinkedHashMap<>();
   private @Nullable PipelinePlan pipeline;
 
-  /// Compiles the programs of rank 0.
+  /// Compiles the programs of rank 0, or over `cp` of the first rank that holds the last positions:
+  /// its queries see the most keys.
   ///
   /// @param pool what compiled programs' memory is charged to; borrowed until this is closed
   /// @param ranks world size; at most the recipe's lanes
   /// @throws dev.lockstep.failure.ConfigurationException if there is no such device
   /// @throws dev.lockstep.failure.MemoryBudgetException if a program alone does not fit the pool
   public StepPlan(MemoryPool pool, Recipe recipe, TrainerOptions options, int ranks) {
-    this(pool, recipe, options, ranks, 0);
+    this(pool, recipe, options, ranks, busiest(recipe, options.layout(), ranks, 0));
   }
 
   /// Compiles the programs of the first rank of a stage of a pipeline; the caller closes the plan.
@@ -74,13 +75,21 @@ public final class StepPlan implements AutoCloseable {
   /// @param stage number of the stage; 0 without a pipeline
   public static StepPlan ofStage(
       MemoryPool pool, Recipe recipe, TrainerOptions options, int ranks, int stage) {
-    Layout layout = options.layout();
+    return new StepPlan(
+        pool, recipe, options, ranks, busiest(recipe, options.layout(), ranks, stage));
+  }
+
+  /// The first rank of a stage that holds the last positions.
+  private static int busiest(Recipe recipe, Layout layout, int ranks, int stage) {
     layout.check(recipe, ranks);
+    Layout whole = layout.over(ranks);
+    int last = whole.size(Layout.CONTEXT) - 1;
     int rank = 0;
-    while (layout.over(ranks).place(Layout.PIPELINE, rank).rank() != stage) {
+    while (whole.place(Layout.PIPELINE, rank).rank() != stage
+        || whole.place(Layout.CONTEXT, rank).rank() != last) {
       rank++;
     }
-    return new StepPlan(pool, recipe, options, ranks, rank);
+    return rank;
   }
 
   private StepPlan(MemoryPool pool, Recipe recipe, TrainerOptions options, int ranks, int rank) {
