@@ -84,11 +84,14 @@ class CudaBitsTest {
   static List<OpCase> larger() {
     List<OpCase> cases = new ArrayList<>();
     Blocks tokens = new Blocks(2, 3);
+    Blocks manyBlocks = new Blocks(1, 5000);
     cases.add(new Samples(1).normal(300, 129).of(new Primitive.Tanh()));
     cases.add(new Samples(2).normal(70, 200).normal(200, 131).of(matMul(false, new Blocks(1, 5))));
     cases.add(new Samples(3).normal(2, 70, 33).normal(2, 90, 33).of(matMul(true, Blocks.WHOLE)));
     cases.add(new Samples(4).normal(2, 5000).of(new Primitive.ReduceSum(List.of(1), tokens)));
     cases.add(new Samples(5).normal(264, 70).of(new Primitive.ReduceSum(List.of(0), tokens)));
+    cases.add(new Samples(16).normal(5000).of(new Primitive.ReduceSum(List.of(0), manyBlocks)));
+    cases.add(new Samples(17).normal(30000).of(new Primitive.ReduceSum(List.of(0), manyBlocks)));
     cases.add(new Samples(6).normal(3, 40, 50).of(new Primitive.Transpose(List.of(0, 2, 1))));
     cases.add(
         new Samples(7)

@@ -13,6 +13,9 @@ import java.util.List;
 final class CudaSupport {
   private static final Support YES = new Support.Yes();
 
+  /// Leaves that the kernels' `Tree<LS_TREE_LEVELS>` holds.
+  private static final int MOST_BLOCKS = 4095;
+
   private CudaSupport() {}
 
   static Support of(Op op, List<ValueType> operands) {
@@ -39,15 +42,17 @@ final class CudaSupport {
           Primitive.Div _,
           Primitive.Max _,
           Primitive.Min _,
-          Primitive.ReduceSum _,
           Primitive.ReduceMax _ ->
           operands.getFirst().dtype().isInteger() ? YES : onlyF32(primitive, operands.getFirst());
       case Primitive.Less _, Primitive.Equal _, Primitive.Select _, Primitive.Convert _ -> YES;
       case Primitive.Reshape _, Primitive.Gather _ -> YES;
       case Primitive.Transpose _, Primitive.BroadcastTo _, Primitive.Slice _, Primitive.Concat _ ->
           layout(primitive, operands);
-      case Primitive.MatMul _ -> onlyF32(primitive, operands.getFirst());
-      case Primitive.ScatterAdd _ -> onlyF32(primitive, operands.get(1));
+      case Primitive.ReduceSum sum -> sum(sum, operands.getFirst());
+      case Primitive.MatMul(var _, var _, Blocks blocks) ->
+          joined(blocks, primitive, onlyF32(primitive, operands.getFirst()));
+      case Primitive.ScatterAdd(var _, Blocks blocks) ->
+          joined(blocks, primitive, onlyF32(primitive, operands.get(1)));
       case Primitive.AllReduce _,
           Primitive.AllGather _,
           Primitive.ReduceScatter _,
@@ -55,6 +60,25 @@ final class CudaSupport {
           new Support.No(
               "collectives are run by the host on the CUDA device: op=" + primitive.label());
     };
+  }
+
+  private static Support sum(Primitive.ReduceSum sum, ValueType type) {
+    if (type.dtype().isInteger()) {
+      return YES;
+    }
+    Support support = onlyF32(sum, type);
+    return ReduceLowering.areRows(type.shape(), sum.dims(), sum.blocks())
+        ? support
+        : joined(sum.blocks(), sum, support);
+  }
+
+  /// A support that stands if a kernel can join the sums of so many blocks.
+  private static Support joined(Blocks blocks, Op op, Support otherwise) {
+    return blocks.count() <= MOST_BLOCKS
+        ? otherwise
+        : new Support.No(
+            "the CUDA device joins the sums of so many blocks at most: blocks=%d, most=%d, op=%s"
+                .formatted(blocks.count(), MOST_BLOCKS, op.label()));
   }
 
   private static Support onlyF32(Op op, ValueType type) {
@@ -93,25 +117,29 @@ final class CudaSupport {
       case Composite.CausalAttention(int heads) ->
           heads(operands.getFirst().shape().dim(2) / 3 / heads);
       case Composite.CausalAttentionGrad(int heads, Blocks queries) ->
-          queries(queries, operands.getFirst().shape().dim(2) / heads);
+          queries(queries, composite, operands.getFirst().shape().dim(2) / heads);
       case Composite.GroupedAttention(int heads, int _, long _) ->
           heads(operands.getFirst().shape().dim(2) / heads);
       case Composite.GroupedAttentionGrad(int heads, int _, long _, Blocks queries) ->
-          queries(queries, operands.getFirst().shape().dim(2) / heads);
+          queries(queries, composite, operands.getFirst().shape().dim(2) / heads);
       case Composite.Dropout dropout -> box(dropout, dropout.random());
-      case Composite.Linear _, Composite.Gelu _, Composite.GeluGrad _ -> YES;
+      case Composite.Linear(var _, Blocks blocks) -> joined(blocks, composite, YES);
+      case Composite.Gelu _, Composite.GeluGrad _ -> YES;
       case Composite.Silu _, Composite.SiluGrad _ -> YES;
       case Composite.SwiGlu _, Composite.SwiGluGrad _ -> YES;
-      case Composite.RmsNorm _, Composite.RmsNormGrad _, Composite.Rotary _ -> YES;
-      case Composite.LayerNorm _, Composite.LayerNormGrad _ -> YES;
-      case Composite.CrossEntropy _, Composite.CrossEntropyGrad _ -> YES;
+      case Composite.RmsNorm _, Composite.LayerNorm _, Composite.Rotary _ -> YES;
+      case Composite.RmsNormGrad(Blocks tokens) -> joined(tokens, composite, YES);
+      case Composite.LayerNormGrad(Blocks tokens) -> joined(tokens, composite, YES);
+      case Composite.CrossEntropy(Blocks tokens, Blocks vocabulary) ->
+          joined(tokens, composite, joined(vocabulary, composite, YES));
+      case Composite.CrossEntropyGrad _ -> YES;
       case Composite.SquaredNorm _, Composite.AdamW _ -> YES;
     };
   }
 
-  private static Support queries(Blocks queries, long headSize) {
+  private static Support queries(Blocks queries, Op op, long headSize) {
     return queries.outer() == 1
-        ? heads(headSize)
+        ? joined(queries, op, heads(headSize))
         : new Support.No("queries are cut within one sequence: blocks=" + queries);
   }
 

@@ -57,6 +57,16 @@ final class Emission {
         rows * width);
   }
 
+  /// Joins any number of leaves by the sum tree into one number. Overwrites the leaves.
+  void joinLeaves(Ref leaves, Ref out, int count) {
+    add(
+        LaunchBuilder.of("join.cu", "join_leaves_f32")
+            .at(leaves)
+            .at(out)
+            .word(count)
+            .grid(1, ELEMENT_THREADS));
+  }
+
   /// Takes working memory for this step.
   Ref scratch(long bytes) {
     Ref ref = Ref.scratch(scratchBytes);

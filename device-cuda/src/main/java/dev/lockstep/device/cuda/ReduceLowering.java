@@ -106,18 +106,35 @@ final class ReduceLowering {
               .word(rows)
               .word(extent)
               .grid(rowGrid(rows), ROW_THREADS));
+    } else if (areRows(shape, dims, blocks)) {
+      Ref leaves = emit.scratch(4L * blocks.count());
+      rowSums(from, leaves, blocks.count(), extent / blocks.count(), Blocks.WHOLE);
+      emit.joinLeaves(leaves, Emission.at(out), blocks.count());
     } else {
-      boolean isLong = extent >= LONG_EXTENT && rows < MANY_ROWS;
-      LaunchBuilder launch =
-          LaunchBuilder.of("reduce_rows.cu", isLong ? "row_sum_long_f32" : "row_sum_f32")
-              .at(from)
-              .at(out)
-              .word(rows)
-              .word(extent)
-              .word(Sizes.outer(blocks))
-              .word(blocks.count());
-      emit.add(isLong ? launch.grid(rows, LONG_THREADS) : launch.grid(rowGrid(rows), ROW_THREADS));
+      rowSums(from, Emission.at(out), rows, extent, blocks);
     }
+  }
+
+  /// Whether the blocks of a sum of everything are as good as rows of a matrix: any number of them
+  /// are summed side by side, and their sums joined.
+  static boolean areRows(Shape shape, List<Integer> dims, Blocks blocks) {
+    return dims.size() == shape.rank()
+        && blocks.outer() == 1
+        && blocks.count() > 1
+        && shape.elements() % blocks.count() == 0;
+  }
+
+  private void rowSums(Ref from, Ref to, int rows, int extent, Blocks blocks) {
+    boolean isLong = extent >= LONG_EXTENT && rows < MANY_ROWS;
+    LaunchBuilder launch =
+        LaunchBuilder.of("reduce_rows.cu", isLong ? "row_sum_long_f32" : "row_sum_f32")
+            .at(from)
+            .at(to)
+            .word(rows)
+            .word(extent)
+            .word(Sizes.outer(blocks))
+            .word(blocks.count());
+    emit.add(isLong ? launch.grid(rows, LONG_THREADS) : launch.grid(rowGrid(rows), ROW_THREADS));
   }
 
   private void columns(List<Integer> dims, Blocks blocks) {

@@ -84,12 +84,7 @@ final class SquaredNormLowering {
       int endLeaf = end == parts.size() ? leaves : parts.get(end).firstLeaf;
       emit.add(launch(parts.subList(first, end), endLeaf, memory));
     }
-    emit.add(
-        LaunchBuilder.of("join.cu", "join_leaves_f32")
-            .at(memory)
-            .at(out)
-            .word(leaves)
-            .grid(1, THREADS));
+    emit.joinLeaves(memory, Emission.at(out), leaves);
   }
 
   private static Action launch(List<Part> some, int endLeaf, Ref memory) {
