@@ -25,7 +25,6 @@ API int cuModuleUnload(void* handle) {
   }
   modules.erase(module);
   dlclose(module->library);
-  close(module->file);
   delete module;
   return OK;
 }

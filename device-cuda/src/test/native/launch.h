@@ -21,7 +21,6 @@ struct Module {
   char* staticBegin;
   char* staticEnd;
   std::set<std::unique_ptr<Function>> functions;
-  int file;  // open while the library is: the loader knows libraries by the names of their files
 };
 
 struct Function {
@@ -52,19 +51,17 @@ inline Module* loadModule(Device* device, const void* image) {
   unlink(path);
   if (!library) {
     fprintf(stderr, "stand-in: %s\n", dlerror());
-    close(file);
     return nullptr;
   }
   auto* context = (StandinContext*)dlsym(library, "standin_context");
   if (!context) {
     dlclose(library);
-    close(file);
     return nullptr;
   }
   auto bounds = (void (*)(char**))dlsym(library, "standin_shared_bounds");
   char* area[3] = {nullptr, nullptr, nullptr};
   if (bounds) bounds(area);
-  return new Module{device, library, context, area[0], area[1], area[2], {}, file};
+  return new Module{device, library, context, area[0], area[1], area[2], {}};
 }
 
 inline Function* findFunction(Module* module, const char* name) {
