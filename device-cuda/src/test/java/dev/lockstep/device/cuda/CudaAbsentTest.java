@@ -37,6 +37,20 @@ class CudaAbsentTest {
   }
 
   @Test
+  void saysThatTheNamedCublasLtIsNotThere() {
+    StandIns.assumeCompiler();
+    LibraryFiles named =
+        new LibraryFiles(
+            List.of(StandIns.cuda().toString()),
+            List.of(StandIns.nvrtc().toString()),
+            List.of("/nowhere/libcublasLt.so.13"));
+    assertThat(CudaLibraries.find(named).toString())
+        .contains("cuBLASLt cannot be opened", "/nowhere/libcublasLt.so.13", "or to none");
+    LibraryFiles usual = new LibraryFiles(named.driver(), named.nvrtc(), named.cublasLt(), false);
+    assertThat(CudaLibraries.find(usual)).isInstanceOf(CudaLibraries.Found.class);
+  }
+
+  @Test
   void saysThatALibraryIsAnotherOne() {
     assertThat(provider("libc.so.6", "libc.so.6").probe().toString()).contains("cuInit");
   }

@@ -41,10 +41,19 @@ public sealed interface CudaLibraries {
             "NVRTC is not installed: tried=%s (install the CUDA toolkit, or set %s to the file of libnvrtc)"
                 .formatted(files.nvrtc(), LibraryFiles.NVRTC));
       }
-      return new Found(driver.get(), nvrtc.get(), first(files.cublasLt(), NativeCublasLt::new));
+      Optional<CublasLt> cublasLt = first(files.cublasLt(), NativeCublasLt::new);
+      if (cublasLt.isEmpty() && files.needsCublasLt()) {
+        return new Absent(
+            "cuBLASLt cannot be opened where it was said to be: tried=%s (set %s to the file of libcublasLt, or to none to do without it)"
+                .formatted(files.cublasLt(), LibraryFiles.CUBLAS_LT));
+      }
+      if (cublasLt.isEmpty() && !files.cublasLt().isEmpty()) {
+        files.warnWithoutCublasLt();
+      }
+      return new Found(driver.get(), nvrtc.get(), cublasLt);
     } catch (NoSuchElementException incomplete) {
       return new Absent(
-          "a library of CUDA is too old or another one: cause=%s (install CUDA 12 or later)"
+          "a library of CUDA is too old or another one: cause=%s (install CUDA 12.8 or later)"
               .formatted(incomplete.getMessage()));
     } catch (LinkageError | UnsupportedOperationException | IllegalCallerException denied) {
       return new Absent(denied(denied));

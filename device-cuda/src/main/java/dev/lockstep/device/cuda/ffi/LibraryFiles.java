@@ -1,7 +1,10 @@
 package dev.lockstep.device.cuda.ffi;
 
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// Files in which CUDA's libraries are looked for: each is a path, or a name that the system's
 /// linker looks for; the first that is there is taken.
@@ -9,7 +12,9 @@ import org.jspecify.annotations.Nullable;
 /// @param driver candidates for libcuda
 /// @param nvrtc candidates for libnvrtc
 /// @param cublasLt candidates for libcublasLt; empty to do without it
-public record LibraryFiles(List<String> driver, List<String> nvrtc, List<String> cublasLt) {
+/// @param needsCublasLt whether one of them must be there; otherwise the device warns and goes on
+public record LibraryFiles(
+    List<String> driver, List<String> nvrtc, List<String> cublasLt, boolean needsCublasLt) {
   /// Names the file of libcuda; a system property `lockstep.libcuda` wins.
   public static final String DRIVER = "LOCKSTEP_LIBCUDA";
 
@@ -20,6 +25,9 @@ public record LibraryFiles(List<String> driver, List<String> nvrtc, List<String>
   /// without it.
   public static final String CUBLAS_LT = "LOCKSTEP_LIBCUBLASLT";
 
+  private static final String NONE = "none";
+  private static final Logger LOG = LoggerFactory.getLogger(LibraryFiles.class);
+  private static final AtomicBoolean WARNED = new AtomicBoolean();
   private static final String TOOLKIT = "/usr/local/cuda/lib64/";
 
   /// Copies the lists.
@@ -27,6 +35,11 @@ public record LibraryFiles(List<String> driver, List<String> nvrtc, List<String>
     driver = List.copyOf(driver);
     nvrtc = List.copyOf(nvrtc);
     cublasLt = List.copyOf(cublasLt);
+  }
+
+  /// Files all of which must be there.
+  public LibraryFiles(List<String> driver, List<String> nvrtc, List<String> cublasLt) {
+    this(driver, nvrtc, cublasLt, !cublasLt.isEmpty());
   }
 
   /// Returns the files that the user names, else where NVIDIA's installers put them.
@@ -41,7 +54,7 @@ public record LibraryFiles(List<String> driver, List<String> nvrtc, List<String>
                 "libnvrtc.so.12",
                 TOOLKIT + "libnvrtc.so.13",
                 TOOLKIT + "libnvrtc.so.12")),
-        "none".equals(products)
+        NONE.equals(products)
             ? List.of()
             : files(
                 products,
@@ -49,7 +62,8 @@ public record LibraryFiles(List<String> driver, List<String> nvrtc, List<String>
                     "libcublasLt.so.13",
                     "libcublasLt.so.12",
                     TOOLKIT + "libcublasLt.so.13",
-                    TOOLKIT + "libcublasLt.so.12")));
+                    TOOLKIT + "libcublasLt.so.12")),
+        isNamed(products));
   }
 
   private static @Nullable String named(String property, String variable) {
@@ -57,7 +71,23 @@ public record LibraryFiles(List<String> driver, List<String> nvrtc, List<String>
     return value == null ? System.getenv(variable) : value;
   }
 
+  private static boolean isNamed(@Nullable String file) {
+    return file != null && !file.isEmpty() && !file.equals(NONE);
+  }
+
   private static List<String> files(@Nullable String named, List<String> usual) {
     return named == null || named.isEmpty() ? usual : List.of(named);
+  }
+
+  /// Says once in this process that products will be slow.
+  void warnWithoutCublasLt() {
+    if (!WARNED.getAndSet(true)) {
+      LOG.warn(
+          "cuBLASLt is not installed, so products are slow: tried={} (install the CUDA toolkit, or"
+              + " set {} to the file of libcublasLt, or to {} to do without it)",
+          cublasLt,
+          CUBLAS_LT,
+          NONE);
+    }
   }
 }
