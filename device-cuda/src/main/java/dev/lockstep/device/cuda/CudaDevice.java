@@ -142,9 +142,9 @@ final class CudaDevice implements Device {
     return stream;
   }
 
-  /// Gives back the leases of all work that is over.
+  /// Gives back the leases of all work that is over; on a lost device that is all work.
   void settle() {
-    if (!closed && !context.isLost()) {
+    if (!closed) {
       streams.forEach(CudaStream::settle);
     }
   }

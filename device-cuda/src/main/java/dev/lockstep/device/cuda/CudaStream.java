@@ -5,6 +5,7 @@ import dev.lockstep.device.Event;
 import dev.lockstep.device.Stream;
 import dev.lockstep.device.cuda.ffi.Cu;
 import dev.lockstep.device.cuda.ffi.CudaDriver;
+import dev.lockstep.failure.DeviceLostException;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
@@ -155,16 +156,29 @@ final class CudaStream implements Stream {
     }
   }
 
-  /// Gives back the leases of what is over.
+  /// Gives back the leases of what is over: of everything if the device is lost, or is found lost
+  /// here, which whoever uses it next hears of.
   void settle() {
     lock.lock();
     try {
-      if (!closed) {
+      if (closed) {
+        return;
+      }
+      try {
         context.enter();
         retire();
+      } catch (DeviceLostException lost) {
+        retireAll();
       }
     } finally {
       lock.unlock();
+    }
+  }
+
+  /// Gives back all leases, of a device that does nothing any more. The lock is held.
+  private void retireAll() {
+    while (passed < queued) {
+      retireOldest();
     }
   }
 
@@ -172,7 +186,8 @@ final class CudaStream implements Stream {
   boolean hasPassed(long ticket) {
     lock.lock();
     try {
-      if (ticket >= passed && !closed) {
+      // What a lost device left behind has not been passed, though its slot is free.
+      if (!closed && (ticket >= passed || context.isLost())) {
         context.enter();
         retire();
       }
@@ -262,9 +277,7 @@ final class CudaStream implements Stream {
     closed = true;
     lock.lock();
     try {
-      while (passed < queued) {
-        retireOldest(); // of a device that is lost
-      }
+      retireAll();
     } finally {
       lock.unlock();
     }

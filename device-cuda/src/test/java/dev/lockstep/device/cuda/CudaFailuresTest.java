@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.Event;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.Stream;
 import dev.lockstep.device.cuda.ffi.Cu;
@@ -107,14 +108,29 @@ class CudaFailuresTest {
     faults.heal();
     assertThatThrownBy(() -> device.allocate("y", 12)).isInstanceOf(DeviceLostException.class);
     assertThatThrownBy(stream::synchronize).isInstanceOf(DeviceLostException.class);
-    // What was held can still be closed.
-    assertThatThrownBy(stream::close).isInstanceOf(DeviceLostException.class);
+    // What was held can still be closed, the stream before what it holds or after.
     program.close();
     buffer.close();
+    assertThatThrownBy(stream::close).isInstanceOf(DeviceLostException.class);
     try (Buffer works = other.allocate("works", 12)) {
       assertThat(works.bytes()).isEqualTo(12);
     }
     other.close();
+  }
+
+  @Test
+  void aLossThatClosingFindsLeavesNothingCharged() {
+    Buffer buffer = device.allocate("x", 12);
+    Stream stream = device.newStream();
+    Program program = device.compile(twice());
+    stream.run(program.bind(Map.of("x", Tensor.of(buffer, DType.F32, Shape.of(3)))));
+    Event done = stream.record();
+    faults.fail("eventQuery", Cu.ERROR_ILLEGAL_ADDRESS);
+    program.close();
+    buffer.close();
+    assertThatThrownBy(done::isDone).isInstanceOf(DeviceLostException.class);
+    assertThatThrownBy(stream::close).isInstanceOf(DeviceLostException.class);
+    assertThat(pool.usedBytes()).isZero();
   }
 
   @Test
