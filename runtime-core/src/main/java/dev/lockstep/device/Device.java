@@ -12,6 +12,14 @@ public interface Device extends AutoCloseable {
   /// Returns what this device is.
   DeviceInfo info();
 
+  /// Returns what decides the bits of results on this device. A device that says nothing keeps no
+  /// order of sums, and has the bits of all devices of its name.
+  default Numerics numerics() {
+    String name = info().name();
+    int colon = name.indexOf(':');
+    return new Numerics(colon < 0 ? name : name.substring(0, colon), false);
+  }
+
   /// Allocates zeroed memory, aligned to 64 bytes; the caller closes it.
   ///
   /// @param name for errors and leak reports

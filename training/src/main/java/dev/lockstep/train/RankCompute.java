@@ -21,6 +21,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// What one rank computes and communicates with. Confined to the thread that made it.
 ///
@@ -30,6 +32,7 @@ import java.util.ServiceLoader;
 /// @param arena host memory that lives as long as the scope
 /// @param place which rank this is
 record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place place) {
+  private static final Logger LOG = LoggerFactory.getLogger(RankCompute.class);
 
   /// Which rank this is, and how it talks to the others.
   ///
@@ -92,6 +95,16 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
   RankCompute in(Scope other) {
     return new RankCompute(
         device, stream, other, other.own(Arena.ofConfined(), Arena::close), place);
+  }
+
+  /// Waits for what was queued before a failure, so that its memory can be freed. Whatever the
+  /// device says of it is no news: closing its stream says so again.
+  void settle() {
+    try {
+      stream.synchronize();
+    } catch (RuntimeException failed) {
+      LOG.debug("device did not end its work: device={}", device.info().name(), failed);
+    }
   }
 
   /// Returns this rank's place among those that share the lanes.

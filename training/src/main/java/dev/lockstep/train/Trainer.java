@@ -56,6 +56,7 @@ public final class Trainer implements AutoCloseable {
   private @Nullable Evaluator evaluator;
   private long step;
   private boolean stopped;
+  private boolean closed;
 
   private Trainer(
       Job job,
@@ -84,7 +85,7 @@ public final class Trainer implements AutoCloseable {
                   options.layout().schedule().label(),
                   options.recompute()));
       compute = RankCompute.open(scope, options, job, exchange.place());
-      requireOneKind();
+      DeviceAgreement.check(compute, recipe.sameBits());
       stages =
           compute.grid().isStaged()
               ? Stages.of(compute.grid(), programs, recipe.batch().microBatch())
@@ -238,27 +239,6 @@ public final class Trainer implements AutoCloseable {
     } catch (RuntimeException e) {
       trainer.close();
       throw e;
-    }
-  }
-
-  /// Checks that nothing is updated on devices of two kinds: each has bits of its own, and replicas
-  /// would drift apart.
-  private void requireOneKind() {
-    Grid grid = compute.grid();
-    if (grid.isSharded() && grid.data().ranks() == job.worldSize()) {
-      return;
-    }
-    String device = compute.device().info().name();
-    String kind = device.substring(0, device.indexOf(':'));
-    List<String> all = exchange.words(kind);
-    for (int rank = 1; rank < all.size(); rank++) {
-      if (!all.get(rank).equals(all.getFirst())) {
-        throw new ConfigurationException(
-            "--device",
-            kind,
-            "ranks on two kinds of device update the same weights: rank=0 %s, rank=%d %s (give every rank the same --device, or share the update out over dp alone with --zero 1)"
-                .formatted(all.getFirst(), rank, all.get(rank)));
-      }
     }
   }
 
@@ -493,9 +473,13 @@ public final class Trainer implements AutoCloseable {
     return exchange.counters();
   }
 
-  /// Frees memory and device; idempotent.
+  /// Waits for the device, and frees memory and device; idempotent.
   @Override
   public void close() {
-    scope.close();
+    if (!closed) {
+      closed = true;
+      compute.settle();
+      scope.close();
+    }
   }
 }

@@ -7,6 +7,7 @@ import dev.lockstep.device.DeviceInfo;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
 import dev.lockstep.device.Event;
+import dev.lockstep.device.Numerics;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.Stream;
 import dev.lockstep.device.Support;
@@ -31,16 +32,25 @@ import java.util.ServiceLoader;
 /// copies alone.
 final class FarDevice implements Device {
   private final Device near;
+  private final String kind;
+  private final boolean isExact;
 
-  private FarDevice(Device near) {
+  private FarDevice(Device near, String kind, boolean isExact) {
     this.near = near;
+    this.kind = kind;
+    this.isExact = isExact;
   }
 
   /// Makes the device known as `far`.
-  public static final class Provider implements DeviceProvider {
+  public static class Provider implements DeviceProvider {
     @Override
     public String name() {
       return "far";
+    }
+
+    /// Returns whether the device says that it keeps the order of sums.
+    boolean isExact() {
+      return true;
     }
 
     @Override
@@ -56,7 +66,20 @@ final class FarDevice implements Device {
               .filter(provider -> provider.name().equals("cpu"))
               .findFirst()
               .orElseThrow();
-      return new FarDevice(cpu.open(ordinal, options));
+      return new FarDevice(cpu.open(ordinal, options), name(), isExact());
+    }
+  }
+
+  /// Makes the device known as `loose`, which promises no order of sums.
+  public static final class Loose extends Provider {
+    @Override
+    public String name() {
+      return "loose";
+    }
+
+    @Override
+    boolean isExact() {
+      return false;
     }
   }
 
@@ -198,6 +221,11 @@ final class FarDevice implements Device {
   public DeviceInfo info() {
     DeviceInfo info = near.info();
     return new DeviceInfo("far:0", info.description(), info.threads(), info.vectorBits(), false);
+  }
+
+  @Override
+  public Numerics numerics() {
+    return new Numerics(kind, isExact);
   }
 
   @Override

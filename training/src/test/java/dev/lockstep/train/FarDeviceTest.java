@@ -33,10 +33,10 @@ class FarDeviceTest {
         .withSteps(STEPS);
   }
 
-  private static Result train(Job job, Corpus corpus, Layout layout, String device) {
+  private static Result train(Job job, Recipe recipe, Corpus corpus, Layout layout, String device) {
     TrainerOptions options =
         TrainerOptions.defaults().withThreads(1).withDevice(device).withLayout(layout);
-    try (Trainer trainer = Trainer.start(job, recipe(), corpus, options)) {
+    try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
       while (trainer.stepsDone() < STEPS) {
         trainer.step(false);
       }
@@ -49,10 +49,16 @@ class FarDeviceTest {
   }
 
   private Result train(int ranks, Layout layout, List<String> devices) throws Exception {
+    return train(ranks, recipe(), layout, devices);
+  }
+
+  private Result train(int ranks, Recipe recipe, Layout layout, List<String> devices)
+      throws Exception {
     try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
       List<Result> results =
           InProcessRanks.run(
-              ranks, job -> train(job, corpus, layout, devices.get(job.rank() % devices.size())));
+              ranks,
+              job -> train(job, recipe, corpus, layout, devices.get(job.rank() % devices.size())));
       assertThat(results).containsOnly(results.getFirst());
       return results.getFirst();
     }
@@ -89,8 +95,31 @@ class FarDeviceTest {
   void replicasOnTwoKindsAreRefused() {
     assertThatThrownBy(() -> train(2, layout("dp=2", 0), List.of("cpu", "far")))
         .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("rank=0 cpu")
-        .hasMessageContaining("rank=1 far")
+        .hasMessageContaining("rank=0 device=cpu")
+        .hasMessageContaining("rank=1 device=far")
         .hasMessageContaining("--zero 1");
+  }
+
+  /// A device that keeps no order of sums gives a product's parts other bits than the whole.
+  @Test
+  void featuresAreSpreadWithTheSameBitsOnlyOverExactDevices() throws Exception {
+    assertThatThrownBy(() -> train(2, layout("tp=2", 0), List.of("loose")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--mesh tp=2, rank=0 device=loose")
+        .hasMessageContaining("--relaxed");
+    Recipe relaxed = recipe().withSameBits(false);
+    assertThat(train(2, relaxed, layout("tp=2", 0), List.of("loose")).weights()).isNotEmpty();
+    assertThat(train(2, layout("dp=2", 1), List.of("loose")).weights()).isNotEmpty();
+  }
+
+  @Test
+  void kindsShareAnUpdateWithTheSameBitsOnlyIfTheyAreExact() throws Exception {
+    assertThatThrownBy(() -> train(2, layout("dp=2", 1), List.of("cpu", "loose")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("rank=0 device=cpu, rank=1 device=loose")
+        .hasMessageContaining("--relaxed");
+    Recipe relaxed = recipe().withSameBits(false);
+    assertThat(train(2, relaxed, layout("dp=2", 1), List.of("cpu", "loose")).weights())
+        .isNotEmpty();
   }
 }

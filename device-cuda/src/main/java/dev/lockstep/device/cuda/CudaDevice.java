@@ -4,6 +4,7 @@ import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceCollectives;
 import dev.lockstep.device.DeviceInfo;
 import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.Numerics;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.Stream;
 import dev.lockstep.device.Support;
@@ -85,6 +86,14 @@ final class CudaDevice implements Device {
   @Override
   public DeviceInfo info() {
     return info;
+  }
+
+  /// cuBLASLt chooses its order of sums by GPU, version and extents.
+  @Override
+  public Numerics numerics() {
+    return library == null
+        ? new Numerics("cuda with exact products", true)
+        : new Numerics("cuda with cuBLASLt " + library.version() + " on " + context.model(), false);
   }
 
   CudaContext context() {

@@ -4,6 +4,7 @@ import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceCollectives;
 import dev.lockstep.device.DeviceInfo;
 import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.Numerics;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.Stream;
 import dev.lockstep.device.Support;
@@ -37,6 +38,11 @@ final class CpuDevice implements Device {
   @Override
   public DeviceInfo info() {
     return info;
+  }
+
+  @Override
+  public Numerics numerics() {
+    return new Numerics("cpu", true);
   }
 
   KernelSet kernels() {
