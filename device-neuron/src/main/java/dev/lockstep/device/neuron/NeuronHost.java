@@ -39,15 +39,13 @@ record NeuronHost(Map<String, String> environment, Path devices) {
 
   /// What must be set before the runtime is initialised; what the user has set stays.
   ///
-  /// A process takes one core: its rank's on the host, as launchers number them. Sums are rounded
-  /// to nearest, not at random, or no run could be repeated.
+  /// A process takes one core, the device's: who opens it has shared out the host's devices among
+  /// its ranks. Sums are rounded to nearest, not at random, or no run could be repeated.
   Map<String, String> variables(int ordinal) {
     Map<String, String> variables = new HashMap<>();
     variables.put("NEURON_RT_STOCHASTIC_ROUNDING_EN", "0");
     if (!saysCores()) {
-      String rank = environment.getOrDefault("LOCAL_RANK", "0");
-      int first = rank.matches("\\d{1,6}") ? Integer.parseInt(rank) : 0;
-      variables.put(VISIBLE_CORES, Integer.toString(first + ordinal));
+      variables.put(VISIBLE_CORES, Integer.toString(ordinal));
     }
     variables.keySet().removeAll(environment.keySet());
     return variables;

@@ -130,11 +130,11 @@ final class NeuronDeviceProviderTest {
   }
 
   @Test
-  void aProcessTakesTheCoreOfItsLocalRank() {
+  void aProcessTakesTheCoreThatItOpensWhateverItsLocalRank() {
     try (MemoryPool pool = MemoryPool.root("open", 1 << 20);
         Device device =
-            standIn.provider(Map.of("LOCAL_RANK", "3")).open(0, new DeviceOptions(pool, 1, 0))) {
-      assertThat(device.info().name()).isEqualTo("neuron:0");
+            standIn.provider(Map.of("LOCAL_RANK", "3")).open(3, new DeviceOptions(pool, 1, 0))) {
+      assertThat(device.info().name()).isEqualTo("neuron:3");
       assertThat(standIn.environment("NEURON_RT_VISIBLE_CORES")).isEqualTo("3");
       assertThat(standIn.environment("NEURON_RT_STOCHASTIC_ROUNDING_EN")).isEqualTo("0");
     }
