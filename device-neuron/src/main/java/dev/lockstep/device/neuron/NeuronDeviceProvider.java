@@ -134,11 +134,17 @@ public final class NeuronDeviceProvider implements DeviceProvider {
       }
       MemorySegment count = arena.allocate(JAVA_INT);
       status = nrt.totalCores(count);
-      int cores = count.get(JAVA_INT, 0);
-      if (status != NrtStatus.SUCCESS.code() || cores < 1) {
+      int total = count.get(JAVA_INT, 0);
+      if (status != NrtStatus.SUCCESS.code() || total < 1) {
         return new Look.Missing(
             "no Neuron core is to be had: status=%d %s, cores=%d (see neuron-ls)"
-                .formatted(status, NrtStatus.of(status), cores));
+                .formatted(status, NrtStatus.of(status), total));
+      }
+      int cores = host.cores(total);
+      if (cores < 1) {
+        return new Look.Missing(
+            "this process sees no Neuron core: %s, cores=%d (name cores as 0 or 4-7, or set neither variable)"
+                .formatted(host.said(), total));
       }
       Optional<Target> target = target(nrt, arena);
       if (target.isEmpty()) {

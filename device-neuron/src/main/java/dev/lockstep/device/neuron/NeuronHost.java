@@ -3,6 +3,8 @@ package dev.lockstep.device.neuron;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /// What the provider looks at of the machine and the process.
 ///
@@ -11,6 +13,7 @@ import java.util.Map;
 record NeuronHost(Map<String, String> environment, Path devices) {
   private static final String VISIBLE_CORES = "NEURON_RT_VISIBLE_CORES";
   private static final String CORES = "NEURON_RT_NUM_CORES";
+  private static final Pattern RANGE = Pattern.compile("\\s*(\\d{1,6})(?:-(\\d{1,6}))?\\s*");
 
   /// Copies the map.
   NeuronHost {
@@ -29,6 +32,44 @@ record NeuronHost(Map<String, String> environment, Path devices) {
 
   private boolean saysCores() {
     return environment.containsKey(VISIBLE_CORES) || environment.containsKey(CORES);
+  }
+
+  /// How many of the host's cores the process sees: all, or those that the user has set aside for
+  /// it. 0 if what the user says names none.
+  ///
+  /// The runtime itself tells only after it was initialised, which takes the cores.
+  int cores(int total) {
+    String visible = environment.get(VISIBLE_CORES);
+    if (visible != null) {
+      return visible(visible);
+    }
+    String count = environment.getOrDefault(CORES, "0");
+    if (!count.matches("\\d{1,6}")) {
+      return 0;
+    }
+    return count.matches("0+") ? total : Integer.parseInt(count);
+  }
+
+  /// Counts `0`, `4-7` and `0,2,4-7`.
+  private static int visible(String list) {
+    int cores = 0;
+    for (String part : list.split(",", -1)) {
+      Matcher range = RANGE.matcher(part);
+      if (!range.matches()) {
+        return 0;
+      }
+      int first = Integer.parseInt(range.group(1));
+      int last = range.group(2) == null ? first : Integer.parseInt(range.group(2));
+      cores += Math.max(0, last - first + 1);
+    }
+    return cores;
+  }
+
+  /// What the user says of cores, for messages.
+  String said() {
+    return environment.containsKey(VISIBLE_CORES)
+        ? VISIBLE_CORES + "=" + environment.get(VISIBLE_CORES)
+        : CORES + "=" + environment.getOrDefault(CORES, "");
   }
 
   /// The core of device `ordinal` among those that the process sees: where the user did not say

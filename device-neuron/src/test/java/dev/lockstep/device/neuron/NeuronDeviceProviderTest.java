@@ -140,6 +140,36 @@ final class NeuronDeviceProviderTest {
     }
   }
 
+  @ParameterizedTest(name = "{0}={1}")
+  @CsvSource({
+    "NEURON_RT_VISIBLE_CORES, 2, 1",
+    "NEURON_RT_VISIBLE_CORES, 2-3, 2",
+    "NEURON_RT_VISIBLE_CORES, '0,2-3', 3",
+    "NEURON_RT_NUM_CORES, 2, 2",
+    "NEURON_RT_NUM_CORES, 0, 4"
+  })
+  void thereAreAsManyDevicesAsTheUserSetCoresAsideFor(String name, String value, int devices) {
+    NeuronDeviceProvider provider = standIn.provider(Map.of(name, value));
+    assertThat(provider.probe())
+        .isInstanceOfSatisfying(
+            Availability.Available.class, there -> assertThat(there.count()).isEqualTo(devices));
+    try (MemoryPool pool = MemoryPool.root("open", 1 << 20)) {
+      assertThatThrownBy(() -> provider.open(devices, new DeviceOptions(pool, 1, 0)))
+          .isInstanceOf(DeviceException.class)
+          .hasMessage("no such device: device=neuron:%d, devices=%d".formatted(devices, devices));
+    }
+  }
+
+  @Test
+  void saysThatTheUserNamesNoCore() {
+    assertThat(reason(standIn.provider(Map.of("NEURON_RT_VISIBLE_CORES", "3-2"))))
+        .isEqualTo(
+            "this process sees no Neuron core: NEURON_RT_VISIBLE_CORES=3-2, cores=4 (name cores as"
+                + " 0 or 4-7, or set neither variable)");
+    assertThat(reason(standIn.provider(Map.of("NEURON_RT_NUM_CORES", "all"))))
+        .startsWith("this process sees no Neuron core: NEURON_RT_NUM_CORES=all, cores=4 (");
+  }
+
   @Test
   void coresThatTheUserChoseAreLeftAlone() {
     NeuronHost host =
