@@ -19,9 +19,26 @@ final class CoreThread implements AutoCloseable {
   private long done;
   private boolean closing;
 
-  /// A piece of work; failures are its own affair.
+  /// A piece of work.
   interface Work {
     void run();
+
+    /// Hears what [#run] threw, on the core's thread, which goes on.
+    void failed(Throwable failure);
+  }
+
+  /// An action that somebody waits for.
+  private record Call(Runnable action, CompletableFuture<@Nullable Void> result) implements Work {
+    @Override
+    public void run() {
+      action.run();
+      result.complete(null);
+    }
+
+    @Override
+    public void failed(Throwable failure) {
+      result.completeExceptionally(failure);
+    }
   }
 
   /// Starts the thread.
@@ -58,16 +75,7 @@ final class CoreThread implements AutoCloseable {
       return;
     }
     CompletableFuture<@Nullable Void> result = new CompletableFuture<>();
-    long number =
-        submit(
-            () -> {
-              try {
-                action.run();
-                result.complete(null);
-              } catch (RuntimeException | Error failure) {
-                result.completeExceptionally(failure);
-              }
-            });
+    long number = submit(new Call(action, result));
     await(number); // not for the result alone: whoever called may ask whether the thread is busy
     await(result);
   }
@@ -134,9 +142,19 @@ final class CoreThread implements AutoCloseable {
   private void work() {
     Work next = next();
     while (next != null) {
-      next.run();
-      finished();
+      run(next);
       next = next();
+    }
+  }
+
+  /// Whatever work throws, those who wait for it go on, and so does the thread.
+  private void run(Work next) {
+    try {
+      next.run();
+    } catch (RuntimeException | Error failure) {
+      next.failed(failure);
+    } finally {
+      finished();
     }
   }
 

@@ -82,14 +82,17 @@ final class NeuronBoundProgram implements BoundProgram, CoreThread.Work {
   public void run() {
     try {
       execute();
-    } catch (RuntimeException failure) {
-      Objects.requireNonNull(stream).failed(failure);
     } finally {
       for (Buffer buffer : buffers) {
         buffer.release();
       }
       program.leave();
     }
+  }
+
+  @Override
+  public void failed(Throwable failure) {
+    Objects.requireNonNull(stream).failed(failure);
   }
 
   private void execute() {

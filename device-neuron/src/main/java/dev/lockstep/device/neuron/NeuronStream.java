@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 /// waited for.
 final class NeuronStream implements Stream {
   private final NeuronDevice device;
-  private final AtomicReference<@Nullable RuntimeException> failure = new AtomicReference<>();
+  private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
   private long last;
   private boolean closed;
 
@@ -22,14 +22,16 @@ final class NeuronStream implements Stream {
   }
 
   /// Keeps the first failure of a program.
-  void failed(RuntimeException cause) {
+  void failed(Throwable cause) {
     failure.compareAndSet(null, cause);
   }
 
   private void throwFailure() {
-    RuntimeException cause = failure.getAndSet(null);
-    if (cause != null) {
-      throw cause;
+    switch (failure.getAndSet(null)) {
+      case null -> {}
+      case RuntimeException cause -> throw cause;
+      case Error cause -> throw cause;
+      case Throwable cause -> throw new IllegalStateException(cause);
     }
   }
 

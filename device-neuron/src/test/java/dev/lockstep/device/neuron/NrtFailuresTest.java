@@ -8,6 +8,9 @@ import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.Stream;
+import dev.lockstep.device.neuron.compiler.CompilerLookup;
+import dev.lockstep.device.neuron.ffi.Nrt;
+import dev.lockstep.device.neuron.ffi.NrtLookup;
 import dev.lockstep.device.neuron.ffi.NrtStatus;
 import dev.lockstep.device.neuron.ffi.NrtStatus.Recovery;
 import dev.lockstep.failure.DeviceException;
@@ -24,9 +27,12 @@ import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.reflect.Proxy;
+import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
@@ -61,8 +67,12 @@ final class NrtFailuresTest {
 
   private void with(Consumer<Doubling> action) {
     standIn.reset();
+    with(standIn.provider(), action);
+  }
+
+  private void with(NeuronDeviceProvider provider, Consumer<Doubling> action) {
     try (MemoryPool pool = MemoryPool.root("failures", 1 << 20);
-        Device device = standIn.provider().open(0, new DeviceOptions(pool, 1, 0));
+        Device device = provider.open(0, new DeviceOptions(pool, 1, 0));
         Buffer x = device.allocate("x", 12);
         Buffer y = device.allocate("y", 12);
         Program program = device.compile(doubling());
@@ -159,6 +169,40 @@ final class NrtFailuresTest {
                 .isInstanceOf(DeviceException.class)
                 .hasMessageContaining("function=" + function + ", status=2 INVALID");
           }
+          doubling.run();
+        });
+  }
+
+  /// An [Error] of a program, as a wrong binding would raise it, ends neither the core's thread nor
+  /// the wait for it.
+  @Test
+  void anErrorOfAProgramIsThrownToWhoWaitsForIt() {
+    standIn.reset();
+    NrtLookup.Found real = (NrtLookup.Found) standIn.lookup();
+    AtomicBoolean fails = new AtomicBoolean(true);
+    Nrt failing =
+        (Nrt)
+            Proxy.newProxyInstance(
+                Nrt.class.getClassLoader(),
+                new Class<?>[] {Nrt.class},
+                (_, method, arguments) -> {
+                  if (method.getName().equals("execute") && fails.getAndSet(false)) {
+                    throw new AssertionError("downcall failed: function=nrt_execute");
+                  }
+                  return method.invoke(real.library(), arguments);
+                });
+    NeuronDeviceProvider provider =
+        new NeuronDeviceProvider(
+            new NeuronHost(Map.of(), standIn.devices()),
+            () -> new NrtLookup.Found(failing, real.file()),
+            () -> new CompilerLookup.Found(Path.of("neuronx-cc"), "2.0"),
+            (_, _) -> module -> StandIn.neff(module.proto()));
+    with(
+        provider,
+        doubling -> {
+          assertThatThrownBy(doubling::run)
+              .isInstanceOf(AssertionError.class)
+              .hasMessage("downcall failed: function=nrt_execute");
           doubling.run();
         });
   }
