@@ -198,10 +198,11 @@ public final class NeuronDeviceProvider implements DeviceProvider {
           "no such device: device=%s, devices=%d".formatted(device, there.cores),
           null);
     }
+    // Before the runtime takes a core: settings of the compiler may be wrong.
+    NeffCompiler compiler = maker.apply(there.compiler, there.target);
     start(there.library, ordinal, device);
     NeuronRuntime runtime = new NeuronRuntime(there.library.library(), device, host.core(ordinal));
     DeviceInfo info = new DeviceInfo(device, there.words(), options.threads(), 0, false);
-    NeffCompiler compiler = maker.apply(there.compiler, there.target);
     return new NeuronDevice(
         info,
         options.memory(),

@@ -140,6 +140,26 @@ final class NeuronDeviceProviderTest {
     }
   }
 
+  @Test
+  void wrongSettingsOfTheCompilerTakeNoCore() {
+    NeuronDeviceProvider wrong =
+        new NeuronDeviceProvider(
+            new NeuronHost(Map.of(), standIn.devices()),
+            standIn::lookup,
+            NeuronDeviceProviderTest::compiler,
+            (_, _) -> {
+              throw new IllegalArgumentException("settings are wrong");
+            });
+    try (MemoryPool pool = MemoryPool.root("open", 1 << 20)) {
+      DeviceOptions options = new DeviceOptions(pool, 1, 0);
+      assertThatThrownBy(() -> wrong.open(0, options)).hasMessage("settings are wrong");
+      try (Device other = standIn.provider().open(1, options)) {
+        assertThat(other.info().name()).isEqualTo("neuron:1");
+        assertThat(standIn.environment("NEURON_RT_VISIBLE_CORES")).isEqualTo("1");
+      }
+    }
+  }
+
   @ParameterizedTest(name = "{0}={1}")
   @CsvSource({
     "NEURON_RT_VISIBLE_CORES, 2, 1",
