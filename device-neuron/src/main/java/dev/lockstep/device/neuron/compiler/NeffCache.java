@@ -1,6 +1,7 @@
 package dev.lockstep.device.neuron.compiler;
 
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
@@ -65,6 +66,7 @@ final class NeffCache {
   ///
   /// @param waiting hears of it when that takes long
   /// @return to be closed when it is made
+  /// @throws InterruptedIOException if the thread is interrupted, which it then is no more
   Held lock(String key, Consumer<Duration> waiting) throws IOException {
     Files.createDirectories(folder);
     Path file = folder.resolve(key + ".lock");
@@ -77,8 +79,7 @@ final class NeffCache {
       LockSupport.parkNanos(PAUSE.toNanos());
       if (Thread.interrupted()) {
         channel.close();
-        Thread.currentThread().interrupt();
-        throw new IOException("interrupted while another process compiles: lock=" + file);
+        throw new InterruptedIOException("interrupted while another process compiles: " + file);
       }
       if (System.nanoTime() - said > SAYS_SO.toNanos()) {
         said = System.nanoTime();

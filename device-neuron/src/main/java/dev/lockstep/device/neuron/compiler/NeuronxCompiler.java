@@ -3,7 +3,9 @@ package dev.lockstep.device.neuron.compiler;
 import dev.lockstep.device.neuron.hlo.HloModule;
 import dev.lockstep.failure.DeviceException;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -52,12 +54,20 @@ public final class NeuronxCompiler implements NeffCompiler {
         Optional<Neff> made = cache.find(key);
         return made.isPresent() ? made.get() : make(module, key);
       }
+    } catch (ClosedByInterruptException | InterruptedIOException e) {
+      throw interrupted(module, e);
     } catch (IOException e) {
       throw new UncheckedIOException(
           "compiled programs cannot be kept: cache=%s, cause=%s (set %s to a folder that can be written)"
               .formatted(settings.cache(), e, CompilerSettings.CACHE),
           e);
     }
+  }
+
+  private static DeviceException interrupted(HloModule module, Exception cause) {
+    Thread.currentThread().interrupt();
+    return new DeviceException(
+        DEVICE, FUNCTION, 0, "compilation was interrupted: program=" + module.name(), cause);
   }
 
   private void says(HloModule module, String what, Duration waited) {
@@ -91,12 +101,7 @@ public final class NeuronxCompiler implements NeffCompiler {
 
   /// Runs the compiler and returns its exit code.
   private int run(HloModule module, List<String> command, Path work, Path log) throws IOException {
-    Process process =
-        new ProcessBuilder(command)
-            .directory(work.toFile())
-            .redirectErrorStream(true)
-            .redirectOutput(log.toFile())
-            .start();
+    Process process = start(command, work, log);
     process.getOutputStream().close();
     long start = System.nanoTime();
     long said = start;
@@ -118,18 +123,36 @@ public final class NeuronxCompiler implements NeffCompiler {
       }
       return process.exitValue();
     } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new DeviceException(
-          DEVICE, FUNCTION, 0, "compilation was interrupted: program=" + module.name(), e);
+      throw interrupted(module, e);
     } finally {
       process.descendants().forEach(ProcessHandle::destroyForcibly);
       process.destroyForcibly();
     }
   }
 
+  private static Process start(List<String> command, Path work, Path log) {
+    try {
+      return new ProcessBuilder(command)
+          .directory(work.toFile())
+          .redirectErrorStream(true)
+          .redirectOutput(log.toFile())
+          .start();
+    } catch (IOException e) {
+      throw new DeviceException(
+          DEVICE,
+          FUNCTION,
+          0,
+          "neuronx-cc does not start: file=%s, cause=%s (reinstall neuronx-cc)"
+              .formatted(command.getFirst(), e.getMessage()),
+          e);
+    }
+  }
+
   private DeviceException failed(HloModule module, String key, int code, Path log)
       throws IOException {
-    CompilerReport report = CompilerReport.of(Files.readString(log, StandardCharsets.UTF_8));
+    // The log of a killed compiler may end within a character.
+    String said = new String(Files.readAllBytes(log), StandardCharsets.UTF_8);
+    CompilerReport report = CompilerReport.of(said);
     Path kept = keepLog(key, log);
     String message =
         code > SIGNALLED

@@ -2,6 +2,7 @@ package dev.lockstep.device.neuron.compiler;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
 import dev.lockstep.device.RankGrid;
 import dev.lockstep.device.neuron.hlo.HloEmitter;
@@ -165,6 +166,58 @@ final class NeuronxCompilerTest {
         .isInstanceOf(DeviceException.class)
         .hasMessageStartingWith(
             "neuronx-cc was killed: program=product, signal=9, said=Running pass 12, log=");
+  }
+
+  @Test
+  void namesAFailureWhoseLogEndsWithinACharacter() throws IOException {
+    NeuronxCompiler compiler =
+        newCompiler("printf '[ERROR] [NCC_EVRF051] wrong\\n\\303'; kill -9 $$");
+    assertThatThrownBy(() -> compiler.compile(module(4)))
+        .isInstanceOf(DeviceException.class)
+        .hasMessageStartingWith(
+            "neuronx-cc was killed: program=product, signal=9, code=NCC_EVRF051,");
+  }
+
+  @Test
+  void saysThatTheCompilerIsThereNoMore() throws IOException {
+    NeuronxCompiler compiler = newCompiler("exit 0");
+    Files.delete(folder.resolve("neuronx-cc"));
+    assertThatThrownBy(() -> compiler.compile(module(4)))
+        .isInstanceOf(DeviceException.class)
+        .hasMessageStartingWith("neuronx-cc does not start: file=" + folder.resolve("neuronx-cc"));
+  }
+
+  /// One compiles and another waits for it: both are interrupted.
+  @Test
+  void saysThatACompilationWasInterrupted() throws Exception {
+    NeuronxCompiler compiler = newCompiler("touch \"%s/begun\"; sleep 600".formatted(folder));
+    List<Throwable> thrown = Collections.synchronizedList(new ArrayList<>());
+    List<Boolean> stillInterrupted = Collections.synchronizedList(new ArrayList<>());
+    List<Thread> ranks = new ArrayList<>();
+    for (int rank = 0; rank < 2; rank++) {
+      ranks.add(
+          Thread.ofPlatform()
+              .start(
+                  () -> {
+                    thrown.add(catchThrowable(() -> compiler.compile(module(4))));
+                    stillInterrupted.add(Thread.interrupted());
+                  }));
+    }
+    while (!Files.exists(folder.resolve("begun"))) {
+      Thread.onSpinWait();
+    }
+    ranks.forEach(Thread::interrupt);
+    for (Thread rank : ranks) {
+      rank.join();
+    }
+    assertThat(stillInterrupted).containsExactly(true, true);
+    assertThat(thrown)
+        .hasSize(2)
+        .allSatisfy(
+            each ->
+                assertThat(each)
+                    .isInstanceOf(DeviceException.class)
+                    .hasMessage("compilation was interrupted: program=product"));
   }
 
   @Test
