@@ -102,8 +102,7 @@ final class NeuronBoundProgram implements BoundProgram, CoreThread.Work {
     NeuronRuntime runtime = program.device().runtime();
     int status = runtime.nrt().execute(program.model(), inputs, outputs);
     if (status != 0) {
-      throw NeuronRuntime.failure(
-          runtime.device(), status, "nrt_execute", "program=" + program.graph().name());
+      runtime.check(status, "nrt_execute", "program=" + program.graph().name());
     }
     if (idsRead != null) {
       checkIds(runtime, idsRead);
@@ -114,8 +113,7 @@ final class NeuronBoundProgram implements BoundProgram, CoreThread.Work {
   private void checkIds(NeuronRuntime runtime, MemorySegment read) {
     int status = runtime.nrt().tensorRead(ids, read, 0, read.byteSize());
     if (status != 0) {
-      throw NeuronRuntime.failure(
-          runtime.device(), status, "nrt_tensor_read", "program=" + program.graph().name());
+      runtime.check(status, "nrt_tensor_read", "program=" + program.graph().name());
     }
     List<HloModule.Table> tables = program.module().tables();
     for (int i = 0; i < tables.size(); i++) {

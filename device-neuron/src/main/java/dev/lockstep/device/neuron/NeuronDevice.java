@@ -178,7 +178,10 @@ final class NeuronDevice implements Device {
           "device is running a program: device=" + info.name() + " (wait for its streams first)");
     }
     closed = true;
-    core.call(closeRuntime);
-    core.close();
+    try {
+      core.call(closeRuntime);
+    } finally {
+      core.close();
+    }
   }
 }

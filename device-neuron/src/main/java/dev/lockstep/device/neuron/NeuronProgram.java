@@ -70,10 +70,13 @@ final class NeuronProgram implements Program {
         checked = newIds();
       }
     } catch (RuntimeException failure) {
-      if (loaded != 0) {
-        var _ = device.runtime().nrt().unload(loaded);
+      try {
+        device.runtime().unload(loaded, graph.name());
+      } catch (RuntimeException second) {
+        failure.addSuppressed(second);
+      } finally {
+        arena.close();
       }
-      arena.close();
       throw failure;
     }
     this.model = loaded;
@@ -258,9 +261,12 @@ final class NeuronProgram implements Program {
       }
       closed = true;
     }
-    device.core().call(this::unload);
-    charge.close();
-    arena.close();
+    try {
+      device.core().call(this::unload);
+    } finally {
+      charge.close();
+      arena.close();
+    }
   }
 
   private void unload() {
@@ -268,8 +274,6 @@ final class NeuronProgram implements Program {
     sets.forEach(runtime::destroySet);
     slices.forEach(runtime::free);
     runtime.free(ids);
-    if (model != 0) {
-      runtime.check(runtime.nrt().unload(model), "nrt_unload", "program=" + graph.name());
-    }
+    runtime.unload(model, graph.name());
   }
 }

@@ -9,12 +9,16 @@ import dev.lockstep.failure.DeviceLostException;
 import dev.lockstep.failure.MemoryBudgetException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
 
 /// The Neuron runtime for one core: statuses become exceptions. Called by the core's thread alone.
 final class NeuronRuntime {
   private final Nrt nrt;
   private final String device;
   private final int core;
+
+  /// What the device was lost by: nothing is called any more then.
+  private @Nullable DeviceLostException lost;
 
   /// @param device for messages, for example `neuron:0`
   /// @param core logical core, from 0
@@ -24,7 +28,22 @@ final class NeuronRuntime {
     this.core = core;
   }
 
+  /// The runtime, while the device is there.
+  ///
+  /// @throws DeviceLostException if an earlier call lost it
   Nrt nrt() {
+    DeviceLostException first = lost;
+    if (first != null) {
+      NrtStatus status = NrtStatus.of((int) first.status());
+      throw new DeviceLostException(
+          device,
+          first.function(),
+          first.status(),
+          "the device was lost before: function=%s, status=%d %s, device=%s (%s)"
+              .formatted(
+                  first.function(), first.status(), status, device, status.recovery().remedy()),
+          first);
+    }
     return nrt;
   }
 
@@ -41,9 +60,14 @@ final class NeuronRuntime {
   /// @param function as C names it
   /// @param what it was called for, as `key=value` pairs
   void check(int status, String function, String what) {
-    if (status != NrtStatus.SUCCESS.code()) {
-      throw failure(device, status, function, what);
+    if (status == NrtStatus.SUCCESS.code()) {
+      return;
     }
+    DeviceException failure = failure(device, status, function, what);
+    if (failure instanceof DeviceLostException first) {
+      lost = first;
+    }
+    throw failure;
   }
 
   /// What a status comes to: [DeviceLostException] where nothing more will work in this process.
@@ -69,7 +93,8 @@ final class NeuronRuntime {
     }
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment handle = arena.allocate(JAVA_LONG);
-      int status = nrt.tensorAllocate(Nrt.ON_DEVICE, core, bytes, arena.allocateFrom(name), handle);
+      int status =
+          nrt().tensorAllocate(Nrt.ON_DEVICE, core, bytes, arena.allocateFrom(name), handle);
       if (NrtStatus.of(status).recovery() == NrtStatus.Recovery.OUT_OF_MEMORY) {
         throw new MemoryBudgetException(
             name,
@@ -81,18 +106,19 @@ final class NeuronRuntime {
       }
       check(status, "nrt_tensor_allocate", "tensor=" + name + ", bytes=" + bytes);
       long tensor = handle.get(JAVA_LONG, 0);
-      status = nrt.tensorMemset(tensor, 0, 0, bytes);
-      if (status != NrtStatus.SUCCESS.code()) {
+      try {
+        check(nrt.tensorMemset(tensor, 0, 0, bytes), "nrt_tensor_memset", "tensor=" + name);
+      } catch (DeviceException failure) {
         free(tensor);
+        throw failure;
       }
-      check(status, "nrt_tensor_memset", "tensor=" + name);
       return tensor;
     }
   }
 
-  /// Frees a tensor; of no effect on 0.
+  /// Frees a tensor; of no effect on 0, nor when the device is lost and its memory with it.
   void free(long tensor) {
-    if (tensor == 0) {
+    if (tensor == 0 || lost != null) {
       return;
     }
     try (Arena arena = Arena.ofConfined()) {
@@ -105,7 +131,7 @@ final class NeuronRuntime {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment handle = arena.allocate(JAVA_LONG);
       check(
-          nrt.tensorAllocateSlice(tensor, offset, bytes, arena.allocateFrom(name), handle),
+          nrt().tensorAllocateSlice(tensor, offset, bytes, arena.allocateFrom(name), handle),
           "nrt_tensor_allocate_slice",
           "tensor=%s, offset=%d, bytes=%d".formatted(name, offset, bytes));
       return handle.get(JAVA_LONG, 0);
@@ -116,7 +142,7 @@ final class NeuronRuntime {
   long newSet() {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment handle = arena.allocate(JAVA_LONG);
-      check(nrt.allocateTensorSet(handle), "nrt_allocate_tensor_set", "device=" + device);
+      check(nrt().allocateTensorSet(handle), "nrt_allocate_tensor_set", "device=" + device);
       return handle.get(JAVA_LONG, 0);
     }
   }
@@ -124,15 +150,28 @@ final class NeuronRuntime {
   void add(long set, String name, long tensor) {
     try (Arena arena = Arena.ofConfined()) {
       check(
-          nrt.addTensorToTensorSet(set, arena.allocateFrom(name), tensor),
+          nrt().addTensorToTensorSet(set, arena.allocateFrom(name), tensor),
           "nrt_add_tensor_to_tensor_set",
           "tensor=" + name);
     }
   }
 
+  /// Destroys a set of tensors, unless the device is lost.
   void destroySet(long set) {
+    if (lost != null) {
+      return;
+    }
     try (Arena arena = Arena.ofConfined()) {
       nrt.destroyTensorSet(arena.allocateFrom(JAVA_LONG, set));
+    }
+  }
+
+  /// Unloads a program; of no effect on 0, nor when the device is lost.
+  ///
+  /// @param program for the message
+  void unload(long model, String program) {
+    if (model != 0 && lost == null) {
+      check(nrt.unload(model), "nrt_unload", "program=" + program);
     }
   }
 }

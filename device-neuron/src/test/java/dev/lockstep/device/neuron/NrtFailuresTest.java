@@ -30,10 +30,12 @@ import java.lang.foreign.Arena;
 import java.lang.reflect.Proxy;
 import java.nio.file.Path;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.Timeout;
@@ -46,6 +48,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 @Timeout(60)
 final class NrtFailuresTest {
+  /// Bytes of x and y, which are not freed on a device that is lost.
+  private static final long HELD = 24;
+
   private final StandIn standIn = StandIn.build();
 
   /// A device with `y = x + x` and its tensors.
@@ -56,6 +61,12 @@ final class NrtFailuresTest {
       stream.run(program.bind(Map.of("x", in, "y", out)));
       stream.synchronize();
     }
+
+    void copyIn() {
+      try (Arena arena = Arena.ofConfined()) {
+        stream.copyIn(Tensor.of(x, DType.F32, Shape.of(3)), arena.allocate(12));
+      }
+    }
   }
 
   private static Graph doubling() {
@@ -65,12 +76,21 @@ final class NrtFailuresTest {
     return builder.build();
   }
 
-  private void with(Consumer<Doubling> action) {
-    standIn.reset();
-    with(standIn.provider(), action);
+  /// A program with a value of its own, which the budget is charged for.
+  private static Graph tripling() {
+    GraphBuilder builder = new GraphBuilder("tripling");
+    Value x = builder.input("x", ValueType.f32(3));
+    builder.output("y", builder.one(new Add(), builder.one(new Add(), x, x), x));
+    return builder.build();
   }
 
-  private void with(NeuronDeviceProvider provider, Consumer<Doubling> action) {
+  private void with(Consumer<Doubling> action) {
+    standIn.reset();
+    with(standIn.provider(), 0, action);
+  }
+
+  /// @param left bytes that are allocated after the device was closed
+  private void with(NeuronDeviceProvider provider, long left, Consumer<Doubling> action) {
     try (MemoryPool pool = MemoryPool.root("failures", 1 << 20);
         Device device = provider.open(0, new DeviceOptions(pool, 1, 0));
         Buffer x = device.allocate("x", 12);
@@ -79,7 +99,7 @@ final class NrtFailuresTest {
         Stream stream = device.newStream()) {
       action.accept(new Doubling(device, stream, program, x, y));
     }
-    assertThat(standIn.used()).isZero();
+    assertThat(standIn.used()).isEqualTo(left);
   }
 
   @ParameterizedTest
@@ -88,7 +108,11 @@ final class NrtFailuresTest {
       mode = EnumSource.Mode.EXCLUDE,
       names = {"SUCCESS", "UNKNOWN"})
   void aFailedRunSaysWhatHappenedAndWhatToDo(NrtStatus status) {
+    boolean isLost = Set.of(Recovery.REPLACE_CHIP, Recovery.RESTART).contains(status.recovery());
+    standIn.reset();
     with(
+        standIn.provider(),
+        isLost ? HELD : 0,
         doubling -> {
           standIn.fail("nrt_execute", 0, status.code());
           Throwable thrown = catchThrowable(doubling::run);
@@ -104,17 +128,45 @@ final class NrtFailuresTest {
                   "%s: function=nrt_execute, status=%d %s, device=neuron:0, program=doubling (%s)"
                       .formatted(
                           status.words(), status.code(), status, status.recovery().remedy()));
-          boolean isLost =
-              Set.of(Recovery.REPLACE_CHIP, Recovery.RESTART).contains(status.recovery());
           assertThat(thrown instanceof DeviceLostException).isEqualTo(isLost);
-          // The failure is thrown once.
-          doubling.run();
+          if (!isLost) {
+            doubling.run(); // the failure is thrown once
+          }
+        });
+  }
+
+  @Test
+  void afterALossEveryCallFailsAndNothingIsFreed() {
+    standIn.reset();
+    with(
+        standIn.provider(),
+        HELD,
+        doubling -> {
+          standIn.fail("nrt_execute", 0, NrtStatus.HW_ERR_HBM_UE.code());
+          assertThatThrownBy(doubling::run)
+              .hasMessageStartingWith("the device's memory is damaged");
+          List<ThrowingCallable> calls =
+              List.of(
+                  doubling::run,
+                  doubling::copyIn,
+                  () -> doubling.device.allocate("more", 8),
+                  () -> doubling.device.compile(tripling()));
+          for (ThrowingCallable call : calls) {
+            assertThatThrownBy(call)
+                .isInstanceOf(DeviceLostException.class)
+                .hasMessage(
+                    "the device was lost before: function=nrt_execute, status=1201 HW_ERR_HBM_UE,"
+                        + " device=neuron:0 (replace this chip or its instance, then resume)");
+          }
         });
   }
 
   @Test
   void aStatusThatIsNotKnownIsNamedByItsNumber() {
+    standIn.reset();
     with(
+        standIn.provider(),
+        HELD,
         doubling -> {
           standIn.fail("nrt_execute", 0, 777);
           assertThatThrownBy(doubling::run)
@@ -153,22 +205,25 @@ final class NrtFailuresTest {
 
   @ParameterizedTest
   @ValueSource(
-      strings = {"nrt_load", "nrt_get_model_tensor_info", "nrt_tensor_memset", "nrt_tensor_write"})
+      strings = {
+        "nrt_load",
+        "nrt_get_model_tensor_info",
+        "nrt_unload",
+        "nrt_tensor_memset",
+        "nrt_tensor_write"
+      })
   void aFailedCallLeavesNothingBehind(String function) {
     with(
         doubling -> {
           standIn.fail(function, 0, 2);
-          try (Arena arena = Arena.ofConfined()) {
-            assertThatThrownBy(
-                    () -> {
-                      doubling.device.allocate("more", 8).close();
-                      doubling.device.compile(doubling()).close();
-                      doubling.stream.copyIn(
-                          Tensor.of(doubling.x, DType.F32, Shape.of(3)), arena.allocate(12));
-                    })
-                .isInstanceOf(DeviceException.class)
-                .hasMessageContaining("function=" + function + ", status=2 INVALID");
-          }
+          assertThatThrownBy(
+                  () -> {
+                    doubling.device.allocate("more", 8).close();
+                    doubling.device.compile(tripling()).close();
+                    doubling.copyIn();
+                  })
+              .isInstanceOf(DeviceException.class)
+              .hasMessageContaining("function=" + function + ", status=2 INVALID");
           doubling.run();
         });
   }
@@ -199,6 +254,7 @@ final class NrtFailuresTest {
             (_, _) -> module -> StandIn.neff(module.proto()));
     with(
         provider,
+        0,
         doubling -> {
           assertThatThrownBy(doubling::run)
               .isInstanceOf(AssertionError.class)

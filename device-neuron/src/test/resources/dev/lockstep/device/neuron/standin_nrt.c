@@ -60,7 +60,7 @@ void standin_machine(int core_count, int instance_family, long version, size_t b
   major = version;
   budget = bytes;
 }
-void standin_reset(void) { state = FRESH; failing[0] = 0; standin_machine(4, 5, 2, (size_t)-1); }
+void standin_reset(void) { state = FRESH; failing[0] = 0; used = 0; standin_machine(4, 5, 2, (size_t)-1); }
 // The call after `after` more of `function` returns `status`, once.
 void standin_fail(const char *function, int after, int status) {
   snprintf(failing, sizeof failing, "%s", function);
