@@ -2,6 +2,7 @@ package dev.lockstep.device.neuron.compiler;
 
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -10,6 +11,7 @@ import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /// The search for `neuronx-cc`: found, or a sentence that says what to install.
 public sealed interface CompilerLookup {
@@ -57,19 +59,13 @@ public sealed interface CompilerLookup {
   }
 
   private static CompilerLookup version(Path file) {
-    Process process = null;
+    Path said = null;
+    Path warned = null;
     try {
-      process = new ProcessBuilder(file.toString(), "--version").redirectErrorStream(true).start();
-      process.getOutputStream().close();
-      boolean ended = process.waitFor(VERSION_SECONDS, TimeUnit.SECONDS);
-      String said =
-          ended ? new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8) : "";
-      Matcher matcher = VERSION.matcher(said);
-      return ended && process.exitValue() == 0 && matcher.find()
-          ? new Found(file, matcher.group())
-          : new Absent(
-              "neuronx-cc does not say its version: file=%s, said=%s (reinstall neuronx-cc)"
-                  .formatted(file, ended ? said.strip() : "nothing for a minute"));
+      // Files, since a tool that writes more than a pipe holds waits for its reader.
+      said = Files.createTempFile("neuronx-cc-version", ".out");
+      warned = Files.createTempFile("neuronx-cc-version", ".err");
+      return version(file, said, warned);
     } catch (IOException e) {
       return new Absent(
           "neuronx-cc does not start: file=%s, cause=%s".formatted(file, e.getMessage()));
@@ -77,15 +73,69 @@ public sealed interface CompilerLookup {
       Thread.currentThread().interrupt();
       return new Absent("neuronx-cc was not waited for: file=" + file);
     } finally {
-      if (process != null) {
-        process.descendants().forEach(ProcessHandle::destroyForcibly);
-        process.destroyForcibly();
-      }
+      delete(said);
+      delete(warned);
     }
   }
 
-  /// Digits and points, then what may follow: `2.27.5334.0+abcdef`.
-  Pattern VERSION = Pattern.compile("\\d+\\.\\d+[\\w.+]*");
+  private static CompilerLookup version(Path file, Path said, Path warned)
+      throws IOException, InterruptedException {
+    Process process =
+        new ProcessBuilder(file.toString(), "--version")
+            .redirectOutput(said.toFile())
+            .redirectError(warned.toFile())
+            .start();
+    boolean ended;
+    try {
+      process.getOutputStream().close();
+      ended = process.waitFor(VERSION_SECONDS, TimeUnit.SECONDS);
+    } finally {
+      process.descendants().forEach(ProcessHandle::destroyForcibly);
+      process.destroyForcibly();
+    }
+    String out = start(said);
+    String err = start(warned);
+    Optional<String> version =
+        first(SAYS_VERSION, out)
+            .or(() -> first(SAYS_VERSION, err))
+            .or(() -> first(BARE_VERSION, out));
+    return ended && process.exitValue() == 0 && version.isPresent()
+        ? new Found(file, version.get())
+        : new Absent(
+            "neuronx-cc does not say its version: file=%s, said=%s (reinstall neuronx-cc)"
+                .formatted(file, ended ? (out + err).strip() : "nothing for a minute"));
+  }
+
+  private static Optional<String> first(Pattern pattern, String text) {
+    Matcher matcher = pattern.matcher(text);
+    return matcher.find() ? Optional.of(matcher.group(1)) : Optional.empty();
+  }
+
+  /// Returns what a file begins with.
+  private static String start(Path file) throws IOException {
+    try (InputStream bytes = Files.newInputStream(file)) {
+      return new String(bytes.readNBytes(MOST_SAID), StandardCharsets.UTF_8);
+    }
+  }
+
+  private static void delete(@Nullable Path file) {
+    try {
+      if (file != null) {
+        Files.deleteIfExists(file);
+      }
+    } catch (IOException leftToTheSystem) {
+      // A few bytes among other temporary files.
+    }
+  }
+
+  /// How the compiler says it: `NeuronX Compiler version 2.27.5334.0+abcdef`.
+  Pattern SAYS_VERSION = Pattern.compile("(?i)compiler version\\s+(\\S+)");
+
+  /// Digits and points, then what may follow; not of warnings, which name versions of other things.
+  Pattern BARE_VERSION = Pattern.compile("(\\d+\\.\\d+[\\w.+]*)");
+
+  /// Bytes of an answer that are read.
+  int MOST_SAID = 4096;
 
   /// A cold start of a Python tool on a busy machine.
   int VERSION_SECONDS = 60;

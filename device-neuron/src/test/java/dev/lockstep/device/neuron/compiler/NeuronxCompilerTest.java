@@ -273,6 +273,26 @@ final class NeuronxCompilerTest {
   }
 
   @Test
+  void tellsTheVersionFromWhatElseIsPrinted() throws IOException {
+    assertThat(version("echo 'Python 3.8 is old' >&2; echo 'NeuronX Compiler version 2.27.1+a'"))
+        .isEqualTo("2.27.1+a");
+    assertThat(version("echo 'numpy 1.26 is old'; echo 'NeuronX Compiler version 2.27.1+a' >&2"))
+        .isEqualTo("2.27.1+a");
+    assertThat(version("echo 'Python 3.8 is old' >&2; echo 2.28.0")).isEqualTo("2.28.0");
+    // More than a pipe holds.
+    assertThat(version("head -c 200000 /dev/zero >&2; echo 2.28.0")).isEqualTo("2.28.0");
+  }
+
+  private String version(String body) throws IOException {
+    Path script = folder.resolve("says");
+    Files.writeString(script, "#!/bin/sh\n" + body + "\n");
+    assertThat(script.toFile().setExecutable(true)).isTrue();
+    CompilerLookup found = CompilerLookup.find(Map.of(CompilerLookup.VARIABLE, script.toString()));
+    assertThat(found).isInstanceOf(CompilerLookup.Found.class);
+    return ((CompilerLookup.Found) found).version();
+  }
+
+  @Test
   void readsSettingsFromTheEnvironment() {
     CompilerLookup.Found compiler = new CompilerLookup.Found(Path.of("cc"), "2");
     CompilerSettings settings =
