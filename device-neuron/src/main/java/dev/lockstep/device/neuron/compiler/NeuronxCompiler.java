@@ -14,6 +14,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 
@@ -23,6 +24,10 @@ public final class NeuronxCompiler implements NeffCompiler {
   private static final String FUNCTION = "neuronx-cc";
   private static final Duration POLL = Duration.ofMillis(200);
   private static final Duration SAYS_SO = Duration.ofSeconds(10);
+  private static final Duration POLL_END = Duration.ofMillis(1);
+
+  /// A killed process that has much memory to give back takes a while.
+  private static final Duration ENDS_WITHIN = Duration.ofSeconds(2);
 
   /// From here on an exit code is a signal's number, as shells and Java report it.
   private static final int SIGNALLED = 128;
@@ -125,8 +130,19 @@ public final class NeuronxCompiler implements NeffCompiler {
     } catch (InterruptedException e) {
       throw interrupted(module, e);
     } finally {
-      process.descendants().forEach(ProcessHandle::destroyForcibly);
-      process.destroyForcibly();
+      end(process);
+    }
+  }
+
+  /// Ends what runs yet, and waits a while for it, since it writes into the folder that is removed.
+  private static void end(Process process) {
+    List<ProcessHandle> all =
+        Stream.concat(process.descendants(), Stream.of(process.toHandle())).toList();
+    all.forEach(ProcessHandle::destroyForcibly);
+    long start = System.nanoTime();
+    while (all.stream().anyMatch(ProcessHandle::isAlive)
+        && System.nanoTime() - start < ENDS_WITHIN.toNanos()) {
+      LockSupport.parkNanos(POLL_END.toNanos());
     }
   }
 
@@ -186,11 +202,14 @@ public final class NeuronxCompiler implements NeffCompiler {
         null);
   }
 
-  private static void remove(Path folder) throws IOException {
+  /// Removes a folder, as far as that works: what came of the compilation is what is told.
+  private void remove(Path folder) {
     try (Stream<Path> files = Files.walk(folder)) {
       for (Path file : files.sorted((a, b) -> b.compareTo(a)).toList()) {
         Files.deleteIfExists(file);
       }
+    } catch (IOException | UncheckedIOException e) {
+      progress.accept("folder cannot be removed: folder=%s, cause=%s".formatted(folder, e));
     }
   }
 }

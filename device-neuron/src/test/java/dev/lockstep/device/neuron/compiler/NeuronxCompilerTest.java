@@ -231,6 +231,15 @@ final class NeuronxCompilerTest {
   }
 
   @Test
+  void aFolderThatCannotBeRemovedDoesNotHideWhatFailed() throws IOException {
+    NeuronxCompiler compiler = newCompiler("rm -r $PWD; sleep 600", Duration.ofSeconds(1));
+    assertThatThrownBy(() -> compiler.compile(module(4)))
+        .isInstanceOf(DeviceException.class)
+        .hasMessageStartingWith("neuronx-cc takes too long: program=product, timeoutSeconds=1");
+    assertThat(said).anyMatch(line -> line.startsWith("folder cannot be removed: folder="));
+  }
+
+  @Test
   void saysThatNoFileWasMade() throws IOException {
     assertThatThrownBy(() -> newCompiler("echo done").compile(module(4)))
         .isInstanceOf(DeviceException.class)
