@@ -3,6 +3,7 @@ package dev.lockstep.device.neuron;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import dev.lockstep.device.neuron.compiler.CompilerSettings;
 import dev.lockstep.device.neuron.ffi.NrtLayouts;
 import dev.lockstep.device.neuron.hlo.HloModule;
 import dev.lockstep.failure.DeviceException;
@@ -77,8 +78,8 @@ final class ModelPorts {
           "neuron",
           "nrt_get_model_tensor_info",
           0,
-          "compiled program lacks a result: program=%s, result=%s, results=%s (remove it from the cache and compile it again)"
-              .formatted(program, name, outputs.keySet()),
+          "compiled program lacks a result: program=%s, result=%s, results=%s (set %s to an empty folder to compile it anew)"
+              .formatted(program, name, outputs.keySet(), CompilerSettings.CACHE),
           null);
     }
     requireBytes(name, expected, bytes);
@@ -90,8 +91,8 @@ final class ModelPorts {
           "neuron",
           "nrt_get_model_tensor_info",
           0,
-          "compiled program takes another size: program=%s, tensor=%s, expectedBytes=%d, compiledBytes=%d (remove it from the cache and compile it again)"
-              .formatted(program, name, expected, found),
+          "compiled program takes another size: program=%s, tensor=%s, expectedBytes=%d, compiledBytes=%d (set %s to an empty folder to compile it anew)"
+              .formatted(program, name, expected, found, CompilerSettings.CACHE),
           null);
     }
   }

@@ -108,12 +108,12 @@ public final class NeuronDeviceProvider implements DeviceProvider {
   private Look look() {
     if (!Files.exists(host.driver())) {
       return new Look.Missing(
-          "there is no Neuron driver: %s (use a Trn instance, and install aws-neuronx-dkms)"
+          "there is no Neuron driver: file=%s (use a Trn instance, and install aws-neuronx-dkms)"
               .formatted(host.driver()));
     }
     if (!Files.isReadable(host.driver()) || !Files.isWritable(host.driver())) {
       return new Look.Missing(
-          "the Neuron driver may not be used: %s (let this user read and write it)"
+          "the Neuron driver may not be used: file=%s (let this user read and write it)"
               .formatted(host.driver()));
     }
     return switch (libraries.get()) {
@@ -129,8 +129,8 @@ public final class NeuronDeviceProvider implements DeviceProvider {
       int status = nrt.version(version);
       if (status != NrtStatus.SUCCESS.code() || version.get(JAVA_LONG, 0) != MAJOR) {
         return new Look.Missing(
-            "the Neuron runtime is of another version: file=%s, version=%s, needed=%d (install aws-neuronx-runtime-lib 2)"
-                .formatted(library.file(), version(version), MAJOR));
+            "the Neuron runtime is of another version: file=%s, status=%d %s, version=%s, needed=%d (install aws-neuronx-runtime-lib 2)"
+                .formatted(library.file(), status, NrtStatus.of(status), version(version), MAJOR));
       }
       MemorySegment count = arena.allocate(JAVA_INT);
       status = nrt.totalCores(count);
@@ -146,10 +146,15 @@ public final class NeuronDeviceProvider implements DeviceProvider {
             "this process sees no Neuron core: %s, cores=%d (name cores as 0 or 4-7, or set neither variable)"
                 .formatted(host.said(), total));
       }
-      Optional<Target> target = target(nrt, arena);
+      MemorySegment info = arena.allocate(NrtLayouts.INSTANCE_INFO);
+      status = nrt.instanceInfo(info);
+      int family = info.get(JAVA_INT, 0);
+      Optional<Target> target =
+          status == NrtStatus.SUCCESS.code() ? target(family) : Optional.empty();
       if (target.isEmpty()) {
         return new Look.Missing(
-            "this Neuron chip does not train: only Trn1, Trn2 and Trn3 do (see neuron-ls)");
+            "this Neuron chip does not train: status=%d %s, family=%d (use a Trn1, Trn2 or Trn3 instance; see neuron-ls)"
+                .formatted(status, NrtStatus.of(status), family));
       }
       return switch (compilers.get()) {
         case CompilerLookup.Absent(String reason) -> new Look.Missing(reason);
@@ -166,12 +171,8 @@ public final class NeuronDeviceProvider implements DeviceProvider {
   }
 
   /// By `nrt_instance_family_t`: TRN1 2, TRN1N 3, TRN2 and its kin 5, 6, 8 to 13, TRN3 14 and 15.
-  private static Optional<Target> target(Nrt nrt, Arena arena) {
-    MemorySegment info = arena.allocate(NrtLayouts.INSTANCE_INFO);
-    if (nrt.instanceInfo(info) != NrtStatus.SUCCESS.code()) {
-      return Optional.empty();
-    }
-    return switch (info.get(JAVA_INT, 0)) {
+  private static Optional<Target> target(int family) {
+    return switch (family) {
       case 2, 3 -> Optional.of(Target.TRN1);
       case 5, 6, 8, 9, 10, 11, 12, 13 -> Optional.of(Target.TRN2);
       case 14, 15 -> Optional.of(Target.TRN3);

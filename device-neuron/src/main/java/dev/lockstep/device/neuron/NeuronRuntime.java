@@ -86,7 +86,7 @@ final class NeuronRuntime {
 
   /// Allocates zeroed memory of the device and returns its handle; 0 for no bytes.
   ///
-  /// @throws MemoryBudgetException if the device has too little
+  /// @throws MemoryBudgetException if the device has too little, or the host for its part of it
   long allocate(String name, long bytes) {
     if (bytes == 0) {
       return 0;
@@ -100,8 +100,15 @@ final class NeuronRuntime {
             name,
             bytes,
             0,
-            "memory of the device is exhausted: tensor=%s, requestedBytes=%d, device=%s, status=%d %s (use a smaller model or batch)"
-                .formatted(name, bytes, device, status, NrtStatus.of(status)),
+            "%s: tensor=%s, requestedBytes=%d, device=%s, status=%d %s (%s)"
+                .formatted(
+                    NrtStatus.of(status).words(),
+                    name,
+                    bytes,
+                    device,
+                    status,
+                    NrtStatus.of(status),
+                    NrtStatus.Recovery.OUT_OF_MEMORY.remedy()),
             null);
       }
       check(status, "nrt_tensor_allocate", "tensor=" + name + ", bytes=" + bytes);

@@ -70,7 +70,7 @@ final class NeuronDeviceProviderTest {
   void saysThatThereIsNoDriver() {
     assertThat(reason(provider(empty, standIn::lookup, compiler())))
         .isEqualTo(
-            "there is no Neuron driver: %s/neuron0 (use a Trn instance, and install aws-neuronx-dkms)"
+            "there is no Neuron driver: file=%s/neuron0 (use a Trn instance, and install aws-neuronx-dkms)"
                 .formatted(empty));
   }
 
@@ -91,9 +91,9 @@ final class NeuronDeviceProviderTest {
 
   @ParameterizedTest(name = "cores={0}, family={1}, version={2}")
   @CsvSource({
-    "4, 5, 1, of another version: file=",
+    "4, 5, 1, 'status=0 SUCCESS, version=1.34.10, needed=2 ('",
     "0, 5, 2, 'no Neuron core is to be had: status=0 SUCCESS, cores=0'",
-    "4, 4, 2, this Neuron chip does not train"
+    "4, 4, 2, 'this Neuron chip does not train: status=0 SUCCESS, family=4 ('"
   })
   void saysWhatIsWrongWithTheMachine(int cores, int family, long version, String words) {
     standIn.machine(cores, family, version, Long.MAX_VALUE);

@@ -282,6 +282,19 @@ final class NrtFailuresTest {
   }
 
   @Test
+  void memoryThatTheHostHasNotIsSaidToBeTheHosts() {
+    with(
+        doubling -> {
+          standIn.fail("nrt_tensor_allocate", 0, NrtStatus.FAIL_HOST_MEM_ALLOC.code());
+          assertThatThrownBy(() -> doubling.device.allocate("more", 8))
+              .isInstanceOf(MemoryBudgetException.class)
+              .hasMessage(
+                  "the host is out of memory: tensor=more, requestedBytes=8, device=neuron:0,"
+                      + " status=11 FAIL_HOST_MEM_ALLOC (use a smaller model or batch)");
+        });
+  }
+
+  @Test
   void aCoreThatIsTakenIsSaidWhenTheDeviceOpens() {
     standIn.reset();
     standIn.fail("nrt_init", 0, NrtStatus.NC_BUSY.code());
