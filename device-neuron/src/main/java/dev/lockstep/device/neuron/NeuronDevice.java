@@ -24,6 +24,7 @@ import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.tensor.DType;
 import java.util.List;
 import java.util.Optional;
 
@@ -130,7 +131,13 @@ final class NeuronDevice implements Device {
         return no;
       }
     }
-    return target.accepts(ShapeInference.infer(op, operands).getFirst().dtype());
+    DType result = ShapeInference.infer(op, operands).getFirst().dtype();
+    if (op instanceof Primitive.ScatterAdd && result.isInteger()) {
+      return new Support.No(
+          "scattered integers are added in float32, which rounds them: op=%s, dtype=%s (scatter F32)"
+              .formatted(op.label(), result));
+    }
+    return target.accepts(result);
   }
 
   @Override

@@ -6,10 +6,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.Support;
 import dev.lockstep.device.neuron.compiler.CompilerLookup;
 import dev.lockstep.device.neuron.ffi.NrtLookup;
 import dev.lockstep.failure.Availability;
 import dev.lockstep.failure.DeviceException;
+import dev.lockstep.graph.Blocks;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.MemoryPool;
 import java.nio.file.Path;
 import java.util.List;
@@ -197,6 +201,19 @@ final class NeuronDeviceProviderTest {
     assertThat(host.variables(2)).doesNotContainKey("NEURON_RT_VISIBLE_CORES");
     assertThat(host.core(2)).isEqualTo(2);
     assertThat(new NeuronHost(Map.of(), empty).core(2)).isZero();
+  }
+
+  @Test
+  void scattersNoIntegers() {
+    Primitive scatter = new Primitive.ScatterAdd(5, Blocks.WHOLE);
+    try (MemoryPool pool = MemoryPool.root("scatter", 1 << 20);
+        Device device = standIn.provider().open(0, new DeviceOptions(pool, 1, 0))) {
+      assertThat(device.supports(scatter, List.of(ValueType.i32(2), ValueType.f32(2, 3))))
+          .isEqualTo(new Support.Yes());
+      assertThat(device.supports(scatter, List.of(ValueType.i32(2), ValueType.i32(2, 3))))
+          .isInstanceOfSatisfying(
+              Support.No.class, no -> assertThat(no.reason()).contains("dtype=I32 (scatter F32)"));
+    }
   }
 
   @Test

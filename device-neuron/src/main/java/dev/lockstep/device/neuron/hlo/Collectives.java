@@ -78,12 +78,18 @@ final class Collectives {
             .formatted(op.label(), axis, ranks.axes()));
   }
 
+  /// Neuron's collectives compute in float32, which rounds integers from 2^24 on: those are
+  /// gathered and joined by the core.
+  private boolean joinsByCompiler(List<Hlo> parts) {
+    return order == SumOrder.COMPILER && !parts.getFirst().dtype().isInteger();
+  }
+
   Hlo allReduce(AllReduce op, List<Hlo> subtrees) {
     List<List<Integer>> groups = ranks.groups(op.axis());
     int size = groups.getFirst().size();
     List<Hlo> parts = scaled(op.reduceOp(), subtrees);
     Hlo joined;
-    if (order == SumOrder.COMPILER) {
+    if (joinsByCompiler(parts)) {
       joined = emit.allReduce(joined(op.reduceOp(), parts), opcode(op.reduceOp()), groups);
     } else if (size > 2 && parts.getFirst().shape().elements() >= SPLIT_ELEMENTS) {
       joined = inParts(op, parts, groups);
@@ -121,7 +127,7 @@ final class Collectives {
     int size = groups.getFirst().size();
     List<Hlo> parts = scaled(op.reduceOp(), subtrees);
     Hlo joined;
-    if (order == SumOrder.COMPILER) {
+    if (joinsByCompiler(parts)) {
       Hlo own = joined(op.reduceOp(), parts);
       Shape to = own.shape().with(op.dim(), own.shape().dim(op.dim()) / size);
       joined = emit.reduceScatter(own, opcode(op.reduceOp()), to, op.dim(), groups);

@@ -170,6 +170,28 @@ final class CollectivesTest {
     }
   }
 
+  /// Neuron's collectives compute in float32.
+  @Test
+  void noCollectiveComputesWithIntegers() {
+    LaneSplit lanes = LaneSplit.onePerRank(2);
+    GraphBuilder builder = new GraphBuilder("integers");
+    Value x = builder.input("x", ValueType.i32(2));
+    builder.output("sum", builder.one(new AllReduce("dp", new ReduceOp.Sum(), lanes), x));
+    builder.output("part", builder.one(new ReduceScatter("dp", new ReduceOp.Sum(), lanes, 0), x));
+    Emitted emitted = Emitted.of(builder.build(), line(2), SumOrder.COMPILER);
+    assertThat(HloProgram.read(emitted.module().proto()).main().instructions())
+        .extracting(HloProgram.Instruction::opcode)
+        .contains("all-gather", "all-to-all")
+        .doesNotContain("all-reduce", "reduce-scatter");
+    List<Map<String, double[]>> found =
+        emitted.interpreted(
+            List.of(
+                Map.of("x", new double[] {(1 << 24) + 1, 3}),
+                Map.of("x", new double[] {2, 1 << 24})));
+    assertThat(found.get(0).get("sum")).containsExactly((1 << 24) + 3, (1 << 24) + 3);
+    assertThat(found.get(1).get("part")).containsExactly((1 << 24) + 3);
+  }
+
   @Test
   void gathersAndBroadcastsAlongEachAxisOfAMesh() {
     RankGrid grid = new RankGrid(List.of(new RankGrid.Axis("dp", 2), new RankGrid.Axis("tp", 2)));
