@@ -31,10 +31,14 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /// The compiler as a process, by stand-ins of it: slow, failing, printing, killed.
 @Timeout(60)
 final class NeuronxCompilerTest {
+  private static final Duration MINUTE = Duration.ofMinutes(1);
+
   @TempDir private Path folder;
 
   private final List<String> said = Collections.synchronizedList(new ArrayList<>());
@@ -74,7 +78,7 @@ final class NeuronxCompilerTest {
   }
 
   private NeuronxCompiler newCompiler(String body) throws IOException {
-    return newCompiler(body, Duration.ofMinutes(1));
+    return newCompiler(body, MINUTE);
   }
 
   private static HloModule module(int size) {
@@ -111,27 +115,46 @@ final class NeuronxCompilerTest {
   }
 
   @Test
-  void compilesAnotherModuleAnotherTargetAndADamagedFileAnew() throws IOException {
-    String body = "cp \"$made\" \"$out\"";
-    NeuronxCompiler compiler = newCompiler(body);
+  void compilesAnotherModuleAndADamagedFileAnew() throws IOException {
+    NeuronxCompiler compiler = newCompiler("cp \"$made\" \"$out\"");
     compiler.compile(module(4));
     compiler.compile(module(5));
     assertThat(runs()).hasSize(2);
-    CompilerSettings other =
-        new CompilerSettings(
-            compiler(body),
-            Target.TRN1,
-            1,
-            List.of(),
-            folder.resolve("cache"),
-            Duration.ofMinutes(1));
-    new NeuronxCompiler(other, said::add).compile(module(4));
-    assertThat(runs()).hasSize(3);
     for (Path file : cached()) {
       Files.write(file, new byte[100]);
     }
     compiler.compile(module(4));
-    assertThat(runs()).hasSize(4);
+    assertThat(runs()).hasSize(3);
+  }
+
+  /// Each alone makes another file of the same module.
+  @ParameterizedTest
+  @CsvSource({
+    "2.27.5334.0+abc, TRN1, 2, -O1",
+    "2.27.5334.0+abc, TRN2, 1, -O1",
+    "2.27.5334.0+abc, TRN2, 2, -O2",
+    "2.28.0, TRN2, 2, -O1"
+  })
+  void compilesAnewForAnother(String version, Target target, int logicalCoreSize, String flag)
+      throws IOException {
+    CompilerLookup.Found compiler = compiler("cp \"$made\" \"$out\"");
+    CompilerSettings first =
+        new CompilerSettings(
+            compiler, Target.TRN2, 2, List.of("-O1"), folder.resolve("cache"), MINUTE);
+    CompilerSettings other =
+        new CompilerSettings(
+            new CompilerLookup.Found(compiler.executable(), version),
+            target,
+            logicalCoreSize,
+            List.of(flag),
+            folder.resolve("cache"),
+            MINUTE);
+    new NeuronxCompiler(first, said::add).compile(module(4));
+    new NeuronxCompiler(other, said::add).compile(module(4));
+    assertThat(runs()).hasSize(2);
+    new NeuronxCompiler(first, said::add).compile(module(4));
+    new NeuronxCompiler(other, said::add).compile(module(4));
+    assertThat(runs()).hasSize(2);
   }
 
   @Test
