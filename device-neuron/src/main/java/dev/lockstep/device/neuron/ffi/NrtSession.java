@@ -4,10 +4,15 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.locks.ReentrantLock;
 
 /// The runtime as this process uses it: initialised for the first who opens a core, closed with the
 /// last. A library has one such state per process, whoever loads it, so it is static here too.
 public final class NrtSession {
+  /// Guards what follows, and is held while the runtime begins or ends: no monitor, since those
+  /// calls take seconds.
+  private static final ReentrantLock LOCK = new ReentrantLock();
+
   private static final Map<String, NrtSession> OPEN = new HashMap<>();
 
   private final String file;
@@ -32,7 +37,8 @@ public final class NrtSession {
   ///
   /// @param variables are set before the runtime is initialised
   public static Opened open(NrtLookup.Found library, Map<String, String> variables) {
-    synchronized (OPEN) {
+    LOCK.lock();
+    try {
       NrtSession session = OPEN.get(library.file());
       if (session == null) {
         session = new NrtSession(library, variables);
@@ -44,6 +50,8 @@ public final class NrtSession {
       }
       session.users++;
       return new Opened(NrtStatus.SUCCESS.code(), session.variables);
+    } finally {
+      LOCK.unlock();
     }
   }
 
@@ -57,12 +65,15 @@ public final class NrtSession {
 
   /// Leaves the session; the last one ends it.
   public static void close(NrtLookup.Found library) {
-    synchronized (OPEN) {
+    LOCK.lock();
+    try {
       NrtSession session = OPEN.get(library.file());
       if (session != null && --session.users == 0) {
         OPEN.remove(session.file);
         session.nrt.close();
       }
+    } finally {
+      LOCK.unlock();
     }
   }
 }
