@@ -22,6 +22,8 @@ import dev.lockstep.failure.DeviceException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.BiFunction;
@@ -106,15 +108,16 @@ public final class NeuronDeviceProvider implements DeviceProvider {
   }
 
   private Look look() {
-    if (!Files.exists(host.driver())) {
+    List<Path> chips = host.chips();
+    if (chips.isEmpty()) {
       return new Look.Missing(
           "there is no Neuron driver: file=%s (use a Trn instance, and install aws-neuronx-dkms)"
-              .formatted(host.driver()));
+              .formatted(host.devices().resolve("neuron*")));
     }
-    if (!Files.isReadable(host.driver()) || !Files.isWritable(host.driver())) {
+    if (chips.stream().noneMatch(chip -> Files.isReadable(chip) && Files.isWritable(chip))) {
       return new Look.Missing(
-          "the Neuron driver may not be used: file=%s (let this user read and write it)"
-              .formatted(host.driver()));
+          "the Neuron driver may not be used: files=%s (let this user read and write one)"
+              .formatted(chips));
     }
     return switch (libraries.get()) {
       case NrtLookup.Absent(String reason) -> new Look.Missing(reason);

@@ -1,10 +1,15 @@
 package dev.lockstep.device.neuron;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /// What the provider looks at of the machine and the process.
 ///
@@ -25,9 +30,17 @@ record NeuronHost(Map<String, String> environment, Path devices) {
     return new NeuronHost(System.getenv(), Path.of("/dev"));
   }
 
-  /// The first chip's device file.
-  Path driver() {
-    return devices.resolve("neuron0");
+  /// The device files of the chips that are here, `neuron0` and so on: of a container's chips the
+  /// first may have another number.
+  List<Path> chips() {
+    try (Stream<Path> files = Files.list(devices)) {
+      return files
+          .filter(file -> file.getFileName().toString().matches("neuron\\d+"))
+          .sorted()
+          .toList();
+    } catch (IOException | UncheckedIOException none) {
+      return List.of();
+    }
   }
 
   private boolean saysCores() {

@@ -15,6 +15,8 @@ import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.MemoryPool;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -74,8 +76,18 @@ final class NeuronDeviceProviderTest {
   void saysThatThereIsNoDriver() {
     assertThat(reason(provider(empty, standIn::lookup, compiler())))
         .isEqualTo(
-            "there is no Neuron driver: file=%s/neuron0 (use a Trn instance, and install aws-neuronx-dkms)"
+            "there is no Neuron driver: file=%s/neuron* (use a Trn instance, and install aws-neuronx-dkms)"
                 .formatted(empty));
+  }
+
+  @Test
+  void findsAChipOfAnyNumber() throws IOException {
+    Files.createFile(empty.resolve("neuron_p0"));
+    assertThat(reason(provider(empty, standIn::lookup, compiler())))
+        .startsWith("there is no Neuron driver");
+    Files.createFile(empty.resolve("neuron13"));
+    assertThat(reason(provider(empty, standIn::lookup, compiler())))
+        .startsWith("available: trn2, 4 logical cores");
   }
 
   @Test
