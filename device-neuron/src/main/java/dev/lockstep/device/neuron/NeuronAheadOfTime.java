@@ -98,7 +98,8 @@ public final class NeuronAheadOfTime implements AheadOfTime {
       case CompilerLookup.Absent(String reason) ->
           throw new DeviceException(device(), "neuronx-cc", 0, reason, null);
       case CompilerLookup.Found found -> {
-        CompilerSettings settings = CompilerSettings.of(found, target, environment);
+        CompilerSettings settings =
+            CompilerSettings.of(found, target, environment, build.progress());
         NeuronxCompiler compiler = new NeuronxCompiler(settings, build.progress());
         yield module -> compiler.compile(module).bytes();
       }

@@ -59,7 +59,7 @@ public final class NeuronDeviceProvider implements DeviceProvider {
         () -> CompilerLookup.find(host.environment()),
         (compiler, target) ->
             new NeuronxCompiler(
-                CompilerSettings.of(compiler, target, host.environment()), LOG::info));
+                CompilerSettings.of(compiler, target, host.environment(), LOG::info), LOG::info));
   }
 
   /// Makes a provider of other libraries and compilers.

@@ -7,8 +7,10 @@ import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HexFormat;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 
 /// What modules are compiled with.
 ///
@@ -25,7 +27,7 @@ public record CompilerSettings(
     List<String> flags,
     Path cache,
     Duration timeout) {
-  /// Environment variable with more flags, split at blanks; Neuron's own name.
+  /// Environment variable with more flags, split as a shell does; Neuron's own name.
   public static final String FLAGS = "NEURON_CC_FLAGS";
 
   /// Environment variable with the folder of compiled modules.
@@ -43,17 +45,42 @@ public record CompilerSettings(
 
   /// Reads the settings that users give in the environment.
   ///
-  /// @throws IllegalArgumentException if a number is none
+  /// @param says gets a line if flags are left out
+  /// @throws IllegalArgumentException if a number is none, or a quote is not closed
   public static CompilerSettings of(
-      CompilerLookup.Found compiler, Target target, Map<String, String> environment) {
-    String flags = environment.getOrDefault(FLAGS, "").strip();
+      CompilerLookup.Found compiler,
+      Target target,
+      Map<String, String> environment,
+      Consumer<String> says) {
     return new CompilerSettings(
         compiler,
         target,
         logicalCoreSize(target, environment),
-        flags.isEmpty() ? List.of() : List.of(flags.split("\\s+")),
+        flags(environment.getOrDefault(FLAGS, ""), says),
         cache(environment),
         TIMEOUT);
+  }
+
+  /// What PyTorch's and JAX's plug-ins take from the same variable for themselves `neuronx-cc`
+  /// refuses.
+  private static List<String> flags(String line, Consumer<String> says) {
+    List<String> kept = new ArrayList<>();
+    List<String> left = new ArrayList<>();
+    Iterator<String> words = ShellWords.split(line).iterator();
+    while (words.hasNext()) {
+      String word = words.next();
+      boolean isCache = word.equals("--cache_dir") || word.startsWith("--cache_dir=");
+      (isCache || word.equals("--retry_failed_compilation") ? left : kept).add(word);
+      if (word.equals("--cache_dir") && words.hasNext()) {
+        left.add(words.next());
+      }
+    }
+    if (!left.isEmpty()) {
+      says.accept(
+          "flags are not the compiler's and left out: %s=%s (the cache is %s)"
+              .formatted(FLAGS, String.join(" ", left), CACHE));
+    }
+    return kept;
   }
 
   /// From Trn2 on two physical cores are one logical core unless the user says otherwise.

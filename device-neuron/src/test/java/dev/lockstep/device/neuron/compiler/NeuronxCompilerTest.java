@@ -325,6 +325,33 @@ final class NeuronxCompilerTest {
   }
 
   @Test
+  void readsFlagsAsAShellDoes() {
+    assertThat(flags("-O1 --tensorizer-options='--a=1 --b=\"2\"' \"x y\" a\\ b ''"))
+        .containsExactly("-O1", "--tensorizer-options=--a=1 --b=\"2\"", "x y", "a b", "");
+    assertThatThrownBy(() -> flags("-O1 'x"))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessage("quote is not closed: quote=', line=-O1 'x");
+    assertThat(said).isEmpty();
+  }
+
+  @Test
+  void leavesOutFlagsThatAreNotTheCompilers() {
+    assertThat(flags("--cache_dir /x -O1 --retry_failed_compilation --cache_dir=/y -O2"))
+        .containsExactly("-O1", "-O2");
+    assertThat(said)
+        .containsExactly(
+            "flags are not the compiler's and left out: NEURON_CC_FLAGS=--cache_dir /x"
+                + " --retry_failed_compilation --cache_dir=/y (the cache is"
+                + " LOCKSTEP_NEURON_CACHE)");
+  }
+
+  private List<String> flags(String line) {
+    CompilerLookup.Found compiler = new CompilerLookup.Found(Path.of("cc"), "2");
+    Map<String, String> environment = Map.of("NEURON_CC_FLAGS", line);
+    return CompilerSettings.of(compiler, Target.TRN2, environment, said::add).flags();
+  }
+
+  @Test
   void readsSettingsFromTheEnvironment() {
     CompilerLookup.Found compiler = new CompilerLookup.Found(Path.of("cc"), "2");
     CompilerSettings settings =
@@ -334,16 +361,19 @@ final class NeuronxCompilerTest {
             Map.of(
                 "NEURON_CC_FLAGS", " -O3  --verbose 1 ",
                 "NEURON_LOGICAL_NC_CONFIG", "1",
-                "LOCKSTEP_NEURON_CACHE", "/cache"));
+                "LOCKSTEP_NEURON_CACHE", "/cache"),
+            said::add);
     assertThat(settings.flags()).containsExactly("-O3", "--verbose", "1");
+    assertThat(said).isEmpty();
     assertThat(settings.logicalCoreSize()).isEqualTo(1);
     assertThat(settings.cache()).isEqualTo(Path.of("/cache"));
-    assertThat(CompilerSettings.of(compiler, Target.TRN1, Map.of()).logicalCoreSize()).isOne();
-    assertThat(CompilerSettings.of(compiler, Target.TRN2, Map.of("XDG_CACHE_HOME", "/x")).cache())
+    assertThat(CompilerSettings.of(compiler, Target.TRN1, Map.of(), said::add).logicalCoreSize())
+        .isOne();
+    Map<String, String> caches = Map.of("XDG_CACHE_HOME", "/x");
+    assertThat(CompilerSettings.of(compiler, Target.TRN2, caches, said::add).cache())
         .isEqualTo(Path.of("/x/lockstep/neuron"));
-    assertThatThrownBy(
-            () ->
-                CompilerSettings.of(compiler, Target.TRN2, Map.of("NEURON_LOGICAL_NC_CONFIG", "3")))
+    Map<String, String> three = Map.of("NEURON_LOGICAL_NC_CONFIG", "3");
+    assertThatThrownBy(() -> CompilerSettings.of(compiler, Target.TRN2, three, said::add))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessage("size of a logical core must be 1 or 2: NEURON_LOGICAL_NC_CONFIG=3");
   }
