@@ -231,6 +231,7 @@ final class NrtFailuresTest {
   /// An [Error] of a program, as a wrong binding would raise it, ends neither the core's thread nor
   /// the wait for it.
   @Test
+  @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD) // waits take no interrupt
   void anErrorOfAProgramIsThrownToWhoWaitsForIt() {
     standIn.reset();
     NrtLookup.Found real = (NrtLookup.Found) standIn.lookup();
