@@ -15,5 +15,6 @@ module dev.lockstep.examples {
   provides dev.lockstep.launcher.JobProvider with
       dev.lockstep.examples.language.GptJob,
       dev.lockstep.examples.language.LlamaJob,
-      dev.lockstep.examples.language.MlpJob;
+      dev.lockstep.examples.language.MlpJob,
+      dev.lockstep.examples.language.MoeJob;
 }

@@ -15,6 +15,7 @@ import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.MlpShape;
 import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.LearningRate;
 import dev.lockstep.train.options.FileTrouble;
@@ -50,7 +51,8 @@ final class RecipeJson {
   @JsonSubTypes({
     @JsonSubTypes.Type(value = GptShape.class, name = "gpt"),
     @JsonSubTypes.Type(value = LlamaShape.class, name = "llama"),
-    @JsonSubTypes.Type(value = MlpShape.class, name = "mlp")
+    @JsonSubTypes.Type(value = MlpShape.class, name = "mlp"),
+    @JsonSubTypes.Type(value = MoeShape.class, name = "moe")
   })
   private interface Family {}
 

@@ -11,6 +11,7 @@ import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.MlpShape;
 import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
 import java.io.IOException;
@@ -142,7 +143,9 @@ class FamiliesTest {
         MLP,
         LlamaShape.defaults(),
         MlpShape.defaults(),
-        MLP.with(Map.of("--layers", 3), false));
+        MLP.with(Map.of("--layers", 3), false),
+        MoeShape.defaults(),
+        MoeShape.defaults().with(Map.of("--experts", 3), false));
   }
 
   @ParameterizedTest
@@ -186,7 +189,7 @@ class FamiliesTest {
     assertThatThrownBy(() -> MLP.with(Map.of("--window", 11), true))
         .hasMessageContaining("--window 11, --context 10");
     assertThatThrownBy(() -> ModelShape.defaults("rnn"))
-        .hasMessageContaining("there is no such model: model rnn (known: gpt, llama, mlp)");
+        .hasMessageContaining("there is no such model: model rnn (known: gpt, llama, mlp, moe)");
     assertThatThrownBy(() -> Layout.parse("tp=4").check(recipe(LLAMA), 4))
         .hasMessageContaining("tp does not divide the heads: --mesh tp=4, --kv-heads 2");
   }

@@ -9,6 +9,7 @@ import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.MlpShape;
 import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.optim.LearningRate;
 import java.io.IOException;
@@ -32,7 +33,8 @@ class RecipeFileTest {
     return Stream.of(
         new GptShape(2, 2, 32, 16, 256, false),
         new LlamaShape(3, 6, 3, 36, 44, 7, 300, true, 12_345.5f, 3e-6f),
-        new MlpShape(3, 20, 30, 4, 9, 256, false));
+        new MlpShape(3, 20, 30, 4, 9, 256, false),
+        new MoeShape(2, 2, 16, 24, 5, 3, 110, 7, 9, 256, false));
   }
 
   @ParameterizedTest
@@ -78,7 +80,8 @@ class RecipeFileTest {
         "{'sead': 1}; unknown key: key=sead (known: model, batch,",
         "{'model': {'layer': 1}}; unknown key: key=model.layer (known: family, layers, heads,",
         "{'model': {'window': 1}}; unknown key: key=model.window",
-        "{'model': {'family': 'rnn'}}; there is no such model: model rnn (known: gpt, llama, mlp)",
+        "{'model': {'family': 'rnn'}}; there is no such model: model rnn (known: gpt, llama, mlp,"
+            + " moe)",
         "{'model': 3}; wrong value: model=3 (expected an object)",
         "{'model': {'layers': 'two'}}; wrong value: model.layers=\"two\" (expected a whole number"
             + " of at most 2147483647)",

@@ -13,6 +13,7 @@ import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.MlpShape;
 import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.model.MoeShape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -89,6 +90,7 @@ public final class LayoutRun implements AutoCloseable {
       case GptShape _ -> new GptShape(2, 4, 32, context, 256, true);
       case LlamaShape _ -> LlamaShape.of(2, 4, 4, 32, 48, context);
       case MlpShape _ -> new MlpShape(2, 32, 64, 4, context, 256, true);
+      case MoeShape _ -> new MoeShape(2, 4, 32, 48, 4, 2, 110, 10, context, 256, true);
     };
   }
 

@@ -11,6 +11,7 @@ import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.MlpShape;
 import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.pipeline.PipelineSchedule;
@@ -40,7 +41,7 @@ public final class StepOptions {
   private static final int DEFAULT_HEADS = 6;
   private static final int DEFAULT_WINDOW = 8;
 
-  @Parameters(index = "0", paramLabel = "MODEL", description = "gpt, llama or mlp")
+  @Parameters(index = "0", paramLabel = "MODEL", description = "gpt, llama, mlp or moe")
   private String model = "";
 
   @Option(
@@ -68,11 +69,21 @@ public final class StepOptions {
       names = "--hidden",
       paramLabel = "N",
       description =
-          "features of a hidden layer of llama (default 8/3 of the width) or mlp (4 times it)")
+          "features of a hidden layer of llama (default 8/3 of the width), mlp (4 times it) or of"
+              + " moe's experts (twice it)")
   private @Nullable Integer hidden;
 
   @Option(names = "--window", paramLabel = "N", description = "tokens that mlp sees (default 8)")
   private @Nullable Integer window;
+
+  @Option(names = "--experts", paramLabel = "N", description = "experts of moe (default 8)")
+  private @Nullable Integer experts;
+
+  @Option(
+      names = "--experts-per-token",
+      paramLabel = "N",
+      description = "experts that a token of moe goes to (default 2)")
+  private @Nullable Integer expertsPerToken;
 
   @Option(
       names = "--context",
@@ -316,12 +327,18 @@ public final class StepOptions {
         put(numbers, "--hidden", hidden, width * 4);
         put(numbers, "--window", window, DEFAULT_WINDOW);
       }
+      case MoeShape _ -> {
+        put(numbers, "--heads", heads, DEFAULT_HEADS);
+        put(numbers, "--hidden", hidden, width * 2);
+      }
     }
     // What was given and the family has not is refused by it.
     put(numbers, "--heads", heads, null);
     put(numbers, "--kv-heads", keyValueHeads, null);
     put(numbers, "--hidden", hidden, null);
     put(numbers, "--window", window, null);
+    put(numbers, "--experts", experts, null);
+    put(numbers, "--experts-per-token", expertsPerToken, null);
     return family.with(numbers, true);
   }
 

@@ -65,7 +65,7 @@ final class TrainingOptions {
   @Option(names = "--layers", paramLabel = "N", description = "blocks")
   @Nullable Integer layers;
 
-  @Option(names = "--heads", paramLabel = "N", description = "attention heads (gpt, llama)")
+  @Option(names = "--heads", paramLabel = "N", description = "attention heads (gpt, llama, moe)")
   @Nullable Integer heads;
 
   @Option(
@@ -80,11 +80,34 @@ final class TrainingOptions {
   @Option(
       names = "--hidden",
       paramLabel = "N",
-      description = "features of a hidden layer (llama, mlp)")
+      description = "features of a hidden layer (llama, mlp, an expert of moe)")
   @Nullable Integer hidden;
 
   @Option(names = "--window", paramLabel = "N", description = "bytes that a position sees (mlp)")
   @Nullable Integer window;
+
+  @Option(names = "--experts", paramLabel = "N", description = "experts of a block (moe)")
+  @Nullable Integer experts;
+
+  @Option(
+      names = "--experts-per-token",
+      paramLabel = "N",
+      description = "experts that a token goes to (moe)")
+  @Nullable Integer expertsPerToken;
+
+  @Option(
+      names = "--capacity-percent",
+      paramLabel = "N",
+      description =
+          "tokens of a lane that an expert takes, in percent of an even share; the rest is dropped"
+              + " (moe)")
+  @Nullable Integer capacityPercent;
+
+  @Option(
+      names = "--balance-permille",
+      paramLabel = "N",
+      description = "weight of the loss that spreads tokens over experts, in thousandths (moe)")
+  @Nullable Integer balancePermille;
 
   @Option(names = "--context", paramLabel = "N", description = "bytes of a sequence")
   @Nullable Integer context;
@@ -315,6 +338,10 @@ final class TrainingOptions {
     put(given, "--width", width);
     put(given, "--hidden", hidden);
     put(given, "--window", window);
+    put(given, "--experts", experts);
+    put(given, "--experts-per-token", expertsPerToken);
+    put(given, "--capacity-percent", capacityPercent);
+    put(given, "--balance-permille", balancePermille);
     put(given, "--context", context);
     return given;
   }

@@ -1,5 +1,5 @@
-/// The jobs `gpt`, `llama` and `mlp`: train a byte-level language model on text and show what it
-/// learned.
+/// The jobs `gpt`, `llama`, `mlp` and `moe`: train a byte-level language model on text and show
+/// what it learned.
 @NullMarked
 package dev.lockstep.examples.language;
 

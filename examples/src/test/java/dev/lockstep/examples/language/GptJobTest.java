@@ -130,6 +130,7 @@ class GptJobTest {
   void everyFamilyHasAJobOfItsName() {
     assertThat(new LlamaJob().name()).isEqualTo("llama");
     assertThat(new MlpJob().name()).isEqualTo("mlp");
+    assertThat(new MoeJob().name()).isEqualTo("moe");
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     new LlamaJob().help("lockstep run llama", new PrintStream(bytes, true, StandardCharsets.UTF_8));
     assertThat(bytes.toString(StandardCharsets.UTF_8))

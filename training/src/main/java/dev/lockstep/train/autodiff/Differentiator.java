@@ -55,34 +55,38 @@ public final class Differentiator {
     Graph graph = builder.build();
     Map<String, Value> named = new LinkedHashMap<>();
     wrt.forEach(value -> named.put(nameOf(graph, value), value));
-    return gradients(builder, loss, seed, named, blocks, Set.of());
+    return gradients(builder, Map.of(loss, seed), named, blocks, Set.of());
   }
 
-  /// Appends the gradient of `loss` to the builder, as [#gradients(GraphBuilder, Value, Value,
-  /// List, GradientBlocks)], and computes some forward values again where the way back reads them:
-  /// they need not be kept. The bits are the same.
+  /// Appends the gradient of a sum of values to the builder, as [#gradients(GraphBuilder, Value,
+  /// Value, List, GradientBlocks)], and computes some forward values again where the way back reads
+  /// them: they need not be kept. The bits are the same.
   ///
+  /// @param seeds what is differentiated, and for each the gradient of the final scalar in it, of
+  ///   the same type
   /// @param wrt inputs or results of nodes, by the names that their gradients get
   /// @param recomputed results of nodes; a node whose operands are among them computes those again
   ///   too
   public static Map<String, Value> gradients(
       GraphBuilder builder,
-      Value loss,
-      Value seed,
+      Map<Value, Value> seeds,
       Map<String, Value> wrt,
       GradientBlocks blocks,
       Set<Value> recomputed) {
-    if (!seed.type().equals(loss.type())) {
-      throw new IllegalArgumentException(
-          "seed differs from the loss in type: seed=" + seed + ", loss=" + loss);
-    }
+    seeds.forEach(
+        (loss, seed) -> {
+          if (!seed.type().equals(loss.type())) {
+            throw new IllegalArgumentException(
+                "seed differs from the loss in type: seed=" + seed + ", loss=" + loss);
+          }
+        });
     Graph graph = builder.build();
     Differentiator differentiator = new Differentiator(builder, blocks, recomputed);
     for (Node node : graph.nodes()) {
       node.outputs().forEach(value -> differentiator.makers.put(value, node));
     }
     Map<Value, Value> found =
-        differentiator.backward(graph.nodes(), Map.of(loss, seed), Set.copyOf(wrt.values()));
+        differentiator.backward(graph.nodes(), seeds, Set.copyOf(wrt.values()));
     Map<String, Value> gradients = new LinkedHashMap<>();
     wrt.forEach(
         (name, value) -> {

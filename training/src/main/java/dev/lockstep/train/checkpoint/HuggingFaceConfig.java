@@ -11,6 +11,7 @@ import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.MlpShape;
 import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.options.FileTrouble;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -34,14 +35,15 @@ public final class HuggingFaceConfig {
     this.config = config;
   }
 
-  /// Returns the text of the file for a model. An MLP, which transformers has not, is of a type of
-  /// its own.
+  /// Returns the text of the file for a model. An MLP and a GPT with experts, which transformers
+  /// has not, are of types of their own.
   public static String of(ModelShape shape) {
     ObjectNode config =
         switch (shape) {
           case GptShape gpt -> gpt2(gpt);
           case LlamaShape llama -> llama(llama);
           case MlpShape mlp -> mlp(mlp);
+          case MoeShape moe -> moe(moe);
         };
     return config.toPrettyString() + "\n";
   }
@@ -94,6 +96,19 @@ public final class HuggingFaceConfig {
         .put("intermediate_size", shape.hidden())
         .put("num_hidden_layers", shape.layers())
         .put("window", shape.window());
+  }
+
+  private static ObjectNode moe(MoeShape shape) {
+    return model("LockstepMoe", "lockstep-moe", shape)
+        .put("max_position_embeddings", shape.context())
+        .put("hidden_size", shape.width())
+        .put("intermediate_size", shape.hidden())
+        .put("num_hidden_layers", shape.layers())
+        .put("num_attention_heads", shape.heads())
+        .put("num_experts", shape.experts())
+        .put("num_experts_per_tok", shape.expertsPerToken())
+        .put("capacity_percent", shape.capacityPercent())
+        .put("balance_permille", shape.balancePermille());
   }
 
   private static ObjectNode model(String architecture, String type, ModelShape shape) {

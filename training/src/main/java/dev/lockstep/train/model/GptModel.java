@@ -11,6 +11,7 @@ import dev.lockstep.train.nn.ModelTrace;
 import dev.lockstep.train.nn.Parameter;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 
 /// GPT-2: its parameters, under the names and in the orientations of Hugging Face's
@@ -33,13 +34,21 @@ public final class GptModel implements LanguageModel {
   ///
   /// @param tensorBlocks into how many blocks sums over features and vocabulary are cut
   public GptModel(GptShape shape, int tensorBlocks) {
+    this(shape, tensorBlocks, index -> DenseFeedForward.of(shape, index, tensorBlocks));
+  }
+
+  /// Lays out a model with other layers than GPT-2's after the attention.
+  ///
+  /// @param feedForward makes those of a block, by its number
+  GptModel(GptShape shape, int tensorBlocks, IntFunction<FeedForward> feedForward) {
     this.shape = shape;
     this.tensorBlocks = tensorBlocks;
     tokenEmbedding = embedding("transformer.wte.weight", shape.vocabulary(), vocabularySplit());
     positionEmbedding = embedding("transformer.wpe.weight", shape.context(), Split.NONE);
     blocks =
         IntStream.range(0, shape.layers())
-            .mapToObj(index -> TransformerBlock.of(shape, index, tensorBlocks))
+            .mapToObj(
+                index -> TransformerBlock.of(shape, index, tensorBlocks, feedForward.apply(index)))
             .toList();
     finalNorm = norm("transformer.ln_f", shape.width());
     head =

@@ -10,7 +10,7 @@ import java.util.List;
 /// forward pass.
 ///
 /// Shapes: `B` sequences, `T` positions, `C` features, `V` vocabulary.
-public sealed interface LanguageModel permits GptModel, LlamaModel, MlpModel {
+public sealed interface LanguageModel permits GptModel, LlamaModel, MlpModel, MoeModel {
   /// Returns the size.
   ModelShape shape();
 

@@ -101,7 +101,13 @@ public final class ModelPrograms {
     ModelTrace trace = new ModelTrace("lane", precision, dropout);
     GraphBuilder builder = trace.builder();
     Value loss = loss(trace, sequences);
-    Value one = trace.one(new Primitive.Constant(loss.type(), 1));
+    Map<Value, Value> seeds = new LinkedHashMap<>();
+    seeds.put(loss, trace.one(new Primitive.Constant(loss.type(), 1)));
+    trace
+        .auxiliaries()
+        .forEach(
+            (value, weight) ->
+                seeds.put(value, trace.one(new Primitive.Constant(value.type(), weight))));
     GradientBlocks blocks = new GradientBlocks(sequences, tokenBlocks, trace.columns());
     Map<String, Value> wanted = new LinkedHashMap<>(trace.useValues());
     if (staged) {
@@ -110,7 +116,7 @@ public final class ModelPrograms {
         wanted.put(border(i), trace.borders().get(i));
       }
     }
-    Differentiator.gradients(builder, loss, one, wanted, blocks, trace.recomputedValues())
+    Differentiator.gradients(builder, seeds, wanted, blocks, trace.recomputedValues())
         .forEach((use, gradient) -> builder.output(ParameterUse.gradientName(use), gradient));
     return new Traced(builder.build(), trace.uses(), tokenBlocks);
   }

@@ -9,7 +9,7 @@ import java.util.stream.Stream;
 
 /// The size of a model: one record per family. All families are causal language models over `T`
 /// positions of a context and a vocabulary of `V` tokens.
-public sealed interface ModelShape permits GptShape, LlamaShape, MlpShape {
+public sealed interface ModelShape permits GptShape, LlamaShape, MlpShape, MoeShape {
   /// Bytes: the vocabulary where none was given.
   int DEFAULT_VOCABULARY = 256;
 
@@ -67,7 +67,8 @@ public sealed interface ModelShape permits GptShape, LlamaShape, MlpShape {
 
   /// Returns the default shapes of all families.
   static List<ModelShape> families() {
-    return List.of(GptShape.defaults(), LlamaShape.defaults(), MlpShape.defaults());
+    return List.of(
+        GptShape.defaults(), LlamaShape.defaults(), MlpShape.defaults(), MoeShape.defaults());
   }
 
   /// Returns the default shape of a family.
@@ -89,6 +90,12 @@ public sealed interface ModelShape permits GptShape, LlamaShape, MlpShape {
                             families().stream()
                                 .map(ModelShape::family)
                                 .collect(Collectors.joining(", ")))));
+  }
+
+  /// Returns the experts of a block, which ranks of tensor and expert parallelism deal out among
+  /// themselves whole; 0 where the family has none.
+  default int experts() {
+    return 0;
   }
 
   /// Returns the counts of heads, which tensor parallelism deals out whole: its size divides each.

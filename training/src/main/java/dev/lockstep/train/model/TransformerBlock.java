@@ -13,45 +13,50 @@ import dev.lockstep.train.nn.ModelTrace;
 import dev.lockstep.train.nn.Parameter;
 import java.util.stream.Stream;
 
-/// One block of GPT-2: attention and MLP, each after a layer norm and added to its input.
+/// One block of GPT-2: attention and what follows it, each after a layer norm and added to its
+/// input.
 ///
 /// @param index number of the block, from 0
 /// @param heads attention heads
 /// @param attentionNorm layer norm before the attention
 /// @param queryKeyValue the packed projections `[C, 3C]`; column-parallel under tensor parallelism
 /// @param attentionOutput `[C, C]`; row-parallel
-/// @param mlpNorm layer norm before the MLP
-/// @param mlpHidden `[C, 4C]`; column-parallel
-/// @param mlpOutput `[4C, C]`; row-parallel
+/// @param feedForwardNorm layer norm before what follows
+/// @param feedForward what follows
 record TransformerBlock(
     int index,
     int heads,
     LayerNormLayer attentionNorm,
     LinearLayer queryKeyValue,
     LinearLayer attentionOutput,
-    LayerNormLayer mlpNorm,
-    LinearLayer mlpHidden,
-    LinearLayer mlpOutput) {
+    LayerNormLayer feedForwardNorm,
+    FeedForward feedForward) {
 
   /// Makes block `index` with the names that Hugging Face uses.
-  static TransformerBlock of(GptShape shape, int index, int tensorBlocks) {
-    String prefix = "transformer.h." + index + ".";
+  static TransformerBlock of(GptShape shape, int index, int tensorBlocks, FeedForward feedForward) {
+    String prefix = prefix(index);
     int c = shape.width();
-    int hidden = GptShape.MLP_FACTOR * c;
-    Blocks blocks = new Blocks(1, tensorBlocks);
     Initializer wide = new Initializer.Normal(GptModel.DEVIATION);
-    Initializer residual =
-        new Initializer.Normal(
-            (float) (GptModel.DEVIATION / StrictMath.sqrt(2.0 * shape.layers())));
+    Blocks blocks = new Blocks(1, tensorBlocks);
     return new TransformerBlock(
         index,
         shape.heads(),
         GptModel.norm(prefix + "ln_1", c),
         columnParallel(prefix + "attn.c_attn", c, 3 * c, new Blocks(3, tensorBlocks), wide),
-        rowParallel(prefix + "attn.c_proj", c, c, blocks, residual),
+        rowParallel(prefix + "attn.c_proj", c, c, blocks, residual(shape.layers())),
         GptModel.norm(prefix + "ln_2", c),
-        columnParallel(prefix + "mlp.c_fc", c, hidden, blocks, wide),
-        rowParallel(prefix + "mlp.c_proj", hidden, c, blocks, residual));
+        feedForward);
+  }
+
+  /// What the names of a block's parameters start with.
+  static String prefix(int index) {
+    return "transformer.h." + index + ".";
+  }
+
+  /// How weights start whose products are added to the residual stream, which has two such sums per
+  /// block.
+  static Initializer residual(int layers) {
+    return new Initializer.Normal((float) (GptModel.DEVIATION / StrictMath.sqrt(2.0 * layers)));
   }
 
   static LinearLayer columnParallel(
@@ -79,9 +84,9 @@ record TransformerBlock(
   /// @return `[B, T, C]`
   Value apply(ModelTrace trace, Value x, Recompute recompute) {
     return switch (recompute) {
-      case NONE -> mlp(trace, attention(trace, x));
-      case ATTENTION -> mlp(trace, trace.recomputed(() -> attention(trace, x)));
-      case BLOCK -> trace.recomputed(() -> mlp(trace, attention(trace, x)));
+      case NONE -> fed(trace, attention(trace, x));
+      case ATTENTION -> fed(trace, trace.recomputed(() -> attention(trace, x)));
+      case BLOCK -> trace.recomputed(() -> fed(trace, attention(trace, x)));
     };
   }
 
@@ -92,11 +97,9 @@ record TransformerBlock(
     return trace.one(new Primitive.Add(), x, branch);
   }
 
-  private Value mlp(ModelTrace trace, Value x) {
-    Value hidden = mlpHidden.apply(trace, mlpNorm.apply(trace, x));
-    Value activated = trace.one(new Composite.Gelu(), hidden);
-    Value branch = trace.dropout(mlpOutput.apply(trace, activated), 2 * index + 2);
-    return trace.one(new Primitive.Add(), x, branch);
+  private Value fed(ModelTrace trace, Value x) {
+    Value out = feedForward.apply(trace, feedForwardNorm.apply(trace, x));
+    return trace.one(new Primitive.Add(), x, trace.dropout(out, 2 * index + 2));
   }
 
   /// Returns the parameters in program order.
@@ -105,9 +108,8 @@ record TransformerBlock(
             attentionNorm.parameters(),
             queryKeyValue.parameters(),
             attentionOutput.parameters(),
-            mlpNorm.parameters(),
-            mlpHidden.parameters(),
-            mlpOutput.parameters())
+            feedForwardNorm.parameters(),
+            feedForward.parameters())
         .flatMap(parameters -> parameters);
   }
 }

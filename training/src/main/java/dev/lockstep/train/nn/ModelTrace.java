@@ -42,6 +42,7 @@ public final class ModelTrace {
   private final Map<Value, Blocks> columns = new HashMap<>();
   private final Set<Value> recomputed = new HashSet<>();
   private final List<Value> borders = new ArrayList<>();
+  private final Map<Value, Double> auxiliaries = new LinkedHashMap<>();
 
   /// Starts a trace in float32.
   ///
@@ -166,6 +167,19 @@ public final class ModelTrace {
   /// Returns the values behind which a pipeline may be cut, in program order.
   public List<Value> borders() {
     return List.copyOf(borders);
+  }
+
+  /// Notes a number that training makes small beside the loss: `weight` times it counts as a part
+  /// of the sum of the lane's losses. The loss that is reported does not have it.
+  ///
+  /// @param value F32 `[]`
+  public void auxiliary(Value value, double weight) {
+    auxiliaries.put(value, weight);
+  }
+
+  /// Returns the weights of what is made small beside the loss, in program order.
+  public Map<Value, Double> auxiliaries() {
+    return Collections.unmodifiableMap(auxiliaries);
   }
 
   /// Adds what `part` adds, to be computed again on the way back: its values but the returned one
