@@ -41,6 +41,7 @@ class VerifyLayoutsTest {
   void everyFamilyEndsInOneResult() throws Exception {
     assertThat(run("llama", "--quick")).startsWith("Llama with").contains("7 layouts, one result");
     assertThat(run("mlp", "--quick")).startsWith("MLP with").contains("7 layouts, one result");
+    assertThat(run("moe", "--quick")).startsWith("MoE GPT with").contains("layouts, one result");
   }
 
   @Test
@@ -55,6 +56,6 @@ class VerifyLayoutsTest {
     assertThatThrownBy(() -> run("--fast")).isInstanceOf(ConfigurationException.class);
     assertThatThrownBy(() -> run("rnn"))
         .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("model rnn (known: gpt, llama, mlp)");
+        .hasMessageContaining("model rnn (known: gpt, llama, mlp, moe)");
   }
 }

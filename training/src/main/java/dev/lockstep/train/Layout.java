@@ -191,6 +191,11 @@ public record Layout(
     if (whole.size(TENSOR) > 1) {
       checkTensor(recipe, whole.size(TENSOR));
     }
+    if (recipe.model().experts() > 0 && (whole.size(TENSOR) > 1 || whole.size(CONTEXT) > 1)) {
+      throw refusal(
+          "a model with experts is spread over dp and pp alone: --mesh %s, model %s (leave tp and cp out)"
+              .formatted(words(), recipe.model().family()));
+    }
     if (whole.size(PIPELINE) > 1) {
       checkPipeline(recipe, whole.size(PIPELINE), dp);
     }

@@ -2,6 +2,7 @@ package dev.lockstep.bench.layouts;
 
 import dev.lockstep.train.Layout;
 import dev.lockstep.train.TrainerOptions;
+import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.util.ArrayList;
@@ -101,6 +102,16 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
     cases.add(resumed(layout("dp=4", 3), layout("tp=4", 0)));
     cases.add(resumed(layout("tp=2", 0), layout("dp=1", 0)));
     return List.copyOf(cases);
+  }
+
+  /// Returns whether a model can be run so: one with experts is spread over `dp` and `pp` alone.
+  public boolean fits(ModelShape model) {
+    return model.experts() == 0
+        || parts.stream()
+            .allMatch(
+                part ->
+                    part.size(Layout.TENSOR, part.places()) == 1
+                        && part.size(Layout.CONTEXT, part.places()) == 1);
   }
 
   /// Returns the options of a part.

@@ -92,8 +92,7 @@ public sealed interface ModelShape permits GptShape, LlamaShape, MlpShape, MoeSh
                                 .collect(Collectors.joining(", ")))));
   }
 
-  /// Returns the experts of a block, which ranks of tensor and expert parallelism deal out among
-  /// themselves whole; 0 where the family has none.
+  /// Returns the experts of a block; 0 where the family has none.
   default int experts() {
     return 0;
   }

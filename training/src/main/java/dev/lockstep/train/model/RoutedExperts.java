@@ -20,7 +20,7 @@ import java.util.stream.Stream;
 /// All experts compute at once, as products of stacks of matrices: `E` experts, `S` places of each.
 ///
 /// @param router `[E, C]`
-/// @param up `[E, C, H]`; whole experts may be dealt out
+/// @param up `[E, C, H]`; sums over it, as that of its gradient's squares, are cut by experts
 /// @param down `[E, H, C]`, likewise
 /// @param shape numbers of experts and places
 record RoutedExperts(Parameter router, Parameter up, Parameter down, MoeShape shape)
@@ -38,8 +38,8 @@ record RoutedExperts(Parameter router, Parameter up, Parameter down, MoeShape sh
     Split byExpert = new Split(0, new Blocks(1, shape.experts()));
     return new RoutedExperts(
         new Parameter(prefix + "router.weight", Shape.of(e, c), wide, Split.NONE),
-        new Parameter(prefix + "experts.up.weight", Shape.of(e, c, h), wide, byExpert, true),
-        new Parameter(prefix + "experts.down.weight", Shape.of(e, h, c), back, byExpert, true),
+        new Parameter(prefix + "experts.up.weight", Shape.of(e, c, h), wide, byExpert),
+        new Parameter(prefix + "experts.down.weight", Shape.of(e, h, c), back, byExpert),
         shape);
   }
 

@@ -13,17 +13,9 @@ import java.nio.ByteOrder;
 /// @param shape extents
 /// @param initializer how it starts
 /// @param split where tensor parallelism may cut it
-/// @param ofExperts whether the blocks of `split` are experts: tensor parallelism deals them out
-///   whole, and expert parallelism deals out further what a rank of it holds
-public record Parameter(
-    String name, Shape shape, Initializer initializer, Split split, boolean ofExperts) {
+public record Parameter(String name, Shape shape, Initializer initializer, Split split) {
   private static final ValueLayout.OfFloat F32 =
       ValueLayout.JAVA_FLOAT.withOrder(ByteOrder.LITTLE_ENDIAN);
-
-  /// Makes a parameter that belongs to no expert.
-  public Parameter(String name, Shape shape, Initializer initializer, Split split) {
-    this(name, shape, initializer, split, false);
-  }
 
   /// Returns whether weight decay applies: to matrices, not to gains and biases.
   public boolean decays() {

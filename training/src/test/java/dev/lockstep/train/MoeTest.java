@@ -1,0 +1,175 @@
+package dev.lockstep.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.Recipe.SumBlocks;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.model.MoeShape;
+import dev.lockstep.train.model.Recompute;
+import dev.lockstep.train.nn.Precision;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// A GPT with routed experts ends in the bits of one rank, follows binary64, and goes on under
+/// other layouts.
+@Timeout(120)
+class MoeTest {
+  private static final MoeShape SHAPE = new MoeShape(2, 4, 16, 12, 4, 2, 90, 10, 8, 256, true);
+
+  @TempDir Path directory;
+  private Path text;
+
+  @BeforeEach
+  void writeText() throws IOException {
+    text = TinyText.write(directory.resolve("text"));
+  }
+
+  private record Result(List<Float> losses, String weights, String optimizer, float validation) {}
+
+  /// Five lanes: uneven on two and three places.
+  private static Recipe recipe() {
+    return Recipe.defaults()
+        .withModel(SHAPE)
+        .withBlocks(new SumBlocks(4, 2))
+        .withSteps(2)
+        .withBatch(new BatchShape(5, 2, 5));
+  }
+
+  private static TrainerOptions options(String mesh, int zero, Recompute recompute) {
+    Layout layout = mesh.isEmpty() ? Layout.dataParallel() : Layout.parse(mesh).withZero(zero);
+    return TrainerOptions.defaults().withThreads(1).withRecompute(recompute).withLayout(layout);
+  }
+
+  private Result train(Recipe recipe, TrainerOptions options) throws Exception {
+    try (Corpus corpus = TinyText.open(text)) {
+      List<Result> results =
+          InProcessRanks.run(
+              options.layout().places(),
+              job -> {
+                try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
+                  List<Float> losses = new ArrayList<>();
+                  while (trainer.stepsDone() < recipe.steps()) {
+                    trainer.step(false);
+                    losses.add(trainer.loss());
+                  }
+                  float validation = trainer.evaluate();
+                  return new Result(
+                      losses, trainer.weightsSha256(), trainer.optimizerSha256(), validation);
+                }
+              });
+      assertThat(results).as("ranks of %s", options.layout()).containsOnly(results.getFirst());
+      return results.getFirst();
+    }
+  }
+
+  private void keepsTheBits(Recipe recipe, String... layouts) throws Exception {
+    Result alone = train(recipe, options("", 0, Recompute.NONE));
+    assertThat(alone.losses).allSatisfy(loss -> assertThat(loss).isBetween(4f, 7f));
+    for (String layout : layouts) {
+      String[] words = layout.split(" --zero ", -1);
+      int zero = words.length > 1 ? Integer.parseInt(words[1]) : 0;
+      assertThat(train(recipe, options(words[0], zero, Recompute.NONE)))
+          .as("--mesh %s", layout)
+          .isEqualTo(alone);
+    }
+  }
+
+  @Test
+  void lanesOnTwoRanksKeepTheBits() throws Exception {
+    keepsTheBits(recipe().withSteps(1), "dp=2 --zero 1", "dp=3 --zero 3");
+  }
+
+  @Tag("long")
+  @Test
+  void anyMeshKeepsTheBits() throws Exception {
+    keepsTheBits(recipe(), "dp=2", "dp=3", "dp=3 --zero 2", "dp=2 --zero 3", "pp=2", "dp=2,pp=2");
+  }
+
+  @Tag("long")
+  @Test
+  void recomputationDropoutAndBfloat16KeepTheBits() throws Exception {
+    Recipe recipe = recipe().withPrecision(Precision.BF16).withDropout(0.1f);
+    Result alone = train(recipe, options("", 0, Recompute.NONE));
+
+    for (Recompute recompute : Recompute.values()) {
+      assertThat(train(recipe, options("dp=2", 0, recompute))).as("%s", recompute).isEqualTo(alone);
+    }
+  }
+
+  @Test
+  void aRunGoesOnUnderAnotherLayoutInTheMiddle() throws Exception {
+    Recipe recipe = recipe().withSteps(3);
+    Result alone = train(recipe, options("", 0, Recompute.NONE));
+    String[] meshes = {"dp=2", "dp=3", "dp=2"};
+    int[] zeros = {3, 1, 2};
+    Path checkpoint = directory.resolve("checkpoint");
+    String hashes = "";
+    try (Corpus corpus = TinyText.open(text)) {
+      for (int part = 0; part < meshes.length; part++) {
+        int until = part + 1;
+        TrainerOptions options = options(meshes[part], zeros[part], Recompute.NONE);
+        hashes =
+            InProcessRanks.run(
+                    options.layout().places(),
+                    job -> {
+                      try (Trainer trainer =
+                          until == 1
+                              ? Trainer.start(job, recipe, corpus, options)
+                              : Trainer.resume(job, SavedRun.open(checkpoint), corpus, options)) {
+                        trainer.step(false);
+                        assertThat(trainer.loss()).isEqualTo(alone.losses.get(until - 1));
+                        trainer.save(checkpoint);
+                        return trainer.weightsSha256() + trainer.optimizerSha256();
+                      }
+                    })
+                .getFirst();
+      }
+    }
+    assertThat(hashes).isEqualTo(alone.weights + alone.optimizer);
+  }
+
+  /// Three experts, heads and blocks, where nothing is a power of two: the same programs, run by a
+  /// device that computes in binary64. Tolerance as in [TenStepsTest].
+  @ParameterizedTest(name = "--mesh {0}")
+  @CsvSource({"dp=1", "dp=2"})
+  void followsBinary64OnOddSizes(String mesh) throws Exception {
+    Recipe recipe =
+        Recipe.defaults()
+            .withModel(new MoeShape(1, 3, 27, 11, 3, 2, 95, 20, 7, 258, true))
+            .withBlocks(new SumBlocks(3, 1))
+            .withBatch(new BatchShape(2, 2, 2))
+            .withSteps(5);
+    Result expected = train(recipe, options("", 0, Recompute.NONE).withDevice("reference"));
+
+    Result found = train(recipe, options(mesh, 0, Recompute.NONE));
+
+    for (int step = 0; step < recipe.steps(); step++) {
+      assertThat(found.losses.get(step)).isCloseTo(expected.losses.get(step), within(5e-5f));
+    }
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @CsvSource(
+      delimiter = ';',
+      value = {"tp=2", "cp=2", "dp=2,tp=2"})
+  void expertsAreNotSpreadYet(String mesh) {
+    Layout layout = Layout.parse(mesh);
+    assertThatThrownBy(() -> layout.check(recipe(), layout.places()))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining(
+            "a model with experts is spread over dp and pp alone: --mesh " + mesh + ", model moe");
+  }
+}
