@@ -76,7 +76,8 @@ final class ExpertRouting {
   /// @param tokenAt I32 `[E, S]`, the token of each place; 0 where it is empty, which nobody reads
   /// @param slotOf I32 `[K, N]`, the place of each choice of a token, counted over all experts; 0
   ///   where it found none
-  /// @param weights F32 `[K, N]`, the probability of each choice; 0 where it found no place
+  /// @param weights F32 `[K, N]`, the probability of each choice; 0 where it found no place, NaN
+  ///   where the scores had one
   /// @param balance F32 `[]`, 1 where all experts are chosen alike, more where they are not:
   ///   experts times the sum over experts of the share of choices times the mean probability; its
   ///   gradient takes the shares as given
@@ -104,14 +105,20 @@ final class ExpertRouting {
     List<Value> seats = new ArrayList<>();
     List<Value> slotOf = new ArrayList<>();
     List<Value> weights = new ArrayList<>();
+    Value mass = one(new ReduceSum(List.of(1), Blocks.WHOLE), probabilities);
     for (Value pick : picks) {
-      Value hasPlace = one(new Less(), picked(pick, before), constant(column, (double) places));
+      // A row with a NaN picks nobody: it gets no place, and its weight is that NaN.
+      Value missing = one(new Sub(), constant(column, 1), picked(pick, constant(table, 1)));
+      Value full = constant(column, (double) places);
+      Value place = one(new Add(), picked(pick, before), one(new Mul(), missing, full));
+      Value hasPlace = one(new Less(), place, full);
       Value slot = picked(pick, slots);
       Value none = constant(column, 0);
       Value nowhere = constant(column, (double) (experts * places));
       seats.add(whole(one(new Select(), hasPlace, slot, nowhere)));
       slotOf.add(whole(one(new Select(), hasPlace, slot, none)));
-      weights.add(one(new Select(), hasPlace, picked(pick, probabilities), none));
+      Value lost = one(new Mul(), missing, mass);
+      weights.add(one(new Select(), hasPlace, picked(pick, probabilities), lost));
     }
     Value tokenAt = tokenAt(stacked(seats));
     return new Routes(

@@ -185,6 +185,26 @@ class RoutedExpertsTest {
     assertThat(after).isNotEqualTo(before);
   }
 
+  @ParameterizedTest(name = "from token {0} to {1}")
+  @CsvSource({"10, 11", "0, 21"})
+  void aTokenThatIsNotANumberStaysOneAndTakesNoPlace(int from, int to) {
+    MoeShape shape = shape(4, 2, 60);
+    Map<String, double[]> inputs = inputs(shape, 5);
+    Graph graph = graph(shape);
+    double[] before = ReferenceInterpreter.run(graph, inputs).getFirst();
+    double[] poisoned = of(inputs, "x").clone();
+    Arrays.fill(poisoned, from * WIDTH, to * WIDTH, Double.NaN);
+    inputs.put("x", poisoned);
+
+    double[] after = ReferenceInterpreter.run(graph, inputs).getFirst();
+
+    assertThat(Arrays.copyOf(after, from * WIDTH)).isEqualTo(Arrays.copyOf(before, from * WIDTH));
+    for (int i = 0; i < after.length; i++) {
+      boolean isPoisoned = i >= from * WIDTH && i < to * WIDTH;
+      assertThat(Double.isNaN(after[i])).as("element %d", i).isEqualTo(isPoisoned);
+    }
+  }
+
   @Test
   void ofEqualProbabilitiesTheFirstIsChosen() {
     MoeShape shape = shape(4, 2, 1000);
