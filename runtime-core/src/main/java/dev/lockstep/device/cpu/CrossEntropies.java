@@ -60,7 +60,10 @@ final class CrossEntropies {
     }
   }
 
-  private int target(int r) {
+  /// Returns the target of a row; negative if it has none.
+  ///
+  /// @throws IndexOutOfBoundsException if it lies outside the vocabulary
+  int target(int r) {
     int target = Memory.i32(targets + r * 4L);
     if (target >= vocabulary) {
       throw new IndexOutOfBoundsException(

@@ -159,7 +159,7 @@ final class ScalarRows implements RowKernels {
   public void crossEntropyGrad(CrossEntropies call, float scale, int from, int to, long scratch) {
     for (int r = from; r < to; r++) {
       long at = r * 4L * call.vocabulary;
-      int target = Memory.i32(call.targets + r * 4L);
+      int target = call.target(r);
       if (target < 0) {
         ScalarElements.fillRange(0f, call.dlogits + at, 0, call.vocabulary);
       } else {

@@ -9,13 +9,22 @@ import java.util.function.IntToDoubleFunction;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
-/// Memory, numbers and kernel sets for the kernels' tests. Memory lives as long as the instance.
+/// Memory, numbers and kernel sets for the kernels' tests. Memory lives as long as the instance,
+/// and at least until some more have been made: kernels reach it by addresses, which keep nothing
+/// alive.
 final class Kernels {
+  private static final Kernels[] RECENT = new Kernels[16];
+  private static int made;
+
   private final Arena arena = Arena.ofAuto();
   private final Random random;
 
+  @SuppressWarnings("ThisEscapedInObjectConstruction") // kept alive, not used
   Kernels(long seed) {
     random = new Random(seed);
+    synchronized (RECENT) {
+      RECENT[made++ % RECENT.length] = this;
+    }
   }
 
   /// Every kernel set that this machine runs, the scalar one first.

@@ -1,6 +1,7 @@
 package dev.lockstep.device.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import org.junit.jupiter.api.Test;
@@ -192,6 +193,29 @@ class RowKernelsTest {
               assertThat(Kernels.bits(call.logSumExp, rows)).isEqualTo(Kernels.bits(lse));
               assertThat(Kernels.bits(call.dlogits, rows * vocabulary))
                   .isEqualTo(Kernels.bits(grads));
+            });
+  }
+
+  @Test
+  void targetsOutsideTheVocabularyAreRefusedOnBothWays() {
+    var kernels = new Kernels(4);
+    CrossEntropies call = new CrossEntropies(2, 5, 1, 1, 1, 1);
+    call.logits = kernels.normal(10);
+    call.logSumExp = kernels.zeros(2);
+    call.rowLoss = kernels.zeros(2);
+    call.dlogits = kernels.zeros(10);
+    call.targets = kernels.ints(4, 5);
+    long scratch = kernels.room(call.scratchBytes());
+    Kernels.all()
+        .map(KernelSet::rows)
+        .forEach(
+            rows -> {
+              assertThatThrownBy(() -> call.rows(rows, 0, 2, scratch))
+                  .isInstanceOf(IndexOutOfBoundsException.class)
+                  .hasMessageContaining("target=5, row=1, vocabulary=5");
+              assertThatThrownBy(() -> rows.crossEntropyGrad(call, 1, 0, 2, scratch))
+                  .isInstanceOf(IndexOutOfBoundsException.class)
+                  .hasMessageContaining("target=5, row=1, vocabulary=5");
             });
   }
 

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.device.Device;
 import dev.lockstep.graph.Closeness;
+import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.CompositeCases;
 import dev.lockstep.graph.OpCase;
 import dev.lockstep.graph.PrimitiveCases;
@@ -46,6 +47,9 @@ class ZeroExtentTest {
       operands.add(Arrays.copyOf(op.operands().get(i), Math.toIntExact(Shape.of(dims).elements())));
     }
     OpCase less = new OpCase(op.op(), types, operands);
+    if (op.op() instanceof Composite.CrossEntropyGrad && types.get(1).shape().dim(-1) == 0) {
+      return Optional.empty(); // targets in a vocabulary of nothing
+    }
     try {
       less.graph();
     } catch (IllegalArgumentException _) {
