@@ -5,9 +5,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.launcher.pack.Pack;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -32,6 +34,12 @@ class PackTest {
     assertThatThrownBy(pack::make)
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining("--out");
+    try (Stream<Path> left = Files.list(folder)) {
+      assertThat(left).containsExactlyInAnyOrder(packed, made.archive());
+    }
+    Path renamed = Files.move(packed, folder.resolve("elsewhere"));
+    assertThatThrownBy(pack::make).hasMessageContaining("path=" + made.archive());
+    Files.move(renamed, packed);
     TinyJob job = new TinyJob(folder);
     List<String> program =
         List.of(

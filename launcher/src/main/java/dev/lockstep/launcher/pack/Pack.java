@@ -7,6 +7,7 @@ import java.lang.module.ModuleFinder;
 import java.lang.module.ModuleReference;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
@@ -43,16 +44,15 @@ public final class Pack {
     this.folder = folder.toAbsolutePath().normalize();
   }
 
-  /// Makes the folder and the archive; takes some ten seconds.
+  /// Makes the folder and the archive; takes some ten seconds. What cannot be finished leaves
+  /// nothing behind.
   ///
-  /// @throws ConfigurationException if the folder is there already, or this Java has no `jlink`
+  /// @throws ConfigurationException if the folder or the archive is there already, or this Java has
+  ///   no `jlink`
   public Packed make() throws IOException, InterruptedException {
-    if (Files.exists(folder)) {
-      throw new ConfigurationException(
-          "--out",
-          folder.toString(),
-          "the folder is there already: --out %s (name another, or remove it)".formatted(folder));
-    }
+    Path archive = folder.resolveSibling(folder.getFileName() + ".tar.gz");
+    requireAbsent(folder);
+    requireAbsent(archive);
     Path jlink = Path.of(System.getProperty("java.home"), "bin", "jlink");
     if (!Files.isExecutable(jlink)) {
       throw new ConfigurationException(
@@ -61,8 +61,40 @@ public final class Pack {
           "this Java cannot make runtimes: there is no %s (start the command with a JDK 25, LOCKSTEP_JAVA_HOME names it)"
               .formatted(jlink));
     }
+    Path parent = Files.createDirectories(folder.resolveSibling(""));
+    Path unfinished = Files.createTempDirectory(parent, ".pack");
+    try {
+      Path made = Files.createDirectory(unfinished.resolve(folder.getFileName()));
+      int modules = fill(made, jlink);
+      Path packed = unfinished.resolve(archive.getFileName());
+      run(
+          List.of(
+              "tar",
+              "-C",
+              unfinished.toString(),
+              "-czf",
+              packed.toString(),
+              folder.getFileName().toString()));
+      Files.move(packed, archive);
+      Files.move(made, folder);
+      return new Packed(archive, bytes(), Files.size(archive), modules);
+    } finally {
+      remove(unfinished);
+    }
+  }
+
+  private static void requireAbsent(Path path) {
+    if (Files.exists(path)) {
+      throw new ConfigurationException(
+          "--out",
+          path.toString(),
+          "it is there already: path=%s (name another --out, or remove it)".formatted(path));
+    }
+  }
+
+  /// Returns how many modules the runtime has.
+  private int fill(Path made, Path jlink) throws IOException, InterruptedException {
     Set<String> modules = modules();
-    Files.createDirectories(folder);
     run(
         List.of(
             jlink.toString(),
@@ -74,27 +106,25 @@ public final class Pack {
             "--compress",
             "zip-6",
             "--output",
-            folder.resolve("runtime").toString()));
-    Path libraries = Files.createDirectory(folder.resolve("lib"));
+            made.resolve("runtime").toString()));
+    Path libraries = Files.createDirectory(made.resolve("lib"));
     try (Stream<Path> jars = Files.list(lib)) {
       for (Path jar : jars.filter(file -> file.toString().endsWith(".jar")).toList()) {
         Files.copy(jar, libraries.resolve(jar.getFileName()));
       }
     }
-    Path command = folder.resolve("lockstep");
+    Path command = made.resolve("lockstep");
     Files.copy(home.resolve("lockstep"), command);
     command.toFile().setExecutable(true, false);
-    Path archive = folder.resolveSibling(folder.getFileName() + ".tar.gz");
-    Path parent = folder.resolveSibling("");
-    run(
-        List.of(
-            "tar",
-            "-C",
-            parent.toString(),
-            "-czf",
-            archive.toString(),
-            folder.getFileName().toString()));
-    return new Packed(archive, bytes(), Files.size(archive), modules.size());
+    return modules.size();
+  }
+
+  private static void remove(Path folder) throws IOException {
+    try (Stream<Path> paths = Files.walk(folder)) {
+      for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+        Files.delete(path);
+      }
+    }
   }
 
   /// Returns the modules of Java that the jars ask for.
