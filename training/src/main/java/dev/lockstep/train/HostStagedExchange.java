@@ -1,5 +1,7 @@
 package dev.lockstep.train;
 
+import static java.util.Objects.requireNonNull;
+
 import dev.lockstep.device.Stream;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
@@ -10,6 +12,7 @@ import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.parallel.Exchange;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 
 /// Runs the collectives of a device whose memory the host cannot address: what a rank brings is
@@ -58,55 +61,74 @@ final class HostStagedExchange implements Exchange {
     return new Mirror(tensor, Tensor.of(memory, tensor.dtype(), tensor.shape()), memory);
   }
 
-  private List<Mirror> mirrors(List<Tensor> tensors) {
-    List<Mirror> made = new ArrayList<>();
-    tensors.forEach(tensor -> made.add(mirror(tensor)));
-    return made;
+  /// Prepares a collective between mirrors.
+  private Prepared staged(
+      List<Tensor> inputs,
+      @Nullable Tensor output,
+      BiFunction<List<Tensor>, @Nullable Tensor, Prepared> collective) {
+    List<Mirror> brought = new ArrayList<>();
+    Mirror taken = null;
+    try {
+      for (Tensor input : inputs) {
+        brought.add(mirror(input));
+      }
+      taken = output == null ? null : mirror(output);
+      return staged(brought, taken, collective);
+    } catch (RuntimeException | Error failure) {
+      brought.forEach(Mirror::close);
+      if (taken != null) {
+        taken.close();
+      }
+      throw failure;
+    }
   }
 
-  private static List<Tensor> hosts(List<Mirror> mirrors) {
-    return mirrors.stream().map(Mirror::host).toList();
+  private Prepared staged(
+      List<Mirror> brought,
+      @Nullable Mirror taken,
+      BiFunction<List<Tensor>, @Nullable Tensor, Prepared> collective) {
+    List<Tensor> hosts = brought.stream().map(Mirror::host).toList();
+    return new Staged(collective.apply(hosts, taken == null ? null : taken.host), brought, taken);
   }
 
   @Override
   public Prepared prepare(Primitive op, List<Tensor> inputs, Tensor output) {
-    List<Mirror> brought = mirrors(inputs);
-    Mirror taken = mirror(output);
-    return new Staged(exchange.prepare(op, hosts(brought), taken.host), brought, taken);
+    return staged(
+        inputs, output, (hosts, host) -> exchange.prepare(op, hosts, requireNonNull(host)));
   }
 
   @Override
   public Prepared reduceScatter(
       String axis, LaneSplit lanes, List<Long> counts, List<Tensor> inputs, Tensor output) {
-    List<Mirror> brought = mirrors(inputs);
-    Mirror taken = mirror(output);
-    return new Staged(
-        exchange.reduceScatter(axis, lanes, counts, hosts(brought), taken.host), brought, taken);
+    return staged(
+        inputs,
+        output,
+        (hosts, host) -> exchange.reduceScatter(axis, lanes, counts, hosts, requireNonNull(host)));
   }
 
   /// A part that lies within the whole has its mirror within the whole's.
   @Override
   public Prepared allGather(String axis, List<Long> counts, Tensor part, Tensor whole) {
+    BiFunction<List<Tensor>, @Nullable Tensor, Prepared> collective =
+        (hosts, host) -> exchange.allGather(axis, counts, hosts.getFirst(), requireNonNull(host));
+    if (!part.buffer().equals(whole.buffer())) {
+      return staged(List.of(part), whole, collective);
+    }
     Mirror taken = mirror(whole);
-    Mirror brought = mirror(part);
-    if (part.buffer().equals(whole.buffer())) {
-      brought.close();
+    try {
       long offset = part.offset() - whole.offset();
       Tensor within = new Tensor(taken.memory, offset, part.dtype(), part.shape());
-      brought = new Mirror(part, within, taken.memory);
+      return staged(List.of(new Mirror(part, within, taken.memory)), taken, collective);
+    } catch (RuntimeException | Error failure) {
+      taken.close();
+      throw failure;
     }
-    return new Staged(
-        exchange.allGather(axis, counts, brought.host, taken.host), List.of(brought), taken);
   }
 
   @Override
   public Prepared gather(List<Long> counts, Tensor part, @Nullable Tensor whole) {
-    Mirror brought = mirror(part);
-    Mirror taken = whole == null ? null : mirror(whole);
-    return new Staged(
-        exchange.gather(counts, brought.host, taken == null ? null : taken.host),
-        List.of(brought),
-        taken);
+    return staged(
+        List.of(part), whole, (hosts, host) -> exchange.gather(counts, hosts.getFirst(), host));
   }
 
   @Override
@@ -117,7 +139,13 @@ final class HostStagedExchange implements Exchange {
   @Override
   public Message message(String axis, int from, int to, Tensor memory) {
     Mirror mirror = mirror(memory);
-    return new StagedMessage(exchange.message(axis, from, to, mirror.host), mirror, from == stage);
+    try {
+      Message message = exchange.message(axis, from, to, mirror.host);
+      return new StagedMessage(message, mirror, from == stage);
+    } catch (RuntimeException | Error failure) {
+      mirror.close();
+      throw failure;
+    }
   }
 
   /// A collective between mirrors.
