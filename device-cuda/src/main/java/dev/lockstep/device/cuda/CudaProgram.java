@@ -250,8 +250,14 @@ final class CudaProgram implements Program {
       throw new IllegalStateException(
           "program is running: program=" + source.name() + " (wait for its stream first)");
     }
-    device.destroyRecordings(recorded);
-    freeFaultWords();
-    arena.leave();
+    try {
+      device.destroyRecordings(recorded);
+    } finally {
+      try {
+        freeFaultWords();
+      } finally {
+        arena.leave();
+      }
+    }
   }
 }

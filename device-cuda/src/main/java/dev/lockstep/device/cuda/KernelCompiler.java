@@ -210,8 +210,17 @@ final class KernelCompiler {
           device,
           function,
           status,
-          "%s failed: device=%s, source=%s, architecture=%s, status=%d %s (CUDA 12.8 or later knows architectures up to sm_120)"
-              .formatted(function, device, source, architecture, status, nvrtc.errorString(status)),
+          "%s failed: device=%s, source=%s, architecture=%s, status=%d %s%s"
+              .formatted(
+                  function,
+                  device,
+                  source,
+                  architecture,
+                  status,
+                  nvrtc.errorString(status),
+                  status == Cu.NVRTC_ERROR_INVALID_OPTION
+                      ? " (CUDA 12.8 or later knows architectures up to sm_120)"
+                      : ""),
           null);
     }
   }

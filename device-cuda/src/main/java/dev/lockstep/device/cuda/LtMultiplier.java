@@ -222,7 +222,9 @@ final class LtMultiplier implements AutoCloseable {
           library.matmulAlgoGetHeuristic(
               handle, descriptors, preference, 1, result.address(), word.address());
       int found = word.get(ValueLayout.JAVA_INT, 0);
-      if (status == Cu.CUBLAS_NOT_SUPPORTED || (status == Cu.SUCCESS && found == 0)) {
+      boolean isFound =
+          found > 0 && result.get(ValueLayout.JAVA_INT, Cu.STATE_OFFSET) == Cu.SUCCESS;
+      if (status == Cu.CUBLAS_NOT_SUPPORTED || (status == Cu.SUCCESS && !isFound)) {
         return new Plan(descriptors, 0, 0);
       }
       check(status, "cublasLtMatmulAlgoGetHeuristic", product.toString());

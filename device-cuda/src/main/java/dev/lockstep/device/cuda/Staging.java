@@ -27,15 +27,25 @@ final class Staging implements AutoCloseable {
   private MemorySegment chunk(int index) {
     PinnedMemory pinned = memory;
     if (pinned == null) {
-      long bytes = (long) CHUNKS * CHUNK_BYTES;
-      charge = device.charge("pinned staging", bytes);
-      pinned = new PinnedMemory(device.context(), bytes);
-      memory = pinned;
+      pinned = allocate();
+    }
+    return pinned.segment().asSlice((long) index * CHUNK_BYTES, CHUNK_BYTES);
+  }
+
+  private PinnedMemory allocate() {
+    long bytes = (long) CHUNKS * CHUNK_BYTES;
+    charge = device.charge("pinned staging", bytes);
+    try {
       for (int i = 0; i < CHUNKS; i++) {
         events[i] = device.newEvent();
       }
+      PinnedMemory pinned = new PinnedMemory(device.context(), bytes);
+      memory = pinned;
+      return pinned;
+    } catch (RuntimeException | Error failure) {
+      close();
+      throw failure;
     }
-    return pinned.segment().asSlice((long) index * CHUNK_BYTES, CHUNK_BYTES);
   }
 
   private CudaDriver driver() {
@@ -102,8 +112,11 @@ final class Staging implements AutoCloseable {
     if (memory != null) {
       memory.close();
       memory = null;
-      for (long event : events) {
-        device.destroyEvent(event);
+    }
+    for (int i = 0; i < CHUNKS; i++) {
+      if (events[i] != 0) {
+        device.destroyEvent(events[i]);
+        events[i] = 0;
       }
     }
     if (charge != null) {

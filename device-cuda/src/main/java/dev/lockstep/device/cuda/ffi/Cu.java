@@ -35,10 +35,10 @@ public final class Cu {
   /// `CUDA_ERROR_ASSERT`.
   public static final int ERROR_ASSERT = 710;
 
-  /// `CUDA_ERROR_HARDWARE_STACK_ERROR`, the first of five after which a context is lost.
+  /// `CUDA_ERROR_HARDWARE_STACK_ERROR`, the first of six after which a context is lost.
   public static final int ERROR_HARDWARE_STACK_ERROR = 714;
 
-  /// `CUDA_ERROR_LAUNCH_FAILED`, the last of the five.
+  /// `CUDA_ERROR_LAUNCH_FAILED`, the last of the six.
   public static final int ERROR_LAUNCH_FAILED = 719;
 
   /// `CUDA_ERROR_SYSTEM_DRIVER_MISMATCH`.
@@ -76,6 +76,9 @@ public final class Cu {
 
   /// `CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES`.
   public static final int FUNCTION_MAX_DYNAMIC_SHARED = 8;
+
+  /// `NVRTC_ERROR_INVALID_OPTION`.
+  public static final int NVRTC_ERROR_INVALID_OPTION = 5;
 
   /// `NVRTC_ERROR_COMPILATION`.
   public static final int NVRTC_ERROR_COMPILATION = 6;
@@ -128,6 +131,9 @@ public final class Cu {
   /// Size of `cublasLtMatmulHeuristicResult_t`: the algorithm, `size_t workspaceSize` at 64,
   /// `cublasStatus_t state` at 72.
   public static final int HEURISTIC_BYTES = 96;
+
+  /// Where `state` stands in a `cublasLtMatmulHeuristicResult_t`.
+  public static final int STATE_OFFSET = 72;
 
   private Cu() {}
 
