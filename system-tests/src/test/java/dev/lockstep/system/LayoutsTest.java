@@ -50,6 +50,7 @@ class LayoutsTest {
     }
   }
 
+  @Tag("long")
   @Test
   @Timeout(300)
   void oneToFourProcessesEndInTheSameBits() throws Exception {

@@ -10,6 +10,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
 /// Ranks of one job as threads of this JVM.
 final class InProcessRanks {
@@ -19,7 +20,7 @@ final class InProcessRanks {
   /// that throws fails the job, so that the others end too; its exception is thrown here.
   static <T> List<T> run(int ranks, Function<Job, T> work) throws Exception {
     List<Job> jobs = Job.inProcess(ranks, JobConfig.of(Map.of()));
-    try (ExecutorService threads = Executors.newFixedThreadPool(ranks)) {
+    try (ExecutorService threads = Executors.newFixedThreadPool(ranks, RankThread::new)) {
       List<Future<T>> futures = new ArrayList<>();
       for (Job job : jobs) {
         futures.add(threads.submit(() -> runOne(job, work)));
@@ -40,8 +41,28 @@ final class InProcessRanks {
         return work.apply(job);
       } catch (RuntimeException | Error failure) {
         job.fail(failure, "");
+        if (Thread.currentThread() instanceof RankThread mine && mine.interruption != null) {
+          failure.addSuppressed(mine.interruption);
+        }
         throw failure;
       }
+    }
+  }
+
+  /// A thread that remembers who interrupted it: nothing here means to.
+  private static final class RankThread extends Thread {
+    private volatile @Nullable Throwable interruption;
+
+    RankThread(Runnable work) {
+      super(work);
+    }
+
+    @Override
+    public void interrupt() {
+      if (Thread.currentThread() != this) {
+        interruption = new Throwable("interrupted by " + Thread.currentThread().getName());
+      }
+      super.interrupt();
     }
   }
 }

@@ -127,7 +127,7 @@ class PipelineTest {
   @Tag("long")
   @Timeout(600)
   @ParameterizedTest(name = "layers={0}, tied={1}, lanes={2}")
-  @CsvSource({"4, true, 4", "4, false, 7", "5, true, 8", "6, true, 1"})
+  @CsvSource({"4, false, 7", "5, true, 8", "6, true, 1"})
   void stagesKeepTheBitsOnAnyMesh(int layers, boolean tied, int lanes) throws Exception {
     Recipe recipe = recipe(layers, tied, lanes);
     try (Corpus corpus = open()) {
