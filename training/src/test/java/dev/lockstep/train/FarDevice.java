@@ -17,9 +17,7 @@ import dev.lockstep.graph.Op;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Backing;
 import dev.lockstep.memory.Buffer;
-import dev.lockstep.memory.Leases;
-import dev.lockstep.memory.Region;
-import dev.lockstep.memory.Registration;
+import dev.lockstep.memory.LeasedBuffer;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.util.HashMap;
@@ -84,23 +82,17 @@ final class FarDevice implements Device {
   }
 
   /// Memory of which the host sees nothing.
-  private static final class FarBuffer implements Buffer, Region {
+  private static final class FarBuffer extends LeasedBuffer {
     private final Buffer near;
-    private final Leases leases;
 
     FarBuffer(Buffer near) {
+      super(near.name(), near.bytes());
       this.near = near;
-      this.leases = new Leases(near.name(), near::close);
     }
 
     @Override
-    public String name() {
-      return near.name();
-    }
-
-    @Override
-    public long bytes() {
-      return near.bytes();
+    protected void free() {
+      near.close();
     }
 
     @Override
@@ -109,43 +101,8 @@ final class FarDevice implements Device {
     }
 
     @Override
-    public Registration registration() {
-      return new Registration(this, 0, bytes());
-    }
-
-    @Override
     public MemorySegment segment() {
       throw new IllegalStateException("memory is not addressable by the host: name=" + name());
-    }
-
-    @Override
-    public void acquire() {
-      leases.acquire();
-    }
-
-    @Override
-    public void release() {
-      leases.release();
-    }
-
-    @Override
-    public void quarantine() {
-      leases.quarantine();
-    }
-
-    @Override
-    public void liftQuarantine() {
-      leases.liftQuarantine();
-    }
-
-    @Override
-    public boolean isClosed() {
-      return leases.isClosed();
-    }
-
-    @Override
-    public void close() {
-      leases.close();
     }
   }
 

@@ -2,10 +2,10 @@ package dev.lockstep.memory;
 
 import java.util.concurrent.atomic.AtomicLong;
 
-/// The leases and quarantines of one stretch of memory, and whether it is closed: what a [Buffer]
-/// and its [Region] promise, for whoever writes a device. All of it is one word, so that every
-/// change is one atomic step. Thread-safe; allocates nothing.
-public final class Leases {
+/// A buffer that is its own region, with what both promise of leases, quarantines and closing, for
+/// whoever writes a device. All of that is one word, so that every change is one atomic step.
+/// Thread-safe; allocates nothing after it is made.
+public abstract class LeasedBuffer implements Buffer, Region {
   private static final long LEASE = 1;
   private static final long LEASES = (1L << 31) - 1;
   private static final long QUARANTINE = 1L << 31;
@@ -13,23 +13,45 @@ public final class Leases {
   private static final long CLOSED = 1L << 62;
 
   private final String name;
-  private final Runnable free;
+  private final long bytes;
+  private final Registration registration;
   private final AtomicLong state = new AtomicLong();
 
   /// Starts open, without leases.
   ///
   /// @param name of the memory, for errors
-  /// @param free frees the memory, once; if it throws [IllegalStateException] the memory counts as
-  ///   not closed
-  public Leases(String name, Runnable free) {
+  /// @param bytes its size
+  @SuppressWarnings("this-escape") // the registration asks for no more than the size
+  protected LeasedBuffer(String name, long bytes) {
     this.name = name;
-    this.free = free;
+    this.bytes = bytes;
+    this.registration = new Registration(this, 0, bytes);
+  }
+
+  /// Frees the memory: called once, by the thread that closes it or lifts the last quarantine.
+  ///
+  /// @throws IllegalStateException if it cannot be freed yet; the buffer then counts as not closed
+  protected abstract void free();
+
+  @Override
+  public final String name() {
+    return name;
+  }
+
+  @Override
+  public final long bytes() {
+    return bytes;
+  }
+
+  @Override
+  public final Registration registration() {
+    return registration;
   }
 
   /// Checks that the memory is not closed.
   ///
   /// @throws IllegalStateException if it is
-  public void requireOpen() {
+  protected final void requireOpen() {
     if (isClosed()) {
       throw closed();
     }
@@ -38,7 +60,8 @@ public final class Leases {
   /// Takes a lease.
   ///
   /// @throws IllegalStateException if closed
-  public void acquire() {
+  @Override
+  public final void acquire() {
     long now;
     do {
       now = state.get();
@@ -51,7 +74,8 @@ public final class Leases {
   /// Gives back one lease.
   ///
   /// @throws IllegalStateException if none is out
-  public void release() {
+  @Override
+  public final void release() {
     long now;
     do {
       now = state.get();
@@ -64,7 +88,8 @@ public final class Leases {
   /// Keeps the memory alive past [#close] until [#liftQuarantine] has been called as often.
   ///
   /// @throws IllegalStateException if closed and not quarantined
-  public void quarantine() {
+  @Override
+  public final void quarantine() {
     long now;
     do {
       now = state.get();
@@ -77,7 +102,8 @@ public final class Leases {
   /// Lifts one quarantine, and frees what was closed meanwhile.
   ///
   /// @throws IllegalStateException if none is set
-  public void liftQuarantine() {
+  @Override
+  public final void liftQuarantine() {
     long now;
     do {
       now = state.get();
@@ -86,18 +112,20 @@ public final class Leases {
       }
     } while (!state.compareAndSet(now, now - QUARANTINE));
     if (now - QUARANTINE == CLOSED) {
-      free();
+      freeOnce();
     }
   }
 
   /// Returns whether [#close] has happened.
-  public boolean isClosed() {
+  @Override
+  public final boolean isClosed() {
     return (state.get() & CLOSED) != 0;
   }
 
   /// Frees the memory, or marks it for freeing while quarantined; idempotent.
   ///
   /// @throws IllegalStateException if a lease is out
+  @Override
   public void close() {
     long now;
     do {
@@ -112,13 +140,13 @@ public final class Leases {
       }
     } while (!state.compareAndSet(now, now | CLOSED));
     if (now == 0) {
-      free();
+      freeOnce();
     }
   }
 
-  private void free() {
+  private void freeOnce() {
     try {
-      free.run();
+      free();
     } catch (IllegalStateException busy) {
       state.addAndGet(-CLOSED); // as if it had not been closed: a later close frees it
       throw busy;
