@@ -2,6 +2,7 @@ package dev.lockstep.device;
 
 import dev.lockstep.graph.Graph;
 import java.nio.file.Path;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -55,7 +56,7 @@ public interface AheadOfTime {
       Consumer<String> progress) {
     /// Copies the map, in the order of the names.
     public Build {
-      programs = new TreeMap<>(programs);
+      programs = Collections.unmodifiableSortedMap(new TreeMap<>(programs));
     }
   }
 }

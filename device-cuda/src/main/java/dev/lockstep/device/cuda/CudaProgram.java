@@ -147,21 +147,7 @@ final class CudaProgram implements Program {
   public BoundProgram bind(Map<String, Tensor> tensors) {
     requireOpen();
     Binding binding = Binding.of(graph, tensors);
-    long[] addresses = new long[storage.valueCount() + graph.outputs().size()];
-    for (int id = 0; id < storage.valueCount(); id++) {
-      StoragePlan.Place place = storage.place(id);
-      if (place != null) {
-        addresses[id] =
-            switch (place) {
-              case StoragePlan.Place.Input(int index) -> address(binding.inputs().get(index));
-              case StoragePlan.Place.Output(int index) -> address(binding.outputs().get(index));
-              case StoragePlan.Place.Arena(long offset) -> arena.pointer() + offset;
-            };
-      }
-    }
-    for (int i = 0; i < binding.outputs().size(); i++) {
-      addresses[storage.valueCount() + i] = address(binding.outputs().get(i));
-    }
+    long[] addresses = storage.addresses(binding, arena.pointer(), device::address);
     Frame frame =
         new Frame(addresses, arena.pointer() + valueBytes, faults == null ? 0 : faults.address());
     long recording = device.record(actions, frame, source.name());
@@ -169,10 +155,6 @@ final class CudaProgram implements Program {
       recorded.add(recording);
     }
     return new CudaBoundProgram(this, recording, binding.buffers());
-  }
-
-  private long address(Tensor tensor) {
-    return device.address(tensor);
   }
 
   /// Counts a run in.

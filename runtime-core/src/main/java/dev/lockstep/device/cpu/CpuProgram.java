@@ -133,29 +133,14 @@ final class CpuProgram implements Program {
       throw closed();
     }
     Binding binding = Binding.of(graph, tensors);
-    long[] addresses = new long[storage.valueCount() + graph.outputs().size()];
-    long base = arena.address();
-    for (int id = 0; id < storage.valueCount(); id++) {
-      StoragePlan.Place place = storage.place(id);
-      if (place != null) {
-        addresses[id] =
-            switch (place) {
-              case StoragePlan.Place.Input(int index) -> address(binding.inputs().get(index));
-              case StoragePlan.Place.Output(int index) -> address(binding.outputs().get(index));
-              case StoragePlan.Place.Arena(long offset) -> base + offset;
-            };
-      }
-    }
-    for (int i = 0; i < binding.outputs().size(); i++) {
-      addresses[storage.valueCount() + i] = address(binding.outputs().get(i));
-    }
+    long[] addresses = storage.addresses(binding, arena.address(), CpuProgram::address);
     Frame frame =
         new Frame(
             addresses,
             device.kernels(),
             device.team(),
-            base + storage.arenaBytes(),
-            base + arenaOffset(0),
+            arena.address() + storage.arenaBytes(),
+            arena.address() + arenaOffset(0),
             workerBytes);
     return new CpuBoundProgram(this, frame, binding.buffers().toArray(Buffer[]::new));
   }

@@ -4,11 +4,14 @@ import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
+import dev.lockstep.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.ToLongFunction;
 import org.jspecify.annotations.Nullable;
 
 /// Where each value of a graph lies: in an input's memory, in an output's, or at an offset of the
@@ -80,7 +83,7 @@ public final class StoragePlan {
   ///   may be in none (a reshape)
   /// @throws IllegalArgumentException if two outputs take the memory of one input
   public static StoragePlan of(Graph graph, List<? extends PlannedUnit> units) {
-    checkAliases(graph);
+    requireOneOutputPerInput(graph);
     StoragePlan plan = new StoragePlan(graph, units);
     plan.follow();
     plan.placeInputs();
@@ -90,7 +93,10 @@ public final class StoragePlan {
     return plan;
   }
 
-  private static void checkAliases(Graph graph) {
+  /// Checks that no two outputs take the memory of one input: on no device could both be there.
+  ///
+  /// @throws IllegalArgumentException if two do
+  public static void requireOneOutputPerInput(Graph graph) {
     Set<String> taken = new HashSet<>();
     for (String input : graph.aliases().values()) {
       if (!taken.add(input)) {
@@ -112,12 +118,36 @@ public final class StoragePlan {
 
   /// Returns what is copied at the end.
   public List<Copy> copies() {
-    return copies;
+    return Collections.unmodifiableList(copies);
   }
 
   /// Returns what is copied at the start.
   public List<Save> saves() {
-    return saves;
+    return Collections.unmodifiableList(saves);
+  }
+
+  /// Returns where every value lies once tensors and an arena are bound: those of the values by
+  /// number, 0 for one that nothing writes, then those of the outputs in order.
+  ///
+  /// @param arena address of at least [#arenaBytes]
+  /// @param address of a tensor's first element
+  public long[] addresses(Binding binding, long arena, ToLongFunction<Tensor> address) {
+    long[] addresses = new long[values + graph.outputs().size()];
+    for (int value = 0; value < values; value++) {
+      Place place = place(value);
+      if (place != null) {
+        addresses[value] =
+            switch (place) {
+              case Place.Input(int index) -> address.applyAsLong(binding.inputs().get(index));
+              case Place.Output(int index) -> address.applyAsLong(binding.outputs().get(index));
+              case Place.Arena(long offset) -> arena + offset;
+            };
+      }
+    }
+    for (int i = 0; i < binding.outputs().size(); i++) {
+      addresses[values + i] = address.applyAsLong(binding.outputs().get(i));
+    }
+    return addresses;
   }
 
   /// Returns where a value lies; null if nothing writes it.

@@ -2,6 +2,7 @@ package dev.lockstep.device.neuron.hlo;
 
 import dev.lockstep.device.RankGrid;
 import dev.lockstep.device.Support;
+import dev.lockstep.device.plan.StoragePlan;
 import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Decomposition;
 import dev.lockstep.graph.Graph;
@@ -54,23 +55,13 @@ public final class HloEmitter {
   /// @throws IllegalArgumentException if two outputs take the memory of one input, or a collective
   ///   cannot be emitted for these ranks
   public static HloModule emit(Graph graph, RankGrid ranks, SumOrder order) {
-    requireOneOutputPerInput(graph);
+    StoragePlan.requireOneOutputPerInput(graph);
     return new HloEmitter(Decomposition.expand(graph, (_, _) -> false), ranks, order).emit();
   }
 
   /// Returns whether a collective can be emitted for these ranks.
   public static Support supports(Primitive collective, RankGrid ranks) {
     return Collectives.supports(collective, ranks);
-  }
-
-  private static void requireOneOutputPerInput(Graph graph) {
-    Set<String> taken = new HashSet<>();
-    for (String input : graph.aliases().values()) {
-      if (!taken.add(input)) {
-        throw new IllegalArgumentException(
-            "two outputs take the memory of one input: graph=" + graph.name() + ", input=" + input);
-      }
-    }
   }
 
   private HloModule emit() {
