@@ -11,6 +11,7 @@ import dev.lockstep.collective.simulate.Rates;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
+import dev.lockstep.job.UserCache;
 import dev.lockstep.launcher.LaunchOptions;
 import dev.lockstep.launcher.Launcher;
 import java.io.IOException;
@@ -57,7 +58,7 @@ final class HostLinks {
   private static Optional<LinkTable> kept(int ranks, String transport) {
     try (Job job = Job.inProcess(1, JobConfig.fromEnvironment()).getFirst()) {
       String name = transport.isEmpty() ? USUAL_TRANSPORT : transport;
-      return new LinkCache(LinkCache.folder(System.getenv()))
+      return new LinkCache(UserCache.folder(System.getenv()))
           .find(LinkTable.key(name, ranks, 1, job.host()), Instant.now());
     }
   }
@@ -89,7 +90,7 @@ final class HostLinks {
   static int run(Job job, List<String> arguments) throws IOException {
     Links links =
         new Links.Fitted(
-            LinkCache.folder(System.getenv()), WARM_UP, Boolean.parseBoolean(arguments.get(3)));
+            UserCache.folder(System.getenv()), WARM_UP, Boolean.parseBoolean(arguments.get(3)));
     CommunicatorOptions options =
         CommunicatorOptions.defaults().withTransport(arguments.get(1)).withLinks(links);
     try (Communicator communicator = Communicator.world(job, options)) {

@@ -1,7 +1,7 @@
 package dev.lockstep.collective;
 
-import dev.lockstep.collective.plan.LinkCache;
 import dev.lockstep.collective.plan.LinkTable;
+import dev.lockstep.job.UserCache;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
@@ -36,7 +36,7 @@ public sealed interface Links {
   /// Returns links that are measured once per host, transport and number of ranks, and kept in the
   /// user's cache: `$XDG_CACHE_HOME/lockstep`, or `~/.cache/lockstep`.
   static Links fitted() {
-    return new Fitted(LinkCache.folder(System.getenv()), Fitted.SHORT, false);
+    return new Fitted(UserCache.folder(System.getenv()), Fitted.SHORT, false);
   }
 
   /// Returns links of which nothing is known but whether ranks share memory: nothing is measured.

@@ -6,7 +6,6 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.time.Instant;
-import java.util.Map;
 import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -28,16 +27,6 @@ public final class LinkCache {
   /// @param folder where the files are; made when one is written
   public LinkCache(Path folder) {
     this.folder = folder;
-  }
-
-  /// Returns the user's folder: `$XDG_CACHE_HOME/lockstep`, or `~/.cache/lockstep`.
-  ///
-  /// @param environment variables of this process
-  public static Path folder(Map<String, String> environment) {
-    String caches = environment.getOrDefault("XDG_CACHE_HOME", "");
-    Path base =
-        caches.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(caches);
-    return base.resolve("lockstep");
   }
 
   /// Returns the table that holds for a key, if there is one.

@@ -9,7 +9,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
-import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -92,13 +91,6 @@ class LinkCacheTest {
     LinkCache cache = new LinkCache(file.resolve("below"));
     cache.keep(table(KEY, NOW));
     assertThat(cache.find(KEY, NOW)).isEmpty();
-  }
-
-  @Test
-  void theFolderIsTheUsers() {
-    assertThat(LinkCache.folder(Map.of("XDG_CACHE_HOME", "/c"))).isEqualTo(Path.of("/c/lockstep"));
-    assertThat(LinkCache.folder(Map.of()))
-        .isEqualTo(Path.of(System.getProperty("user.home"), ".cache", "lockstep"));
   }
 
   @Test

@@ -1,5 +1,6 @@
 package dev.lockstep.device.cuda;
 
+import dev.lockstep.job.UserCache;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -35,12 +36,7 @@ final class CubinCache {
     if (!named.isEmpty()) {
       return Path.of(named);
     }
-    String caches = System.getenv("XDG_CACHE_HOME");
-    Path base =
-        caches == null || caches.isEmpty()
-            ? Path.of(System.getProperty("user.home"), ".cache")
-            : Path.of(caches);
-    return base.resolve("lockstep").resolve("cubin");
+    return UserCache.folder(System.getenv()).resolve("cubin");
   }
 
   static MessageDigest digest() {

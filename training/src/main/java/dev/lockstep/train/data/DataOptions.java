@@ -1,6 +1,7 @@
 package dev.lockstep.train.data;
 
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.UserCache;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
@@ -37,11 +38,6 @@ public record DataOptions(Path source, String suffix, Path cache) {
 
   /// Returns the user's cache folder: `$XDG_CACHE_HOME/lockstep`, or `~/.cache/lockstep`.
   public static Path defaultCache() {
-    String base = System.getenv("XDG_CACHE_HOME");
-    Path folder =
-        base == null || base.isEmpty()
-            ? Path.of(System.getProperty("user.home"), ".cache")
-            : Path.of(base);
-    return folder.resolve("lockstep");
+    return UserCache.folder(System.getenv());
   }
 }

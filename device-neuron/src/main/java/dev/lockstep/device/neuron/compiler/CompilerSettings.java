@@ -1,5 +1,6 @@
 package dev.lockstep.device.neuron.compiler;
 
+import dev.lockstep.job.UserCache;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -101,10 +102,7 @@ public record CompilerSettings(
     if (!given.isEmpty()) {
       return Path.of(given);
     }
-    String base = environment.getOrDefault("XDG_CACHE_HOME", "");
-    Path caches =
-        base.isEmpty() ? Path.of(System.getProperty("user.home"), ".cache") : Path.of(base);
-    return caches.resolve("lockstep").resolve("neuron");
+    return UserCache.folder(environment).resolve("neuron");
   }
 
   /// Returns the command that compiles a module.

@@ -1,0 +1,16 @@
+package dev.lockstep.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Path;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+class UserCacheTest {
+  @Test
+  void theFolderIsTheUsers() {
+    assertThat(UserCache.folder(Map.of("XDG_CACHE_HOME", "/c"))).isEqualTo(Path.of("/c/lockstep"));
+    assertThat(UserCache.folder(Map.of()))
+        .isEqualTo(Path.of(System.getProperty("user.home"), ".cache", "lockstep"));
+  }
+}
