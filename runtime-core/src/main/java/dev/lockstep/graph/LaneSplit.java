@@ -84,6 +84,12 @@ public record LaneSplit(int lanes, List<List<Subtree>> ranks) {
     return ranks instanceof Leaves;
   }
 
+  /// Returns whether each rank's leaves are one subtree of the sum, so that ranks are joined by
+  /// single terms.
+  public boolean isOneSubtreePerRank() {
+    return ranks.stream().allMatch(held -> held.size() == 1);
+  }
+
   /// Returns the split into contiguous ranges, the first `lanes % ranks` ranks holding one lane
   /// more.
   ///

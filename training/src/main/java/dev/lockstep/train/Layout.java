@@ -131,14 +131,21 @@ public record Layout(
     return over(worldSize).size(name);
   }
 
-  /// Returns the number of ranks that the axes hold; 1 for data parallelism alone.
+  /// Returns the number of ranks that the axes hold; 1 for data parallelism alone. What users write
+  /// may be more than any job has ranks: no more than [Integer#MAX_VALUE] is returned.
   public int places() {
-    return Math.toIntExact(product());
+    return (int) Math.min(product(), Integer.MAX_VALUE);
   }
 
-  /// What users write may be more than any job has ranks.
+  /// A conversion of what a `double` holds ends at the greatest `long`.
   private long product() {
-    return axes.stream().mapToLong(Mesh.Axis::size).reduce(1, Math::multiplyExact);
+    return (long) axes.stream().mapToDouble(Mesh.Axis::size).reduce(1, (a, b) -> a * b);
+  }
+
+  /// Returns whether models of a family can be spread so; one with experts is over `dp` and `pp`
+  /// alone.
+  public boolean spreads(ModelShape model) {
+    return model.experts() == 0 || (size(TENSOR) == 1 && size(CONTEXT) == 1);
   }
 
   /// Returns where a rank stands on an axis.
@@ -191,7 +198,7 @@ public record Layout(
     if (whole.size(TENSOR) > 1) {
       checkTensor(recipe, whole.size(TENSOR));
     }
-    if (recipe.model().experts() > 0 && (whole.size(TENSOR) > 1 || whole.size(CONTEXT) > 1)) {
+    if (!spreads(recipe.model())) {
       throw refusal(
           "a model with experts is spread over dp and pp alone: --mesh %s, model %s (leave tp and cp out)"
               .formatted(words(), recipe.model().family()));
@@ -264,7 +271,7 @@ public record Layout(
   }
 
   private static boolean hasSubtrees(int blocks, int ranks) {
-    return LaneSplit.contiguous(blocks, ranks).ranks().stream().allMatch(held -> held.size() == 1);
+    return LaneSplit.contiguous(blocks, ranks).isOneSubtreePerRank();
   }
 
   private void checkPipeline(Recipe recipe, int pp, int dp) {

@@ -104,14 +104,9 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
     return List.copyOf(cases);
   }
 
-  /// Returns whether a model can be run so: one with experts is spread over `dp` and `pp` alone.
+  /// Returns whether a model can be run so.
   public boolean fits(ModelShape model) {
-    return model.experts() == 0
-        || parts.stream()
-            .allMatch(
-                part ->
-                    part.size(Layout.TENSOR, part.places()) == 1
-                        && part.size(Layout.CONTEXT, part.places()) == 1);
+    return parts.stream().allMatch(part -> part.spreads(model));
   }
 
   /// Returns the options of a part.

@@ -1,6 +1,5 @@
 package dev.lockstep.bench.step;
 
-import dev.lockstep.collective.Mesh;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Layout;
 import dev.lockstep.train.Recipe;
@@ -259,15 +258,7 @@ public final class StepOptions {
 
   /// Returns the ranks to start.
   public int ranks() {
-    if (ranks != null) {
-      return ranks;
-    }
-    // What users write may be more than any job has ranks.
-    double places = 1;
-    for (Mesh.Axis axis : layout().axes()) {
-      places *= axis.size();
-    }
-    return (int) places;
+    return ranks != null ? ranks : layout().places();
   }
 
   /// Returns where the results go as JSON, if anywhere.

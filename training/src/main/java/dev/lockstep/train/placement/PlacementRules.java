@@ -298,7 +298,7 @@ final class PlacementRules {
 
   private Placement partialSum(Op op, List<Placement> in, int blocks) {
     LaneSplit split = LaneSplit.contiguous(blocks, axis.ranks());
-    return split.ranks().stream().allMatch(held -> held.size() == 1)
+    return split.isOneSubtreePerRank()
         ? new Partial(new ReduceOp.Sum(), split)
         : refuse(op, in, "a rank's blocks must be one subtree of the sum");
   }

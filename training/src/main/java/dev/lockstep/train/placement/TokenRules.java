@@ -108,8 +108,9 @@ final class TokenRules {
       return Optional.empty();
     }
     LaneSplit blocks = LaneSplit.contiguous(whole.count(), ranks);
-    boolean areSubtrees = blocks.ranks().stream().allMatch(held -> held.size() == 1);
-    return areSubtrees ? Optional.of(new Partial(new ReduceOp.Sum(), blocks)) : Optional.empty();
+    return blocks.isOneSubtreePerRank()
+        ? Optional.of(new Partial(new ReduceOp.Sum(), blocks))
+        : Optional.empty();
   }
 
   private Optional<List<Placement>> normGrad(
