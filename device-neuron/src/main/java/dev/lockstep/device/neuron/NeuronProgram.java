@@ -44,7 +44,7 @@ final class NeuronProgram implements Program {
 
   /// Loads a program; called by the core's thread.
   ///
-  /// @param neff null-free: a module without results is never compiled, and then empty
+  /// @param neff empty for a module without results, which is never compiled
   /// @param charge given back when the program closes
   @SuppressWarnings("MustBeClosedChecker") // closed with the program
   NeuronProgram(

@@ -53,9 +53,6 @@ public final class Cu {
   /// `CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR`.
   public static final int ATTRIBUTE_CAPABILITY_MINOR = 76;
 
-  /// `CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED`.
-  public static final int ATTRIBUTE_MEMORY_POOLS = 115;
-
   /// `CU_STREAM_NON_BLOCKING`.
   public static final int STREAM_NON_BLOCKING = 1;
 

@@ -32,9 +32,6 @@ public interface CudaDriver {
   /// `cuDeviceGetName`.
   int deviceGetName(long name, int length, int device);
 
-  /// `cuDeviceTotalMem_v2`.
-  int deviceTotalMem(long bytes, int device);
-
   /// `cuDeviceGetAttribute`.
   int deviceGetAttribute(long value, int attribute, int device);
 
@@ -61,9 +58,6 @@ public interface CudaDriver {
 
   /// `cuMemPoolSetAttribute`.
   int memPoolSetAttribute(long pool, int attribute, long value);
-
-  /// `cuMemPoolTrimTo`.
-  int memPoolTrimTo(long pool, long bytes);
 
   /// `cuMemHostAlloc`.
   int memHostAlloc(long address, long bytes, int flags);

@@ -14,7 +14,6 @@ final class NativeCudaDriver implements CudaDriver {
   private final MemorySegment deviceGetCount;
   private final MemorySegment deviceGet;
   private final MemorySegment deviceGetName;
-  private final MemorySegment deviceTotalMem;
   private final MemorySegment deviceGetAttribute;
   private final MemorySegment devicePrimaryCtxRetain;
   private final MemorySegment devicePrimaryCtxRelease;
@@ -24,7 +23,6 @@ final class NativeCudaDriver implements CudaDriver {
   private final MemorySegment memFreeAsync;
   private final MemorySegment deviceGetDefaultMemPool;
   private final MemorySegment memPoolSetAttribute;
-  private final MemorySegment memPoolTrimTo;
   private final MemorySegment memHostAlloc;
   private final MemorySegment memFreeHost;
   private final MemorySegment memcpyHtoDAsync;
@@ -64,7 +62,6 @@ final class NativeCudaDriver implements CudaDriver {
     deviceGetCount = library.findOrThrow("cuDeviceGetCount");
     deviceGet = library.findOrThrow("cuDeviceGet");
     deviceGetName = library.findOrThrow("cuDeviceGetName");
-    deviceTotalMem = library.findOrThrow("cuDeviceTotalMem_v2");
     deviceGetAttribute = library.findOrThrow("cuDeviceGetAttribute");
     devicePrimaryCtxRetain = library.findOrThrow("cuDevicePrimaryCtxRetain");
     devicePrimaryCtxRelease = library.findOrThrow("cuDevicePrimaryCtxRelease_v2");
@@ -74,7 +71,6 @@ final class NativeCudaDriver implements CudaDriver {
     memFreeAsync = library.findOrThrow("cuMemFreeAsync");
     deviceGetDefaultMemPool = library.findOrThrow("cuDeviceGetDefaultMemPool");
     memPoolSetAttribute = library.findOrThrow("cuMemPoolSetAttribute");
-    memPoolTrimTo = library.findOrThrow("cuMemPoolTrimTo");
     memHostAlloc = library.findOrThrow("cuMemHostAlloc");
     memFreeHost = library.findOrThrow("cuMemFreeHost");
     memcpyHtoDAsync = library.findOrThrow("cuMemcpyHtoDAsync_v2");
@@ -132,11 +128,6 @@ final class NativeCudaDriver implements CudaDriver {
   }
 
   @Override
-  public int deviceTotalMem(long bytes, int device) {
-    return call(deviceTotalMem, bytes, device);
-  }
-
-  @Override
   public int deviceGetAttribute(long value, int attribute, int device) {
     return call(deviceGetAttribute, value, attribute, device);
   }
@@ -179,11 +170,6 @@ final class NativeCudaDriver implements CudaDriver {
   @Override
   public int memPoolSetAttribute(long pool, int attribute, long value) {
     return call(memPoolSetAttribute, pool, attribute, value);
-  }
-
-  @Override
-  public int memPoolTrimTo(long pool, long bytes) {
-    return call(memPoolTrimTo, pool, bytes);
   }
 
   @Override

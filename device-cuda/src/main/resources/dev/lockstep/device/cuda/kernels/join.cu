@@ -26,22 +26,6 @@ extern "C" __global__ void join_parts_f32(
   }
 }
 
-struct Sources {
-  const float* leaf[64];
-};
-
-// Lanes that lie apart; `out` may be one of them.
-extern "C" __global__ void join_lanes_f32(
-    const __grid_constant__ Sources sources, float* out, long long n, int leaves) {
-  for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
-    Tree<7> tree;
-    for (int leaf = 0; leaf < leaves; leaf++) {
-      tree.push(sources.leaf[leaf][i]);
-    }
-    out[i] = tree.join();
-  }
-}
-
 // One sum of n leaves by one thread block of 256: neighbours are joined level by level, and what
 // stands alone at the end moves up. Overwrites the leaves.
 extern "C" __global__ void join_leaves_f32(float* leaves, float* out, int n) {

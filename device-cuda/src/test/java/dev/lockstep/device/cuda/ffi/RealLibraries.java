@@ -9,8 +9,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
 
-/// NVIDIA's own libraries as `pip install nvidia-cuda-nvrtc nvidia-cublas nvidia-nccl-cu13` brings
-/// them: they load and compile where there is no GPU.
+/// NVIDIA's own libraries as `pip install nvidia-cuda-nvrtc nvidia-cublas` brings them: they load
+/// and compile where there is no GPU.
 final class RealLibraries {
   private static final int DEPTH = 4; // nvidia/cu13/lib/FILE, or include/FILE
 

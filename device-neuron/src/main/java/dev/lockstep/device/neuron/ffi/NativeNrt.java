@@ -21,10 +21,8 @@ final class NativeNrt implements Nrt {
   private final MethodHandle close;
   private final MethodHandle version;
   private final MethodHandle totalCores;
-  private final MethodHandle visibleCores;
   private final MethodHandle instanceInfo;
   private final MethodHandle load;
-  private final MethodHandle loadCollectives;
   private final MethodHandle unload;
   private final MethodHandle allocateTensorSet;
   private final MethodHandle destroyTensorSet;
@@ -52,20 +50,12 @@ final class NativeNrt implements Nrt {
     close = find(library, FunctionDescriptor.ofVoid(), "nrt_close");
     version = find(library, sized, "nrt_get_version");
     totalCores = find(library, oneAddress, "nrt_get_total_vnc_count", "nrt_get_total_nc_count");
-    visibleCores =
-        find(library, oneAddress, "nrt_get_visible_vnc_count", "nrt_get_visible_nc_count");
     instanceInfo = find(library, sized, "nrt_get_instance_info");
     load =
         find(
             library,
             FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, ADDRESS),
             "nrt_load");
-    loadCollectives =
-        find(
-            library,
-            FunctionDescriptor.of(
-                JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS),
-            "nrt_load_collectives");
     unload = find(library, FunctionDescriptor.of(JAVA_INT, JAVA_LONG), "nrt_unload");
     allocateTensorSet = find(library, oneAddress, "nrt_allocate_tensor_set");
     destroyTensorSet = find(library, FunctionDescriptor.ofVoid(ADDRESS), "nrt_destroy_tensor_set");
@@ -168,15 +158,6 @@ final class NativeNrt implements Nrt {
   }
 
   @Override
-  public int visibleCores(MemorySegment count) {
-    try {
-      return (int) visibleCores.invokeExact(count);
-    } catch (Throwable cause) {
-      throw impossible("nrt_get_visible_vnc_count", cause);
-    }
-  }
-
-  @Override
   public int instanceInfo(MemorySegment info) {
     try {
       return (int) instanceInfo.invokeExact(info, info.byteSize());
@@ -191,16 +172,6 @@ final class NativeNrt implements Nrt {
       return (int) load.invokeExact(neff, neff.byteSize(), core, 1, model);
     } catch (Throwable cause) {
       throw impossible("nrt_load", cause);
-    }
-  }
-
-  @Override
-  public int loadCollectives(
-      MemorySegment neff, int core, int rank, int ranks, MemorySegment model) {
-    try {
-      return (int) loadCollectives.invokeExact(neff, neff.byteSize(), core, 1, rank, ranks, model);
-    } catch (Throwable cause) {
-      throw impossible("nrt_load_collectives", cause);
     }
   }
 

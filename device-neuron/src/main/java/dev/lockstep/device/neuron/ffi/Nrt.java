@@ -35,11 +35,6 @@ public interface Nrt {
   /// @param count 4 bytes
   int totalCores(MemorySegment count);
 
-  /// `nrt_get_visible_vnc_count`, or `nrt_get_visible_nc_count` where the library is older.
-  ///
-  /// @param count 4 bytes
-  int visibleCores(MemorySegment count);
-
   /// `nrt_get_instance_info`; may be called before [#init].
   ///
   /// @param info [NrtLayouts#INSTANCE_INFO]
@@ -50,14 +45,6 @@ public interface Nrt {
   /// @param core logical core, from 0
   /// @param model where the handle goes
   int load(MemorySegment neff, int core, MemorySegment model);
-
-  /// `nrt_load_collectives`.
-  ///
-  /// @param core logical core, from 0
-  /// @param rank this process's number among those that run the program together
-  /// @param ranks how many those are
-  /// @param model where the handle goes
-  int loadCollectives(MemorySegment neff, int core, int rank, int ranks, MemorySegment model);
 
   /// `nrt_unload`.
   int unload(long model);
