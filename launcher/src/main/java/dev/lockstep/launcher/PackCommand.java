@@ -25,7 +25,6 @@ final class PackCommand implements Callable<Integer> {
   @Option(
       names = "--out",
       paramLabel = "DIR",
-      defaultValue = "lockstep-pack",
       description = "The folder to make (default: ${DEFAULT-VALUE}).")
   Path folder = Path.of("lockstep-pack");
 

@@ -44,8 +44,8 @@ public final class Pack {
     this.folder = folder.toAbsolutePath().normalize();
   }
 
-  /// Makes the folder and the archive; takes some ten seconds. What cannot be finished leaves
-  /// nothing behind.
+  /// Makes the folder and the archive, and waits for both. What cannot be finished leaves nothing
+  /// behind.
   ///
   /// @throws ConfigurationException if the folder or the archive is there already, or this Java has
   ///   no `jlink`
