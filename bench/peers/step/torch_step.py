@@ -1,9 +1,12 @@
-"""The training step of `lockstep perf step gpt`, in PyTorch on the CPU: the same model, batch and optimizer.
+"""The training step of `lockstep perf step gpt`, in PyTorch: the same model, batch and optimizer.
 
-GPT-2 with a tied head and biases, float32, attention by scaled_dot_product_attention, fused AdamW with decay of
-matrices alone, gradients clipped by their global norm. Prints one line of JSON.
+GPT-2 with a tied head and biases, attention by scaled_dot_product_attention, fused AdamW with decay of matrices
+alone, gradients clipped by their global norm; with `--precision bf16` forward and backward run under autocast.
+Prints one line of JSON.
 
     python torch_step.py --layers 6 --heads 6 --width 384 --context 256 --micro-batch 8 --threads 2 --steps 20
+    python torch_step.py --device cuda --precision bf16 [--compile] --layers 12 --heads 12 --width 768 \\
+        --context 1024 --vocabulary 50257 --micro-batch 16 --steps 20
 """
 
 import argparse
@@ -66,21 +69,27 @@ def main():
         ("micro-batch", 8), ("threads", 1), ("steps", 20), ("warm-up", 5),
     ):
         p.add_argument("--" + name, type=int, default=default)
+    p.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    p.add_argument("--precision", choices=("f32", "bf16"), default="f32")
+    p.add_argument("--compile", action="store_true")
     o = p.parse_args()
     torch.set_num_threads(o.threads)
     torch.manual_seed(1)
-    model = Gpt(o)
+    model = Gpt(o).to(o.device)
     matrices = [q for q in model.parameters() if q.dim() == 2]
     vectors = [q for q in model.parameters() if q.dim() == 1]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=3e-3, betas=(0.9, 0.99), fused=True)
+    forward = torch.compile(model) if o.compile else model
+    narrow = torch.autocast(o.device, torch.bfloat16, enabled=o.precision == "bf16")
     text = torch.randint(32, 127, (1 << 20,))
 
     def step():
         starts = torch.randint(0, len(text) - o.context - 1, (o.micro_batch,)).tolist()
         tokens = torch.stack([text[s : s + o.context] for s in starts])
         targets = torch.stack([text[s + 1 : s + 1 + o.context] for s in starts])
-        loss = model(tokens, targets)
+        with narrow:
+            loss = forward(tokens.to(o.device), targets.to(o.device))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -100,6 +109,7 @@ def main():
     print(json.dumps({
         "runtime": "PyTorch " + torch.__version__,
         "threads": o.threads,
+        "device": torch.cuda.get_device_name() if o.device == "cuda" else "cpu",
         "tokensPerSecond": o.micro_batch * o.context / median,
         "millisecondsPerStep": median * 1e3,
     }))

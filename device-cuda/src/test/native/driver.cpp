@@ -465,10 +465,25 @@ API int cuEventSynchronize(void* handle) {
   return event->device->fault;
 }
 
+// With flag 1 a record in a capture is a node of the graph, and the event tells the time of its last run.
+API int cuEventRecordWithFlags(void* handle, void* on, unsigned flags) {
+  if (flags != 1) return flags == 0 ? cuEventRecord(handle, on) : INVALID_VALUE;
+  ENTER
+  auto* event = (Event*)handle;
+  if (!world.events.count(event)) return INVALID_HANDLE;
+  return submit(on, [event](Stream*) {
+    if (world.events.count(event)) event->at = std::chrono::steady_clock::now();
+    return OK;
+  });
+}
+
 API int cuEventElapsedTime_v2(float* milliseconds, void* from, void* to) {
   Held held(world.lock);
-  if (!world.events.count((Event*)from) || !world.events.count((Event*)to)) return INVALID_HANDLE;
-  *milliseconds = 0.5f;
+  auto *start = (Event*)from, *end = (Event*)to;
+  if (!world.events.count(start) || !world.events.count(end)) return INVALID_HANDLE;
+  std::chrono::steady_clock::time_point never;
+  if (start->at == never || end->at == never) return INVALID_HANDLE;
+  *milliseconds = std::chrono::duration<float, std::milli>(end->at - start->at).count();
   return OK;
 }
 

@@ -52,6 +52,7 @@ struct Event {
   uint64_t recorded = 0;
   uint64_t passed = 0;
   Graph* capture = nullptr;
+  std::chrono::steady_clock::time_point at;
 };
 
 // All that the process has; one lock for all.

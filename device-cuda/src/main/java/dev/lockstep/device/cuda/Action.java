@@ -44,6 +44,15 @@ sealed interface Action {
   /// @param bytes how much it is
   record Workspace(Ref at, long bytes) {}
 
+  /// Returns what all actions of its kind are called.
+  default String kind() {
+    return switch (this) {
+      case Launch launch -> launch.kernel;
+      case Copy _ -> "copy";
+      case Multiply multiply -> "cublaslt " + multiply.product.dtype();
+    };
+  }
+
   /// Returns a few words for the plan that is printed.
   default String label() {
     return switch (this) {

@@ -1,5 +1,6 @@
 package dev.lockstep.device.cuda;
 
+import dev.lockstep.device.cuda.ffi.Cu;
 import org.jspecify.annotations.Nullable;
 
 /// The working memory of programs that never run at the same time: as large as the largest of them
@@ -27,7 +28,7 @@ final class CudaArena {
 
   void allocate(String name) {
     buffer = device.memory().allocate(name, bytes);
-    event = device.newEvent();
+    event = device.newEvent(Cu.EVENT_DISABLE_TIMING);
   }
 
   /// Returns what counts as a program's: everything for the first, nothing for the others.

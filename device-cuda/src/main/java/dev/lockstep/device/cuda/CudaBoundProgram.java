@@ -4,17 +4,21 @@ import dev.lockstep.device.BoundProgram;
 import dev.lockstep.device.Program;
 import dev.lockstep.memory.Buffer;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// A program with its tensors: an executable graph of the driver's, owned by the program.
 final class CudaBoundProgram implements BoundProgram {
   private final CudaProgram program;
   private final long graph;
   private final Buffer[] buffers;
+  private final @Nullable ActionTimes times;
 
-  CudaBoundProgram(CudaProgram program, long graph, List<Buffer> buffers) {
+  CudaBoundProgram(
+      CudaProgram program, long graph, List<Buffer> buffers, @Nullable ActionTimes times) {
     this.program = program;
     this.graph = graph;
     this.buffers = buffers.toArray(Buffer[]::new);
+    this.times = times;
   }
 
   @Override
@@ -47,6 +51,18 @@ final class CudaBoundProgram implements BoundProgram {
         }
         program.end();
       }
+    }
+  }
+
+  /// Whether each run is waited for and the times of its actions are taken.
+  boolean isTimed() {
+    return times != null;
+  }
+
+  /// Counts in the times of the last run, which is over.
+  void takeTimes() {
+    if (times != null) {
+      program.add(times.nanos());
     }
   }
 

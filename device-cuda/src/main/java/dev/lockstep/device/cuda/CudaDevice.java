@@ -177,10 +177,13 @@ final class CudaDevice implements Device {
   }
 
   /// Records actions into an executable graph, which the caller destroys.
-  long record(List<Recorder.Ready> actions, Frame frame, String program) {
+  ///
+  /// @param times marks the time of each action, if it is wanted
+  long record(
+      List<Recorder.Ready> actions, Frame frame, @Nullable ActionTimes times, String program) {
     context.enter();
     synchronized (capturing) {
-      return new Recorder(context, captureStream, frame).record(actions, program);
+      return new Recorder(context, captureStream, frame, times).record(actions, program);
     }
   }
 
@@ -216,14 +219,13 @@ final class CudaDevice implements Device {
     }
   }
 
-  /// Makes an event of the driver's that keeps no time; the context is current.
-  long newEvent() {
+  /// Makes an event of the driver's; the context is current.
+  ///
+  /// @param flags whether it keeps the time
+  long newEvent(int flags) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
-      context.check(
-          context.driver().eventCreate(word.address(), Cu.EVENT_DISABLE_TIMING),
-          "cuEventCreate",
-          "");
+      context.check(context.driver().eventCreate(word.address(), flags), "cuEventCreate", "");
       return word.get(ValueLayout.JAVA_LONG, 0);
     }
   }

@@ -1,6 +1,7 @@
 package dev.lockstep.device.cuda;
 
 import dev.lockstep.device.BoundProgram;
+import dev.lockstep.device.PlannedStep;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.Support;
 import dev.lockstep.device.plan.Binding;
@@ -18,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /// A planned list of launches over one arena: values that live at the same time side by side, then
@@ -31,6 +33,11 @@ final class CudaProgram implements Program {
   private final StoragePlan storage;
   private final List<Step> steps = new ArrayList<>();
   private final List<Recorder.Ready> actions = new ArrayList<>();
+  private final List<ActionTimes> times = new ArrayList<>();
+  private final boolean isTimed = ActionTimes.areWanted();
+  private final int savesCount;
+  private final long[] nanos;
+  private final long[] leastNanos;
   private final long valueBytes;
   private final CudaArena arena;
   private final @Nullable FaultWords faults;
@@ -53,6 +60,7 @@ final class CudaProgram implements Program {
       Value input = graph.inputs().get(save.input()).value();
       all.addAll(copy(input.id(), save.value(), input));
     }
+    savesCount = all.size();
     long scratchBytes = 0;
     for (CudaUnit unit : units) {
       Emission emission = new Emission(device.context().multiprocessors());
@@ -66,6 +74,8 @@ final class CudaProgram implements Program {
       all.addAll(copy(copy.value(), storage.valueCount() + copy.output(), output));
     }
     all.forEach(action -> actions.add(ready(action)));
+    nanos = new long[steps.size()];
+    leastNanos = new long[steps.size()];
     valueBytes = (storage.arenaBytes() + SCRATCH_ALIGNMENT - 1) & -SCRATCH_ALIGNMENT;
     faults = all.stream().anyMatch(CudaProgram::checksIds) ? device.newFaultWords(source) : null;
     arena.join(this, valueBytes + scratchBytes);
@@ -150,11 +160,17 @@ final class CudaProgram implements Program {
     long[] addresses = storage.addresses(binding, arena.pointer(), device::address);
     Frame frame =
         new Frame(addresses, arena.pointer() + valueBytes, faults == null ? 0 : faults.address());
-    long recording = device.record(actions, frame, source.name());
+    ActionTimes marks = null;
+    if (isTimed) {
+      device.context().enter();
+      marks = new ActionTimes(device, actions.size());
+      times.add(marks);
+    }
+    long recording = device.record(actions, frame, marks, source.name());
     synchronized (recorded) {
       recorded.add(recording);
     }
-    return new CudaBoundProgram(this, recording, binding.buffers());
+    return new CudaBoundProgram(this, recording, binding.buffers(), marks);
   }
 
   /// Counts a run in.
@@ -204,6 +220,33 @@ final class CudaProgram implements Program {
     return text.toString();
   }
 
+  /// Adds what the actions of a run took to the steps that they are of.
+  synchronized void add(long[] ofActions) {
+    int action = savesCount;
+    for (int i = 0; i < nanos.length; i++) {
+      long taken = 0;
+      for (int n = steps.get(i).actions.size(); n > 0; n--) {
+        taken += ofActions[action++];
+      }
+      nanos[i] += taken;
+      leastNanos[i] = leastNanos[i] == 0 ? taken : Math.min(leastNanos[i], taken);
+    }
+  }
+
+  @Override
+  public synchronized List<PlannedStep> steps() {
+    List<PlannedStep> plan = new ArrayList<>();
+    for (int i = 0; isTimed && i < nanos.length; i++) {
+      Step step = steps.get(i);
+      String kernel =
+          step.actions.stream().map(Action::kind).distinct().collect(Collectors.joining(" + "));
+      String label = kernel + ' ' + GraphPrinter.line(step.unit.node());
+      plan.add(
+          new PlannedStep(kernel, label, Cost.of(step.unit.node()), 0, nanos[i], leastNanos[i]));
+    }
+    return plan;
+  }
+
   private void requireOpen() {
     if (closed) {
       throw closedFailure();
@@ -238,6 +281,7 @@ final class CudaProgram implements Program {
       try {
         freeFaultWords();
       } finally {
+        times.forEach(ActionTimes::destroy);
         arena.leave();
       }
     }

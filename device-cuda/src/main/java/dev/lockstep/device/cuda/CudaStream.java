@@ -46,7 +46,7 @@ final class CudaStream implements Stream {
     this.handle = handle;
     this.staging = new Staging(device, handle);
     for (int i = 0; i < SLOTS; i++) {
-      events[i] = device.newEvent();
+      events[i] = device.newEvent(Cu.EVENT_DISABLE_TIMING);
     }
   }
 
@@ -78,6 +78,10 @@ final class CudaStream implements Stream {
       if (!isQueued) {
         bound.ended();
       }
+    }
+    if (bound.isTimed()) {
+      synchronize();
+      bound.takeTimes();
     }
   }
 

@@ -14,14 +14,17 @@ final class Recorder {
   private final CudaDriver driver;
   private final long stream;
   private final Frame frame;
+  private final @Nullable ActionTimes times;
 
   /// @param stream the stream that is captured; nothing else runs on it
   /// @param frame where everything lies
-  Recorder(CudaContext context, long stream, Frame frame) {
+  /// @param times marks the time of each action, if it is wanted
+  Recorder(CudaContext context, long stream, Frame frame, @Nullable ActionTimes times) {
     this.context = context;
     this.driver = context.driver();
     this.stream = stream;
     this.frame = frame;
+    this.times = times;
   }
 
   /// What is recorded: an action, and the kernel that it launches.
@@ -45,7 +48,11 @@ final class Recorder {
       boolean complete = false;
       int status;
       try {
-        actions.forEach(this::enqueue);
+        for (int i = 0; i < actions.size(); i++) {
+          mark(i);
+          enqueue(actions.get(i));
+        }
+        mark(actions.size());
         complete = true;
       } finally {
         status = driver.streamEndCapture(stream, word.address());
@@ -64,6 +71,12 @@ final class Recorder {
       } finally {
         driver.graphDestroy(graph);
       }
+    }
+  }
+
+  private void mark(int index) {
+    if (times != null) {
+      times.mark(index, stream);
     }
   }
 

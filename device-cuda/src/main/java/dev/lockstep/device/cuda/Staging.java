@@ -37,7 +37,7 @@ final class Staging implements AutoCloseable {
     charge = device.charge("pinned staging", bytes);
     try {
       for (int i = 0; i < CHUNKS; i++) {
-        events[i] = device.newEvent();
+        events[i] = device.newEvent(Cu.EVENT_DISABLE_TIMING);
       }
       PinnedMemory pinned = new PinnedMemory(device.context(), bytes);
       memory = pinned;

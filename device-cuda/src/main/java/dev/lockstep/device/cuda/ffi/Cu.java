@@ -56,6 +56,12 @@ public final class Cu {
   /// `CU_STREAM_NON_BLOCKING`.
   public static final int STREAM_NON_BLOCKING = 1;
 
+  /// `CU_EVENT_DEFAULT`: the event keeps the time.
+  public static final int EVENT_DEFAULT = 0;
+
+  /// `CU_EVENT_RECORD_EXTERNAL`: in a capture, the record becomes a node of the graph.
+  public static final int EVENT_RECORD_EXTERNAL = 1;
+
   /// `CU_EVENT_DISABLE_TIMING`.
   public static final int EVENT_DISABLE_TIMING = 2;
 

@@ -95,6 +95,12 @@ public interface CudaDriver {
   /// `cuEventRecord`.
   int eventRecord(long event, long stream);
 
+  /// `cuEventRecordWithFlags`.
+  int eventRecordWithFlags(long event, long stream, int flags);
+
+  /// `cuEventElapsedTime`: milliseconds, a float, between two events that have been passed.
+  int eventElapsedTime(long milliseconds, long start, long end);
+
   /// `cuEventQuery`.
   int eventQuery(long event);
 

@@ -35,6 +35,8 @@ final class NativeCudaDriver implements CudaDriver {
   private final MemorySegment streamWaitEvent;
   private final MemorySegment eventCreate;
   private final MemorySegment eventRecord;
+  private final MemorySegment eventRecordWithFlags;
+  private final MemorySegment eventElapsedTime;
   private final MemorySegment eventQuery;
   private final MemorySegment eventSynchronize;
   private final MemorySegment eventDestroy;
@@ -83,6 +85,9 @@ final class NativeCudaDriver implements CudaDriver {
     streamWaitEvent = library.findOrThrow("cuStreamWaitEvent");
     eventCreate = library.findOrThrow("cuEventCreate");
     eventRecord = library.findOrThrow("cuEventRecord");
+    eventRecordWithFlags = library.findOrThrow("cuEventRecordWithFlags");
+    // The same function under the name that drivers before 12.8 know too.
+    eventElapsedTime = library.findOrThrow("cuEventElapsedTime");
     eventQuery = library.findOrThrow("cuEventQuery");
     eventSynchronize = library.findOrThrow("cuEventSynchronize");
     eventDestroy = library.findOrThrow("cuEventDestroy_v2");
@@ -230,6 +235,16 @@ final class NativeCudaDriver implements CudaDriver {
   @Override
   public int eventRecord(long event, long stream) {
     return call(eventRecord, event, stream);
+  }
+
+  @Override
+  public int eventRecordWithFlags(long event, long stream, int flags) {
+    return call(eventRecordWithFlags, event, stream, flags);
+  }
+
+  @Override
+  public int eventElapsedTime(long milliseconds, long start, long end) {
+    return call(eventElapsedTime, milliseconds, start, end);
   }
 
   @Override
