@@ -32,10 +32,8 @@ sealed interface Action {
   /// @param b the right operand, row-major
   /// @param out the result, row-major
   /// @param bias what is added to each row of the result, if the product says so
-  /// @param adds whether the product is added to what is there
   /// @param workspace what cuBLASLt works in
-  record Multiply(
-      LtProduct product, Ref a, Ref b, Ref out, Ref bias, boolean adds, Workspace workspace)
+  record Multiply(LtProduct product, Ref a, Ref b, Ref out, Ref bias, Workspace workspace)
       implements Action {}
 
   /// Working memory.
@@ -58,7 +56,7 @@ sealed interface Action {
     return switch (this) {
       case Launch launch -> launch.kernel;
       case Copy copy -> "copy of " + copy.bytes + " bytes";
-      case Multiply multiply -> multiply.product + (multiply.adds ? " +out" : "");
+      case Multiply multiply -> multiply.product.toString();
     };
   }
 }

@@ -3,6 +3,7 @@ package dev.lockstep.device.cuda;
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Value;
+import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import java.util.List;
 
@@ -10,15 +11,19 @@ import java.util.List;
 final class CompositeLowering {
   private static final int SUM_THREADS = 256;
   private static final int MOST_ROWS = 65_535;
-  private static final int MOST_COLUMN_BLOCKS = 64;
 
   private final Emission emit;
   private final List<Value> in;
+  private final List<Value> reads;
   private final List<Value> out;
+  private final boolean isExact;
 
-  CompositeLowering(CudaUnit unit, Emission emit) {
+  /// @param isExact whether sums keep the CPU's order
+  CompositeLowering(CudaUnit unit, Emission emit, boolean isExact) {
     this.emit = emit;
+    this.isExact = isExact;
     this.in = unit.node().inputs();
+    this.reads = unit.reads();
     this.out = unit.writes();
   }
 
@@ -85,8 +90,9 @@ final class CompositeLowering {
 
   /// `(dy, x, gain, mean, rstd) → (dx, dgain, dbias)`: the sums first, since `dx` may lie where
   /// `dy` lies.
-  private void layerNormGrad(Blocks tokens) {
+  private void layerNormGrad(Blocks ofTokens) {
     int rows = Sizes.rows(shape(1));
+    Blocks tokens = ReduceLowering.columnBlocks(ofTokens, rows, isExact);
     int width = Sizes.last(shape(1));
     boolean isWhole = tokens.count() == 1;
     long partBytes = 4L * tokens.count() * width;
@@ -113,8 +119,9 @@ final class CompositeLowering {
   }
 
   /// `(dy, x, gain, rstd) → (dx, dgain)`.
-  private void rmsNormGrad(Blocks tokens) {
+  private void rmsNormGrad(Blocks ofTokens) {
     int rows = Sizes.rows(shape(1));
+    Blocks tokens = ReduceLowering.columnBlocks(ofTokens, rows, isExact);
     int width = Sizes.last(shape(1));
     ReduceLowering.columnSums(
         emit,
@@ -178,9 +185,11 @@ final class CompositeLowering {
     int rows = Sizes.rows(shape(0));
     Ref rowLoss = emit.scratch(4L * Math.max(1, rows));
     if (rows > 0) {
+      // A block of threads per row on a device with an order of its own, else a team.
+      String kernel = isExact ? "cross_entropy_rows_" : "cross_entropy_long_rows_";
       emit.add(
-          LaunchBuilder.of("cross_entropy.cu", "cross_entropy_rows_f32")
-              .at(in.get(0))
+          LaunchBuilder.of("cross_entropy.cu", kernel + name(reads.get(0)))
+              .at(reads.get(0))
               .at(in.get(1))
               .at(out.get(2))
               .at(rowLoss)
@@ -189,7 +198,9 @@ final class CompositeLowering {
               .word(Sizes.outer(vocabulary))
               .word(vocabulary.count())
               .at(Ref.FAULT)
-              .grid(ReduceLowering.rowGrid(rows), ReduceLowering.ROW_THREADS));
+              .grid(
+                  isExact ? ReduceLowering.rowGrid(rows) : rows,
+                  isExact ? ReduceLowering.ROW_THREADS : SUM_THREADS));
     }
     emit.add(
         LaunchBuilder.of("cross_entropy.cu", "cross_entropy_sum_f32")
@@ -203,25 +214,25 @@ final class CompositeLowering {
             .grid(1, SUM_THREADS));
   }
 
+  private static String name(Value value) {
+    return value.type().dtype() == DType.BF16 ? "bf16" : "f32";
+  }
+
   private void crossEntropyGrad() {
     int rows = Sizes.rows(shape(1));
     int vocabulary = Sizes.last(shape(1));
     if (rows == 0 || vocabulary == 0) {
       return;
     }
-    LaunchBuilder launch = LaunchBuilder.of("cross_entropy.cu", "cross_entropy_grad_f32");
-    in.forEach(launch::at);
+    String kernel = "cross_entropy_grad_" + name(reads.get(1)) + "_" + name(out.getFirst());
+    LaunchBuilder launch = LaunchBuilder.of("cross_entropy.cu", kernel);
+    reads.forEach(launch::at);
     emit.add(
         launch
             .at(out.getFirst())
             .word(rows)
             .word(vocabulary)
-            .grid(
-                Math.min(Math.ceilDiv(vocabulary, 1024), MOST_COLUMN_BLOCKS),
-                Math.min(rows, MOST_ROWS),
-                1,
-                SUM_THREADS,
-                0));
+            .grid(Emission.columnBlocks(vocabulary), Math.min(rows, MOST_ROWS), 1, SUM_THREADS, 0));
   }
 
   private void adamW(Composite.AdamW op) {

@@ -53,7 +53,7 @@ final class CudaProgram implements Program {
     this.graph = graph;
     this.device = device;
     this.arena = arena;
-    List<CudaUnit> units = CudaUnit.of(graph);
+    List<CudaUnit> units = CudaUnit.of(graph, device.library().isPresent());
     storage = StoragePlan.of(graph, units);
     List<Action> all = new ArrayList<>();
     for (StoragePlan.Save save : storage.saves()) {

@@ -13,57 +13,160 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
-/// A node and what it reads: its inputs, or for a product the bfloat16 values that its inputs were
-/// widened from.
+/// A node, what it reads and what it writes. It reads its inputs, or the bfloat16 values that they
+/// were widened from, and writes its outputs, or what its result is rounded to, where the kernels
+/// do that on the way.
 ///
 /// @param node the node
-/// @param reads what is read in place of the node's inputs
-record CudaUnit(Node node, List<Value> reads) implements PlannedUnit {
+/// @param reads what is read in place of the node's inputs; of the same elements, maybe of another
+///   shape
+/// @param writes what is written in place of the node's outputs
+record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements PlannedUnit {
   CudaUnit {
     reads = List.copyOf(reads);
+    writes = List.copyOf(writes);
   }
 
-  /// Returns the units of a graph, in order. A reshape is none; nor is a widening that only
-  /// products read.
-  static List<CudaUnit> of(Graph graph) {
-    Map<Integer, Value> widened = new HashMap<>();
-    for (Node node : graph.nodes()) {
+  /// Returns the units of a graph, in order. A reshape is none; nor is a widening that nobody reads
+  /// as such, or a rounding that a kernel does on the way.
+  ///
+  /// @param byLibrary whether cuBLASLt multiplies: both operands of a product are of one type then,
+  ///   and it may round its results
+  static List<CudaUnit> of(Graph graph, boolean byLibrary) {
+    return new Choice(graph, byLibrary).units();
+  }
+
+  /// Which nodes become units.
+  private static final class Choice {
+    private final Graph graph;
+    private final boolean byLibrary;
+
+    /// What is behind a value's reshapes, by its number, where there are any.
+    private final Map<Integer, Value> shown = new HashMap<>();
+
+    /// The bfloat16 value that a value was widened from, by its number.
+    private final Map<Integer, Value> widened = new HashMap<>();
+
+    /// The nodes that read a value, and an output of the graph as null, by its number.
+    private final Map<Integer, List<@Nullable Node>> readers = new HashMap<>();
+
+    Choice(Graph graph, boolean byLibrary) {
+      this.graph = graph;
+      this.byLibrary = byLibrary;
+      for (Node node : graph.nodes()) {
+        follow(node);
+      }
+      graph.outputs().forEach(output -> addReader(output.value(), null));
+    }
+
+    private void follow(Node node) {
+      Value input = node.inputs().isEmpty() ? null : node.inputs().getFirst();
+      if (node.op() instanceof Primitive.Reshape && input != null) {
+        shown.put(node.outputs().getFirst().id(), root(input));
+        return;
+      }
       if (node.op() instanceof Primitive.Convert(DType to)
           && to == DType.F32
-          && node.inputs().getFirst().type().dtype() == DType.BF16) {
-        widened.put(node.outputs().getFirst().id(), node.inputs().getFirst());
+          && input != null
+          && input.type().dtype() == DType.BF16) {
+        widened.put(node.outputs().getFirst().id(), root(input));
       }
+      node.inputs().forEach(value -> addReader(value, node));
     }
-    List<CudaUnit> units = new ArrayList<>();
-    Set<Integer> read = new HashSet<>();
-    graph.outputs().forEach(output -> read.add(output.value().id()));
-    for (Node node : graph.nodes()) {
+
+    private void addReader(Value value, @Nullable Node reader) {
+      readers.computeIfAbsent(root(value).id(), _ -> new ArrayList<>()).add(reader);
+    }
+
+    private Value root(Value value) {
+      return shown.getOrDefault(value.id(), value);
+    }
+
+    List<CudaUnit> units() {
+      List<CudaUnit> units = new ArrayList<>();
+      Set<Integer> read = new HashSet<>();
+      Set<Node> done = new HashSet<>();
+      graph.outputs().forEach(output -> read.add(root(output.value()).id()));
+      for (Node node : graph.nodes()) {
+        if (node.op() instanceof Primitive.Reshape || done.contains(node)) {
+          continue;
+        }
+        Node rounding = rounding(node);
+        if (rounding != null) {
+          done.add(rounding);
+        }
+        CudaUnit unit =
+            new CudaUnit(node, reads(node), rounding == null ? node.outputs() : rounding.outputs());
+        unit.reads.forEach(value -> read.add(root(value).id()));
+        units.add(unit);
+      }
+      units.removeIf(
+          unit ->
+              widened.containsKey(unit.writes.getFirst().id())
+                  && !read.contains(unit.writes.getFirst().id()));
+      return List.copyOf(units);
+    }
+
+    private List<Value> reads(Node node) {
       List<Value> reads = new ArrayList<>(node.inputs());
       if (isProduct(node)) {
-        for (int operand = 0; operand < 2; operand++) {
-          reads.set(operand, widened.getOrDefault(reads.get(operand).id(), reads.get(operand)));
+        Value left = narrow(reads.get(0));
+        Value right = narrow(reads.get(1));
+        boolean isNarrow = left != null && right != null;
+        if (left != null && (isNarrow || !byLibrary)) {
+          reads.set(0, left);
+        }
+        if (right != null && (isNarrow || !byLibrary)) {
+          reads.set(1, right);
         }
       }
-      reads.forEach(value -> read.add(value.id()));
-      if (!(node.op() instanceof Primitive.Reshape)) {
-        units.add(new CudaUnit(node, reads));
+      int widening = readsNarrow(node);
+      Value narrow = widening < 0 ? null : narrow(reads.get(widening));
+      if (narrow != null) {
+        reads.set(widening, narrow);
       }
+      return reads;
     }
-    units.removeIf(
-        unit ->
-            widened.containsKey(unit.writes().getFirst().id())
-                && !read.contains(unit.writes().getFirst().id()));
-    return List.copyOf(units);
+
+    /// Returns the operand that a kernel other than a product's takes in bfloat16 too, or -1.
+    private static int readsNarrow(Node node) {
+      return switch (node.op()) {
+        case Primitive.ReduceSum(List<Integer> dims, var _)
+            when ReduceLowering.areColumns(node.inputs().getFirst(), dims) ->
+            0;
+        case Composite.CrossEntropy _ -> 0;
+        case Composite.CrossEntropyGrad _ -> 1;
+        default -> -1;
+      };
+    }
+
+    private @Nullable Value narrow(Value value) {
+      return widened.get(root(value).id());
+    }
+
+    /// Returns the node that rounds a result to bfloat16, if the kernel can do that and nobody else
+    /// reads the result.
+    private @Nullable Node rounding(Node node) {
+      boolean rounds =
+          node.op() instanceof Composite.CrossEntropyGrad
+              || (byLibrary && isProduct(node) && node.inputs().size() == 2);
+      if (!rounds) {
+        return null;
+      }
+      List<@Nullable Node> found = readers.getOrDefault(node.outputs().getFirst().id(), List.of());
+      return found.size() == 1
+              && found.getFirst() != null
+              && found.getFirst().op() instanceof Primitive.Convert(DType to)
+              && to == DType.BF16
+          ? found.getFirst()
+          : null;
+    }
   }
 
   private static boolean isProduct(Node node) {
     return node.op() instanceof Primitive.MatMul || node.op() instanceof Composite.Linear;
-  }
-
-  @Override
-  public List<Value> writes() {
-    return node.outputs();
   }
 
   @Override

@@ -9,6 +9,9 @@ final class Emission {
   private static final long ALIGNMENT = 256;
   private static final int ELEMENT_THREADS = 256;
   private static final int ELEMENTS_PER_BLOCK = 1024;
+  private static final int ELEMENTS_PER_LONG_ROW = 8192;
+  private static final int MOST_COLUMN_BLOCKS = 64;
+  private static final int MOST_GRID_Y = 65_535;
   private static final int BLOCKS_PER_MULTIPROCESSOR = 16;
 
   private final int multiprocessors;
@@ -41,6 +44,30 @@ final class Emission {
   /// Fills `n` elements of 1, 2, 4 or 8 bytes with a pattern.
   void fill(Ref to, int itemBytes, long bits, long n) {
     elements(LaunchBuilder.of("fill.cu", "fill_" + itemBytes).at(to).wide(bits).wide(n), n);
+  }
+
+  /// A matrix of elements.
+  ///
+  /// @param at its first element
+  /// @param row distance between rows, in elements
+  record Rows(Ref at, long row) {}
+
+  /// Returns how many thread blocks share the columns of a row, of many rows.
+  static int columnBlocks(int columns) {
+    return Math.clamp(columns / ELEMENTS_PER_LONG_ROW, 1, MOST_COLUMN_BLOCKS);
+  }
+
+  /// Copies rows of 2 or 4 bytes an element to where they are as far apart as they are to be.
+  void copyRows(int itemBytes, Rows from, Rows to, long rows, int columns) {
+    add(
+        LaunchBuilder.of("rows.cu", "copy_rows_" + itemBytes)
+            .at(from.at)
+            .at(to.at)
+            .wide(rows)
+            .word(columns)
+            .wide(from.row)
+            .wide(to.row)
+            .grid(columnBlocks(columns), (int) Math.min(rows, MOST_GRID_Y), 1, ELEMENT_THREADS, 0));
   }
 
   /// Joins the partial sums `[leaves, rows, width]` by the sum tree into `out`, whose rows are

@@ -41,7 +41,8 @@ final class Lowering {
       case Primitive primitive -> new Lowering(unit, emit).primitive(primitive, library);
       case Composite.Linear(boolean transposed, var contraction) ->
           new ProductLowering(unit, emit, library).multiply(false, transposed, contraction);
-      case Composite composite -> new CompositeLowering(unit, emit).lower(composite);
+      case Composite composite ->
+          new CompositeLowering(unit, emit, library.isEmpty()).lower(composite);
     }
   }
 
@@ -90,7 +91,13 @@ final class Lowering {
       case Primitive.Transpose _, Primitive.BroadcastTo _, Primitive.Slice _, Primitive.Concat _ ->
           new LayoutLowering(emit, in, out).lower(primitive);
       case Primitive.ReduceSum _, Primitive.ReduceMax _ ->
-          new ReduceLowering(emit, in.getFirst(), out).lower(primitive);
+          new ReduceLowering(
+                  emit,
+                  in.getFirst().type().shape(),
+                  unit.reads().getFirst(),
+                  out,
+                  library.isEmpty())
+              .lower(primitive);
       case Primitive.MatMul(boolean transposeA, boolean transposeB, var contraction) ->
           new ProductLowering(unit, emit, library).multiply(transposeA, transposeB, contraction);
       case Primitive.Gather _ -> new TableLowering(emit, in, out).gather();

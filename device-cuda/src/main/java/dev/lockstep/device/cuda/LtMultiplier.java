@@ -87,7 +87,7 @@ final class LtMultiplier implements AutoCloseable {
             one.address(),
             aligned(frame.address(call.b()), call),
             aligned(frame.address(call.a()), call),
-            (call.adds() ? one : zero).address(),
+            zero.address(),
             aligned(frame.address(call.out()), call),
             plan.algorithm,
             frame.address(call.workspace().at()),
@@ -99,10 +99,10 @@ final class LtMultiplier implements AutoCloseable {
   }
 
   private static long aligned(long address, Action.Multiply call) {
-    if (address % call.product().alignment() != 0) {
+    if (address % LtProduct.ALIGNMENT != 0) {
       throw new IllegalArgumentException(
-          "operand of a product is not aligned: product=%s, alignment=%d (let tensors begin at multiples of %d bytes)"
-              .formatted(call.product(), call.product().alignment(), LtProduct.ALIGNMENT));
+          "operand of a product is not aligned: product=%s (let tensors begin at multiples of %d bytes)"
+              .formatted(call.product(), LtProduct.ALIGNMENT));
     }
     return address;
   }
@@ -138,10 +138,10 @@ final class LtMultiplier implements AutoCloseable {
         layout(product, product.b(), product.k(), product.n()),
         layout(product, product.a(), product.m(), product.k()),
         layout(
-            Cu.R_32F,
+            type(product.outDtype()),
             product.n(),
             product.m(),
-            new LtProduct.Operand(false, product.n(), (long) product.m() * product.n()),
+            new LtProduct.Operand(false, product.outRow(), product.m() * product.outRow()),
             product.batch()));
   }
 
@@ -165,9 +165,13 @@ final class LtMultiplier implements AutoCloseable {
     }
   }
 
+  private static int type(DType dtype) {
+    return dtype == DType.BF16 ? Cu.R_16BF : Cu.R_32F;
+  }
+
   /// The layout of an operand whose logical extents are `rows` by `columns`, row-major.
   private long layout(LtProduct product, LtProduct.Operand operand, long rows, long columns) {
-    int type = product.dtype() == DType.BF16 ? Cu.R_16BF : Cu.R_32F;
+    int type = type(product.dtype());
     return operand.transposed()
         ? layout(type, rows, columns, operand, product.batch())
         : layout(type, columns, rows, operand, product.batch());
@@ -213,7 +217,7 @@ final class LtMultiplier implements AutoCloseable {
           Cu.PREFERENCE_MAX_WORKSPACE,
           arena.allocateFrom(ValueLayout.JAVA_LONG, MOST_WORKSPACE),
           Long.BYTES);
-      MemorySegment alignment = arena.allocateFrom(ValueLayout.JAVA_INT, product.alignment());
+      MemorySegment alignment = arena.allocateFrom(ValueLayout.JAVA_INT, LtProduct.ALIGNMENT);
       for (int operand = 0; operand < 4; operand++) {
         prefer(preference, Cu.PREFERENCE_MIN_ALIGNMENT_A + operand, alignment, Integer.BYTES);
       }

@@ -10,20 +10,22 @@ import dev.lockstep.tensor.DType;
 /// @param k what is summed over
 /// @param a how `A` lies
 /// @param b how `B` lies
+/// @param outRow distance between the rows of the result, in elements
 /// @param batch how many products
 /// @param addsBias whether a number is added to each column of the result
-/// @param dtype of `A` and `B`, F32 or BF16; the result is F32
-/// @param alignment bytes to which all addresses are aligned, 4 to [#ALIGNMENT]
+/// @param dtype of `A` and `B`, F32 or BF16
+/// @param outDtype of the result, F32 or BF16
 record LtProduct(
     int m,
     int n,
     int k,
     Operand a,
     Operand b,
+    long outRow,
     int batch,
     boolean addsBias,
     DType dtype,
-    int alignment) {
+    DType outDtype) {
   /// What the memory that is bound to programs is aligned to: cuBLASLt's fast kernels ask for that.
   static final int ALIGNMENT = 16;
 
@@ -34,18 +36,9 @@ record LtProduct(
   /// @param stride distance between the operands of a batch, in elements
   record Operand(boolean transposed, long row, long stride) {}
 
-  /// Returns the alignment of addresses whose bases are aligned.
-  static int alignment(Ref... refs) {
-    long offsets = ALIGNMENT;
-    for (Ref ref : refs) {
-      offsets |= ref.offset();
-    }
-    return (int) Long.lowestOneBit(offsets);
-  }
-
   @Override
   public String toString() {
-    return "cublasLt m=%d n=%d k=%d%s%s%s%s %s"
+    return "cublasLt m=%d n=%d k=%d%s%s%s%s %s%s"
         .formatted(
             m,
             n,
@@ -54,6 +47,7 @@ record LtProduct(
             b.transposed ? " Bᵀ" : "",
             batch == 1 ? "" : " batch=" + batch,
             addsBias ? " +bias" : "",
-            dtype);
+            dtype,
+            outDtype == DType.F32 ? "" : " to " + outDtype);
   }
 }

@@ -17,6 +17,11 @@ final class ReduceLowering {
   /// Columns that a thread block sums: `LS_COLUMNS` of `columns.cuh`.
   static final int COLUMNS = 8;
 
+  /// Rows from which on a further block of rows is worth its joining, and blocks at most.
+  private static final int ROWS_PER_BLOCK = 128;
+
+  private static final int MOST_ROW_BLOCKS = 64;
+
   private static final int TEAMS = 8;
   private static final int LONG_THREADS = 256;
   private static final int LONG_EXTENT = 4096;
@@ -28,12 +33,31 @@ final class ReduceLowering {
   private final Value x;
   private final Value out;
   private final Shape shape;
+  private final boolean isExact;
 
-  ReduceLowering(Emission emit, Value x, Value out) {
+  /// @param shape of what is reduced
+  /// @param x its elements: of that shape, or what it was widened from
+  /// @param isExact whether sums keep the CPU's order
+  ReduceLowering(Emission emit, Shape shape, Value x, Value out, boolean isExact) {
     this.emit = emit;
     this.x = x;
     this.out = out;
-    this.shape = x.type().shape();
+    this.shape = shape;
+    this.isExact = isExact;
+  }
+
+  /// Whether a sum goes down columns.
+  static boolean areColumns(Value x, List<Integer> dims) {
+    return !x.type().dtype().isInteger()
+        && !dims.isEmpty()
+        && !dims.contains(x.type().shape().rank() - 1);
+  }
+
+  /// Returns the blocks in which a sum down columns of `rows` rows is made: its own, or on a device
+  /// with an order of its own as many as keep a GPU busy, by the number of rows alone.
+  static Blocks columnBlocks(Blocks blocks, long rows, boolean isExact) {
+    long inOrder = Math.clamp(rows / ROWS_PER_BLOCK, 1, MOST_ROW_BLOCKS);
+    return isExact ? blocks : new Blocks(1, (int) inOrder);
   }
 
   /// Blocks of a kernel in which a team of 16 threads takes a row.
@@ -44,9 +68,8 @@ final class ReduceLowering {
   void lower(Primitive primitive) {
     switch (primitive) {
       case Primitive.ReduceSum(List<Integer> dims, Blocks blocks) -> {
-        boolean columns = !isWhole() && !dims.isEmpty() && !dims.contains(shape.rank() - 1);
-        if (columns) {
-          columns(dims, blocks);
+        if (!isWhole() && !dims.isEmpty() && !dims.contains(shape.rank() - 1)) {
+          columns(dims, columnBlocks(blocks, extent(dims), isExact));
         } else {
           rows(dims, blocks, false);
         }
@@ -137,6 +160,10 @@ final class ReduceLowering {
     emit.add(isLong ? launch.grid(rows, LONG_THREADS) : launch.grid(rowGrid(rows), ROW_THREADS));
   }
 
+  private String columnKernel() {
+    return x.type().dtype() == DType.BF16 ? "column_sum_bf16" : "column_sum_f32";
+  }
+
   private void columns(List<Integer> dims, Blocks blocks) {
     int width = extent(kept(dims));
     if (width == 0) {
@@ -148,7 +175,7 @@ final class ReduceLowering {
         new ColumnSums(1, width, blocks.count()),
         Emission.at(out),
         (parts, grid) ->
-            LaunchBuilder.of("reduce_columns.cu", "column_sum_f32")
+            LaunchBuilder.of("reduce_columns.cu", columnKernel())
                 .at(from)
                 .at(parts)
                 .word(extent(dims))

@@ -70,6 +70,11 @@ public final class StandIns {
     return StandInDevices.exact();
   }
 
+  /// Returns devices that multiply by the stand-in for cuBLASLt, for tests of other packages.
+  public static DeviceProvider withCublasLt() {
+    return StandInDevices.withCublasLt();
+  }
+
   /// The folder of the libraries, which are built if they are not there. One process builds, others
   /// wait.
   private static Path folder() {

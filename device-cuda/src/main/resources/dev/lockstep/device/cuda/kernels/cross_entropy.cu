@@ -2,18 +2,45 @@
 // the gradient makes them again from each row's logSumExp.
 #include "grid.cuh"
 #include "sums.cuh"
+#include "types.cuh"
 
-// logSumExp and loss of each row, a team per row; the loss is 0 where the target is negative.
-extern "C" __global__ void cross_entropy_rows_f32(
-    const float* logits, const int* targets, float* logSumExp, float* rowLoss, int rows,
+// Logits and their gradient are float32 or bfloat16, whose bits stand in 16-bit words.
+static __device__ __forceinline__ float ls_logit(float x) { return x; }
+
+static __device__ __forceinline__ float ls_logit(unsigned short x) { return ls_from_bf16(x); }
+
+static __device__ __forceinline__ void ls_put(float* to, float x) { *to = x; }
+
+static __device__ __forceinline__ void ls_put(unsigned short* to, float x) { *to = ls_to_bf16(x); }
+
+// What is kept of a row: its logSumExp, and its loss, 0 where the target is negative.
+template <class T>
+__device__ __forceinline__ void finish_row(
+    const T* x, const int* targets, float logSum, float* logSumExp, float* rowLoss, int row,
+    int vocabulary, int* fault) {
+  int target = targets[row];
+  float loss = 0.0f;
+  if (target >= vocabulary) {
+    ls_fault(fault, target, row, vocabulary);
+  } else if (target >= 0) {
+    loss = logSum - ls_logit(x[target]);
+  }
+  logSumExp[row] = logSum;
+  rowLoss[row] = loss;
+}
+
+// logSumExp and loss of each row, a team per row, in the CPU device's order.
+template <class T>
+__device__ __forceinline__ void rows_by_teams(
+    const T* logits, const int* targets, float* logSumExp, float* rowLoss, int rows,
     int vocabulary, int outer, int blocks, int* fault) {
   int row = blockIdx.x * (blockDim.x / LS_TEAM) + threadIdx.x / LS_TEAM;
   if (row >= rows) return;
-  const float* x = logits + (long long)row * vocabulary;
+  const T* x = logits + (long long)row * vocabulary;
   float greatest = -ls_infinity();
 #pragma unroll 4
   for (int i = ls_team_lane(); i < vocabulary; i += LS_TEAM) {
-    greatest = ls_max(greatest, x[i]);
+    greatest = ls_max(greatest, ls_logit(x[i]));
   }
   greatest = ls_team_max(greatest);
   Cut cut(vocabulary, outer, blocks);
@@ -23,22 +50,64 @@ extern "C" __global__ void cross_entropy_rows_f32(
     float partial = 0.0f;
 #pragma unroll 4
     for (int e = ls_team_lane(); e < outer * length; e += LS_TEAM) {
-      partial = partial + ls_exp(x[cut.at(j, length, e)] - greatest);
+      partial = partial + ls_exp(ls_logit(x[cut.at(j, length, e)]) - greatest);
     }
     tree.push(ls_team_join(partial));
   }
   if (ls_team_lane() != 0) return;
   float logSum = greatest + ls_log(tree.join());
-  int target = targets[row];
-  float loss = 0.0f;
-  if (target >= vocabulary) {
-    ls_fault(fault, target, row, vocabulary);
-  } else if (target >= 0) {
-    loss = logSum - x[target];
-  }
-  logSumExp[row] = logSum;
-  rowLoss[row] = loss;
+  finish_row(x, targets, logSum, logSumExp, rowLoss, row, vocabulary, fault);
 }
+
+// The same, a thread block of 256 per row: 16 teams add what they would, and their sums are added in
+// order, whatever the blocks.
+template <class T>
+__device__ __forceinline__ void rows_by_blocks(
+    const T* logits, const int* targets, float* logSumExp, float* rowLoss, int vocabulary,
+    int* fault) {
+  __shared__ float ofTeams[2 * 16];
+  int row = blockIdx.x;
+  int team = threadIdx.x / LS_TEAM;
+  const T* x = logits + (long long)row * vocabulary;
+  float greatest = -ls_infinity();
+#pragma unroll 8
+  for (int i = threadIdx.x; i < vocabulary; i += 256) {
+    greatest = ls_max(greatest, ls_logit(x[i]));
+  }
+  greatest = ls_team_max(greatest);
+  if (ls_team_lane() == 0) ofTeams[team] = greatest;
+  __syncthreads();
+  greatest = ls_team_max(ofTeams[ls_team_lane()]);
+  float partial = 0.0f;
+#pragma unroll 8
+  for (int i = threadIdx.x; i < vocabulary; i += 256) {
+    partial = partial + ls_exp(ls_logit(x[i]) - greatest);
+  }
+  partial = ls_team_join(partial);
+  if (ls_team_lane() == 0) ofTeams[16 + team] = partial;
+  __syncthreads();
+  if (threadIdx.x >= LS_TEAM) return;
+  float logSum = greatest + ls_log(ls_team_join(ofTeams[16 + ls_team_lane()]));
+  if (threadIdx.x == 0) {
+    finish_row(x, targets, logSum, logSumExp, rowLoss, row, vocabulary, fault);
+  }
+}
+
+#define ROWS(name, T)                                                                        \
+  extern "C" __global__ void cross_entropy_rows_##name(                                      \
+      const T* logits, const int* targets, float* logSumExp, float* rowLoss, int rows,       \
+      int vocabulary, int outer, int blocks, int* fault) {                                   \
+    rows_by_teams(                                                                           \
+        logits, targets, logSumExp, rowLoss, rows, vocabulary, outer, blocks, fault);        \
+  }                                                                                          \
+  extern "C" __global__ void __launch_bounds__(256) cross_entropy_long_rows_##name(          \
+      const T* logits, const int* targets, float* logSumExp, float* rowLoss, int rows,       \
+      int vocabulary, int outer, int blocks, int* fault) {                                   \
+    rows_by_blocks(logits, targets, logSumExp, rowLoss, vocabulary, fault);                  \
+  }
+
+ROWS(f32, float)
+ROWS(bf16, unsigned short)
 
 struct LossTerm {
   const float* losses;
@@ -84,21 +153,35 @@ extern "C" __global__ void __launch_bounds__(256) cross_entropy_sum_f32(
   }
 }
 
-// (softmax - onehot) dloss, 0 where the target is negative; may take the place of the logits.
-extern "C" __global__ void cross_entropy_grad_f32(
-    const float* dloss, const float* logits, const int* targets, const float* logSumExp,
-    float* dlogits, int rows, int vocabulary) {
+// (softmax - onehot) dloss, 0 where the target is negative; may take the place of logits of its type.
+template <class In, class Out>
+__device__ __forceinline__ void gradient(
+    const float* dloss, const In* logits, const int* targets, const float* logSumExp, Out* dlogits,
+    int rows, int vocabulary) {
   float scale = *dloss;
   for (int row = blockIdx.y; row < rows; row += gridDim.y) {
-    const float* x = logits + (long long)row * vocabulary;
-    float* to = dlogits + (long long)row * vocabulary;
+    const In* x = logits + (long long)row * vocabulary;
+    Out* to = dlogits + (long long)row * vocabulary;
     int target = targets[row];
     float shift = logSumExp[row];
+#pragma unroll 4
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < vocabulary;
          i += gridDim.x * blockDim.x) {
-      float probability = ls_exp(x[i] - shift);
+      float probability = ls_exp(ls_logit(x[i]) - shift);
       float slope = i == target ? probability - 1.0f : probability;
-      to[i] = target < 0 ? 0.0f : slope * scale;
+      ls_put(to + i, target < 0 ? 0.0f : slope * scale);
     }
   }
 }
+
+#define GRADIENT(in, In, out, Out)                                                        \
+  extern "C" __global__ void cross_entropy_grad_##in##_##out(                             \
+      const float* dloss, const In* logits, const int* targets, const float* logSumExp,   \
+      Out* dlogits, int rows, int vocabulary) {                                           \
+    gradient(dloss, logits, targets, logSumExp, dlogits, rows, vocabulary);               \
+  }
+
+GRADIENT(f32, float, f32, float)
+GRADIENT(f32, float, bf16, unsigned short)
+GRADIENT(bf16, unsigned short, f32, float)
+GRADIENT(bf16, unsigned short, bf16, unsigned short)

@@ -1,0 +1,254 @@
+package dev.lockstep.device;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import dev.lockstep.device.cpu.CpuDeviceProvider;
+import dev.lockstep.device.cuda.StandIns;
+import dev.lockstep.graph.Blocks;
+import dev.lockstep.graph.Composite;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.Timeout;
+
+/// What a device with cuBLASLt does over several nodes: operands read in bfloat16 through reshapes,
+/// results rounded on the way, rows padded, sums in an order of its own. Elements are small whole
+/// numbers, so that every order of a sum has the same bits.
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+@Timeout(60)
+class CublasLtGraphsTest {
+  private final MemoryPool pool = MemoryPool.root("graphs", Long.MAX_VALUE);
+  private Device cpu;
+  private Device cuda;
+
+  @BeforeAll
+  void open() {
+    cuda = StandIns.withCublasLt().open(0, new DeviceOptions(pool, 1, 0));
+    cpu = new CpuDeviceProvider().open(0, new DeviceOptions(pool, 1, 0));
+  }
+
+  @AfterAll
+  void close() {
+    if (cuda != null) {
+      cuda.close();
+      cpu.close();
+      pool.close();
+    }
+  }
+
+  /// A graph under construction and the elements of its inputs.
+  private static final class Draft {
+    final GraphBuilder builder = new GraphBuilder("draft");
+    final Map<String, double[]> inputs = new LinkedHashMap<>();
+    private final SplittableRandom random = new SplittableRandom(1);
+
+    Value whole(String name, int most, long... dims) {
+      Shape shape = Shape.of(dims);
+      double[] elements = new double[(int) shape.elements()];
+      for (int i = 0; i < elements.length; i++) {
+        elements[i] = random.nextInt(-most, most + 1);
+      }
+      inputs.put(name, elements);
+      return builder.input(name, new ValueType(DType.F32, shape));
+    }
+
+    Value targets(String name, int bound, long... dims) {
+      Shape shape = Shape.of(dims);
+      double[] elements = new double[(int) shape.elements()];
+      for (int i = 0; i < elements.length; i++) {
+        elements[i] = random.nextInt(-1, bound);
+      }
+      inputs.put(name, elements);
+      return builder.input(name, new ValueType(DType.I32, shape));
+    }
+
+    Value narrow(Value x) {
+      return builder.one(new Primitive.Convert(DType.BF16), x);
+    }
+
+    Value wide(Value x) {
+      return builder.one(new Primitive.Convert(DType.F32), x);
+    }
+  }
+
+  private void sameBits(Draft draft) {
+    Graph graph = draft.builder.build();
+    List<byte[]> expected = DeviceRunner.bits(cpu, graph, draft.inputs);
+    List<byte[]> found = DeviceRunner.bits(cuda, graph, draft.inputs);
+    for (int i = 0; i < expected.size(); i++) {
+      assertThat(found.get(i)).as(graph.outputs().get(i).name()).isEqualTo(expected.get(i));
+    }
+  }
+
+  private String plan(Draft draft) {
+    try (Program program = cuda.compile(draft.builder.build())) {
+      return program.explain();
+    }
+  }
+
+  @Test
+  void roundsAResultWithOddRowsOnTheWay() {
+    Draft draft = new Draft();
+    Value x = draft.wide(draft.narrow(draft.whole("x", 3, 2, 150, 40)));
+    Value weight = draft.wide(draft.narrow(draft.whole("w", 3, 257, 40)));
+    Value logits = draft.builder.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight);
+    draft.builder.output("logits", draft.narrow(logits));
+    assertThat(plan(draft))
+        .contains("copy_rows_2")
+        .contains("BF16 to BF16")
+        .doesNotContain("cast_bf16");
+    sameBits(draft);
+  }
+
+  @Test
+  void makesAGreatResultInSlabs() {
+    Draft draft = new Draft();
+    Value x = draft.narrow(draft.whole("x", 1, 4100, 8));
+    Value weight = draft.narrow(draft.whole("w", 1, 4099, 8));
+    Value logits =
+        draft.builder.one(
+            new Primitive.MatMul(false, true, Blocks.WHOLE), draft.wide(x), draft.wide(weight));
+    draft.builder.output("logits", draft.narrow(logits));
+    assertThat(plan(draft)).contains("cublasLt m=3840").contains("cublasLt m=260");
+    sameBits(draft);
+  }
+
+  @Test
+  void multipliesTransposedOperandsInSlabsToo() {
+    Draft draft = new Draft();
+    Value x = draft.narrow(draft.whole("x", 1, 8, 4100));
+    Value weight = draft.narrow(draft.whole("w", 1, 8, 4099));
+    Value product =
+        draft.builder.one(
+            new Primitive.MatMul(true, false, Blocks.WHOLE), draft.wide(x), draft.wide(weight));
+    draft.builder.output("product", draft.narrow(product));
+    assertThat(plan(draft)).contains("cublasLt m=3840").contains("cublasLt m=260");
+    sameBits(draft);
+  }
+
+  @Test
+  void multipliesGradientsWithOddRowsThroughReshapes() {
+    Draft draft = new Draft();
+    Value x = draft.wide(draft.narrow(draft.whole("x", 3, 2, 150, 40)));
+    Value weight = draft.wide(draft.narrow(draft.whole("w", 3, 257, 40)));
+    Value slope = draft.wide(draft.narrow(draft.whole("slope", 3, 2, 150, 257)));
+    Value ofInput =
+        draft.builder.one(new Primitive.MatMul(false, false, new Blocks(1, 4)), slope, weight);
+    Value rows = draft.builder.one(new Primitive.Reshape(Shape.of(300, 257)), slope);
+    Value seen = draft.builder.one(new Primitive.Reshape(Shape.of(300, 40)), x);
+    Value ofWeight =
+        draft.builder.one(new Primitive.MatMul(true, false, new Blocks(2, 1)), rows, seen);
+    Value ofBias =
+        draft.builder.one(new Primitive.ReduceSum(List.of(0, 1), new Blocks(2, 1)), slope);
+    draft.builder.output("input", ofInput);
+    draft.builder.output("weight", ofWeight);
+    draft.builder.output("bias", ofBias);
+    String plan = plan(draft);
+    assertThat(plan).contains("copy_rows_2").contains("column_sum_bf16");
+    assertThat(plan).doesNotContain("cast_bf16_f32").doesNotContain("matmul_");
+    sameBits(draft);
+  }
+
+  @Test
+  void multipliesWhatOnlyOneSideOfIsNarrow() {
+    Draft draft = new Draft();
+    Value x = draft.whole("x", 3, 70, 33);
+    Value weight = draft.wide(draft.narrow(draft.whole("w", 3, 33, 50)));
+    Value product = draft.builder.one(new Primitive.MatMul(false, false, Blocks.WHOLE), x, weight);
+    draft.builder.output("product", product);
+    assertThat(plan(draft)).contains("cublasLt").doesNotContain("matmul_");
+    sameBits(draft);
+  }
+
+  @Test
+  void keepsAWideResultThatOthersRead() {
+    Draft draft = new Draft();
+    Value x = draft.wide(draft.narrow(draft.whole("x", 3, 70, 32)));
+    Value weight = draft.wide(draft.narrow(draft.whole("w", 3, 32, 48)));
+    Value product = draft.builder.one(new Primitive.MatMul(false, false, Blocks.WHOLE), x, weight);
+    draft.builder.output("narrow", draft.narrow(product));
+    draft.builder.output("wide", draft.builder.one(new Primitive.Neg(), product));
+    sameBits(draft);
+  }
+
+  @Test
+  void sumsManyRowsInItsOwnBlocks() {
+    Draft draft = new Draft();
+    Value x = draft.whole("x", 3, 3, 500, 20);
+    draft.builder.output(
+        "sum", draft.builder.one(new Primitive.ReduceSum(List.of(0, 1), new Blocks(3, 2)), x));
+    assertThat(plan(draft)).contains("join_parts_f32");
+    sameBits(draft);
+  }
+
+  @Test
+  void crossEntropyReadsAndWritesBfloat16() {
+    Draft draft = new Draft();
+    Value logits = draft.wide(draft.narrow(draft.whole("logits", 9, 3, 20, 1001)));
+    Value targets = draft.targets("targets", 1001, 3, 20);
+    List<Value> found =
+        draft.builder.apply(
+            new Composite.CrossEntropy(Blocks.WHOLE, new Blocks(1, 4)), List.of(logits, targets));
+    Value slope = draft.whole("slope", 1);
+    Value gradient =
+        draft.builder.one(new Composite.CrossEntropyGrad(), slope, logits, targets, found.get(2));
+    draft.builder.output("loss", found.get(0));
+    draft.builder.output("count", found.get(1));
+    draft.builder.output("logSumExp", found.get(2));
+    draft.builder.output("gradient", draft.narrow(gradient));
+    assertThat(plan(draft))
+        .contains("cross_entropy_long_rows_bf16", "cross_entropy_grad_bf16_bf16");
+    assertThat(plan(draft)).doesNotContain("cast_bf16_f32");
+    Graph graph = draft.builder.build();
+    List<double[]> expected = DeviceRunner.run(cpu, graph, draft.inputs);
+    List<double[]> results = DeviceRunner.run(cuda, graph, draft.inputs);
+    for (int i = 0; i < expected.size(); i++) {
+      for (int j = 0; j < expected.get(i).length; j++) {
+        double wanted = expected.get(i)[j];
+        // Another order of a sum may round another way.
+        double tolerance = Math.abs(wanted) * (i == 3 ? 0x1p-7 : 0x1p-20);
+        assertThat(results.get(i)[j]).isCloseTo(wanted, within(tolerance + 1e-30));
+      }
+    }
+  }
+
+  @Test
+  void tellsWhatEachStepTookIfAsked() {
+    System.setProperty("lockstep.cuda.times", "1");
+    try {
+      Draft draft = new Draft();
+      Value x = draft.whole("x", 3, 70, 32);
+      Value weight = draft.whole("w", 3, 32, 48);
+      draft.builder.output(
+          "product",
+          draft.builder.one(
+              new Primitive.Neg(),
+              draft.builder.one(new Primitive.MatMul(false, false, Blocks.WHOLE), x, weight)));
+      List<PlannedStep> steps;
+      try (DeviceRunner runner = new DeviceRunner(cuda, draft.builder.build())) {
+        runner.set(draft.inputs);
+        runner.run();
+        steps = runner.program().steps();
+      }
+      assertThat(steps).extracting(PlannedStep::kernel).containsExactly("cublaslt F32", "neg_f32");
+      assertThat(steps).allSatisfy(step -> assertThat(step.nanos()).isPositive());
+      assertThat(steps).allSatisfy(step -> assertThat(step.leastNanos()).isPositive());
+    } finally {
+      System.clearProperty("lockstep.cuda.times");
+    }
+  }
+}
