@@ -8,6 +8,7 @@ import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Primitive.Add;
 import dev.lockstep.graph.Primitive.Constant;
 import dev.lockstep.graph.Value;
+import dev.lockstep.tensor.DType;
 import java.util.ArrayDeque;
 import java.util.Collection;
 import java.util.Collections;
@@ -29,14 +30,14 @@ public final class Differentiator {
   private final GraphBuilder builder;
   private final GradientBlocks blocks;
 
-  private final Set<Value> recomputed;
+  private final WayBack way;
   private final Map<Value, Node> makers = new HashMap<>();
   private final Map<Value, Value> again = new HashMap<>();
 
-  Differentiator(GraphBuilder builder, GradientBlocks blocks, Set<Value> recomputed) {
+  Differentiator(GraphBuilder builder, GradientBlocks blocks, WayBack way) {
     this.builder = builder;
     this.blocks = blocks;
-    this.recomputed = recomputed;
+    this.way = way;
   }
 
   /// Appends the gradient of `loss` to the builder.
@@ -55,24 +56,22 @@ public final class Differentiator {
     Graph graph = builder.build();
     Map<String, Value> named = new LinkedHashMap<>();
     wrt.forEach(value -> named.put(nameOf(graph, value), value));
-    return gradients(builder, Map.of(loss, seed), named, blocks, Set.of());
+    return gradients(builder, Map.of(loss, seed), named, blocks, WayBack.PLAIN);
   }
 
   /// Appends the gradient of a sum of values to the builder, as [#gradients(GraphBuilder, Value,
-  /// Value, List, GradientBlocks)], and computes some forward values again where the way back reads
-  /// them: they need not be kept. The bits are the same.
+  /// Value, List, GradientBlocks)]. What is computed again need not be kept; the bits are the same.
   ///
   /// @param seeds what is differentiated, and for each the gradient of the final scalar in it, of
   ///   the same type
   /// @param wrt inputs or results of nodes, by the names that their gradients get
-  /// @param recomputed results of nodes; a node whose operands are among them computes those again
-  ///   too
+  /// @param way what is computed again and what is rounded
   public static Map<String, Value> gradients(
       GraphBuilder builder,
       Map<Value, Value> seeds,
       Map<String, Value> wrt,
       GradientBlocks blocks,
-      Set<Value> recomputed) {
+      WayBack way) {
     seeds.forEach(
         (loss, seed) -> {
           if (!seed.type().equals(loss.type())) {
@@ -81,7 +80,7 @@ public final class Differentiator {
           }
         });
     Graph graph = builder.build();
-    Differentiator differentiator = new Differentiator(builder, blocks, recomputed);
+    Differentiator differentiator = new Differentiator(builder, blocks, way);
     for (Node node : graph.nodes()) {
       node.outputs().forEach(value -> differentiator.makers.put(value, node));
     }
@@ -121,7 +120,7 @@ public final class Differentiator {
       if (node.inputs().stream().noneMatch(active::contains)) {
         continue;
       }
-      List<Optional<Value>> results = node.outputs().stream().map(v -> sum(uses, v)).toList();
+      List<Optional<Value>> results = node.outputs().stream().map(v -> gradient(uses, v)).toList();
       if (results.stream().allMatch(Optional::isEmpty)) {
         continue;
       }
@@ -145,7 +144,7 @@ public final class Differentiator {
   /// here on in the program.
   private Value kept(Value value) {
     Node maker = makers.get(value);
-    if (maker == null || !recomputed.contains(value)) {
+    if (maker == null || !way.recomputed().contains(value)) {
       return value;
     }
     if (!again.containsKey(value)) {
@@ -176,6 +175,18 @@ public final class Differentiator {
       }
     }
     return active;
+  }
+
+  /// Returns the gradient that flows on from `value`.
+  private Optional<Value> gradient(Map<Value, Deque<Value>> uses, Value value) {
+    Optional<Value> gradient = sum(uses, value);
+    return way.rounded().contains(value)
+        ? gradient.map(
+            exact ->
+                builder.one(
+                    new Primitive.Convert(DType.F32),
+                    builder.one(new Primitive.Convert(DType.BF16), exact)))
+        : gradient;
   }
 
   /// Adds up the uses of `value` and keeps the sum as its only use.

@@ -112,6 +112,7 @@ public final class GptModel implements LanguageModel {
     x = trace.narrowed(finalNorm.apply(trace, x));
     Value weight = shape.tiedHead() ? trace.parameter(head, "head") : trace.parameter(head);
     trace.splitColumns(weight, vocabularyBlocks());
-    return trace.narrowed(trace.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight));
+    return trace.narrowedOnTheWayBack(
+        trace.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight));
   }
 }

@@ -108,7 +108,8 @@ public final class MlpModel implements LanguageModel {
     x = trace.narrowed(finalNorm.apply(trace, x));
     Value weight = shape.tiedHead() ? trace.parameter(head, "head") : trace.parameter(head);
     trace.splitColumns(weight, vocabularyBlocks());
-    return trace.narrowed(trace.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight));
+    return trace.narrowedOnTheWayBack(
+        trace.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight));
   }
 
   private Value first(ModelTrace trace, Value windows, Recompute recompute) {

@@ -116,7 +116,7 @@ public final class ModelPrograms {
         wanted.put(border(i), trace.borders().get(i));
       }
     }
-    Differentiator.gradients(builder, seeds, wanted, blocks, trace.recomputedValues())
+    Differentiator.gradients(builder, seeds, wanted, blocks, trace.wayBack())
         .forEach((use, gradient) -> builder.output(ParameterUse.gradientName(use), gradient));
     return new Traced(builder.build(), trace.uses(), tokenBlocks);
   }

@@ -9,6 +9,7 @@ import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
+import dev.lockstep.train.autodiff.WayBack;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
@@ -41,6 +42,7 @@ public final class ModelTrace {
   private final Map<String, Value> values = new LinkedHashMap<>();
   private final Map<Value, Blocks> columns = new HashMap<>();
   private final Set<Value> recomputed = new HashSet<>();
+  private final Set<Value> rounded = new HashSet<>();
   private final List<Value> borders = new ArrayList<>();
   private final Map<Value, Double> auxiliaries = new LinkedHashMap<>();
 
@@ -109,6 +111,14 @@ public final class ModelTrace {
   /// back is the narrow form.
   public Value narrowed(Value value) {
     return precision == Precision.F32 ? value : rounded(value, false);
+  }
+
+  /// Lets a value as it is and rounds its gradient as the trace's precision says (see [Precision]).
+  public Value narrowedOnTheWayBack(Value value) {
+    if (precision != Precision.F32) {
+      rounded.add(value);
+    }
+    return value;
   }
 
   private Value rounded(Value value, boolean again) {
@@ -195,9 +205,9 @@ public final class ModelTrace {
     return result;
   }
 
-  /// Returns the values that are computed again on the way back.
-  public Set<Value> recomputedValues() {
-    return Set.copyOf(recomputed);
+  /// Returns what is computed again on the way back, and what is rounded there.
+  public WayBack wayBack() {
+    return new WayBack(recomputed, rounded);
   }
 
   /// Returns the uses so far, in program order.
