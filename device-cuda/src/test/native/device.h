@@ -1,5 +1,6 @@
 // CUDA C++ as the host's compiler sees it: what the stand-in for NVRTC puts before a kernel's source.
-// No other header is included, so that names of kernels clash with nothing and compilation is fast.
+// No header of the system is included, so that names of kernels clash with nothing and compilation is
+// fast.
 //
 // A thread of a block is a fibre; barriers and shuffles hand over to the scheduler in fibres.h.
 #pragma once
@@ -105,6 +106,9 @@ static inline float fmaf(float a, float b, float c) { return __builtin_fmaf(a, b
 static inline double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 static inline double rint(double x) { return __builtin_rint(x); }
 static inline double pow(double a, double b) { return __builtin_pow(a, b); }
+static inline float fmaxf(float a, float b) { return __builtin_fmaxf(a, b); }
+
+#include "mma.h"
 
 // Calls a kernel with parameters as cuLaunchKernel gets them, and tells their sizes.
 namespace standin {

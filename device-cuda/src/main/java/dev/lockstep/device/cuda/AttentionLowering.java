@@ -1,10 +1,10 @@
 package dev.lockstep.device.cuda;
 
 import dev.lockstep.graph.Value;
-import dev.lockstep.tensor.Shape;
 import java.util.List;
 
-/// Causal attention and its gradient. Kernels are compiled for the size of a head.
+/// Causal attention and its gradient in the CPU's order of sums. Kernels are compiled for the size
+/// of a head.
 final class AttentionLowering {
   /// The largest head that kernels are written for.
   static final int MOST_HEAD_SIZE = 256;
@@ -16,111 +16,53 @@ final class AttentionLowering {
   private final Emission emit;
   private final List<Value> in;
   private final List<Value> out;
-  private final Call call;
+  private final AttentionCall call;
 
-  /// What attends to what.
-  ///
-  /// @param packed whether q, k and v lie side by side in one value
-  /// @param size of a head
-  private record Call(
-      boolean packed,
-      int batch,
-      int queries,
-      int keys,
-      int firstQuery,
-      int heads,
-      int groups,
-      int size) {
-    long features() {
-      return (long) heads * size;
-    }
-
-    long queryStride() {
-      return packed ? 3 * features() : features();
-    }
-
-    long keyStride() {
-      return packed ? 3 * features() : (long) groups * size;
-    }
-  }
-
-  private AttentionLowering(Emission emit, List<Value> in, List<Value> out, Call call) {
+  AttentionLowering(Emission emit, List<Value> in, List<Value> out, AttentionCall call) {
     this.emit = emit;
     this.in = in;
     this.out = out;
     this.call = call;
   }
 
-  /// Attention on packed q, k, v: `(qkv)` forward, `(dout, qkv, out, logSumExp)` backward.
-  static AttentionLowering packed(Emission emit, List<Value> in, List<Value> out, int heads) {
-    Shape qkv = in.get(in.size() == 1 ? 0 : 1).type().shape();
-    int tokens = Sizes.of(qkv.dim(1));
-    int size = Sizes.of(qkv.dim(2) / 3 / heads);
-    Call call = new Call(true, Sizes.of(qkv.dim(0)), tokens, tokens, 0, heads, heads, size);
-    return new AttentionLowering(emit, in, out, call);
-  }
-
-  /// Attention of grouped heads: `(q, k, v)` forward, `(dout, q, k, v, out, logSumExp)` backward.
-  static AttentionLowering grouped(
-      Emission emit, List<Value> in, List<Value> out, int heads, int groups, long firstQuery) {
-    int first = in.size() == 3 ? 0 : 1;
-    Shape q = in.get(first).type().shape();
-    Call call =
-        new Call(
-            false,
-            Sizes.of(q.dim(0)),
-            Sizes.of(q.dim(1)),
-            Sizes.of(in.get(first + 1).type().shape().dim(1)),
-            Sizes.of(firstQuery),
-            heads,
-            groups,
-            Sizes.of(q.dim(2) / heads));
-    return new AttentionLowering(emit, in, out, call);
-  }
-
   private int forwardTile() {
-    return call.size <= 128 ? 64 : 32;
+    return call.size() <= 128 ? 64 : 32;
   }
 
   private int backwardTile() {
-    return call.size <= 64 ? 64 : call.size <= 128 ? 32 : 16;
+    return call.size() <= 64 ? 64 : call.size() <= 128 ? 32 : 16;
   }
 
   private LaunchBuilder launch(String file, String kernel, int tile) {
-    List<String> defines = List.of("HEAD_SIZE=" + call.size, "TILE=" + tile);
+    List<String> defines = List.of("HEAD_SIZE=" + call.size(), "TILE=" + tile);
     return new LaunchBuilder(new Kernels.Source(file, defines), kernel);
   }
 
   /// Shared memory: `rows` tiles of padded heads and `squares` of scores.
   private int sharedBytes(int tile, int rows, int squares) {
-    int padded = (call.size + 15) / 16 * 16 + 4;
+    int padded = (call.size() + 15) / 16 * 16 + 4;
     return 4 * (rows * tile * padded + squares * tile * (tile + 4));
   }
 
   private StructBuilder struct(int queryBlocks) {
-    float scale = (float) (1 / Math.sqrt(call.size));
     return new StructBuilder()
-        .words(call.batch, call.queries)
-        .words(call.keys, call.firstQuery)
-        .words(call.heads, call.groups)
+        .words(call.batch(), call.queries())
+        .words(call.keys(), call.firstQuery())
+        .words(call.heads(), call.groups())
         .words(queryBlocks, 0)
         .wide(call.queryStride(), call.keyStride(), call.features())
-        .real(scale);
-  }
-
-  private boolean isEmpty() {
-    return call.batch == 0 || call.features() == 0;
+        .real(call.scale());
   }
 
   /// Where part 0 (q), 1 (k) or 2 (v) begins, of values from `first` on.
   private Ref part(List<Value> values, int first, int part) {
-    return call.packed
+    return call.packed()
         ? Emission.at(values.get(first)).plus(4L * part * call.features())
         : Emission.at(values.get(first + part));
   }
 
   void forward() {
-    if (isEmpty() || call.queries == 0) {
+    if (call.isEmpty() || call.queries() == 0) {
       return;
     }
     int tile = forwardTile();
@@ -133,21 +75,21 @@ final class AttentionLowering {
             .at(out.get(1))
             .struct(struct(1))
             .grid(
-                Math.ceilDiv(call.queries, tile),
-                call.heads,
-                call.batch,
+                Math.ceilDiv(call.queries(), tile),
+                call.heads(),
+                call.batch(),
                 THREADS,
                 sharedBytes(tile, 2, 1)));
   }
 
   /// @param queryBlocks blocks in which sums over queries are made and joined
   void backward(int queryBlocks) {
-    if (isEmpty()) {
+    if (call.isEmpty()) {
       return;
     }
     Value logSumExp = in.getLast();
     Value forwardOut = in.get(in.size() - 2);
-    long rows = (long) call.batch * call.heads * call.queries;
+    long rows = (long) call.batch() * call.heads() * call.queries();
     Ref delta = emit.scratch(4 * Math.max(1, rows));
     int tile = backwardTile();
     if (rows > 0) {
@@ -163,13 +105,13 @@ final class AttentionLowering {
               .at(part(out, 0, 0))
               .struct(struct(queryBlocks))
               .grid(
-                  Math.ceilDiv(call.queries, tile),
-                  call.heads,
-                  call.batch,
+                  Math.ceilDiv(call.queries(), tile),
+                  call.heads(),
+                  call.batch(),
                   THREADS,
                   sharedBytes(tile, 4, 1)));
     }
-    if (call.keys > 0) {
+    if (call.keys() > 0) {
       keyGradients(queryBlocks, tile, logSumExp, delta);
     }
   }
@@ -186,8 +128,8 @@ final class AttentionLowering {
 
   private void keyGradients(int queryBlocks, int tile, Value logSumExp, Ref delta) {
     boolean isWhole = queryBlocks == 1;
-    int width = Sizes.of((long) call.groups * call.size);
-    long rows = (long) call.batch * call.keys;
+    int width = Sizes.of((long) call.groups() * call.size());
+    long rows = (long) call.batch() * call.keys();
     Ref dk = isWhole ? part(out, 0, 1) : emit.scratch(4L * queryBlocks * rows * width);
     Ref dv = isWhole ? part(out, 0, 2) : emit.scratch(4L * queryBlocks * rows * width);
     emit.add(
@@ -198,9 +140,9 @@ final class AttentionLowering {
             .wide(isWhole ? call.keyStride() : width)
             .wide(isWhole ? 0 : rows * width)
             .grid(
-                Math.ceilDiv(call.keys, tile),
-                call.groups * queryBlocks,
-                call.batch,
+                Math.ceilDiv(call.keys(), tile),
+                call.groups() * queryBlocks,
+                call.batch(),
                 THREADS,
                 sharedBytes(tile, 4, 1)));
     if (!isWhole) {

@@ -12,6 +12,7 @@ final class CompositeLowering {
   private static final int SUM_THREADS = 256;
   private static final int MOST_ROWS = 65_535;
 
+  private final CudaUnit unit;
   private final Emission emit;
   private final List<Value> in;
   private final List<Value> reads;
@@ -20,6 +21,7 @@ final class CompositeLowering {
 
   /// @param isExact whether sums keep the CPU's order
   CompositeLowering(CudaUnit unit, Emission emit, boolean isExact) {
+    this.unit = unit;
     this.emit = emit;
     this.isExact = isExact;
     this.in = unit.node().inputs();
@@ -43,14 +45,10 @@ final class CompositeLowering {
       case Composite.LayerNormGrad(Blocks tokens) -> layerNormGrad(tokens);
       case Composite.RmsNormGrad(Blocks tokens) -> rmsNormGrad(tokens);
       case Composite.Rotary rotary -> rotary(rotary);
-      case Composite.CausalAttention(int heads) ->
-          AttentionLowering.packed(emit, in, out, heads).forward();
-      case Composite.CausalAttentionGrad(int heads, Blocks queries) ->
-          AttentionLowering.packed(emit, in, out, heads).backward(queries.count());
-      case Composite.GroupedAttention(int heads, int groups, long firstQuery) ->
-          AttentionLowering.grouped(emit, in, out, heads, groups, firstQuery).forward();
-      case Composite.GroupedAttentionGrad(int heads, int groups, long first, Blocks queries) ->
-          AttentionLowering.grouped(emit, in, out, heads, groups, first).backward(queries.count());
+      case Composite.CausalAttention _, Composite.GroupedAttention _ -> attention();
+      case Composite.CausalAttentionGrad(int _, Blocks queries) -> attentionGrad(queries);
+      case Composite.GroupedAttentionGrad(int _, int _, long _, Blocks queries) ->
+          attentionGrad(queries);
       case Composite.CrossEntropy(Blocks tokens, Blocks vocabulary) ->
           crossEntropy(tokens, vocabulary);
       case Composite.CrossEntropyGrad _ -> crossEntropyGrad();
@@ -179,6 +177,24 @@ final class CompositeLowering {
             .word(heads)
             .word(op.size()),
         (long) batch * heads * pairs);
+  }
+
+  private void attention() {
+    AttentionCall call = AttentionCall.of(unit.node()).orElseThrow();
+    if (!isExact && TensorAttention.serves(call)) {
+      new TensorAttention(emit, reads, out, call).forward();
+    } else {
+      new AttentionLowering(emit, in, out, call).forward();
+    }
+  }
+
+  private void attentionGrad(Blocks queries) {
+    AttentionCall call = AttentionCall.of(unit.node()).orElseThrow();
+    if (!isExact && TensorAttention.serves(call)) {
+      new TensorAttention(emit, reads, out, call).backward();
+    } else {
+      new AttentionLowering(emit, in, out, call).backward(queries.count());
+    }
   }
 
   private void crossEntropy(Blocks tokens, Blocks vocabulary) {

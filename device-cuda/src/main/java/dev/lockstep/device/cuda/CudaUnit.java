@@ -122,12 +122,29 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pla
           reads.set(1, right);
         }
       }
+      if (byLibrary && TensorAttention.serves(node)) {
+        TensorAttention.narrowOperands(node).forEach(operands -> narrowAll(reads, operands));
+      }
       int widening = readsNarrow(node);
       Value narrow = widening < 0 ? null : narrow(reads.get(widening));
       if (narrow != null) {
         reads.set(widening, narrow);
       }
       return reads;
+    }
+
+    /// Reads some operands in bfloat16 if all of them were widened from it.
+    private void narrowAll(List<Value> reads, List<Integer> operands) {
+      List<Value> found = new ArrayList<>(reads);
+      for (int operand : operands) {
+        Value narrow = narrow(reads.get(operand));
+        if (narrow == null) {
+          return;
+        }
+        found.set(operand, narrow);
+      }
+      reads.clear();
+      reads.addAll(found);
     }
 
     /// Returns the operand that a kernel other than a product's takes in bfloat16 too, or -1.
@@ -151,7 +168,10 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pla
     private @Nullable Node rounding(Node node) {
       boolean rounds =
           node.op() instanceof Composite.CrossEntropyGrad
-              || (byLibrary && isProduct(node) && node.inputs().size() == 2);
+              || (byLibrary && isProduct(node) && node.inputs().size() == 2)
+              || (byLibrary
+                  && node.op() instanceof Composite.CausalAttentionGrad
+                  && TensorAttention.serves(node));
       if (!rounds) {
         return null;
       }

@@ -33,7 +33,9 @@ final class KernelCompiler {
           "grid.cuh",
           "columns.cuh",
           "norms.cuh",
-          "tiles.cuh");
+          "tiles.cuh",
+          "mma.cuh",
+          "attention_mma.cuh");
 
   // `elements.cu(12): error: identifier "x" is undefined`
   private static final Pattern ERROR =

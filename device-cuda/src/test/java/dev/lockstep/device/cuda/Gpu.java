@@ -14,7 +14,7 @@ public final class Gpu {
   private Gpu() {}
 
   /// The device as users get it.
-  static DeviceProvider provider() {
+  public static DeviceProvider provider() {
     return present(new CudaDeviceProvider());
   }
 

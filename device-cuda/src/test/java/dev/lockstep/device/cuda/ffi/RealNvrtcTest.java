@@ -3,6 +3,7 @@ package dev.lockstep.device.cuda.ffi;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.lockstep.device.cuda.AttentionSources;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -86,7 +87,11 @@ class RealNvrtcTest {
     try (Stream<Path> files = Files.list(SOURCES)) {
       for (String file :
           files.map(path -> path.getFileName().toString()).filter(wanted).sorted().toList()) {
-        if (file.startsWith("attention")) {
+        if (file.contains("_mma")) {
+          for (int size : headSizes) {
+            sources(file, size).forEach(units::add);
+          }
+        } else if (file.startsWith("attention")) {
           for (int size : headSizes) {
             int tile = file.equals("attention.cu") ? forwardTile(size) : backwardTile(size);
             units.add(new Unit(file, List.of("-DHEAD_SIZE=" + size, "-DTILE=" + tile)));
@@ -97,6 +102,14 @@ class RealNvrtcTest {
       }
     }
     return units;
+  }
+
+  private static Stream<Unit> sources(String file, int headSize) {
+    return headSize % 16 != 0 || headSize > 128
+        ? Stream.empty()
+        : AttentionSources.of(headSize).stream()
+            .filter(source -> source.file().equals(file))
+            .map(source -> new Unit(file, source.defines().stream().map(d -> "-D" + d).toList()));
   }
 
   // The same numbers as AttentionLowering's.
