@@ -9,7 +9,6 @@ import dev.lockstep.device.plan.StoragePlan;
 import dev.lockstep.graph.Cost;
 import dev.lockstep.graph.Decomposition;
 import dev.lockstep.graph.Graph;
-import dev.lockstep.graph.GraphPrinter;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
@@ -46,14 +45,15 @@ final class CudaProgram implements Program {
   private volatile boolean closed;
 
   /// What the plan says of one unit.
-  private record Step(CudaUnit unit, List<Action> actions) {}
+  private record Step(ProgramUnit unit, List<Action> actions) {}
 
   private CudaProgram(Graph source, Graph graph, CudaDevice device, CudaArena arena) {
     this.source = source;
     this.graph = graph;
     this.device = device;
     this.arena = arena;
-    List<CudaUnit> units = CudaUnit.of(graph, device.library().isPresent());
+    List<ProgramUnit> units =
+        ElementFusion.fuse(graph, CudaUnit.of(graph, device.library().isPresent()));
     storage = StoragePlan.of(graph, units);
     List<Action> all = new ArrayList<>();
     for (StoragePlan.Save save : storage.saves()) {
@@ -62,9 +62,12 @@ final class CudaProgram implements Program {
     }
     savesCount = all.size();
     long scratchBytes = 0;
-    for (CudaUnit unit : units) {
+    for (ProgramUnit unit : units) {
       Emission emission = new Emission(device.context().multiprocessors());
-      Lowering.lower(unit, emission, device.library());
+      switch (unit) {
+        case CudaUnit single -> Lowering.lower(single, emission, device.library());
+        case FusedUnit fused -> FusedLowering.lower(fused, emission);
+      }
       scratchBytes = Math.max(scratchBytes, emission.scratchBytes());
       steps.add(new Step(unit, emission.actions()));
       all.addAll(emission.actions());
@@ -211,11 +214,11 @@ final class CudaProgram implements Program {
                     storage.arenaBytes()));
     for (int i = 0; i < steps.size(); i++) {
       Step step = steps.get(i);
-      Cost cost = Cost.of(step.unit.node());
+      Cost cost = step.unit.cost();
       String labels = String.join(", ", step.actions.stream().map(Action::label).toList());
       text.append(
           "  %3d  %-60s %12d FLOPs %10d bytes\n".formatted(i, labels, cost.flops(), cost.bytes()));
-      text.append("       ").append(GraphPrinter.line(step.unit.node())).append('\n');
+      text.append("       ").append(step.unit.line()).append('\n');
     }
     return text.toString();
   }
@@ -240,9 +243,8 @@ final class CudaProgram implements Program {
       Step step = steps.get(i);
       String kernel =
           step.actions.stream().map(Action::kind).distinct().collect(Collectors.joining(" + "));
-      String label = kernel + ' ' + GraphPrinter.line(step.unit.node());
-      plan.add(
-          new PlannedStep(kernel, label, Cost.of(step.unit.node()), 0, nanos[i], leastNanos[i]));
+      String label = kernel + ' ' + step.unit.line();
+      plan.add(new PlannedStep(kernel, label, step.unit.cost(), 0, nanos[i], leastNanos[i]));
     }
     return plan;
   }

@@ -1,8 +1,9 @@
 package dev.lockstep.device.cuda;
 
-import dev.lockstep.device.plan.PlannedUnit;
 import dev.lockstep.graph.Composite;
+import dev.lockstep.graph.Cost;
 import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphPrinter;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
@@ -23,7 +24,7 @@ import org.jspecify.annotations.Nullable;
 /// @param reads what is read in place of the node's inputs; of the same elements, maybe of another
 ///   shape
 /// @param writes what is written in place of the node's outputs
-record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements PlannedUnit {
+record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements ProgramUnit {
   CudaUnit {
     reads = List.copyOf(reads);
     writes = List.copyOf(writes);
@@ -208,6 +209,23 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pla
       case Primitive.Select _ -> either(1);
       case Primitive _ -> List.of();
     };
+  }
+
+  @Override
+  public Cost cost() {
+    long bytes = 0;
+    for (Value value : reads) {
+      bytes += value.type().bytes();
+    }
+    for (Value value : writes()) {
+      bytes += value.type().bytes();
+    }
+    return new Cost(Cost.of(node).flops(), bytes);
+  }
+
+  @Override
+  public String line() {
+    return GraphPrinter.line(node);
   }
 
   private static List<InPlace> either(int first) {

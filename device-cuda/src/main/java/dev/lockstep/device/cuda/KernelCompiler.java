@@ -31,6 +31,7 @@ final class KernelCompiler {
           "sums.cuh",
           "philox.cuh",
           "grid.cuh",
+          "packs.cuh",
           "columns.cuh",
           "norms.cuh",
           "tiles.cuh",
@@ -98,6 +99,9 @@ final class KernelCompiler {
     return compile(name, resource(name), defines);
   }
 
+  /// Compiles a source that was generated.
+  ///
+  /// @param name what errors call it
   byte[] compile(String name, String source, List<String> defines) {
     List<String> options = new ArrayList<>();
     options.add("--gpu-architecture=" + architecture);

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /// The kernels of a device, loaded when they are first asked for and unloaded with it. Thread-safe.
 final class Kernels {
@@ -20,17 +21,29 @@ final class Kernels {
   private final Map<Source, Long> modules = new HashMap<>();
   private final Map<Name, Long> functions = new HashMap<>();
 
-  /// A file of kernels and how it is compiled.
+  /// A source of kernels and how it is compiled.
   ///
   /// @param file `elements.cu`
   /// @param defines preprocessor definitions
-  record Source(String file, List<String> defines) {
+  /// @param text what was generated, or null for a file of this module
+  record Source(String file, List<String> defines, @Nullable String text) {
     Source {
       defines = List.copyOf(defines);
     }
 
+    Source(String file, List<String> defines) {
+      this(file, defines, null);
+    }
+
     static Source of(String file) {
       return new Source(file, List.of());
+    }
+
+    /// Returns a source that is no file.
+    ///
+    /// @param name what errors call it
+    static Source generated(String name, String text) {
+      return new Source(name, List.of(), text);
     }
   }
 
@@ -80,7 +93,11 @@ final class Kernels {
     if (loaded != null) {
       return loaded;
     }
-    byte[] image = compiler.compile(source.file(), source.defines());
+    String text = source.text();
+    byte[] image =
+        text == null
+            ? compiler.compile(source.file(), source.defines())
+            : compiler.compile(source.file(), text, source.defines());
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
       MemorySegment copy = arena.allocate(image.length, Long.BYTES);

@@ -1,0 +1,85 @@
+package dev.lockstep.device;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.device.cpu.CpuDeviceProvider;
+import dev.lockstep.device.cuda.StandIns;
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.tensor.Shape;
+import java.util.List;
+import java.util.stream.LongStream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// Chains of element-wise ops that one kernel computes have the bits of the CPU device: kernels run
+/// on the stand-in for the driver, and in [GpuFusionBitsTest] on a GPU.
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+@Timeout(120)
+class CudaFusionBitsTest {
+  private static final int OPS = 16;
+
+  private final MemoryPool pool = MemoryPool.root("bits", Long.MAX_VALUE);
+  private Device cpu;
+  private Device cuda;
+
+  /// Returns the provider of the device that computes exact products.
+  DeviceProvider provider() {
+    return StandIns.devices();
+  }
+
+  @BeforeAll
+  void open() {
+    cuda = provider().open(0, new DeviceOptions(pool, 1, 0));
+    cpu = new CpuDeviceProvider().open(0, new DeviceOptions(pool, 1, 0));
+  }
+
+  @AfterAll
+  void close() {
+    if (cuda != null) {
+      cuda.close();
+      cpu.close();
+      pool.close();
+    }
+  }
+
+  private void compare(RandomChains.Case chains) {
+    List<byte[]> expected = DeviceRunner.bits(cpu, chains.graph(), chains.inputs());
+    List<byte[]> found = DeviceRunner.bits(cuda, chains.graph(), chains.inputs());
+    for (int i = 0; i < expected.size(); i++) {
+      assertThat(found.get(i))
+          .as("%s, output %s", chains, chains.graph().outputs().get(i).name())
+          .isEqualTo(expected.get(i));
+    }
+  }
+
+  /// More than two tiles and a rest, rows of whole packs.
+  @ParameterizedTest
+  @ValueSource(longs = {1, 2, 3})
+  void randomChainsHaveTheBitsOfTheCpuDevice(long seed) {
+    compare(RandomChains.of(seed, Shape.of(61, 84), OPS));
+  }
+
+  @ParameterizedTest(name = "{0} x {1}")
+  @CsvSource({"1, 1", "5, 7", "300, 9", "0, 4", "4, 0", "683, 6"})
+  void anyExtentHasTheBitsOfTheCpuDevice(long rows, long columns) {
+    compare(RandomChains.of(1, Shape.of(rows, columns), OPS));
+  }
+
+  static LongStream seeds() {
+    return LongStream.range(100, 140);
+  }
+
+  @Tag("long")
+  @ParameterizedTest
+  @MethodSource("seeds")
+  void manyRandomChainsHaveTheBitsOfTheCpuDevice(long seed) {
+    compare(RandomChains.of(seed, Shape.of(33, 64), 3 * OPS));
+  }
+}
