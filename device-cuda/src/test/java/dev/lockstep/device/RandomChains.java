@@ -18,7 +18,7 @@ import java.util.Random;
 /// Graphs of element-wise ops, conversions among them, on tensors of one shape, with values that
 /// are read elsewhere, by transposes and sums, and results that take an input's place. Numbers stay
 /// finite.
-final class RandomChains {
+public final class RandomChains {
   private static final List<Op> UNARY =
       List.of(
           new Primitive.Neg(),
@@ -51,7 +51,7 @@ final class RandomChains {
   }
 
   /// A graph and its inputs.
-  record Case(Graph graph, Map<String, double[]> inputs) {
+  public record Case(Graph graph, Map<String, double[]> inputs) {
     @Override
     public String toString() {
       return graph.name();
@@ -59,7 +59,7 @@ final class RandomChains {
   }
 
   /// Returns a graph of some dozen ops on matrices of this shape.
-  static Case of(long seed, Shape shape, int ops) {
+  public static Case of(long seed, Shape shape, int ops) {
     return new RandomChains(seed, shape).make(ops);
   }
 

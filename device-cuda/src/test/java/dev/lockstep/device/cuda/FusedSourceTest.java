@@ -1,0 +1,58 @@
+package dev.lockstep.device.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.device.RandomChains;
+import dev.lockstep.device.cuda.ffi.RealNvrtc;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.tensor.Shape;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// Kernels that are written for chains compile with NVIDIA's own compiler and keep their numbers in
+/// registers.
+@Timeout(300)
+class FusedSourceTest {
+  @Test
+  void generatedKernelsCompileForHopperWithoutSpills() throws IOException {
+    check(1, 2, "sm_90a");
+  }
+
+  @Tag("long")
+  @ParameterizedTest
+  @ValueSource(strings = {"sm_90a", "sm_100a", "sm_120a"})
+  void manyGeneratedKernelsCompileWithoutSpills(String architecture) throws IOException {
+    check(100, 110, architecture);
+  }
+
+  private static void check(int from, int to, String architecture) throws IOException {
+    RealNvrtc nvrtc = RealNvrtc.find();
+    Set<Kernels.Source> sources = new LinkedHashSet<>();
+    for (int seed = from; seed < to; seed++) {
+      Graph graph = RandomChains.of(seed, Shape.of(33, 64), 48).graph();
+      for (ProgramUnit unit : ElementFusion.fuse(graph, CudaUnit.of(graph, false))) {
+        if (unit instanceof FusedUnit fused) {
+          sources.add(FusedSource.of(fused).source());
+        }
+      }
+    }
+    assertThat(sources).hasSizeGreaterThan(3);
+    List<String> wrong = new ArrayList<>();
+    for (Kernels.Source source : sources) {
+      String text = String.valueOf(source.text());
+      String log = nvrtc.spills(source.file(), text, List.of(), architecture);
+      if (!log.isEmpty()) {
+        wrong.add(text + log);
+      }
+    }
+    assertThat(wrong).isEmpty();
+  }
+}
