@@ -4,9 +4,20 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.device.cpu.CpuDeviceProvider;
 import dev.lockstep.device.cuda.StandIns;
+import dev.lockstep.graph.Blocks;
+import dev.lockstep.graph.Composite;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.Op;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.Samples;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -70,6 +81,47 @@ class CudaFusionBitsTest {
   @CsvSource({"1, 1", "5, 7", "300, 9", "0, 4", "4, 0", "683, 6"})
   void anyExtentHasTheBitsOfTheCpuDevice(long rows, long columns) {
     compare(RandomChains.of(1, Shape.of(rows, columns), OPS));
+  }
+
+  /// What a norm makes is rounded, and what arrives at its gradient was.
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void normsOfRoundedNumbersHaveTheBitsOfTheCpuDevice(boolean isLayerNorm) {
+    ValueType type = ValueType.f32(37, 48);
+    Samples samples = new Samples(7).normal(37, 48).normal(48).normal(48).normal(37, 48);
+    GraphBuilder builder = new GraphBuilder("norm");
+    Value x = builder.input("x", type);
+    Value gain = builder.input("gain", ValueType.f32(48));
+    Value bias = builder.input("bias", ValueType.f32(48));
+    Value dy = rounded(builder, builder.input("dy", type));
+    List<Value> normed =
+        isLayerNorm
+            ? builder.apply(new Composite.LayerNorm(1e-5f), List.of(x, gain, bias))
+            : builder.apply(new Composite.RmsNorm(1e-5f), List.of(x, gain));
+    builder.output("y", builder.one(new Primitive.Convert(DType.BF16), normed.getFirst()));
+    List<Value> operands = new ArrayList<>(List.of(dy, x, gain));
+    operands.addAll(normed.subList(1, normed.size()));
+    Blocks tokens = new Blocks(1, 3);
+    Op gradient =
+        isLayerNorm ? new Composite.LayerNormGrad(tokens) : new Composite.RmsNormGrad(tokens);
+    List<Value> gradients = builder.apply(gradient, operands);
+    for (int i = 0; i < gradients.size(); i++) {
+      builder.output("gradient " + i, gradients.get(i));
+    }
+    List<double[]> numbers = samples.of(new Primitive.Neg()).operands();
+    compare(
+        new RandomChains.Case(
+            builder.build(),
+            Map.of(
+                "x", numbers.get(0),
+                "gain", numbers.get(1),
+                "bias", numbers.get(2),
+                "dy", numbers.get(3))));
+  }
+
+  private static Value rounded(GraphBuilder builder, Value value) {
+    Value narrow = builder.one(new Primitive.Convert(DType.BF16), value);
+    return builder.one(new Primitive.Convert(DType.F32), narrow);
   }
 
   static LongStream seeds() {

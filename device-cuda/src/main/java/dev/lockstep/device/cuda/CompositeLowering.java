@@ -40,8 +40,8 @@ final class CompositeLowering {
       case Composite.SwiGluGrad _ -> elementWise("swiglu_grad_f32");
       case Composite.Dropout dropout ->
           new RandomLowering(emit).dropout(dropout, in, out.getFirst());
-      case Composite.LayerNorm(float epsilon) -> norm("layer_norm.cu", "layer_norm_f32", epsilon);
-      case Composite.RmsNorm(float epsilon) -> norm("rms_norm.cu", "rms_norm_f32", epsilon);
+      case Composite.LayerNorm(float epsilon) -> norm("layer_norm", epsilon);
+      case Composite.RmsNorm(float epsilon) -> norm("rms_norm", epsilon);
       case Composite.LayerNormGrad(Blocks tokens) -> layerNormGrad(tokens);
       case Composite.RmsNormGrad(Blocks tokens) -> rmsNormGrad(tokens);
       case Composite.Rotary rotary -> rotary(rotary);
@@ -70,12 +70,12 @@ final class CompositeLowering {
     emit.elements(launch.wide(n), n);
   }
 
-  private void norm(String file, String kernel, float epsilon) {
+  private void norm(String norm, float epsilon) {
     int rows = Sizes.rows(shape(0));
     if (rows == 0) {
       return;
     }
-    LaunchBuilder launch = LaunchBuilder.of(file, kernel);
+    LaunchBuilder launch = LaunchBuilder.of(norm + ".cu", norm + "_" + name(out.getFirst()));
     in.forEach(launch::at);
     out.forEach(launch::at);
     emit.add(
@@ -97,8 +97,8 @@ final class CompositeLowering {
     Ref gain = isWhole ? Emission.at(out.get(1)) : emit.scratch(partBytes);
     Ref bias = isWhole ? Emission.at(out.get(2)) : emit.scratch(partBytes);
     emit.add(
-        LaunchBuilder.of("layer_norm.cu", "layer_norm_param_grad_f32")
-            .at(in.get(0))
+        LaunchBuilder.of("layer_norm.cu", "layer_norm_param_grad_" + name(reads.get(0)))
+            .at(reads.get(0))
             .at(in.get(1))
             .at(in.get(3))
             .at(in.get(4))
@@ -113,7 +113,7 @@ final class CompositeLowering {
       emit.join(gain, Emission.at(out.get(1)), 1, width, width, tokens.count());
       emit.join(bias, Emission.at(out.get(2)), 1, width, width, tokens.count());
     }
-    normGrad("layer_norm.cu", "layer_norm_grad_f32", rows, width);
+    normGrad("layer_norm", rows, width);
   }
 
   /// `(dy, x, gain, rstd) → (dx, dgain)`.
@@ -126,8 +126,8 @@ final class CompositeLowering {
         new ReduceLowering.ColumnSums(1, width, tokens.count()),
         Emission.at(out.get(1)),
         (parts, grid) ->
-            LaunchBuilder.of("rms_norm.cu", "rms_norm_gain_grad_f32")
-                .at(in.get(0))
+            LaunchBuilder.of("rms_norm.cu", "rms_norm_gain_grad_" + name(reads.get(0)))
+                .at(reads.get(0))
                 .at(in.get(1))
                 .at(in.get(3))
                 .at(parts)
@@ -136,13 +136,14 @@ final class CompositeLowering {
                 .word(Sizes.outer(tokens))
                 .word(tokens.count())
                 .grid(grid, tokens.count(), 1, SUM_THREADS, 0));
-    normGrad("rms_norm.cu", "rms_norm_grad_f32", rows, width);
+    normGrad("rms_norm", rows, width);
   }
 
-  private void normGrad(String file, String kernel, int rows, int width) {
+  private void normGrad(String norm, int rows, int width) {
     if (rows > 0) {
-      LaunchBuilder launch = LaunchBuilder.of(file, kernel);
-      in.forEach(launch::at);
+      LaunchBuilder launch =
+          LaunchBuilder.of(norm + ".cu", norm + "_grad_" + name(reads.getFirst()));
+      reads.forEach(launch::at);
       emit.add(
           launch
               .at(out.getFirst())

@@ -98,8 +98,11 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
         if (rounding != null) {
           done.add(rounding);
         }
-        CudaUnit unit =
-            new CudaUnit(node, reads(node), rounding == null ? node.outputs() : rounding.outputs());
+        List<Value> writes = new ArrayList<>(node.outputs());
+        if (rounding != null) {
+          writes.set(0, rounding.outputs().getFirst());
+        }
+        CudaUnit unit = new CudaUnit(node, reads(node), writes);
         unit.reads.forEach(value -> read.add(root(value).id()));
         units.add(unit);
       }
@@ -154,7 +157,7 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
         case Primitive.ReduceSum(List<Integer> dims, var _)
             when ReduceLowering.areColumns(node.inputs().getFirst(), dims) ->
             0;
-        case Composite.CrossEntropy _ -> 0;
+        case Composite.LayerNormGrad _, Composite.RmsNormGrad _, Composite.CrossEntropy _ -> 0;
         case Composite.CrossEntropyGrad _ -> 1;
         default -> -1;
       };
@@ -168,7 +171,9 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
     /// reads the result.
     private @Nullable Node rounding(Node node) {
       boolean rounds =
-          node.op() instanceof Composite.CrossEntropyGrad
+          node.op() instanceof Composite.LayerNorm
+              || node.op() instanceof Composite.RmsNorm
+              || node.op() instanceof Composite.CrossEntropyGrad
               || (byLibrary && isProduct(node) && node.inputs().size() == 2)
               || (byLibrary
                   && node.op() instanceof Composite.CausalAttentionGrad

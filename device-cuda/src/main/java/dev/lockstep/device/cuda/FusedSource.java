@@ -257,7 +257,7 @@ final class FusedSource {
                 i -> "p%d[i].at[k]".formatted(i), i -> "p%d[i].at[k]".formatted(i), "q%d[i].at[k]"),
             packs,
             THREADS,
-            lines("      ", map(writes(), i -> "ls_put(y%d, at, q%d[i])".formatted(i, i))),
+            lines("      ", map(writes(), i -> "ls_put_pack(y%d, at, q%d[i])".formatted(i, i))),
             tile(),
             call(
                 i -> "x%d[i]".formatted(i),

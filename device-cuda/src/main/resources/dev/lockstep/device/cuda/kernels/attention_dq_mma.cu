@@ -4,10 +4,8 @@
 
 #if D_TERMS == 1
 typedef Bf16 Gradient;
-LS_INLINE float ls_widened(Bf16 x) { return ls_from_bf16(x); }
 #else
 typedef float Gradient;
-LS_INLINE float ls_widened(float x) { return x; }
 #endif
 
 // delta[sequence, head, query] = dout . out, 16 threads for a query.

@@ -222,10 +222,6 @@ LS_INLINE void ls_put_pair(Bf16* at, float first, float second) {
   *(unsigned*)at = ls_pair(first, second);
 }
 
-LS_INLINE void ls_put(float* at, float number) { *at = number; }
-
-LS_INLINE void ls_put(Bf16* at, float number) { *at = (Bf16)ls_pair(number, 0.0f); }
-
 // Writes this thread's part of the block's first `count` tokens; `factor` is of each row.
 template <class T>
 LS_INLINE void ls_store(

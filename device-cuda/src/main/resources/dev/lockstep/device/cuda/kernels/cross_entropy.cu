@@ -4,15 +4,6 @@
 #include "sums.cuh"
 #include "types.cuh"
 
-// Logits and their gradient are float32 or bfloat16, whose bits stand in 16-bit words.
-static __device__ __forceinline__ float ls_logit(float x) { return x; }
-
-static __device__ __forceinline__ float ls_logit(unsigned short x) { return ls_from_bf16(x); }
-
-static __device__ __forceinline__ void ls_put(float* to, float x) { *to = x; }
-
-static __device__ __forceinline__ void ls_put(unsigned short* to, float x) { *to = ls_to_bf16(x); }
-
 // What is kept of a row: its logSumExp, and its loss, 0 where the target is negative.
 template <class T>
 __device__ __forceinline__ void finish_row(
@@ -23,7 +14,7 @@ __device__ __forceinline__ void finish_row(
   if (target >= vocabulary) {
     ls_fault(fault, target, row, vocabulary);
   } else if (target >= 0) {
-    loss = logSum - ls_logit(x[target]);
+    loss = logSum - ls_widened(x[target]);
   }
   logSumExp[row] = logSum;
   rowLoss[row] = loss;
@@ -40,7 +31,7 @@ __device__ __forceinline__ void rows_by_teams(
   float greatest = -ls_infinity();
 #pragma unroll 4
   for (int i = ls_team_lane(); i < vocabulary; i += LS_TEAM) {
-    greatest = ls_max(greatest, ls_logit(x[i]));
+    greatest = ls_max(greatest, ls_widened(x[i]));
   }
   greatest = ls_team_max(greatest);
   Cut cut(vocabulary, outer, blocks);
@@ -50,7 +41,7 @@ __device__ __forceinline__ void rows_by_teams(
     float partial = 0.0f;
 #pragma unroll 4
     for (int e = ls_team_lane(); e < outer * length; e += LS_TEAM) {
-      partial = partial + ls_exp(ls_logit(x[cut.at(j, length, e)]) - greatest);
+      partial = partial + ls_exp(ls_widened(x[cut.at(j, length, e)]) - greatest);
     }
     tree.push(ls_team_join(partial));
   }
@@ -72,7 +63,7 @@ __device__ __forceinline__ void rows_by_blocks(
   float greatest = -ls_infinity();
 #pragma unroll 8
   for (int i = threadIdx.x; i < vocabulary; i += 256) {
-    greatest = ls_max(greatest, ls_logit(x[i]));
+    greatest = ls_max(greatest, ls_widened(x[i]));
   }
   greatest = ls_team_max(greatest);
   if (ls_team_lane() == 0) ofTeams[team] = greatest;
@@ -81,7 +72,7 @@ __device__ __forceinline__ void rows_by_blocks(
   float partial = 0.0f;
 #pragma unroll 8
   for (int i = threadIdx.x; i < vocabulary; i += 256) {
-    partial = partial + ls_exp(ls_logit(x[i]) - greatest);
+    partial = partial + ls_exp(ls_widened(x[i]) - greatest);
   }
   partial = ls_team_join(partial);
   if (ls_team_lane() == 0) ofTeams[16 + team] = partial;
@@ -167,7 +158,7 @@ __device__ __forceinline__ void gradient(
 #pragma unroll 4
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < vocabulary;
          i += gridDim.x * blockDim.x) {
-      float probability = ls_exp(ls_logit(x[i]) - shift);
+      float probability = ls_exp(ls_widened(x[i]) - shift);
       float slope = i == target ? probability - 1.0f : probability;
       ls_put(to + i, target < 0 ? 0.0f : slope * scale);
     }

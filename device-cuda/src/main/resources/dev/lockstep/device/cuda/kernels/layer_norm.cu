@@ -1,15 +1,17 @@
-// Layer norm over rows of float32 and its gradient. A team of 16 threads per row, 8 rows per block
-// of 128; a row is read again from the first-level cache for each of its passes.
+// Layer norm over rows of float32 and its gradient; its result, and the gradient that arrives, may be
+// bfloat16. A team of 16 threads per row, 8 rows per block of 128; a row is read again from the
+// first-level cache for each of its passes.
 #include "norms.cuh"
 
 // y = (x - mean) rstd gain + bias; the variance is the mean of squared deviations.
-extern "C" __global__ void layer_norm_f32(
-    const float* x, const float* gain, const float* bias, float* y, float* mean, float* rstd,
-    int rows, int width, float epsilon) {
+template <class T>
+__device__ __forceinline__ void layer_norm(
+    const float* x, const float* gain, const float* bias, T* y, float* mean, float* rstd, int rows,
+    int width, float epsilon) {
   int row = ls_team_row();
   if (row >= rows) return;
   const float* from = x + (long long)row * width;
-  float* to = y + (long long)row * width;
+  T* to = y + (long long)row * width;
   float partial = 0.0f;
 #pragma unroll 4
   for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
@@ -29,21 +31,32 @@ extern "C" __global__ void layer_norm_f32(
   }
 #pragma unroll 4
   for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
-    to[i] = fmaf((from[i] - middle) * scale, gain[i], bias[i]);
+    ls_put(to + i, fmaf((from[i] - middle) * scale, gain[i], bias[i]));
   }
 }
 
-extern "C" __global__ void layer_norm_grad_f32(
-    const float* dy, const float* x, const float* gain, const float* mean, const float* rstd,
-    float* dx, int rows, int width) {
+#define LAYER_NORM(name, T)                                                                      \
+  extern "C" __global__ void layer_norm_##name(                                                  \
+      const float* x, const float* gain, const float* bias, T* y, float* mean, float* rstd,      \
+      int rows, int width, float epsilon) {                                                      \
+    layer_norm(x, gain, bias, y, mean, rstd, rows, width, epsilon);                              \
+  }
+
+LAYER_NORM(f32, float)
+LAYER_NORM(bf16, unsigned short)
+
+template <class T>
+__device__ __forceinline__ void layer_norm_grad(
+    const T* dy, const float* x, const float* gain, const float* mean, const float* rstd, float* dx,
+    int rows, int width) {
   int row = ls_team_row();
   if (row >= rows) return;
-  const float* slope = dy + (long long)row * width;
+  const T* slope = dy + (long long)row * width;
   const float* from = x + (long long)row * width;
   float partial = 0.0f;
 #pragma unroll 4
   for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
-    partial = partial + slope[i] * gain[i];
+    partial = partial + ls_widened(slope[i]) * gain[i];
   }
   float c1 = ls_team_join(partial) / width;
   float c2 = ls_gradient_along(slope, gain, from, mean[row], rstd[row], width);
@@ -51,11 +64,22 @@ extern "C" __global__ void layer_norm_grad_f32(
   ls_gradient_row(slope, gain, from, mean[row], rstd[row], c1, c2, to, width);
 }
 
+#define LAYER_NORM_GRAD(name, T)                                                                 \
+  extern "C" __global__ void layer_norm_grad_##name(                                             \
+      const T* dy, const float* x, const float* gain, const float* mean, const float* rstd,      \
+      float* dx, int rows, int width) {                                                          \
+    layer_norm_grad(dy, x, gain, mean, rstd, dx, rows, width);                                   \
+  }
+
+LAYER_NORM_GRAD(f32, float)
+LAYER_NORM_GRAD(bf16, unsigned short)
+
 // dy beside the normalised x.
+template <class T>
 struct Deviations {
   typedef float2 Pair;
   typedef float2 Sums;
-  const float* dy;
+  const T* dy;
   const float* x;
   const float* mean;
   const float* rstd;
@@ -65,7 +89,7 @@ struct Deviations {
 
   __device__ __forceinline__ float2 load(int row, int column) const {
     long long at = (long long)row * width + column;
-    return make_float2(dy[at], (x[at] - mean[row]) * rstd[row]);
+    return make_float2(ls_widened(dy[at]), (x[at] - mean[row]) * rstd[row]);
   }
 
   static __device__ __forceinline__ void add(float2 term, float2& sums) {
@@ -75,11 +99,11 @@ struct Deviations {
 };
 
 // Sums over the rows of each block, [blocks, width]: of dy normal (gain) and of dy (bias).
-extern "C" __global__ void __launch_bounds__(256) layer_norm_param_grad_f32(
-    const float* dy, const float* x, const float* mean, const float* rstd, float* partGain,
-    float* partBias, int rows, int width, int outer, int blocks) {
-  __shared__ float2 tile[LS_TILE_ROWS * LS_COLUMNS];
-  Deviations source = {dy, x, mean, rstd, width};
+template <class T>
+__device__ __forceinline__ void layer_norm_param_grad(
+    const T* dy, const float* x, const float* mean, const float* rstd, float* partGain,
+    float* partBias, int rows, int width, int outer, int blocks, float2* tile) {
+  Deviations<T> source = {dy, x, mean, rstd, width};
   int block = blockIdx.y;
   float2 sums = ls_column_sum(source, Cut(rows, outer, blocks), block, width, tile);
   int column = blockIdx.x * LS_COLUMNS + threadIdx.x;
@@ -88,3 +112,15 @@ extern "C" __global__ void __launch_bounds__(256) layer_norm_param_grad_f32(
     partBias[(long long)block * width + column] = sums.y;
   }
 }
+
+#define LAYER_NORM_PARAM_GRAD(name, T)                                                           \
+  extern "C" __global__ void __launch_bounds__(256) layer_norm_param_grad_##name(                \
+      const T* dy, const float* x, const float* mean, const float* rstd, float* partGain,        \
+      float* partBias, int rows, int width, int outer, int blocks) {                             \
+    __shared__ float2 tile[LS_TILE_ROWS * LS_COLUMNS];                                           \
+    layer_norm_param_grad(                                                                       \
+        dy, x, mean, rstd, partGain, partBias, rows, width, outer, blocks, tile);                \
+  }
+
+LAYER_NORM_PARAM_GRAD(f32, float)
+LAYER_NORM_PARAM_GRAD(bf16, unsigned short)

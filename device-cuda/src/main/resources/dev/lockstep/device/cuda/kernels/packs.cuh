@@ -20,7 +20,7 @@ __device__ __forceinline__ Pack<T> ls_pack(const T* p, long long pack) {
 }
 
 template <class T>
-__device__ __forceinline__ void ls_put(T* p, long long pack, const Pack<T>& value) {
+__device__ __forceinline__ void ls_put_pack(T* p, long long pack, const Pack<T>& value) {
   ((Pack<T>*)p)[pack] = value;
 }
 

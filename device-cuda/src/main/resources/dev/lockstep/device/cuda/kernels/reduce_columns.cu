@@ -2,10 +2,6 @@
 #include "columns.cuh"
 #include "types.cuh"
 
-static __device__ __forceinline__ float ls_widened(float x) { return x; }
-
-static __device__ __forceinline__ float ls_widened(unsigned short x) { return ls_from_bf16(x); }
-
 template <class T>
 struct Plain {
   typedef float Pair;

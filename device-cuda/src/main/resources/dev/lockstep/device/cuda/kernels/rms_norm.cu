@@ -2,12 +2,13 @@
 #include "norms.cuh"
 
 // y = (x rstd) gain with rstd = 1 / sqrt(mean of squares + epsilon).
-extern "C" __global__ void rms_norm_f32(
-    const float* x, const float* gain, float* y, float* rstd, int rows, int width, float epsilon) {
+template <class T>
+__device__ __forceinline__ void rms_norm(
+    const float* x, const float* gain, T* y, float* rstd, int rows, int width, float epsilon) {
   int row = ls_team_row();
   if (row >= rows) return;
   const float* from = x + (long long)row * width;
-  float* to = y + (long long)row * width;
+  T* to = y + (long long)row * width;
   float partial = 0.0f;
 #pragma unroll 4
   for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
@@ -17,27 +18,49 @@ extern "C" __global__ void rms_norm_f32(
   if (ls_team_lane() == 0) rstd[row] = scale;
 #pragma unroll 4
   for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
-    to[i] = (from[i] * scale) * gain[i];
+    ls_put(to + i, (from[i] * scale) * gain[i]);
   }
 }
 
-extern "C" __global__ void rms_norm_grad_f32(
-    const float* dy, const float* x, const float* gain, const float* rstd, float* dx, int rows,
+#define RMS_NORM(name, T)                                                                        \
+  extern "C" __global__ void rms_norm_##name(                                                    \
+      const float* x, const float* gain, T* y, float* rstd, int rows, int width,                 \
+      float epsilon) {                                                                           \
+    rms_norm(x, gain, y, rstd, rows, width, epsilon);                                            \
+  }
+
+RMS_NORM(f32, float)
+RMS_NORM(bf16, unsigned short)
+
+template <class T>
+__device__ __forceinline__ void rms_norm_grad(
+    const T* dy, const float* x, const float* gain, const float* rstd, float* dx, int rows,
     int width) {
   int row = ls_team_row();
   if (row >= rows) return;
-  const float* slope = dy + (long long)row * width;
+  const T* slope = dy + (long long)row * width;
   const float* from = x + (long long)row * width;
   float along = ls_gradient_along(slope, gain, from, 0.0f, rstd[row], width);
   float* to = dx + (long long)row * width;
   ls_gradient_row(slope, gain, from, 0.0f, rstd[row], 0.0f, along, to, width);
 }
 
+#define RMS_NORM_GRAD(name, T)                                                                   \
+  extern "C" __global__ void rms_norm_grad_##name(                                               \
+      const T* dy, const float* x, const float* gain, const float* rstd, float* dx, int rows,    \
+      int width) {                                                                               \
+    rms_norm_grad(dy, x, gain, rstd, dx, rows, width);                                           \
+  }
+
+RMS_NORM_GRAD(f32, float)
+RMS_NORM_GRAD(bf16, unsigned short)
+
 // dy beside the scaled x.
+template <class T>
 struct Scaled {
   typedef float2 Pair;
   typedef float Sums;
-  const float* dy;
+  const T* dy;
   const float* x;
   const float* rstd;
   int width;
@@ -46,7 +69,7 @@ struct Scaled {
 
   __device__ __forceinline__ float2 load(int row, int column) const {
     long long at = (long long)row * width + column;
-    return make_float2(dy[at], x[at] * rstd[row]);
+    return make_float2(ls_widened(dy[at]), x[at] * rstd[row]);
   }
 
   static __device__ __forceinline__ void add(float2 term, float& sum) {
@@ -55,11 +78,11 @@ struct Scaled {
 };
 
 // Sums of dy normal over the rows of each block, [blocks, width].
-extern "C" __global__ void __launch_bounds__(256) rms_norm_gain_grad_f32(
-    const float* dy, const float* x, const float* rstd, float* partGain, int rows, int width,
-    int outer, int blocks) {
-  __shared__ float2 tile[LS_TILE_ROWS * LS_COLUMNS];
-  Scaled source = {dy, x, rstd, width};
+template <class T>
+__device__ __forceinline__ void rms_norm_gain_grad(
+    const T* dy, const float* x, const float* rstd, float* partGain, int rows, int width,
+    int outer, int blocks, float2* tile) {
+  Scaled<T> source = {dy, x, rstd, width};
   int block = blockIdx.y;
   float sum = ls_column_sum(source, Cut(rows, outer, blocks), block, width, tile);
   int column = blockIdx.x * LS_COLUMNS + threadIdx.x;
@@ -67,3 +90,14 @@ extern "C" __global__ void __launch_bounds__(256) rms_norm_gain_grad_f32(
     partGain[(long long)block * width + column] = sum;
   }
 }
+
+#define RMS_NORM_GAIN_GRAD(name, T)                                                              \
+  extern "C" __global__ void __launch_bounds__(256) rms_norm_gain_grad_##name(                   \
+      const T* dy, const float* x, const float* rstd, float* partGain, int rows, int width,      \
+      int outer, int blocks) {                                                                   \
+    __shared__ float2 tile[LS_TILE_ROWS * LS_COLUMNS];                                           \
+    rms_norm_gain_grad(dy, x, rstd, partGain, rows, width, outer, blocks, tile);                 \
+  }
+
+RMS_NORM_GAIN_GRAD(f32, float)
+RMS_NORM_GAIN_GRAD(bf16, unsigned short)

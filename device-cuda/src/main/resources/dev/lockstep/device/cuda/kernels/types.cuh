@@ -172,6 +172,15 @@ LS_INLINE long long ls_clamped(double value, long long least, long long greatest
   return (long long)rounded;
 }
 
+// Elements that are float32 or bfloat16, whose bits stand in 16-bit words.
+LS_INLINE float ls_widened(float x) { return x; }
+
+LS_INLINE float ls_widened(unsigned short x) { return ls_from_bf16(x); }
+
+LS_INLINE void ls_put(float* to, float x) { *to = x; }
+
+LS_INLINE void ls_put(unsigned short* to, float x) { *to = ls_to_bf16(x); }
+
 LS_INLINE void ls_store(int type, void* x, long long i, double value) {
   switch (type) {
     case F64: ((double*)x)[i] = value; break;
