@@ -12,6 +12,15 @@ final class CompositeLowering {
   private static final int SUM_THREADS = 256;
   private static final int MOST_ROWS = 65_535;
 
+  /// Threads that share a row of a norm: `LS_TEAM` of `sums.cuh`.
+  private static final int TEAM = 16;
+
+  /// Widths of rows that a team keeps in registers: below, a first-level cache holds all rows at
+  /// work; above, registers spill.
+  private static final int LEAST_KEPT = 256;
+
+  private static final int MOST_KEPT = 1024;
+
   private final CudaUnit unit;
   private final Emission emit;
   private final List<Value> in;
@@ -75,7 +84,7 @@ final class CompositeLowering {
     if (rows == 0) {
       return;
     }
-    LaunchBuilder launch = LaunchBuilder.of(norm + ".cu", norm + "_" + name(out.getFirst()));
+    LaunchBuilder launch = alongRows(norm, "_" + name(out.getFirst()), Sizes.last(shape(0)));
     in.forEach(launch::at);
     out.forEach(launch::at);
     emit.add(
@@ -141,8 +150,7 @@ final class CompositeLowering {
 
   private void normGrad(String norm, int rows, int width) {
     if (rows > 0) {
-      LaunchBuilder launch =
-          LaunchBuilder.of(norm + ".cu", norm + "_grad_" + name(reads.getFirst()));
+      LaunchBuilder launch = alongRows(norm, "_grad_" + name(reads.getFirst()), width);
       reads.forEach(launch::at);
       emit.add(
           launch
@@ -151,6 +159,13 @@ final class CompositeLowering {
               .word(width)
               .grid(ReduceLowering.rowGrid(rows), ReduceLowering.ROW_THREADS));
     }
+  }
+
+  /// The launch of a norm's kernel, which keeps rows of some widths in registers.
+  private static LaunchBuilder alongRows(String norm, String kernel, int width) {
+    boolean isKept = width % TEAM == 0 && width >= LEAST_KEPT && width <= MOST_KEPT;
+    List<String> defines = isKept ? List.of("WIDTH=" + width) : List.of();
+    return new LaunchBuilder(new Kernels.Source(norm + ".cu", defines), norm + kernel);
   }
 
   private void rotary(Composite.Rotary op) {

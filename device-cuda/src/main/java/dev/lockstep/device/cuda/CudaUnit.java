@@ -50,19 +50,27 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
     /// The bfloat16 value that a value was widened from, by its number.
     private final Map<Integer, Value> widened = new HashMap<>();
 
+    /// What an input was first rounded to, by the input's number, and that value by the number of
+    /// each later one: a weight is rounded once for both passes.
+    private final Map<Integer, Value> rounded = new HashMap<>();
+
+    private final Map<Integer, Value> firsts = new HashMap<>();
+
     /// The nodes that read a value, and an output of the graph as null, by its number.
     private final Map<Integer, List<@Nullable Node>> readers = new HashMap<>();
 
     Choice(Graph graph, boolean byLibrary) {
       this.graph = graph;
       this.byLibrary = byLibrary;
+      Set<Integer> inputs = new HashSet<>();
+      graph.inputs().forEach(input -> inputs.add(input.value().id()));
       for (Node node : graph.nodes()) {
-        follow(node);
+        follow(node, inputs);
       }
       graph.outputs().forEach(output -> addReader(output.value(), null));
     }
 
-    private void follow(Node node) {
+    private void follow(Node node, Set<Integer> inputs) {
       Value input = node.inputs().isEmpty() ? null : node.inputs().getFirst();
       if (node.op() instanceof Primitive.Reshape && input != null) {
         shown.put(node.outputs().getFirst().id(), root(input));
@@ -73,6 +81,12 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
           && input != null
           && input.type().dtype() == DType.BF16) {
         widened.put(node.outputs().getFirst().id(), root(input));
+      } else if (isRounding(node) && input != null && inputs.contains(root(input).id())) {
+        Value out = node.outputs().getFirst();
+        Value first = rounded.putIfAbsent(root(input).id(), out);
+        if (first != null) {
+          firsts.put(out.id(), first);
+        }
       }
       node.inputs().forEach(value -> addReader(value, node));
     }
@@ -110,7 +124,19 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
           unit ->
               widened.containsKey(unit.writes.getFirst().id())
                   && !read.contains(unit.writes.getFirst().id()));
+      removeRepeated(units);
       return List.copyOf(units);
+    }
+
+    /// Removes roundings in whose place everybody reads an earlier one.
+    private void removeRepeated(List<CudaUnit> units) {
+      Set<Integer> read = new HashSet<>();
+      graph.outputs().forEach(output -> read.add(root(output.value()).id()));
+      units.forEach(unit -> unit.reads.forEach(value -> read.add(root(value).id())));
+      units.removeIf(
+          unit ->
+              firsts.containsKey(unit.writes.getFirst().id())
+                  && !read.contains(unit.writes.getFirst().id()));
     }
 
     private List<Value> reads(Node node) {
@@ -164,7 +190,8 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
     }
 
     private @Nullable Value narrow(Value value) {
-      return widened.get(root(value).id());
+      Value narrow = widened.get(root(value).id());
+      return narrow == null ? null : firsts.getOrDefault(narrow.id(), narrow);
     }
 
     /// Returns the node that rounds a result to bfloat16, if the kernel can do that and nobody else
@@ -182,13 +209,16 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
         return null;
       }
       List<@Nullable Node> found = readers.getOrDefault(node.outputs().getFirst().id(), List.of());
-      return found.size() == 1
-              && found.getFirst() != null
-              && found.getFirst().op() instanceof Primitive.Convert(DType to)
-              && to == DType.BF16
+      return found.size() == 1 && found.getFirst() != null && isRounding(found.getFirst())
           ? found.getFirst()
           : null;
     }
+  }
+
+  private static boolean isRounding(Node node) {
+    return node.op() instanceof Primitive.Convert(DType to)
+        && to == DType.BF16
+        && node.inputs().getFirst().type().dtype() == DType.F32;
   }
 
   private static boolean isProduct(Node node) {

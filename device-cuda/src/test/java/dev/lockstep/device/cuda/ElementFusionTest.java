@@ -2,6 +2,7 @@ package dev.lockstep.device.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphBuilder;
@@ -164,6 +165,17 @@ class ElementFusionTest {
     Value sum = builder.one(new Primitive.Add(), first, later);
     builder.output("sum", sum);
     assertThat(units()).hasSize(4).allMatch(CudaUnit.class::isInstance);
+  }
+
+  /// Both passes of a step read a weight in bfloat16.
+  @Test
+  void aWeightIsRoundedOnceForAllItsProducts() {
+    Value x = builder.input("x", ValueType.f32(4, 4));
+    Value weight = builder.input("weight", ValueType.f32(4, 4));
+    Primitive.MatMul matMul = new Primitive.MatMul(false, false, Blocks.WHOLE);
+    Value y = builder.one(matMul, x, widen(narrow(weight)));
+    builder.output("y", builder.one(matMul, y, widen(narrow(weight))));
+    assertThat(units()).hasSize(3);
   }
 
   @Test

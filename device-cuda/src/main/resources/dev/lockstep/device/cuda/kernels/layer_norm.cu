@@ -1,6 +1,5 @@
 // Layer norm over rows of float32 and its gradient; its result, and the gradient that arrives, may be
-// bfloat16. A team of 16 threads per row, 8 rows per block of 128; a row is read again from the
-// first-level cache for each of its passes.
+// bfloat16. A team of 16 threads per row, 8 rows per block of 128.
 #include "norms.cuh"
 
 // y = (x - mean) rstd gain + bias; the variance is the mean of squared deviations.
@@ -10,18 +9,16 @@ __device__ __forceinline__ void layer_norm(
     int width, float epsilon) {
   int row = ls_team_row();
   if (row >= rows) return;
-  const float* from = x + (long long)row * width;
+  Row<float> from(x + (long long)row * width);
   T* to = y + (long long)row * width;
   float partial = 0.0f;
-#pragma unroll 4
-  for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
-    partial = partial + from[i];
+  LS_ALONG_ROW(width) {
+    partial = partial + from.at(i, k);
   }
   float middle = ls_team_join(partial) / width;
   partial = 0.0f;
-#pragma unroll 4
-  for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
-    float d = from[i] - middle;
+  LS_ALONG_ROW(width) {
+    float d = from.at(i, k) - middle;
     partial = fmaf(d, d, partial);
   }
   float scale = ls_rsqrt(ls_team_join(partial) / width + epsilon);
@@ -29,9 +26,8 @@ __device__ __forceinline__ void layer_norm(
     mean[row] = middle;
     rstd[row] = scale;
   }
-#pragma unroll 4
-  for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
-    ls_put(to + i, fmaf((from[i] - middle) * scale, gain[i], bias[i]));
+  LS_ALONG_ROW(width) {
+    ls_put(to + i, fmaf((from.at(i, k) - middle) * scale, gain[i], bias[i]));
   }
 }
 
@@ -51,12 +47,11 @@ __device__ __forceinline__ void layer_norm_grad(
     int rows, int width) {
   int row = ls_team_row();
   if (row >= rows) return;
-  const T* slope = dy + (long long)row * width;
-  const float* from = x + (long long)row * width;
+  Row<T> slope(dy + (long long)row * width);
+  Row<float> from(x + (long long)row * width);
   float partial = 0.0f;
-#pragma unroll 4
-  for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
-    partial = partial + ls_widened(slope[i]) * gain[i];
+  LS_ALONG_ROW(width) {
+    partial = partial + slope.at(i, k) * gain[i];
   }
   float c1 = ls_team_join(partial) / width;
   float c2 = ls_gradient_along(slope, gain, from, mean[row], rstd[row], width);

@@ -4,6 +4,37 @@
 #include "columns.cuh"
 #include "types.cuh"
 
+// Walks over a thread's elements of a row: the `k`th of them is element `i`. Compiled for one WIDTH, a
+// multiple of 16, the walk is unrolled.
+#ifdef WIDTH
+#define LS_ALONG_ROW(width) \
+  _Pragma("unroll") for (int k = 0, i = ls_team_lane(); k < WIDTH / LS_TEAM; k++, i += LS_TEAM)
+#else
+#define LS_ALONG_ROW(width) \
+  _Pragma("unroll 4") for (int k = 0, i = ls_team_lane(); i < width; k++, i += LS_TEAM)
+#endif
+
+// A row that is passed over several times: in registers where its width is known, so that it is read
+// once and all at a time, else in memory.
+template <class T>
+struct Row {
+#ifdef WIDTH
+  float kept[WIDTH / LS_TEAM];
+
+  __device__ __forceinline__ explicit Row(const T* from) {
+    LS_ALONG_ROW(WIDTH) { kept[k] = ls_widened(from[i]); }
+  }
+
+  __device__ __forceinline__ float at(int, int k) const { return kept[k]; }
+#else
+  const T* from;
+
+  __device__ __forceinline__ explicit Row(const T* from) : from(from) {}
+
+  __device__ __forceinline__ float at(int i, int) const { return ls_widened(from[i]); }
+#endif
+};
+
 LS_INLINE int ls_team_row() {
   return blockIdx.x * (blockDim.x / LS_TEAM) + threadIdx.x / LS_TEAM;
 }
@@ -11,11 +42,10 @@ LS_INLINE int ls_team_row() {
 // The mean over a row of (dy gain) normal, with normal = (x - mean) rstd.
 template <class T>
 LS_INLINE float ls_gradient_along(
-    const T* dy, const float* gain, const float* x, float mean, float rstd, int width) {
+    const Row<T>& dy, const float* gain, const Row<float>& x, float mean, float rstd, int width) {
   float partial = 0.0f;
-#pragma unroll 4
-  for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
-    partial = fmaf(ls_widened(dy[i]) * gain[i], (x[i] - mean) * rstd, partial);
+  LS_ALONG_ROW(width) {
+    partial = fmaf(dy.at(i, k) * gain[i], (x.at(i, k) - mean) * rstd, partial);
   }
   return ls_team_join(partial) / width;
 }
@@ -23,12 +53,11 @@ LS_INLINE float ls_gradient_along(
 // dx = ((dy gain - c1) - normal c2) rstd; may take the place of dy.
 template <class T>
 LS_INLINE void ls_gradient_row(
-    const T* dy, const float* gain, const float* x, float mean, float rstd, float c1, float c2,
-    float* dx, int width) {
-#pragma unroll 4
-  for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
-    float normal = (x[i] - mean) * rstd;
-    float h = ls_widened(dy[i]) * gain[i] - c1;
+    const Row<T>& dy, const float* gain, const Row<float>& x, float mean, float rstd, float c1,
+    float c2, float* dx, int width) {
+  LS_ALONG_ROW(width) {
+    float normal = (x.at(i, k) - mean) * rstd;
+    float h = dy.at(i, k) * gain[i] - c1;
     dx[i] = fmaf(normal, -c2, h) * rstd;
   }
 }

@@ -7,18 +7,16 @@ __device__ __forceinline__ void rms_norm(
     const float* x, const float* gain, T* y, float* rstd, int rows, int width, float epsilon) {
   int row = ls_team_row();
   if (row >= rows) return;
-  const float* from = x + (long long)row * width;
+  Row<float> from(x + (long long)row * width);
   T* to = y + (long long)row * width;
   float partial = 0.0f;
-#pragma unroll 4
-  for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
-    partial = fmaf(from[i], from[i], partial);
+  LS_ALONG_ROW(width) {
+    partial = fmaf(from.at(i, k), from.at(i, k), partial);
   }
   float scale = ls_rsqrt(ls_team_join(partial) / width + epsilon);
   if (ls_team_lane() == 0) rstd[row] = scale;
-#pragma unroll 4
-  for (int i = ls_team_lane(); i < width; i += LS_TEAM) {
-    ls_put(to + i, (from[i] * scale) * gain[i]);
+  LS_ALONG_ROW(width) {
+    ls_put(to + i, (from.at(i, k) * scale) * gain[i]);
   }
 }
 
@@ -38,8 +36,8 @@ __device__ __forceinline__ void rms_norm_grad(
     int width) {
   int row = ls_team_row();
   if (row >= rows) return;
-  const T* slope = dy + (long long)row * width;
-  const float* from = x + (long long)row * width;
+  Row<T> slope(dy + (long long)row * width);
+  Row<float> from(x + (long long)row * width);
   float along = ls_gradient_along(slope, gain, from, 0.0f, rstd[row], width);
   float* to = dx + (long long)row * width;
   ls_gradient_row(slope, gain, from, 0.0f, rstd[row], 0.0f, along, to, width);
