@@ -8,10 +8,7 @@ import dev.lockstep.graph.Op;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
-import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
-import dev.lockstep.train.placement.Placement.Partial;
-import dev.lockstep.train.placement.Placement.PerRank;
 import dev.lockstep.train.placement.Placement.Replicate;
 import dev.lockstep.train.placement.Placement.Shard;
 import java.util.ArrayList;
@@ -37,14 +34,8 @@ public final class AxisLayout {
   private final VocabularySplit vocabulary;
   private final TokenAttention attention;
   private final Optional<TokenSplit> tokens;
-  private final Map<Value, Node> makers = new HashMap<>();
-  private final Map<Value, Value> local = new HashMap<>();
-  private final Map<Value, Primitive.Constant> constants = new HashMap<>();
-  private final Map<Value, Value> whole = new HashMap<>();
+  private final PlacedValues values;
   private final Map<Value, Shard> wantedRows = new HashMap<>();
-  private final Map<Value, Placement> wanted = new HashMap<>();
-  private final Map<Value, Value> settled = new HashMap<>();
-  private final List<Value> unsettled = new ArrayList<>();
 
   private AxisLayout(Graph graph, AxisPlace axis, Optional<TokenSplit> tokens) {
     this.graph = graph;
@@ -55,6 +46,7 @@ public final class AxisLayout {
     this.moves = new PartMoves(out);
     this.vocabulary = new VocabularySplit(out, moves);
     this.attention = new TokenAttention(out, moves);
+    this.values = new PlacedValues(graph, out, moves, tokens);
   }
 
   /// Lays a graph out.
@@ -66,12 +58,9 @@ public final class AxisLayout {
   }
 
   private PlacedGraph lay(AxisWishes wishes) {
-    for (Node node : graph.nodes()) {
-      node.outputs().forEach(value -> makers.put(value, node));
-    }
     for (Graph.Named input : graph.inputs()) {
       Placement placement = wishes.inputs().getOrDefault(input.name(), Placement.replicate());
-      local.put(input.value(), input(input, placement));
+      values.put(input.value(), input(input, placement));
     }
     for (Graph.Named output : graph.outputs()) {
       if (!wishes.asTheyLie().contains(output.name())) {
@@ -81,16 +70,15 @@ public final class AxisLayout {
     Optional<Value> end = tokens.map(split -> graph.output(split.end()));
     for (Node node : graph.nodes()) {
       visit(node);
-      node.outputs().forEach(this::noteUnsettled);
+      values.noteUnsettled(node);
       if (end.isPresent() && node.outputs().contains(end.get())) {
-        settle();
-        forgetGathered();
+        values.settle();
+        values.forgetGathered();
       }
     }
-    settle();
+    values.settle();
     for (Graph.Named output : graph.outputs()) {
-      Value value = output.value();
-      out.output(output.name(), wanted.containsKey(value) ? settled(value) : term(value));
+      out.output(output.name(), values.output(output.value()));
     }
     return out.build();
   }
@@ -126,80 +114,42 @@ public final class AxisLayout {
 
   /// Notes how an output is wanted, and rows of a table also behind what other axes add up.
   private void want(Value value, Placement placement) {
-    wanted.put(value, placement);
+    values.want(value, placement);
     if (placement instanceof Shard shard && shard.dim() == 0 && shard.blocks().outer() == 1) {
       wantedRows.put(value, shard);
-      Node maker = makers.get(value);
-      if (maker != null && maker.op() instanceof Primitive.AllReduce) {
-        maker.inputs().forEach(term -> wantedRows.put(term, shard));
-      }
+      values
+          .maker(value)
+          .filter(maker -> maker.op() instanceof Primitive.AllReduce)
+          .ifPresent(maker -> maker.inputs().forEach(term -> wantedRows.put(term, shard)));
     }
-  }
-
-  private void noteUnsettled(Value value) {
-    Placement placement = wanted.get(value);
-    if (placement != null
-        && !constants.containsKey(value)
-        && !placement.equals(out.placement(held(value)))) {
-      unsettled.add(value);
-    }
-  }
-
-  /// Brings the outputs that are made to where they are wanted: side by side with the next
-  /// collective, so that the program is cut less often.
-  private void settle() {
-    List<Value> due = List.copyOf(unsettled);
-    unsettled.clear();
-    due.forEach(this::settled);
-  }
-
-  private Value settled(Value value) {
-    Value found = settled.get(value);
-    if (found == null) {
-      found = placed(value, wanted.getOrDefault(value, Placement.replicate()));
-      settled.put(value, found);
-    }
-    return found;
-  }
-
-  private void forgetGathered() {
-    whole
-        .keySet()
-        .removeIf(value -> local.containsKey(value) && out.placement(held(value)) instanceof Shard);
   }
 
   private void visit(Node node) {
     List<Value> in = node.inputs();
     switch (node.op()) {
-      case Primitive.Constant constant -> constants.put(node.outputs().getFirst(), constant);
+      case Primitive.Constant constant -> values.putConstant(node.outputs().getFirst(), constant);
       case Composite.Linear linear -> linear(node, linear);
       case Primitive.Gather _ -> gather(node);
       case Primitive.ScatterAdd scatter -> scatterAdd(node, scatter);
       case Composite.CrossEntropy loss when isSplit(in.getFirst(), loss.vocabulary()) -> {
-        Value logits = term(in.get(0));
-        give(node, vocabulary.crossEntropy(loss, logits, whole(in.get(1))));
+        Value logits = values.term(in.get(0));
+        values.give(node, vocabulary.crossEntropy(loss, logits, values.whole(in.get(1))));
       }
       case Composite.CrossEntropyGrad _ when isByFeatures(in.get(1)) -> {
-        Value loss = whole(in.get(0));
-        give(
+        Value loss = values.whole(in.get(0));
+        values.give(
             node,
             List.of(
                 vocabulary.crossEntropyGrad(
-                    loss, term(in.get(1)), whole(in.get(2)), whole(in.get(3)))));
+                    loss, values.term(in.get(1)), values.whole(in.get(2)), values.whole(in.get(3)))));
       }
       case Composite.CausalAttention op when isSplit(in.getFirst(), 1) ->
-          give(node, attention.forward(op, term(in.getFirst())));
+          values.give(node, attention.forward(op, values.term(in.getFirst())));
       case Composite.CausalAttentionGrad op when isSplit(in.get(1), new Shard(1, op.queries())) ->
-          give(node, List.of(attention.backward(op, queries(node, 1))));
+          values.give(node, List.of(attention.backward(op, queries(node, 1))));
       case Composite.GroupedAttention _ when isSplit(in.getFirst(), 1) -> overQueries(node, 0);
       case Composite.GroupedAttentionGrad _ when isSplit(in.get(1), 1) -> overQueries(node, 1);
       case Primitive _, Composite _ -> any(node);
-    }
-  }
-
-  private void give(Node node, List<Value> results) {
-    for (int i = 0; i < results.size(); i++) {
-      local.put(node.outputs().get(i), results.get(i));
     }
   }
 
@@ -209,21 +159,17 @@ public final class AxisLayout {
   }
 
   private boolean isSplit(Value value, Shard how) {
-    return isSplit(value) && out.placement(term(value)).equals(how);
+    return values.isSplit(value) && values.placement(value).equals(how);
   }
 
   private boolean isSplit(Value value, int dim) {
-    return isSplit(value)
-        && out.placement(term(value)) instanceof Shard shard
+    return values.isSplit(value)
+        && values.placement(value) instanceof Shard shard
         && shard.dim() == dim;
   }
 
   private boolean isByFeatures(Value value) {
     return isSplit(value, value.type().shape().rank() - 1);
-  }
-
-  private boolean isSplit(Value value) {
-    return !constants.containsKey(value) && out.placement(term(value)) instanceof Shard;
   }
 
   /// An op that follows its operands as they lie, or with whole ones cut as the others are, or one
@@ -232,7 +178,7 @@ public final class AxisLayout {
     List<Placement> lying = new ArrayList<>();
     for (Value value : node.inputs()) {
       lying.add(
-          constants.containsKey(value) ? likeOthers(node, value) : out.placement(term(value)));
+          values.isConstant(value) ? likeOthers(node, value) : values.placement(value));
     }
     if (isApplied(node, lying) || isApplied(node, alike(node, lying))) {
       return;
@@ -257,18 +203,18 @@ public final class AxisLayout {
     }
     List<Value> operands = new ArrayList<>();
     for (int i = 0; i < placements.size(); i++) {
-      operands.add(placed(node.inputs().get(i), placements.get(i)));
+      operands.add(values.placed(node.inputs().get(i), placements.get(i)));
     }
-    give(node, out.apply(op.get(), operands));
+    values.give(node, out.apply(op.get(), operands));
     return true;
   }
 
-  private boolean fits(Op op, List<Value> values, List<Placement> placements) {
+  private boolean fits(Op op, List<Value> operands, List<Placement> placements) {
     List<Value> parts = new ArrayList<>();
-    for (int i = 0; i < values.size(); i++) {
-      ValueType type = values.get(i).type();
+    for (int i = 0; i < operands.size(); i++) {
+      ValueType type = operands.get(i).type();
       Shape shape = placements.get(i).localShape(type.shape(), axis.ranks());
-      parts.add(new Value(values.get(i).id(), new ValueType(type.dtype(), shape)));
+      parts.add(new Value(operands.get(i).id(), new ValueType(type.dtype(), shape)));
     }
     try {
       var _ = rules.infer(op, parts, placements);
@@ -279,14 +225,14 @@ public final class AxisLayout {
   }
 
   private void wholeOperands(Node node) {
-    give(node, out.apply(node.op(), node.inputs().stream().map(this::whole).toList()));
+    values.give(node, out.apply(node.op(), node.inputs().stream().map(values::whole).toList()));
   }
 
   /// How a constant lies: as the node's split operand of the same shape does.
   private Placement likeOthers(Node node, Value value) {
     for (Value other : node.inputs()) {
-      if (isSplit(other) && other.type().shape().equals(value.type().shape())) {
-        return out.placement(term(other));
+      if (values.isSplit(other) && other.type().shape().equals(value.type().shape())) {
+        return values.placement(other);
       }
     }
     return Placement.replicate();
@@ -308,19 +254,10 @@ public final class AxisLayout {
     return placements;
   }
 
-  private Value constant(Value value, Placement placement) {
-    Primitive.Constant constant = constants.get(value);
-    if (constant == null) {
-      throw new IllegalStateException("no constant: " + value);
-    }
-    Shape shape = placement.localShape(constant.type().shape(), axis.ranks());
-    return out.constant(new ValueType(constant.type().dtype(), shape), constant.value(), placement);
-  }
-
   /// `x·w + b`. Where rows of `w` are split the product is a sum over ranks, and `b` is added once
   /// that is joined.
   private void linear(Node node, Composite.Linear linear) {
-    Placement weight = out.placement(term(node.inputs().get(1)));
+    Placement weight = values.placement(node.inputs().get(1));
     int rows = linear.transposeWeight() ? 1 : 0;
     if (!(weight instanceof Shard shard) || shard.dim() != rows) {
       any(node);
@@ -329,24 +266,24 @@ public final class AxisLayout {
     Primitive.MatMul product =
         new Primitive.MatMul(false, linear.transposeWeight(), shard.localBlocks(axis.ranks()));
     List<Value> factors = node.inputs().subList(0, 2);
-    List<Placement> lying = List.of(out.placement(term(factors.getFirst())), weight);
+    List<Placement> lying = List.of(values.placement(factors.getFirst()), weight);
     if (!linear.contraction().equals(shard.blocks()) || !fits(product, factors, lying)) {
       wholeOperands(node);
       return;
     }
-    Value terms = out.one(product, term(factors.get(0)), term(factors.get(1)));
-    Value joined = joined(node.outputs().getFirst(), terms);
+    Value terms = out.one(product, values.term(factors.get(0)), values.term(factors.get(1)));
+    Value joined = values.joined(node.outputs().getFirst(), terms);
     Shape shape = joined.type().shape();
     Primitive.BroadcastTo overRows = new Primitive.BroadcastTo(shape, List.of(shape.rank() - 1));
-    Value bias = out.one(overRows, whole(node.inputs().get(2)));
+    Value bias = out.one(overRows, values.whole(node.inputs().get(2)));
     Value alike = out.placement(joined) instanceof Shard rank ? out.declare(bias, rank) : bias;
-    give(node, List.of(out.one(new Primitive.Add(), joined, alike)));
+    values.give(node, List.of(out.one(new Primitive.Add(), joined, alike)));
   }
 
   private void gather(Node node) {
-    Value table = term(node.inputs().get(0));
+    Value table = values.term(node.inputs().get(0));
     if (out.placement(table) instanceof Shard shard && shard.dim() == 0) {
-      give(node, List.of(vocabulary.gather(table, whole(node.inputs().get(1)))));
+      values.give(node, List.of(vocabulary.gather(table, values.whole(node.inputs().get(1)))));
     } else {
       any(node);
     }
@@ -355,9 +292,9 @@ public final class AxisLayout {
   private void scatterAdd(Node node, Primitive.ScatterAdd scatter) {
     Shard rows = wantedRows.get(node.outputs().getFirst());
     if (rows != null && !isByFeatures(node.inputs().get(1)) && scatter.rows() % axis.ranks() == 0) {
-      Value ids = whole(node.inputs().get(0));
-      Value updates = whole(node.inputs().get(1));
-      give(node, List.of(vocabulary.scatterAdd(scatter, ids, updates, rows)));
+      Value ids = values.whole(node.inputs().get(0));
+      Value updates = values.whole(node.inputs().get(1));
+      values.give(node, List.of(vocabulary.scatterAdd(scatter, ids, updates, rows)));
     } else {
       any(node);
     }
@@ -367,7 +304,7 @@ public final class AxisLayout {
   ///
   /// @param query which operand the queries are; keys and values follow
   private void overQueries(Node node, int query) {
-    Shard lies = (Shard) out.placement(term(node.inputs().get(query)));
+    Shard lies = (Shard) values.placement(node.inputs().get(query));
     List<Placement> placements = new ArrayList<>();
     for (int i = 0; i < node.inputs().size(); i++) {
       boolean isKeyOrValue = i == query + 1 || i == query + 2;
@@ -385,129 +322,11 @@ public final class AxisLayout {
 
   /// The operands of packed attention's gradient, split as the packed one is.
   private List<Value> queries(Node node, int packed) {
-    Shard lies = (Shard) out.placement(term(node.inputs().get(packed)));
+    Shard lies = (Shard) values.placement(node.inputs().get(packed));
     List<Value> operands = new ArrayList<>();
     for (int i = 0; i < node.inputs().size(); i++) {
-      operands.add(placed(node.inputs().get(i), byQueries(lies, i + 1)));
+      operands.add(values.placed(node.inputs().get(i), byQueries(lies, i + 1)));
     }
     return operands;
-  }
-
-  private Value held(Value value) {
-    Value held = local.get(value);
-    if (held == null) {
-      throw new IllegalStateException("value is read before it is made: " + value);
-    }
-    return held;
-  }
-
-  /// What this rank holds of a value, terms of a sum joined.
-  private Value term(Value value) {
-    if (constants.containsKey(value)) {
-      return whole(value);
-    }
-    Value held = held(value);
-    if (!(out.placement(held) instanceof Partial)) {
-      return held;
-    }
-    Value joined = joined(value, held);
-    local.put(value, joined);
-    return joined;
-  }
-
-  /// Terms of a sum, joined: where the value has a row per token, and those are spread, each rank
-  /// gets its own.
-  private Value joined(Value value, Value terms) {
-    return tokens
-        .filter(split -> split.hasRows(value.type().shape()))
-        .map(split -> scattered(terms, split))
-        .orElseGet(() -> reduced(terms));
-  }
-
-  /// The whole value.
-  private Value whole(Value value) {
-    Value found = whole.get(value);
-    if (found == null) {
-      found = constants.containsKey(value) ? constant(value, Placement.replicate()) : made(value);
-      whole.put(value, found);
-    }
-    return found;
-  }
-
-  private Value made(Value value) {
-    Value held = held(value);
-    return switch (out.placement(held)) {
-      case Replicate _ -> held;
-      case Partial _ -> {
-        Value joined = reduced(held);
-        local.put(value, joined);
-        yield joined;
-      }
-      case Shard shard -> gathered(value, held, shard);
-      case PerRank _ -> throw new IllegalStateException("a rank's own numbers: " + value);
-    };
-  }
-
-  private Value reduced(Value terms) {
-    settle();
-    return moves.reduced(terms);
-  }
-
-  /// A sum with a row per token, of which each rank gets its tokens.
-  private Value scattered(Value terms, TokenSplit split) {
-    settle();
-    return moves.scattered(terms, split.shard());
-  }
-
-  /// Gathers parts. What was but reshaped or widened is gathered before that: once for all its
-  /// shapes, and narrow.
-  private Value gathered(Value value, Value part, Shard shard) {
-    Node maker = makers.get(value);
-    if (maker != null && keepsNumbers(maker)) {
-      return out.one(maker.op(), whole(maker.inputs().getFirst()));
-    }
-    settle();
-    return moves.gathered(part, shard);
-  }
-
-  private static boolean keepsNumbers(Node node) {
-    return switch (node.op()) {
-      case Primitive.Reshape _ -> true;
-      case Primitive.Convert(DType to) ->
-          node.inputs().getFirst().type().dtype().bytes() < to.bytes();
-      case Primitive _, Composite _ -> false;
-    };
-  }
-
-  private Value placed(Value value, Placement placement) {
-    if (constants.containsKey(value)) {
-      return constant(value, placement);
-    }
-    Value held = term(value);
-    if (out.placement(held).equals(placement)) {
-      return held;
-    }
-    return switch (placement) {
-      case Replicate _ -> whole(value);
-      case Shard shard -> cut(value, shard);
-      case Partial _, PerRank _ ->
-          throw new IllegalArgumentException("no value is wanted so: placement=" + placement);
-    };
-  }
-
-  /// This rank's part of a value that lies otherwise. A part of what is repeated is repeated less
-  /// often, or a part is repeated.
-  private Value cut(Value value, Shard shard) {
-    Node maker = makers.get(value);
-    if (maker == null || !(maker.op() instanceof Primitive.BroadcastTo(Shape to, var dims))) {
-      return moves.part(whole(value), shard);
-    }
-    Primitive repeat = new Primitive.BroadcastTo(shard.part(to, axis.ranks()), dims);
-    Value from = maker.inputs().getFirst();
-    int source = dims.indexOf(shard.dim());
-    if (source < 0 || from.type().shape().dim(source) != to.dim(shard.dim())) {
-      return out.declare(out.one(repeat, whole(from)), shard);
-    }
-    return out.one(repeat, placed(from, new Shard(source, shard.blocks())));
   }
 }
