@@ -281,9 +281,10 @@ public final class AxisLayout {
   }
 
   private void gather(Node node) {
-    Value table = values.term(node.inputs().get(0));
-    if (out.placement(table) instanceof Shard shard && shard.dim() == 0) {
-      values.give(node, List.of(vocabulary.gather(table, values.whole(node.inputs().get(1)))));
+    Value table = node.inputs().get(0);
+    if (values.isGiven(table) && isSplit(table, 0)) {
+      Value ids = values.whole(node.inputs().get(1));
+      values.give(node, List.of(vocabulary.gather(values.term(table), ids)));
     } else {
       any(node);
     }

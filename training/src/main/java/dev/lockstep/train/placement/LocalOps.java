@@ -10,6 +10,7 @@ import dev.lockstep.train.placement.Placement.Shard;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Function;
 
 /// An op that names extents, as one rank applies it to its parts.
 final class LocalOps {
@@ -42,17 +43,17 @@ final class LocalOps {
       case Primitive.Slice(List<Long> starts, List<Long> limits) ->
           shard(0).flatMap(shard -> slice(shard, starts, limits));
       case Primitive.MatMul(boolean a, boolean b, Blocks cut) ->
-          Optional.of(new Primitive.MatMul(a, b, product(a, cut)));
+          product(a, cut).map(local -> new Primitive.MatMul(a, b, local));
       case Primitive.ReduceSum(List<Integer> dims, Blocks cut) ->
-          Optional.of(new Primitive.ReduceSum(dims, sum(dims, cut)));
+          sum(dims, cut).map(local -> new Primitive.ReduceSum(dims, local));
       case Primitive.ScatterAdd(long rows, Blocks order) ->
-          Optional.of(new Primitive.ScatterAdd(rows, sum(0, 0, order)));
+          sum(0, 0, order).map(local -> new Primitive.ScatterAdd(rows, local));
       case Composite.LayerNormGrad(Blocks cut) ->
-          Optional.of(new Composite.LayerNormGrad(sum(1, 1, cut)));
+          sum(1, 1, cut).map(Composite.LayerNormGrad::new);
       case Composite.RmsNormGrad(Blocks cut) ->
-          Optional.of(new Composite.RmsNormGrad(sum(1, 1, cut)));
+          sum(1, 1, cut).map(Composite.RmsNormGrad::new);
       case Composite.CrossEntropy(Blocks cut, Blocks vocabulary) ->
-          Optional.of(new Composite.CrossEntropy(sum(0, 1, cut), vocabulary));
+          sum(0, 1, cut).map(local -> new Composite.CrossEntropy(local, vocabulary));
       case Composite.Dropout dropout -> shard(0).flatMap(shard -> dropout(shard, dropout));
       case Composite.Rotary(int size, float base, long first, boolean inverse) ->
           Optional.of(new Composite.Rotary(size, base, first + firstPosition(0), inverse));
@@ -104,31 +105,42 @@ final class LocalOps {
     return Optional.of(new Primitive.Slice(starts, local));
   }
 
-  private Blocks product(boolean transposed, Blocks cut) {
+  private Optional<Blocks> product(boolean transposed, Blocks cut) {
     int rank = shape(0).rank();
     int summed = transposed ? rank - 2 : rank - 1;
-    return shard(0)
-        .filter(shard -> shard.dim() == summed && shard.blocks().equals(cut))
-        .map(shard -> shard.localBlocks(ranks))
-        .orElse(cut);
+    return local(shard(0).filter(shard -> shard.dim() == summed), cut, Shard::blocks);
   }
 
-  private Blocks sum(List<Integer> dims, Blocks cut) {
-    return shard(0)
-        .filter(shard -> dims.contains(shard.dim()))
-        .filter(shard -> TokenRules.cut(shape(0), dims, shard).equals(cut))
-        .map(shard -> new Blocks(cut.outer(), cut.count() / ranks))
-        .orElse(cut);
+  private Optional<Blocks> sum(List<Integer> dims, Blocks cut) {
+    return local(
+        shard(0).filter(shard -> dims.contains(shard.dim())),
+        cut,
+        shard -> TokenRules.cut(shape(0), dims, shard));
   }
 
   /// A sum over the rows of an operand, of which the last `kept` dimensions are none.
-  private Blocks sum(int operand, int kept, Blocks cut) {
+  private Optional<Blocks> sum(int operand, int kept, Blocks cut) {
     Shape shape = shape(operand);
-    return shard(operand)
-        .filter(shard -> shard.dim() < shape.rank() - kept)
-        .filter(shard -> TokenRules.cut(shape, kept, shard).equals(cut))
-        .map(shard -> new Blocks(cut.outer(), cut.count() / ranks))
-        .orElse(cut);
+    return local(
+        shard(operand).filter(shard -> shard.dim() < shape.rank() - kept),
+        cut,
+        shard -> TokenRules.cut(shape, kept, shard));
+  }
+
+  /// How a rank cuts its part of a sum; empty where the sum is not cut as what it runs over is
+  /// split: the ranks' terms would be those of another tree.
+  ///
+  /// @param split how the summed dimension is split; empty if it is not
+  /// @param cut how the whole sum is cut
+  /// @param fitting how a sum must be cut over what is split so
+  private Optional<Blocks> local(
+      Optional<Shard> split, Blocks cut, Function<Shard, Blocks> fitting) {
+    if (split.isEmpty()) {
+      return Optional.of(cut);
+    }
+    return split
+        .filter(shard -> fitting.apply(shard).equals(cut))
+        .map(_ -> new Blocks(cut.outer(), cut.count() / ranks));
   }
 
   /// The same elements fall as of the whole.
@@ -175,14 +187,12 @@ final class LocalOps {
 
   private Optional<Op> attentionGrad(Composite.GroupedAttentionGrad op) {
     if (!isByHeads(1)) {
-      Blocks queries =
-          shard(1)
-              .filter(shard -> shard.blocks().equals(op.queries()))
-              .map(shard -> shard.localBlocks(ranks))
-              .orElse(op.queries());
       long first = op.firstQuery() + firstPosition(1);
-      return Optional.of(
-          new Composite.GroupedAttentionGrad(op.heads(), op.keyValueHeads(), first, queries));
+      return local(shard(1), op.queries(), Shard::blocks)
+          .map(
+              queries ->
+                  new Composite.GroupedAttentionGrad(
+                      op.heads(), op.keyValueHeads(), first, queries));
     }
     return op.heads() % ranks == 0 && op.keyValueHeads() % ranks == 0
         ? Optional.of(

@@ -49,6 +49,18 @@ final class PlacedValues {
     return Optional.ofNullable(makers.get(value));
   }
 
+  /// Whether a value is an input, in whatever shape and floats: a weight's rows lie in the order of
+  /// ranks, those of what was computed may be some of each sequence.
+  boolean isGiven(Value value) {
+    Node maker = makers.get(value);
+    return maker == null
+        || (isRecast(maker) && isGiven(maker.inputs().getFirst()));
+  }
+
+  private static boolean isRecast(Node node) {
+    return node.op() instanceof Primitive.Reshape || node.op() instanceof Primitive.Convert;
+  }
+
   /// Says what the rank has of a value.
   void put(Value value, Value held) {
     local.put(value, held);

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Primitive;
@@ -247,6 +248,21 @@ class PlacementTest {
     Primitive ofSlices = new Primitive.ReduceSum(List.of(0, 1), new Blocks(2, 2));
     assertThat(rules.infer(ofSlices, List.of(rows), List.of(half)))
         .isEqualTo(List.of(new Partial(new ReduceOp.Sum(), LaneSplit.contiguous(4, 2))));
+  }
+
+  @Test
+  void aSumThatIsNotCutAsItsOperandIsSplitIsGivenItWhole() {
+    GraphBuilder builder = new GraphBuilder("sums");
+    Value x = builder.input("x", ValueType.f32(2, 4));
+    Value weight = builder.input("weight", ValueType.f32(4, 3));
+    Primitive sum = new Primitive.ReduceSum(List.of(1), Blocks.WHOLE);
+    builder.output("sum", builder.one(sum, x));
+    Primitive product = new Primitive.MatMul(false, false, Blocks.WHOLE);
+    builder.output("product", builder.one(product, x, weight));
+    Map<String, Placement> inputs =
+        Map.of("x", new Shard(1, new Blocks(1, 2)), "weight", new Shard(0, new Blocks(1, 2)));
+    Graph laid = AxisLayout.lay(builder.build(), AXIS, AxisWishes.of(inputs, Map.of())).graph();
+    assertThat(kinds(laid)).isEqualTo(Map.of("AllGather", 2));
   }
 
   @Test
