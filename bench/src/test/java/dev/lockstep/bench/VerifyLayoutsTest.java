@@ -41,7 +41,9 @@ class VerifyLayoutsTest {
   void everyFamilyEndsInOneResult() throws Exception {
     assertThat(run("llama", "--quick")).startsWith("Llama with").contains("7 layouts, one result");
     assertThat(run("mlp", "--quick")).startsWith("MLP with").contains("7 layouts, one result");
-    assertThat(run("moe", "--quick")).startsWith("MoE GPT with").contains("layouts, one result");
+    assertThat(run("moe", "--quick"))
+        .startsWith("MoE GPT with")
+        .contains("ep=2,dp=2 --zero 1, shm", "layouts, one result");
   }
 
   @Test

@@ -65,6 +65,27 @@ class LayoutsTest {
 
   @Tag("long")
   @Test
+  @Timeout(120)
+  void expertsOnTwoProcessesEndInTheBitsOfOne() throws Exception {
+    TinyJob job = new TinyJob(folder);
+    List<Result> results = new ArrayList<>();
+    for (String mesh : List.of("dp=1", "ep=2")) {
+      String[] options =
+          job.gpt(mesh, "--mesh=" + mesh, "--steps=4", "--save-every=0", "--experts=4");
+      options[0] = "moe";
+      String ranks = mesh.substring(mesh.indexOf('=') + 1);
+      try (Command command =
+          Command.lockstep(TinyJob.with(List.of("run", "--nproc-per-node=" + ranks), options))) {
+        command.done();
+        results.add(
+            new Result(command.printed("weights sha256"), command.printed("optimizer sha256")));
+      }
+    }
+    assertThat(results.getLast()).isEqualTo(results.getFirst());
+  }
+
+  @Tag("long")
+  @Test
   @Timeout(300)
   void libfabricEndsInTheBitsOfSharedMemory() throws Exception {
     Libfabric.require("ofi:tcp");

@@ -60,8 +60,8 @@ final class DeviceAgreement {
     int other = exact.indexOf(String.valueOf(false));
     if (grid.isSplit() && other >= 0) {
       throw refusal(
-          "features spread over tp have the bits of one rank only on devices that keep the order of sums: --mesh tp=%d, rank=%d device=%s (%s)"
-              .formatted(grid.tensor().ranks(), other, kinds.get(other), REMEDY));
+          "features or experts spread over ranks have the bits of one rank only on devices that keep the order of sums: --mesh %s, rank=%d device=%s (%s)"
+              .formatted(grid.model().words(), other, kinds.get(other), REMEDY));
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.lockstep.train;
 
+import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.tensor.Shape;
@@ -14,6 +15,7 @@ import dev.lockstep.train.placement.AxisLayout;
 import dev.lockstep.train.placement.AxisPlace;
 import dev.lockstep.train.placement.AxisWishes;
 import dev.lockstep.train.placement.InnerCollectives;
+import dev.lockstep.train.placement.ModelPlace;
 import dev.lockstep.train.placement.Placement;
 import dev.lockstep.train.placement.TokenSplit;
 import java.util.HashMap;
@@ -21,20 +23,21 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /// Where one rank stands in its layout, and what it holds of a model.
 ///
 /// @param data place on the axis that lanes are spread over
-/// @param tensor place on the axis that features are spread over
+/// @param model place on the axes that parts of layers are spread over: features and experts
 /// @param pipeline place on the axis that layers are spread over
 /// @param context place on the axis that positions are spread over
 /// @param zero what the ranks of the data axis share out
-/// @param isSequence whether the ranks of the tensor axis share out positions too
+/// @param isSequence whether the ranks that features are spread over share out positions too
 record Grid(
     AxisPlace data,
-    AxisPlace tensor,
+    ModelPlace model,
     AxisPlace pipeline,
     AxisPlace context,
     int zero,
@@ -48,7 +51,7 @@ record Grid(
     int zero = data.ranks() == 1 ? 0 : layout.zero();
     return new Grid(
         data,
-        whole.place(Layout.TENSOR, rank),
+        new ModelPlace(whole.place(Layout.EXPERT, rank), whole.place(Layout.TENSOR, rank)),
         whole.place(Layout.PIPELINE, rank),
         whole.place(Layout.CONTEXT, rank),
         zero,
@@ -59,7 +62,7 @@ record Grid(
   static Grid alone() {
     return new Grid(
         new AxisPlace(Layout.DATA, 1, 0),
-        new AxisPlace(Layout.TENSOR, 1, 0),
+        ModelPlace.whole(),
         new AxisPlace(Layout.PIPELINE, 1, 0),
         new AxisPlace(Layout.CONTEXT, 1, 0),
         0,
@@ -78,7 +81,7 @@ record Grid(
 
   /// Whether ranks hold different parts of layers.
   boolean isSplit() {
-    return tensor.ranks() > 1;
+    return model.isSplit();
   }
 
   /// Whether ranks hold different parts of the optimizer's state.
@@ -102,61 +105,109 @@ record Grid(
         : StateShards.cut(parameters, place, data.ranks());
   }
 
-  /// Returns how a parameter lies over the tensor axis.
+  /// Returns how a parameter lies over the ranks that layers are split over.
   Placement placement(Parameter parameter) {
-    return isSplit() ? Placement.of(parameter.split()) : Placement.replicate();
+    return model.placement(parameter);
   }
 
   /// Returns the shape of what this rank holds of a parameter.
   Shape localShape(Parameter parameter) {
-    return placement(parameter).localShape(parameter.shape(), tensor.ranks());
+    return model.localShape(parameter);
   }
 
   /// Returns the place of this rank in a step program of some lanes.
   StepPlace stepPlace(LaneSplit lanes, @Nullable StagePlace stage) {
-    return new StepPlace(lanes, data.rank(), tensor, stage, context);
+    return new StepPlace(lanes, data.rank(), model, stage, context);
   }
 
-  /// Returns the program of this rank for a program of one device: first the positions are spread
-  /// over ranks, then the features.
+  /// Returns the program of this rank for a program of one device: first experts are spread over
+  /// ranks, then positions, then features.
   Graph lay(ModelPrograms.Traced traced) {
     Graph graph = traced.graph();
     if (context.ranks() == 1 && !isSplit()) {
       return graph;
     }
-    int blocks = traced.tokenBlocks();
-    if (context.ranks() > 1) {
-      Set<String> cut = Set.of(ModelPrograms.TOKENS, ModelPrograms.TARGETS);
-      Optional<TokenSplit> tokens = Optional.of(tokens(graph, blocks, 1, cut));
-      AxisWishes wishes = new AxisWishes(Map.of(), Map.of(), asTheyLie(graph), tokens);
-      graph = AxisLayout.lay(graph, context, wishes).graph();
+    int parts = 1; // of the positions, of which the program so far has one
+    if (model.expert().ranks() > 1) {
+      graph = AxisLayout.lay(graph, model.expert(), overExperts(traced)).graph();
+      parts = isSequence ? model.expert().ranks() : 1;
     }
-    if (isSplit()) {
-      int parts = context.ranks();
+    if (context.ranks() > 1) {
+      graph = AxisLayout.lay(graph, context, overPositions(traced)).graph();
+      parts *= context.ranks();
+    }
+    if (model.tensor().ranks() > 1) {
       Optional<TokenSplit> tokens =
-          isSequence
-              ? Optional.of(tokens(graph, blocks / parts, parts, Set.of()))
-              : Optional.empty();
-      graph = AxisLayout.lay(graph, tensor, wishes(traced, graph, tokens)).graph();
+          isSequence ? Optional.of(tokens(traced, parts)) : Optional.empty();
+      Map<String, Placement.Shard> cut = Map.of();
+      AxisWishes wishes = wishes(traced, this::overFeatures, cut, tokens);
+      graph = AxisLayout.lay(graph, model.tensor(), wishes).graph();
     }
     return InnerCollectives.lower(graph);
   }
 
-  /// How tokens are spread of which the rank has one part of several already.
-  private static TokenSplit tokens(Graph graph, int blocks, int parts, Set<String> cut) {
-    Shape all = graph.input(ModelPrograms.TOKENS).type().shape();
-    Shape held = all.with(1, all.dim(1) / parts);
-    return new TokenSplit(held, blocks, cut, ModelPrograms.LOSS_SUM);
+  /// Every rank has some experts, and all of the rest: of all positions, or of some.
+  private AxisWishes overExperts(ModelPrograms.Traced traced) {
+    Optional<TokenSplit> tokens = isSequence ? Optional.of(tokens(traced, 1)) : Optional.empty();
+    Map<String, Placement.Shard> cut = tokens.map(Grid::cut).orElse(Map.of());
+    return wishes(
+        traced, p -> p.ofExperts() ? Placement.of(p.split()) : Placement.replicate(), cut, tokens);
   }
 
-  private AxisWishes wishes(ModelPrograms.Traced traced, Graph graph, Optional<TokenSplit> tokens) {
+  /// How what a place on the axis of experts holds of a parameter lies over that of features.
+  private Placement overFeatures(Parameter parameter) {
+    if (!parameter.ofExperts()) {
+      return Placement.of(parameter.split());
+    }
+    Blocks blocks = parameter.split().blocks();
+    int held = blocks.count() / model.expert().ranks();
+    return new Placement.Shard(parameter.split().dim(), new Blocks(blocks.outer(), held));
+  }
+
+  /// Every rank has all weights, and some positions of everything but keys and values and what
+  /// experts are given. Of experts, which see tokens of all positions, it computes some: if they
+  /// are as many, and are not dealt out over features too, whose pass would gather them again.
+  private AxisWishes overPositions(ModelPrograms.Traced traced) {
+    TokenSplit tokens = tokens(traced, 1);
+    Map<String, Placement.Shard> cut = cut(tokens);
+    for (ParameterUse use : traced.uses()) {
+      if (model.tensor().ranks() == 1
+          && use.parameter().ofExperts()
+          && overFeatures(use.parameter()) instanceof Placement.Shard experts
+          && experts.blocks().count() % context.ranks() == 0) {
+        cut.put(use.inputName(), experts);
+      }
+    }
+    return wishes(traced, _ -> Placement.replicate(), cut, Optional.of(tokens));
+  }
+
+  /// How tokens are spread of which the rank has one part of several already.
+  private static TokenSplit tokens(ModelPrograms.Traced traced, int parts) {
+    Shape all = traced.graph().input(ModelPrograms.TOKENS).type().shape();
+    Shape held = all.with(1, all.dim(1) / parts);
+    return new TokenSplit(held, traced.tokenBlocks() / parts, ModelPrograms.LOSS_SUM);
+  }
+
+  /// Every rank reads its positions.
+  private static Map<String, Placement.Shard> cut(TokenSplit tokens) {
+    Map<String, Placement.Shard> cut = new HashMap<>();
+    cut.put(ModelPrograms.TOKENS, tokens.shard());
+    cut.put(ModelPrograms.TARGETS, tokens.shard());
+    return cut;
+  }
+
+  private static AxisWishes wishes(
+      ModelPrograms.Traced traced,
+      Function<Parameter, Placement> placement,
+      Map<String, Placement.Shard> cut,
+      Optional<TokenSplit> tokens) {
     Map<String, Placement> inputs = new HashMap<>();
     Map<String, Placement> outputs = new HashMap<>();
     for (ParameterUse use : traced.uses()) {
-      inputs.put(use.inputName(), placement(use.parameter()));
-      outputs.put(use.gradientName(), placement(use.parameter()));
+      inputs.put(use.inputName(), placement.apply(use.parameter()));
+      outputs.put(use.gradientName(), placement.apply(use.parameter()));
     }
-    return new AxisWishes(inputs, outputs, asTheyLie(graph), tokens);
+    return new AxisWishes(inputs, outputs, asTheyLie(traced.graph()), cut, tokens);
   }
 
   /// What goes from stage to stage does so as it lies.

@@ -15,15 +15,17 @@ import java.util.Map;
 /// result.
 ///
 /// Axes are `dp`, over which lanes are spread, `tp`, over which the model's features, heads and
-/// vocabulary are, `pp`, over which its layers are, and `cp`, over which the positions of each
-/// sequence are. Ranks are numbered with the last axis fastest.
+/// vocabulary are, and experts whole, `ep`, over which experts alone are, `pp`, over which its
+/// layers are, and `cp`, over which the positions of each sequence are. Ranks are numbered with the
+/// last axis fastest.
 ///
 /// @param axes the axes that were named, in order; empty for all ranks on `dp`
 /// @param zero what the ranks of `dp` share out: 0 nothing, 1 the optimizer's state, 2 the sums of
 ///   gradients too, 3 the parameters too
 /// @param schedule in which order the stages of `pp` take their lanes
 /// @param sequenceParallel whether the ranks of `tp` share out the positions where they do not
-///   share out features: norms, residuals, dropout and embeddings
+///   share out features (norms, residuals, dropout and embeddings), and those of `ep` where they do
+///   not share out experts, which is everywhere else
 public record Layout(
     List<Mesh.Axis> axes, int zero, PipelineSchedule schedule, boolean sequenceParallel) {
   /// The axis of data parallelism.
@@ -32,13 +34,16 @@ public record Layout(
   /// The axis of tensor parallelism.
   public static final String TENSOR = "tp";
 
+  /// The axis of expert parallelism.
+  public static final String EXPERT = "ep";
+
   /// The axis of pipeline parallelism.
   public static final String PIPELINE = "pp";
 
   /// The axis of context parallelism.
   public static final String CONTEXT = "cp";
 
-  private static final List<String> KNOWN = List.of(DATA, TENSOR, PIPELINE, CONTEXT);
+  private static final List<String> KNOWN = List.of(DATA, TENSOR, PIPELINE, CONTEXT, EXPERT);
 
   /// Checks the names.
   ///
@@ -142,10 +147,12 @@ public record Layout(
     return (long) axes.stream().mapToDouble(Mesh.Axis::size).reduce(1, (a, b) -> a * b);
   }
 
-  /// Returns whether models of a family can be spread so; one with experts is over `dp` and `pp`
-  /// alone.
+  /// Returns whether the experts of a model can be spread so: they go to places of `ep` and `tp`
+  /// whole. A model without has no use for `ep`.
   public boolean spreads(ModelShape model) {
-    return model.experts() == 0 || (size(TENSOR) == 1 && size(CONTEXT) == 1);
+    return model.experts() == 0
+        ? size(EXPERT) == 1
+        : model.experts() % (size(TENSOR) * size(EXPERT)) == 0;
   }
 
   /// Returns where a rank stands on an axis.
@@ -198,16 +205,13 @@ public record Layout(
     if (whole.size(TENSOR) > 1) {
       checkTensor(recipe, whole.size(TENSOR));
     }
-    if (!spreads(recipe.model())) {
-      throw refusal(
-          "a model with experts is spread over dp and pp alone: --mesh %s, model %s (leave tp and cp out)"
-              .formatted(words(), recipe.model().family()));
-    }
+    checkExperts(recipe.model());
     if (whole.size(PIPELINE) > 1) {
       checkPipeline(recipe, whole.size(PIPELINE), dp);
     }
-    checkTokens(recipe, whole.size(CONTEXT), whole.size(TENSOR));
-    if (whole.size(TENSOR) > 1 || whole.size(PIPELINE) > 1 || (zero > 0 && dp > 1)) {
+    checkTokens(recipe, whole);
+    boolean isCut = whole.size(TENSOR) > 1 || whole.size(EXPERT) > 1 || whole.size(PIPELINE) > 1;
+    if (isCut || (zero > 0 && dp > 1)) {
       for (ModelShape.Extent extent : recipe.model().splitExtents()) {
         requireBlocks(extent, recipe.blocks().tensor());
       }
@@ -235,16 +239,39 @@ public record Layout(
     }
   }
 
+  private void checkExperts(ModelShape model) {
+    if (spreads(model)) {
+      return;
+    }
+    throw model.experts() == 0
+        ? refusal(
+            "the model has no experts: --mesh %s, model %s (leave ep out)"
+                .formatted(words(), model.family()))
+        : refusal(
+            "places of ep and tp do not divide the experts, which go to them whole: --mesh %s, --experts %d (choose a divisor)"
+                .formatted(words(), model.experts()));
+  }
+
   /// Checks that every rank has whole blocks of positions.
-  private void checkTokens(Recipe recipe, int cp, int tp) {
-    if (sequenceParallel && tp == 1) {
+  private void checkTokens(Recipe recipe, Layout whole) {
+    int cp = whole.size(CONTEXT);
+    int tp = sequenceParallel ? whole.size(TENSOR) : 1;
+    int ep = sequenceParallel ? whole.size(EXPERT) : 1;
+    if (sequenceParallel && tp == 1 && ep == 1) {
       throw OptionCheck.refusal(
           "--sequence-parallel",
           true,
-          "sequence parallelism is part of tensor parallelism: --sequence-parallel, --mesh %s (name tp, or leave it out)"
+          "sequence parallelism is part of tensor or expert parallelism: --sequence-parallel, --mesh %s (name tp or ep, or leave it out)"
               .formatted(words()));
     }
-    int ranks = cp * (sequenceParallel ? tp : 1);
+    if (ep > 1 && cp > 1) {
+      throw OptionCheck.refusal(
+          "--sequence-parallel",
+          true,
+          "ranks of ep share out positions, or those of cp do: --sequence-parallel, --mesh %s (leave one out)"
+              .formatted(words()));
+    }
+    int ranks = cp * ep * tp;
     if (ranks == 1) {
       return;
     }
@@ -255,8 +282,7 @@ public record Layout(
           "ranks that share the positions do not divide the token blocks: %s, ranks %d, --token-blocks %d (start the run with --token-blocks %d or a multiple: it is part of the recipe, with bits of its own)"
               .formatted(given, ranks, blocks, ranks));
     }
-    boolean areSubtrees =
-        hasSubtrees(blocks, cp) && hasSubtrees(blocks / cp, sequenceParallel ? tp : 1);
+    boolean areSubtrees = hasSubtrees(blocks, cp * ep) && hasSubtrees(blocks / (cp * ep), tp);
     if (!areSubtrees) {
       throw refusal(
           "the token blocks of a rank are no subtree of the sum: %s, --token-blocks %d (choose a power of two)"

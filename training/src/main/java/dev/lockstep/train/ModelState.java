@@ -12,6 +12,7 @@ import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.placement.AxisPlace;
 import dev.lockstep.train.placement.Parts;
 import dev.lockstep.train.placement.Placement;
 import java.lang.foreign.Arena;
@@ -162,7 +163,8 @@ final class ModelState {
     if (placement instanceof Placement.Shard) {
       long bytes = grid.localShape(parameter).elements() * DType.F32.bytes();
       part = arena.allocate(bytes, DType.F32.bytes());
-      Parts.take(whole, part, parameter.shape(), placement, grid.tensor(), DType.F32.bytes());
+      AxisPlace place = grid.model().of(parameter);
+      Parts.take(whole, part, parameter.shape(), placement, place, DType.F32.bytes());
     }
     MemorySegment source = part;
     long first = layout.offset(name) / DType.F32.bytes();
@@ -303,7 +305,7 @@ final class ModelState {
     return stages.get(stage).ranges;
   }
 
-  /// Returns how a tensor lies over the tensor axis.
+  /// Returns how a tensor lies over the ranks that layers are split over.
   Placement placement(String name) {
     return grid.placement(parameter(name));
   }

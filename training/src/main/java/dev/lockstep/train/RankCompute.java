@@ -15,6 +15,7 @@ import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.Scope;
+import dev.lockstep.train.placement.ModelPlace;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -46,11 +47,19 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
       return layout.places();
     }
 
-    /// Returns the rank of the job that stands at these places on the axes of data, tensors and
-    /// stages.
-    int rankAt(int data, int tensor, int stage) {
+    /// Returns the rank of the job that stands at these places on the axes of data, of experts and
+    /// features, and of stages.
+    int rankAt(int data, ModelPlace model, int stage) {
       return layout.rankAt(
-          Map.of(Layout.DATA, data, Layout.TENSOR, tensor, Layout.PIPELINE, stage));
+          Map.of(
+              Layout.DATA,
+              data,
+              Layout.EXPERT,
+              model.expert().rank(),
+              Layout.TENSOR,
+              model.tensor().rank(),
+              Layout.PIPELINE,
+              stage));
     }
 
     /// Returns this place with another exchange.

@@ -9,6 +9,7 @@ import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.Scope;
+import dev.lockstep.train.placement.ModelPlace;
 import dev.lockstep.train.placement.Placement;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -228,7 +229,7 @@ final class StateGather implements TensorSource, AutoCloseable {
       return;
     }
     Shape shape = state.parameter(tensor).shape();
-    int ranks = compute.grid().tensor().ranks();
+    int ranks = compute.grid().model().of(state.parameter(tensor)).ranks();
     long after = 1;
     for (int i = dim + 1; i < shape.rank(); i++) {
       after *= shape.dim(i);
@@ -243,13 +244,14 @@ final class StateGather implements TensorSource, AutoCloseable {
     }
   }
 
-  /// Visits which ranks of the data axis hold a run of what a place on the tensor axis has, on the
-  /// first stage that holds the tensor.
-  private void shards(int place, long start, long count, long at, Source source) {
+  /// Visits which ranks of the data axis hold a run of a part of the tensor, on the first place and
+  /// the first stage that hold it.
+  private void shards(int part, long start, long count, long at, Source source) {
     long from = state.start(tensor) + start;
     int stage = state.stage(tensor);
+    ModelPlace holder = compute.grid().model().holder(state.parameter(tensor), part);
     for (int data = 0; data < state.holders(); data++) {
-      int rank = compute.place().rankAt(data, place, stage);
+      int rank = compute.place().rankAt(data, holder, stage);
       state
           .ranges(stage)
           .parts(

@@ -9,11 +9,11 @@ import java.lang.foreign.MemorySegment;
 /// What one rank writes of the tensors of a [ModelState], whose ranks write them together.
 ///
 /// Note [who writes what of a checkpoint]: every element is written by one rank, and by one that
-/// holds it. Of what is cut over the tensor axis each rank has its part; what is whole on all of
-/// them is the first one's; what two stages of a pipeline hold is the first one's too. Of what is
-/// cut over the data axis (ZeRO) each rank has its shard; what is whole on all of them is shared
-/// out evenly. So nothing is gathered, and each rank keeps a copy only of what it writes while
-/// training goes on.
+/// holds it. Of what is cut over the axes of features and experts each rank has its part; what is
+/// the same on several of them is the first one's; what two stages of a pipeline hold is the first
+/// one's too. Of what is cut over the data axis (ZeRO) each rank has its shard; what is whole on
+/// all of them is shared out evenly. So nothing is gathered, and each rank keeps a copy only of
+/// what it writes while training goes on.
 final class StateRuns {
   private final ModelState state;
   private final Grid grid;
@@ -64,8 +64,8 @@ final class StateRuns {
   void each(MemorySegment copy, Run run) {
     for (String name : state.names()) {
       Placement placement = state.placement(name);
-      AxisPlace place = grid.tensor();
-      boolean isOthers = place.rank() > 0 && !(placement instanceof Placement.Shard);
+      AxisPlace place = grid.model().of(state.parameter(name));
+      boolean isOthers = !grid.model().isFirstHolder(state.parameter(name));
       if (isOthers || state.stage(name) != grid.pipeline().rank()) {
         continue;
       }

@@ -31,6 +31,7 @@ import dev.lockstep.train.parallel.ShardRounds;
 import dev.lockstep.train.pipeline.Chunk;
 import dev.lockstep.train.pipeline.PipelinePlan;
 import dev.lockstep.train.pipeline.PipelineSchedule;
+import dev.lockstep.train.placement.AxisPlace;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -52,13 +53,14 @@ public final class StepPlan implements AutoCloseable {
   private final List<PlannedExchange> exchanges = new ArrayList<>();
   private int dataRanks = 1;
   private int tensorRanks = 1;
+  private int expertRanks = 1;
   private int stageCount = 1;
   private int contextRanks = 1;
   private final Map<String, Long> sent = new LinkedHashMap<>();
   private @Nullable PipelinePlan pipeline;
 
-  /// Compiles the programs of rank 0, or over `cp` of the first rank that holds the last positions:
-  /// its queries see the most keys.
+  /// Compiles the programs of rank 0, or where ranks share out positions those of the first that
+  /// holds the last ones: its queries see the most keys.
   ///
   /// @param pool what compiled programs' memory is charged to; borrowed until this is closed
   /// @param ranks world size; at most the recipe's lanes
@@ -83,13 +85,17 @@ public final class StepPlan implements AutoCloseable {
   private static int busiest(Recipe recipe, Layout layout, int ranks, int stage) {
     layout.check(recipe, ranks);
     Layout whole = layout.over(ranks);
-    int last = whole.size(Layout.CONTEXT) - 1;
     int rank = 0;
     while (whole.place(Layout.PIPELINE, rank).rank() != stage
-        || whole.place(Layout.CONTEXT, rank).rank() != last) {
+        || !isLast(whole.place(Layout.CONTEXT, rank))
+        || (layout.sequenceParallel() && !isLast(whole.place(Layout.EXPERT, rank)))) {
       rank++;
     }
     return rank;
+  }
+
+  private static boolean isLast(AxisPlace place) {
+    return place.rank() == place.ranks() - 1;
   }
 
   private StepPlan(MemoryPool pool, Recipe recipe, TrainerOptions options, int ranks, int rank) {
@@ -109,7 +115,8 @@ public final class StepPlan implements AutoCloseable {
 
   private void plan(Recipe recipe, TrainerOptions options, Grid grid) {
     dataRanks = grid.data().ranks();
-    tensorRanks = grid.tensor().ranks();
+    tensorRanks = grid.model().tensor().ranks();
+    expertRanks = grid.model().expert().ranks();
     stageCount = grid.pipeline().ranks();
     contextRanks = grid.context().ranks();
     LanguageModel model = recipe.model().model(recipe.blocks().tensor());
@@ -355,8 +362,10 @@ public final class StepPlan implements AutoCloseable {
       case Layout.DATA -> dataRanks;
       case Layout.PIPELINE -> stageCount;
       case Layout.CONTEXT -> contextRanks;
+      case Layout.EXPERT -> expertRanks;
+      case Layout.TENSOR -> tensorRanks;
       case StagePlace.ENDS -> 2;
-      default -> tensorRanks;
+      default -> throw new IllegalArgumentException("no such axis: axis=" + axis);
     };
   }
 

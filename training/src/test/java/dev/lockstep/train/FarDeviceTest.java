@@ -8,6 +8,7 @@ import dev.lockstep.job.Job;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.MoeShape;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -81,6 +82,13 @@ class FarDeviceTest {
   void endsInTheBitsOfTheSameDeviceNearby(int ranks, String mesh, int zero) throws Exception {
     Result near = train(1, layout("dp=1", 0), List.of("cpu"));
     assertThat(train(ranks, layout(mesh, zero), List.of("far"))).isEqualTo(near);
+  }
+
+  @Test
+  void expertsOnTwoFarDevicesEndInTheBitsOfOneNearby() throws Exception {
+    Recipe recipe = recipe().withModel(new MoeShape(1, 4, 32, 24, 4, 2, 110, 10, 12, 256, true));
+    Result near = train(1, recipe, layout("dp=1", 0), List.of("cpu"));
+    assertThat(train(2, recipe, layout("ep=2", 0), List.of("far"))).isEqualTo(near);
   }
 
   @ParameterizedTest(name = "--zero {0}")

@@ -14,6 +14,7 @@ import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.Scope;
 import java.lang.foreign.MemorySegment;
@@ -24,7 +25,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/// The hash sees everything: one bit of one gradient on one rank makes another result.
+/// The hash sees everything: one bit of one gradient, or of what one expert gave, on one rank makes
+/// another result.
 @Timeout(60)
 class FlippedBitTest {
   // AdamW's first step is as long whatever the gradient: a wrong one shows in the second.
@@ -35,6 +37,9 @@ class FlippedBitTest {
           .withModel(new GptShape(1, 2, 16, 12, 256, true))
           .withBatch(BatchShape.of(2, 2))
           .withSteps(STEPS);
+
+  private static final Recipe EXPERTS =
+      RECIPE.withModel(new MoeShape(1, 2, 16, 24, 4, 2, 110, 10, 12, 256, true));
 
   private static final int HIGHEST_OF_MANTISSA = 1 << 22;
   private static final float LARGE = 1e-3f;
@@ -98,38 +103,38 @@ class FlippedBitTest {
     }
   }
 
-  /// Flips a bit of the first gradient that is not almost zero, as that of a rare token's embedding
-  /// is.
-  private static void flip(MemorySegment gradients) {
+  /// Flips a bit of the first number that is not almost zero, as the gradient of a rare token's
+  /// embedding is.
+  private static void flip(MemorySegment numbers) {
     long offset = 0;
-    while (Math.abs(gradients.get(JAVA_FLOAT, offset)) < LARGE) {
+    while (Math.abs(numbers.get(JAVA_FLOAT, offset)) < LARGE) {
       offset += Float.BYTES;
     }
-    int old = gradients.get(JAVA_INT, offset);
-    gradients.set(JAVA_INT, offset, old ^ HIGHEST_OF_MANTISSA);
+    int old = numbers.get(JAVA_INT, offset);
+    numbers.set(JAVA_INT, offset, old ^ HIGHEST_OF_MANTISSA);
   }
 
   /// Trains on this rank as a trainer does, and returns the hash of the weights.
-  private static String train(Job job, Corpus corpus, boolean flips) {
-    TrainerOptions options = TrainerOptions.defaults().withThreads(1);
-    LanguageModel model = RECIPE.model().model(RECIPE.blocks().tensor());
-    ModelPrograms programs = new ModelPrograms(model, RECIPE.blocks().tokens());
-    BatchShape batch = RECIPE.batch();
+  private static String train(Job job, Recipe recipe, Layout layout, Corpus corpus, boolean flips) {
+    TrainerOptions options = TrainerOptions.defaults().withThreads(1).withLayout(layout);
+    LanguageModel model = recipe.model().model(recipe.blocks().tensor());
+    ModelPrograms programs = new ModelPrograms(model, recipe.blocks().tokens());
+    BatchShape batch = recipe.batch();
     Batches batches =
         new Batches(
-            corpus, RECIPE.seed(), batch.lanes(), batch.microBatch(), RECIPE.model().context());
+            corpus, recipe.seed(), batch.lanes(), batch.microBatch(), recipe.model().context());
     try (Scope scope = new Scope()) {
-      JobExchange exchange = JobExchange.open(scope, job, RECIPE, options);
+      JobExchange exchange = JobExchange.open(scope, job, recipe, options);
       Exchange used = flips && job.rank() == 1 ? new Flipping(exchange) : exchange;
       RankCompute compute = RankCompute.open(scope, options, job, exchange.place().with(used));
       ModelState parameters = ModelState.parameters(compute, List.of(model.parameters()));
       ModelState moments = ModelState.moments(compute, List.of(model.parameters()));
-      parameters.initialize(RECIPE.seed());
+      parameters.initialize(recipe.seed());
       StepPrograms steps =
           new StepPrograms(
-              compute, RECIPE, programs, new StepPrograms.State(parameters, moments), batches);
+              compute, recipe, programs, new StepPrograms.State(parameters, moments), batches);
       for (int step = 0; step < STEPS; step++) {
-        steps.run(step, RECIPE.learningRate().at(step + 1, STEPS), false);
+        steps.run(step, recipe.learningRate().at(step + 1, STEPS), false);
       }
       return parameters.sha256();
     }
@@ -137,15 +142,25 @@ class FlippedBitTest {
 
   @Test
   void oneFlippedBitOfOneGradientChangesTheHashOnEveryRank() throws Exception {
+    oneFlippedBitChangesTheHash(RECIPE, Layout.dataParallel());
+  }
+
+  @Test
+  void oneFlippedBitOfWhatOneExpertGaveChangesTheHashOnEveryRank() throws Exception {
+    oneFlippedBitChangesTheHash(EXPERTS, Layout.parse("ep=2"));
+  }
+
+  private void oneFlippedBitChangesTheHash(Recipe recipe, Layout layout) throws Exception {
     try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
-      List<String> right = InProcessRanks.run(2, job -> train(job, corpus, false));
-      List<String> wrong = InProcessRanks.run(2, job -> train(job, corpus, true));
+      List<String> right = InProcessRanks.run(2, job -> train(job, recipe, layout, corpus, false));
+      List<String> wrong = InProcessRanks.run(2, job -> train(job, recipe, layout, corpus, true));
       List<String> trainer =
           InProcessRanks.run(
               2,
               job -> {
-                TrainerOptions options = TrainerOptions.defaults().withThreads(1);
-                try (Trainer whole = Trainer.start(job, RECIPE, corpus, options)) {
+                TrainerOptions options =
+                    TrainerOptions.defaults().withThreads(1).withLayout(layout);
+                try (Trainer whole = Trainer.start(job, recipe, corpus, options)) {
                   whole.train(TrainingRun.stepsOnly());
                   return whole.weightsSha256();
                 }

@@ -8,6 +8,8 @@ import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
 import java.io.IOException;
@@ -31,7 +33,7 @@ class LayoutsTest {
 
   private record Result(List<Float> losses, String weights, String optimizer, float validation) {}
 
-  private static Recipe recipe(GptShape shape, SumBlocks blocks) {
+  private static Recipe recipe(ModelShape shape, SumBlocks blocks) {
     Recipe recipe = Recipe.defaults().withModel(shape).withBlocks(blocks).withSteps(STEPS);
     return recipe.withBatch(new BatchShape(3, 2, 3));
   }
@@ -185,9 +187,10 @@ class LayoutsTest {
 
   @Test
   void anyRankOfAnAxisMayStopTheRun() throws Exception {
-    Recipe recipe = recipe(new GptShape(1, 2, 8, 4, 256, true), new SumBlocks(2, 2));
+    Recipe recipe =
+        recipe(new MoeShape(1, 2, 8, 6, 2, 1, 100, 10, 4, 256, true), new SumBlocks(2, 2));
     try (Corpus corpus = open()) {
-      for (String mesh : List.of("cp=2", "tp=2", "dp=2")) {
+      for (String mesh : List.of("cp=2", "tp=2", "dp=2", "ep=2")) {
         List<Boolean> stopped =
             InProcessRanks.run(
                 2,
@@ -285,7 +288,7 @@ class LayoutsTest {
         .hasMessageContaining("equal token blocks: --mesh cp=2, --context 10, --token-blocks 4");
     Layout noTensors = Layout.parse("dp=2").withSequenceParallel(true);
     assertThatThrownBy(() -> noTensors.check(four, 2))
-        .hasMessageContaining("--sequence-parallel, --mesh dp=2 (name tp, or leave it out)");
+        .hasMessageContaining("--sequence-parallel, --mesh dp=2 (name tp or ep, or leave it out)");
   }
 
   @Test

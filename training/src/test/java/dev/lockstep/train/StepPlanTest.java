@@ -9,6 +9,7 @@ import dev.lockstep.job.JobConfig;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.parallel.ShardRounds;
 import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.nio.file.Path;
@@ -168,6 +169,30 @@ class StepPlanTest {
       assertThat(plannedSequence).isPositive();
       assertThat(sequenceSaves).isCloseTo(plannedSequence, withinPercentage(5));
       assertThat(contextSaves).isCloseTo(plannedContext, withinPercentage(5));
+    }
+  }
+
+  /// What it saves that ranks share out experts: half of their weights and moments, and more.
+  @Test
+  void ranksThatShareOutExpertsHoldWhatThePlanSays() throws Exception {
+    MoeShape shape = new MoeShape(2, 2, 48, 96, 4, 2, 125, 10, 32, 256, true);
+    Recipe recipe = Recipe.defaults().withModel(shape).withBatch(Recipe.BatchShape.of(1, 2));
+    TrainerOptions alone = TrainerOptions.defaults().withThreads(1);
+    TrainerOptions spread = alone.withLayout(Layout.parse("ep=2"));
+    long experts = 2L * 4 * 2 * 48 * 96 * Float.BYTES;
+    long dense = shape.parameters() * Float.BYTES - experts;
+    try (Corpus corpus = TinyText.open(TinyText.write(folder.resolve("text")));
+        MemoryPool pool = MemoryPool.root("plan", 1L << 32);
+        StepPlan plan = new StepPlan(pool, recipe, spread, 2)) {
+      long planned = planned(recipe, alone, 1) - plan.peakBytes();
+      long saved = measured(recipe, corpus, alone, 1) - measured(recipe, corpus, spread, 2);
+      System.out.printf(
+          "ep=2: %,d bytes planned, saved %,d, planned %,d%n", plan.peakBytes(), saved, planned);
+      assertThat(plan.memory().get("parameters"))
+          .isCloseTo(dense + experts / 2, withinPercentage(1));
+      assertThat(plan.memory().get("moments")).isCloseTo(2 * dense + experts, withinPercentage(1));
+      assertThat(saved).isCloseTo(planned, within(plan.peakBytes() / 20)).isGreaterThan(experts);
+      assertThat(plan.exchanges().stream().map(PlannedExchange::axis)).contains("ep");
     }
   }
 

@@ -44,6 +44,7 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
         new LayoutCase(List.of(layout("tp=2,dp=2", 1)), "in-process", 2, Recompute.BLOCK),
         of(layout("pp=2,dp=2", 0), "shm"),
         of(sequence("cp=2,tp=2", 0), "in-process"),
+        of(layout("ep=2,dp=2", 1), "shm"),
         resumed(layout("dp=2", 1), layout("tp=4", 0)));
   }
 
@@ -57,7 +58,8 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
 
   /// Returns all: every mesh of up to 8 ranks with `dp` up to 4 and `tp` 1, 2 or 4, each stage of
   /// ZeRO, two transports, threads, recomputation, two stages under either schedule, positions
-  /// spread over `cp` and over `tp`, and runs that are resumed under another layout.
+  /// spread over `cp` and over `tp`, experts spread over `ep`, and runs that are resumed under
+  /// another layout.
   public static List<LayoutCase> all() {
     List<LayoutCase> cases = new ArrayList<>();
     for (int dp = 1; dp <= 4; dp++) {
@@ -94,6 +96,7 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
       Layout both = sequence("cp=2,tp=2", 0);
       cases.add(new LayoutCase(List.of(both), "in-process", 1, recompute));
     }
+    cases.addAll(ofExperts());
     cases.add(resumed(layout("cp=2", 0), sequence("tp=2", 0)));
     cases.add(resumed(layout("pp=2", 0), layout("dp=3", 1)));
     cases.add(resumed(layout("tp=2", 0), gpipe("dp=2,pp=2")));
@@ -102,6 +105,32 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
     cases.add(resumed(layout("dp=4", 3), layout("tp=4", 0)));
     cases.add(resumed(layout("tp=2", 0), layout("dp=1", 0)));
     return List.copyOf(cases);
+  }
+
+  private static List<LayoutCase> ofExperts() {
+    List<LayoutCase> cases = new ArrayList<>();
+    for (String mesh : List.of("ep=2", "ep=4", "tp=2,ep=2", "ep=2,tp=2", "pp=2,ep=2")) {
+      cases.add(of(layout(mesh, 0), "in-process"));
+      cases.add(of(layout(mesh, 0), "shm"));
+    }
+    for (int zero = 0; zero <= 3; zero++) {
+      for (String mesh : List.of("dp=2,ep=2", "ep=2,dp=3", "dp=2,tp=2,ep=2")) {
+        cases.add(of(layout(mesh, zero), "in-process"));
+      }
+    }
+    for (Recompute recompute : Recompute.values()) {
+      cases.add(new LayoutCase(List.of(layout("ep=2", 0)), "in-process", 2, recompute));
+    }
+    cases.add(of(sequence("ep=2", 0), "shm"));
+    cases.add(of(sequence("ep=4", 0), "in-process"));
+    cases.add(of(sequence("dp=2,ep=2", 3), "in-process"));
+    cases.add(of(sequence("pp=2,ep=2", 0), "in-process"));
+    cases.add(of(sequence("ep=2,tp=2", 0), "in-process"));
+    cases.add(of(layout("cp=2,ep=2", 0), "in-process"));
+    cases.add(resumed(layout("ep=2", 0), layout("dp=3", 2)));
+    cases.add(resumed(layout("dp=2", 3), layout("tp=2,ep=2", 0)));
+    cases.add(resumed(layout("dp=2,ep=2", 3), layout("ep=4", 0)));
+    return cases;
   }
 
   /// Returns whether a model can be run so.

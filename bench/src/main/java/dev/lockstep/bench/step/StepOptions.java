@@ -110,7 +110,9 @@ public final class StepOptions {
 
   @Option(
       names = "--sequence-parallel",
-      description = "ranks of tp share out positions where they do not share out features")
+      description =
+          "ranks of tp share out positions where they do not share out features, those of ep where"
+              + " they do not share out experts")
   private boolean sequenceParallel;
 
   @Option(

@@ -138,8 +138,8 @@ final class TrainingOptions {
       names = "--token-blocks",
       paramLabel = "N",
       description =
-          "blocks of sums over positions, of which cp, times tp with --sequence-parallel, is a"
-              + " divisor; default 1")
+          "blocks of sums over positions, of which cp, times tp and ep with --sequence-parallel, is"
+              + " a divisor; default 1")
   @Nullable Integer tokenBlocks;
 
   @Option(names = "--lr", paramLabel = "RATE", description = "peak learning rate; default 0.003")
@@ -186,7 +186,8 @@ final class TrainingOptions {
   @Option(
       names = "--sequence-parallel",
       description =
-          "ranks of tp share out positions where they do not share out features; the bits stay")
+          "ranks of tp share out positions where they do not share out features, those of ep where"
+              + " they do not share out experts; the bits stay")
   boolean sequenceParallel;
 
   @Option(

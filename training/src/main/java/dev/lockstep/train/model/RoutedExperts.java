@@ -38,8 +38,8 @@ record RoutedExperts(Parameter router, Parameter up, Parameter down, MoeShape sh
     Split byExpert = new Split(0, new Blocks(1, shape.experts()));
     return new RoutedExperts(
         new Parameter(prefix + "router.weight", Shape.of(e, c), wide, Split.NONE),
-        new Parameter(prefix + "experts.up.weight", Shape.of(e, c, h), wide, byExpert),
-        new Parameter(prefix + "experts.down.weight", Shape.of(e, h, c), back, byExpert),
+        new Parameter(prefix + "experts.up.weight", Shape.of(e, c, h), wide, byExpert, true),
+        new Parameter(prefix + "experts.down.weight", Shape.of(e, h, c), back, byExpert, true),
         shape);
   }
 

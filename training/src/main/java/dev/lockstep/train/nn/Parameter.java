@@ -13,9 +13,16 @@ import java.nio.ByteOrder;
 /// @param shape extents
 /// @param initializer how it starts
 /// @param split where tensor parallelism may cut it
-public record Parameter(String name, Shape shape, Initializer initializer, Split split) {
+/// @param ofExperts whether the blocks of `split` are experts, which expert parallelism deals out
+public record Parameter(
+    String name, Shape shape, Initializer initializer, Split split, boolean ofExperts) {
   private static final ValueLayout.OfFloat F32 =
       ValueLayout.JAVA_FLOAT.withOrder(ByteOrder.LITTLE_ENDIAN);
+
+  /// Makes a parameter that belongs to no expert.
+  public Parameter(String name, Shape shape, Initializer initializer, Split split) {
+    this(name, shape, initializer, split, false);
+  }
 
   /// Returns whether weight decay applies: to matrices, not to gains and biases.
   public boolean decays() {

@@ -10,6 +10,7 @@ import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.optim.StateShards.Piece;
+import dev.lockstep.train.placement.ModelPlace;
 import dev.lockstep.train.placement.Placement;
 import dev.lockstep.train.placement.Slices;
 import java.util.ArrayList;
@@ -23,8 +24,8 @@ import java.util.Set;
 /// each block of its part of the gradients.
 ///
 /// Every rank's leaves are padded to one length; gathered in rank order, along the data axis first,
-/// then along the tensor axis and that of stages, [#order] says where the tree's leaves are among
-/// them. Parameters that all ranks of the tensor axis hold whole are taken from the first.
+/// then along those that layers are split over (features first) and that of stages, [#order] says
+/// where the tree's leaves are among them. What several ranks hold alike is taken from the first.
 public final class NormLeaves {
   /// What stands behind the leaves of a stage where there are several: see [StepGraph].
   static final int STAGE_NUMBERS = 3;
@@ -59,11 +60,11 @@ public final class NormLeaves {
     Map<Leaf, Integer> index = new HashMap<>();
     int longest = longest();
     for (int stage = 0; stage < stages.size(); stage++) {
-      for (int tensor = 0; tensor < place.tensor().ranks(); tensor++) {
+      for (int part = 0; part < place.model().ranks(); part++) {
         for (int data = 0; data < shards.ranks(); data++) {
-          int at = stage * stageLength() + (tensor * shards.ranks() + data) * longest;
+          int at = stage * stageLength() + (part * shards.ranks() + data) * longest;
           for (Leaf leaf : leaves(stages.get(stage), data)) {
-            index.putIfAbsent(global(leaf, tensor), at++);
+            index.putIfAbsent(global(leaf, part), at++);
           }
         }
       }
@@ -87,16 +88,18 @@ public final class NormLeaves {
     return order.stream().mapToInt(Integer::intValue).toArray();
   }
 
-  private Leaf global(Leaf leaf, int tensor) {
-    boolean isSplit = place.placement(leaf.parameter) instanceof Placement.Shard;
-    int first = isSplit ? tensor * place.localBlocks(leaf.parameter) : 0;
+  private Leaf global(Leaf leaf, int rank) {
+    ModelPlace model = place.model();
+    boolean isSplit = model.placement(leaf.parameter) instanceof Placement.Shard;
+    int part = isSplit ? model.part(leaf.parameter, rank) : 0;
+    int first = part * place.localBlocks(leaf.parameter);
     return new Leaf(leaf.parameter, first + leaf.block, leaf.chunk);
   }
 
   /// Returns how many numbers a stage contributes: its ranks' leaves, and where there are several
   /// stages [#STAGE_NUMBERS] more.
   int stageLength() {
-    int leaves = place.tensor().ranks() * shards.ranks() * longest();
+    int leaves = place.model().ranks() * shards.ranks() * longest();
     return stages.size() == 1 ? leaves : leaves + STAGE_NUMBERS;
   }
 

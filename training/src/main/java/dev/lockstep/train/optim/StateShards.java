@@ -19,7 +19,7 @@ public final class StateShards {
   private final StepPlace place;
   private final List<List<List<Piece>>> byRank = new ArrayList<>(); // then by unit
 
-  /// A run of what a rank of the tensor axis holds of one parameter.
+  /// A run of what a rank holds of one parameter where layers are split.
   ///
   /// @param parameter the parameter
   /// @param start first element

@@ -242,7 +242,7 @@ public final class StepGraph {
   }
 
   private boolean isSplit() {
-    return place.tensor().ranks() > 1;
+    return place.model().isSplit();
   }
 
   private ValueType localType(Parameter parameter) {
@@ -252,7 +252,8 @@ public final class StepGraph {
   /// How many ranks of other axes than that of the lanes wish so too.
   private Value overOtherAxes(Value wish) {
     Value all = wish;
-    for (AxisPlace axis : List.of(place.context(), place.tensor())) {
+    for (AxisPlace axis :
+        List.of(place.context(), place.model().expert(), place.model().tensor())) {
       if (axis.ranks() > 1) {
         LaneSplit each = LaneSplit.onePerRank(axis.ranks());
         all = builder.one(new Primitive.AllReduce(axis.name(), new ReduceOp.Sum(), each), all);
@@ -294,9 +295,10 @@ public final class StepGraph {
     if (shards > 1) {
       gathered = builder.one(new Primitive.AllGather(AXIS, shards, 0), gathered);
     }
-    if (isSplit()) {
-      AxisPlace tensor = place.tensor();
-      gathered = builder.one(new Primitive.AllGather(tensor.name(), tensor.ranks(), 0), gathered);
+    for (AxisPlace axis : List.of(place.model().tensor(), place.model().expert())) {
+      if (axis.ranks() > 1) {
+        gathered = builder.one(new Primitive.AllGather(axis.name(), axis.ranks(), 0), gathered);
+      }
     }
     Totals all = totals;
     if (place.isStaged()) {

@@ -4,23 +4,23 @@ import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.placement.AxisPlace;
-import dev.lockstep.train.placement.Placement;
+import dev.lockstep.train.placement.ModelPlace;
 import org.jspecify.annotations.Nullable;
 
 /// The rank that a step program is for.
 ///
 /// @param lanes which lanes each place on the data axis holds; with one place nothing is reduced
 /// @param rank this rank's place on the data axis
-/// @param tensor this rank's place on the axis that features are spread over
+/// @param model this rank's place on the axes that parts of layers are spread over
 /// @param stage this rank's place on the axis that layers are spread over; null for all layers
 /// @param context this rank's place on the axis that positions are spread over: its ranks hold the
 ///   same sums, and each may wish to stop
 public record StepPlace(
-    LaneSplit lanes, int rank, AxisPlace tensor, @Nullable StagePlace stage, AxisPlace context) {
+    LaneSplit lanes, int rank, ModelPlace model, @Nullable StagePlace stage, AxisPlace context) {
 
   /// Returns the place of a rank that holds whole parameters.
   public static StepPlace of(LaneSplit lanes, int rank) {
-    return new StepPlace(lanes, rank, new AxisPlace("tp", 1, 0), null, new AxisPlace("cp", 1, 0));
+    return new StepPlace(lanes, rank, ModelPlace.whole(), null, new AxisPlace("cp", 1, 0));
   }
 
   /// Returns whether layers are spread over several ranks.
@@ -28,19 +28,13 @@ public record StepPlace(
     return stage != null && stage.isStaged();
   }
 
-  /// Returns how a parameter lies over the tensor axis.
-  Placement placement(Parameter parameter) {
-    return tensor.ranks() == 1 ? Placement.replicate() : Placement.of(parameter.split());
-  }
-
   /// Returns the shape of what the rank holds of a parameter.
   Shape localShape(Parameter parameter) {
-    return placement(parameter).localShape(parameter.shape(), tensor.ranks());
+    return model.localShape(parameter);
   }
 
   /// Returns how many blocks of a parameter the rank holds.
   int localBlocks(Parameter parameter) {
-    int blocks = parameter.split().blocks().count();
-    return placement(parameter) instanceof Placement.Shard ? blocks / tensor.ranks() : blocks;
+    return model.localBlocks(parameter);
   }
 }

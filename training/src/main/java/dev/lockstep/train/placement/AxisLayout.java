@@ -22,7 +22,8 @@ import java.util.Optional;
 /// Where the inputs lie is given; ops follow their operands: a product with a weight whose columns
 /// are split gives split columns, one with split rows gives terms of a sum, and what reads a sum
 /// makes its terms one by an all-reduce first, or by a reduce-scatter where it has a row per token
-/// and those are spread ([TokenSplit]). Whatever no rule of [PlacementRules] fits is given whole
+/// and those are spread ([TokenSplit]). A stack of products of which one operand's matrices are
+/// dealt out takes as many of the other's. Whatever no rule of [PlacementRules] fits is given whole
 /// operands. Sums are cut as the ops' [Blocks] say and joined by their tree, so that the result has
 /// the bits of the program of one device.
 public final class AxisLayout {
@@ -36,6 +37,7 @@ public final class AxisLayout {
   private final Optional<TokenSplit> tokens;
   private final PlacedValues values;
   private final Map<Value, Shard> wantedRows = new HashMap<>();
+  private final Map<Value, Shard> cuts = new HashMap<>(); // of inputs that were not read yet
 
   private AxisLayout(Graph graph, AxisPlace axis, Optional<TokenSplit> tokens) {
     this.graph = graph;
@@ -61,6 +63,11 @@ public final class AxisLayout {
     for (Graph.Named input : graph.inputs()) {
       Placement placement = wishes.inputs().getOrDefault(input.name(), Placement.replicate());
       values.put(input.value(), input(input, placement));
+      Shard cut = wishes.cut().get(input.name());
+      if (cut != null) {
+        requireDivides(input, cut);
+        cuts.put(input.value(), cut);
+      }
     }
     for (Graph.Named output : graph.outputs()) {
       if (!wishes.asTheyLie().contains(output.name())) {
@@ -69,6 +76,7 @@ public final class AxisLayout {
     }
     Optional<Value> end = tokens.map(split -> graph.output(split.end()));
     for (Node node : graph.nodes()) {
+      node.inputs().forEach(this::cut);
       visit(node);
       values.noteUnsettled(node);
       if (end.isPresent() && node.outputs().contains(end.get())) {
@@ -87,12 +95,16 @@ public final class AxisLayout {
     ValueType type = input.value().type();
     requireDivides(input, placement);
     ValueType part = new ValueType(type.dtype(), placement.localShape(type.shape(), axis.ranks()));
-    Value value = out.input(input.name(), part, placement);
-    if (tokens.isPresent() && tokens.get().cut().contains(input.name())) {
-      requireDivides(input, tokens.get().shard());
-      return moves.part(value, tokens.get().shard());
+    return out.input(input.name(), part, placement);
+  }
+
+  /// Takes the rank's part of an input where it is first read: a stage of a pipeline does that for
+  /// itself.
+  private void cut(Value input) {
+    Shard shard = cuts.remove(input);
+    if (shard != null) {
+      values.put(input, moves.part(values.term(input), shard));
     }
-    return value;
   }
 
   private void requireDivides(Graph.Named input, Placement placement) {
@@ -129,6 +141,8 @@ public final class AxisLayout {
     switch (node.op()) {
       case Primitive.Constant constant -> values.putConstant(node.outputs().getFirst(), constant);
       case Composite.Linear linear -> linear(node, linear);
+      case Primitive.MatMul product when stack(node).isPresent() ->
+          stacked(node, product, stack(node).get());
       case Primitive.Gather _ -> gather(node);
       case Primitive.ScatterAdd scatter -> scatterAdd(node, scatter);
       case Composite.CrossEntropy loss when isSplit(in.getFirst(), loss.vocabulary()) -> {
@@ -141,7 +155,10 @@ public final class AxisLayout {
             node,
             List.of(
                 vocabulary.crossEntropyGrad(
-                    loss, values.term(in.get(1)), values.whole(in.get(2)), values.whole(in.get(3)))));
+                    loss,
+                    values.term(in.get(1)),
+                    values.whole(in.get(2)),
+                    values.whole(in.get(3)))));
       }
       case Composite.CausalAttention op when isSplit(in.getFirst(), 1) ->
           values.give(node, attention.forward(op, values.term(in.getFirst())));
@@ -177,8 +194,7 @@ public final class AxisLayout {
   private void any(Node node) {
     List<Placement> lying = new ArrayList<>();
     for (Value value : node.inputs()) {
-      lying.add(
-          values.isConstant(value) ? likeOthers(node, value) : values.placement(value));
+      lying.add(values.isConstant(value) ? likeOthers(node, value) : values.placement(value));
     }
     if (isApplied(node, lying) || isApplied(node, alike(node, lying))) {
       return;
@@ -278,6 +294,25 @@ public final class AxisLayout {
     Value bias = out.one(overRows, values.whole(node.inputs().get(2)));
     Value alike = out.placement(joined) instanceof Shard rank ? out.declare(bias, rank) : bias;
     values.give(node, List.of(out.one(new Primitive.Add(), joined, alike)));
+  }
+
+  /// How the matrices of an operand are dealt out, of a stack of products.
+  private Optional<Shard> stack(Node node) {
+    List<Value> in = node.inputs();
+    int rank = in.getFirst().type().shape().rank();
+    if (rank != in.getLast().type().shape().rank()) {
+      return Optional.empty();
+    }
+    return in.stream()
+        .filter(values::isSplit)
+        .map(value -> (Shard) values.placement(value))
+        .filter(shard -> shard.dim() < rank - 2)
+        .findFirst();
+  }
+
+  private void stacked(Node node, Primitive.MatMul product, Shard shard) {
+    List<Value> matrices = node.inputs().stream().map(value -> values.part(value, shard)).toList();
+    values.give(node, out.apply(product, matrices));
   }
 
   private void gather(Node node) {

@@ -48,10 +48,8 @@ final class LocalOps {
           sum(dims, cut).map(local -> new Primitive.ReduceSum(dims, local));
       case Primitive.ScatterAdd(long rows, Blocks order) ->
           sum(0, 0, order).map(local -> new Primitive.ScatterAdd(rows, local));
-      case Composite.LayerNormGrad(Blocks cut) ->
-          sum(1, 1, cut).map(Composite.LayerNormGrad::new);
-      case Composite.RmsNormGrad(Blocks cut) ->
-          sum(1, 1, cut).map(Composite.RmsNormGrad::new);
+      case Composite.LayerNormGrad(Blocks cut) -> sum(1, 1, cut).map(Composite.LayerNormGrad::new);
+      case Composite.RmsNormGrad(Blocks cut) -> sum(1, 1, cut).map(Composite.RmsNormGrad::new);
       case Composite.CrossEntropy(Blocks cut, Blocks vocabulary) ->
           sum(0, 1, cut).map(local -> new Composite.CrossEntropy(local, vocabulary));
       case Composite.Dropout dropout -> shard(0).flatMap(shard -> dropout(shard, dropout));

@@ -22,6 +22,9 @@ import java.util.Optional;
 /// was a sum that somebody read, whole once somebody asked for all of it, and where an output is
 /// wanted. Single-threaded.
 final class PlacedValues {
+  /// As far as it is looked for what a value was made of: a weighted sum's terms, repeated.
+  private static final int MOST_OPS_BACK = 4;
+
   private final PlacedBuilder out;
   private final PartMoves moves;
   private final AxisPlace axis;
@@ -30,6 +33,7 @@ final class PlacedValues {
   private final Map<Value, Value> local = new HashMap<>();
   private final Map<Value, Primitive.Constant> constants = new HashMap<>();
   private final Map<Value, Value> whole = new HashMap<>();
+  private final Map<Part, Value> parts = new HashMap<>();
   private final Map<Value, Placement> wanted = new HashMap<>();
   private final Map<Value, Value> settled = new HashMap<>();
   private final List<Value> unsettled = new ArrayList<>();
@@ -53,8 +57,7 @@ final class PlacedValues {
   /// ranks, those of what was computed may be some of each sequence.
   boolean isGiven(Value value) {
     Node maker = makers.get(value);
-    return maker == null
-        || (isRecast(maker) && isGiven(maker.inputs().getFirst()));
+    return maker == null || (isRecast(maker) && isGiven(maker.inputs().getFirst()));
   }
 
   private static boolean isRecast(Node node) {
@@ -138,11 +141,14 @@ final class PlacedValues {
     return found;
   }
 
-  /// Forgets what was gathered: whoever reads it again gathers again.
+  /// Forgets what was gathered, and what was cut out of that: whoever reads it again gathers again.
   void forgetGathered() {
-    whole
-        .keySet()
-        .removeIf(value -> local.containsKey(value) && out.placement(held(value)) instanceof Shard);
+    whole.keySet().removeIf(this::isHeldInParts);
+    parts.keySet().removeIf(part -> isHeldInParts(part.value));
+  }
+
+  private boolean isHeldInParts(Value value) {
+    return local.containsKey(value) && out.placement(held(value)) instanceof Shard;
   }
 
   private Value constant(Value value, Placement placement) {
@@ -213,23 +219,55 @@ final class PlacedValues {
   }
 
   /// Gathers parts. What was but reshaped or widened is gathered before that: once for all its
-  /// shapes, and narrow.
+  /// shapes, and narrow; so is what was made, element by element, of fewer bytes.
   private Value gathered(Value value, Value part, Shard shard) {
     Node maker = makers.get(value);
-    if (maker != null && keepsNumbers(maker)) {
-      return out.one(maker.op(), whole(maker.inputs().getFirst()));
+    if (maker != null && isMadeWhole(maker, MOST_OPS_BACK)) {
+      return out.apply(maker.op(), maker.inputs().stream().map(this::whole).toList()).getFirst();
     }
     settle();
     return moves.gathered(part, shard);
   }
 
-  private static boolean keepsNumbers(Node node) {
+  /// Whether a node is rather applied to whole operands than its result gathered.
+  private boolean isMadeWhole(Node node, int opsBack) {
+    long bytes = node.outputs().getFirst().type().bytes();
     return switch (node.op()) {
       case Primitive.Reshape _ -> true;
       case Primitive.Convert(DType to) ->
           node.inputs().getFirst().type().dtype().bytes() < to.bytes();
+      case Primitive.BroadcastTo _, Primitive.Mul _ -> gatheredBytes(node, opsBack) < bytes;
       case Primitive _, Composite _ -> false;
     };
+  }
+
+  /// The bytes that must be gathered for whole operands of a node.
+  private long gatheredBytes(Node node, int opsBack) {
+    return node.inputs().stream().mapToLong(value -> gatheredBytes(value, opsBack - 1)).sum();
+  }
+
+  private long gatheredBytes(Value value, int opsBack) {
+    if (isConstant(value) || whole.containsKey(value) || !isHeldInParts(value)) {
+      return 0;
+    }
+    Node maker = makers.get(value);
+    return maker != null && opsBack > 0 && isMadeWhole(maker, opsBack)
+        ? gatheredBytes(maker, opsBack)
+        : value.type().bytes();
+  }
+
+  /// A value of which each rank takes a part.
+  private record Part(Value value, Shard shard) {}
+
+  /// This rank's part of a value, cut once for all that read it.
+  Value part(Value value, Shard shard) {
+    Part part = new Part(value, shard);
+    Value found = parts.get(part);
+    if (found == null) {
+      found = placed(value, shard);
+      parts.put(part, found);
+    }
+    return found;
   }
 
   /// A value as it is wanted.
@@ -249,15 +287,24 @@ final class PlacedValues {
     };
   }
 
-  /// This rank's part of a value that lies otherwise. A part of what is repeated is repeated less
-  /// often, or a part is repeated.
+  /// This rank's part of a value that lies otherwise. Of rows that are looked up some are; a part
+  /// of what is repeated is repeated less often, or a part is repeated.
   private Value cut(Value value, Shard shard) {
     Node maker = makers.get(value);
-    if (maker == null || !(maker.op() instanceof Primitive.BroadcastTo(Shape to, var dims))) {
-      return moves.part(whole(value), shard);
+    if (maker != null && maker.op() instanceof Primitive.BroadcastTo(Shape to, var dims)) {
+      return repeated(maker.inputs().getFirst(), to, dims, shard);
     }
+    if (maker != null && maker.op() instanceof Primitive.Gather) {
+      Value ids = maker.inputs().get(1);
+      if (shard.dim() < ids.type().shape().rank()) {
+        return out.one(maker.op(), whole(maker.inputs().get(0)), placed(ids, shard));
+      }
+    }
+    return moves.part(whole(value), shard);
+  }
+
+  private Value repeated(Value from, Shape to, List<Integer> dims, Shard shard) {
     Primitive repeat = new Primitive.BroadcastTo(shard.part(to, axis.ranks()), dims);
-    Value from = maker.inputs().getFirst();
     int source = dims.indexOf(shard.dim());
     if (source < 0 || from.type().shape().dim(source) != to.dim(shard.dim())) {
       return out.declare(out.one(repeat, whole(from)), shard);

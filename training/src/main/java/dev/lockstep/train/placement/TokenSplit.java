@@ -3,7 +3,6 @@ package dev.lockstep.train.placement;
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.placement.Placement.Shard;
-import java.util.Set;
 
 /// How the tokens of a lane are spread over an axis: what holds one row per token is split by
 /// positions wherever it can be.
@@ -14,17 +13,11 @@ import java.util.Set;
 ///
 /// @param shape `[B, T]`, sequences and positions of a lane
 /// @param blocks how sums over the positions are cut
-/// @param cut inputs `[B, T]` that lie whole in memory and of which each rank reads its positions
 /// @param end output that the way forth ends with: what was gathered before is gathered again on
 ///   the way back, so that it need not be kept meanwhile
-public record TokenSplit(Shape shape, int blocks, Set<String> cut, String end) {
-  /// Copies the set.
-  public TokenSplit {
-    cut = Set.copyOf(cut);
-  }
-
+public record TokenSplit(Shape shape, int blocks, String end) {
   /// Returns how `[B, T, …]` lies.
-  Shard shard() {
+  public Shard shard() {
     return new Shard(1, new Blocks(1, blocks));
   }
 

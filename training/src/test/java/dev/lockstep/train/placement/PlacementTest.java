@@ -17,6 +17,8 @@ import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.model.GptModel;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.ModelPrograms;
+import dev.lockstep.train.model.MoeModel;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.placement.Placement.Partial;
 import dev.lockstep.train.placement.Placement.Shard;
@@ -51,24 +53,62 @@ class PlacementTest {
       inputs.put(use.inputName(), Placement.of(use.parameter().split()));
       outputs.put(use.gradientName(), Placement.of(use.parameter().split()));
     }
-    return new AxisWishes(inputs, outputs, Set.of(), tokens);
+    return new AxisWishes(inputs, outputs, Set.of(), Map.of(), tokens);
   }
 
-  private static Optional<TokenSplit> tokens(String... cut) {
-    return Optional.of(new TokenSplit(Shape.of(2, 8), 4, Set.of(cut), ModelPrograms.LOSS_SUM));
+  private static TokenSplit tokens() {
+    return new TokenSplit(Shape.of(2, 8), 4, ModelPrograms.LOSS_SUM);
   }
 
   /// The lane program over an axis whose ranks share out features, and positions elsewhere.
   private static PlacedGraph sequenceLane() {
     ModelPrograms.Traced traced = traced(4);
-    return AxisLayout.lay(traced.graph(), AXIS, wishes(traced, tokens()));
+    return AxisLayout.lay(traced.graph(), AXIS, wishes(traced, Optional.of(tokens())));
   }
 
   /// The lane program over an axis whose ranks share out positions everywhere.
   private static PlacedGraph contextLane() {
-    Optional<TokenSplit> tokens = tokens(ModelPrograms.TOKENS, ModelPrograms.TARGETS);
-    AxisWishes wishes = new AxisWishes(Map.of(), Map.of(), Set.of(), tokens);
-    return AxisLayout.lay(traced(4).graph(), new AxisPlace("cp", 2, 1), wishes);
+    return AxisLayout.lay(traced(4).graph(), new AxisPlace("cp", 2, 1), positions());
+  }
+
+  private static AxisWishes positions() {
+    Shard part = tokens().shard();
+    Map<String, Shard> cut = Map.of(ModelPrograms.TOKENS, part, ModelPrograms.TARGETS, part);
+    return new AxisWishes(Map.of(), Map.of(), Set.of(), cut, Optional.of(tokens()));
+  }
+
+  /// The lane program of a model with experts over the axis that deals them out.
+  private static PlacedGraph expertLane() {
+    ModelPrograms.Traced traced = tracedWithExperts();
+    Map<String, Placement> experts = experts(traced);
+    AxisPlace axis = new AxisPlace("ep", 2, 1);
+    return AxisLayout.lay(traced.graph(), axis, AxisWishes.of(experts, experts));
+  }
+
+  /// The same over an axis whose ranks share out positions wherever they do not share out experts.
+  private static PlacedGraph expertAndContextLane() {
+    ModelPrograms.Traced traced = tracedWithExperts();
+    Map<String, Placement> experts = experts(traced);
+    AxisWishes positions = positions();
+    AxisWishes wishes =
+        new AxisWishes(experts, experts, Set.of(), positions.cut(), positions.tokens());
+    return AxisLayout.lay(traced.graph(), new AxisPlace("ep", 2, 1), wishes);
+  }
+
+  private static ModelPrograms.Traced tracedWithExperts() {
+    MoeModel model = new MoeModel(new MoeShape(2, 2, 8, 6, 4, 2, 100, 10, 8, 16, true), 4);
+    return new ModelPrograms(model, 4).lane(2);
+  }
+
+  private static Map<String, Placement> experts(ModelPrograms.Traced traced) {
+    Map<String, Placement> experts = new HashMap<>();
+    for (ParameterUse use : traced.uses()) {
+      if (use.parameter().ofExperts()) {
+        experts.put(use.inputName(), Placement.of(use.parameter().split()));
+        experts.put(use.gradientName(), Placement.of(use.parameter().split()));
+      }
+    }
+    return experts;
   }
 
   private static boolean isCollective(Node node) {
@@ -188,6 +228,30 @@ class PlacementTest {
     assertThat(refusedMutants("positions", lane)).isEqualTo(4 * 5 + 6 * 4 + 5 * 30);
   }
 
+  @Test
+  void everyMutantIsRefusedWhereExpertsAreSpread() {
+    PlacedGraph lane = expertLane();
+    // What experts give back, and the gradients of what they were given, in each block.
+    assertThat(kinds(lane.graph())).isEqualTo(Map.of("AllGather", 2 * 2));
+    assertThat(refusedMutants("experts", lane)).isEqualTo(4 * 4);
+  }
+
+  @Test
+  void everyMutantIsRefusedWhereExpertsAndPositionsAreSpread() {
+    PlacedGraph lane = expertAndContextLane();
+    // Gathered in a block: keys and values on either way; choices, probabilities, seats and rows on
+    // the way forth; seats, weights and gradients of rows on the way back; what experts give back,
+    // and the gradients of what they were given; and gradients of the positions. Reduced: loss,
+    // count, and the gradients of all parameters but these and experts, of the tied one twice.
+    assertThat(kinds(lane.graph()))
+        .isEqualTo(
+            Map.of(
+                "AllGather", 2 * (2 + 4 + 3 + 2) + 1,
+                "ReduceScatter", 2 * 2,
+                "AllReduce", 2 + 9 * 2 + 2 + 2));
+    assertThat(refusedMutants("experts and positions", lane)).isEqualTo(4 * 23 + 6 * 4 + 5 * 24);
+  }
+
   private static int refusedMutants(String what, PlacedGraph lane) {
     Graph graph = lane.graph();
     lane.check(graph);
@@ -248,6 +312,16 @@ class PlacementTest {
     Primitive ofSlices = new Primitive.ReduceSum(List.of(0, 1), new Blocks(2, 2));
     assertThat(rules.infer(ofSlices, List.of(rows), List.of(half)))
         .isEqualTo(List.of(new Partial(new ReduceOp.Sum(), LaneSplit.contiguous(4, 2))));
+  }
+
+  @Test
+  void anotherAxisGathersNoDimensionThatThisOneSplits() {
+    PlacementRules rules = new PlacementRules(AXIS);
+    List<Value> operands = List.of(new Value(0, ValueType.f32(2, 4)));
+    List<Placement> rows = List.of(new Shard(0, new Blocks(1, 4)));
+    assertThat(rules.infer(new Primitive.AllGather("ep", 2, 1), operands, rows)).isEqualTo(rows);
+    assertThatThrownBy(() -> rules.infer(new Primitive.AllGather("ep", 2, 0), operands, rows))
+        .hasMessageContaining("cuts the split dimension");
   }
 
   @Test
