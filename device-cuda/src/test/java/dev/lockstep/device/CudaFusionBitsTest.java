@@ -85,8 +85,15 @@ class CudaFusionBitsTest {
 
   /// What a norm makes is rounded, and what arrives at its gradient was.
   @ParameterizedTest
-  @CsvSource({"false, 48", "true, 48", "false, 272", "true, 272"})
-  void normsOfRoundedNumbersHaveTheBitsOfTheCpuDevice(boolean isLayerNorm, long width) {
+  @CsvSource({
+    "false, 48, false",
+    "true, 48, true",
+    "false, 272, true",
+    "true, 272, false",
+    "true, 272, true"
+  })
+  void normsOfRoundedNumbersHaveTheBitsOfTheCpuDevice(
+      boolean isLayerNorm, long width, boolean joinsAResidual) {
     ValueType type = ValueType.f32(21, width);
     Samples samples = new Samples(7).normal(21, width).normal(width).normal(width);
     samples = samples.normal(21, width);
@@ -105,7 +112,11 @@ class CudaFusionBitsTest {
     Blocks tokens = new Blocks(1, 3);
     Op gradient =
         isLayerNorm ? new Composite.LayerNormGrad(tokens) : new Composite.RmsNormGrad(tokens);
-    List<Value> gradients = builder.apply(gradient, operands);
+    List<Value> gradients = new ArrayList<>(builder.apply(gradient, operands));
+    if (joinsAResidual) {
+      gradients.set(0, builder.one(new Primitive.Add(), gradients.getFirst(), x));
+      gradients.add(builder.one(new Primitive.Convert(DType.BF16), gradients.getFirst()));
+    }
     for (int i = 0; i < gradients.size(); i++) {
       builder.output("gradient " + i, gradients.get(i));
     }

@@ -151,10 +151,12 @@ final class CompositeLowering {
   private void normGrad(String norm, int rows, int width) {
     if (rows > 0) {
       LaunchBuilder launch = alongRows(norm, "_grad_" + name(reads.getFirst()), width);
-      reads.forEach(launch::at);
+      reads.subList(0, in.size()).forEach(launch::at);
       emit.add(
           launch
               .at(out.getFirst())
+              .at(unit.addend().map(Emission::at).orElse(Ref.NOTHING))
+              .at(unit.rounded().map(Emission::at).orElse(Ref.NOTHING))
               .word(rows)
               .word(width)
               .grid(ReduceLowering.rowGrid(rows), ReduceLowering.ROW_THREADS));

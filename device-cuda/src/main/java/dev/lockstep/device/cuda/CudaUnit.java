@@ -13,6 +13,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -22,8 +23,9 @@ import org.jspecify.annotations.Nullable;
 ///
 /// @param node the node
 /// @param reads what is read in place of the node's inputs; of the same elements, maybe of another
-///   shape
-/// @param writes what is written in place of the node's outputs
+///   shape. The gradient of a norm may read one more value, which it adds to its first result
+/// @param writes what is written in place of the node's outputs. The gradient of a norm may write
+///   its first result in bfloat16 too
 record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements ProgramUnit {
   CudaUnit {
     reads = List.copyOf(reads);
@@ -103,20 +105,15 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
       List<CudaUnit> units = new ArrayList<>();
       Set<Integer> read = new HashSet<>();
       Set<Node> done = new HashSet<>();
+      Set<Integer> made = new HashSet<>();
+      graph.inputs().forEach(input -> made.add(input.value().id()));
       graph.outputs().forEach(output -> read.add(root(output.value()).id()));
       for (Node node : graph.nodes()) {
         if (node.op() instanceof Primitive.Reshape || done.contains(node)) {
           continue;
         }
-        Node rounding = rounding(node);
-        if (rounding != null) {
-          done.add(rounding);
-        }
-        List<Value> writes = new ArrayList<>(node.outputs());
-        if (rounding != null) {
-          writes.set(0, rounding.outputs().getFirst());
-        }
-        CudaUnit unit = new CudaUnit(node, reads(node), writes);
+        CudaUnit unit = unit(node, made, done);
+        unit.writes.forEach(value -> made.add(value.id()));
         unit.reads.forEach(value -> read.add(root(value).id()));
         units.add(unit);
       }
@@ -126,6 +123,31 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
                   && !read.contains(unit.writes.getFirst().id()));
       removeRepeated(units);
       return List.copyOf(units);
+    }
+
+    /// Makes the unit of a node, and says which later nodes it does too.
+    private CudaUnit unit(Node node, Set<Integer> made, Set<Node> done) {
+      List<Value> reads = reads(node);
+      List<Value> writes = new ArrayList<>(node.outputs());
+      Node rounding = rounding(node);
+      if (rounding != null) {
+        done.add(rounding);
+        writes.set(0, rounding.outputs().getFirst());
+      }
+      if (isNormGradient(node)) {
+        Node addition = addition(node, made);
+        if (addition != null) {
+          done.add(addition);
+          reads.add(addend(addition, node));
+          writes.set(0, addition.outputs().getFirst());
+        }
+        Node narrowing = firstRounding(addition == null ? node : addition);
+        if (narrowing != null) {
+          done.add(narrowing);
+          writes.add(narrowing.outputs().getFirst());
+        }
+      }
+      return new CudaUnit(node, reads, writes);
     }
 
     /// Removes roundings in whose place everybody reads an earlier one.
@@ -213,12 +235,52 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
           ? found.getFirst()
           : null;
     }
+
+    /// Returns the addition that a norm's gradient does on the way, if nobody else reads that and
+    /// what is added is there: the branch's gradient joins that of the residual stream.
+    private @Nullable Node addition(Node node, Set<Integer> made) {
+      List<@Nullable Node> found = readers.getOrDefault(node.outputs().getFirst().id(), List.of());
+      Node only = found.size() == 1 ? found.getFirst() : null;
+      return only != null
+              && only.op() instanceof Primitive.Add
+              && made.contains(root(addend(only, node)).id())
+          ? only
+          : null;
+    }
+
+    /// Returns the other operand of an addition.
+    private Value addend(Node addition, Node node) {
+      boolean isFirst = root(addition.inputs().getFirst()).equals(node.outputs().getFirst());
+      return addition.inputs().get(isFirst ? 1 : 0);
+    }
+
+    private @Nullable Node firstRounding(Node node) {
+      return readers.getOrDefault(node.outputs().getFirst().id(), List.of()).stream()
+          .filter(reader -> reader != null && isRounding(reader))
+          .findFirst()
+          .orElse(null);
+    }
+  }
+
+  /// Returns what is added to the first result, if anything is.
+  Optional<Value> addend() {
+    return reads.size() > node.inputs().size() ? Optional.of(reads.getLast()) : Optional.empty();
+  }
+
+  /// Returns the bfloat16 that the first result is written as too, if it is.
+  Optional<Value> rounded() {
+    return writes.size() > node.outputs().size() ? Optional.of(writes.getLast()) : Optional.empty();
   }
 
   private static boolean isRounding(Node node) {
     return node.op() instanceof Primitive.Convert(DType to)
         && to == DType.BF16
         && node.inputs().getFirst().type().dtype() == DType.F32;
+  }
+
+  private static boolean isNormGradient(Node node) {
+    return node.op() instanceof Composite.LayerNormGrad
+        || node.op() instanceof Composite.RmsNormGrad;
   }
 
   private static boolean isProduct(Node node) {
@@ -233,7 +295,10 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
       case Composite.GeluGrad _, Composite.SiluGrad _, Composite.SwiGlu _ -> either(0);
       case Composite.SwiGluGrad _ ->
           List.of(new InPlace(1, 0), new InPlace(2, 1), new InPlace(0, 0));
-      case Composite.LayerNormGrad _, Composite.RmsNormGrad _ -> List.of(new InPlace(0, 0));
+      case Composite.LayerNormGrad _, Composite.RmsNormGrad _ ->
+          addend().isPresent()
+              ? List.of(new InPlace(0, 0), new InPlace(reads.size() - 1, 0))
+              : List.of(new InPlace(0, 0));
       case Composite.CrossEntropyGrad _ -> List.of(new InPlace(1, 0));
       case Composite.AdamW _ -> List.of(new InPlace(0, 0), new InPlace(2, 1), new InPlace(3, 2));
       case Composite _ -> List.of();
@@ -255,12 +320,13 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
     for (Value value : writes()) {
       bytes += value.type().bytes();
     }
-    return new Cost(Cost.of(node).flops(), bytes);
+    long added = addend().map(value -> value.type().shape().elements()).orElse(0L);
+    return new Cost(Cost.of(node).flops() + added, bytes);
   }
 
   @Override
   public String line() {
-    return GraphPrinter.line(node);
+    return GraphPrinter.line(new Node(node.op(), reads, writes));
   }
 
   private static List<InPlace> either(int first) {

@@ -178,6 +178,40 @@ class ElementFusionTest {
     assertThat(units()).hasSize(3);
   }
 
+  private List<ProgramUnit> gradientOfANorm(boolean isReadElsewhere) {
+    Value row = builder.input("row", ValueType.f32(4));
+    Value column = builder.input("column", ValueType.f32(6));
+    Value x = builder.input("x", F32);
+    Value stream = builder.input("stream", F32);
+    List<Value> gradients =
+        builder.apply(
+            new Composite.LayerNormGrad(Blocks.WHOLE),
+            List.of(widen(builder.input("dy", BF16)), x, row, column, column));
+    Value sum = builder.one(new Primitive.Add(), gradients.getFirst(), stream);
+    builder.output("sum", sum);
+    builder.output("narrow", narrow(sum));
+    builder.output("gain", gradients.get(1));
+    builder.output("bias", gradients.get(2));
+    if (isReadElsewhere) {
+      builder.output("dx", gradients.getFirst());
+    }
+    return units();
+  }
+
+  /// The residual stream's gradient on the way back.
+  @Test
+  void theGradientOfANormJoinsThatOfTheStreamAndRoundsIt() {
+    List<ProgramUnit> units = gradientOfANorm(false);
+    assertThat(units).singleElement().isInstanceOf(CudaUnit.class);
+    assertThat(units.getFirst().reads()).hasSize(6);
+    assertThat(units.getFirst().writes()).hasSize(4);
+  }
+
+  @Test
+  void aGradientThatIsReadElsewhereIsAddedApart() {
+    assertThat(gradientOfANorm(true)).hasSize(2);
+  }
+
   @Test
   void tensorsOfOtherSizesAreChainsOfTheirOwn() {
     Value scale = builder.one(new Primitive.Sqrt(), builder.input("scale", ValueType.f32()));

@@ -44,7 +44,7 @@ LAYER_NORM(bf16, unsigned short)
 template <class T>
 __device__ __forceinline__ void layer_norm_grad(
     const T* dy, const float* x, const float* gain, const float* mean, const float* rstd, float* dx,
-    int rows, int width) {
+    const Tail& tail, int rows, int width) {
   int row = ls_team_row();
   if (row >= rows) return;
   Row<T> slope(dy + (long long)row * width);
@@ -56,14 +56,14 @@ __device__ __forceinline__ void layer_norm_grad(
   float c1 = ls_team_join(partial) / width;
   float c2 = ls_gradient_along(slope, gain, from, mean[row], rstd[row], width);
   float* to = dx + (long long)row * width;
-  ls_gradient_row(slope, gain, from, mean[row], rstd[row], c1, c2, to, width);
+  ls_gradient_row(slope, gain, from, mean[row], rstd[row], c1, c2, to, tail.at((long long)row * width), width);
 }
 
 #define LAYER_NORM_GRAD(name, T)                                                                 \
   extern "C" __global__ void layer_norm_grad_##name(                                             \
       const T* dy, const float* x, const float* gain, const float* mean, const float* rstd,      \
-      float* dx, int rows, int width) {                                                          \
-    layer_norm_grad(dy, x, gain, mean, rstd, dx, rows, width);                                   \
+      float* dx, const float* other, unsigned short* rounded, int rows, int width) {             \
+    layer_norm_grad(dy, x, gain, mean, rstd, dx, {other, rounded}, rows, width);                 \
   }
 
 LAYER_NORM_GRAD(f32, float)

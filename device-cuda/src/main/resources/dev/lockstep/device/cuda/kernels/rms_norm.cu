@@ -32,22 +32,22 @@ RMS_NORM(bf16, unsigned short)
 
 template <class T>
 __device__ __forceinline__ void rms_norm_grad(
-    const T* dy, const float* x, const float* gain, const float* rstd, float* dx, int rows,
-    int width) {
+    const T* dy, const float* x, const float* gain, const float* rstd, float* dx,
+    const Tail& tail, int rows, int width) {
   int row = ls_team_row();
   if (row >= rows) return;
   Row<T> slope(dy + (long long)row * width);
   Row<float> from(x + (long long)row * width);
   float along = ls_gradient_along(slope, gain, from, 0.0f, rstd[row], width);
   float* to = dx + (long long)row * width;
-  ls_gradient_row(slope, gain, from, 0.0f, rstd[row], 0.0f, along, to, width);
+  ls_gradient_row(slope, gain, from, 0.0f, rstd[row], 0.0f, along, to, tail.at((long long)row * width), width);
 }
 
 #define RMS_NORM_GRAD(name, T)                                                                   \
   extern "C" __global__ void rms_norm_grad_##name(                                               \
-      const T* dy, const float* x, const float* gain, const float* rstd, float* dx, int rows,    \
-      int width) {                                                                               \
-    rms_norm_grad(dy, x, gain, rstd, dx, rows, width);                                           \
+      const T* dy, const float* x, const float* gain, const float* rstd, float* dx,              \
+      const float* other, unsigned short* rounded, int rows, int width) {                        \
+    rms_norm_grad(dy, x, gain, rstd, dx, {other, rounded}, rows, width);                         \
   }
 
 RMS_NORM_GRAD(f32, float)
