@@ -95,7 +95,7 @@ class TensorAttentionTest {
         packed(3, 33, 3, 48, "b"),
         new Case(new GroupedAttention(6, 2, 0), 1, 66, 66, 32, "bbb"),
         new Case(new GroupedAttention(2, 1, 37), 2, 70, 107, 48, "ffb"),
-        new Case(new GroupedAttention(2, 2, 150), 1, 3, 120, 32, "bbf"),
+        new Case(new GroupedAttention(2, 2, 100), 1, 3, 120, 32, "bbf"),
         new Case(new GroupedAttention(8, 2, 64), 1, 64, 192, 64, "bbb"));
   }
 

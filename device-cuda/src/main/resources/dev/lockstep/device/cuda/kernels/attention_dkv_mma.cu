@@ -3,7 +3,7 @@
 // result has one owner: no atomics.
 #include "attention_mma.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS, 2) attention_dkv_mma(
+extern "C" __global__ void __launch_bounds__(THREADS, WARPS / 2) attention_dkv_mma(
     const Bf16* dout, const Bf16* q, const Bf16* k, const Bf16* v, const float* logSumExp,
     const float* delta, Slope* dk, Slope* dv, Attention a) {
   extern __shared__ __align__(16) float shared[];

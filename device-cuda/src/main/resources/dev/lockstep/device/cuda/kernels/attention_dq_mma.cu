@@ -32,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_delta_mma(
   if (inside && threadIdx.x % 16 == 0) delta[(sequence * a.heads + head) * a.queries + query] = sum;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) attention_dq_mma(
+extern "C" __global__ void __launch_bounds__(THREADS, 2) attention_dq_mma(
     const Bf16* dout, const Bf16* q, const Bf16* k, const Bf16* v, const float* logSumExp,
     const float* delta, Slope* dq, Attention a) {
   extern __shared__ __align__(16) float shared[];

@@ -2,7 +2,7 @@
 // so far is rescaled when a tile brings a greater score. Nothing of [queries, keys] is stored.
 #include "attention_mma.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS) attention_mma(
+extern "C" __global__ void __launch_bounds__(THREADS, 2) attention_mma(
     const Bf16* q, const Bf16* k, const Bf16* v, float* out, float* logSumExp, Attention a) {
   extern __shared__ __align__(16) float shared[];
   const int keysSize = QK_TERMS * STREAM * ROW;

@@ -76,7 +76,7 @@ LS_INLINE void ls_bring(
   bool aligned = ((unsigned long long)from & 15) == 0;
 #pragma unroll
   for (int term = 0; term < TERMS; term++) {
-#pragma unroll
+#pragma unroll 1
     for (int i = threadIdx.x; i < TOKENS * pieces; i += THREADS) {
       int token = i / pieces;
       Bf16* to = tile + (term * TOKENS + token) * ROW + i % pieces * 8;
@@ -137,7 +137,9 @@ LS_INLINE void ls_products(const Bf16* a, int planeA, const Bf16* b, int planeB,
   sums.clear();
   a += ls_row_major(ROW);
   b += ls_column_major(ROW);
-#pragma unroll
+  // Several terms keep the tensor cores busy without it, and unrolled take too many registers.
+  const int unroll = LEFT * RIGHT > 1 ? 1 : STEPS;
+#pragma unroll unroll
   for (int k = 0; k < STEPS; k++) {
     unsigned left[ROWS][LEFT][4];
 #pragma unroll
