@@ -98,6 +98,13 @@ class CudaBitsTest {
             .integers(0, 40, 2, 300)
             .normal(2, 300, 70)
             .of(new Primitive.ScatterAdd(41, tokens)));
+    for (Blocks order : List.of(tokens, Blocks.WHOLE)) {
+      cases.add(
+          new Samples(18)
+              .integers(0, 3, 2, 450)
+              .normal(2, 450, 300)
+              .of(new Primitive.ScatterAdd(4, order)));
+    }
     cases.add(attention(8, 200, 64, 2));
     cases.add(attention(9, 70, 128, 1));
     cases.add(attention(10, 40, 256, 1));

@@ -137,7 +137,7 @@ class CudaFusionBitsTest {
   }
 
   static LongStream seeds() {
-    return LongStream.range(100, 140);
+    return LongStream.range(100, 116);
   }
 
   @Tag("long")

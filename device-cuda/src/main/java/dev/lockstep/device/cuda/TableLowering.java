@@ -9,6 +9,10 @@ import java.util.List;
 final class TableLowering {
   private static final int THREADS = 256;
   private static final int WARPS = 8;
+
+  /// Positions that a block of `rank_ids` ranks.
+  private static final int RANKED = 32;
+
   private static final int MOST_BLOCKS = 65_535 * 16;
 
   private final Emission emit;
@@ -62,7 +66,7 @@ final class TableLowering {
             .word(order.count())
             .word(rows)
             .at(Ref.FAULT)
-            .grid(Math.ceilDiv(count, THREADS), THREADS));
+            .grid(Math.ceilDiv(count, RANKED), THREADS));
     emit.add(
         LaunchBuilder.of("embedding.cu", "scatter_rows_f32")
             .at(ids)
@@ -74,6 +78,6 @@ final class TableLowering {
             .word(width)
             .word(Sizes.outer(order))
             .word(order.count())
-            .grid(count, Math.min(THREADS, Math.ceilDiv(width, 32) * 32)));
+            .grid(count, Math.ceilDiv(width, THREADS), 1, THREADS, 0));
   }
 }

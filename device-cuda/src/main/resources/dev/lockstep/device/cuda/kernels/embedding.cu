@@ -42,63 +42,106 @@ static __device__ __forceinline__ int block_of(int i, int inner, int blocks) {
   return (int)(((within + 1) * blocks - 1) / inner);
 }
 
-// Positions in the order in which updates are added: by id, then by block, then ascending. Each
-// thread counts who comes before its own position.
+// Positions in the order in which updates are added: by id, then by block, then ascending. A warp
+// counts, for 32 positions, who comes before each of them in an eighth of every 256 others; the eight
+// counts of a position are added.
 extern "C" __global__ void __launch_bounds__(256) rank_ids(
     const int* ids, int* sorted, int count, int outer, int blocks, int rows, int* fault) {
   __shared__ unsigned long long keys[256];
+  __shared__ int ranks[256];
   int inner = count / outer;
-  int position = blockIdx.x * 256 + threadIdx.x;
+  int position = blockIdx.x * 32 + threadIdx.x % 32;
   unsigned long long key = 0;
   if (position < count) {
     int id = ids[position];
     key = (unsigned long long)(unsigned)id << 32 | (unsigned)block_of(position, inner, blocks);
-    if (id < 0 || id >= rows) ls_fault(fault, id, position, rows);
+    if (threadIdx.x < 32 && (id < 0 || id >= rows)) ls_fault(fault, id, position, rows);
   }
+  int slice = threadIdx.x / 32 * 32;
   int rank = 0;
   for (int base = 0; base < count; base += 256) {
     int other = base + threadIdx.x;
-    if (other < count) {
-      keys[threadIdx.x] =
-          (unsigned long long)(unsigned)ids[other] << 32 | (unsigned)block_of(other, inner, blocks);
-    }
+    // What is beyond the end comes after everything.
+    keys[threadIdx.x] = other >= count ? ~0ULL
+                                       : (unsigned long long)(unsigned)ids[other] << 32 |
+                                             (unsigned)block_of(other, inner, blocks);
     __syncthreads();
-    int n = count - base < 256 ? count - base : 256;
-    for (int i = 0; i < n; i++) {
-      rank += keys[i] < key || (keys[i] == key && base + i < position);
+    // Of equal keys those with the lower position come before.
+    int before = (base + slice) / 32 - (int)blockIdx.x;
+    if (before < 0) {
+#pragma unroll
+      for (int i = 0; i < 32; i++) {
+        rank += keys[slice + i] <= key;
+      }
+    } else if (before > 0) {
+#pragma unroll
+      for (int i = 0; i < 32; i++) {
+        rank += keys[slice + i] < key;
+      }
+    } else {
+      for (int i = 0; i < 32; i++) {
+        rank += keys[slice + i] < key || (keys[slice + i] == key && base + slice + i < position);
+      }
     }
     __syncthreads();
   }
-  if (position < count) sorted[rank] = position;
+  ranks[threadIdx.x] = rank;
+  __syncthreads();
+  if (threadIdx.x < 32 && position < count) {
+    for (int i = 32; i < 256; i += 32) {
+      rank += ranks[threadIdx.x + i];
+    }
+    sorted[rank] = position;
+  }
 }
 
-// A thread block per sorted position; the one at which a new id begins sums that row of the table,
-// whose other rows are zero before.
-extern "C" __global__ void scatter_rows_f32(
+// A thread block per sorted position and 256 columns; the one at which a new id begins sums its part
+// of that row of the table, whose other rows are zero before.
+extern "C" __global__ void __launch_bounds__(256) scatter_rows_f32(
     const int* ids, const int* sorted, const float* updates, float* table, int count, int rows,
     int width, int outer, int blocks) {
+  __shared__ int run[256];
   int first = blockIdx.x;
   int id = ids[sorted[first]];
   if (id < 0 || id >= rows || (first > 0 && ids[sorted[first - 1]] == id)) return;
   int inner = count / outer;
-  for (int column = threadIdx.x; column < width; column += blockDim.x) {
-    Tree<LS_TREE_LEVELS> tree;
-    int next = first;
-    int position = sorted[next];
-    bool more = true;
-    for (int block = 0; block < blocks; block++) {
-      float sum = 0.0f;
-      while (more && block_of(position, inner, blocks) == block) {
-        sum = sum + updates[(long long)position * width + column];
-        next++;
-        more = next < count;
-        if (more) {
-          position = sorted[next];
-          more = ids[position] == id;
-        }
-      }
-      tree.push(sum);
+  int column = blockIdx.y * 256 + threadIdx.x;
+  Tree<LS_TREE_LEVELS> tree;
+  float sum = 0.0f;
+  int block = 0;
+  int length = 256;
+  for (int base = first; length == 256; base += 256) {
+    // The positions that follow with the same id, then -1.
+    int next = base + threadIdx.x;
+    int position = next < count ? sorted[next] : -1;
+    __syncthreads();
+    run[threadIdx.x] = position >= 0 && ids[position] == id ? position : -1;
+    __syncthreads();
+    length = 0;
+    for (int step = 256; step > 0; step /= 2) {
+      if (length + step <= 256 && run[length + step - 1] >= 0) length += step;
     }
-    table[(long long)id * width + column] = tree.join();
+    if (column >= width) continue;
+    if (blocks == 1) {
+#pragma unroll 8
+      for (int i = 0; i < length; i++) {
+        sum = sum + updates[(long long)run[i] * width + column];
+      }
+    } else {
+      for (int i = 0; i < length; i++) {
+        int of = block_of(run[i], inner, blocks);
+        for (; block < of; block++) {
+          tree.push(sum);
+          sum = 0.0f;
+        }
+        sum = sum + updates[(long long)run[i] * width + column];
+      }
+    }
   }
+  if (column >= width) return;
+  for (; block < blocks; block++) {
+    tree.push(sum);
+    sum = 0.0f;
+  }
+  table[(long long)id * width + column] = tree.join();
 }
