@@ -41,6 +41,12 @@ API int standin_submit(void* handle, int (*ready)(void*), int (*run)(void*), con
       whether);
 }
 
+// For the other stand-ins: lets whoever waits look again.
+API void standin_wake() {
+  Held held(world.lock);
+  world.changed.notify_all();
+}
+
 // Whether [at, at + bytes) lies in an allocation of any device.
 API int standin_holds(uint64_t at, size_t bytes) {
   for (auto& each : devices) {
@@ -64,7 +70,7 @@ API int cuInit(unsigned flags) {
   if (flags != 0) return INVALID_VALUE;
   if (!initialised) {
     int count = configuredDevices >= 0 ? configuredDevices
-                                       : (int)environment("LOCKSTEP_STANDIN_DEVICES", 2);
+                                       : (int)environment("LOCKSTEP_STANDIN_DEVICES", 4);
     size_t bytes = configuredBytes > 0
                        ? configuredBytes
                        : (size_t)environment("LOCKSTEP_STANDIN_MEMORY", 1ll << 30);
@@ -443,9 +449,14 @@ API int cuStreamWaitEvent(void* on, void* handle, unsigned) {
 
 API int cuEventQuery(void* handle) {
   {
-    // As the driver's, it waits for nobody: who works on the streams holds the lock meanwhile.
+    // As the driver's, it waits for nobody: who works on the streams holds the lock meanwhile. What
+    // has passed has passed.
     Held free(world.lock, std::try_to_lock);
-    if (!free.owns_lock()) return NOT_READY;
+    if (!free.owns_lock()) {
+      auto* asked = (Event*)handle;
+      uint64_t passed = __atomic_load_n(&asked->passed, __ATOMIC_ACQUIRE);
+      return passed >= asked->recorded ? asked->device->fault : NOT_READY;
+    }
   }
   ENTER
   auto* event = (Event*)handle;

@@ -53,7 +53,7 @@ public interface Device extends AutoCloseable {
   /// Opens a queue of work.
   Stream newStream();
 
-  /// Returns the device's own collectives, if it has any (NCCL, Neuron).
+  /// Returns the device's own collectives, if it has any (NCCL).
   Optional<DeviceCollectives> collectives();
 
   /// Stops the device's threads and frees its own memory; idempotent.

@@ -69,6 +69,15 @@ final class CudaContext implements AutoCloseable {
     return "cuda:" + ordinal;
   }
 
+  /// Returns which GPU of its host this is: where it sits on the bus.
+  String place() {
+    return "%04x:%02x:%02x"
+        .formatted(
+            attribute(Cu.ATTRIBUTE_PCI_DOMAIN),
+            attribute(Cu.ATTRIBUTE_PCI_BUS),
+            attribute(Cu.ATTRIBUTE_PCI_DEVICE));
+  }
+
   /// Returns the GPU's name.
   String model() {
     return model;

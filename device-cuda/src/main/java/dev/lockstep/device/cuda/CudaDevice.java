@@ -6,12 +6,13 @@ import dev.lockstep.device.DeviceInfo;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.Numerics;
 import dev.lockstep.device.Program;
-import dev.lockstep.device.Stream;
 import dev.lockstep.device.Support;
 import dev.lockstep.device.cuda.ffi.Cu;
 import dev.lockstep.device.cuda.ffi.CudaDriver;
 import dev.lockstep.device.cuda.ffi.CudaLibraries;
+import dev.lockstep.device.cuda.ffi.Nccl;
 import dev.lockstep.failure.DeviceException;
+import dev.lockstep.failure.DeviceLostException;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.Op;
 import dev.lockstep.graph.ValueType;
@@ -26,9 +27,13 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// One GPU.
 final class CudaDevice implements Device {
+  private static final Logger LOG = LoggerFactory.getLogger(CudaDevice.class);
+
   /// What a GPU is to graphs: its threads and vectors are the kernels' own affair.
   private static final int SCALAR_BITS = 64;
 
@@ -38,9 +43,11 @@ final class CudaDevice implements Device {
   private final CudaMemory memory;
   private final Kernels kernels;
   private final @Nullable LtMultiplier library;
+  private final Optional<Nccl> nccl;
   private final long captureStream;
   private final Object capturing = new Object();
   private final List<CudaStream> streams = new CopyOnWriteArrayList<>();
+  private volatile @Nullable CudaCollectives collectives;
   private volatile boolean closed;
 
   private CudaDevice(
@@ -55,6 +62,7 @@ final class CudaDevice implements Device {
     this.memory = new CudaMemory(context, pool, this::settle);
     this.library =
         libraries.cublasLt().map(lt -> new LtMultiplier(lt, context.name())).orElse(null);
+    this.nccl = libraries.nccl();
     this.captureStream = createStream();
     String products = library == null ? "exact products" : "cuBLASLt " + library.version();
     String description =
@@ -144,7 +152,7 @@ final class CudaDevice implements Device {
   }
 
   @Override
-  public Stream newStream() {
+  public CudaStream newStream() {
     context.enter();
     CudaStream stream = new CudaStream(this, createStream());
     streams.add(stream);
@@ -160,7 +168,27 @@ final class CudaDevice implements Device {
 
   @Override
   public Optional<DeviceCollectives> collectives() {
-    return Optional.empty();
+    if (nccl.isEmpty()) {
+      return Optional.empty();
+    }
+    context.enter();
+    synchronized (capturing) {
+      CudaCollectives made = collectives;
+      if (made == null) {
+        made = new CudaCollectives(this, nccl.get());
+        collectives = made;
+      }
+      return Optional.of(made);
+    }
+  }
+
+  /// Throws what ended the device's collectives, if something did: what waited for them has no
+  /// result.
+  void requireCollectives() {
+    CudaCollectives made = collectives;
+    if (made != null) {
+      made.requireSound();
+    }
   }
 
   /// Returns the device address of a tensor's first element.
@@ -236,16 +264,28 @@ final class CudaDevice implements Device {
     }
   }
 
+  private static void closeCollectives(CudaCollectives made) {
+    try {
+      made.close();
+    } catch (DeviceLostException lost) {
+      LOG.debug("collectives end with their device", lost); // its streams have said so
+    }
+  }
+
   @Override
   public void close() {
+    CudaCollectives made = collectives;
     synchronized (capturing) {
       if (closed) {
         return;
       }
-      if (!streams.isEmpty()) {
+      if (streams.size() > (made == null ? 0 : 1)) {
         throw new IllegalStateException(
             "device has open streams: device=%s, streams=%d (close them first)"
                 .formatted(context.name(), streams.size()));
+      }
+      if (made != null) {
+        closeCollectives(made);
       }
       closed = true;
     }

@@ -43,11 +43,12 @@ public final class CudaDeviceProvider implements DeviceProvider {
   public Availability probe() {
     return switch (libraries.get()) {
       case CudaLibraries.Absent(String reason) -> new Availability.Unavailable(reason);
-      case CudaLibraries.Found found -> count(found.driver());
+      case CudaLibraries.Found found ->
+          count(found.driver(), found.nccl().map(NcclLibrary::words).orElse("no NCCL"));
     };
   }
 
-  private static Availability count(CudaDriver driver) {
+  private static Availability count(CudaDriver driver, String nccl) {
     int status = driver.init(0);
     if (status != Cu.SUCCESS) {
       return new Availability.Unavailable(
@@ -76,7 +77,7 @@ public final class CudaDeviceProvider implements DeviceProvider {
       driver.driverGetVersion(word.address());
       int version = word.get(ValueLayout.JAVA_INT, 0);
       return new Availability.Available(
-          count, "driver for CUDA %d.%d".formatted(version / 1000, version % 1000 / 10));
+          count, "driver for CUDA %d.%d, %s".formatted(version / 1000, version % 1000 / 10, nccl));
     }
   }
 

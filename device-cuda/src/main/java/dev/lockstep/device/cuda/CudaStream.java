@@ -22,7 +22,9 @@ import org.slf4j.LoggerFactory;
 /// `queued` are in the ring.
 final class CudaStream implements Stream {
   private static final Logger LOG = LoggerFactory.getLogger(CudaStream.class);
-  private static final int SLOTS = 64;
+
+  /// How much is under way at most.
+  static final int SLOTS = 64;
 
   private final CudaDevice device;
   private final CudaContext context;
@@ -87,6 +89,7 @@ final class CudaStream implements Stream {
 
   /// Waits for the oldest slot if all are taken.
   private void makeRoom() {
+    device.requireCollectives();
     lock.lock();
     try {
       retire();
@@ -246,13 +249,34 @@ final class CudaStream implements Stream {
 
   @Override
   public Event record() {
+    return new CudaEvent(this, mark());
+  }
+
+  /// Marks this point of the queue by a ticket.
+  long mark() {
     enter();
     makeRoom();
-    return new CudaEvent(this, queue(null, null));
+    return queue(null, null);
+  }
+
+  /// Lets what is queued from now on wait until another stream of the device has passed a ticket.
+  void await(CudaStream other, long ticket) {
+    long event = other.events[(int) (ticket % SLOTS)]; // a later ticket's is behind this one's
+    context.check(enter().streamWaitEvent(handle, event, 0), "cuStreamWaitEvent", "");
+  }
+
+  /// Whether the stream is of this device.
+  boolean belongsTo(CudaDevice other) {
+    return device == other;
   }
 
   @Override
   public void synchronize() {
+    finish();
+    device.requireCollectives();
+  }
+
+  private void finish() {
     CudaDriver driver = enter();
     context.check(driver.streamSynchronize(handle), "cuStreamSynchronize", "");
     lock.lock();
@@ -272,7 +296,7 @@ final class CudaStream implements Stream {
     }
     RuntimeException failure = null;
     try {
-      synchronize();
+      finish();
     } catch (IndexOutOfBoundsException wrongId) {
       LOG.warn("a program met a wrong id and nobody waited for it: {}", wrongId.getMessage());
     } catch (RuntimeException lost) {

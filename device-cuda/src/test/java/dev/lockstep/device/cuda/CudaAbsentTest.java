@@ -46,8 +46,23 @@ class CudaAbsentTest {
             List.of("/nowhere/libcublasLt.so.13"));
     assertThat(CudaLibraries.find(named).toString())
         .contains("cuBLASLt cannot be opened", "/nowhere/libcublasLt.so.13", "or to none");
-    LibraryFiles usual = new LibraryFiles(named.driver(), named.nvrtc(), named.cublasLt(), false);
+    LibraryFiles usual =
+        new LibraryFiles(named.driver(), named.nvrtc(), named.cublasLt(), List.of(), false, false);
     assertThat(CudaLibraries.find(usual)).isInstanceOf(CudaLibraries.Found.class);
+  }
+
+  @Test
+  void saysThatTheNamedNcclIsNotThere() {
+    StandIns.assumeCompiler();
+    List<String> driver = List.of(StandIns.cuda().toString());
+    List<String> nvrtc = List.of(StandIns.nvrtc().toString());
+    List<String> absent = List.of("/nowhere/libnccl.so.2");
+    assertThat(
+            CudaLibraries.find(new LibraryFiles(driver, nvrtc, List.of(), absent, false, true))
+                .toString())
+        .contains("NCCL cannot be opened", "/nowhere/libnccl.so.2", "LOCKSTEP_LIBNCCL", "to none");
+    assertThat(CudaLibraries.find(new LibraryFiles(driver, nvrtc, List.of(), absent, false, false)))
+        .isInstanceOf(CudaLibraries.Found.class);
   }
 
   @Test

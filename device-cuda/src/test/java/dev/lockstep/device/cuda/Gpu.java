@@ -21,7 +21,9 @@ public final class Gpu {
   /// The device with products in the CPU's order of sums.
   public static DeviceProvider exact() {
     LibraryFiles usual = LibraryFiles.standard();
-    LibraryFiles files = new LibraryFiles(usual.driver(), usual.nvrtc(), List.of());
+    LibraryFiles files =
+        new LibraryFiles(
+            usual.driver(), usual.nvrtc(), List.of(), usual.nccl(), false, usual.needsNccl());
     return present(
         new CudaDeviceProvider(() -> CudaLibraries.find(files), CubinCache.standardFolder()));
   }

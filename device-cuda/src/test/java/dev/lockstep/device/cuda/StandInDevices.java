@@ -4,6 +4,7 @@ import dev.lockstep.device.DeviceProvider;
 import dev.lockstep.device.cuda.ffi.CudaDriver;
 import dev.lockstep.device.cuda.ffi.CudaLibraries;
 import dev.lockstep.device.cuda.ffi.LibraryFiles;
+import dev.lockstep.device.cuda.ffi.Nccl;
 import java.util.List;
 import java.util.function.UnaryOperator;
 
@@ -27,19 +28,46 @@ final class StandInDevices {
     return provider(List.of(), decorator);
   }
 
-  private static DeviceProvider provider(
-      List<String> cublasLt, UnaryOperator<CudaDriver> decorator) {
+  /// Devices whose NCCL is what a decorator makes of the stand-in.
+  static DeviceProvider withNccl(UnaryOperator<Nccl> decorator) {
+    return provider(List.of(), driver -> driver, decorator);
+  }
+
+  /// Devices that have no NCCL.
+  static DeviceProvider withoutNccl() {
     StandIns.assumeCompiler();
     LibraryFiles files =
         new LibraryFiles(
-            List.of(StandIns.cuda().toString()), List.of(StandIns.nvrtc().toString()), cublasLt);
+            List.of(StandIns.cuda().toString()), List.of(StandIns.nvrtc().toString()), List.of());
+    return new CudaDeviceProvider(() -> CudaLibraries.find(files), StandIns.cache());
+  }
+
+  private static DeviceProvider provider(
+      List<String> cublasLt, UnaryOperator<CudaDriver> decorator) {
+    return provider(cublasLt, decorator, nccl -> nccl);
+  }
+
+  private static DeviceProvider provider(
+      List<String> cublasLt, UnaryOperator<CudaDriver> decorator, UnaryOperator<Nccl> nccl) {
+    StandIns.assumeCompiler();
+    LibraryFiles files =
+        new LibraryFiles(
+            List.of(StandIns.cuda().toString()),
+            List.of(StandIns.nvrtc().toString()),
+            cublasLt,
+            List.of(StandIns.nccl().toString()),
+            !cublasLt.isEmpty(),
+            true);
     return new CudaDeviceProvider(
         () ->
             switch (CudaLibraries.find(files)) {
               case CudaLibraries.Absent absent -> absent;
               case CudaLibraries.Found found ->
                   new CudaLibraries.Found(
-                      decorator.apply(found.driver()), found.nvrtc(), found.cublasLt());
+                      decorator.apply(found.driver()),
+                      found.nvrtc(),
+                      found.cublasLt(),
+                      found.nccl().map(nccl));
             },
         StandIns.cache());
   }

@@ -59,6 +59,11 @@ public final class StandIns {
     return folder().resolve("libstandin-cublaslt.so");
   }
 
+  /// Returns the stand-in for libnccl, whose ranks are threads of one process.
+  public static Path nccl() {
+    return folder().resolve("libstandin-nccl.so");
+  }
+
   /// Returns a folder for kernels that the stand-in for NVRTC compiled.
   public static Path cache() {
     return folder().resolve("cubins");
@@ -120,15 +125,14 @@ public final class StandIns {
                 "-ldl")));
     finish(builds, folder);
     builds.clear();
-    builds.add(
-        compile(
-            folder,
-            "cublaslt",
-            List.of(
-                source(sources, "cublaslt"),
-                "-L" + folder,
-                "-lstandin-cuda",
-                "-Wl,-rpath,$ORIGIN")));
+    for (String beside : List.of("cublaslt", "nccl")) {
+      builds.add(
+          compile(
+              folder,
+              beside,
+              List.of(
+                  source(sources, beside), "-L" + folder, "-lstandin-cuda", "-Wl,-rpath,$ORIGIN")));
+    }
     finish(builds, folder);
   }
 

@@ -47,6 +47,15 @@ public final class Cu {
   /// `CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT`.
   public static final int ATTRIBUTE_MULTIPROCESSORS = 16;
 
+  /// `CU_DEVICE_ATTRIBUTE_PCI_BUS_ID`.
+  public static final int ATTRIBUTE_PCI_BUS = 33;
+
+  /// `CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID`.
+  public static final int ATTRIBUTE_PCI_DEVICE = 34;
+
+  /// `CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID`.
+  public static final int ATTRIBUTE_PCI_DOMAIN = 50;
+
   /// `CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR`.
   public static final int ATTRIBUTE_CAPABILITY_MAJOR = 75;
 

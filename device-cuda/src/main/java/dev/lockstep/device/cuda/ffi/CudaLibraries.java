@@ -18,7 +18,8 @@ public sealed interface CudaLibraries {
   /// @param driver libcuda
   /// @param nvrtc libnvrtc
   /// @param cublasLt libcublasLt; empty if it is not there or not wanted
-  record Found(CudaDriver driver, Nvrtc nvrtc, Optional<CublasLt> cublasLt)
+  /// @param nccl libnccl; empty if it is not there or not wanted
+  record Found(CudaDriver driver, Nvrtc nvrtc, Optional<CublasLt> cublasLt, Optional<Nccl> nccl)
       implements CudaLibraries {}
 
   /// Something is not there or cannot be used.
@@ -50,7 +51,13 @@ public sealed interface CudaLibraries {
       if (cublasLt.isEmpty() && !files.cublasLt().isEmpty()) {
         files.warnWithoutCublasLt();
       }
-      return new Found(driver.get(), nvrtc.get(), cublasLt);
+      Optional<Nccl> nccl = nccl(files);
+      if (nccl.isEmpty() && files.needsNccl()) {
+        return new Absent(
+            "NCCL cannot be opened where it was said to be: tried=%s (set %s to the file of libnccl, or to none to do without it)"
+                .formatted(files.nccl(), LibraryFiles.NCCL));
+      }
+      return new Found(driver.get(), nvrtc.get(), cublasLt, nccl);
     } catch (NoSuchElementException incomplete) {
       return new Absent(
           "a library of CUDA is too old or another one: cause=%s (install CUDA 12.8 or later)"
@@ -66,6 +73,18 @@ public sealed interface CudaLibraries {
   static Optional<Nvrtc> nvrtc(LibraryFiles files) {
     files.nvrtc().forEach(CudaLibraries::openBuiltins);
     return first(files.nvrtc(), NativeNvrtc::new);
+  }
+
+  /// Looks for NCCL; one of before 2.14 counts as none, unless it was named.
+  private static Optional<Nccl> nccl(LibraryFiles files) {
+    try {
+      return first(files.nccl(), NativeNccl::new);
+    } catch (NoSuchElementException tooOld) {
+      if (files.needsNccl()) {
+        throw tooOld;
+      }
+      return Optional.empty();
+    }
   }
 
   private static <T> Optional<T> first(List<String> files, Function<SymbolLookup, T> make) {

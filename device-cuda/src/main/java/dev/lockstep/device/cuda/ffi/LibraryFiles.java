@@ -12,9 +12,16 @@ import org.slf4j.LoggerFactory;
 /// @param driver candidates for libcuda
 /// @param nvrtc candidates for libnvrtc
 /// @param cublasLt candidates for libcublasLt; empty to do without it
-/// @param needsCublasLt whether one of them must be there; otherwise the device warns and goes on
+/// @param nccl candidates for libnccl; empty to do without it
+/// @param needsCublasLt whether libcublasLt must be there; otherwise the device warns and goes on
+/// @param needsNccl whether libnccl must be there
 public record LibraryFiles(
-    List<String> driver, List<String> nvrtc, List<String> cublasLt, boolean needsCublasLt) {
+    List<String> driver,
+    List<String> nvrtc,
+    List<String> cublasLt,
+    List<String> nccl,
+    boolean needsCublasLt,
+    boolean needsNccl) {
   /// Names the file of libcuda; a system property `lockstep.libcuda` wins.
   public static final String DRIVER = "LOCKSTEP_LIBCUDA";
 
@@ -24,6 +31,9 @@ public record LibraryFiles(
   /// Names the file of libcublasLt; a system property `lockstep.libcublaslt` wins. `none` does
   /// without it.
   public static final String CUBLAS_LT = "LOCKSTEP_LIBCUBLASLT";
+
+  /// Names the file of libnccl; a system property `lockstep.libnccl` wins. `none` does without it.
+  public static final String NCCL = "LOCKSTEP_LIBNCCL";
 
   private static final String NONE = "none";
   private static final Logger LOG = LoggerFactory.getLogger(LibraryFiles.class);
@@ -35,16 +45,18 @@ public record LibraryFiles(
     driver = List.copyOf(driver);
     nvrtc = List.copyOf(nvrtc);
     cublasLt = List.copyOf(cublasLt);
+    nccl = List.copyOf(nccl);
   }
 
-  /// Files all of which must be there.
+  /// Files all of which must be there, without NCCL.
   public LibraryFiles(List<String> driver, List<String> nvrtc, List<String> cublasLt) {
-    this(driver, nvrtc, cublasLt, !cublasLt.isEmpty());
+    this(driver, nvrtc, cublasLt, List.of(), !cublasLt.isEmpty(), false);
   }
 
   /// Returns the files that the user names, else where NVIDIA's installers put them.
   public static LibraryFiles standard() {
     String products = named("lockstep.libcublaslt", CUBLAS_LT);
+    String collectives = named("lockstep.libnccl", NCCL);
     return new LibraryFiles(
         files(named("lockstep.libcuda", DRIVER), List.of("libcuda.so.1")),
         files(
@@ -63,7 +75,11 @@ public record LibraryFiles(
                     "libcublasLt.so.12",
                     TOOLKIT + "libcublasLt.so.13",
                     TOOLKIT + "libcublasLt.so.12")),
-        isNamed(products));
+        NONE.equals(collectives)
+            ? List.of()
+            : files(collectives, List.of("libnccl.so.2", TOOLKIT + "libnccl.so.2")),
+        isNamed(products),
+        isNamed(collectives));
   }
 
   private static @Nullable String named(String property, String variable) {

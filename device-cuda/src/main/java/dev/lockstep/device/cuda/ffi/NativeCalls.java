@@ -1,5 +1,6 @@
 package dev.lockstep.device.cuda.ffi;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
@@ -37,6 +38,10 @@ final class NativeCalls {
       status(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle LLLILL =
       status(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle LLIILL =
+      status(JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle LLLIILL =
+      status(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle LAUNCH =
       status(
           JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT,
@@ -49,6 +54,16 @@ final class NativeCalls {
       status(
           JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG,
           JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle INIT_RANK =
+      status(
+          JAVA_LONG,
+          JAVA_INT,
+          MemoryLayout.structLayout(
+              MemoryLayout.sequenceLayout(NcclConfig.ID_BYTES, JAVA_BYTE)), // by value
+          JAVA_INT,
+          JAVA_LONG);
+  private static final MethodHandle ADDRESS_OF_LONG =
+      LINKER.downcallHandle(FunctionDescriptor.of(JAVA_LONG, JAVA_LONG));
   private static final MethodHandle ADDRESS_OF_INT =
       LINKER.downcallHandle(FunctionDescriptor.of(JAVA_LONG, JAVA_INT));
   private static final MethodHandle SIZE = LINKER.downcallHandle(FunctionDescriptor.of(JAVA_LONG));
@@ -197,6 +212,33 @@ final class NativeCalls {
     }
   }
 
+  static int call(MemorySegment function, long a, long b, int c, int d, long e, long f) {
+    try {
+      return (int) LLIILL.invokeExact(function, a, b, c, d, e, f);
+    } catch (Throwable cause) {
+      throw cannotHappen(cause);
+    }
+  }
+
+  static int call(MemorySegment function, long a, long b, long c, int d, int e, long f, long g) {
+    try {
+      return (int) LLLIILL.invokeExact(function, a, b, c, d, e, f, g);
+    } catch (Throwable cause) {
+      throw cannotHappen(cause);
+    }
+  }
+
+  /// `ncclCommInitRankConfig`.
+  static int initRank(
+      MemorySegment function, long communicator, int ranks, long id, int rank, long config) {
+    MemorySegment value = memory(id, NcclConfig.ID_BYTES);
+    try {
+      return (int) INIT_RANK.invokeExact(function, communicator, ranks, value, rank, config);
+    } catch (Throwable cause) {
+      throw cannotHappen(cause);
+    }
+  }
+
   /// `cuLaunchKernel` without its last argument.
   static int launch(
       MemorySegment function,
@@ -287,6 +329,14 @@ final class NativeCalls {
   static String text(MemorySegment function, int a) {
     try {
       return string((long) ADDRESS_OF_INT.invokeExact(function, a));
+    } catch (Throwable cause) {
+      throw cannotHappen(cause);
+    }
+  }
+
+  static String text(MemorySegment function, long a) {
+    try {
+      return string((long) ADDRESS_OF_LONG.invokeExact(function, a));
     } catch (Throwable cause) {
       throw cannotHappen(cause);
     }

@@ -42,4 +42,17 @@ class RealSymbolsTest {
     assertThat(library.version()).isGreaterThanOrEqualTo(120_000);
     assertThat(library.statusString(Cu.SUCCESS)).containsIgnoringCase("success");
   }
+
+  @Test
+  void ncclHasWhatIsBound() {
+    String collectives = library("libnccl.so.", "nccl", "nvidia-nccl-cu13");
+    var library = new NativeNccl(NativeCalls.open(collectives));
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment version = arena.allocate(ValueLayout.JAVA_INT);
+      assertThat(library.getVersion(version.address())).isZero();
+      assertThat(version.get(ValueLayout.JAVA_INT, 0)).isGreaterThanOrEqualTo(NcclConfig.VERSION);
+    }
+    assertThat(library.errorString(NcclConfig.REMOTE_ERROR)).containsIgnoringCase("remote");
+    assertThat(library.lastError(0)).isNotNull();
+  }
 }

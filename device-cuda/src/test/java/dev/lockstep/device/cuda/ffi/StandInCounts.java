@@ -1,0 +1,14 @@
+package dev.lockstep.device.cuda.ffi;
+
+import dev.lockstep.device.cuda.StandIns;
+
+/// What the stand-ins have counted in this process.
+public final class StandInCounts {
+  private StandInCounts() {}
+
+  /// Returns how many operations of NCCL's ranks have begun.
+  public static long ncclOperations() {
+    return NativeCalls.size(
+        NativeCalls.open(StandIns.nccl().toString()).findOrThrow("standin_operations"));
+  }
+}
