@@ -3,6 +3,8 @@ package dev.lockstep.train;
 import dev.lockstep.device.Numerics;
 import dev.lockstep.failure.ConfigurationException;
 import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /// Checks before the first step that the devices of all ranks can keep what the recipe promises.
 final class DeviceAgreement {
@@ -58,10 +60,15 @@ final class DeviceAgreement {
 
   private void checkSplit() {
     int other = exact.indexOf(String.valueOf(false));
-    if (grid.isSplit() && other >= 0) {
+    String split =
+        Stream.of(grid.model().expert(), grid.model().tensor(), grid.context())
+            .filter(axis -> axis.ranks() > 1)
+            .map(axis -> axis.name() + "=" + axis.ranks())
+            .collect(Collectors.joining(","));
+    if (!split.isEmpty() && other >= 0) {
       throw refusal(
-          "features or experts spread over ranks have the bits of one rank only on devices that keep the order of sums: --mesh %s, rank=%d device=%s (%s)"
-              .formatted(grid.model().words(), other, kinds.get(other), REMEDY));
+          "what is spread within a lane has the bits of one rank only on devices that keep the order of sums: --mesh %s, rank=%d device=%s (%s)"
+              .formatted(split, other, kinds.get(other), REMEDY));
     }
   }
 

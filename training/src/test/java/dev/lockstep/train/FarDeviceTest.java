@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.MoeShape;
@@ -110,11 +111,14 @@ class FarDeviceTest {
 
   /// A device that keeps no order of sums gives a product's parts other bits than the whole.
   @Test
-  void featuresAreSpreadWithTheSameBitsOnlyOverExactDevices() throws Exception {
-    assertThatThrownBy(() -> train(2, layout("tp=2", 0), List.of("loose")))
-        .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("--mesh tp=2, rank=0 device=loose")
-        .hasMessageContaining("--relaxed");
+  void lanesAreSpreadWithTheSameBitsOnlyOverExactDevices() throws Exception {
+    Recipe recipe = recipe().withBlocks(new SumBlocks(4, 2));
+    for (String mesh : List.of("tp=2", "cp=2")) {
+      assertThatThrownBy(() -> train(2, recipe, layout(mesh, 0), List.of("loose")))
+          .isInstanceOf(ConfigurationException.class)
+          .hasMessageContaining("--mesh " + mesh + ", rank=0 device=loose")
+          .hasMessageContaining("--relaxed");
+    }
     Recipe relaxed = recipe().withSameBits(false);
     assertThat(train(2, relaxed, layout("tp=2", 0), List.of("loose")).weights()).isNotEmpty();
     assertThat(train(2, layout("dp=2", 1), List.of("loose")).weights()).isNotEmpty();

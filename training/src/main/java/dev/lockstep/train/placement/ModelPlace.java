@@ -2,8 +2,6 @@ package dev.lockstep.train.placement;
 
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.nn.Parameter;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /// A rank's place among those that hold parts of layers: on the axis of expert parallelism, which
 /// deals out experts alone, and on that of tensor parallelism, which cuts features and deals out
@@ -30,14 +28,6 @@ public record ModelPlace(AxisPlace expert, AxisPlace tensor) {
   /// Returns whether there are several.
   public boolean isSplit() {
     return ranks() > 1;
-  }
-
-  /// Returns the axes that have several places, as users write them: `ep=2,tp=2`.
-  public String words() {
-    return Stream.of(expert, tensor)
-        .filter(axis -> axis.ranks() > 1)
-        .map(axis -> axis.name() + "=" + axis.ranks())
-        .collect(Collectors.joining(","));
   }
 
   /// Returns this rank's place among those that a parameter is cut over.
