@@ -6,6 +6,7 @@ import dev.lockstep.device.BoundProgram;
 import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.Program;
 import dev.lockstep.device.Stream;
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Graph;
@@ -49,8 +50,11 @@ class Sgemm {
   private static final int ROUNDS = 7;
   private static final long ROUND_NANOS = 60_000_000;
 
-  interface Product {
+  interface Product extends AutoCloseable {
     void run();
+
+    @Override
+    default void close() {}
   }
 
   /// What the device is compared with.
@@ -136,11 +140,19 @@ class Sgemm {
   }
 
   private static Product onOne(Device device, Stream stream, Operands o) {
-    BoundProgram bound =
-        device
-            .compile(graph(o.m, o.n, o.k, o.ta, o.tb))
-            .bind(Map.of("a", o.a, "b", o.b, "c", o.result));
-    return () -> stream.run(bound);
+    Program program = device.compile(graph(o.m, o.n, o.k, o.ta, o.tb));
+    BoundProgram bound = program.bind(Map.of("a", o.a, "b", o.b, "c", o.result));
+    return new Product() {
+      @Override
+      public void run() {
+        stream.run(bound);
+      }
+
+      @Override
+      public void close() {
+        program.close();
+      }
+    };
   }
 
   private static Graph graph(int m, int n, int k, boolean ta, boolean tb) {
@@ -159,6 +171,7 @@ class Sgemm {
     boolean ta = shape.charAt(0) == 'T';
     boolean tb = shape.charAt(1) == 'T';
     List<Buffer> buffers = new ArrayList<>();
+    Product theirs = null;
     try (var program = device.compile(graph(m, n, k, ta, tb))) {
       Tensor a = tensor(device, buffers, "a", ta ? ValueType.f32(k, m) : ValueType.f32(m, k));
       Tensor b = tensor(device, buffers, "b", tb ? ValueType.f32(n, k) : ValueType.f32(k, n));
@@ -166,7 +179,7 @@ class Sgemm {
       BoundProgram bound = program.bind(Map.of("a", a, "b", b, "c", c));
       Tensor other = tensor(device, buffers, "other", ValueType.f32(m, n));
       Product ours = () -> stream.run(bound);
-      Product theirs = rival.product(new Operands(m, n, k, ta, tb, a, b, other));
+      theirs = rival.product(new Operands(m, n, k, ta, tb, a, b, other));
       double flops = 2.0 * m * n * k;
       seconds(ours, 700_000_000);
       seconds(theirs, 100_000_000);
@@ -184,6 +197,9 @@ class Sgemm {
           "%-24s %16.1f %18.1f %7.3f%n", shape, mine[ROUNDS / 2], its[ROUNDS / 2], ratio);
       return ratio;
     } finally {
+      if (theirs != null) {
+        theirs.close();
+      }
       buffers.forEach(Buffer::close);
     }
   }

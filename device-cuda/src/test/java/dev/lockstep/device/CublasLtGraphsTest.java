@@ -108,7 +108,7 @@ class CublasLtGraphsTest {
     Value logits = draft.builder.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight);
     draft.builder.output("logits", draft.narrow(logits));
     assertThat(plan(draft))
-        .contains("copy_rows_2")
+        .contains("cut_rows_2")
         .contains("BF16 to BF16")
         .doesNotContain("cast_bf16");
     sameBits(draft);
@@ -123,7 +123,7 @@ class CublasLtGraphsTest {
         draft.builder.one(
             new Primitive.MatMul(false, true, Blocks.WHOLE), draft.wide(x), draft.wide(weight));
     draft.builder.output("logits", draft.narrow(logits));
-    assertThat(plan(draft)).contains("cublasLt m=3840").contains("cublasLt m=260");
+    assertThat(plan(draft)).contains("cublasLt m=3840").contains("cublasLt m=320");
     sameBits(draft);
   }
 
@@ -136,7 +136,7 @@ class CublasLtGraphsTest {
         draft.builder.one(
             new Primitive.MatMul(true, false, Blocks.WHOLE), draft.wide(x), draft.wide(weight));
     draft.builder.output("product", draft.narrow(product));
-    assertThat(plan(draft)).contains("cublasLt m=3840").contains("cublasLt m=260");
+    assertThat(plan(draft)).contains("cublasLt m=3840").contains("cublasLt m=320");
     sameBits(draft);
   }
 
@@ -158,7 +158,7 @@ class CublasLtGraphsTest {
     draft.builder.output("weight", ofWeight);
     draft.builder.output("bias", ofBias);
     String plan = plan(draft);
-    assertThat(plan).contains("copy_rows_2").contains("column_sum_bf16");
+    assertThat(plan).contains("pad_rows_2").contains("column_sum_bf16");
     assertThat(plan).doesNotContain("cast_bf16_f32").doesNotContain("matmul_");
     sameBits(draft);
   }
@@ -188,10 +188,39 @@ class CublasLtGraphsTest {
   @Test
   void sumsManyRowsInItsOwnBlocks() {
     Draft draft = new Draft();
-    Value x = draft.whole("x", 3, 3, 500, 20);
+    Value x = draft.whole("x", 3, 3, 500, 21);
     draft.builder.output(
         "sum", draft.builder.one(new Primitive.ReduceSum(List.of(0, 1), new Blocks(3, 2)), x));
     assertThat(plan(draft)).contains("join_parts_f32");
+    sameBits(draft);
+  }
+
+  @Test
+  void sumsManyWideRows() {
+    Draft draft = new Draft();
+    Value x = draft.whole("x", 3, 700, 132);
+    Primitive.ReduceSum sum = new Primitive.ReduceSum(List.of(0), Blocks.WHOLE);
+    draft.builder.output("wide", draft.builder.one(sum, x));
+    draft.builder.output(
+        "narrow", draft.builder.one(sum, draft.wide(draft.narrow(draft.whole("y", 3, 60, 20)))));
+    assertThat(plan(draft)).contains("wide_column_sum_f32", "wide_column_sum_bf16");
+    sameBits(draft);
+  }
+
+  @Test
+  void layerNormsParameterGradientsReadBfloat16() {
+    Draft draft = new Draft();
+    Value slope = draft.wide(draft.narrow(draft.whole("slope", 3, 2, 300, 8)));
+    Value x = draft.whole("x", 3, 2, 300, 8);
+    Value gain = draft.whole("gain", 3, 8);
+    Value mean = draft.whole("mean", 1, 2, 300);
+    Value scale = draft.whole("scale", 1, 2, 300);
+    List<Value> found =
+        draft.builder.apply(
+            new Composite.LayerNormGrad(new Blocks(2, 1)), List.of(slope, x, gain, mean, scale));
+    draft.builder.output("gain gradient", found.get(1));
+    draft.builder.output("bias gradient", found.get(2));
+    assertThat(plan(draft)).contains("wide_layer_norm_param_grad_bf16");
     sameBits(draft);
   }
 

@@ -99,6 +99,24 @@ final class CompositeLowering {
   /// `dy` lies.
   private void layerNormGrad(Blocks ofTokens) {
     int rows = Sizes.rows(shape(1));
+    int columns = Sizes.last(shape(1));
+    if (!isExact && WideColumns.fits(columns)) {
+      WideColumns sums = new WideColumns(emit, rows, columns);
+      Ref gains = sums.parts(Emission.at(out.get(1)));
+      Ref biases = sums.parts(Emission.at(out.get(2)));
+      sums.launch(
+          LaunchBuilder.of("wide_columns.cu", "wide_layer_norm_param_grad_" + name(reads.get(0)))
+              .at(reads.get(0))
+              .at(in.get(1))
+              .at(in.get(3))
+              .at(in.get(4))
+              .at(gains)
+              .at(biases));
+      sums.join(gains, Emission.at(out.get(1)));
+      sums.join(biases, Emission.at(out.get(2)));
+      normGrad("layer_norm", rows, columns);
+      return;
+    }
     Blocks tokens = ReduceLowering.columnBlocks(ofTokens, rows, isExact);
     int width = Sizes.last(shape(1));
     boolean isWhole = tokens.count() == 1;

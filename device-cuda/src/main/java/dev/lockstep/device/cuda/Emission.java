@@ -9,7 +9,7 @@ final class Emission {
   private static final long ALIGNMENT = 256;
   private static final int ELEMENT_THREADS = 256;
   private static final int ELEMENTS_PER_BLOCK = 1024;
-  private static final int ELEMENTS_PER_LONG_ROW = 8192;
+  private static final int ELEMENTS_PER_LONG_ROW = 4096;
   private static final int MOST_COLUMN_BLOCKS = 64;
   private static final int MOST_GRID_Y = 65_535;
   private static final int BLOCKS_PER_MULTIPROCESSOR = 16;
@@ -46,28 +46,34 @@ final class Emission {
     elements(LaunchBuilder.of("fill.cu", "fill_" + itemBytes).at(to).wide(bits).wide(n), n);
   }
 
-  /// A matrix of elements.
-  ///
-  /// @param at its first element
-  /// @param row distance between rows, in elements
-  record Rows(Ref at, long row) {}
-
   /// Returns how many thread blocks share the columns of a row, of many rows.
   static int columnBlocks(int columns) {
     return Math.clamp(columns / ELEMENTS_PER_LONG_ROW, 1, MOST_COLUMN_BLOCKS);
   }
 
-  /// Copies rows of 2 or 4 bytes an element to where they are as far apart as they are to be.
-  void copyRows(int itemBytes, Rows from, Rows to, long rows, int columns) {
+  /// Copies a matrix of 16-bit elements into the corner of a larger one, whose rest becomes zero.
+  void padRows(Ref from, Ref to, int rows, int columns, int toRows, int toColumns) {
     add(
-        LaunchBuilder.of("rows.cu", "copy_rows_" + itemBytes)
-            .at(from.at)
-            .at(to.at)
-            .wide(rows)
+        LaunchBuilder.of("rows.cu", "pad_rows_2")
+            .at(from)
+            .at(to)
+            .word(rows)
             .word(columns)
-            .wide(from.row)
-            .wide(to.row)
-            .grid(columnBlocks(columns), (int) Math.min(rows, MOST_GRID_Y), 1, ELEMENT_THREADS, 0));
+            .word(toRows)
+            .word(toColumns)
+            .grid(columnBlocks(toColumns), Math.min(toRows, MOST_GRID_Y), 1, ELEMENT_THREADS, 0));
+  }
+
+  /// Copies the corner of a matrix of 2 or 4 bytes an element, whose rows are `fromColumns` long.
+  void cutRows(int itemBytes, Ref from, Ref to, int rows, int columns, int fromColumns) {
+    add(
+        LaunchBuilder.of("rows.cu", "cut_rows_" + itemBytes)
+            .at(from)
+            .at(to)
+            .word(rows)
+            .word(columns)
+            .word(fromColumns)
+            .grid(columnBlocks(columns), Math.min(rows, MOST_GRID_Y), 1, ELEMENT_THREADS, 0));
   }
 
   /// Joins the partial sums `[leaves, rows, width]` by the sum tree into `out`, whose rows are

@@ -141,7 +141,7 @@ final class LtMultiplier implements AutoCloseable {
             type(product.outDtype()),
             product.n(),
             product.m(),
-            new LtProduct.Operand(false, product.outRow(), product.m() * product.outRow()),
+            new LtProduct.Operand(false, product.n(), (long) product.m() * product.n()),
             product.batch()));
   }
 

@@ -10,7 +10,6 @@ import dev.lockstep.tensor.DType;
 /// @param k what is summed over
 /// @param a how `A` lies
 /// @param b how `B` lies
-/// @param outRow distance between the rows of the result, in elements
 /// @param batch how many products
 /// @param addsBias whether a number is added to each column of the result
 /// @param dtype of `A` and `B`, F32 or BF16
@@ -21,7 +20,6 @@ record LtProduct(
     int k,
     Operand a,
     Operand b,
-    long outRow,
     int batch,
     boolean addsBias,
     DType dtype,

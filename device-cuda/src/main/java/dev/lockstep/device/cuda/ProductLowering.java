@@ -20,14 +20,14 @@ final class ProductLowering {
   private static final int THREADS = 256;
   private static final int MOST_GRID_Z = 65_535;
 
-  /// What cuBLASLt's fastest kernels want rows to be a multiple of, in bytes.
-  private static final int ROW_BYTES = 16;
+  /// What extents are multiples of in the products that cuBLASLt's fast kernels take.
+  private static final int FAST_MULTIPLE = 8;
 
-  /// What rows are padded to, in bytes.
-  private static final int PADDED_ROW_BYTES = 128;
+  /// What extents are padded to a multiple of.
+  private static final int PADDED = 64;
 
-  /// Elements from which on rows are padded.
-  private static final long WORTH_PADDING = 1 << 16;
+  /// Multiplications from which on a product is padded.
+  private static final long WORTH_PADDING = 1 << 20;
 
   /// Most bytes of a result that stands in working memory at once: what stays in the second-level
   /// cache until it is copied to its place.
@@ -178,71 +178,72 @@ final class ProductLowering {
     }
   }
 
-  /// An operand of cuBLASLt's: where it lies, or will lie once its rows have been padded.
+  /// A matrix as cuBLASLt sees it: as it lies, or copied into one whose extents are padded with
+  /// zeros.
   ///
-  /// @param value the operand
-  /// @param transposed whether its dimensions are swapped
-  /// @param rows of one matrix of the batch, as it lies
-  /// @param columns of one matrix, as it lies
-  /// @param row distance between rows once it is padded
-  private record Side(Value value, boolean transposed, long rows, long columns, long row) {
+  /// @param value the matrix
+  /// @param rows as it lies
+  /// @param columns as it lies
+  /// @param paddedRows rows that cuBLASLt sees
+  /// @param paddedColumns columns that cuBLASLt sees
+  private record Seen(Value value, int rows, int columns, int paddedRows, int paddedColumns) {
     boolean isPadded() {
-      return row != columns;
+      return paddedRows != rows || paddedColumns != columns;
     }
 
-    LtProduct.Operand operand() {
-      return new LtProduct.Operand(transposed, row, rows * row);
+    LtProduct.Operand operand(boolean transposed) {
+      return new LtProduct.Operand(transposed, paddedColumns, (long) paddedRows * paddedColumns);
     }
   }
 
-  private Side side(Value value, boolean transposed, long rows, long columns, int batch) {
-    long row = worthPadding(batch * rows, columns, value) ? padded(columns, value) : columns;
-    return new Side(value, transposed, rows, columns, row);
+  private static Seen seen(
+      Value value, boolean transposed, int rows, int columns, int paddedRows, int paddedColumns) {
+    return transposed
+        ? new Seen(value, columns, rows, paddedColumns, paddedRows)
+        : new Seen(value, rows, columns, paddedRows, paddedColumns);
   }
 
-  /// Whether rows lie so that only cuBLASLt's slow kernels could take them. In float32 it has no
-  /// others.
-  private boolean worthPadding(long rows, long columns, Value value) {
-    return isNarrow(a)
-        && columns * itemBytes(value) % ROW_BYTES != 0
-        && rows * columns >= WORTH_PADDING;
+  /// Returns the extents that cuBLASLt gets: on bfloat16 its fast kernels take multiples of 8
+  /// alone, so a large product with others is padded.
+  private Extents padded(Extents extents) {
+    boolean isWorth =
+        isNarrow(a)
+            && extents.batch == 1
+            && !hasBias()
+            && (long) extents.m * extents.n * extents.k >= WORTH_PADDING;
+    return isWorth
+        ? new Extents(1, padded(extents.m), padded(extents.n), padded(extents.k))
+        : extents;
   }
 
-  private static long padded(long columns, Value value) {
-    int each = PADDED_ROW_BYTES / itemBytes(value);
-    return Math.ceilDiv(columns, each) * each;
+  private static int padded(int extent) {
+    return extent % FAST_MULTIPLE == 0
+        ? extent
+        : Sizes.of(Math.ceilDiv((long) extent, PADDED) * PADDED);
   }
 
-  /// By cuBLASLt. Rows of bfloat16 that are not aligned are copied into rows that are; a result
-  /// with such rows is made in working memory, some rows at a time, and copied to its place.
+  /// By cuBLASLt. A result whose extents are padded is made in working memory, some rows at a time,
+  /// and copied to its place.
   ///
   /// @return whether the library serves the product; if not, nothing was appended
   private boolean byLibrary(
       LtMultiplier multiplier, Extents extents, boolean transposeA, boolean transposeB) {
-    int batch = extents.batch;
-    Side left =
-        transposeA
-            ? side(a, true, extents.k, extents.m, batch)
-            : side(a, false, extents.m, extents.k, batch);
-    Side right =
-        transposeB
-            ? side(b, true, extents.n, extents.k, batch)
-            : side(b, false, extents.k, extents.n, batch);
-    boolean bySlabs = batch == 1 && worthPadding(extents.m, extents.n, out);
-    long outRow = bySlabs ? padded(extents.n, out) : extents.n;
-    int slab = bySlabs ? slabRows(extents.m, outRow) : extents.m;
+    Extents padded = padded(extents);
+    Seen left = seen(a, transposeA, extents.m, extents.k, padded.m, padded.k);
+    Seen right = seen(b, transposeB, extents.k, extents.n, padded.k, padded.n);
+    boolean bySlabs = padded.m != extents.m || padded.n != extents.n;
+    int slab = bySlabs ? slabRows(padded.m, padded.n) : extents.m;
     List<LtProduct> products = new ArrayList<>();
     long workspaceBytes = 0;
-    for (int first = 0; first < extents.m; first += slab) {
+    for (int first = 0; first < padded.m; first += slab) {
       LtProduct product =
           new LtProduct(
-              Math.min(slab, extents.m - first),
-              extents.n,
-              extents.k,
-              left.operand(),
-              right.operand(),
-              outRow,
-              batch,
+              Math.min(slab, padded.m - first),
+              padded.n,
+              padded.k,
+              left.operand(transposeA),
+              right.operand(transposeB),
+              extents.batch,
               hasBias(),
               a.type().dtype(),
               out.type().dtype());
@@ -255,47 +256,38 @@ final class ProductLowering {
     }
     // One call after the other: they share what they work in.
     Action.Workspace workspace = new Action.Workspace(emit.scratch(workspaceBytes), workspaceBytes);
-    Ref leftAt = pad(left, batch);
-    Ref rightAt = pad(right, batch);
-    Ref result = bySlabs ? emit.scratch(slab * outRow * itemBytes(out)) : Emission.at(out);
-    long first = 0;
+    Ref leftAt = pad(left);
+    Ref rightAt = pad(right);
+    Ref result = bySlabs ? emit.scratch((long) slab * padded.n * itemBytes(out)) : Emission.at(out);
+    int first = 0;
     for (LtProduct product : products) {
-      Ref rows = leftAt.plus(first * (transposeA ? 1 : left.row) * itemBytes(a));
-      emit.add(new Action.Multiply(product, rows, rightAt, result, bias(), workspace));
-      if (bySlabs) {
-        Ref to = Emission.at(out).plus(first * extents.n * itemBytes(out));
-        emit.copyRows(
-            itemBytes(out),
-            new Emission.Rows(result, outRow),
-            new Emission.Rows(to, extents.n),
-            product.m(),
-            extents.n);
+      long skipped = first * (transposeA ? 1L : left.paddedColumns);
+      emit.add(
+          new Action.Multiply(
+              product, leftAt.plus(skipped * itemBytes(a)), rightAt, result, bias(), workspace));
+      int rows = Math.min(product.m(), extents.m - first);
+      if (bySlabs && rows > 0) {
+        Ref to = Emission.at(out).plus((long) first * extents.n * itemBytes(out));
+        emit.cutRows(itemBytes(out), result, to, rows, extents.n, padded.n);
       }
       first += product.m();
     }
     return true;
   }
 
-  private int slabRows(int rows, long outRow) {
-    long most = SLAB_BYTES / (outRow * itemBytes(out));
+  private int slabRows(int rows, int columns) {
+    long most = SLAB_BYTES / ((long) columns * itemBytes(out));
     return (int) Math.min(rows, Math.max(SLAB_ROWS, most / SLAB_ROWS * SLAB_ROWS));
   }
 
-  /// Returns where an operand lies, after copying it if its rows are padded.
-  private Ref pad(Side side, int batch) {
-    Ref from = Emission.at(side.value);
-    if (!side.isPadded()) {
+  /// Returns where an operand lies, after copying it if it is padded.
+  private Ref pad(Seen seen) {
+    Ref from = Emission.at(seen.value);
+    if (!seen.isPadded()) {
       return from;
     }
-    long rows = batch * side.rows;
-    int bytes = itemBytes(side.value);
-    Ref to = emit.scratch(rows * side.row * bytes);
-    emit.copyRows(
-        bytes,
-        new Emission.Rows(from, side.columns),
-        new Emission.Rows(to, side.row),
-        rows,
-        Sizes.of(side.columns));
+    Ref to = emit.scratch((long) seen.paddedRows * seen.paddedColumns * itemBytes(seen.value));
+    emit.padRows(from, to, seen.rows, seen.columns, seen.paddedRows, seen.paddedColumns);
     return to;
   }
 }

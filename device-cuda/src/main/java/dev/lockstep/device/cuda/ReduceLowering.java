@@ -170,6 +170,13 @@ final class ReduceLowering {
       return;
     }
     Ref from = ordered(dims.stream(), kept(dims).stream());
+    if (!isExact && WideColumns.fits(width)) {
+      WideColumns sums = new WideColumns(emit, extent(dims), width);
+      Ref parts = sums.parts(Emission.at(out));
+      sums.launch(LaunchBuilder.of("wide_columns.cu", "wide_" + columnKernel()).at(from).at(parts));
+      sums.join(parts, Emission.at(out));
+      return;
+    }
     columnSums(
         emit,
         new ColumnSums(1, width, blocks.count()),

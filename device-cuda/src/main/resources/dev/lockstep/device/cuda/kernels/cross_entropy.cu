@@ -51,12 +51,11 @@ __device__ __forceinline__ void rows_by_teams(
 }
 
 // The same, a thread block of 256 per row: 16 teams add what they would, and their sums are added in
-// order, whatever the blocks.
+// order, whatever the blocks. `ofTeams` is shared memory for two numbers a team.
 template <class T>
 __device__ __forceinline__ void rows_by_blocks(
     const T* logits, const int* targets, float* logSumExp, float* rowLoss, int vocabulary,
-    int* fault) {
-  __shared__ float ofTeams[2 * 16];
+    int* fault, float* ofTeams) {
   int row = blockIdx.x;
   int team = threadIdx.x / LS_TEAM;
   const T* x = logits + (long long)row * vocabulary;
@@ -94,7 +93,8 @@ __device__ __forceinline__ void rows_by_blocks(
   extern "C" __global__ void __launch_bounds__(256) cross_entropy_long_rows_##name(          \
       const T* logits, const int* targets, float* logSumExp, float* rowLoss, int rows,       \
       int vocabulary, int outer, int blocks, int* fault) {                                   \
-    rows_by_blocks(logits, targets, logSumExp, rowLoss, vocabulary, fault);                  \
+    __shared__ float ofTeams[2 * 16];                                                        \
+    rows_by_blocks(logits, targets, logSumExp, rowLoss, vocabulary, fault, ofTeams);         \
   }
 
 ROWS(f32, float)
