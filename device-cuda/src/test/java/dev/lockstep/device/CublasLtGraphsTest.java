@@ -123,7 +123,7 @@ class CublasLtGraphsTest {
         draft.builder.one(
             new Primitive.MatMul(false, true, Blocks.WHOLE), draft.wide(x), draft.wide(weight));
     draft.builder.output("logits", draft.narrow(logits));
-    assertThat(plan(draft)).contains("cublasLt m=3840").contains("cublasLt m=320");
+    assertThat(plan(draft)).contains("cublasLt m=3072").contains("cublasLt m=1088");
     sameBits(draft);
   }
 
@@ -136,7 +136,7 @@ class CublasLtGraphsTest {
         draft.builder.one(
             new Primitive.MatMul(true, false, Blocks.WHOLE), draft.wide(x), draft.wide(weight));
     draft.builder.output("product", draft.narrow(product));
-    assertThat(plan(draft)).contains("cublasLt m=3840").contains("cublasLt m=320");
+    assertThat(plan(draft)).contains("cublasLt m=3072").contains("cublasLt m=1088");
     sameBits(draft);
   }
 

@@ -29,12 +29,11 @@ final class ProductLowering {
   /// Multiplications from which on a product is padded.
   private static final long WORTH_PADDING = 1 << 20;
 
-  /// Most bytes of a result that stands in working memory at once: what stays in the second-level
-  /// cache until it is copied to its place.
+  /// Bytes of a result that stand in working memory at once, if that is not too few rows.
   private static final long SLAB_BYTES = 32L << 20;
 
-  /// What the rows of a slab are a multiple of: the tallest of cuBLASLt's tiles.
-  private static final int SLAB_ROWS = 256;
+  /// What the rows of a slab are a multiple of: enough to keep a GPU busy.
+  private static final int SLAB_ROWS = 1024;
 
   private final CudaUnit unit;
   private final Emission emit;

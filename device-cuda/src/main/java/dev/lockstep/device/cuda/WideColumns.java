@@ -1,7 +1,8 @@
 package dev.lockstep.device.cuda;
 
 /// Sums down columns by `wide_columns.cu`, in an order that rows and width alone decide: ranges of
-/// rows, whose sums are joined by the tree. For devices whose products have an order of their own.
+/// rows, whose sums are summed in the same way. For devices whose products have an order of their
+/// own.
 final class WideColumns {
   private static final int COLUMNS = 128;
   private static final int COLUMNS_PER_THREAD = 4;
@@ -42,7 +43,13 @@ final class WideColumns {
   /// Appends the joining of a result's parts.
   void join(Ref parts, Ref result) {
     if (ranges > 1) {
-      emit.join(parts, result, 1, width, width, ranges);
+      emit.add(
+          LaunchBuilder.of("wide_columns.cu", "wide_column_sum_f32")
+              .at(parts)
+              .at(result)
+              .word(ranges)
+              .word(width)
+              .grid(Math.ceilDiv(width, COLUMNS), 1, 1, THREADS, 0));
     }
   }
 }

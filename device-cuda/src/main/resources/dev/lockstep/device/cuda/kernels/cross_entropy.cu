@@ -50,30 +50,53 @@ __device__ __forceinline__ void rows_by_teams(
   finish_row(x, targets, logSum, logSumExp, rowLoss, row, vocabulary, fault);
 }
 
-// The same, a thread block of 256 per row: 16 teams add what they would, and their sums are added in
-// order, whatever the blocks. `ofTeams` is shared memory for two numbers a team.
+// The greatest of a thread's elements, and the sum of their exponentials less that.
+struct Softmax {
+  float greatest;
+  float sum;
+
+  __device__ __forceinline__ void raise(float to) {
+    // What has been added is 0 as long as the greatest is minus infinity.
+    sum = sum == 0.0f ? 0.0f : sum * ls_exp(greatest - to);
+    greatest = to;
+  }
+};
+
+// The same, a thread block of 256 per row in one pass: each thread adds every 256th element, some at a
+// time, and lowers its sum when it meets a greater one; then the threads' sums are brought to the
+// greatest of all and added, in an order of their own whatever the blocks. `ofTeams` is shared memory
+// for two numbers a team.
 template <class T>
 __device__ __forceinline__ void rows_by_blocks(
     const T* logits, const int* targets, float* logSumExp, float* rowLoss, int vocabulary,
     int* fault, float* ofTeams) {
+  const int each = 8;
   int row = blockIdx.x;
   int team = threadIdx.x / LS_TEAM;
   const T* x = logits + (long long)row * vocabulary;
-  float greatest = -ls_infinity();
-#pragma unroll 8
-  for (int i = threadIdx.x; i < vocabulary; i += 256) {
-    greatest = ls_max(greatest, ls_widened(x[i]));
+  Softmax mine = {-ls_infinity(), 0.0f};
+  for (int base = threadIdx.x; base < vocabulary; base += 256 * each) {
+    float some[each];
+    float greatest = mine.greatest;
+#pragma unroll
+    for (int i = 0; i < each; i++) {
+      int at = base + 256 * i;
+      some[i] = at < vocabulary ? ls_widened(x[at]) : -ls_infinity();
+      greatest = ls_max(greatest, some[i]);
+    }
+    if (greatest != mine.greatest) mine.raise(greatest);
+#pragma unroll
+    for (int i = 0; i < each; i++) {
+      bool counts = base + 256 * i < vocabulary && greatest != -ls_infinity();
+      if (counts) mine.sum = mine.sum + ls_exp(some[i] - greatest);
+    }
   }
-  greatest = ls_team_max(greatest);
+  float greatest = ls_team_max(mine.greatest);
   if (ls_team_lane() == 0) ofTeams[team] = greatest;
   __syncthreads();
   greatest = ls_team_max(ofTeams[ls_team_lane()]);
-  float partial = 0.0f;
-#pragma unroll 8
-  for (int i = threadIdx.x; i < vocabulary; i += 256) {
-    partial = partial + ls_exp(ls_widened(x[i]) - greatest);
-  }
-  partial = ls_team_join(partial);
+  if (greatest != mine.greatest) mine.raise(greatest);
+  float partial = ls_team_join(mine.sum);
   if (ls_team_lane() == 0) ofTeams[16 + team] = partial;
   __syncthreads();
   if (threadIdx.x >= LS_TEAM) return;

@@ -1,7 +1,7 @@
 // Sums down the columns of contiguous matrices in an order of their own, for devices whose products
 // have one too: as fast as memory. A block of 256 threads takes 128 columns, four a thread, of a range
 // of rows: its 8 warps take the rows in turn, and their sums are added in order. The parts
-// [gridDim.y, width] are joined by join_parts_f32. Widths are multiples of 4, rows aligned to a load.
+// [gridDim.y, width] are summed by another launch. Widths are multiples of 4, rows aligned to a load.
 #include "types.cuh"
 
 #define COLUMNS 128
