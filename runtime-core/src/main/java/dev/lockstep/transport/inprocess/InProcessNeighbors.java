@@ -42,16 +42,17 @@ final class InProcessNeighbors implements Neighbors {
       Consumer<MemorySegment> prepare) {
     Buffer buffer = HostMemory.allocate(context.memory(), name, bytes);
     prepare.accept(buffer.segment());
-    shared.put(key, buffer.segment());
+    Offered offered = new Offered(key, buffer, shared);
+    shared.put(key, offered);
     context.addresses().publish(key, HERE);
-    return new Offered(key, buffer.segment(), buffer, shared);
+    return offered;
   }
 
   @Override
   public SharedArea find(String key, int peer, Duration timeout) {
     var _ = context.addresses().lookup(key, timeout);
-    if (shared.get(key) instanceof MemorySegment segment && segment.scope().isAlive()) {
-      return new Found(segment);
+    if (shared.get(key) instanceof Offered offered && !offered.buffer.isClosed()) {
+      return new Found(offered);
     }
     throw new TransportException(
         "rank " + peer, "peer has closed its end: peer=" + peer + ", key=" + key, null);
@@ -128,18 +129,51 @@ final class InProcessNeighbors implements Neighbors {
     return InProcessTransportProvider.NAME + "/region/" + rank + "/" + number;
   }
 
-  private record Offered(
-      String key, MemorySegment segment, Buffer buffer, ConcurrentMap<String, Object> shared)
-      implements SharedArea {
+  /// Memory of this rank that a peer may have found. Its methods wait for one another.
+  private static final class Offered implements SharedArea {
+    private final String key;
+    private final Buffer buffer;
+    private final MemorySegment segment;
+    private final ConcurrentMap<String, Object> shared;
+
+    Offered(String key, Buffer buffer, ConcurrentMap<String, Object> shared) {
+      this.key = key;
+      this.buffer = buffer;
+      this.segment = buffer.segment();
+      this.shared = shared;
+    }
+
     @Override
-    public void close() {
-      shared.remove(key, segment);
+    public MemorySegment segment() {
+      return segment;
+    }
+
+    @Override
+    public synchronized void use(Runnable access) {
+      if (!buffer.isClosed()) {
+        access.run();
+      }
+    }
+
+    @Override
+    public synchronized void close() {
+      shared.remove(key, this);
       buffer.close();
     }
   }
 
   /// The rank that offered it frees it.
-  private record Found(MemorySegment segment) implements SharedArea {
+  private record Found(Offered offered) implements SharedArea {
+    @Override
+    public MemorySegment segment() {
+      return offered.segment;
+    }
+
+    @Override
+    public void use(Runnable access) {
+      offered.use(access);
+    }
+
     @Override
     public void close() {
       // Nothing was mapped.

@@ -201,9 +201,9 @@ abstract class RingLink implements Link {
         fail(broken("link is closed", null));
       }
       try {
-        sayClosed();
+        area.use(this::sayClosed);
       } catch (IllegalStateException gone) {
-        // The memory is closed: by an earlier close of this end, or by the peer in this JVM.
+        // The memory is closed, by an earlier close of this end.
       }
     } finally {
       letGo();
