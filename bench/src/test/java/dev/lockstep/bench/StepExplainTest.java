@@ -70,6 +70,33 @@ class StepExplainTest {
   }
 
   @Test
+  void comparesInterleavedStagesWithWholeOnes() throws Exception {
+    String text =
+        explain(
+            "gpt --mesh pp=2 --schedule interleaved --layers 4 --heads 2 --width 32 --context 16"
+                + " --micro-batch 3 --lanes 4 --threads 1");
+    // Of the three borders between four chunks stage 0 stands before two, stage 1 before one.
+    long message = 4 * 3 * 16 * 32 * Float.BYTES;
+    assertThat(text)
+        .contains("forward of chunk 0, run 4 times", "backward of chunk 2, run 4 times")
+        .containsPattern("(?m)^    0 .* %,d +%,d$".formatted(2 * message, message))
+        .containsPattern("(?m)^    1 .* %,d +%,d$".formatted(message, 2 * message))
+        .containsPattern("2 stages of 2 chunks, .*stages wait for [0-9.]+ %")
+        .containsPattern("one chunk per stage, .*stages wait for [0-9.]+ %");
+  }
+
+  @Test
+  void tellsWhatPipelinesShareOut() throws Exception {
+    String text =
+        explain(
+            "gpt --mesh pp=2,dp=2 --zero 3 --layers 4 --heads 2 --width 32 --context 16"
+                + " --micro-batch 3 --lanes 4 --threads 1");
+    assertThat(text)
+        .contains("gathered parameters", "gradient shards", "behind backward, phase")
+        .containsPattern("dp +all_gather of parameters of unit");
+  }
+
+  @Test
   void isAVerbOfItsOwn() throws Exception {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {

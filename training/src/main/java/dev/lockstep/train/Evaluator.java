@@ -18,10 +18,15 @@ import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.LaneRunner;
 import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.SplitProgram;
-import dev.lockstep.train.pipeline.Chunk;
+import dev.lockstep.train.pipeline.ChunkPrograms;
+import dev.lockstep.train.pipeline.PipelineLanes;
 import dev.lockstep.train.pipeline.PipelinePlan;
+import dev.lockstep.train.pipeline.StageChunks;
 import dev.lockstep.train.pipeline.StageLanes;
-import dev.lockstep.train.placement.AxisPlace;
+import dev.lockstep.train.pipeline.StagePrograms;
+import dev.lockstep.train.pipeline.StageSums;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -72,6 +77,7 @@ final class Evaluator {
     starts = corpus.validationTokens() - context;
     LaneSplit split = LaneSplit.contiguous(recipe.batch().validationBatches(), compute.ranks());
     LanePlan plan = LanePlan.of(split.ranks().get(compute.rank()));
+    int most = split.ranks().stream().mapToInt(Evaluator::lanes).max().orElse(0);
     Map<String, Shape> sums = new LinkedHashMap<>();
     sums.put(ModelPrograms.LOSS_SUM, Shape.scalar());
     sums.put(ModelPrograms.COUNT, Shape.scalar());
@@ -85,9 +91,8 @@ final class Evaluator {
       Graph graph = compute.grid().lay(traced);
       LaneRunner runner;
       if (compute.grid().isGathered()) {
-        GatheredProgram program = new GatheredProgram(compute, graph, traced.uses(), parameters);
+        GatheredProgram program = GatheredProgram.of(compute, graph, traced.uses(), parameters);
         runner = program;
-        int most = split.ranks().stream().mapToInt(Evaluator::lanes).max().orElse(0);
         idleRounds = most - lanes(split.ranks().get(compute.rank()));
         idle = program::idle;
       } else {
@@ -112,31 +117,53 @@ final class Evaluator {
     } else {
       idleRounds = 0;
       idle = () -> {};
-      AxisPlace axis = compute.grid().pipeline();
       ModelPrograms.Traced traced = programs.stagedEvaluation(sequences);
-      Chunk chunk = stages.chunk(traced, ModelPrograms.LOSS_SUM);
-      boolean isLast = axis.rank() == axis.ranks() - 1;
-      StageLanes lanes =
+      StageChunks chunks = stages.chunks(traced, ModelPrograms.LOSS_SUM);
+      StageSums losses = losses(traced, stages, chunks, parameters, plan, sums);
+      bindings.putAll(losses.subtreeInputs());
+      PipelineLanes lanes =
+          compute.grid().isGathered()
+              ? PipelineLanes.gathering(plan, most)
+              : PipelineLanes.summed(plan);
+      batches =
           new StageLanes(
-              compute.scope(),
-              compute.device(),
-              compute.exchange(),
-              PipelinePlan.evaluation(axis.ranks(), plan),
-              axis,
-              new StageLanes.StageProgram(
-                  chunk,
-                  FlatLayout.of(isLast ? sums : Map.of()),
-                  Stages.only(
-                      input.with(traced.graph(), parameters.bindings(stages.own())), chunk)),
-              stages.data());
-      bindings.putAll(lanes.subtreeInputs());
-      batches = lanes::run;
+                  compute.scope(),
+                  compute.device(),
+                  compute.exchange(),
+                  PipelinePlan.evaluation(
+                      compute.grid().pipeline().ranks(), stages.perStage(), lanes),
+                  chunks,
+                  losses)
+              ::run;
       meanLoss = StepGraph.meanLoss(compute.grid().stepPlace(split, stages.place()));
     }
     mean =
         new SplitProgram(compute.scope(), compute.device(), meanLoss, compute.exchange())
             .bind(bindings);
     loss = compute.scalar(result.get(StepGraph.LOSS));
+  }
+
+  /// Sums the losses of a stage's batches, if it is the last one.
+  private StageSums losses(
+      ModelPrograms.Traced traced,
+      Stages stages,
+      StageChunks chunks,
+      ModelState parameters,
+      LanePlan plan,
+      Map<String, Shape> sums) {
+    boolean isGathered = compute.grid().isGathered();
+    Map<String, Tensor> held = isGathered ? Map.of() : parameters.bindings(stages.own());
+    Map<String, Tensor> inputs = Stages.only(input.with(traced.graph(), held), chunks);
+    ChunkPrograms programs =
+        isGathered
+            ? new GatheredChunks(compute, chunks, stages.own(), parameters, inputs)
+            : new StagePrograms(
+                compute.scope(), compute.device(), compute.exchange(), chunks, inputs);
+    FlatLayout layout = FlatLayout.of(stages.isLast() ? sums : Map.of());
+    List<StageSums.Range> ranges =
+        new ArrayList<>(Collections.nCopies(chunks.count(), new StageSums.Range(0, 0)));
+    ranges.set(chunks.count() - 1, new StageSums.Range(0, layout.elements()));
+    return new StageSums(compute.scope(), compute.device(), chunks, plan, programs, layout, ranges);
   }
 
   private static int lanes(List<Subtree> held) {

@@ -38,18 +38,17 @@ final class GatheredProgram implements LaneRunner {
     void at(int phase);
   }
 
-  /// Compiles a program and prepares its gathers.
-  ///
-  /// @param graph what the rank computes
-  /// @param uses the parameters that it reads
-  /// @param state the parameters, sharded; borrowed
-  GatheredProgram(RankCompute compute, Graph graph, List<ParameterUse> uses, ModelState state) {
-    StateShards shards = compute.grid().shards(state.parameters());
-    plan = plan(graph, uses, shards, state.layout());
+  private GatheredProgram(
+      RankCompute compute,
+      GatherPlan plan,
+      SplitProgram program,
+      List<ParameterUse> uses,
+      ModelState state,
+      Buffer memory) {
+    this.plan = plan;
+    this.program = program;
+    StateShards shards = compute.grid().shards(state.held());
     stream = compute.stream();
-    program =
-        new SplitProgram(compute.scope(), compute.device(), plan.segments(), compute.exchange());
-    Buffer memory = compute.allocateShared("gathered parameters", plan.bytes());
     gathers = new Exchange.Prepared[plan.phases().size()][];
     Map<GatherPlan.Gather, Exchange.Prepared> prepared = new HashMap<>();
     for (int phase = 0; phase < gathers.length; phase++) {
@@ -66,6 +65,42 @@ final class GatheredProgram implements LaneRunner {
       gathers[phase] = made.toArray(NONE);
       parameters.add(gathered(phase, uses, compute.grid(), shards, state.layout(), memory));
     }
+  }
+
+  /// Compiles a program and prepares its gathers.
+  ///
+  /// @param graph what the rank computes
+  /// @param uses the parameters that it reads
+  /// @param state the parameters, sharded; borrowed
+  static GatheredProgram of(
+      RankCompute compute, Graph graph, List<ParameterUse> uses, ModelState state) {
+    return together(compute, List.of(graph), uses, state).getFirst();
+  }
+
+  /// Compiles programs of which one runs at a time: they share the memory of what is gathered.
+  ///
+  /// @param graphs what the rank computes
+  /// @param uses the parameters that they read
+  /// @param state the parameters, sharded; borrowed
+  static List<GatheredProgram> together(
+      RankCompute compute, List<Graph> graphs, List<ParameterUse> uses, ModelState state) {
+    StateShards shards = compute.grid().shards(state.held());
+    List<GatherPlan> plans =
+        graphs.stream().map(graph -> plan(graph, uses, shards, state.layout())).toList();
+    List<SplitProgram> programs =
+        SplitProgram.together(
+            compute.scope(),
+            compute.device(),
+            plans.stream().map(GatherPlan::segments).toList(),
+            compute.exchange());
+    long bytes = plans.stream().mapToLong(GatherPlan::bytes).max().orElse(0);
+    Buffer memory = compute.allocateShared("gathered parameters", bytes);
+    List<GatheredProgram> made = new ArrayList<>();
+    for (int i = 0; i < plans.size(); i++) {
+      SplitProgram program = programs.get(i);
+      made.add(new GatheredProgram(compute, plans.get(i), program, uses, state, memory));
+    }
+    return made;
   }
 
   /// Plans a program.

@@ -1,5 +1,6 @@
 package dev.lockstep.train;
 
+import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
@@ -14,25 +15,33 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 
 /// How a lane's gradients lie so that a shard of the state has its gradients side by side: for each
 /// unit that the state is cut by, a group has the gradients of each parameter's first use, in the
 /// order of the parameters, the next that of their second uses. A tied weight's uses thus are
-/// reduced apart and added afterwards, as without shards.
+/// reduced apart and added afterwards, as without shards. Groups of a chunk lie side by side.
 final class GradientGroups {
   private final FlatLayout layout;
   private final List<List<ParameterUse>> groups;
-  private final List<Parameter> parameters;
+  private final List<List<ParameterUse>> chunks;
   private final Map<Parameter, Integer> useCounts;
   private final StateShards shards;
   private final Grid grid;
+  private final boolean hasLoss;
 
-  private GradientGroups(Grid grid, List<Parameter> parameters, List<List<ParameterUse>> groups) {
+  private GradientGroups(
+      Grid grid,
+      StateShards shards,
+      List<List<ParameterUse>> chunks,
+      List<List<ParameterUse>> groups,
+      boolean hasLoss) {
     this.grid = grid;
-    this.parameters = parameters;
+    this.shards = shards;
+    this.chunks = chunks;
     this.groups = groups;
+    this.hasLoss = hasLoss;
     this.useCounts = new LinkedHashMap<>();
-    this.shards = grid.shards(parameters);
     Map<String, Shape> shapes = new LinkedHashMap<>();
     for (List<ParameterUse> group : groups) {
       for (ParameterUse use : group) {
@@ -40,26 +49,31 @@ final class GradientGroups {
         shapes.put(use.gradientName(), grid.localShape(use.parameter()));
       }
     }
-    shapes.put(StepGraph.LOSS_SUM, Shape.scalar());
-    shapes.put(StepGraph.COUNT, Shape.scalar());
+    addLoss(shapes);
     layout = FlatLayout.of(shapes);
+  }
+
+  private void addLoss(Map<String, Shape> shapes) {
+    if (hasLoss) {
+      shapes.put(StepGraph.LOSS_SUM, Shape.scalar());
+      shapes.put(StepGraph.COUNT, Shape.scalar());
+    }
   }
 
   /// Groups the uses of parameters.
   ///
-  /// @param order has the parameters in the order in which they lie
-  static GradientGroups of(Grid grid, FlatLayout order, List<ParameterUse> uses) {
-    List<Parameter> parameters =
-        uses.stream()
-            .map(ParameterUse::parameter)
-            .distinct()
-            .sorted((a, b) -> Long.compare(order.offset(a.name()), order.offset(b.name())))
-            .toList();
+  /// @param held the parameters in the order in which they lie
+  /// @param chunks their uses, by the chunks that the rank computes
+  /// @param hasLoss whether the last of those computes the loss
+  static GradientGroups of(
+      Grid grid, HeldParameters held, List<List<ParameterUse>> chunks, boolean hasLoss) {
+    StateShards shards = grid.shards(held);
+    List<ParameterUse> uses = chunks.stream().flatMap(List::stream).toList();
     List<List<ParameterUse>> groups = new ArrayList<>();
-    for (List<Parameter> unit : grid.shards(parameters).units()) {
+    for (List<Parameter> unit : shards.units()) {
       groups.addAll(groups(unit, uses));
     }
-    return new GradientGroups(grid, parameters, groups);
+    return new GradientGroups(grid, shards, chunks, groups, hasLoss);
   }
 
   /// The first uses of a unit's parameters, the second ones, and so on.
@@ -89,14 +103,14 @@ final class GradientGroups {
     return "group " + group;
   }
 
-  /// Returns where a lane's gradients lie.
+  /// Returns where the gradients of a lane lie, of all chunks.
   FlatLayout layout() {
     return layout;
   }
 
-  /// Returns the parameters in the order in which they lie.
-  List<Parameter> parameters() {
-    return parameters;
+  /// Returns how the state is cut.
+  StateShards shards() {
+    return shards;
   }
 
   /// Returns how often each parameter is used.
@@ -109,14 +123,40 @@ final class GradientGroups {
     return groups.size();
   }
 
+  /// Whether the last chunk computes the loss.
+  boolean hasLoss() {
+    return hasLoss;
+  }
+
+  /// Returns a lane's loss and count, where [#lane] has them; none without a loss.
+  Map<String, Tensor> losses(Buffer memory) {
+    Map<String, Tensor> all = lane(chunks.size() - 1, memory);
+    all.keySet().retainAll(List.of(StepGraph.LOSS_SUM, StepGraph.COUNT));
+    return all;
+  }
+
+  /// Returns the number of chunks.
+  int chunks() {
+    return chunks.size();
+  }
+
+  /// Returns the groups of a chunk.
+  List<Integer> of(int chunk) {
+    return IntStream.range(0, groups.size())
+        .filter(group -> chunks.get(chunk).contains(groups.get(group).getFirst()))
+        .boxed()
+        .toList();
+  }
+
   private long first(int group) {
     return element(groups.get(group).getFirst());
   }
 
   private long end(int group) {
-    return group + 1 < groups.size()
-        ? first(group + 1)
-        : layout.offset(StepGraph.LOSS_SUM) / DType.F32.bytes();
+    if (group + 1 < groups.size()) {
+      return first(group + 1);
+    }
+    return hasLoss ? layout.offset(StepGraph.LOSS_SUM) / DType.F32.bytes() : layout.elements();
   }
 
   private long element(ParameterUse use) {
@@ -125,10 +165,57 @@ final class GradientGroups {
 
   /// Returns a group of a lane's gradients as one vector.
   Tensor vector(FlatTensors slot, int group) {
-    Tensor whole = slot.whole();
-    long elements = end(group) - first(group);
-    return new Tensor(
-        whole.buffer(), first(group) * DType.F32.bytes(), DType.F32, Shape.of(elements));
+    return vector(slot.whole().buffer(), first(group), end(group));
+  }
+
+  private static Tensor vector(Buffer buffer, long first, long end) {
+    return new Tensor(buffer, first * DType.F32.bytes(), DType.F32, Shape.of(end - first));
+  }
+
+  /// Returns the bytes of a lane's gradients of one chunk, and its loss; the most of all.
+  long laneBytes() {
+    long most = 0;
+    for (int chunk = 0; chunk < chunks.size(); chunk++) {
+      most = Math.max(most, (end(layout, chunk) - start(chunk)) * DType.F32.bytes());
+    }
+    return most;
+  }
+
+  private long start(int chunk) {
+    return first(of(chunk).getFirst());
+  }
+
+  private long end(FlatLayout whole, int chunk) {
+    return chunk + 1 < chunks.size() ? start(chunk + 1) : whole.elements();
+  }
+
+  /// Returns where a chunk's gradients of a lane, and its loss, lie in memory of [#laneBytes].
+  Map<String, Tensor> lane(int chunk, Buffer memory) {
+    Map<String, Tensor> found = new LinkedHashMap<>();
+    long start = start(chunk) * DType.F32.bytes();
+    for (ParameterUse use : chunks.get(chunk)) {
+      long offset = layout.offset(use.gradientName()) - start;
+      Shape shape = grid.localShape(use.parameter());
+      found.put(use.gradientName(), new Tensor(memory, offset, DType.F32, shape));
+    }
+    if (hasLoss && chunk == chunks.size() - 1) {
+      for (String name : List.of(StepGraph.LOSS_SUM, StepGraph.COUNT)) {
+        long offset = layout.offset(name) - start;
+        found.put(name, new Tensor(memory, offset, DType.F32, Shape.scalar()));
+      }
+    }
+    return found;
+  }
+
+  /// Returns the groups of a lane's gradients as vectors, where [#lane] has them.
+  List<Tensor> laneVectors(Buffer memory) {
+    List<Tensor> vectors = new ArrayList<>();
+    for (int chunk = 0; chunk < chunks.size(); chunk++) {
+      for (int group : of(chunk)) {
+        vectors.add(vector(memory, first(group) - start(chunk), end(group) - start(chunk)));
+      }
+    }
+    return vectors;
   }
 
   /// Where a shard's part of a group starts: at the first of its elements, or of those behind it,
@@ -168,9 +255,25 @@ final class GradientGroups {
     for (int group = 0; group < groups.size(); group++) {
       shapes.put(shardName(group), Shape.of(counts(group).get(rank)));
     }
-    shapes.put(StepGraph.LOSS_SUM, Shape.scalar());
-    shapes.put(StepGraph.COUNT, Shape.scalar());
+    addLoss(shapes);
     return FlatLayout.of(shapes);
+  }
+
+  /// Returns a shard of a chunk's sums, the loss included, as one vector.
+  Tensor shard(FlatTensors slot, int chunk, int rank) {
+    long first = shardStart(shardLayout(rank), chunk);
+    return vector(slot.whole().buffer(), first, first + shardElements(chunk, rank));
+  }
+
+  /// Returns the elements of [#shard].
+  long shardElements(int chunk, int rank) {
+    FlatLayout whole = shardLayout(rank);
+    long end = chunk + 1 < chunks.size() ? shardStart(whole, chunk + 1) : whole.elements();
+    return end - shardStart(whole, chunk);
+  }
+
+  private long shardStart(FlatLayout whole, int chunk) {
+    return whole.offset(shardName(of(chunk).getFirst())) / DType.F32.bytes();
   }
 
   /// Returns a piece's gradient within a shard of sums.

@@ -95,14 +95,18 @@ record Grid(
   }
 
   /// Returns how the optimizer's state is cut over the data axis; one shard without ZeRO.
-  StateShards shards(List<Parameter> parameters) {
+  ///
+  /// @param held what a stage holds, this rank's or another
+  StateShards shards(HeldParameters held) {
     StepPlace place = stepPlace(LaneSplit.onePerRank(data.ranks()), null);
     if (!isSharded()) {
-      return StateShards.whole(parameters, place);
+      return StateShards.whole(held.parameters(), place);
     }
-    return isGathered()
-        ? StateShards.cutUnits(ParameterUnits.of(parameters), place, data.ranks())
-        : StateShards.cut(parameters, place, data.ranks());
+    List<List<Parameter>> units =
+        isGathered()
+            ? held.runs().stream().flatMap(run -> ParameterUnits.of(run).stream()).toList()
+            : held.runs();
+    return StateShards.cut(units, Set.copyOf(held.shared()), place, data.ranks());
   }
 
   /// Returns how a parameter lies over the ranks that layers are split over.

@@ -137,10 +137,10 @@ final class HostStagedExchange implements Exchange {
   }
 
   @Override
-  public Message message(String axis, int from, int to, Tensor memory) {
+  public Message message(String axis, boolean forth, int from, Tensor memory) {
     Mirror mirror = mirror(memory);
     try {
-      Message message = exchange.message(axis, from, to, mirror.host);
+      Message message = exchange.message(axis, forth, from, mirror.host);
       return new StagedMessage(message, mirror, from == stage);
     } catch (RuntimeException | Error failure) {
       mirror.close();

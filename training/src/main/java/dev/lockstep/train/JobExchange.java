@@ -81,7 +81,8 @@ final class JobExchange implements Exchange {
   }
 
   /// Joins each two neighbouring stages for messages forth, and once more for messages back, so
-  /// that neither wait for the other; and the first stage with the last.
+  /// that neither wait for the other; the last with the first too where stages hold several chunks;
+  /// and the first stage with the last.
   private void link(Scope scope) {
     if (!grid.isStaged()) {
       return;
@@ -94,33 +95,45 @@ final class JobExchange implements Exchange {
     int last = grid.pipeline().ranks() - 1;
     for (int first = 0; first < 2 && first < last; first++) {
       int border = stage - Math.floorMod(stage - first, 2);
-      boolean isLinked = border >= 0 && border < last;
-      int color = isLinked ? border : Communicator.NO_COLOR;
-      for (boolean forth : new boolean[] {true, false}) {
-        line.split(color, forth ? stage : last - stage)
-            .ifPresent(
-                link -> {
-                  scope.own(link, Communicator::close);
-                  int from = forth ? border : border + 1;
-                  links.put(linkName(from, forth ? border + 1 : border), link);
-                });
-      }
+      link(scope, line, border, border >= 0 && border < last);
+    }
+    if (layout.chunks() > 1) {
+      link(scope, line, last, stage == 0 || stage == last);
     }
     boolean isEnd = stage == 0 || stage == last;
     line.split(isEnd ? 0 : Communicator.NO_COLOR, stage)
         .ifPresent(ends -> axes.put(StagePlace.ENDS, scope.own(ends, Communicator::close)));
   }
 
-  private static String linkName(int from, int to) {
-    return from + " to " + to;
+  /// Joins a stage with the next for messages in both directions.
+  ///
+  /// @param border the former of the two
+  /// @param isLinked whether this rank is one of them
+  private void link(Scope scope, Communicator line, int border, boolean isLinked) {
+    int next = (border + 1) % grid.pipeline().ranks();
+    int color = isLinked ? border : Communicator.NO_COLOR;
+    for (boolean forth : new boolean[] {true, false}) {
+      int from = forth ? border : next;
+      boolean sends = grid.pipeline().rank() == from;
+      line.split(color, sends ? 0 : 1)
+          .ifPresent(
+              link -> {
+                scope.own(link, Communicator::close);
+                links.put(linkName(forth, from), link);
+              });
+    }
+  }
+
+  private static String linkName(boolean forth, int from) {
+    return (forth ? "forth from " : "back from ") + from;
   }
 
   @Override
-  public Message message(String axis, int from, int to, Tensor memory) {
-    Communicator link = links.get(linkName(from, to));
+  public Message message(String axis, boolean forth, int from, Tensor memory) {
+    Communicator link = links.get(linkName(forth, from));
     if (link == null || !axis.equals(Layout.PIPELINE)) {
       throw new IllegalArgumentException(
-          "ranks are no neighbours: axis=%s, from=%d, to=%d".formatted(axis, from, to));
+          "ranks are no neighbours: axis=%s, from=%d, forth=%s".formatted(axis, from, forth));
     }
     CollectiveRequest request =
         CollectiveRequest.broadcast(memory.dtype(), memory.shape().elements(), 0, link.topology());

@@ -23,11 +23,16 @@ import java.util.Map;
 /// @param zero what the ranks of `dp` share out: 0 nothing, 1 the optimizer's state, 2 the sums of
 ///   gradients too, 3 the parameters too
 /// @param schedule in which order the stages of `pp` take their lanes
+/// @param chunks how many chunks of layers each stage of `pp` holds
 /// @param sequenceParallel whether the ranks of `tp` share out the positions where they do not
 ///   share out features (norms, residuals, dropout and embeddings), and those of `ep` where they do
 ///   not share out experts, which is everywhere else
 public record Layout(
-    List<Mesh.Axis> axes, int zero, PipelineSchedule schedule, boolean sequenceParallel) {
+    List<Mesh.Axis> axes,
+    int zero,
+    PipelineSchedule schedule,
+    int chunks,
+    boolean sequenceParallel) {
   /// The axis of data parallelism.
   public static final String DATA = "dp";
 
@@ -50,6 +55,7 @@ public record Layout(
   /// @throws ConfigurationException if an axis is unknown or there twice
   public Layout {
     axes = List.copyOf(axes);
+    OptionCheck.atLeast("--chunks", chunks, 1);
     if (zero < 0 || zero > 3) {
       throw OptionCheck.refusal(
           "--zero", zero, "there is no such stage: --zero %d (0, 1, 2 or 3)".formatted(zero));
@@ -87,21 +93,29 @@ public record Layout(
   ///
   /// @throws ConfigurationException if there is no such stage
   public Layout withZero(int other) {
-    return new Layout(axes, other, schedule, sequenceParallel);
+    return new Layout(axes, other, schedule, chunks, sequenceParallel);
   }
 
-  /// Returns this layout with another order of the lanes in a pipeline.
+  /// Returns this layout with another order of the lanes in a pipeline, and as many chunks per
+  /// stage as are usual for it.
   public Layout withSchedule(PipelineSchedule other) {
-    return new Layout(axes, zero, other, sequenceParallel);
+    return new Layout(axes, zero, other, other.usualChunks(), sequenceParallel);
+  }
+
+  /// Returns this layout with another number of chunks of layers per stage.
+  ///
+  /// @throws ConfigurationException if there is none
+  public Layout withChunks(int other) {
+    return new Layout(axes, zero, schedule, other, sequenceParallel);
   }
 
   /// Returns this layout with sequence parallelism or without.
   public Layout withSequenceParallel(boolean other) {
-    return new Layout(axes, zero, schedule, other);
+    return new Layout(axes, zero, schedule, chunks, other);
   }
 
   private static Layout of(List<Mesh.Axis> axes) {
-    return new Layout(axes, 0, PipelineSchedule.ONE_FORWARD_ONE_BACKWARD, false);
+    return new Layout(axes, 0, PipelineSchedule.ONE_FORWARD_ONE_BACKWARD, 1, false);
   }
 
   /// Returns the layout as users write it; empty for data parallelism alone.
@@ -118,7 +132,8 @@ public record Layout(
   /// Returns this layout with the number of ranks on every axis.
   Layout over(int worldSize) {
     return axes.isEmpty()
-        ? new Layout(List.of(new Mesh.Axis(DATA, worldSize)), zero, schedule, sequenceParallel)
+        ? new Layout(
+            List.of(new Mesh.Axis(DATA, worldSize)), zero, schedule, chunks, sequenceParallel)
         : this;
   }
 
@@ -206,9 +221,7 @@ public record Layout(
       checkTensor(recipe, whole.size(TENSOR));
     }
     checkExperts(recipe.model());
-    if (whole.size(PIPELINE) > 1) {
-      checkPipeline(recipe, whole.size(PIPELINE), dp);
-    }
+    checkPipeline(recipe, whole);
     checkTokens(recipe, whole);
     boolean isCut = whole.size(TENSOR) > 1 || whole.size(EXPERT) > 1 || whole.size(PIPELINE) > 1;
     if (isCut || (zero > 0 && dp > 1)) {
@@ -300,19 +313,34 @@ public record Layout(
     return LaneSplit.contiguous(blocks, ranks).isOneSubtreePerRank();
   }
 
-  private void checkPipeline(Recipe recipe, int pp, int dp) {
-    int layers = recipe.model().layers();
-    if (pp > layers) {
-      throw refusal(
-          "there are more stages than layers: --mesh %s, --layers %d (pp at most %d)"
-              .formatted(words(), layers, layers));
-    }
-    if (zero > 0 && dp > 1) {
+  private void checkPipeline(Recipe recipe, Layout whole) {
+    int pp = whole.size(PIPELINE);
+    boolean isInterleaved = schedule == PipelineSchedule.INTERLEAVED;
+    if (isInterleaved && pp == 1) {
       throw OptionCheck.refusal(
-          "--zero",
-          zero,
-          "stages do not share out their state yet: --mesh %s, --zero %d (leave --zero out, or pp)"
-              .formatted(words(), zero));
+          "--schedule",
+          schedule.label(),
+          "one stage has nobody to take turns with: --schedule %s, --mesh %s (name pp, or leave --schedule out)"
+              .formatted(schedule.label(), whole.words()));
+    }
+    if (isInterleaved != chunks > 1) {
+      throw OptionCheck.refusal(
+          "--chunks",
+          chunks,
+          isInterleaved
+              ? "interleaved stages hold several chunks: --chunks %d (2 or more, or another --schedule)"
+                  .formatted(chunks)
+              : "stages hold one chunk under this schedule: --schedule %s, --chunks %d (take --schedule interleaved, or leave --chunks out)"
+                  .formatted(schedule.label(), chunks));
+    }
+    int layers = recipe.model().layers();
+    if ((long) pp * chunks > layers && pp > 1) {
+      throw refusal(
+          isInterleaved
+              ? "there are more chunks than layers: --mesh %s, --chunks %d, --layers %d (pp times chunks at most %d)"
+                  .formatted(words(), chunks, layers, layers)
+              : "there are more stages than layers: --mesh %s, --layers %d (pp at most %d)"
+                  .formatted(words(), layers, layers));
     }
   }
 

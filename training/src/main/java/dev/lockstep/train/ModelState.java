@@ -38,10 +38,15 @@ final class ModelState {
 
   /// What a stage of a pipeline holds of the state; without one there is one stage.
   ///
+  /// @param parameters whose state
   /// @param parameterOf the tensors' parameters, by name
   /// @param layout how they lie when nothing is sharded
   /// @param ranges which elements of the layout each rank of the data axis holds
-  private record Held(Map<String, Parameter> parameterOf, FlatLayout layout, FlatRanges ranges) {}
+  private record Held(
+      HeldParameters parameters,
+      Map<String, Parameter> parameterOf,
+      FlatLayout layout,
+      FlatRanges ranges) {}
 
   private ModelState(RankCompute compute, Grid grid, List<Held> stages, String name) {
     this.compute = compute;
@@ -58,38 +63,38 @@ final class ModelState {
 
   /// Allocates the parameters, zeroed.
   ///
-  /// @param stages what each stage of a pipeline holds, in program order; one list without one
-  static ModelState parameters(RankCompute compute, List<List<Parameter>> stages) {
+  /// @param stages what each stage of a pipeline holds; one without one
+  static ModelState parameters(RankCompute compute, List<HeldParameters> stages) {
     return parameters(compute, compute.grid(), stages);
   }
 
   /// Allocates the whole parameters, zeroed, whatever the rank holds of them.
   static ModelState wholeParameters(RankCompute compute, List<Parameter> parameters) {
-    return parameters(compute, Grid.alone(), List.of(parameters));
+    return parameters(compute, Grid.alone(), List.of(HeldParameters.all(parameters)));
   }
 
   private static ModelState parameters(
-      RankCompute compute, Grid grid, List<List<Parameter>> stages) {
+      RankCompute compute, Grid grid, List<HeldParameters> stages) {
     List<Held> held = new ArrayList<>();
-    for (List<Parameter> parameters : stages) {
+    for (HeldParameters parameters : stages) {
       Map<String, Parameter> names = new LinkedHashMap<>();
-      parameters.forEach(parameter -> names.put(parameter.name(), parameter));
-      FlatLayout layout = parameterLayout(grid, parameters);
-      held.add(new Held(names, layout, parameterRanges(grid, parameters, layout)));
+      parameters.parameters().forEach(parameter -> names.put(parameter.name(), parameter));
+      FlatLayout layout = parameterLayout(grid, parameters.parameters());
+      held.add(new Held(parameters, names, layout, parameterRanges(grid, parameters, layout)));
     }
     return new ModelState(compute, grid, held, "parameters");
   }
 
   private static FlatRanges parameterRanges(
-      Grid grid, List<Parameter> parameters, FlatLayout layout) {
+      Grid grid, HeldParameters parameters, FlatLayout layout) {
     return grid.isGathered()
         ? FlatRanges.ofUnits(layout, grid.shards(parameters))
         : FlatRanges.whole(layout, grid.data().ranks());
   }
 
   /// Returns the bytes of the parameters that a rank holds.
-  static long parameterBytes(Grid grid, List<Parameter> parameters) {
-    FlatLayout layout = parameterLayout(grid, parameters);
+  static long parameterBytes(Grid grid, HeldParameters parameters) {
+    FlatLayout layout = parameterLayout(grid, parameters.parameters());
     FlatRanges ranges = parameterRanges(grid, parameters, layout);
     return ranges.elements(grid.data().rank()) * DType.F32.bytes();
   }
@@ -103,21 +108,22 @@ final class ModelState {
 
   /// Allocates the optimizer's moments, zeroed.
   ///
-  /// @param stages what each stage of a pipeline holds, in program order; one list without one
-  static ModelState moments(RankCompute compute, List<List<Parameter>> stages) {
+  /// @param stages what each stage of a pipeline holds; one without one
+  static ModelState moments(RankCompute compute, List<HeldParameters> stages) {
     Grid grid = compute.grid();
     List<Held> held = new ArrayList<>();
-    for (List<Parameter> parameters : stages) {
+    for (HeldParameters parameters : stages) {
       Map<String, Parameter> names = new LinkedHashMap<>();
-      parameters.forEach(p -> names.put(StepGraph.FIRST_MOMENT + p.name(), p));
-      parameters.forEach(p -> names.put(StepGraph.SECOND_MOMENT + p.name(), p));
-      FlatLayout layout = momentLayout(grid, parameters);
-      held.add(new Held(names, layout, momentRanges(grid, parameters, layout)));
+      List<Parameter> all = parameters.parameters();
+      all.forEach(p -> names.put(StepGraph.FIRST_MOMENT + p.name(), p));
+      all.forEach(p -> names.put(StepGraph.SECOND_MOMENT + p.name(), p));
+      FlatLayout layout = momentLayout(grid, all);
+      held.add(new Held(parameters, names, layout, momentRanges(grid, parameters, layout)));
     }
     return new ModelState(compute, grid, held, "moments");
   }
 
-  private static FlatRanges momentRanges(Grid grid, List<Parameter> parameters, FlatLayout layout) {
+  private static FlatRanges momentRanges(Grid grid, HeldParameters parameters, FlatLayout layout) {
     return grid.isSharded()
         ? FlatRanges.of(
             layout,
@@ -128,8 +134,8 @@ final class ModelState {
   }
 
   /// Returns the bytes of the moments that a rank holds.
-  static long momentBytes(Grid grid, List<Parameter> parameters) {
-    FlatLayout layout = momentLayout(grid, parameters);
+  static long momentBytes(Grid grid, HeldParameters parameters) {
+    FlatLayout layout = momentLayout(grid, parameters.parameters());
     long elements = momentRanges(grid, parameters, layout).elements(grid.data().rank());
     return elements * DType.F32.bytes();
   }
@@ -206,7 +212,7 @@ final class ModelState {
     throw new IllegalStateException("tensor belongs to no parameter: tensor=" + name);
   }
 
-  /// Returns the names of the tensors of all stages, in program order.
+  /// Returns the names of the tensors, stage after stage.
   List<String> names() {
     Set<String> names = new LinkedHashSet<>();
     stages.forEach(stage -> names.addAll(stage.parameterOf.keySet()));
@@ -249,8 +255,7 @@ final class ModelState {
     return data == null ? "nothing" : data.dtype().toString() + data.shape();
   }
 
-  /// Starts to gather all tensors, whole, on rank 0, in program order; where ranks hold parts,
-  /// every rank does.
+  /// Starts to gather all tensors, whole, on rank 0; where ranks hold parts, every rank does.
   StateGather gather() {
     return new StateGather(compute, this, names());
   }
@@ -285,9 +290,9 @@ final class ModelState {
     }
   }
 
-  /// Returns the parameters that the tensors belong to, in program order.
-  List<Parameter> parameters() {
-    return parameterOf.values().stream().distinct().toList();
+  /// Returns the parameters that this rank's tensors belong to.
+  HeldParameters held() {
+    return stages.get(grid.pipeline().rank()).parameters;
   }
 
   /// Returns whether this rank holds everything.

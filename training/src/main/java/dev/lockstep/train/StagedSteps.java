@@ -11,10 +11,11 @@ import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.SplitProgram;
-import dev.lockstep.train.pipeline.Chunk;
 import dev.lockstep.train.pipeline.PipelinePlan;
-import dev.lockstep.train.pipeline.PipelineSchedule;
+import dev.lockstep.train.pipeline.StageChunks;
 import dev.lockstep.train.pipeline.StageLanes;
+import dev.lockstep.train.pipeline.StagePrograms;
+import dev.lockstep.train.pipeline.StageSums;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -27,6 +28,8 @@ final class StagedSteps implements Steps {
   private final RankCompute compute;
   private final Batches batches;
   private final DataInput input;
+  private final StagePrograms chunkPrograms;
+  private final StageSums sums;
   private final StageLanes lanes;
   private final SplitProgram stepProgram;
   private final SplitProgram.Bound step;
@@ -41,11 +44,12 @@ final class StagedSteps implements Steps {
 
   /// Compiles the programs; the stages of a pipeline do so together.
   ///
+  /// @param plan what the stages do
   /// @param state updated in place; borrowed
   StagedSteps(
       RankCompute compute,
       Recipe recipe,
-      PipelineSchedule schedule,
+      PipelinePlan plan,
       Stages stages,
       StepPrograms.State state,
       Batches batches) {
@@ -53,24 +57,21 @@ final class StagedSteps implements Steps {
     this.batches = batches;
     Grid grid = compute.grid();
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), compute.ranks());
-    LanePlan held = LanePlan.of(split.ranks().get(compute.rank()));
     input = new DataInput(compute, recipe.batch().microBatch(), recipe.model().context());
-    Chunk chunk = stages.chunk();
-    FlatLayout sums = StepPrograms.sums(grid, stages.own(), isLast(grid));
-    lanes =
-        new StageLanes(
+    StageChunks chunks = stages.chunks();
+    chunkPrograms = StagedShards.programs(compute, stages, state.parameters(), input, chunks);
+    FlatLayout layout = StepPrograms.sums(grid, stages.own(), stages.isLast());
+    sums =
+        new StageSums(
             compute.scope(),
             compute.device(),
-            compute.exchange(),
-            PipelinePlan.training(schedule, grid.pipeline().ranks(), held),
-            grid.pipeline(),
-            new StageLanes.StageProgram(
-                chunk,
-                sums,
-                Stages.only(
-                    input.with(stages.lane().graph(), state.parameters().bindings(stages.own())),
-                    chunk)),
-            stages.data());
+            chunks,
+            LanePlan.of(split.ranks().get(compute.rank())),
+            chunkPrograms,
+            layout,
+            StageSums.ranges(layout, StagedShards.firsts(stages)));
+    lanes =
+        new StageLanes(compute.scope(), compute.device(), compute.exchange(), plan, chunks, sums);
     FlatTensors scalars = compute.allocate("step scalars", StepPrograms.scalarLayout());
     StepPlace place = grid.stepPlace(split, stages.place());
     stepProgram =
@@ -83,7 +84,7 @@ final class StagedSteps implements Steps {
     bindings.remove(StepGraph.STOPPED);
     bindings.putAll(state.parameters().byName());
     bindings.putAll(state.moments().byName());
-    bindings.putAll(lanes.subtreeInputs());
+    bindings.putAll(sums.subtreeInputs());
     bindings.put(
         StepGraph.LEAF_ORDER, StepPrograms.leafOrder(compute, StepGraph.leaves(place).order()));
     bindings.put(StepGraph.STOPPED, scalars.get(StepGraph.STOPPED));
@@ -92,12 +93,8 @@ final class StagedSteps implements Steps {
     number = compute.scalar(scalars.get(StepGraph.STEP));
     loss = compute.scalar(scalars.get(StepGraph.LOSS));
     gradientNorm = compute.scalar(scalars.get(StepGraph.GRADIENT_NORM));
-    stop = compute.scalar(lanes.subtree(0).get(StepGraph.STOP));
+    stop = compute.scalar(sums.subtree(0).get(StepGraph.STOP));
     stopped = compute.scalar(step.tensor(StepGraph.STOPPED));
-  }
-
-  private static boolean isLast(Grid grid) {
-    return grid.pipeline().rank() == grid.pipeline().ranks() - 1;
   }
 
   @Override
@@ -119,11 +116,11 @@ final class StagedSteps implements Steps {
   @Override
   public Map<String, List<Program>> programs() {
     Map<String, List<Program>> programs = new LinkedHashMap<>();
-    programs.put("forward", lanes.forwardPrograms());
-    if (!lanes.backwardPrograms().isEmpty()) {
-      programs.put("backward", lanes.backwardPrograms());
+    programs.put("forward", chunkPrograms.forwardPrograms());
+    if (!chunkPrograms.backwardPrograms().isEmpty()) {
+      programs.put("backward", chunkPrograms.backwardPrograms());
     }
-    programs.put("joins", lanes.joinPrograms());
+    programs.put("joins", sums.joinPrograms());
     programs.put("update", stepProgram.segments());
     return programs;
   }

@@ -16,8 +16,6 @@ import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
-import dev.lockstep.train.nn.Parameter;
-import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.StagePlace;
 import dev.lockstep.train.optim.StateShards;
 import dev.lockstep.train.optim.StepGraph;
@@ -28,7 +26,6 @@ import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.train.parallel.ShardRounds;
-import dev.lockstep.train.pipeline.Chunk;
 import dev.lockstep.train.pipeline.PipelinePlan;
 import dev.lockstep.train.pipeline.PipelineSchedule;
 import dev.lockstep.train.placement.AxisPlace;
@@ -121,9 +118,14 @@ public final class StepPlan implements AutoCloseable {
     contextRanks = grid.context().ranks();
     LanguageModel model = recipe.model().model(recipe.blocks().tensor());
     ModelPrograms models = recipe.programs(model, options.recompute());
-    Stages stages = grid.isStaged() ? Stages.of(grid, models, recipe.batch().microBatch()) : null;
-    List<Parameter> held =
-        stages == null ? model.parameters() : stages.parameters().get(grid.pipeline().rank());
+    Stages stages =
+        grid.isStaged()
+            ? Stages.of(grid, options.layout().chunks(), models, recipe.batch().microBatch())
+            : null;
+    HeldParameters held =
+        stages == null
+            ? HeldParameters.all(model.parameters())
+            : stages.held().get(grid.pipeline().rank());
     memory.put("parameters", ModelState.parameterBytes(grid, held));
     memory.put("moments", ModelState.momentBytes(grid, held));
     Shape tokens = Shape.of(recipe.batch().microBatch(), recipe.model().context());
@@ -132,45 +134,47 @@ public final class StepPlan implements AutoCloseable {
     LanePlan plan = LanePlan.of(split.ranks().getFirst());
     long exchanged;
     if (stages != null) {
-      exchanged = stagedStep(recipe, options.layout().schedule(), stages, plan);
+      exchanged = stagedStep(recipe, options.layout().schedule(), stages, held);
     } else if (grid.isGathered()) {
-      exchanged = gatheredStep(recipe, grid, models.lane(recipe.batch().microBatch()));
+      exchanged = gatheredStep(recipe, grid, models.lane(recipe.batch().microBatch()), held);
     } else {
       ModelPrograms.Traced lane = models.lane(recipe.batch().microBatch());
       exchanged = compile("lanes", plan, grid.lay(lane));
       exchanged +=
-          grid.isSharded() ? shardedStep(recipe, grid, plan, lane) : step(recipe, grid, plan, lane);
+          grid.isSharded()
+              ? shardedStep(recipe, grid, plan, lane, held)
+              : step(recipe, grid, plan, lane);
     }
     if (exchanged > 0) {
       memory.put("exchanged", exchanged);
     }
   }
 
-  private long stagedStep(Recipe recipe, PipelineSchedule schedule, Stages stages, LanePlan plan) {
-    Grid grid = stages.grid();
-    int stage = grid.pipeline().rank();
-    boolean isLast = stage == grid.pipeline().ranks() - 1;
-    PipelinePlan made = PipelinePlan.training(schedule, grid.pipeline().ranks(), plan);
+  private long stagedStep(
+      Recipe recipe, PipelineSchedule schedule, Stages stages, HeldParameters held) {
+    PipelinePlan made = stages.plan(schedule, recipe.batch().lanes());
     pipeline = made;
-    Chunk chunk = stages.chunk();
-    long exchanged = compile("forward", plan, chunk.forward());
-    if (chunk.backward().isPresent()) {
-      exchanged += compile("backward", plan, chunk.backward().get());
-    }
-    long lanes = made.count();
-    memory.put("lanes in flight", made.slots().get(stage) * chunk.flightBytes());
-    memory.put(
-        "gradients in flight",
-        chunk.gradientReceived().bytes() + made.messagesBack() * chunk.gradientSent().bytes());
-    sent.put("to the next stage", lanes * chunk.sent().bytes());
-    sent.put("to the stage before", lanes * chunk.gradientSent().bytes());
-    FlatLayout sums = StepPrograms.sums(grid, stages.own(), isLast);
-    memory.put("gradients", plan.slots() * sums.bytes());
-    LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
-    StepPlace place = grid.stepPlace(split, stages.place());
-    return exchanged
-        + compile("joins", plan, LaneSums.join(sums.elements()))
-        + compile("update", plan, StepGraph.trace(stages.own(), recipe.optimizer(), place));
+    return new StagePlanner(this, recipe, stages, made, held).plan();
+  }
+
+  /// Notes memory.
+  void hold(String what, long bytes) {
+    memory.put(what, bytes);
+  }
+
+  /// Notes what is sent to a neighbour.
+  void send(String where, long bytes) {
+    sent.put(where, bytes);
+  }
+
+  /// Returns what a way of a chunk is called among the parts of a step: `forward`, or where a stage
+  /// has several chunks `forward of chunk 2`.
+  ///
+  /// @param way `forward` or `backward`
+  /// @param chunk counted over all stages
+  /// @param perStage chunks of a stage
+  public static String part(String way, int chunk, int perStage) {
+    return perStage == 1 ? way : way + " of chunk " + chunk;
   }
 
   /// Plans what follows the lanes; returns the bytes that cross between segments.
@@ -183,14 +187,11 @@ public final class StepPlan implements AutoCloseable {
         + compile("update", plan, StepGraph.trace(lane.uses(), recipe.optimizer(), place));
   }
 
-  private long shardedStep(Recipe recipe, Grid grid, LanePlan plan, ModelPrograms.Traced lane) {
-    List<Parameter> parameters =
-        lane.uses().stream().map(ParameterUse::parameter).distinct().toList();
-    GradientGroups groups =
-        GradientGroups.of(grid, ModelState.parameterLayout(grid, parameters), lane.uses());
-    int ranks = grid.data().ranks();
+  private long shardedStep(
+      Recipe recipe, Grid grid, LanePlan plan, ModelPrograms.Traced lane, HeldParameters held) {
+    GradientGroups groups = GradientGroups.of(grid, held, List.of(lane.uses()), true);
     boolean isInterleaved = grid.zero() > 1;
-    ShardRounds rounds = ShardRounds.of(recipe.batch().lanes(), ranks, false);
+    ShardRounds rounds = ShardRounds.of(recipe.batch().lanes(), grid.data().ranks(), false);
     int slots = isInterleaved ? 1 : plan.slots();
     int shards = isInterleaved ? rounds.slots() : 1;
     FlatLayout shard = groups.shardLayout(0);
@@ -199,17 +200,9 @@ public final class StepPlan implements AutoCloseable {
     long joined = isInterleaved ? shard.elements() : groups.layout().elements();
     long exchanged =
         compile("joins", plan, LaneSums.join(joined))
-            + compile("update", plan, shardUpdate(recipe, grid, groups));
-    int reductions = isInterleaved ? reductions(rounds) : 1;
-    for (int group = 0; group < groups.count(); group++) {
-      long bytes = groups.groupLayout(group).bytes();
-      exchanges.add(
-          PlannedExchange.reduceScatter(
-              Layout.DATA, ranks, "gradients, use " + (group + 1), bytes, reductions, ""));
-    }
-    exchanges.add(
-        PlannedExchange.allGather(
-            Layout.DATA, ranks, "parameters", memory.getOrDefault("parameters", 0L), 1, ""));
+            + compile("update", plan, ShardUpdate.graph(recipe, grid, null, groups));
+    reduce(groups, isInterleaved ? reductions(rounds) : 1);
+    gatherParameters();
     if (isInterleaved) {
       runs.put("lanes", rounds.rounds().size());
       runs.put("joins", rounds.joins());
@@ -217,7 +210,24 @@ public final class StepPlan implements AutoCloseable {
     return exchanged;
   }
 
-  private static int reductions(ShardRounds rounds) {
+  /// Plans the reduction of all groups to shards, waited for.
+  void reduce(GradientGroups groups, int times) {
+    for (int group = 0; group < groups.count(); group++) {
+      long bytes = groups.groupLayout(group).bytes();
+      exchanges.add(
+          PlannedExchange.reduceScatter(
+              Layout.DATA, dataRanks, "gradients, use " + (group + 1), bytes, times, ""));
+    }
+  }
+
+  /// Plans the gathering of what was updated.
+  void gatherParameters() {
+    long bytes = memory.getOrDefault("parameters", 0L);
+    exchanges.add(PlannedExchange.allGather(Layout.DATA, dataRanks, "parameters", bytes, 1, ""));
+  }
+
+  /// Returns how often a group is reduced.
+  static int reductions(ShardRounds rounds) {
     return (int)
         rounds.rounds().stream()
             .flatMap(round -> round.actions().stream())
@@ -225,54 +235,50 @@ public final class StepPlan implements AutoCloseable {
             .count();
   }
 
-  private static Graph shardUpdate(Recipe recipe, Grid grid, GradientGroups groups) {
-    StepPlace place = grid.stepPlace(LaneSplit.onePerRank(grid.data().ranks()), null);
-    return StepGraph.traceShard(
-        grid.shards(groups.parameters()), groups.useCounts(), recipe.optimizer(), place);
-  }
-
-  private long gatheredStep(Recipe recipe, Grid grid, ModelPrograms.Traced lane) {
-    List<Parameter> parameters =
-        lane.uses().stream().map(ParameterUse::parameter).distinct().toList();
-    FlatLayout layout = ModelState.parameterLayout(grid, parameters);
-    GradientGroups groups = GradientGroups.of(grid, layout, lane.uses());
-    GatherPlan gathers =
-        GatheredProgram.plan(grid.lay(lane), lane.uses(), grid.shards(parameters), layout);
+  private long gatheredStep(
+      Recipe recipe, Grid grid, ModelPrograms.Traced lane, HeldParameters held) {
+    FlatLayout layout = ModelState.parameterLayout(grid, held.parameters());
+    GradientGroups groups = GradientGroups.of(grid, held, List.of(lane.uses()), true);
+    GatherPlan gathers = GatheredProgram.plan(grid.lay(lane), lane.uses(), groups.shards(), layout);
     ShardRounds rounds = ShardRounds.of(recipe.batch().lanes(), grid.data().ranks(), true);
     FlatLayout shard = groups.shardLayout(0);
-    plan(gathers, groups, rounds, grid.shards(parameters), layout);
+    GradientPlan gradients = GradientPlan.of(gathers, groups, groups.of(0));
+    gather("lanes", gathers, rounds, groups.shards(), layout);
+    reduce("lanes", gathers, gradients, groups, rounds);
     memory.put("gathered parameters", gathers.bytes());
-    memory.put(
-        "gradients",
-        GatheredLanes.GradientPlan.of(gathers, groups).places().bytes()
-            + GatheredLanes.lossLayout().bytes());
+    memory.put("gradients", gradients.bytes() + GatheredLanes.lossLayout().bytes());
     memory.put("gradient shards", rounds.slots() * shard.bytes());
-    long exchanged =
-        compile("lanes", rounds.rounds().size(), gathers.segments())
-            + compile("joins", rounds.joins(), GraphSplitter.split(LaneSums.join(shard.elements())))
-            + compile("update", 1, GraphSplitter.split(shardUpdate(recipe, grid, groups)));
-    return exchanged;
+    return compile("lanes", rounds.rounds().size(), gathers.segments())
+        + compileJoins(rounds.joins(), List.of(shard.elements()))
+        + compile("update", 1, ShardUpdate.graph(recipe, grid, null, groups));
   }
 
-  /// What goes over the data axis while lanes compute.
-  private void plan(
-      GatherPlan gathers,
-      GradientGroups groups,
-      ShardRounds rounds,
-      StateShards shards,
-      FlatLayout layout) {
+  /// Plans the gathering of parameters while a part computes.
+  void gather(
+      String part, GatherPlan gathers, ShardRounds rounds, StateShards shards, FlatLayout layout) {
     int times = rounds.rounds().size();
     for (GatherPlan.Gather gather : gathers.gathers()) {
       List<Long> borders = FlatRanges.borders(layout, shards, gather.unit());
       long bytes = (borders.getLast() - borders.getFirst()) * DType.F32.bytes();
       String what = "parameters of unit " + gather.unit();
-      String behind = gather.first() == 0 ? "" : phase(gathers, gather.first() - 1);
+      String behind = gather.first() == 0 ? "" : phase(part, gathers, gather.first() - 1);
       exchanges.add(PlannedExchange.allGather(Layout.DATA, dataRanks, what, bytes, times, behind));
     }
-    List<Integer> last = GatheredLanes.GradientPlan.of(gathers, groups).last();
+  }
+
+  /// Plans the reduction of gradients while the part that makes them computes.
+  void reduce(
+      String part,
+      GatherPlan gathers,
+      GradientPlan gradients,
+      GradientGroups groups,
+      ShardRounds rounds) {
     for (int group = 0; group < groups.count(); group++) {
-      String next =
-          last.get(group) + 1 < gathers.phases().size() ? phase(gathers, last.get(group) + 1) : "";
+      Integer last = gradients.last().get(group);
+      if (last == null) {
+        continue;
+      }
+      String next = last + 1 < gathers.phases().size() ? phase(part, gathers, last + 1) : "";
       exchanges.add(
           PlannedExchange.reduceScatter(
               Layout.DATA,
@@ -284,35 +290,83 @@ public final class StepPlan implements AutoCloseable {
     }
   }
 
-  private static String phase(GatherPlan gathers, int phase) {
-    return "lanes, phase %d of %d".formatted(phase + 1, gathers.phases().size());
+  private static String phase(String part, GatherPlan gathers, int phase) {
+    return "%s, phase %d of %d".formatted(part, phase + 1, gathers.phases().size());
   }
 
   private long compile(String part, LanePlan plan, Graph graph) {
     int lanes = (int) plan.actions().stream().filter(LanePlan.Action.Run.class::isInstance).count();
     int times =
         switch (part) {
-          case "lanes", "forward", "backward" -> lanes;
+          case "lanes" -> lanes;
           case "joins" -> plan.actions().size() - lanes;
           default -> 1;
         };
     return compile(part, times, GraphSplitter.split(graph));
   }
 
-  /// Compiles the segments of a program and returns the bytes that cross between them.
+  /// Compiles a program and returns the bytes that cross between its segments.
+  long compile(String part, int times, Graph graph) {
+    return compile(part, times, GraphSplitter.split(graph));
+  }
+
   private long compile(String part, int times, GraphSplitter.Segments parts) {
+    return compileTogether("arena of " + part, Map.of(part, parts), times);
+  }
+
+  /// Compiles the ways of a stage's chunks and returns the bytes that cross between segments.
+  ///
+  /// @param ways segments by part, in order
+  long compileTogether(Map<String, GraphSplitter.Segments> ways, int times) {
+    return compileTogether("arena of lanes", ways, times);
+  }
+
+  /// Compiles the joins of the sums of a stage's chunks; none of those of which it has no sums.
+  long compileJoins(int times, List<Long> elements) {
+    Map<String, GraphSplitter.Segments> joins = new LinkedHashMap<>();
+    for (long each : elements) {
+      if (each > 0) {
+        String part = joins.isEmpty() ? "joins" : "joins " + joins.size();
+        joins.put(part, GraphSplitter.split(LaneSums.join(each)));
+      }
+    }
+    return compileTogether("arena of joins", joins, times);
+  }
+
+  /// Compiles programs of which one runs at a time.
+  private long compileTogether(String arena, Map<String, GraphSplitter.Segments> all, int times) {
+    List<Graph> segments = new ArrayList<>();
+    for (GraphSplitter.Segments parts : all.values()) {
+      segments.addAll(computed(parts));
+    }
+    List<Program> compiled = device.compileTogether(segments);
+    compiled.forEach(program -> scope.own(program, Program::close));
+    memory.put(arena, compiled.stream().mapToLong(Program::arenaBytes).sum());
+    int next = 0;
+    long bytes = 0;
+    for (Map.Entry<String, GraphSplitter.Segments> part : all.entrySet()) {
+      int end = next + computed(part.getValue()).size();
+      programs.put(part.getKey(), List.copyOf(compiled.subList(next, end)));
+      runs.put(part.getKey(), times);
+      next = end;
+      addExchanges(part.getKey(), times, part.getValue());
+      bytes += crossing(part.getValue());
+    }
+    return bytes;
+  }
+
+  private static List<Graph> computed(GraphSplitter.Segments parts) {
     List<Graph> segments = new ArrayList<>();
     for (GraphSplitter.Part each : parts.parts()) {
       if (each instanceof GraphSplitter.Compute(Graph segment)) {
         segments.add(segment);
       }
     }
-    List<Program> compiled = device.compileTogether(segments);
-    compiled.forEach(program -> scope.own(program, Program::close));
-    programs.put(part, List.copyOf(compiled));
-    runs.put(part, times);
-    memory.put("arena of " + part, compiled.stream().mapToLong(Program::arenaBytes).sum());
-    addExchanges(part, times, parts);
+    return segments;
+  }
+
+  /// Returns the bytes that cross between segments.
+  private static long crossing(GraphSplitter.Segments parts) {
     Crossings crossings = Crossings.plan(parts);
     long bytes = crossings.bytes();
     for (Graph.Named crossing : parts.crossings()) {

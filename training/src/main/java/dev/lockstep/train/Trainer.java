@@ -12,6 +12,7 @@ import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.parallel.Scope;
+import dev.lockstep.train.pipeline.PipelinePlan;
 import dev.lockstep.train.pipeline.PipelineSchedule;
 import dev.lockstep.transport.TransportCounters;
 import java.nio.file.Path;
@@ -75,7 +76,7 @@ public final class Trainer implements AutoCloseable {
       exchange = JobExchange.open(scope, job, recipe, options);
       requireAlike(
           "recipe, text or layout",
-          "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %d, --schedule %s, recompute=%s"
+          "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %d, --schedule %s, --chunks %d, recompute=%s"
               .formatted(
                   Sha256.of(recipe.toJson()),
                   corpus.sha256(),
@@ -83,14 +84,16 @@ public final class Trainer implements AutoCloseable {
                   options.layout().sequenceParallel(),
                   options.layout().zero(),
                   options.layout().schedule().label(),
+                  options.layout().chunks(),
                   options.recompute()));
       compute = RankCompute.open(scope, options, job, exchange.place());
       DeviceAgreement.check(compute, recipe.sameBits());
       stages =
           compute.grid().isStaged()
-              ? Stages.of(compute.grid(), programs, recipe.batch().microBatch())
+              ? Stages.of(
+                  compute.grid(), options.layout().chunks(), programs, recipe.batch().microBatch())
               : null;
-      var held = stages == null ? List.of(model.parameters()) : stages.parameters();
+      var held = stages == null ? List.of(HeldParameters.all(model.parameters())) : stages.held();
       parameters = ModelState.parameters(compute, held);
       moments = ModelState.moments(compute, held);
       checkpoints =
@@ -112,7 +115,10 @@ public final class Trainer implements AutoCloseable {
   private Steps steps(PipelineSchedule schedule, Batches batches) {
     StepPrograms.State state = new StepPrograms.State(parameters, moments);
     if (stages != null) {
-      return new StagedSteps(compute, recipe, schedule, stages, state, batches);
+      PipelinePlan plan = stages.plan(schedule, recipe.batch().lanes());
+      return compute.grid().isSharded()
+          ? new ShardedSteps(compute, recipe, plan, stages, state, batches)
+          : new StagedSteps(compute, recipe, plan, stages, state, batches);
     }
     return compute.grid().isSharded()
         ? new ShardedSteps(compute, recipe, programs, state, batches)

@@ -77,8 +77,8 @@ class FlippedBitTest {
     }
 
     @Override
-    public Message message(String axis, int from, int to, Tensor memory) {
-      return exchange.message(axis, from, to, memory);
+    public Message message(String axis, boolean forth, int from, Tensor memory) {
+      return exchange.message(axis, forth, from, memory);
     }
 
     @Override
@@ -127,8 +127,10 @@ class FlippedBitTest {
       JobExchange exchange = JobExchange.open(scope, job, recipe, options);
       Exchange used = flips && job.rank() == 1 ? new Flipping(exchange) : exchange;
       RankCompute compute = RankCompute.open(scope, options, job, exchange.place().with(used));
-      ModelState parameters = ModelState.parameters(compute, List.of(model.parameters()));
-      ModelState moments = ModelState.moments(compute, List.of(model.parameters()));
+      ModelState parameters =
+          ModelState.parameters(compute, List.of(HeldParameters.all(model.parameters())));
+      ModelState moments =
+          ModelState.moments(compute, List.of(HeldParameters.all(model.parameters())));
       parameters.initialize(recipe.seed());
       StepPrograms steps =
           new StepPrograms(

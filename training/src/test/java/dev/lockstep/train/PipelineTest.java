@@ -11,6 +11,7 @@ import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.MlpShape;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.pipeline.PipelineSchedule;
@@ -27,6 +28,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Whatever stages the layers are spread over, a recipe ends in the same bits: losses of every
 /// step, norms, weights and optimizer state.
@@ -110,6 +112,97 @@ class PipelineTest {
     }
   }
 
+  private static TrainerOptions sharded(String mesh, String schedule, int zero) {
+    TrainerOptions options = options(mesh, schedule);
+    return options.withLayout(options.layout().withZero(zero));
+  }
+
+  /// Three lanes over two pipelines: one has no lane in the second round.
+  @ParameterizedTest(name = "--mesh pp=2,dp=2 --zero {0}")
+  @ValueSource(ints = {1, 2, 3})
+  void pipelinesThatShareOutTheirStateKeepTheBits(int zero) throws Exception {
+    Recipe recipe = recipe(2, true, 3);
+    try (Corpus corpus = open()) {
+      assertThat(train(recipe, corpus, sharded("pp=2,dp=2", "1f1b", zero)))
+          .isEqualTo(train(recipe, corpus, options("", "")));
+    }
+  }
+
+  @Tag("long")
+  @Timeout(600)
+  @ParameterizedTest(name = "layers={0}, tied={1}, lanes={2}, --schedule {3}")
+  @CsvSource({"3, true, 5, 1f1b", "4, false, 8, gpipe", "4, true, 7, interleaved"})
+  void pipelinesThatShareOutTheirStateKeepTheBitsOnAnyMesh(
+      int layers, boolean tied, int lanes, String schedule) throws Exception {
+    Recipe recipe = recipe(layers, tied, lanes);
+    try (Corpus corpus = open()) {
+      Result alone = train(recipe, corpus, options("", ""));
+      for (String mesh : List.of("pp=2,dp=2", "dp=3,pp=2", "dp=2,tp=2,pp=2")) {
+        for (int zero = 1; zero <= 3; zero++) {
+          assertThat(train(recipe, corpus, sharded(mesh, schedule, zero)))
+              .as("--mesh %s --schedule %s --zero %d", mesh, schedule, zero)
+              .isEqualTo(alone);
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest(name = "tied={0}, lanes={1}, --mesh {2} --zero {3}")
+  @CsvSource(
+      delimiter = ';',
+      value = {"true; 3; pp=2; 0", "true; 5; dp=2,pp=2; 2"})
+  void interleavedStagesKeepTheBits(boolean tied, int lanes, String mesh, int zero)
+      throws Exception {
+    Recipe recipe = recipe(4, tied, lanes);
+    try (Corpus corpus = open()) {
+      assertThat(train(recipe, corpus, sharded(mesh, "interleaved", zero)))
+          .isEqualTo(train(recipe, corpus, options("", "")));
+    }
+  }
+
+  @Tag("long")
+  @Timeout(600)
+  @ParameterizedTest(name = "layers={0}, tied={1}, lanes={2}, --chunks {3}")
+  @CsvSource({"4, true, 7, 2", "6, false, 4, 3", "6, true, 1, 2"})
+  void interleavedStagesKeepTheBitsOnAnyMesh(int layers, boolean tied, int lanes, int chunks)
+      throws Exception {
+    Recipe recipe = recipe(layers, tied, lanes);
+    try (Corpus corpus = open()) {
+      Result alone = train(recipe, corpus, options("", ""));
+      for (String mesh : List.of("pp=2", "pp=3", "dp=3,pp=2", "tp=2,pp=2", "dp=2,tp=2,pp=2")) {
+        Layout layout =
+            Layout.parse(mesh).withSchedule(PipelineSchedule.INTERLEAVED).withChunks(chunks);
+        boolean fits =
+            layout.size(Layout.DATA) <= lanes && layout.size(Layout.PIPELINE) * chunks <= layers;
+        if (fits) {
+          assertThat(train(recipe, corpus, options("", "").withLayout(layout)))
+              .as("--mesh %s --chunks %d", mesh, chunks)
+              .isEqualTo(alone);
+        }
+      }
+    }
+  }
+
+  @Tag("long")
+  @Test
+  void expertsAndOtherFamiliesAreInterleavedAndShared() throws Exception {
+    Recipe moe =
+        recipe(4, true, 3).withModel(new MoeShape(4, 4, 24, 32, 4, 2, 110, 10, 10, 256, true));
+    Recipe llama =
+        recipe(4, true, 3).withModel(new LlamaShape(4, 4, 2, 24, 40, 10, 256, true, 10_000, 1e-5f));
+    Recipe mlp = recipe(4, true, 3).withModel(new MlpShape(4, 24, 40, 4, 10, 256, true));
+    try (Corpus corpus = open()) {
+      for (Recipe recipe : List.of(moe, llama, mlp)) {
+        Result alone = train(recipe, corpus, options("", ""));
+        for (int zero : new int[] {0, 3}) {
+          assertThat(train(recipe, corpus, sharded("dp=2,pp=2", "interleaved", zero)))
+              .as("%s --zero %d", recipe.model(), zero)
+              .isEqualTo(alone);
+        }
+      }
+    }
+  }
+
   @ParameterizedTest(name = "layers={0}, tied={1}, lanes={2}, --mesh {3} --schedule {4}")
   @CsvSource(
       delimiter = ';',
@@ -188,15 +281,17 @@ class PipelineTest {
   @Tag("long")
   @Test
   void aRunGoesOnUnderOtherStagesInTheMiddle() throws Exception {
-    Recipe recipe = recipe(3, true, 3).withSteps(4);
+    Recipe recipe = recipe(4, true, 3).withSteps(6);
     try (Corpus corpus = open()) {
       Result alone = train(recipe, corpus, options("", ""));
       Path checkpoint = directory.resolve("checkpoint");
-      String[] meshes = {"pp=3", "dp=2", "pp=2,tp=2", "dp=1"};
+      String[] meshes = {"pp=3", "dp=2", "pp=2,dp=2", "pp=2,tp=2", "dp=1", "dp=2,pp=2"};
+      String[] schedules = {"1f1b", "1f1b", "interleaved", "1f1b", "1f1b", "interleaved"};
+      int[] zeros = {0, 1, 3, 0, 0, 2};
       String end = "";
       for (int part = 0; part < meshes.length; part++) {
         int until = part + 1;
-        TrainerOptions options = options(meshes[part], "1f1b");
+        TrainerOptions options = sharded(meshes[part], schedules[part], zeros[part]);
         end =
             InProcessRanks.run(
                     options.layout().places(),
@@ -290,11 +385,19 @@ class PipelineTest {
   @CsvSource(
       delimiter = ';',
       value = {
-        "pp=3; 0; there are more stages than layers: --mesh pp=3, --layers 2 (pp at most 2)",
-        "pp=2,dp=2; 1; stages do not share out their state yet: --mesh pp=2,dp=2, --zero 1",
+        "pp=3; 1f1b; 1; there are more stages than layers: --mesh pp=3, --layers 2 (pp at most 2)",
+        "pp=2; interleaved; 2; there are more chunks than layers: --mesh pp=2, --chunks 2, --layers"
+            + " 2 (pp times chunks at most 2)",
+        "pp=2; interleaved; 1; interleaved stages hold several chunks: --chunks 1 (2 or more",
+        "pp=2; 1f1b; 2; stages hold one chunk under this schedule: --schedule 1f1b, --chunks 2"
+            + " (take --schedule interleaved",
+        "dp=2; interleaved; 2; one stage has nobody to take turns with: --schedule interleaved,"
+            + " --mesh dp=2 (name pp",
       })
-  void whatStagesCannotDoIsRefusedInASentence(String mesh, int zero, String sentence) {
-    Layout layout = Layout.parse(mesh).withZero(zero);
+  void whatStagesCannotDoIsRefusedInASentence(
+      String mesh, String schedule, int chunks, String sentence) {
+    Layout layout =
+        Layout.parse(mesh).withSchedule(PipelineSchedule.of(schedule)).withChunks(chunks);
     assertThatThrownBy(() -> layout.check(recipe(2, true, 4), layout.places()))
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining(sentence);
@@ -304,7 +407,8 @@ class PipelineTest {
   void anUnknownScheduleIsRefusedInASentence() {
     assertThatThrownBy(() -> PipelineSchedule.of("zigzag"))
         .isInstanceOf(ConfigurationException.class)
-        .hasMessage("there is no such schedule: --schedule zigzag (known: gpipe, 1f1b)");
+        .hasMessage(
+            "there is no such schedule: --schedule zigzag (known: gpipe, 1f1b, interleaved)");
   }
 
   private Corpus open() throws IOException {

@@ -127,18 +127,26 @@ class StepPlanTest {
             .withThreads(1)
             .withLayout(layout.withSchedule(PipelineSchedule.GPIPE));
     TrainerOptions thrifty = eager.withLayout(layout);
+    TrainerOptions interleaved =
+        eager.withLayout(layout.withSchedule(PipelineSchedule.INTERLEAVED));
     try (Corpus corpus = TinyText.open(TinyText.write(folder.resolve("text")))) {
       List<Long> most = measuredByRank(recipe, corpus, eager, 2);
       List<Long> least = measuredByRank(recipe, corpus, thrifty, 2);
+      List<Long> inTurns = measuredByRank(recipe, corpus, interleaved, 2);
       for (int stage = 0; stage < 2; stage++) {
-        long planned = plannedOfStage(recipe, thrifty, stage);
-        long plannedSaving = plannedOfStage(recipe, eager, stage) - planned;
+        long planned = plannedOfStage(recipe, thrifty, 2, stage);
+        long plannedSaving = plannedOfStage(recipe, eager, 2, stage) - planned;
+        long plannedInTurns = plannedOfStage(recipe, interleaved, 2, stage);
         long saved = most.get(stage) - least.get(stage);
         System.out.printf(
             "pp=2, stage %d: planned %,d bytes, measured %,d, 1f1b saved %,d planned %,d%n",
             stage, planned, least.get(stage), saved, plannedSaving);
         assertThat(saved).isCloseTo(plannedSaving, within(planned / 50));
         assertThat(least.get(stage)).isCloseTo(planned, withinPercentage(5));
+        System.out.printf(
+            "pp=2, two chunks, stage %d: planned %,d bytes, measured %,d%n",
+            stage, plannedInTurns, inTurns.get(stage));
+        assertThat(inTurns.get(stage)).isCloseTo(plannedInTurns, withinPercentage(5));
       }
     }
   }
@@ -196,9 +204,47 @@ class StepPlanTest {
     }
   }
 
-  private static long plannedOfStage(Recipe recipe, TrainerOptions options, int stage) {
+  /// What stages of pipelines save that share out their state, beside those that do not.
+  @Tag("long")
+  @ParameterizedTest(name = "--mesh pp=2,dp=2 --zero {0} --schedule {1}")
+  @CsvSource({"1, 1f1b", "2, 1f1b", "3, 1f1b", "2, interleaved", "3, interleaved"})
+  void aStageOfZeroOfPipelinesHoldsWhatThePlanSays(int zero, String schedule) throws Exception {
+    Recipe recipe =
+        Recipe.defaults()
+            .withModel(new GptShape(4, 2, 96, 8, 256, true))
+            .withBatch(Recipe.BatchShape.of(8, 1));
+    Layout layout = Layout.parse("pp=2,dp=2").withSchedule(PipelineSchedule.of(schedule));
+    TrainerOptions plain = TrainerOptions.defaults().withThreads(1).withLayout(layout);
+    TrainerOptions sharded = plain.withLayout(layout.withZero(zero));
+    try (Corpus corpus = TinyText.open(TinyText.write(folder.resolve("text")))) {
+      List<Long> whole = measuredByRank(recipe, corpus, plain, 4);
+      List<Long> parts = measuredByRank(recipe, corpus, sharded, 4);
+      for (int stage = 0; stage < 2; stage++) {
+        long held = plannedOfStage(recipe, sharded, 4, stage);
+        long plannedSaving = plannedOfStage(recipe, plain, 4, stage) - held;
+        long saved = whole.get(2 * stage) - parts.get(2 * stage);
+        System.out.printf(
+            "pp=2,dp=2, zero %d, %s, stage %d: planned %,d bytes, saved %,d planned %,d%n",
+            zero, schedule, stage, held, saved, plannedSaving);
+        assertThat(plannedSaving).isPositive();
+        assertThat(saved).isCloseTo(plannedSaving, within(held / 20));
+        try (MemoryPool pool = MemoryPool.root("plan", 1L << 32);
+            StepPlan plan = StepPlan.ofStage(pool, recipe, sharded, 4, stage);
+            StepPlan other = StepPlan.ofStage(pool, recipe, plain, 4, stage)) {
+          Map<String, Long> all = other.memory();
+          assertThat(plan.memory().get("moments"))
+              .isCloseTo(all.getOrDefault("moments", 0L) / 2, withinPercentage(5));
+          long parameters = all.getOrDefault("parameters", 0L);
+          assertThat(plan.memory().get("parameters"))
+              .isCloseTo(zero == 3 ? parameters / 2 : parameters, withinPercentage(5));
+        }
+      }
+    }
+  }
+
+  private static long plannedOfStage(Recipe recipe, TrainerOptions options, int ranks, int stage) {
     try (MemoryPool pool = MemoryPool.root("plan", 1L << 32);
-        StepPlan plan = StepPlan.ofStage(pool, recipe, options, 2, stage)) {
+        StepPlan plan = StepPlan.ofStage(pool, recipe, options, ranks, stage)) {
       return plan.peakBytes();
     }
   }

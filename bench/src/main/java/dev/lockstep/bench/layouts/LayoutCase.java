@@ -42,7 +42,7 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
         of(layout("dp=3", 3), "shm"),
         of(layout("tp=2", 0), "in-process"),
         new LayoutCase(List.of(layout("tp=2,dp=2", 1)), "in-process", 2, Recompute.BLOCK),
-        of(layout("pp=2,dp=2", 0), "shm"),
+        of(layout("pp=2,dp=2", 2), "shm"),
         of(sequence("cp=2,tp=2", 0), "in-process"),
         of(layout("ep=2,dp=2", 1), "shm"),
         resumed(layout("dp=2", 1), layout("tp=4", 0)));
@@ -56,10 +56,14 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
     return layout(mesh, 0).withSchedule(PipelineSchedule.GPIPE);
   }
 
+  private static Layout interleaved(String mesh, int zero) {
+    return layout(mesh, zero).withSchedule(PipelineSchedule.INTERLEAVED);
+  }
+
   /// Returns all: every mesh of up to 8 ranks with `dp` up to 4 and `tp` 1, 2 or 4, each stage of
-  /// ZeRO, two transports, threads, recomputation, two stages under either schedule, positions
-  /// spread over `cp` and over `tp`, experts spread over `ep`, and runs that are resumed under
-  /// another layout.
+  /// ZeRO, two transports, threads, recomputation, two stages under each schedule, positions spread
+  /// over `cp` and over `tp`, experts spread over `ep`, and runs that are resumed under another
+  /// layout.
   public static List<LayoutCase> all() {
     List<LayoutCase> cases = new ArrayList<>();
     for (int dp = 1; dp <= 4; dp++) {
@@ -82,6 +86,17 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
       cases.add(of(layout(mesh, 0), "in-process"));
       cases.add(of(gpipe(mesh), "shm"));
     }
+    for (int zero = 1; zero <= 3; zero++) {
+      cases.add(of(layout("pp=2,dp=2", zero), "in-process"));
+      cases.add(of(layout("dp=3,pp=2", zero), "shm"));
+      cases.add(of(layout("dp=2,tp=2,pp=2", zero), "in-process"));
+    }
+    cases.add(of(interleaved("pp=2", 0), "in-process"));
+    cases.add(of(interleaved("tp=2,pp=2", 0), "shm"));
+    cases.add(of(interleaved("pp=2,cp=2", 0), "in-process"));
+    for (int zero = 0; zero <= 3; zero++) {
+      cases.add(of(interleaved("dp=2,pp=2", zero), zero % 2 == 0 ? "in-process" : "shm"));
+    }
     cases.add(new LayoutCase(List.of(layout("pp=2", 0)), "in-process", 2, Recompute.BLOCK));
     cases.add(of(sequence("tp=2", 0), "in-process"));
     cases.add(of(sequence("tp=4", 0), "shm"));
@@ -100,6 +115,8 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
     cases.add(resumed(layout("cp=2", 0), sequence("tp=2", 0)));
     cases.add(resumed(layout("pp=2", 0), layout("dp=3", 1)));
     cases.add(resumed(layout("tp=2", 0), gpipe("dp=2,pp=2")));
+    cases.add(resumed(interleaved("pp=2,dp=2", 3), layout("pp=4", 0)));
+    cases.add(resumed(layout("pp=2", 0), interleaved("pp=2", 0)));
     cases.add(resumed(layout("dp=1", 0), layout("dp=2,tp=2", 2)));
     cases.add(resumed(layout("dp=2,tp=2", 1), layout("dp=3", 0)));
     cases.add(resumed(layout("dp=4", 3), layout("tp=4", 0)));
@@ -152,6 +169,7 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
       String zero = layout.zero() > 0 ? " --zero " + layout.zero() : "";
       boolean isStaged = layout.size(Layout.PIPELINE, layout.places()) > 1;
       String schedule = isStaged ? " --schedule " + layout.schedule().label() : "";
+      schedule += layout.chunks() > 1 ? " --chunks " + layout.chunks() : "";
       String sequence = layout.sequenceParallel() ? " --sequence-parallel" : "";
       words.add(layout.words() + sequence + zero + schedule);
     }

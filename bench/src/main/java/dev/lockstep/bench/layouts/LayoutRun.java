@@ -83,14 +83,14 @@ public final class LayoutRun implements AutoCloseable {
     corpus = Corpus.open(DataOptions.of(text, folder.resolve("cache")), CorpusListener.SILENT);
   }
 
-  /// Four heads, four tensor and four token blocks: what the meshes divide.
+  /// Four layers, four heads, four tensor and four token blocks: what the meshes divide.
   private static ModelShape small(String model) {
     int context = 12;
     return switch (ModelShape.defaults(model)) {
-      case GptShape _ -> new GptShape(2, 4, 32, context, 256, true);
-      case LlamaShape _ -> LlamaShape.of(2, 4, 4, 32, 48, context);
-      case MlpShape _ -> new MlpShape(2, 32, 64, 4, context, 256, true);
-      case MoeShape _ -> new MoeShape(2, 4, 32, 48, 4, 2, 110, 10, context, 256, true);
+      case GptShape _ -> new GptShape(4, 4, 32, context, 256, true);
+      case LlamaShape _ -> LlamaShape.of(4, 4, 4, 32, 48, context);
+      case MlpShape _ -> new MlpShape(4, 32, 64, 4, context, 256, true);
+      case MoeShape _ -> new MoeShape(4, 4, 32, 48, 4, 2, 110, 10, context, 256, true);
     };
   }
 

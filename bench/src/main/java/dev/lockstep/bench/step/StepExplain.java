@@ -7,9 +7,7 @@ import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.train.PlannedExchange;
 import dev.lockstep.train.StepPlan;
 import dev.lockstep.train.TrainerOptions;
-import dev.lockstep.train.pipeline.PipelinePlan;
 import java.io.PrintStream;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -40,81 +38,11 @@ public final class StepExplain {
       print(plan, options, rates, out);
       printSequence(pool, plan, options, share, out);
       if (options.stages() > 1) {
-        List<StageCost> costs = new ArrayList<>();
-        for (int stage = 0; stage < options.stages(); stage++) {
-          costs.add(StageCost.of(pool, options, share, rates, stage));
-        }
-        plan.pipeline().ifPresent(pipeline -> print(pipeline, costs, out));
+        PipelineExplain.print(pool, options, share, rates, out);
       }
       out.flush();
       return 0;
     }
-  }
-
-  /// What one stage of a pipeline takes.
-  ///
-  /// @param forward seconds of a lane's way forth
-  /// @param backward seconds of a lane's way back; on the last stage of both ways
-  /// @param update seconds of joins and update in a step
-  /// @param memory bytes that the rank holds
-  /// @param sent bytes to the next stage and to the one before, in a step
-  private record StageCost(
-      double forward, double backward, double update, long memory, List<Long> sent) {
-    static StageCost of(MemoryPool pool, StepOptions options, int share, Rates rates, int stage) {
-      try (StepPlan plan =
-          StepPlan.ofStage(
-              pool, options.recipe(), options.trainerOptions(share), options.ranks(), stage)) {
-        boolean isLast = stage == options.stages() - 1;
-        double forth = seconds(plan, rates, "forward");
-        return new StageCost(
-            isLast ? 0 : forth,
-            isLast ? forth : seconds(plan, rates, "backward"),
-            seconds(plan, rates, "update")
-                + plan.runs().getOrDefault("joins", 0) * seconds(plan, rates, "joins"),
-            plan.peakBytes(),
-            List.copyOf(plan.sentBytes().values()));
-      }
-    }
-
-    private static double seconds(StepPlan plan, Rates rates, String part) {
-      return plan.programs().getOrDefault(part, List.of()).stream()
-          .flatMap(program -> program.steps().stream())
-          .mapToDouble(rates::seconds)
-          .sum();
-    }
-  }
-
-  private static void print(PipelinePlan pipeline, List<StageCost> costs, PrintStream out) {
-    line(out, "");
-    line(
-        out,
-        "stage        forth         back       update           memory   sent forth    sent back");
-    for (int stage = 0; stage < costs.size(); stage++) {
-      StageCost cost = costs.get(stage);
-      line(
-          out,
-          "%5d %,9.3f ms %,9.3f ms %,9.3f ms %,16d %,12d %,12d",
-          stage,
-          cost.forward * 1e3,
-          cost.backward * 1e3,
-          cost.update * 1e3,
-          cost.memory,
-          cost.sent.get(0),
-          cost.sent.get(1));
-    }
-    PipelinePlan.Times times =
-        pipeline.times(
-            costs.stream().mapToDouble(StageCost::forward).toArray(),
-            costs.stream().mapToDouble(StageCost::backward).toArray());
-    double update = costs.stream().mapToDouble(StageCost::update).max().orElse(0);
-    line(
-        out,
-        "pipeline: %d stages, lanes of %.3f ms and update of %.3f ms predicted; stages wait for"
-            + " %.1f %% of the lanes' time",
-        costs.size(),
-        times.total() * 1e3,
-        update * 1e3,
-        times.bubble() * 100);
   }
 
   private static void print(StepPlan plan, StepOptions options, Rates rates, PrintStream out) {

@@ -125,8 +125,15 @@ public final class StepOptions {
       names = "--schedule",
       paramLabel = "ORDER",
       description =
-          "in which order stages of pp take lanes: gpipe or 1f1b (default ${DEFAULT-VALUE})")
+          "in which order stages of pp take lanes: gpipe, 1f1b or interleaved (default"
+              + " ${DEFAULT-VALUE})")
   private String schedule = PipelineSchedule.ONE_FORWARD_ONE_BACKWARD.label();
+
+  @Option(
+      names = "--chunks",
+      paramLabel = "N",
+      description = "chunks of layers of each stage of pp, with --schedule interleaved (default 2)")
+  private @Nullable Integer chunks;
 
   @Option(
       names = "--relaxed",
@@ -373,9 +380,11 @@ public final class StepOptions {
 
   /// Returns how ranks are laid out.
   Layout layout() {
-    return (mesh == null ? Layout.dataParallel() : Layout.parse(mesh))
-        .withZero(zero)
-        .withSchedule(PipelineSchedule.of(schedule))
-        .withSequenceParallel(sequenceParallel);
+    Layout layout =
+        (mesh == null ? Layout.dataParallel() : Layout.parse(mesh))
+            .withZero(zero)
+            .withSchedule(PipelineSchedule.of(schedule))
+            .withSequenceParallel(sequenceParallel);
+    return chunks == null ? layout : layout.withChunks(chunks);
   }
 }

@@ -202,9 +202,17 @@ final class TrainingOptions {
       names = "--schedule",
       paramLabel = "ORDER",
       description =
-          "in which order stages of pp take lanes: gpipe or 1f1b; the bits stay; default"
-              + " ${DEFAULT-VALUE}")
+          "in which order stages of pp take lanes: gpipe, 1f1b or interleaved; the bits stay;"
+              + " default ${DEFAULT-VALUE}")
   String schedule = PipelineSchedule.ONE_FORWARD_ONE_BACKWARD.label();
+
+  @Option(
+      names = "--chunks",
+      paramLabel = "N",
+      description =
+          "chunks of layers of each stage of pp, with --schedule interleaved; the bits stay;"
+              + " default 2")
+  @Nullable Integer chunks;
 
   @Option(
       names = "--recompute",
@@ -423,15 +431,16 @@ final class TrainingOptions {
   ///
   /// @param share threads that this rank computes with if the user did not say
   TrainerOptions trainerOptions(int share) {
+    Layout layout =
+        (mesh == null ? Layout.dataParallel() : Layout.parse(mesh))
+            .withZero(zero)
+            .withSchedule(PipelineSchedule.of(schedule))
+            .withSequenceParallel(sequenceParallel);
     return TrainerOptions.defaults()
         .withDevice(device)
         .withThreads(threads == null ? share : threads)
         .withTransport(transport)
         .withRecompute(Recompute.of(recompute))
-        .withLayout(
-            (mesh == null ? Layout.dataParallel() : Layout.parse(mesh))
-                .withZero(zero)
-                .withSchedule(PipelineSchedule.of(schedule))
-                .withSequenceParallel(sequenceParallel));
+        .withLayout(chunks == null ? layout : layout.withChunks(chunks));
   }
 }

@@ -15,10 +15,8 @@ import dev.lockstep.train.placement.Placement;
 import dev.lockstep.train.placement.Slices;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 
 /// The leaves of the global norm's tree that each rank computes: a sum of squares for each chunk of
 /// each block of its part of the gradients.
@@ -31,6 +29,7 @@ public final class NormLeaves {
   static final int STAGE_NUMBERS = 3;
 
   private final List<StateShards> stages;
+  private final List<Parameter> all;
   private final StateShards shards;
   private final StepPlace place;
 
@@ -42,15 +41,17 @@ public final class NormLeaves {
 
   /// Lays out the leaves of a cut.
   public NormLeaves(StateShards shards) {
-    this(List.of(shards), 0);
+    this(List.of(shards), shards.parameters(), 0);
   }
 
   /// Lays out the leaves of the cuts of a pipeline's stages.
   ///
   /// @param stages cuts by stage
+  /// @param all the parameters of all stages, in program order
   /// @param stage this rank's stage
-  public NormLeaves(List<StateShards> stages, int stage) {
+  public NormLeaves(List<StateShards> stages, List<Parameter> all, int stage) {
     this.stages = List.copyOf(stages);
+    this.all = List.copyOf(all);
     this.shards = stages.get(stage);
     this.place = shards.place();
   }
@@ -70,8 +71,6 @@ public final class NormLeaves {
       }
     }
     List<Integer> order = new ArrayList<>();
-    Set<Parameter> all = new LinkedHashSet<>();
-    stages.forEach(each -> all.addAll(each.parameters()));
     for (Parameter parameter : all) {
       int blocks = parameter.split().blocks().count();
       long chunks = Math.ceilDiv(parameter.shape().elements() / blocks, (long) SquaredNorm.CHUNK);
@@ -86,6 +85,11 @@ public final class NormLeaves {
       }
     }
     return order.stream().mapToInt(Integer::intValue).toArray();
+  }
+
+  /// Returns this rank's cut.
+  StateShards shards() {
+    return shards;
   }
 
   private Leaf global(Leaf leaf, int rank) {

@@ -9,9 +9,9 @@ import java.util.Set;
 /// A rank's place on the axis that layers are spread over, and which stage holds what.
 ///
 /// @param axis the axis and the rank's stage
-/// @param parameters what each stage holds, in program order; a tied weight is held by the first
-///   and by the last
-public record StagePlace(AxisPlace axis, List<List<Parameter>> parameters) {
+/// @param parameters what each stage holds; a tied weight is held by the first and by the last
+/// @param all the parameters of all stages, in program order
+public record StagePlace(AxisPlace axis, List<List<Parameter>> parameters, List<Parameter> all) {
   /// The axis on which the first and the last stage add the gradients of tied weights.
   public static final String ENDS = "pp ends";
 
@@ -21,6 +21,7 @@ public record StagePlace(AxisPlace axis, List<List<Parameter>> parameters) {
   ///   stages than the first and the last
   public StagePlace {
     parameters = parameters.stream().map(List::copyOf).toList();
+    all = List.copyOf(all);
     if (parameters.size() != axis.ranks()) {
       throw new IllegalArgumentException(
           "every stage has parameters: stages=%d, lists=%d"
@@ -40,17 +41,12 @@ public record StagePlace(AxisPlace axis, List<List<Parameter>> parameters) {
     }
   }
 
-  /// Returns the place of a rank that holds all layers.
-  public static StagePlace alone(List<Parameter> parameters) {
-    return new StagePlace(new AxisPlace("pp", 1, 0), List.of(parameters));
-  }
-
   /// Returns whether there are several stages.
   public boolean isStaged() {
     return axis.ranks() > 1;
   }
 
-  /// Returns what this rank's stage holds, in program order.
+  /// Returns what this rank's stage holds.
   public List<Parameter> own() {
     return parameters.get(axis.rank());
   }
@@ -66,12 +62,5 @@ public record StagePlace(AxisPlace axis, List<List<Parameter>> parameters) {
         && own().contains(parameter)
         && parameters.getFirst().contains(parameter)
         && parameters.getLast().contains(parameter);
-  }
-
-  /// Returns the parameters of all stages, in program order.
-  List<Parameter> all() {
-    Set<Parameter> all = new LinkedHashSet<>();
-    parameters.forEach(all::addAll);
-    return List.copyOf(all);
   }
 }

@@ -5,7 +5,11 @@ import dev.lockstep.graph.Composite.SquaredNorm;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.nn.Parameter;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.IntStream;
 
 /// How the optimizer's state is cut over the ranks of the data axis (ZeRO): each rank has a
 /// contiguous run of the parameters' elements, in program order, or of those of each unit.
@@ -46,28 +50,27 @@ public final class StateShards {
     return shards;
   }
 
-  /// Cuts the state.
-  ///
-  /// @param ranks ranks of the data axis
-  public static StateShards cut(List<Parameter> parameters, StepPlace place, int ranks) {
-    return cutUnits(List.of(parameters), place, ranks);
-  }
-
   /// Cuts the state unit by unit, so that every unit is spread over the ranks; what a cut within
   /// one unit leaves uneven those of the next make up for.
   ///
   /// @param units runs of the parameters, in program order
+  /// @param shared parameters that others cut too: units of them come first, so that all cut them
+  ///   alike whatever else they hold
   /// @param ranks ranks of the data axis
-  public static StateShards cutUnits(List<List<Parameter>> units, StepPlace place, int ranks) {
+  public static StateShards cut(
+      List<List<Parameter>> units, Set<Parameter> shared, StepPlace place, int ranks) {
     StateShards shards = new StateShards(units, place);
     for (int rank = 0; rank < ranks; rank++) {
-      shards.byRank.add(new ArrayList<>());
+      shards.byRank.add(new ArrayList<>(Collections.nCopies(units.size(), List.of())));
     }
+    List<Integer> order = new ArrayList<>();
+    IntStream.range(0, units.size()).forEach(order::add);
+    order.sort(Comparator.comparing(unit -> !shared.contains(units.get(unit).getFirst())));
     long[] ends = new long[ranks]; // of elements before the unit: those of ranks up to this one
     long total = 0;
-    for (List<Parameter> unit : units) {
+    for (int unit : order) {
       List<Piece> steps = new ArrayList<>();
-      unit.forEach(parameter -> shards.addUnits(parameter, steps));
+      units.get(unit).forEach(parameter -> shards.addUnits(parameter, steps));
       total += steps.stream().mapToLong(Piece::elements).sum();
       int step = 0;
       long done = 0;
@@ -79,7 +82,7 @@ public final class StateShards {
           add(held, steps.get(step++));
         }
         ends[rank] += done;
-        shards.byRank.get(rank).add(List.copyOf(held));
+        shards.byRank.get(rank).set(unit, List.copyOf(held));
       }
     }
     return shards;

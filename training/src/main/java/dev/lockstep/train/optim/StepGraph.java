@@ -123,14 +123,15 @@ public final class StepGraph {
 
   /// Traces the step program of a rank that updates a shard of the state. Its inputs are sums over
   /// all lanes: for each piece of the shard and each use of its parameter [#pieceInput],
-  /// [#LOSS_SUM] and [#COUNT]; then [#STOP]`#0`, and the parameters and moments of the pieces, each
-  /// as a vector.
+  /// [#LOSS_SUM] and [#COUNT] where it computes the loss; then [#STOP]`#0`, and the parameters and
+  /// moments of the pieces, each as a vector.
   ///
+  /// @param leaves how the state is cut, on every stage
   /// @param uses how often each parameter is used
   /// @param place the rank; one lane per place on the data axis
   public static Graph traceShard(
-      StateShards shards, Map<Parameter, Integer> uses, AdamWOptions options, StepPlace place) {
-    return new StepGraph(place).buildShard(shards, uses, options);
+      NormLeaves leaves, Map<Parameter, Integer> uses, AdamWOptions options, StepPlace place) {
+    return new StepGraph(place).buildShard(leaves, uses, options);
   }
 
   /// Returns the input that holds the gradient of one use of a piece's parameter.
@@ -138,7 +139,8 @@ public final class StepGraph {
     return "gradient/" + parameter.name() + "#use" + use;
   }
 
-  private Graph buildShard(StateShards shards, Map<Parameter, Integer> uses, AdamWOptions options) {
+  private Graph buildShard(NormLeaves leaves, Map<Parameter, Integer> uses, AdamWOptions options) {
+    StateShards shards = leaves.shards();
     Map<Parameter, Value> gradients = new LinkedHashMap<>();
     for (StateShards.Piece piece : shards.pieces(place.rank())) {
       Parameter parameter = piece.parameter();
@@ -149,17 +151,15 @@ public final class StepGraph {
             parameter, gradient, (first, next) -> builder.one(new Primitive.Add(), first, next));
       }
     }
-    Value lossSum = builder.input(LOSS_SUM, SCALAR);
-    Value count = builder.input(COUNT, SCALAR);
+    gradients.replaceAll(this::overEnds);
+    boolean hasLoss = !place.isStaged() || stage().isLast();
+    Value lossSum = hasLoss ? builder.input(LOSS_SUM, SCALAR) : constant(0);
+    Value count = hasLoss ? builder.input(COUNT, SCALAR) : constant(0);
     Value stopped = joined(STOP, SCALAR);
     Totals totals = new Totals(lossSum, count, overOtherAxes(stopped));
     Norm norm =
         gatheredSquares(
-            new NormLeaves(shards),
-            shards.ranks(),
-            place.rank(),
-            List.copyOf(gradients.values()),
-            totals);
+            leaves, shards.ranks(), place.rank(), List.copyOf(gradients.values()), totals);
     return finish(gradients, norm, options);
   }
 
@@ -284,7 +284,7 @@ public final class StepGraph {
     }
     List<StateShards> stages =
         stage.parameters().stream().map(held -> StateShards.whole(held, place)).toList();
-    return new NormLeaves(stages, stage.axis().rank());
+    return new NormLeaves(stages, stage.all(), stage.axis().rank());
   }
 
   /// The sum of all squares, its leaves gathered from the ranks that have them. Where there are

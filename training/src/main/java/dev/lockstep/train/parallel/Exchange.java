@@ -51,15 +51,15 @@ public interface Exchange {
   /// @param mine at most [#MOST_WORDS] bytes of UTF-8; what is longer is cut off
   List<String> words(String mine);
 
-  /// Prepares a message from a rank of an axis to the one before it or behind it. Both prepare the
-  /// same ones in the same order; messages of one sender to one receiver arrive in the order in
-  /// which they are started.
+  /// Prepares a message from a rank of an axis to the next one, the first behind the last, or to
+  /// the one before. Both prepare the same ones in the same order; messages of one sender in one
+  /// direction arrive in the order in which they are started.
   ///
   /// @param axis the axis
+  /// @param forth whether it goes to the next rank
   /// @param from place of the sender
-  /// @param to place of the receiver
   /// @param memory what this rank sends, or where it receives; bytes, as many on both; borrowed
-  Message message(String axis, int from, int to, Tensor memory);
+  Message message(String axis, boolean forth, int from, Tensor memory);
 
   /// A prepared message.
   interface Message extends AutoCloseable {

@@ -62,21 +62,59 @@ public final class SplitProgram implements LaneRunner {
   /// @param scope owns the programs, the prepared collectives and the memory of what crosses
   /// @param exchange runs the collectives; every rank's graph has the same ones
   public SplitProgram(Scope scope, Device device, Segments segments, Exchange exchange) {
+    this(scope, device, segments, exchange, compile(scope, device, List.of(segments)));
+  }
+
+  private SplitProgram(
+      Scope scope,
+      Device device,
+      Segments segments,
+      Exchange exchange,
+      Map<Compute, Program> compiled) {
     this.scope = scope;
     this.device = device;
     this.exchange = exchange;
     this.segments = segments;
+    for (Compute compute : computes(segments)) {
+      Program program = compiled.get(compute);
+      if (program != null) {
+        programs.put(compute, program);
+      }
+    }
+    allocateCrossings();
+  }
+
+  /// Compiles graphs that are cut already, of which one runs at a time: they share what they
+  /// compute in.
+  ///
+  /// @param scope owns the programs, the prepared collectives and the memory of what crosses
+  /// @param exchange runs the collectives; every rank's graphs have the same ones
+  public static List<SplitProgram> together(
+      Scope scope, Device device, List<Segments> all, Exchange exchange) {
+    Map<Compute, Program> compiled = compile(scope, device, all);
+    return all.stream()
+        .map(segments -> new SplitProgram(scope, device, segments, exchange, compiled))
+        .toList();
+  }
+
+  private static List<Compute> computes(Segments segments) {
     List<Compute> computes = new ArrayList<>();
     for (Part part : segments.parts()) {
       if (part instanceof Compute compute) {
         computes.add(compute);
       }
     }
+    return computes;
+  }
+
+  private static Map<Compute, Program> compile(Scope scope, Device device, List<Segments> all) {
+    List<Compute> computes = all.stream().flatMap(segments -> computes(segments).stream()).toList();
     List<Program> compiled = device.compileTogether(computes.stream().map(Compute::graph).toList());
+    Map<Compute, Program> programs = new HashMap<>();
     for (int i = 0; i < computes.size(); i++) {
       programs.put(computes.get(i), scope.own(compiled.get(i), Program::close));
     }
-    allocateCrossings();
+    return programs;
   }
 
   private void allocateCrossings() {

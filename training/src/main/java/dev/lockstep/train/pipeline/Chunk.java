@@ -36,6 +36,13 @@ public record Chunk(
     return received.bytes() + sent.bytes() + kept.bytes();
   }
 
+  /// Returns the memory of gradients under way: one that was received, then those that are sent.
+  ///
+  /// @param messages how many are sent at once
+  public long gradientBytes(int messages) {
+    return gradientReceived.bytes() + messages * gradientSent.bytes();
+  }
+
   /// Returns the inputs of both programs that are in no section: weights and data.
   public Map<String, ValueType> outside() {
     Map<String, ValueType> found = new LinkedHashMap<>();

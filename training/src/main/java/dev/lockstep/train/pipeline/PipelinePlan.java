@@ -1,23 +1,28 @@
 package dev.lockstep.train.pipeline;
 
-import dev.lockstep.graph.SumTree.Subtree;
 import dev.lockstep.train.parallel.LanePlan;
+import dev.lockstep.train.pipeline.StageTurns.Turn;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /// What each stage of a pipeline does in a step, in order. Making one plays it: a plan in which a
-/// message is missing, comes twice or goes astray, a lane's memory is overwritten while it is
-/// needed, the lanes are not summed by their tree, or all stages wait for one another, cannot be
-/// made.
+/// message is missing, comes twice or goes astray, a lane leaves a chunk out, a lane's memory is
+/// overwritten while it is needed, the lanes are not summed by their tree, or all stages wait for
+/// one another, cannot be made.
 ///
-/// @param lanes how the lanes are summed, on every stage alike
-/// @param trains whether there is a way back; else lanes go forth and the last stage sums what
+/// Chunks of layers are dealt out to the stages in turn: stage `s` of `P` has the chunks `s`, `s +
+/// P`, `s + 2P`, … Of the last stage a message forth goes to the first one, and back again.
+///
+/// @param lanes the lanes of this pipeline
+/// @param trains whether there is a way back; else lanes go forth and the last chunk sums what
 ///   comes out
-/// @param slots how many lanes each stage keeps something of at once
+/// @param slots of how many lanes each chunk keeps something at once
 /// @param stages what each stage does
 public record PipelinePlan(
-    LanePlan lanes, boolean trains, List<Integer> slots, List<List<StageAction>> stages) {
-  /// Messages back that a stage may have under way: one is read while the next is written.
+    PipelineLanes lanes, boolean trains, List<Integer> slots, List<List<StageAction>> stages) {
+  /// Messages back that a chunk may have under way: one is read while the next is written.
   static final int MESSAGES_BACK = 2;
 
   /// Copies the lists and plays the plan.
@@ -26,76 +31,110 @@ public record PipelinePlan(
   public PipelinePlan {
     slots = List.copyOf(slots);
     stages = stages.stream().map(List::copyOf).toList();
-    new PipelinePlay(lanes, trains, slots, stages).play();
+    new PipelinePlay(trains, List.of(new PipelinePlay.Pipeline(lanes, slots, stages))).play();
   }
 
-  /// Returns the plan of training steps.
+  /// Returns the plan of training steps, played beside those of the other pipelines.
   ///
   /// @param stages number of stages
-  /// @param lanes the lanes of this pipeline and their tree
-  public static PipelinePlan training(PipelineSchedule schedule, int stages, LanePlan lanes) {
-    int count = laneCount(lanes);
-    List<Integer> slots = new ArrayList<>();
-    List<List<StageAction>> actions = new ArrayList<>();
-    for (int stage = 0; stage < stages; stage++) {
-      slots.add(schedule.inFlight(stage, stages, count));
-      Writer writer = new Writer(stage, stages, slots.getLast(), lanes, true);
-      int ahead = stage == stages - 1 ? 0 : schedule.waitsFor(stage, stages, count) + 1;
-      for (int i = 0; i < count; i++) {
-        while (ahead > 0 && writer.forths < Math.min(count, i + ahead)) {
-          writer.forth();
-        }
-        writer.back();
-      }
-      actions.add(writer.actions);
-    }
-    return new PipelinePlan(lanes, true, slots, actions);
+  /// @param perStage chunks of each stage
+  /// @param lanes the lanes of this pipeline
+  public static PipelinePlan training(
+      PipelineSchedule schedule, int stages, int perStage, PipelineLanes lanes) {
+    List<List<Turn>> turns =
+        IntStream.range(0, stages)
+            .mapToObj(
+                stage -> StageTurns.training(schedule, stage, stages, perStage, lanes.rounds()))
+            .toList();
+    return beside(lanes, true, perStage, turns);
   }
 
   /// Returns the plan of evaluations: lanes go forth, one after another.
   ///
   /// @param stages number of stages
-  /// @param lanes what is evaluated and its tree
-  public static PipelinePlan evaluation(int stages, LanePlan lanes) {
-    int count = laneCount(lanes);
-    List<Integer> slots = new ArrayList<>();
-    List<List<StageAction>> actions = new ArrayList<>();
-    for (int stage = 0; stage < stages; stage++) {
-      slots.add(stage == stages - 1 ? 1 : Math.min(2, count));
-      Writer writer = new Writer(stage, stages, slots.getLast(), lanes, false);
-      for (int i = 0; i < count; i++) {
-        if (stage == stages - 1) {
-          writer.back();
-        } else {
-          writer.forth();
-        }
-      }
-      actions.add(writer.actions);
-    }
-    return new PipelinePlan(lanes, false, slots, actions);
+  /// @param perStage chunks of each stage
+  /// @param lanes what is evaluated
+  public static PipelinePlan evaluation(int stages, int perStage, PipelineLanes lanes) {
+    List<List<Turn>> turns =
+        IntStream.range(0, stages)
+            .mapToObj(stage -> StageTurns.evaluation(stage, stages, perStage, lanes.rounds()))
+            .toList();
+    return beside(lanes, false, perStage, turns);
   }
 
-  private static int laneCount(LanePlan lanes) {
-    return lanes.held().stream().mapToInt(Subtree::size).sum();
+  /// Pipelines have as many lanes as there are rounds, or fewer: of each kind one is played.
+  private static PipelinePlan beside(
+      PipelineLanes lanes, boolean trains, int perStage, List<List<Turn>> turns) {
+    PipelinePlan plan = of(lanes, trains, perStage, turns);
+    if (lanes.meets()) {
+      List<PipelinePlay.Pipeline> all = new ArrayList<>();
+      all.add(plan.pipeline());
+      for (int count = lanes.rounds(); count >= Math.max(1, lanes.rounds() - 1); count--) {
+        all.add(of(lanes.beside(count), trains, perStage, turns).pipeline());
+      }
+      new PipelinePlay(trains, all).play();
+    }
+    return plan;
+  }
+
+  private static PipelinePlan of(
+      PipelineLanes lanes, boolean trains, int perStage, List<List<Turn>> turns) {
+    List<Integer> slots =
+        new ArrayList<>(Collections.nCopies(turns.size() * perStage, Math.min(2, lanes.count())));
+    if (trains) {
+      turns.forEach(each -> count(each, lanes.count(), slots));
+    }
+    slots.set(slots.size() - 1, 1);
+    List<List<StageAction>> stages = new ArrayList<>();
+    for (List<Turn> each : turns) {
+      Writer writer = new Writer(lanes, trains, slots);
+      each.forEach(writer::write);
+      stages.add(writer.actions);
+    }
+    return new PipelinePlan(lanes, trains, slots, stages);
+  }
+
+  /// Counts the lanes between their ways forth and back, at most, of each chunk of a stage.
+  private static void count(List<Turn> turns, int lanes, List<Integer> slots) {
+    int[] held = new int[slots.size()];
+    int[] most = new int[slots.size()];
+    for (Turn turn : turns) {
+      if (turn.round() < lanes) {
+        held[turn.chunk()] += turn.back() ? -1 : 1;
+        most[turn.chunk()] = Math.max(most[turn.chunk()], held[turn.chunk()]);
+      }
+    }
+    for (Turn turn : turns) {
+      slots.set(turn.chunk(), Math.max(1, most[turn.chunk()]));
+    }
+  }
+
+  private PipelinePlay.Pipeline pipeline() {
+    return new PipelinePlay.Pipeline(lanes, slots, stages);
   }
 
   /// Returns the number of lanes.
   public int count() {
-    return laneCount(lanes);
+    return lanes.count();
   }
 
-  /// Returns how many messages back each stage but the first has memory for.
+  /// Returns the number of chunks of all stages.
+  public int chunks() {
+    return slots.size();
+  }
+
+  /// Returns how many messages back each chunk but the first has memory for.
   public int messagesBack() {
     return Math.min(MESSAGES_BACK, count());
   }
 
   /// Returns how long a step takes, and how long each stage works in it, where a way forth and a
-  /// way back take a stage so long and messages no time.
+  /// way back take a chunk so long and messages no time.
   ///
-  /// @param forth time of a way forth by stage; of the last stage 0, if `back` has both
-  /// @param back time of a way back by stage
+  /// @param forth time of a way forth by chunk; of the last chunk 0, if `back` has both
+  /// @param back time of a way back by chunk
   public Times times(double[] forth, double[] back) {
-    return new PipelinePlay(lanes, trains, slots, stages).times(forth, back);
+    return new PipelinePlay(trains, List.of(pipeline())).times(forth, back);
   }
 
   /// How long a step takes.
@@ -112,56 +151,77 @@ public record PipelinePlan(
 
   /// Writes the actions of one stage.
   private static final class Writer {
-    private final int stage;
-    private final int stages;
-    private final int slots;
+    private final PipelineLanes lanes;
     private final boolean trains;
-    private final List<LanePlan.Action> backs;
-    private final int first;
+    private final List<Integer> slots;
+    private final int last;
     private final int messages;
+    private final int[] next; // of the tree's actions, by chunk
     private final List<StageAction> actions = new ArrayList<>();
-    private int forths;
-    private int next;
 
-    Writer(int stage, int stages, int slots, LanePlan lanes, boolean trains) {
-      this.stage = stage;
-      this.stages = stages;
-      this.slots = slots;
+    Writer(PipelineLanes lanes, boolean trains, List<Integer> slots) {
+      this.lanes = lanes;
       this.trains = trains;
-      this.backs = lanes.actions();
-      this.first = lanes.held().getFirst().first();
-      this.messages = Math.min(MESSAGES_BACK, laneCount(lanes));
+      this.slots = slots;
+      this.last = slots.size() - 1;
+      this.messages = Math.min(MESSAGES_BACK, lanes.count());
+      this.next = new int[slots.size()];
     }
 
-    void forth() {
-      int lane = first + forths;
-      int slot = forths % slots;
-      forths++;
-      if (stage > 0) {
-        actions.add(new StageAction.Receive(lane, slot));
+    void write(Turn turn) {
+      boolean isAbsent = turn.round() >= lanes.count();
+      if (isAbsent && lanes.gathers()) {
+        actions.add(new StageAction.Lend(turn.chunk(), turn.round(), turn.back()));
       }
-      actions.add(new StageAction.Forward(lane, slot));
-      actions.add(new StageAction.Send(lane, slot));
+      if (!isAbsent && turn.back()) {
+        back(turn.chunk(), turn.round());
+      } else if (!isAbsent) {
+        forth(turn.chunk(), turn.round());
+      }
+      if (turn.back() && lanes.tree().isEmpty()) {
+        actions.add(new StageAction.Reduce(turn.chunk(), turn.round()));
+      }
     }
 
-    /// The way back of the next lane, and the joins behind it.
-    void back() {
-      LanePlan.Action.Run run = (LanePlan.Action.Run) backs.get(next++);
-      int index = run.lane() - first;
-      int slot = index % slots;
-      int message = index % messages;
-      if (stage < stages - 1) {
-        actions.add(new StageAction.ReceiveGradient(run.lane()));
-      } else if (stage > 0) {
-        actions.add(new StageAction.Receive(run.lane(), slot));
+    private void forth(int chunk, int round) {
+      int lane = lanes.numbers().get(round);
+      int slot = round % slots.get(chunk);
+      if (chunk > 0) {
+        actions.add(new StageAction.Receive(chunk, lane, slot));
       }
-      actions.add(new StageAction.Backward(run.lane(), slot, run.slot(), message));
-      if (stage > 0 && trains) {
-        actions.add(new StageAction.SendGradient(run.lane(), message));
+      actions.add(new StageAction.Forward(chunk, lane, slot));
+      actions.add(new StageAction.Send(chunk, lane, slot));
+    }
+
+    /// The way back of a lane, and the joins behind it.
+    private void back(int chunk, int round) {
+      int lane = lanes.numbers().get(round);
+      int slot = round % slots.get(chunk);
+      int message = round % messages;
+      if (chunk < last) {
+        actions.add(new StageAction.ReceiveGradient(chunk, lane));
+      } else if (chunk > 0) {
+        actions.add(new StageAction.Receive(chunk, lane, slot));
       }
-      while (next < backs.size() && backs.get(next) instanceof LanePlan.Action.Join join) {
-        actions.add(new StageAction.Join(join.into(), join.from()));
-        next++;
+      actions.add(new StageAction.Backward(chunk, lane, slot, sum(chunk), message));
+      if (chunk > 0 && trains) {
+        actions.add(new StageAction.SendGradient(chunk, lane, message));
+      }
+      lanes.tree().ifPresent(tree -> join(chunk, tree));
+    }
+
+    private int sum(int chunk) {
+      return lanes
+          .tree()
+          .map(tree -> ((LanePlan.Action.Run) tree.actions().get(next[chunk]++)).slot())
+          .orElse(0);
+    }
+
+    private void join(int chunk, LanePlan tree) {
+      while (next[chunk] < tree.actions().size()
+          && tree.actions().get(next[chunk]) instanceof LanePlan.Action.Join(int into, int from)) {
+        actions.add(new StageAction.Join(chunk, into, from));
+        next[chunk]++;
       }
     }
   }

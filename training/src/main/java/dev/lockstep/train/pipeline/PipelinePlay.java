@@ -2,34 +2,45 @@ package dev.lockstep.train.pipeline;
 
 import dev.lockstep.graph.SumTree;
 import dev.lockstep.graph.SumTree.Subtree;
-import dev.lockstep.train.parallel.LanePlan;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
-/// Plays a pipeline's plan: each stage takes its actions in order, a receive waits for its message,
-/// memory that a message still stands in is waited for. Whoever comes to the end of a plan so has
-/// shown that it does.
+/// Plays the plans of pipelines side by side: each stage takes its actions in order, a receive
+/// waits for its message, memory that a message still stands in is waited for, and what pipelines
+/// do together waits for all of them. Whoever comes to the end of a plan so has shown that it does.
 final class PipelinePlay {
-  private final LanePlan lanes;
   private final boolean trains;
-  private final List<List<StageAction>> plan;
-  private final List<Stage> stages = new ArrayList<>();
+  private final List<Pipeline> pipelines;
+  private final int chunks;
+  private final List<List<Stage>> stages = new ArrayList<>(); // by pipeline
   private double[] forthTimes = {};
   private double[] backTimes = {};
 
-  PipelinePlay(LanePlan lanes, boolean trains, List<Integer> slots, List<List<StageAction>> plan) {
-    this.lanes = lanes;
+  /// What is played: the parts of a [PipelinePlan].
+  record Pipeline(PipelineLanes lanes, List<Integer> slots, List<List<StageAction>> stages) {}
+
+  PipelinePlay(boolean trains, List<Pipeline> pipelines) {
     this.trains = trains;
-    this.plan = plan;
-    if (slots.size() != plan.size() || plan.isEmpty()) {
-      throw new IllegalArgumentException(
-          "each stage has slots: stages=%d, slots=%s".formatted(plan.size(), slots));
-    }
-    for (int i = 0; i < plan.size(); i++) {
-      stages.add(new Stage(i, slots.get(i)));
+    this.pipelines = pipelines;
+    this.chunks = pipelines.getFirst().slots.size();
+    for (Pipeline pipeline : pipelines) {
+      int count = pipeline.stages.size();
+      boolean isDealtOut = count > 0 && chunks % count == 0 && (count > 1 || chunks == 1);
+      if (!isDealtOut || pipeline.slots.size() != chunks) {
+        throw new IllegalArgumentException(
+            "chunks are dealt out to stages, and each has slots: stages=%d, slots=%s"
+                .formatted(count, pipeline.slots));
+      }
+      List<Stage> all = new ArrayList<>();
+      for (int i = 0; i < count; i++) {
+        all.add(new Stage(pipeline, i, chunks));
+      }
+      stages.add(all);
     }
   }
 
@@ -48,28 +59,54 @@ final class PipelinePlay {
 
   /// A message under way.
   ///
+  /// @param chunk whose sender it is
   /// @param lane what it is of
   /// @param place slot or message that it stands in at its sender
   /// @param sent when it was sent
-  private record Message(int lane, int place, double sent) {}
+  private record Message(int chunk, int lane, int place, double sent) {}
+
+  /// What pipelines do together.
+  ///
+  /// @param what the action's kind
+  private record Meeting(int chunk, int round, String what) {}
+
+  /// How far a chunk has come.
+  private static final class Progress {
+    final @Nullable Held[] slots;
+    final @Nullable Integer[] messages = new @Nullable Integer[PipelinePlan.MESSAGES_BACK];
+    final List<@Nullable Subtree> sums = new ArrayList<>();
+    @Nullable Integer gradient;
+    int forths; // rounds of which the way forth is done
+    int backs;
+    int reduced;
+
+    Progress(int slots) {
+      this.slots = new @Nullable Held[slots];
+    }
+  }
 
   /// How far a stage has come.
   private static final class Stage {
+    final PipelineLanes lanes;
+    final List<StageAction> plan;
     final int number;
-    final @Nullable Held[] slots;
-    final @Nullable Integer[] messages = new @Nullable Integer[PipelinePlan.MESSAGES_BACK];
+    final List<@Nullable Progress> chunks = new ArrayList<>(); // none of those that others have
     final Deque<Message> forth = new ArrayDeque<>();
     final Deque<Message> back = new ArrayDeque<>();
-    final List<@Nullable Subtree> sums = new ArrayList<>();
-    @Nullable Integer gradient;
+    final List<Meeting> met = new ArrayList<>();
+    Optional<Meeting> stands = Optional.empty(); // before what it waits for the others to do
     int at;
-    int lanesDone;
     double now;
     double busy;
 
-    Stage(int number, int slots) {
+    Stage(Pipeline pipeline, int number, int chunks) {
+      this.lanes = pipeline.lanes;
+      this.plan = pipeline.stages.get(number);
       this.number = number;
-      this.slots = new @Nullable Held[slots];
+      for (int chunk = 0; chunk < chunks; chunk++) {
+        boolean isOwn = chunk % pipeline.stages.size() == number;
+        this.chunks.add(isOwn ? new Progress(pipeline.slots.get(chunk)) : null);
+      }
     }
   }
 
@@ -80,202 +117,323 @@ final class PipelinePlay {
     boolean moves = true;
     while (moves) {
       moves = false;
-      for (Stage stage : stages) {
-        while (stage.at < plan.get(stage.number).size()
-            && take(stage, plan.get(stage.number).get(stage.at))) {
-          stage.at++;
-          moves = true;
+      for (int pipeline = 0; pipeline < pipelines.size(); pipeline++) {
+        for (Stage stage : stages.get(pipeline)) {
+          while (stage.at < stage.plan.size() && take(pipeline, stage, stage.plan.get(stage.at))) {
+            stage.at++;
+            moves = true;
+          }
         }
       }
     }
-    for (Stage stage : stages) {
-      if (stage.at < plan.get(stage.number).size()) {
-        throw refusal(stage, "stages wait for one another");
+    for (List<Stage> pipeline : stages) {
+      for (Stage stage : pipeline) {
+        if (stage.at < stage.plan.size()) {
+          throw refusal(stage, "stages wait for one another");
+        }
       }
-      requireDone(stage);
+      pipeline.forEach(this::requireDone);
     }
   }
 
   private void requireDone(Stage stage) {
-    stage.at = plan.get(stage.number).size() - 1;
-    if (!stage.forth.isEmpty() || !stage.back.isEmpty()) {
-      throw refusal(stage, "a message is received by nobody");
-    }
-    boolean sums = trains || isLast(stage);
-    if (sums && !stage.sums.stream().filter(sum -> sum != null).toList().equals(lanes.held())) {
-      throw refusal(stage, "the lanes are not summed by their tree");
-    }
-    for (Held held : stage.slots) {
-      if (held != null && (trains || held.state != State.SENT)) {
-        throw refusal(stage, "a lane is not done");
+    stage.at = stage.plan.size() - 1;
+    require(
+        stage, stage.forth.isEmpty() && stage.back.isEmpty(), "a message is received by nobody");
+    for (int number = 0; number < chunks; number++) {
+      Progress chunk = stage.chunks.get(number);
+      if (chunk != null) {
+        requireDone(stage, number, chunk);
       }
     }
-    if (stage.gradient != null || stage.lanesDone != count()) {
-      throw refusal(stage, "a lane is not done");
+  }
+
+  private void requireDone(Stage stage, int number, Progress chunk) {
+    boolean sums = trains || isLast(number);
+    int rounds = stage.lanes.gathers() ? stage.lanes.rounds() : stage.lanes.count();
+    boolean isDone =
+        chunk.gradient == null
+            && chunk.forths == (isLast(number) ? 0 : rounds)
+            && chunk.backs == (sums ? rounds : 0);
+    require(stage, isDone, "a lane is not done");
+    for (Held held : chunk.slots) {
+      boolean isFree = held == null || (!trains && held.state == State.SENT);
+      require(stage, isFree, "a lane is not done");
+    }
+    List<Subtree> left = chunk.sums.stream().filter(Objects::nonNull).toList();
+    if (stage.lanes.tree().isEmpty()) {
+      boolean isReduced = left.isEmpty() && chunk.reduced == stage.lanes.rounds();
+      require(stage, isReduced, "a round is not reduced");
+    } else if (sums) {
+      List<Subtree> held = stage.lanes.tree().get().held();
+      require(stage, left.equals(held), "the lanes are not summed by their tree");
     }
   }
 
-  private int count() {
-    return lanes.held().stream().mapToInt(Subtree::size).sum();
-  }
-
-  private boolean isLast(Stage stage) {
-    return stage.number == stages.size() - 1;
+  private boolean isLast(int chunk) {
+    return chunk == chunks - 1;
   }
 
   /// Takes an action if it need not wait.
-  private boolean take(Stage stage, StageAction action) {
+  private boolean take(int pipeline, Stage stage, StageAction action) {
+    List<Stage> all = stages.get(pipeline);
+    Progress chunk = action.chunk() >= 0 && action.chunk() < chunks ? own(stage, action) : null;
+    if (chunk == null) {
+      throw refusal(stage, "the chunk is another stage's");
+    }
     return switch (action) {
-      case StageAction.Receive(int lane, int slot) -> receive(stage, lane, slot);
-      case StageAction.Forward(int lane, int slot) -> forward(stage, lane, slot);
-      case StageAction.Send(int lane, int slot) -> send(stage, lane, slot);
-      case StageAction.ReceiveGradient(int lane) -> receiveGradient(stage, lane);
-      case StageAction.Backward back -> backward(stage, back);
-      case StageAction.SendGradient(int lane, int message) -> sendGradient(stage, lane, message);
-      case StageAction.Join(int into, int from) -> join(stage, into, from);
+      case StageAction.Receive receive -> receive(all, stage, chunk, receive);
+      case StageAction.Forward forward -> forward(stage, chunk, forward);
+      case StageAction.Send send -> send(stage, chunk, send);
+      case StageAction.ReceiveGradient receive -> receiveGradient(all, stage, chunk, receive);
+      case StageAction.Backward back -> backward(stage, chunk, back);
+      case StageAction.SendGradient send -> sendGradient(stage, chunk, send);
+      case StageAction.Join(int _, int into, int from) -> join(stage, chunk, into, from);
+      case StageAction.Reduce reduce -> reduce(stage, chunk, reduce);
+      case StageAction.Lend lend -> lend(stage, chunk, lend);
     };
   }
 
-  private @Nullable Held held(Stage stage, int slot) {
-    require(stage, slot >= 0 && slot < stage.slots.length, "there is no such slot");
-    return stage.slots[slot];
+  private static @Nullable Progress own(Stage stage, StageAction action) {
+    return stage.chunks.get(action.chunk());
   }
 
-  private boolean receive(Stage stage, int lane, int slot) {
-    require(stage, stage.number > 0, "the first stage receives nothing");
-    Held held = held(stage, slot);
-    boolean isFree = held == null || (!trains && held.state == State.SENT);
-    require(stage, isFree, "the slot is in use");
-    Stage sender = stages.get(stage.number - 1);
-    if (isUnderWay(stage.forth, slot) || sender.forth.isEmpty()) {
+  private @Nullable Held held(Stage stage, Progress chunk, int slot) {
+    require(stage, slot >= 0 && slot < chunk.slots.length, "there is no such slot");
+    return chunk.slots[slot];
+  }
+
+  private boolean isFree(@Nullable Held held) {
+    return held == null || (!trains && held.state == State.SENT);
+  }
+
+  private boolean receive(
+      List<Stage> all, Stage stage, Progress chunk, StageAction.Receive receive) {
+    int number = receive.chunk();
+    require(stage, number > 0, "the first chunk receives nothing");
+    require(stage, isFree(held(stage, chunk, receive.slot())), "the slot is in use");
+    Stage sender = all.get((number - 1) % all.size());
+    if (isUnderWay(stage.forth, number, receive.slot()) || sender.forth.isEmpty()) {
       return false;
     }
     Message message = sender.forth.remove();
-    require(stage, message.lane == lane, "the message is another lane's");
-    stage.slots[slot] = new Held(lane, State.RECEIVED);
+    require(
+        stage,
+        message.chunk == number - 1 && message.lane == receive.lane(),
+        "the message is another lane's");
+    chunk.slots[receive.slot()] = new Held(receive.lane(), State.RECEIVED);
     stage.now = Math.max(stage.now, message.sent);
     return true;
   }
 
-  private boolean forward(Stage stage, int lane, int slot) {
-    Held held = held(stage, slot);
-    if (stage.number == 0) {
-      boolean isFree = held == null || (!trains && held.state == State.SENT);
-      require(stage, isFree, "the slot is in use");
-      if (isUnderWay(stage.forth, slot)) {
+  private boolean forward(Stage stage, Progress chunk, StageAction.Forward forward) {
+    Held held = held(stage, chunk, forward.slot());
+    require(stage, !isLast(forward.chunk()), "the last chunk computes both ways at once");
+    if (forward.chunk() == 0) {
+      require(stage, isFree(held), "the slot is in use");
+      if (isUnderWay(stage.forth, 0, forward.slot())) {
         return false;
       }
     } else {
-      require(stage, new Held(lane, State.RECEIVED).equals(held), "the lane was not received");
+      require(
+          stage,
+          new Held(forward.lane(), State.RECEIVED).equals(held),
+          "the lane was not received");
     }
-    require(stage, !isLast(stage), "the last stage computes both ways at once");
-    stage.slots[slot] = new Held(lane, State.COMPUTED);
-    work(stage, forthTimes);
+    requireNext(stage, chunk.forths, forward.lane());
+    if (stage.lanes.gathers() && !meets(stage, forward.chunk(), chunk.forths, "forth")) {
+      return false;
+    }
+    chunk.forths++;
+    chunk.slots[forward.slot()] = new Held(forward.lane(), State.COMPUTED);
+    work(stage, forthTimes, forward.chunk());
     return true;
   }
 
-  private boolean send(Stage stage, int lane, int slot) {
+  private void requireNext(Stage stage, int round, int lane) {
+    boolean isNext = round < stage.lanes.count() && stage.lanes.numbers().get(round) == lane;
+    require(stage, isNext, "lanes come in order, each once");
+  }
+
+  private boolean send(Stage stage, Progress chunk, StageAction.Send send) {
     require(
         stage,
-        new Held(lane, State.COMPUTED).equals(held(stage, slot)),
+        new Held(send.lane(), State.COMPUTED).equals(held(stage, chunk, send.slot())),
         "there is nothing to send");
-    stage.slots[slot] = new Held(lane, State.SENT);
-    stage.forth.add(new Message(lane, slot, stage.now));
-    if (!trains) {
-      stage.lanesDone++;
-    }
+    chunk.slots[send.slot()] = new Held(send.lane(), State.SENT);
+    stage.forth.add(new Message(send.chunk(), send.lane(), send.slot(), stage.now));
     return true;
   }
 
-  private boolean receiveGradient(Stage stage, int lane) {
-    require(stage, trains && !isLast(stage), "nobody sends this stage a gradient");
-    require(stage, stage.gradient == null, "the last gradient was not used");
-    Stage sender = stages.get(stage.number + 1);
+  private boolean receiveGradient(
+      List<Stage> all, Stage stage, Progress chunk, StageAction.ReceiveGradient receive) {
+    int number = receive.chunk();
+    require(stage, trains && !isLast(number), "nobody sends this chunk a gradient");
+    require(stage, chunk.gradient == null, "the last gradient was not used");
+    Stage sender = all.get((number + 1) % all.size());
     if (sender.back.isEmpty()) {
       return false;
     }
     Message message = sender.back.remove();
-    require(stage, message.lane == lane, "the gradient is another lane's");
-    sender.messages[message.place] = null;
-    stage.gradient = lane;
+    require(
+        stage,
+        message.chunk == number + 1 && message.lane == receive.lane(),
+        "the gradient is another lane's");
+    Progress from = sender.chunks.get(message.chunk);
+    if (from != null) {
+      from.messages[message.place] = null;
+    }
+    chunk.gradient = receive.lane();
     stage.now = Math.max(stage.now, message.sent);
     return true;
   }
 
-  private boolean backward(Stage stage, StageAction.Backward back) {
-    Held held = held(stage, back.slot());
-    if (isLast(stage)) {
-      Held wanted = stage.number == 0 ? null : new Held(back.lane(), State.RECEIVED);
-      require(stage, java.util.Objects.equals(held, wanted), "the lane was not received");
+  private boolean backward(Stage stage, Progress chunk, StageAction.Backward back) {
+    int number = back.chunk();
+    Held held = held(stage, chunk, back.slot());
+    if (isLast(number)) {
+      Held wanted = number == 0 ? null : new Held(back.lane(), State.RECEIVED);
+      require(stage, Objects.equals(held, wanted), "the lane was not received");
     } else {
       require(stage, trains, "nothing goes back in an evaluation");
       require(
           stage,
           new Held(back.lane(), State.SENT).equals(held)
-              && Integer.valueOf(back.lane()).equals(stage.gradient),
+              && Integer.valueOf(back.lane()).equals(chunk.gradient),
           "the lane's way forth or its gradient is missing");
     }
-    if (stage.number > 0 && trains) {
+    requireNext(stage, chunk.backs, back.lane());
+    if (number > 0 && trains) {
       require(
           stage,
-          back.message() >= 0 && back.message() < stage.messages.length,
+          back.message() >= 0 && back.message() < chunk.messages.length,
           "there is no such message");
-      if (isUnderWay(stage.back, back.message())) {
+      if (isUnderWay(stage.back, number, back.message())) {
         return false;
       }
-      require(stage, stage.messages[back.message()] == null, "the last gradient was not sent");
-      stage.messages[back.message()] = back.lane();
+      require(stage, chunk.messages[back.message()] == null, "the last gradient was not sent");
     }
-    stage.gradient = null;
-    stage.slots[back.slot()] = null;
-    while (stage.sums.size() <= back.sum()) {
-      stage.sums.add(null);
+    while (chunk.sums.size() <= back.sum()) {
+      chunk.sums.add(null);
     }
-    require(stage, stage.sums.get(back.sum()) == null, "the sum is in use");
-    stage.sums.set(back.sum(), new Subtree(back.lane(), 1));
-    stage.lanesDone++;
-    work(stage, backTimes);
+    require(stage, chunk.sums.get(back.sum()) == null, "the sum is in use");
+    if (stage.lanes.gathers() && !meets(stage, number, chunk.backs, "back")) {
+      return false;
+    }
+    if (number > 0 && trains) {
+      chunk.messages[back.message()] = back.lane();
+    }
+    chunk.gradient = null;
+    chunk.slots[back.slot()] = null;
+    chunk.sums.set(back.sum(), new Subtree(back.lane(), 1));
+    chunk.backs++;
+    work(stage, backTimes, number);
     return true;
   }
 
-  private boolean sendGradient(Stage stage, int lane, int message) {
+  private boolean sendGradient(Stage stage, Progress chunk, StageAction.SendGradient send) {
+    int message = send.message();
     boolean isThere =
-        stage.number > 0
+        send.chunk() > 0
             && message >= 0
-            && message < stage.messages.length
-            && Integer.valueOf(lane).equals(stage.messages[message])
-            && !isUnderWay(stage.back, message);
+            && message < chunk.messages.length
+            && Integer.valueOf(send.lane()).equals(chunk.messages[message])
+            && !isUnderWay(stage.back, send.chunk(), message);
     require(stage, isThere, "there is no gradient to send");
-    stage.back.add(new Message(lane, message, stage.now));
+    stage.back.add(new Message(send.chunk(), send.lane(), message, stage.now));
     return true;
   }
 
-  private boolean join(Stage stage, int into, int from) {
+  private boolean join(Stage stage, Progress chunk, int into, int from) {
     boolean isThere =
-        into >= 0 && from >= 0 && into < stage.sums.size() && from < stage.sums.size();
+        into >= 0 && from >= 0 && into < chunk.sums.size() && from < chunk.sums.size();
     require(stage, isThere, "there is no such sum");
-    Subtree left = stage.sums.get(into);
-    Subtree right = stage.sums.get(from);
+    Subtree left = chunk.sums.get(into);
+    Subtree right = chunk.sums.get(from);
     require(stage, left != null && right != null, "a sum is missing");
     if (left != null && right != null) {
       require(
           stage,
           left.end() == right.first() && SumTree.left(left.size() + right.size()) == left.size(),
           "the sums are no neighbours in their tree");
-      stage.sums.set(into, new Subtree(left.first(), left.size() + right.size()));
+      chunk.sums.set(into, new Subtree(left.first(), left.size() + right.size()));
     }
-    stage.sums.set(from, null);
+    chunk.sums.set(from, null);
     return true;
   }
 
-  private static boolean isUnderWay(Deque<Message> messages, int place) {
-    return messages.stream().anyMatch(message -> message.place == place);
+  private boolean reduce(Stage stage, Progress chunk, StageAction.Reduce reduce) {
+    require(stage, stage.lanes.tree().isEmpty(), "a stage joins its lanes by itself");
+    require(stage, reduce.round() == chunk.reduced, "rounds are reduced in order, each once");
+    boolean isAbsent = reduce.round() >= stage.lanes.count();
+    boolean isComputed = !stage.lanes.gathers() || chunk.backs > reduce.round();
+    require(stage, isComputed, "the round's sums are not there");
+    Subtree sum = chunk.sums.isEmpty() ? null : chunk.sums.getFirst();
+    Subtree wanted = isAbsent ? null : new Subtree(stage.lanes.numbers().get(reduce.round()), 1);
+    require(stage, Objects.equals(sum, wanted), "the round's sums are not there");
+    if (!meets(stage, reduce.chunk(), reduce.round(), "reduced")) {
+      return false;
+    }
+    if (sum != null) {
+      chunk.sums.set(0, null);
+    }
+    chunk.reduced++;
+    return true;
   }
 
-  private static void work(Stage stage, double[] times) {
+  private boolean lend(Stage stage, Progress chunk, StageAction.Lend lend) {
+    require(
+        stage,
+        stage.lanes.gathers()
+            && lend.round() >= stage.lanes.count()
+            && lend.round() < stage.lanes.rounds(),
+        "the pipeline has a lane in this round, or nobody has");
+    boolean isLast = isLast(lend.chunk());
+    boolean isComputed = trains ? lend.back() || !isLast : lend.back() == isLast;
+    require(stage, isComputed, "nobody computes this way");
+    int done = lend.back() ? chunk.backs : chunk.forths;
+    require(stage, done == lend.round(), "rounds come in order, each once");
+    if (!meets(stage, lend.chunk(), lend.round(), lend.back() ? "back" : "forth")) {
+      return false;
+    }
+    if (lend.back()) {
+      chunk.backs++;
+    } else {
+      chunk.forths++;
+    }
+    return true;
+  }
+
+  /// Whether the same stage of all pipelines stands before the same, or has done it.
+  private boolean meets(Stage stage, int chunk, int round, String what) {
+    Meeting mine = new Meeting(chunk, round, what);
+    stage.stands = Optional.of(mine);
+    int count = stage.met.size();
+    for (List<Stage> pipeline : stages) {
+      Stage other = pipeline.get(stage.number);
+      if (other.met.size() < count) {
+        return false;
+      }
+      Optional<Meeting> theirs =
+          other.met.size() > count ? Optional.of(other.met.get(count)) : other.stands;
+      if (theirs.isEmpty()) {
+        return false;
+      }
+      require(stage, theirs.get().equals(mine), "pipelines meet for different things");
+    }
+    stage.met.add(mine);
+    stage.stands = Optional.empty();
+    return true;
+  }
+
+  private static boolean isUnderWay(Deque<Message> messages, int chunk, int place) {
+    return messages.stream().anyMatch(message -> message.chunk == chunk && message.place == place);
+  }
+
+  private static void work(Stage stage, double[] times, int chunk) {
     if (times.length > 0) {
-      stage.now += times[stage.number];
-      stage.busy += times[stage.number];
+      stage.now += times[chunk];
+      stage.busy += times[chunk];
     }
   }
 
@@ -284,9 +442,10 @@ final class PipelinePlay {
     forthTimes = forth.clone();
     backTimes = back.clone();
     play();
-    double total = stages.stream().mapToDouble(stage -> stage.now).max().orElse(0);
-    double busy = stages.stream().mapToDouble(stage -> stage.busy).sum();
-    return new PipelinePlan.Times(total, busy, stages.size());
+    List<Stage> all = stages.getFirst();
+    double total = all.stream().mapToDouble(stage -> stage.now).max().orElse(0);
+    double busy = all.stream().mapToDouble(stage -> stage.busy).sum();
+    return new PipelinePlan.Times(total, busy, all.size());
   }
 
   private void require(Stage stage, boolean holds, String rule) {
@@ -295,13 +454,12 @@ final class PipelinePlay {
     }
   }
 
-  private IllegalArgumentException refusal(Stage stage, String rule) {
-    List<StageAction> actions = plan.get(stage.number);
+  private static IllegalArgumentException refusal(Stage stage, String rule) {
     return new IllegalArgumentException(
         "no plan of a pipeline: %s: stage=%d, action=%s"
             .formatted(
                 rule,
                 stage.number,
-                stage.at < actions.size() && stage.at >= 0 ? actions.get(stage.at) : "none"));
+                stage.at < stage.plan.size() && stage.at >= 0 ? stage.plan.get(stage.at) : "none"));
   }
 }

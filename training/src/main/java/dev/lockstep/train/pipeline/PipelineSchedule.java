@@ -12,7 +12,12 @@ public enum PipelineSchedule {
 
   /// After some lanes' ways forth, one way back and one way forth in turn: stage `s` of `P` holds
   /// what `P - s` lanes keep.
-  ONE_FORWARD_ONE_BACKWARD("1f1b");
+  ONE_FORWARD_ONE_BACKWARD("1f1b"),
+
+  /// As that one, where each stage holds several chunks of layers: lanes go round the stages once
+  /// per chunk, so that a stage waits for a chunk's time where it would wait for a stage's. What
+  /// more lanes keep is held, and more messages are sent.
+  INTERLEAVED("interleaved");
 
   private final String label;
 
@@ -45,20 +50,21 @@ public enum PipelineSchedule {
                     .collect(Collectors.joining(", "))));
   }
 
-  /// Returns for how many lanes a stage holds what they keep, at most.
-  ///
-  /// @param stage number of the stage
-  /// @param stages stages of the pipeline
-  /// @param lanes lanes that run through it
-  public int inFlight(int stage, int stages, int lanes) {
-    return stage == stages - 1 ? 1 : Math.min(lanes, waitsFor(stage, stages, lanes) + 1);
+  /// Returns how many chunks of layers a stage holds if the user did not say.
+  public int usualChunks() {
+    return this == INTERLEAVED ? 2 : 1;
   }
 
   /// Returns how many ways forth a stage takes before its first turn of one forth and one back.
-  int waitsFor(int stage, int stages, int lanes) {
+  ///
+  /// @param perStage chunks of a stage
+  /// @param turns ways forth of all of its chunks
+  int waitsFor(int stage, int stages, int perStage, int turns) {
+    int behind = stages - 1 - stage;
     return switch (this) {
-      case GPIPE -> stage == stages - 1 ? 0 : lanes;
-      case ONE_FORWARD_ONE_BACKWARD -> Math.min(lanes, stages - 1 - stage);
+      case GPIPE -> turns;
+      case ONE_FORWARD_ONE_BACKWARD -> behind;
+      case INTERLEAVED -> 2 * behind + (perStage - 1) * stages;
     };
   }
 }

@@ -1,0 +1,141 @@
+package dev.lockstep.train.pipeline;
+
+import dev.lockstep.device.BoundProgram;
+import dev.lockstep.device.Device;
+import dev.lockstep.device.Program;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.optim.StepGraph;
+import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.FlatTensors;
+import dev.lockstep.train.parallel.LanePlan;
+import dev.lockstep.train.parallel.LaneRunner;
+import dev.lockstep.train.parallel.LaneSums;
+import dev.lockstep.train.parallel.Scope;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/// The work of a stage that joins its lanes' sums by itself. Afterwards sum `i` holds the sums of
+/// the stage's subtree `i`. Confined to the thread of its stream.
+public final class StageSums implements StageWork {
+  private final ChunkPrograms programs;
+  private final StageChunks stage;
+  private final LanePlan plan;
+  private final List<FlatTensors> sums = new ArrayList<>();
+  private final List<Range> ranges;
+  private final Map<Integer, Program> joins = new HashMap<>(); // by the stage's chunk
+
+  /// Which elements of the sums a chunk has.
+  ///
+  /// @param first first element
+  /// @param end the element after the last
+  public record Range(long first, long end) {}
+
+  /// Compiles the programs.
+  ///
+  /// @param scope owns programs and memory
+  /// @param stage the stage's chunks
+  /// @param plan how lanes are summed
+  /// @param programs what computes the chunks
+  /// @param layout how the stage's sums of a lane lie; empty where it sums nothing
+  /// @param ranges which of them each of the stage's chunks has
+  public StageSums(
+      Scope scope,
+      Device device,
+      StageChunks stage,
+      LanePlan plan,
+      ChunkPrograms programs,
+      FlatLayout layout,
+      List<Range> ranges) {
+    this.stage = stage;
+    this.plan = plan;
+    this.programs = programs;
+    this.ranges = List.copyOf(ranges);
+    for (int i = 0; i < plan.slots() && layout.bytes() > 0; i++) {
+      FlatTensors slot = FlatTensors.allocateShared(device, "stage sums " + i, layout);
+      sums.add(scope.own(slot, FlatTensors::close));
+    }
+    for (int chunk = 0; chunk < ranges.size(); chunk++) {
+      long elements = ranges.get(chunk).end - ranges.get(chunk).first;
+      if (elements > 0) {
+        Program join = device.compile(LaneSums.join(elements));
+        joins.put(chunk, scope.own(join, Program::close));
+      }
+    }
+  }
+
+  /// Returns the chunks' ranges of a layout, one after another.
+  ///
+  /// @param firsts name of the first tensor of each chunk
+  public static List<Range> ranges(FlatLayout layout, List<String> firsts) {
+    List<Range> ranges = new ArrayList<>();
+    for (int i = 0; i < firsts.size(); i++) {
+      long first = i == 0 ? 0 : layout.offset(firsts.get(i)) / DType.F32.bytes();
+      long end =
+          i + 1 < firsts.size()
+              ? layout.offset(firsts.get(i + 1)) / DType.F32.bytes()
+              : layout.elements();
+      ranges.add(new Range(first, end));
+    }
+    return ranges;
+  }
+
+  @Override
+  public LaneRunner.Run compute(Way way, int round, Map<String, Tensor> sections) {
+    return programs.bind(way, sections, sums.isEmpty() ? Map.of() : sums.get(way.sum()).byName());
+  }
+
+  @Override
+  public LaneRunner.Run join(int chunk, int into, int from) {
+    Program join = joins.get(stage.own(chunk));
+    if (join == null) {
+      return _ -> {};
+    }
+    BoundProgram bound =
+        join.bind(LaneSums.joined(vector(sums.get(into), chunk), vector(sums.get(from), chunk)));
+    return stream -> stream.run(bound);
+  }
+
+  private Tensor vector(FlatTensors slot, int chunk) {
+    Range range = ranges.get(stage.own(chunk));
+    Buffer buffer = slot.whole().buffer();
+    long offset = range.first * DType.F32.bytes();
+    return new Tensor(buffer, offset, DType.F32, Shape.of(range.end - range.first));
+  }
+
+  @Override
+  public LaneRunner.Run reduce(int chunk, int round) {
+    throw new IllegalStateException("the stage joins its lanes by itself: round=" + round);
+  }
+
+  @Override
+  public LaneRunner.Run lend(int chunk, int round, boolean back) {
+    return programs.lend(chunk, back);
+  }
+
+  /// Returns the sums of all subtrees as inputs of a step program ([StepGraph#subtreeInput]).
+  public Map<String, Tensor> subtreeInputs() {
+    Map<String, Tensor> found = new HashMap<>();
+    for (int i = 0; i < sums.size() && i < plan.held().size(); i++) {
+      int index = i;
+      sums.get(i)
+          .byName()
+          .forEach((name, tensor) -> found.put(StepGraph.subtreeInput(name, index), tensor));
+    }
+    return found;
+  }
+
+  /// Returns the sums of the stage's subtree `index`.
+  public FlatTensors subtree(int index) {
+    return sums.get(index);
+  }
+
+  /// Returns the programs that join the sums of two subtrees, if the stage sums anything.
+  public List<Program> joinPrograms() {
+    return List.copyOf(joins.values());
+  }
+}
