@@ -56,7 +56,9 @@ final class TensorAttention {
   /// @param stream tokens of a tile that streams through shared memory
   /// @param step of those, how many are taken at once
   /// @param stages tiles in shared memory
-  record Tiling(int warps, int rows, int stream, int step, int stages) {
+  /// @param blocks that a multiprocessor shall have registers for
+  /// @param keeps whether what a warp owns stays in registers, if it was bfloat16
+  record Tiling(int warps, int rows, int stream, int step, int stages, int blocks, boolean keeps) {
     int threads() {
       return 32 * warps;
     }
@@ -96,7 +98,9 @@ final class TensorAttention {
               "ROWS=" + tiling.rows,
               "STREAM=" + tiling.stream,
               "STEP=" + tiling.step,
-              "STAGES=" + tiling.stages));
+              "STAGES=" + tiling.stages,
+              "BLOCKS=" + tiling.blocks,
+              "KEEP=" + (tiling.keeps ? 1 : 0)));
     }
   }
 
@@ -139,10 +143,10 @@ final class TensorAttention {
   static Kernel forward(int size, Terms terms) {
     List<Tiling> tilings =
         List.of(
-            new Tiling(4, size <= 64 ? 2 : 1, 64, 64, 2),
-            new Tiling(4, 1, 32, 32, 2),
-            new Tiling(4, 1, 32, 32, 1),
-            new Tiling(2, 1, 32, 32, 1));
+            new Tiling(4, size <= 64 ? 2 : 1, 64, 64, 2, 2, false),
+            new Tiling(4, 1, 32, 32, 2, 2, false),
+            new Tiling(4, 1, 32, 32, 1, 2, false),
+            new Tiling(2, 1, 32, 32, 1, 1, false));
     return fitting(
         "attention_mma", size, terms, tilings, terms.queryKey, terms.queryKey + terms.value);
   }
@@ -153,7 +157,7 @@ final class TensorAttention {
         "attention_dq_mma",
         size,
         terms,
-        gradientTilings(size <= 64 ? 2 : 1),
+        gradientTilings(size <= 64 ? 2 : 1, false),
         terms.queryKey + terms.dout,
         terms.queryKey + terms.value);
   }
@@ -164,17 +168,17 @@ final class TensorAttention {
         "attention_dkv_mma",
         size,
         terms,
-        gradientTilings(1),
+        gradientTilings(1, size <= 64),
         terms.queryKey + terms.value,
         terms.queryKey + terms.dout);
   }
 
-  private static List<Tiling> gradientTilings(int rows) {
+  private static List<Tiling> gradientTilings(int rows, boolean keeps) {
     return List.of(
-        new Tiling(4, rows, 64, 32, 2),
-        new Tiling(4, 1, 32, 32, 2),
-        new Tiling(4, 1, 32, 32, 1),
-        new Tiling(2, 1, 16, 16, 1));
+        new Tiling(4, rows, 64, 32, 2, 2, keeps),
+        new Tiling(4, 1, 32, 32, 2, 2, false),
+        new Tiling(4, 1, 32, 32, 1, 2, false),
+        new Tiling(2, 1, 16, 16, 1, 1, false));
   }
 
   /// Returns the kernel cut in the first of some ways that fits shared memory.

@@ -3,7 +3,7 @@
 // result has one owner: no atomics.
 #include "attention_mma.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS, WARPS / 2) attention_dkv_mma(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_dkv_mma(
     const Bf16* dout, const Bf16* q, const Bf16* k, const Bf16* v, const float* logSumExp,
     const float* delta, Slope* dk, Slope* dv, Attention a) {
   extern __shared__ __align__(16) float shared[];
@@ -44,7 +44,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, WARPS / 2) attention_dkv_m
   int all = share * tiles;
   if (all > 0) bring(0, 0);
   const float scale2 = a.scale * LS_LOG2_E;
-  int warpRow = 16 * ROWS * ls_warp() * ROW;
+  Owned<QK_TERMS> ownedKeys(keys);
+  Owned<V_TERMS> ownedValues(values);
+  ls_end_copies();
+  __syncthreads();
+  ownedKeys.keep();
+  ownedValues.keep();
   Sums<HEAD_SIZE / 8> dkeys;
   Sums<HEAD_SIZE / 8> dvalues;
   dkeys.clear();
@@ -63,8 +68,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, WARPS / 2) attention_dkv_m
       const Bf16* douts = queries + queriesSize;
       Sums<STEP / 8> weights;
       Sums<STEP / 8> slopes;
-      ls_products<QK_TERMS, QK_TERMS>(keys + warpRow, OWNED * ROW, queries, STREAM * ROW, weights);
-      ls_products<V_TERMS, D_TERMS>(values + warpRow, OWNED * ROW, douts, STREAM * ROW, slopes);
+      ls_products<QK_TERMS, QK_TERMS>(ownedKeys, queries, STREAM * ROW, weights);
+      ls_products<V_TERMS, D_TERMS>(ownedValues, douts, STREAM * ROW, slopes);
       bool seesAll = first + 16 * ROWS - 1 <= step;
 #pragma unroll
       for (int n = 0; n < STEP / 8; n++) {

@@ -32,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention_delta_mma(
   if (inside && threadIdx.x % 16 == 0) delta[(sequence * a.heads + head) * a.queries + query] = sum;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 2) attention_dq_mma(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_dq_mma(
     const Bf16* dout, const Bf16* q, const Bf16* k, const Bf16* v, const float* logSumExp,
     const float* delta, Slope* dq, Attention a) {
   extern __shared__ __align__(16) float shared[];
@@ -77,9 +77,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) attention_dq_mma(
       along[r][half] = query < count ? delta[row + query] : 0.0f;
     }
   }
-  int warpRow = 16 * ROWS * ls_warp() * ROW;
   Sums<HEAD_SIZE / 8> sums;
   sums.clear();
+  Owned<QK_TERMS> ownedQueries(queries);
+  Owned<D_TERMS> ownedDouts(douts);
+  ls_end_copies();
+  __syncthreads();
+  ownedQueries.keep();
+  ownedDouts.keep();
   for (int base = 0, stage = 0; base < end; base += STREAM) {
     ls_end_copies();
     __syncthreads();
@@ -89,9 +94,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) attention_dq_mma(
       const Bf16* keys = stages + stage * stageSize + (key - base) * ROW;
       Sums<STEP / 8> scores;
       Sums<STEP / 8> slopes;
-      ls_products<QK_TERMS, QK_TERMS>(queries + warpRow, OWNED * ROW, keys, STREAM * ROW, scores);
-      ls_products<D_TERMS, V_TERMS>(
-          douts + warpRow, OWNED * ROW, keys + keysSize, STREAM * ROW, slopes);
+      ls_products<QK_TERMS, QK_TERMS>(ownedQueries, keys, STREAM * ROW, scores);
+      ls_products<D_TERMS, V_TERMS>(ownedDouts, keys + keysSize, STREAM * ROW, slopes);
       bool all = key + STEP - 1 <= first && key + STEP <= a.keys;
 #pragma unroll
       for (int r = 0; r < ROWS; r++) {

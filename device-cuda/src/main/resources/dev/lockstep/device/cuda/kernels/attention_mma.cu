@@ -2,7 +2,7 @@
 // so far is rescaled when a tile brings a greater score. Nothing of [queries, keys] is stored.
 #include "attention_mma.cuh"
 
-extern "C" __global__ void __launch_bounds__(THREADS, 2) attention_mma(
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_mma(
     const Bf16* q, const Bf16* k, const Bf16* v, float* out, float* logSumExp, Attention a) {
   extern __shared__ __align__(16) float shared[];
   const int keysSize = QK_TERMS * STREAM * ROW;
@@ -45,6 +45,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) attention_mma(
   }
   Sums<HEAD_SIZE / 8> sums;
   sums.clear();
+  Owned<QK_TERMS> owned(queries);
+  ls_end_copies();
+  __syncthreads();
+  owned.keep();
   for (int key = 0, stage = 0; key < end; key += STREAM) {
     ls_end_copies();
     __syncthreads();
@@ -52,8 +56,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) attention_mma(
     if (key <= last) {
       const Bf16* keys = stages + stage * stageSize;
       Sums<STREAM / 8> scores;
-      ls_products<QK_TERMS, QK_TERMS>(
-          queries + 16 * ROWS * ls_warp() * ROW, OWNED * ROW, keys, STREAM * ROW, scores);
+      ls_products<QK_TERMS, QK_TERMS>(owned, keys, STREAM * ROW, scores);
       bool all = key + STREAM - 1 <= first && key + STREAM <= a.keys;
 #pragma unroll
       for (int r = 0; r < ROWS; r++) {

@@ -40,6 +40,12 @@
 #ifndef WARPS
 #define WARPS 4
 #endif
+#ifndef BLOCKS  // of threads that a multiprocessor shall have room for
+#define BLOCKS (WARPS / 2)
+#endif
+#ifndef KEEP  // whether owned operands stay in registers
+#define KEEP 0
+#endif
 
 #define THREADS (32 * WARPS)
 #define OWNED (16 * ROWS * WARPS)
@@ -130,25 +136,51 @@ LS_INLINE void ls_multiply(
   }
 }
 
-// sums = products over features of the warp's tokens of tile `a` and tokens of tile `b`, whose planes
-// are planeA and planeB elements apart.
+// The warp's tokens of a tile of which it is the left operand; kept in registers where KEEP says so.
+template <int TERMS>
+struct Owned {
+  static const bool KEPT = KEEP && TERMS == 1;
+
+  const Bf16* tile;
+  unsigned kept[KEPT ? STEPS : 1][ROWS][TERMS][4];
+
+  __device__ __forceinline__ Owned(const Bf16* all) {
+    tile = all + 16 * ROWS * ls_warp() * ROW + ls_row_major(ROW);
+  }
+
+  // Once the tile is there.
+  __device__ __forceinline__ void keep() {
+    if (KEPT) {
+#pragma unroll
+      for (int k = 0; k < STEPS; k++) {
+        load(k, kept[KEPT ? k : 0]);
+      }
+    }
+  }
+
+  __device__ __forceinline__ void load(int k, unsigned (&left)[ROWS][TERMS][4]) const {
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+#pragma unroll
+      for (int term = 0; term < TERMS; term++) {
+        ls_squares(left[r][term], tile + (term * OWNED + 16 * r) * ROW + 16 * k);
+      }
+    }
+  }
+};
+
+// sums = products over features of the warp's tokens and tokens of tile `b`, whose planes are planeB
+// elements apart.
 template <int LEFT, int RIGHT, int N>
-LS_INLINE void ls_products(const Bf16* a, int planeA, const Bf16* b, int planeB, Sums<N>& sums) {
+LS_INLINE void ls_products(const Owned<LEFT>& a, const Bf16* b, int planeB, Sums<N>& sums) {
   sums.clear();
-  a += ls_row_major(ROW);
   b += ls_column_major(ROW);
   // Several terms keep the tensor cores busy without it, and unrolled take too many registers.
   const int unroll = LEFT * RIGHT > 1 ? 1 : STEPS;
 #pragma unroll unroll
   for (int k = 0; k < STEPS; k++) {
     unsigned left[ROWS][LEFT][4];
-#pragma unroll
-    for (int r = 0; r < ROWS; r++) {
-#pragma unroll
-      for (int term = 0; term < LEFT; term++) {
-        ls_squares(left[r][term], a + term * planeA + 16 * r * ROW + 16 * k);
-      }
-    }
+    if (!Owned<LEFT>::KEPT) a.load(k, left);
 #pragma unroll
     for (int n = 0; n < N; n += 2) {
       unsigned right[RIGHT][4];
@@ -158,7 +190,10 @@ LS_INLINE void ls_products(const Bf16* a, int planeA, const Bf16* b, int planeB,
       }
 #pragma unroll
       for (int r = 0; r < ROWS; r++) {
-        ls_multiply<LEFT, RIGHT>(sums.at[r][n], sums.at[r][n + 1], left[r], right);
+        const unsigned(&fresh)[LEFT][4] = left[r];
+        const unsigned(&mine)[LEFT][4] =
+            Owned<LEFT>::KEPT ? a.kept[Owned<LEFT>::KEPT ? k : 0][r] : fresh;
+        ls_multiply<LEFT, RIGHT>(sums.at[r][n], sums.at[r][n + 1], mine, right);
       }
     }
   }
