@@ -94,6 +94,7 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
     cases.add(of(interleaved("pp=2", 0), "in-process"));
     cases.add(of(interleaved("tp=2,pp=2", 0), "shm"));
     cases.add(of(interleaved("pp=2,cp=2", 0), "in-process"));
+    cases.add(of(interleaved("ep=2,pp=2,dp=2", 3), "in-process"));
     for (int zero = 0; zero <= 3; zero++) {
       cases.add(of(interleaved("dp=2,pp=2", zero), zero % 2 == 0 ? "in-process" : "shm"));
     }
