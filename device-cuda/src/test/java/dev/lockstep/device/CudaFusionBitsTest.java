@@ -16,12 +16,15 @@ import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -129,6 +132,25 @@ class CudaFusionBitsTest {
                 "gain", numbers.get(1),
                 "bias", numbers.get(2),
                 "dy", numbers.get(3))));
+  }
+
+  /// Of all sizes, more than one launch takes.
+  @Test
+  void smallInputsAreRoundedTogether() {
+    GraphBuilder builder = new GraphBuilder("weights");
+    Map<String, double[]> numbers = new HashMap<>();
+    Random random = new Random(8);
+    for (int i = 0; i < 70; i++) {
+      long elements = i * (long) i * 3;
+      Value weight = builder.input("w" + i, ValueType.f32(elements));
+      numbers.put("w" + i, random.doubles(elements, -9, 9).map(x -> (float) x).toArray());
+      builder.output("y" + i, builder.one(new Primitive.Convert(DType.BF16), weight));
+    }
+    RandomChains.Case weights = new RandomChains.Case(builder.build(), numbers);
+    compare(weights);
+    try (Program program = cuda.compile(weights.graph())) {
+      assertThat(program.explain()).contains("2 launches").contains("70 roundings");
+    }
   }
 
   private static Value rounded(GraphBuilder builder, Value value) {

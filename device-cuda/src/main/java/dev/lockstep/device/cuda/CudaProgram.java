@@ -53,7 +53,8 @@ final class CudaProgram implements Program {
     this.device = device;
     this.arena = arena;
     List<ProgramUnit> units =
-        ElementFusion.fuse(graph, CudaUnit.of(graph, device.library().isPresent()));
+        CastUnit.gathered(
+            graph, ElementFusion.fuse(graph, CudaUnit.of(graph, device.library().isPresent())));
     storage = StoragePlan.of(graph, units);
     List<Action> all = new ArrayList<>();
     for (StoragePlan.Save save : storage.saves()) {
@@ -67,6 +68,7 @@ final class CudaProgram implements Program {
       switch (unit) {
         case CudaUnit single -> Lowering.lower(single, emission, device.library());
         case FusedUnit fused -> FusedLowering.lower(fused, emission);
+        case CastUnit casts -> casts.lower(emission);
       }
       scratchBytes = Math.max(scratchBytes, emission.scratchBytes());
       steps.add(new Step(unit, emission.actions()));
