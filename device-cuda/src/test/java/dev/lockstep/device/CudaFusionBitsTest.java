@@ -134,6 +134,42 @@ class CudaFusionBitsTest {
                 "dy", numbers.get(3))));
   }
 
+  /// The residual stream takes a rounded branch up, in place, and is normed.
+  @ParameterizedTest
+  @CsvSource({"false, 272", "true, 272", "true, 48"})
+  void aNormFollowsTheChainThatMakesItsRows(boolean isLayerNorm, long width) {
+    ValueType type = ValueType.f32(21, width);
+    Samples samples = new Samples(9).normal(21, width).normal(width).normal(width);
+    List<double[]> numbers = samples.normal(21, width).of(new Primitive.Neg()).operands();
+    GraphBuilder builder = new GraphBuilder("residual");
+    Value stream = builder.input("stream", type);
+    Value gain = builder.input("gain", ValueType.f32(width));
+    Value bias = builder.input("bias", ValueType.f32(width));
+    Value branch = rounded(builder, builder.input("branch", type));
+    Value sum = builder.one(new Primitive.Add(), stream, branch);
+    List<Value> normed =
+        isLayerNorm
+            ? builder.apply(new Composite.LayerNorm(1e-5f), List.of(sum, gain, bias))
+            : builder.apply(new Composite.RmsNorm(1e-5f), List.of(sum, gain));
+    builder.outputInto("sum", sum, "stream");
+    builder.output("y", builder.one(new Primitive.Convert(DType.BF16), normed.getFirst()));
+    for (int i = 1; i < normed.size(); i++) {
+      builder.output("kept " + i, normed.get(i));
+    }
+    RandomChains.Case residual =
+        new RandomChains.Case(
+            builder.build(),
+            Map.of(
+                "stream", numbers.get(0),
+                "gain", numbers.get(1),
+                "bias", numbers.get(2),
+                "branch", numbers.get(3)));
+    compare(residual);
+    try (Program program = cuda.compile(residual.graph())) {
+      assertThat(program.explain()).contains(width == 48 ? "2 launches" : "1 launches");
+    }
+  }
+
   /// Of all sizes, more than one launch takes.
   @Test
   void smallInputsAreRoundedTogether() {

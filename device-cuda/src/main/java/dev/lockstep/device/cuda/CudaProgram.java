@@ -68,6 +68,7 @@ final class CudaProgram implements Program {
       switch (unit) {
         case CudaUnit single -> Lowering.lower(single, emission, device.library());
         case FusedUnit fused -> FusedLowering.lower(fused, emission);
+        case NormUnit normed -> normed.lower(emission);
         case CastUnit casts -> casts.lower(emission);
       }
       scratchBytes = Math.max(scratchBytes, emission.scratchBytes());

@@ -3,9 +3,9 @@ package dev.lockstep.device.cuda;
 import dev.lockstep.device.plan.PlannedUnit;
 import dev.lockstep.graph.Cost;
 
-/// What a program does in one go: a node, element-wise nodes that one kernel computes, or roundings
-/// of many inputs.
-sealed interface ProgramUnit extends PlannedUnit permits CudaUnit, FusedUnit, CastUnit {
+/// What a program does in one go: a node, element-wise nodes that one kernel computes, such nodes
+/// and a norm, or roundings of many inputs.
+sealed interface ProgramUnit extends PlannedUnit permits CudaUnit, FusedUnit, NormUnit, CastUnit {
   /// Returns the arithmetic, and the bytes that are read and written.
   Cost cost();
 
