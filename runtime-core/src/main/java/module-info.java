@@ -16,6 +16,7 @@ module dev.lockstep.core {
   requires static jdk.incubator.vector;
   requires static transitive org.jspecify;
 
+  exports dev.lockstep.cache;
   exports dev.lockstep.device;
   exports dev.lockstep.device.plan;
   exports dev.lockstep.failure;

@@ -1,5 +1,6 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.cache.UserCache;
 import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.CommunicatorOptions;
 import dev.lockstep.collective.Links;
@@ -11,7 +12,6 @@ import dev.lockstep.collective.simulate.Rates;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
-import dev.lockstep.job.UserCache;
 import dev.lockstep.launcher.LaunchOptions;
 import dev.lockstep.launcher.Launcher;
 import java.io.IOException;

@@ -1,7 +1,7 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.cache.UserCache;
 import dev.lockstep.collective.plan.LinkTable;
-import dev.lockstep.job.UserCache;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;

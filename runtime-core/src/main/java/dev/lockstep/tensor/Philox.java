@@ -1,8 +1,7 @@
 package dev.lockstep.tensor;
 
+import dev.lockstep.cache.Digests;
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 
 /// Random numbers by counter: Philox4x32 with 10 rounds (Salmon, Moraes, Dror, Shaw, "Parallel
 /// random numbers: as easy as 1, 2, 3", 2011). A number is a pure function of (seed, stream,
@@ -89,16 +88,11 @@ public final class Philox {
   /// Returns the stream that belongs to a name: the first eight bytes of its SHA-256,
   /// little-endian.
   public static long stream(String name) {
-    try {
-      byte[] digest =
-          MessageDigest.getInstance("SHA-256").digest(name.getBytes(StandardCharsets.UTF_8));
-      long stream = 0;
-      for (int i = 7; i >= 0; i--) {
-        stream = stream << 8 | (digest[i] & 0xFF);
-      }
-      return stream;
-    } catch (NoSuchAlgorithmException impossible) {
-      throw new AssertionError("every JDK has SHA-256", impossible);
+    byte[] digest = Digests.sha256().digest(name.getBytes(StandardCharsets.UTF_8));
+    long stream = 0;
+    for (int i = 7; i >= 0; i--) {
+      stream = stream << 8 | (digest[i] & 0xFF);
     }
+    return stream;
   }
 }

@@ -1,9 +1,10 @@
 package dev.lockstep.collective.plan;
 
+import dev.lockstep.cache.WholeFile;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Optional;
@@ -55,14 +56,7 @@ public final class LinkCache {
   public void keep(LinkTable table) {
     Path file = file(table.key());
     try {
-      Files.createDirectories(folder);
-      Path written = Files.createTempFile(folder, "links", ".tmp");
-      try {
-        Files.writeString(written, table.encode());
-        Files.move(written, file, StandardCopyOption.ATOMIC_MOVE);
-      } finally {
-        Files.deleteIfExists(written);
-      }
+      WholeFile.write(file, table.encode().getBytes(StandardCharsets.UTF_8));
     } catch (IOException cannot) {
       LOG.debug("table of links is not kept: file={}, cause={}", file, cannot.toString());
     }

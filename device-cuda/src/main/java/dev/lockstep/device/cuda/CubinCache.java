@@ -1,13 +1,12 @@
 package dev.lockstep.device.cuda;
 
-import dev.lockstep.job.UserCache;
+import dev.lockstep.cache.Digests;
+import dev.lockstep.cache.UserCache;
+import dev.lockstep.cache.WholeFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.Optional;
@@ -39,14 +38,6 @@ final class CubinCache {
     return UserCache.folder(System.getenv()).resolve("cubin");
   }
 
-  static MessageDigest digest() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException impossible) {
-      throw new AssertionError("every JDK has SHA-256", impossible);
-    }
-  }
-
   /// Returns what is kept under a key, if it is whole.
   Optional<byte[]> find(byte[] key) {
     Path file = file(key);
@@ -54,7 +45,7 @@ final class CubinCache {
       byte[] kept = Files.readAllBytes(file);
       if (kept.length > DIGEST_BYTES) {
         byte[] image = Arrays.copyOfRange(kept, DIGEST_BYTES, kept.length);
-        if (Arrays.equals(digest().digest(image), Arrays.copyOf(kept, DIGEST_BYTES))) {
+        if (Arrays.equals(Digests.sha256().digest(image), Arrays.copyOf(kept, DIGEST_BYTES))) {
           return Optional.of(image);
         }
       }
@@ -70,17 +61,10 @@ final class CubinCache {
   /// Keeps an image under a key, if the folder can be written.
   void keep(byte[] key, byte[] image) {
     Path file = file(key);
+    byte[] kept = Arrays.copyOf(Digests.sha256().digest(image), DIGEST_BYTES + image.length);
+    System.arraycopy(image, 0, kept, DIGEST_BYTES, image.length);
     try {
-      Files.createDirectories(folder);
-      Path written = Files.createTempFile(folder, "kernel", ".tmp");
-      try {
-        byte[] kept = Arrays.copyOf(digest().digest(image), DIGEST_BYTES + image.length);
-        System.arraycopy(image, 0, kept, DIGEST_BYTES, image.length);
-        Files.write(written, kept);
-        Files.move(written, file, StandardCopyOption.ATOMIC_MOVE);
-      } finally {
-        Files.deleteIfExists(written);
-      }
+      WholeFile.write(file, kept);
     } catch (IOException cannot) {
       LOG.debug("compiled kernel is not kept: file={}, cause={}", file, cannot.toString());
     }

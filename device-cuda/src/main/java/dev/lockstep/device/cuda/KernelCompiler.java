@@ -2,6 +2,7 @@ package dev.lockstep.device.cuda;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.lockstep.cache.Digests;
 import dev.lockstep.device.cuda.ffi.Cu;
 import dev.lockstep.device.cuda.ffi.Nvrtc;
 import dev.lockstep.failure.DeviceException;
@@ -120,7 +121,7 @@ final class KernelCompiler {
   }
 
   private byte[] key(String source, List<String> options) {
-    MessageDigest digest = CubinCache.digest();
+    MessageDigest digest = Digests.sha256();
     for (String text : headers.values()) {
       add(digest, text);
     }

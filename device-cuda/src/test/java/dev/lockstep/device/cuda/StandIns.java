@@ -2,6 +2,7 @@ package dev.lockstep.device.cuda;
 
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.lockstep.cache.Digests;
 import dev.lockstep.device.DeviceProvider;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -169,7 +170,7 @@ public final class StandIns {
 
   private static String digest(Path sources) {
     try (Stream<Path> files = Files.list(sources)) {
-      MessageDigest digest = CubinCache.digest();
+      MessageDigest digest = Digests.sha256();
       digest.update(String.join(" ", FLAGS).getBytes(StandardCharsets.UTF_8));
       for (Path file : files.sorted().toList()) {
         digest.update(file.toString().getBytes(StandardCharsets.UTF_8));

@@ -1,5 +1,6 @@
 package dev.lockstep.train.checkpoint;
 
+import dev.lockstep.cache.Digests;
 import dev.lockstep.train.checkpoint.TensorSource.TensorInfo;
 import java.io.IOException;
 import java.io.InputStream;
@@ -8,7 +9,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.Map;
 import java.util.TreeMap;
@@ -18,15 +18,9 @@ public final class Sha256 {
   private static final int BUFFER_BYTES = 1 << 16;
   private static final long PART_BYTES = 1 << 24;
 
-  private final MessageDigest digest;
+  private final MessageDigest digest = Digests.sha256();
 
-  private Sha256() {
-    try {
-      digest = MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException impossible) {
-      throw new AssertionError("every JDK has SHA-256", impossible);
-    }
-  }
+  private Sha256() {}
 
   /// Returns the hash of a file as 64 hexadecimal digits.
   static String of(Path file) throws IOException {
@@ -42,9 +36,7 @@ public final class Sha256 {
 
   /// Returns the hash of a text's UTF-8 as 64 hexadecimal digits.
   public static String of(String text) {
-    Sha256 sha = new Sha256();
-    sha.digest.update(text.getBytes(StandardCharsets.UTF_8));
-    return sha.hex();
+    return Digests.sha256Hex(text);
   }
 
   /// Returns the hash of tensors, whatever the map's order: for each, sorted by name, the name, the

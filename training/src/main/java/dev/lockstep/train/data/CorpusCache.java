@@ -3,13 +3,15 @@ package dev.lockstep.train.data;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lockstep.cache.Digests;
+import dev.lockstep.cache.MakersLock;
+import dev.lockstep.cache.WholeFile;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.options.FileTrouble;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.Optional;
 
 /// The content-addressed token cache. `tokens/SHA.lz4` holds a data set under its SHA-256;
@@ -56,7 +58,7 @@ final class CorpusCache {
     } catch (IOException e) {
       throw cacheFailure(e);
     }
-    try (CacheLock _ = CacheLock.acquire(options.cache().resolve("lock"), listener)) {
+    try (MakersLock _ = lock()) {
       Optional<Corpus> builtMeanwhile = fromCache(fingerprint, listener);
       if (builtMeanwhile.isPresent()) {
         return builtMeanwhile.get();
@@ -76,6 +78,20 @@ final class CorpusCache {
               + e.getMessage()
               + " (choose another --cache folder)",
           e);
+    }
+  }
+
+  private MakersLock lock() throws CacheWriteException {
+    try {
+      return MakersLock.acquire(
+          options.cache().resolve("lock"),
+          waited -> {
+            if (waited.toSeconds() == 0) {
+              listener.waiting();
+            }
+          });
+    } catch (IOException e) {
+      throw new CacheWriteException(e);
     }
   }
 
@@ -113,9 +129,7 @@ final class CorpusCache {
     entry.put("fingerprint", fingerprint);
     entry.put("sha256", file.getFileName().toString().replace(".lz4", ""));
     try {
-      Path temporary = Files.createTempFile(index.getParent(), "index", ".tmp");
-      Files.write(temporary, JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(entry));
-      Files.move(temporary, index, StandardCopyOption.ATOMIC_MOVE);
+      WholeFile.write(index, JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(entry));
     } catch (IOException e) {
       throw new CacheWriteException(e);
     }

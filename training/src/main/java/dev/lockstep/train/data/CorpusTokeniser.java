@@ -1,5 +1,6 @@
 package dev.lockstep.train.data;
 
+import dev.lockstep.cache.Digests;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.data.CorpusCache.CacheWriteException;
 import java.io.IOException;

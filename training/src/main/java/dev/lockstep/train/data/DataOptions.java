@@ -1,7 +1,7 @@
 package dev.lockstep.train.data;
 
+import dev.lockstep.cache.UserCache;
 import dev.lockstep.failure.ConfigurationException;
-import dev.lockstep.job.UserCache;
 import java.nio.file.Files;
 import java.nio.file.Path;
 

@@ -1,5 +1,6 @@
 package dev.lockstep.train.data;
 
+import dev.lockstep.cache.Digests;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;

@@ -1,27 +1,19 @@
 package dev.lockstep.device.neuron.compiler;
 
+import dev.lockstep.cache.MakersLock;
 import java.io.IOException;
 import java.io.InterruptedIOException;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.Optional;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
-import org.jspecify.annotations.Nullable;
 
 /// Compiled modules on disk, by what they were made of. A file comes in whole, by renaming; whoever
 /// makes one holds its lock, so that of the ranks of a host one compiles and the others wait. A
 /// lock goes with its process.
 final class NeffCache {
-  private static final Duration PAUSE = Duration.ofMillis(50);
-  private static final Duration SAYS_SO = Duration.ofSeconds(10);
-
   private final Path folder;
 
   NeffCache(Path folder) {
@@ -66,44 +58,15 @@ final class NeffCache {
   ///
   /// @param waiting hears of it when that takes long
   /// @return to be closed when it is made
-  /// @throws InterruptedIOException if the thread is interrupted, which it then is no more
-  Held lock(String key, Consumer<Duration> waiting) throws IOException {
+  /// @throws InterruptedIOException if the thread is interrupted, which it then still is
+  MakersLock lock(String key, Consumer<Duration> waiting) throws IOException {
     Files.createDirectories(folder);
-    Path file = folder.resolve(key + ".lock");
-    FileChannel channel =
-        FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-    long start = System.nanoTime();
-    long said = start;
-    FileLock lock = tryLock(channel);
-    while (lock == null) {
-      LockSupport.parkNanos(PAUSE.toNanos());
-      if (Thread.interrupted()) {
-        channel.close();
-        throw new InterruptedIOException("interrupted while another process compiles: " + file);
-      }
-      if (System.nanoTime() - said > SAYS_SO.toNanos()) {
-        said = System.nanoTime();
-        waiting.accept(Duration.ofNanos(said - start));
-      }
-      lock = tryLock(channel);
-    }
-    return new Held(channel);
-  }
-
-  /// Another thread of this JVM that holds the lock is as good as another process.
-  private static @Nullable FileLock tryLock(FileChannel channel) throws IOException {
-    try {
-      return channel.tryLock();
-    } catch (OverlappingFileLockException ofThisProcess) {
-      return null;
-    }
-  }
-
-  /// A lock; closing gives it back.
-  record Held(FileChannel channel) implements AutoCloseable {
-    @Override
-    public void close() throws IOException {
-      channel.close();
-    }
+    return MakersLock.acquire(
+        folder.resolve(key + ".lock"),
+        waited -> {
+          if (waited.toSeconds() > 0) {
+            waiting.accept(waited);
+          }
+        });
   }
 }

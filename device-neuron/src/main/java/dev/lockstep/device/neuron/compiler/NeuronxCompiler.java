@@ -1,5 +1,6 @@
 package dev.lockstep.device.neuron.compiler;
 
+import dev.lockstep.cache.MakersLock;
 import dev.lockstep.device.neuron.hlo.HloModule;
 import dev.lockstep.failure.DeviceException;
 import java.io.IOException;
@@ -53,7 +54,7 @@ public final class NeuronxCompiler implements NeffCompiler {
       if (known.isPresent()) {
         return known.get();
       }
-      try (NeffCache.Held _ =
+      try (MakersLock _ =
           cache.lock(key, waited -> says(module, "is compiled by another process", waited))) {
         // Another may have made it while this one waited.
         Optional<Neff> made = cache.find(key);

@@ -1,4 +1,4 @@
-package dev.lockstep.job;
+package dev.lockstep.cache;
 
 import java.nio.file.Path;
 import java.util.Map;

@@ -1,4 +1,4 @@
-package dev.lockstep.job;
+package dev.lockstep.cache;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

@@ -1,4 +1,4 @@
-package dev.lockstep.train.data;
+package dev.lockstep.cache;
 
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
@@ -6,10 +6,11 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
 /// SHA-256, as every JDK has it.
-final class Digests {
+public final class Digests {
   private Digests() {}
 
-  static MessageDigest sha256() {
+  /// Returns a digest that has seen nothing yet; single-threaded.
+  public static MessageDigest sha256() {
     try {
       return MessageDigest.getInstance("SHA-256");
     } catch (NoSuchAlgorithmException impossible) {
@@ -17,7 +18,8 @@ final class Digests {
     }
   }
 
-  static String sha256Hex(String text) {
+  /// Returns the digest of a text's UTF-8 as 64 hexadecimal digits.
+  public static String sha256Hex(String text) {
     return HexFormat.of().formatHex(sha256().digest(text.getBytes(StandardCharsets.UTF_8)));
   }
 }
