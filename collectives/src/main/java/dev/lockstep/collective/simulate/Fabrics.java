@@ -33,11 +33,25 @@ public final class Fabrics {
   /// InfiniBand by the LL protocol (NCCL 2.30.7, src/graph/tuning.cc, hwLatencies NET ring LL).
   private static final double INFINIBAND_NANOS = 2.7 * MICROS;
 
+  /// HBM of Trainium3 (AWS Neuron documentation, "Trainium3 Architecture").
+  private static final double TRN3_MEMORY = 4.9 * TB;
+
+  /// Four PCIe Gen6 x8 links per chip to the switches of its server, 256 GB/s in both directions
+  /// together ("Amazon EC2 Trn3 Architecture", connectivity; the page says so of servers of four
+  /// chips and names no other figure for those of sixteen). The 2,048 GiB/s per device of its table
+  /// are not explained by the links and are not used.
+  private static final double TRN3_SERVER = 128 * GB;
+
+  /// Five such links per chip between servers, 320 GB/s in both directions (same page).
+  private static final double TRN3_BETWEEN_SERVERS = 160 * GB;
+
   private static final List<Fabric> ALL =
       List.of(
           trn1(),
           trn2(),
           trn2Ultraserver(),
+          trn3(),
+          trn3Gen1Ultraserver(),
           trn3Ultraserver(),
           h200Efa(),
           b200Efa(),
@@ -94,21 +108,41 @@ public final class Fabrics {
             Level.of("efa-v3", Level.ALL, NEURON_EFA_NANOS, 200 * GBIT)));
   }
 
-  /// Trn3 Gen2 UltraServer: 144 chips, 36 servers of 4, NeuronLink v4 switched by NeuronSwitch v1
-  /// (AWS Neuron documentation, about-neuron/arch). Within a server four PCIe Gen6 x8 links per
-  /// chip, between servers five; the two links that join racks are left out, as the sources do not
-  /// say how many servers a rack has.
+  /// A server of a Trn3 Gen1 UltraServer: 16 chips, all to all by NeuronSwitch v1.
+  private static Fabric trn3() {
+    return new Fabric(
+        "trn3",
+        Compute.device(DEVICE_STEP_NANOS, TRN3_MEMORY),
+        List.of(Level.of("server", 16, NEURONLINK_NANOS, TRN3_SERVER), trn3Efa()));
+  }
+
+  /// Trn3 Gen1 UltraServer: 64 chips, 4 servers of 16.
+  private static Fabric trn3Gen1Ultraserver() {
+    return new Fabric(
+        "trn3-gen1-ultraserver",
+        Compute.device(DEVICE_STEP_NANOS, TRN3_MEMORY),
+        List.of(
+            Level.of("server", 16, NEURONLINK_NANOS, TRN3_SERVER),
+            Level.of("neuronlink-v4", 64, NEURONLINK_NANOS, TRN3_BETWEEN_SERVERS),
+            trn3Efa()));
+  }
+
+  /// Trn3 Gen2 UltraServer: 144 chips, 36 servers of 4. The two links of a chip that join racks are
+  /// left out, as the sources do not say how many servers a rack has.
   private static Fabric trn3Ultraserver() {
     return new Fabric(
         "trn3-ultraserver",
-        Compute.device(DEVICE_STEP_NANOS, 4.9 * TB), // HBM, same source
+        Compute.device(DEVICE_STEP_NANOS, TRN3_MEMORY),
         List.of(
-            // 4 links, 256 GB/s in both directions together (same source).
-            Level.of("server", 4, NEURONLINK_NANOS, 128 * GB),
-            // 5 links, 320 GB/s in both directions together (same source).
-            Level.of("neuronlink-v4", 144, NEURONLINK_NANOS, 160 * GB),
-            // 28,800 Gbit/s per UltraServer of 144 chips: 200 Gbit/s per chip (same source).
-            Level.of("efa", Level.ALL, NEURON_EFA_NANOS, 200 * GBIT)));
+            Level.of("server", 4, NEURONLINK_NANOS, TRN3_SERVER),
+            Level.of("neuronlink-v4", 144, NEURONLINK_NANOS, TRN3_BETWEEN_SERVERS),
+            trn3Efa()));
+  }
+
+  /// 12,800 Gbit/s per Gen1 UltraServer of 64 chips, 28,800 per Gen2 UltraServer of 144: 200 Gbit/s
+  /// per chip (AWS Neuron documentation, "Amazon EC2 Trn3 Architecture").
+  private static Level trn3Efa() {
+    return Level.of("efa", Level.ALL, NEURON_EFA_NANOS, 200 * GBIT);
   }
 
   private static Fabric h200Efa() {

@@ -216,9 +216,12 @@ class SimulatorTest {
   void everyPresetNestsAndHasANameOfItsOwn() {
     assertThat(Fabrics.all()).extracting(Fabric::name).doesNotHaveDuplicates();
     assertThat(Fabrics.named("trn3-ultraserver").orElseThrow().levels()).hasSize(3);
-    for (String instance : List.of("trn1", "trn2")) {
+    for (String instance : List.of("trn1", "trn2", "trn3")) {
       assertThat(Fabrics.named(instance).orElseThrow().levels().getFirst().ranks()).isEqualTo(16);
     }
+    assertThat(Fabrics.named("trn3-gen1-ultraserver").orElseThrow().levels())
+        .extracting(Level::ranks)
+        .containsExactly(16L, 64L, Level.ALL);
     assertThat(Fabrics.named("moon")).isEmpty();
   }
 }
