@@ -39,7 +39,8 @@ public interface AheadOfTime {
 
   /// What is to be compiled.
   ///
-  /// @param programs graphs by the names of their files
+  /// @param programs by the names of their files: the graph of each rank, in order, or one that all
+  ///   ranks run; a form may write more than one file where ranks' graphs differ
   /// @param ranks the ranks that run them together
   /// @param sameBits whether sums over ranks follow the tree of the lanes
   /// @param form one of [#forms]
@@ -47,7 +48,7 @@ public interface AheadOfTime {
   /// @param folder where the files go; made if it is not there
   /// @param progress gets a line now and then
   record Build(
-      Map<String, Graph> programs,
+      Map<String, List<Graph>> programs,
       RankGrid ranks,
       boolean sameBits,
       String form,
@@ -55,8 +56,18 @@ public interface AheadOfTime {
       Path folder,
       Consumer<String> progress) {
     /// Copies the map, in the order of the names.
+    ///
+    /// @throws IllegalArgumentException if a program has neither one graph nor one for each rank
     public Build {
       programs = Collections.unmodifiableSortedMap(new TreeMap<>(programs));
+      for (Map.Entry<String, List<Graph>> program : programs.entrySet()) {
+        int graphs = program.getValue().size();
+        if (graphs != 1 && graphs != ranks.ranks()) {
+          throw new IllegalArgumentException(
+              "a program has one graph or one for each rank: program=%s, graphs=%d, ranks=%d"
+                  .formatted(program.getKey(), graphs, ranks.ranks()));
+        }
+      }
     }
   }
 }

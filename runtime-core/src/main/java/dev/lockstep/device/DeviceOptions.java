@@ -1,6 +1,7 @@
 package dev.lockstep.device;
 
 import dev.lockstep.memory.MemoryPool;
+import java.util.Optional;
 
 /// How a device is opened.
 ///
@@ -8,7 +9,10 @@ import dev.lockstep.memory.MemoryPool;
 /// @param threads compute threads, the calling one included; at least 1
 /// @param vectorBits 0 for the best that the processor has, 64 for the scalar path, or 128, 256,
 ///   512; the bits of results do not depend on it
-public record DeviceOptions(MemoryPool memory, int threads, int vectorBits) {
+/// @param ranks the ranks that run programs together with the device; empty for a device whose
+///   collectives the host runs
+public record DeviceOptions(
+    MemoryPool memory, int threads, int vectorBits, Optional<DeviceRanks> ranks) {
   /// Checks the numbers.
   public DeviceOptions {
     if (threads < 1) {
@@ -22,5 +26,15 @@ public record DeviceOptions(MemoryPool memory, int threads, int vectorBits) {
       throw new IllegalArgumentException(
           "vectorBits must be 0, 64, 128, 256 or 512: vectorBits=" + vectorBits);
     }
+  }
+
+  /// Makes the options of a device whose collectives the host runs.
+  public DeviceOptions(MemoryPool memory, int threads, int vectorBits) {
+    this(memory, threads, vectorBits, Optional.empty());
+  }
+
+  /// Returns these options for a device among others.
+  public DeviceOptions among(Optional<DeviceRanks> others) {
+    return new DeviceOptions(memory, threads, vectorBits, others);
   }
 }

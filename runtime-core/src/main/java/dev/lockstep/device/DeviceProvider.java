@@ -11,6 +11,12 @@ public interface DeviceProvider {
   /// Returns how many devices there are, or why none. Never throws for an absent driver.
   Availability probe();
 
+  /// Returns whether devices keep collectives inside their programs if they are opened among other
+  /// ranks ([DeviceOptions#ranks]).
+  default boolean keepsCollectives() {
+    return false;
+  }
+
   /// Opens a device; the caller closes it.
   ///
   /// @param ordinal which one, from 0

@@ -77,8 +77,7 @@ final class AttentionDecomposition {
     Shape shape = product.type().shape();
     long share = heads / groups;
     Shape byHead = Shape.of(shape.dim(0), shape.dim(1), share, shape.dim(2) / share, shape.dim(3));
-    Value query = emit.iota(Emitter.i32(byHead), 3);
-    query = firstQuery == 0 ? query : emit.add(query, (double) firstQuery);
+    Value query = emit.add(emit.iota(Emitter.i32(byHead), 3), (double) firstQuery);
     Value later = emit.less(query, emit.iota(Emitter.i32(byHead), 4));
     return emit.select(
         emit.reshape(later, shape), emit.constant(product, Double.NEGATIVE_INFINITY), product);

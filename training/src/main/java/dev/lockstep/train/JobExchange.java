@@ -174,7 +174,7 @@ final class JobExchange implements Exchange {
 
   /// Returns which rank this is.
   RankCompute.Place place() {
-    return new RankCompute.Place(grid, layout, job.rank(), this);
+    return new RankCompute.Place(grid, layout, job.rank(), mode == Mode.SAME_BITS, this);
   }
 
   /// Returns the communicator along an axis; empty where the axis has one rank.

@@ -1,6 +1,7 @@
 package dev.lockstep.train;
 
 import dev.lockstep.collective.Mesh;
+import dev.lockstep.device.RankGrid;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.train.model.ModelShape;
@@ -180,6 +181,25 @@ public record Layout(
       stride *= axis.size();
     }
     return new AxisPlace(name, 1, 0);
+  }
+
+  /// Returns the ranks of one stage, which run the same programs, over the other axes.
+  RankGrid stage() {
+    return new RankGrid(
+        stageAxes().stream().map(axis -> new RankGrid.Axis(axis.name(), axis.size())).toList());
+  }
+
+  /// Returns a rank's number among those of its stage.
+  int placeInStage(int rank) {
+    int place = 0;
+    for (Mesh.Axis axis : stageAxes()) {
+      place = place * axis.size() + place(axis.name(), rank).rank();
+    }
+    return place;
+  }
+
+  private List<Mesh.Axis> stageAxes() {
+    return axes.stream().filter(axis -> !axis.name().equals(PIPELINE)).toList();
   }
 
   /// Returns the rank that stands at these places.

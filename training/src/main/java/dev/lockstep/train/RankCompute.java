@@ -3,6 +3,8 @@ package dev.lockstep.train;
 import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.DeviceRanks;
+import dev.lockstep.device.RankGrid;
 import dev.lockstep.device.Stream;
 import dev.lockstep.failure.Availability;
 import dev.lockstep.failure.ConfigurationException;
@@ -16,12 +18,18 @@ import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.train.placement.ModelPlace;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.net.ServerSocket;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.ServiceLoader;
+import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -40,8 +48,9 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
   /// @param grid where it stands in the layout
   /// @param layout the axes of all ranks
   /// @param rank its number in the job
+  /// @param sameBits whether sums follow the tree of the lanes
   /// @param exchange runs collectives along the axes
-  record Place(Grid grid, Layout layout, int rank, Exchange exchange) {
+  record Place(Grid grid, Layout layout, int rank, boolean sameBits, Exchange exchange) {
     /// Returns the number of ranks of the job.
     int ranks() {
       return layout.places();
@@ -64,7 +73,7 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
 
     /// Returns this place with another exchange.
     Place with(Exchange other) {
-      return new Place(grid, layout, rank, other);
+      return new Place(grid, layout, rank, sameBits, other);
     }
   }
 
@@ -79,8 +88,10 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
         options.threads() > 0
             ? options.threads()
             : Math.max(1, Runtime.getRuntime().availableProcessors() / job.localWorldSize());
-    DeviceOptions deviceOptions = new DeviceOptions(job.memory(), threads, options.vectorBits());
     DeviceProvider provider = provider(options.device());
+    DeviceOptions deviceOptions =
+        new DeviceOptions(job.memory(), threads, options.vectorBits())
+            .among(ranks(provider, options, job, place));
     Arena arena = scope.own(Arena.ofConfined(), Arena::close);
     Device device = scope.own(provider.open(ordinal(provider, job), deviceOptions), Device::close);
     Stream stream = scope.own(device.newStream(), Stream::close);
@@ -90,6 +101,43 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
             : place.with(
                 new HostStagedExchange(place.exchange, stream, job, place.grid.pipeline().rank()));
     return new RankCompute(device, stream, scope, arena, reached);
+  }
+
+  /// The ranks of this rank's stage, if all have devices of one kind that keep collectives inside
+  /// programs; every rank of the job asks.
+  private static Optional<DeviceRanks> ranks(
+      DeviceProvider provider, TrainerOptions options, Job job, Place place) {
+    if (job.worldSize() == 1) {
+      return Optional.empty();
+    }
+    boolean keeps = provider.keepsCollectives();
+    String root = keeps ? job.transportContext().bindAddress() + ":" + freePort() : "";
+    List<String> kinds = place.exchange.words(keeps ? provider.name() : "");
+    List<String> roots = place.exchange.words(root);
+    Set<String> kindsOfStage = new HashSet<>();
+    int first = -1;
+    for (int rank = 0; rank < kinds.size(); rank++) {
+      if (place.layout.place(Layout.PIPELINE, rank).rank() == place.grid.pipeline().rank()) {
+        first = first < 0 ? rank : first;
+        kindsOfStage.add(kinds.get(rank));
+      }
+    }
+    RankGrid grid = place.layout.stage();
+    if (!keeps || kindsOfStage.size() > 1 || grid.ranks() == 1) {
+      return Optional.empty();
+    }
+    int number = place.layout.placeInStage(place.rank);
+    return Optional.of(
+        new DeviceRanks(grid, number, place.sameBits, roots.get(first), options.timeout()));
+  }
+
+  /// Whoever needs it opens it soon; until then it is free for all that ask for none by number.
+  private static int freePort() {
+    try (ServerSocket socket = new ServerSocket(0)) {
+      return socket.getLocalPort();
+    } catch (IOException e) {
+      throw new UncheckedIOException("no port is free: cause=" + e, e);
+    }
   }
 
   /// Ranks of one host share out its devices.

@@ -1,6 +1,7 @@
 package dev.lockstep.device.neuron;
 
 import dev.lockstep.device.AheadOfTime;
+import dev.lockstep.device.Support;
 import dev.lockstep.device.neuron.compiler.CompilerLookup;
 import dev.lockstep.device.neuron.compiler.CompilerSettings;
 import dev.lockstep.device.neuron.compiler.NeuronxCompiler;
@@ -9,17 +10,20 @@ import dev.lockstep.device.neuron.hlo.HloEmitter;
 import dev.lockstep.device.neuron.hlo.HloModule;
 import dev.lockstep.device.neuron.hlo.SumOrder;
 import dev.lockstep.failure.DeviceException;
+import dev.lockstep.graph.Decomposition;
+import dev.lockstep.graph.Graph;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 /// Writes programs as NEFF files, which `neuronx-cc` makes and the cache keeps for later runs, or
-/// as HLO. Each has a `NAME.json` beside it that says what its parameters and results are. Public
-/// for [java.util.ServiceLoader] alone.
+/// as HLO. Each has a `NAME.json` beside it that says what its parameters and results are, and
+/// which ranks run it if not all do. Public for [java.util.ServiceLoader] alone.
 public final class NeuronAheadOfTime implements AheadOfTime {
   private static final String NEFF = "neff";
   private static final String HLO = "hlo";
@@ -47,7 +51,7 @@ public final class NeuronAheadOfTime implements AheadOfTime {
 
   @Override
   public boolean keepsCollectives(String form) {
-    return form.equals(HLO);
+    return form.equals(HLO) || NeuronHost.keepsCollectives(environment);
   }
 
   @Override
@@ -60,10 +64,14 @@ public final class NeuronAheadOfTime implements AheadOfTime {
     byte[] of(HloModule module);
   }
 
+  /// A module to be written.
+  ///
+  /// @param ranks which of the build's ranks run it; empty for all
+  private record Written(String name, HloModule module, List<Integer> ranks) {}
+
   @Override
   public List<Path> write(Build build) {
     Target target = Target.of(build.target()).orElseThrow();
-    SumOrder order = build.sameBits() ? SumOrder.LANE_TREE : SumOrder.COMPILER;
     boolean compiles = build.form().equals(NEFF);
     Form form = compiles ? compiler(target, build) : HloModule::proto;
     String suffix = compiles ? ".neff" : ".hlo.pb";
@@ -71,26 +79,54 @@ public final class NeuronAheadOfTime implements AheadOfTime {
     try {
       Files.createDirectories(build.folder());
       for (var program : build.programs().entrySet()) {
-        target.check(program.getValue());
-        HloModule module = HloEmitter.emit(program.getValue(), build.ranks(), order);
-        Path file = build.folder().resolve(program.getKey() + suffix);
-        Path ports = build.folder().resolve(program.getKey() + ".json");
-        byte[] bytes = form.of(module);
-        Files.write(file, bytes);
-        Files.writeString(ports, PortTable.json(module, build.ranks().ranks()));
-        build
-            .progress()
-            .accept(
-                "%s: %d parameters, %d results, %d bytes"
-                    .formatted(file, module.inputs().size(), module.results(), bytes.length));
-        written.add(file);
-        written.add(ports);
+        for (Written each : modules(program.getKey(), program.getValue(), target, build)) {
+          HloModule module = each.module;
+          Path file = build.folder().resolve(each.name + suffix);
+          Path ports = build.folder().resolve(each.name + ".json");
+          byte[] bytes = form.of(module);
+          Files.write(file, bytes);
+          Files.writeString(ports, PortTable.json(module, build.ranks().ranks(), each.ranks));
+          build
+              .progress()
+              .accept(
+                  "%s: %d parameters, %d results, %d bytes"
+                      .formatted(file, module.inputs().size(), module.results(), bytes.length));
+          written.add(file);
+          written.add(ports);
+        }
       }
     } catch (IOException e) {
       throw new UncheckedIOException(
           "programs cannot be written: folder=%s, cause=%s".formatted(build.folder(), e), e);
     }
     return written;
+  }
+
+  /// One module for all ranks where the form and their graphs allow it, else one for each that
+  /// differs. A device compiles its own rank's graph alone, with that rank's numbers in it.
+  private List<Written> modules(String name, List<Graph> graphs, Target target, Build build) {
+    SumOrder order = build.sameBits() ? SumOrder.LANE_TREE : SumOrder.COMPILER;
+    graphs.forEach(graph -> target.check(Decomposition.expand(graph, (_, _) -> false)));
+    boolean isOne =
+        graphs.size() == 1
+            || (build.form().equals(HLO)
+                && HloEmitter.areOneProgram(graphs) instanceof Support.Yes);
+    if (isOne) {
+      return List.of(new Written(name, HloEmitter.emit(graphs, build.ranks(), order), List.of()));
+    }
+    Map<Graph, List<Integer>> ranks = new LinkedHashMap<>();
+    for (int rank = 0; rank < graphs.size(); rank++) {
+      ranks.computeIfAbsent(graphs.get(rank), _ -> new ArrayList<>()).add(rank);
+    }
+    List<Written> modules = new ArrayList<>();
+    ranks.forEach(
+        (graph, each) ->
+            modules.add(
+                new Written(
+                    name + "-rank-" + each.getFirst(),
+                    HloEmitter.emit(graph, build.ranks(), order),
+                    each)));
+    return modules;
   }
 
   private Form compiler(Target target, Build build) {

@@ -3,6 +3,9 @@ package dev.lockstep.device.neuron;
 import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceCollectives;
 import dev.lockstep.device.DeviceInfo;
+import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.DeviceRanks;
+import dev.lockstep.device.Numerics;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.RankGrid;
 import dev.lockstep.device.Stream;
@@ -19,19 +22,20 @@ import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Op;
 import dev.lockstep.graph.Primitive;
-import dev.lockstep.graph.ShapeInference;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.MemoryPool;
-import dev.lockstep.tensor.DType;
 import java.util.List;
 import java.util.Optional;
 
 /// One core of a Trainium chip, which this process has to itself. Programs run one after another on
-/// the core's thread. Collectives are left to the host.
+/// the core's thread. Opened among other ranks it keeps collectives inside its programs, else it
+/// leaves them to the host.
 final class NeuronDevice implements Device {
   private final DeviceInfo info;
+  private final Numerics numerics;
+  private final DeviceOptions options;
   private final MemoryPool memory;
   private final Target target;
   private final NeffCompiler compiler;
@@ -40,16 +44,20 @@ final class NeuronDevice implements Device {
   private final CoreThread core;
   private boolean closed;
 
+  /// @param numerics what decides the bits beside the graph
   /// @param closeRuntime gives the core back, once
   NeuronDevice(
       DeviceInfo info,
-      MemoryPool memory,
+      Numerics numerics,
+      DeviceOptions options,
       Target target,
       NeffCompiler compiler,
       NeuronRuntime runtime,
       Runnable closeRuntime) {
     this.info = info;
-    this.memory = memory;
+    this.numerics = numerics;
+    this.options = options;
+    this.memory = options.memory();
     this.target = target;
     this.compiler = compiler;
     this.runtime = runtime;
@@ -60,6 +68,11 @@ final class NeuronDevice implements Device {
   @Override
   public DeviceInfo info() {
     return info;
+  }
+
+  @Override
+  public Numerics numerics() {
+    return numerics;
   }
 
   NeuronRuntime runtime() {
@@ -120,24 +133,19 @@ final class NeuronDevice implements Device {
           new Support.No("composites are compiled from their primitives: op=" + composite.label());
       case Primitive primitive ->
           primitive.isCollective()
-              ? new Support.No("collectives are run by the host: op=" + primitive.label())
-              : types(primitive, operands);
+              ? collective(primitive, operands)
+              : target.supports(primitive, operands);
     };
   }
 
-  private Support types(Primitive op, List<ValueType> operands) {
-    for (ValueType operand : operands) {
-      if (target.accepts(operand.dtype()) instanceof Support.No no) {
-        return no;
-      }
+  private Support collective(Primitive op, List<ValueType> operands) {
+    if (options.ranks().isEmpty()) {
+      return new Support.No("collectives are run by the host: op=" + op.label());
     }
-    DType result = ShapeInference.infer(op, operands).getFirst().dtype();
-    if (op instanceof Primitive.ScatterAdd && result.isInteger()) {
-      return new Support.No(
-          "scattered integers are added in float32, which rounds them: op=%s, dtype=%s (scatter F32)"
-              .formatted(op.label(), result));
-    }
-    return target.accepts(result);
+    return switch (HloEmitter.supports(op, options.ranks().get().grid())) {
+      case Support.Yes _ -> target.supports(op, operands);
+      case Support.No no -> no;
+    };
   }
 
   @Override
@@ -145,12 +153,17 @@ final class NeuronDevice implements Device {
     Graph primitives = Decomposition.expand(graph, (_, _) -> false);
     for (Node node : primitives.nodes()) {
       List<ValueType> types = node.inputs().stream().map(Value::type).toList();
-      if (supports(node.op(), types) instanceof Support.No(String reason)) {
+      if (node.op() instanceof Primitive op
+          && op.isCollective()
+          && supports(op, types) instanceof Support.No(String reason)) {
         throw new IllegalArgumentException(reason + " (graph=" + graph.name() + ")");
       }
     }
-    target.check(graph);
-    HloModule module = HloEmitter.emit(primitives, RankGrid.ALONE, SumOrder.LANE_TREE);
+    target.check(primitives);
+    RankGrid grid = options.ranks().map(DeviceRanks::grid).orElse(RankGrid.ALONE);
+    boolean sameBits = options.ranks().map(DeviceRanks::sameBits).orElse(true);
+    SumOrder order = sameBits ? SumOrder.LANE_TREE : SumOrder.COMPILER;
+    HloModule module = HloEmitter.emit(primitives, grid, order);
     long bytes = WorkingSet.bytes(primitives);
     MemoryPool.Charge charge = memory.charge("arena of program " + graph.name(), bytes);
     try {
@@ -163,6 +176,10 @@ final class NeuronDevice implements Device {
       charge.close();
       throw failure;
     }
+  }
+
+  Optional<DeviceRanks> ranks() {
+    return options.ranks();
   }
 
   @Override

@@ -7,6 +7,7 @@ import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceInfo;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.Numerics;
 import dev.lockstep.device.neuron.compiler.CompilerLookup;
 import dev.lockstep.device.neuron.compiler.CompilerSettings;
 import dev.lockstep.device.neuron.compiler.NeffCompiler;
@@ -26,7 +27,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.BiFunction;
+import java.util.function.Function;
 import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -45,7 +46,7 @@ public final class NeuronDeviceProvider implements DeviceProvider {
   private final NeuronHost host;
   private final Supplier<NrtLookup> libraries;
   private final Supplier<CompilerLookup> compilers;
-  private final BiFunction<CompilerLookup.Found, Target, NeffCompiler> maker;
+  private final Function<CompilerSettings, NeffCompiler> maker;
 
   /// Makes the provider; for the service loader.
   public NeuronDeviceProvider() {
@@ -57,19 +58,17 @@ public final class NeuronDeviceProvider implements DeviceProvider {
         host,
         () -> NrtLookup.find(host.environment()),
         () -> CompilerLookup.find(host.environment()),
-        (compiler, target) ->
-            new NeuronxCompiler(
-                CompilerSettings.of(compiler, target, host.environment(), LOG::info), LOG::info));
+        settings -> new NeuronxCompiler(settings, LOG::info));
   }
 
   /// Makes a provider of other libraries and compilers.
   ///
-  /// @param maker makes the compiler that was found
+  /// @param maker makes the compiler that was found, with the user's settings
   NeuronDeviceProvider(
       NeuronHost host,
       Supplier<NrtLookup> libraries,
       Supplier<CompilerLookup> compilers,
-      BiFunction<CompilerLookup.Found, Target, NeffCompiler> maker) {
+      Function<CompilerSettings, NeffCompiler> maker) {
     this.host = host;
     this.libraries = libraries;
     this.compilers = compilers;
@@ -79,6 +78,11 @@ public final class NeuronDeviceProvider implements DeviceProvider {
   @Override
   public String name() {
     return NAME;
+  }
+
+  @Override
+  public boolean keepsCollectives() {
+    return host.keepsCollectives();
   }
 
   @Override
@@ -203,21 +207,24 @@ public final class NeuronDeviceProvider implements DeviceProvider {
           null);
     }
     // Before the runtime takes a core: settings of the compiler may be wrong.
-    NeffCompiler compiler = maker.apply(there.compiler, there.target);
-    start(there.library, ordinal, device);
+    CompilerSettings settings =
+        CompilerSettings.of(there.compiler, there.target, host.environment(), LOG::info);
+    NeffCompiler compiler = maker.apply(settings);
+    start(there.library, ordinal, device, options);
     NeuronRuntime runtime = new NeuronRuntime(there.library.library(), device, host.core(ordinal));
     DeviceInfo info = new DeviceInfo(device, there.words(), options.threads(), 0, false);
     return new NeuronDevice(
         info,
-        options.memory(),
+        new Numerics("neuron by " + settings.words(), false),
+        keepsCollectives() ? options : options.among(Optional.empty()),
         there.target,
         compiler,
         runtime,
         () -> NrtSession.close(there.library));
   }
 
-  private void start(NrtLookup.Found library, int ordinal, String device) {
-    Map<String, String> wanted = host.variables(ordinal);
+  private void start(NrtLookup.Found library, int ordinal, String device, DeviceOptions options) {
+    Map<String, String> wanted = host.variables(ordinal, options.ranks());
     NrtSession.Opened opened = NrtSession.open(library, wanted);
     if (opened.status() != NrtStatus.SUCCESS.code()) {
       throw NeuronRuntime.failure(device, opened.status(), "nrt_init", "variables=" + wanted);

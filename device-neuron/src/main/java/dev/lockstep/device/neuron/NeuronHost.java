@@ -1,5 +1,6 @@
 package dev.lockstep.device.neuron;
 
+import dev.lockstep.device.DeviceRanks;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -7,6 +8,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -18,6 +20,12 @@ import java.util.stream.Stream;
 record NeuronHost(Map<String, String> environment, Path devices) {
   private static final String VISIBLE_CORES = "NEURON_RT_VISIBLE_CORES";
   private static final String CORES = "NEURON_RT_NUM_CORES";
+  private static final String ROOT = "NEURON_RT_ROOT_COMM_ID";
+  private static final String TIMEOUT = "NEURON_RT_EXEC_TIMEOUT";
+
+  /// Environment variable that leaves collectives to the host if it is `host`.
+  static final String COLLECTIVES = "LOCKSTEP_NEURON_COLLECTIVES";
+
   private static final Pattern RANGE = Pattern.compile("\\s*(\\d{1,6})(?:-(\\d{1,6}))?\\s*");
 
   /// Copies the map.
@@ -91,12 +99,28 @@ record NeuronHost(Map<String, String> environment, Path devices) {
     return saysCores() ? ordinal : 0;
   }
 
+  /// Whether programs keep collectives inside where ranks run them together.
+  boolean keepsCollectives() {
+    return keepsCollectives(environment);
+  }
+
+  static boolean keepsCollectives(Map<String, String> environment) {
+    return !environment.getOrDefault(COLLECTIVES, "").equals("host");
+  }
+
   /// What must be set before the runtime is initialised; what the user has set stays.
   ///
   /// A process takes one core, the device's: who opens it has shared out the host's devices among
-  /// its ranks. Sums are rounded to nearest, not at random, or no run could be repeated.
-  Map<String, String> variables(int ordinal) {
+  /// its ranks. Sums are rounded to nearest, not at random, or no run could be repeated. Ranks that
+  /// run programs together find each other at their root, and an execution that takes longer than a
+  /// collective may is given up.
+  Map<String, String> variables(int ordinal, Optional<DeviceRanks> ranks) {
     Map<String, String> variables = new HashMap<>();
+    if (keepsCollectives() && ranks.isPresent()) {
+      variables.put(ROOT, ranks.get().root());
+      long seconds = Math.max(1, ranks.get().timeout().toSeconds());
+      variables.put(TIMEOUT, Long.toString(seconds));
+    }
     variables.put("NEURON_RT_STOCHASTIC_ROUNDING_EN", "0");
     if (!saysCores()) {
       variables.put(VISIBLE_CORES, Integer.toString(ordinal));

@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.lockstep.device.BoundProgram;
+import dev.lockstep.device.DeviceRanks;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.neuron.compiler.Neff;
 import dev.lockstep.device.neuron.hlo.HloModule;
@@ -89,16 +90,25 @@ final class NeuronProgram implements Program {
       MemorySegment bytes = scratch.allocate(neff.bytes().length, JAVA_LONG.byteSize());
       bytes.copyFrom(MemorySegment.ofArray(neff.bytes()));
       MemorySegment handle = scratch.allocate(JAVA_LONG);
-      runtime.check(
-          runtime.nrt().load(bytes, runtime.core(), handle),
-          "nrt_load",
+      String what =
           "program=%s, neffBytes=%d, neffVersion=%d.%d, logicalCoreSize=%d"
               .formatted(
                   graph.name(),
                   neff.bytes().length,
                   neff.major(),
                   neff.minor(),
-                  neff.logicalCoreSize()));
+                  neff.logicalCoreSize());
+      Optional<DeviceRanks> ranks = device.ranks().filter(_ -> module.hasCollectives());
+      if (ranks.isPresent()) {
+        int rank = ranks.get().rank();
+        int all = ranks.get().grid().ranks();
+        runtime.check(
+            runtime.nrt().loadCollectives(bytes, runtime.core(), rank, all, handle),
+            "nrt_load_collectives",
+            "%s, rank=%d, ranks=%d, root=%s".formatted(what, rank, all, ranks.get().root()));
+      } else {
+        runtime.check(runtime.nrt().load(bytes, runtime.core(), handle), "nrt_load", what);
+      }
       return handle.get(JAVA_LONG, 0);
     }
   }

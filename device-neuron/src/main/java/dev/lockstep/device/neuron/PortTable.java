@@ -7,15 +7,22 @@ import java.util.List;
 final class PortTable {
   private PortTable() {}
 
-  static String json(HloModule module, int replicas) {
+  /// @param ranks which of the replicas run the module; empty for all
+  static String json(HloModule module, int replicas, List<Integer> ranks) {
     StringBuilder text = new StringBuilder("{\n");
     text.append("  \"name\": ").append(quoted(module.name())).append(",\n");
     text.append("  \"replicas\": ").append(replicas).append(",\n");
+    if (!ranks.isEmpty()) {
+      text.append("  \"ranks\": ").append(ranks).append(",\n");
+    }
     ports(text, "parameters", module.inputs());
     text.append(",\n");
     ports(text, "results", module.outputs());
     if (!module.tables().isEmpty()) {
       text.append(",\n  \"ids\": ").append(quoted(HloModule.IDS));
+    }
+    if (module.readsRank()) {
+      text.append(",\n  \"rank\": ").append(quoted(HloModule.RANK));
     }
     return text.append("\n}\n").toString();
   }

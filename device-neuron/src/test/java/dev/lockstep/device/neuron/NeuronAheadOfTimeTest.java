@@ -6,11 +6,13 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.device.AheadOfTime;
 import dev.lockstep.device.RankGrid;
 import dev.lockstep.failure.DeviceException;
+import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive.Add;
 import dev.lockstep.graph.Primitive.AllReduce;
+import dev.lockstep.graph.Primitive.ScatterAdd;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
@@ -35,7 +37,13 @@ final class NeuronAheadOfTimeTest {
   private AheadOfTime.Build build(Graph graph, int ranks, String form) {
     RankGrid grid = new RankGrid(List.of(new RankGrid.Axis("dp", ranks)));
     return new AheadOfTime.Build(
-        Map.of("program", graph), grid, true, form, "trn2", folder.resolve("out"), said::add);
+        Map.of("program", List.of(graph)),
+        grid,
+        true,
+        form,
+        "trn2",
+        folder.resolve("out"),
+        said::add);
   }
 
   private static Graph sum() {
@@ -92,8 +100,52 @@ final class NeuronAheadOfTimeTest {
               assertThat(found.device()).isEqualTo("neuron");
               assertThat(found.forms()).containsExactly("neff", "hlo");
               assertThat(found.keepsCollectives("hlo")).isTrue();
-              assertThat(found.keepsCollectives("neff")).isFalse();
+              assertThat(found.keepsCollectives("neff")).isTrue();
               assertThat(found.targets()).containsExactly("trn2", "trn1", "trn3");
             });
+  }
+
+  @Test
+  void leavesCollectivesToTheHostWhereTheUserSaysSo() {
+    NeuronAheadOfTime byHost = new NeuronAheadOfTime(Map.of(NeuronHost.COLLECTIVES, "host"));
+    assertThat(byHost.keepsCollectives("neff")).isFalse();
+    assertThat(byHost.keepsCollectives("hlo")).isTrue();
+  }
+
+  @Test
+  void ranksWhoseGraphsDifferInMoreThanNumbersHaveModulesOfTheirOwn() throws IOException {
+    List<Graph> graphs = new ArrayList<>();
+    for (long elements : new long[] {3, 5, 3}) {
+      GraphBuilder builder = new GraphBuilder("shard");
+      Value x = builder.input("x", ValueType.f32(elements));
+      builder.output("y", builder.one(new Add(), x, x));
+      graphs.add(builder.build());
+    }
+    RankGrid grid = new RankGrid(List.of(new RankGrid.Axis("dp", 3)));
+    AheadOfTime.Build build =
+        new AheadOfTime.Build(
+            Map.of("program", graphs), grid, true, "hlo", "trn2", folder, said::add);
+    List<Path> written = new NeuronAheadOfTime(Map.of()).write(build);
+    assertThat(written)
+        .extracting(file -> file.getFileName().toString())
+        .containsExactly(
+            "program-rank-0.hlo.pb",
+            "program-rank-0.json",
+            "program-rank-1.hlo.pb",
+            "program-rank-1.json");
+    assertThat(folder.resolve("program-rank-0.json")).content().contains("\"ranks\": [0, 2]");
+    assertThat(folder.resolve("program-rank-1.json")).content().contains("\"ranks\": [1]");
+  }
+
+  @Test
+  void refusesWhatTheDeviceWouldRefuse() {
+    GraphBuilder builder = new GraphBuilder("counts");
+    Value ids = builder.input("ids", ValueType.i32(4));
+    Value ones = builder.input("ones", ValueType.i32(4, 1));
+    builder.output("sums", builder.one(new ScatterAdd(3, Blocks.WHOLE), ids, ones));
+    Graph counts = builder.build();
+    assertThatThrownBy(() -> new NeuronAheadOfTime(Map.of()).write(build(counts, 1, "hlo")))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("dtype=I32 (scatter F32) (graph=counts, op=ScatterAdd)");
   }
 }

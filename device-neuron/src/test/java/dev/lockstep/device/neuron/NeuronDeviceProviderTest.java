@@ -18,9 +18,12 @@ import dev.lockstep.memory.MemoryPool;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.ServiceLoader;
+import java.util.Set;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -56,7 +59,7 @@ final class NeuronDeviceProviderTest {
         new NeuronHost(Map.of(), devices),
         libraries,
         () -> compiler,
-        (_, _) -> module -> StandIn.neff(module.proto()));
+        _ -> module -> StandIn.neff(module.proto()));
   }
 
   private static CompilerLookup compiler() {
@@ -163,7 +166,7 @@ final class NeuronDeviceProviderTest {
             new NeuronHost(Map.of(), standIn.devices()),
             standIn::lookup,
             NeuronDeviceProviderTest::compiler,
-            (_, _) -> {
+            _ -> {
               throw new IllegalArgumentException("settings are wrong");
             });
     try (MemoryPool pool = MemoryPool.root("open", 1 << 20)) {
@@ -210,9 +213,38 @@ final class NeuronDeviceProviderTest {
   void coresThatTheUserChoseAreLeftAlone() {
     NeuronHost host =
         new NeuronHost(Map.of("NEURON_RT_VISIBLE_CORES", "4-7", "LOCAL_RANK", "3"), empty);
-    assertThat(host.variables(2)).doesNotContainKey("NEURON_RT_VISIBLE_CORES");
+    assertThat(host.variables(2, Optional.empty())).doesNotContainKey("NEURON_RT_VISIBLE_CORES");
     assertThat(host.core(2)).isEqualTo(2);
     assertThat(new NeuronHost(Map.of(), empty).core(2)).isZero();
+  }
+
+  /// What another compiler or target makes of a graph has other bits.
+  @Test
+  void devicesOfAnotherCompilerOrTargetAreAnotherKind() {
+    Set<String> kinds = new HashSet<>();
+    try (MemoryPool pool = MemoryPool.root("kinds", 1 << 20)) {
+      DeviceOptions options = new DeviceOptions(pool, 1, 0);
+      for (String version : List.of("2.27.5334", "2.28.1")) {
+        for (int family : new int[] {5, 14}) {
+          standIn.machine(4, family, 2, Long.MAX_VALUE);
+          CompilerLookup compiler = new CompilerLookup.Found(Path.of("neuronx-cc"), version);
+          try (Device device =
+              provider(standIn.devices(), standIn::lookup, compiler).open(0, options)) {
+            assertThat(device.numerics().isExact()).isFalse();
+            kinds.add(device.numerics().kind());
+          }
+        }
+      }
+      try (Device device =
+          standIn.provider(Map.of("NEURON_CC_FLAGS", "--auto-cast all")).open(0, options)) {
+        kinds.add(device.numerics().kind());
+      }
+    }
+    assertThat(kinds)
+        .hasSize(5)
+        .contains(
+            "neuron by neuronx-cc 2.28.1 --target trn3 --lnc 2 --model-type transformer --auto-cast"
+                + " none");
   }
 
   @Test

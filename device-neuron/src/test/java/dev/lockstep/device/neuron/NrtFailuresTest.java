@@ -252,7 +252,7 @@ final class NrtFailuresTest {
             new NeuronHost(Map.of(), standIn.devices()),
             () -> new NrtLookup.Found(failing, real.file()),
             () -> new CompilerLookup.Found(Path.of("neuronx-cc"), "2.0"),
-            (_, _) -> module -> StandIn.neff(module.proto()));
+            _ -> module -> StandIn.neff(module.proto()));
     with(
         provider,
         0,

@@ -43,6 +43,7 @@ import java.util.concurrent.atomic.AtomicLong;
 /// as what its cores compute. Its NEFFs are the header and the module.
 @SuppressWarnings("restricted") // links the library that it built
 final class StandIn {
+  private static final int TIMEOUT = 5;
   private static final Arena ARENA = Arena.global();
   private static final Linker LINKER = Linker.nativeLinker();
 
@@ -51,7 +52,10 @@ final class StandIn {
   private final SymbolLookup symbols;
   private final Set<String> seen;
   private final AtomicLong numbers = new AtomicLong();
-  private final Map<Long, HloExecutable> programs = new ConcurrentHashMap<>();
+  private final Map<Long, Loaded> programs = new ConcurrentHashMap<>();
+
+  /// A program with its rank among those that run it together; 0 of 0 for one without collectives.
+  private record Loaded(HloExecutable program, int rank, int ranks) {}
 
   private StandIn(Path library, Path devices, Set<String> seen)
       throws ReflectiveOperationException {
@@ -67,9 +71,14 @@ final class StandIn {
                     StandIn.class,
                     "describe",
                     MethodType.methodType(
-                        long.class, MemorySegment.class, long.class, MemorySegment.class))
+                        long.class,
+                        MemorySegment.class,
+                        long.class,
+                        int.class,
+                        int.class,
+                        MemorySegment.class))
                 .bindTo(this),
-            FunctionDescriptor.of(JAVA_LONG, ADDRESS, JAVA_LONG, ADDRESS),
+            FunctionDescriptor.of(JAVA_LONG, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, ADDRESS),
             ARENA);
     MemorySegment execute =
         LINKER.upcallStub(
@@ -210,7 +219,7 @@ final class StandIn {
         new NeuronHost(environment, devices),
         this::lookup,
         () -> new CompilerLookup.Found(Path.of("neuronx-cc"), "2.0"),
-        (_, _) -> module -> compiled(module.proto()));
+        _ -> module -> compiled(module.proto()));
   }
 
   private Neff compiled(byte[] proto) {
@@ -231,7 +240,7 @@ final class StandIn {
 
   /// Called by the library for a NEFF: writes lines of its tensors and returns its number.
   @SuppressWarnings("UnusedMethod") // by the library
-  private long describe(MemorySegment neff, long bytes, MemorySegment lines) {
+  private long describe(MemorySegment neff, long bytes, int rank, int ranks, MemorySegment lines) {
     try {
       byte[] file = neff.reinterpret(bytes).toArray(JAVA_BYTE);
       HloExecutable program =
@@ -244,7 +253,7 @@ final class StandIn {
           .reinterpret(ADDRESS.byteSize())
           .set(ADDRESS, 0, Arena.ofAuto().allocateFrom(text.toString()));
       long number = numbers.incrementAndGet();
-      programs.put(number, program);
+      programs.put(number, new Loaded(program, rank, ranks));
       return number;
     } catch (RuntimeException e) {
       e.printStackTrace(); // an exception that leaves an upcall ends the JVM
@@ -252,11 +261,22 @@ final class StandIn {
     }
   }
 
+  private String text(String function) {
+    Object value = call(function, FunctionDescriptor.of(ADDRESS));
+    return ((MemorySegment) Objects.requireNonNull(value)).reinterpret(256).getString(0);
+  }
+
+  private long seconds() {
+    String given = text("standin_timeout");
+    return given.isEmpty() ? 30 : Long.parseLong(given);
+  }
+
   /// Called by the library to run a program.
   @SuppressWarnings("UnusedMethod") // by the library
   private int execute(long number, MemorySegment tensors) {
     try {
-      HloExecutable program = Objects.requireNonNull(programs.get(number));
+      Loaded loaded = Objects.requireNonNull(programs.get(number));
+      HloExecutable program = loaded.program;
       List<HloExecutable.Tensor> all = program.tensors();
       MemorySegment addresses = tensors.reinterpret(all.size() * ADDRESS.byteSize());
       Map<String, double[]> given = new HashMap<>();
@@ -268,7 +288,11 @@ final class StandIn {
           given.put(each.name(), Elements.decode(each.dtype(), elements));
         }
       }
-      List<double[]> results = program.run(given);
+      HloExecutable.Peers peers =
+          loaded.ranks == 0
+              ? HloExecutable.ALONE
+              : StandInNetwork.at(text("standin_root")).of(loaded.rank, seconds());
+      List<double[]> results = program.run(given, peers);
       int next = 0;
       for (int i = 0; i < all.size(); i++) {
         HloExecutable.Tensor each = all.get(i);
@@ -281,6 +305,8 @@ final class StandIn {
         }
       }
       return 0;
+    } catch (StandInNetwork.MissingPeer missing) {
+      return TIMEOUT;
     } catch (RuntimeException e) {
       e.printStackTrace(); // an exception that leaves an upcall ends the JVM
       return 1;

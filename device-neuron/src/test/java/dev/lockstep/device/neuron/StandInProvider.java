@@ -4,12 +4,13 @@ import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
 import dev.lockstep.failure.Availability;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
 /// The device on the stand-in, as jobs find it. Built when it is opened: the service loader makes
 /// providers that nobody asks for.
-public final class StandInProvider implements DeviceProvider {
+public class StandInProvider implements DeviceProvider {
   static final String NAME = "neuron-stand-in";
 
   /// Every module that was compiled for it in this process, in hexadecimal digits.
@@ -24,12 +25,37 @@ public final class StandInProvider implements DeviceProvider {
   }
 
   @Override
+  public boolean keepsCollectives() {
+    return !name().equals(ByHost.NAME);
+  }
+
+  /// The process's provider, on a machine of its own.
+  NeuronDeviceProvider provider() {
+    return StandIn.build(COMPILED).provider();
+  }
+
+  @Override
   public Availability probe() {
     return new Availability.Available(1, "stand-in");
   }
 
   @Override
   public Device open(int ordinal, DeviceOptions options) {
-    return StandIn.build(COMPILED).provider().open(ordinal, options);
+    return provider().open(ordinal, options);
+  }
+
+  /// The same, in a process that leaves collectives to the host.
+  public static final class ByHost extends StandInProvider {
+    static final String NAME = "neuron-stand-in-by-host";
+
+    @Override
+    public String name() {
+      return NAME;
+    }
+
+    @Override
+    NeuronDeviceProvider provider() {
+      return StandIn.build(COMPILED).provider(Map.of(NeuronHost.COLLECTIVES, "host"));
+    }
   }
 }

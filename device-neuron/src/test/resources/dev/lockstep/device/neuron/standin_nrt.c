@@ -35,14 +35,17 @@ struct set {
   struct nrt_tensor *tensors[MOST_NAMES];
 };
 
-// Returns a number for the program of a NEFF and one line per tensor: usage, name, bytes. 0: not a program.
-typedef int64_t (*describe_t)(const void *neff, size_t size, char **lines);
+// Returns a number for the program of a NEFF and one line per tensor: usage, name, bytes. 0: not a program. `ranks` is
+// 0 for a program without collectives.
+typedef int64_t (*describe_t)(const void *neff, size_t size, int rank, int ranks, char **lines);
 // Runs a program on its tensors, inputs before results in the order of the lines.
 typedef int32_t (*execute_t)(int64_t id, void **tensors);
 
 static describe_t describe;
 static execute_t execute;
 static int state = FRESH;
+static char root_comm[256];
+static char exec_timeout[256];
 static int cores = 4;
 static int family = 5;
 static long major = 2;
@@ -74,6 +77,15 @@ const char *standin_environment(const char *name) {
   return environment;
 }
 
+// As the library was initialised with them.
+const char *standin_root(void) { return root_comm; }
+const char *standin_timeout(void) { return exec_timeout; }
+
+static void read_variable(const char *name, char *to) {
+  const char *value = getenv(name);
+  snprintf(to, sizeof root_comm, "%s", value ? value : "");
+}
+
 static int injected(const char *function) {
   if (strcmp(failing, function) != 0 || failing_after-- > 0) return 0;
   failing[0] = 0;
@@ -92,6 +104,8 @@ NRT_STATUS nrt_init(int framework, const char *version, const char *fal) {
   int status = injected("nrt_init");
   if (status != 0) return status;
   if (framework != 1 || version[0] != 0 || fal[0] != 0) return NRT_INVALID;
+  read_variable("NEURON_RT_ROOT_COMM_ID", root_comm);
+  read_variable("NEURON_RT_EXEC_TIMEOUT", exec_timeout);
   state = READY;
   return NRT_SUCCESS;
 }
@@ -207,14 +221,13 @@ NRT_STATUS nrt_tensor_memset(nrt_tensor_t *t, uint64_t offset, int value, size_t
 
 void *nrt_tensor_get_va(const nrt_tensor_t *t) { return t->data; }
 
-NRT_STATUS nrt_load(const void *neff, size_t size, int32_t vnc, int32_t count, nrt_model_t **out) {
-  BEGIN("nrt_load");
+static NRT_STATUS load(const void *neff, size_t size, int32_t vnc, int rank, int ranks, nrt_model_t **out) {
   if (vnc < 0 || vnc >= cores) return NRT_LOAD_NOT_ENOUGH_NC;
   uint64_t header[5];
   memcpy(header, neff, sizeof header);
   if (size < HEADER || header[1] != HEADER || header[1] + header[2] != size) return NRT_UNSUPPORTED_NEFF_VERSION;
   char *lines = NULL;
-  int64_t id = describe(neff, size, &lines);
+  int64_t id = describe(neff, size, rank, ranks, &lines);
   if (id == 0) return NRT_UNSUPPORTED_NEFF_VERSION;
   uint64_t tensors = 0;
   for (char *c = lines; *c; c++) tensors += *c == '\n';
@@ -234,11 +247,16 @@ NRT_STATUS nrt_load(const void *neff, size_t size, int32_t vnc, int32_t count, n
   return NRT_SUCCESS;
 }
 
+NRT_STATUS nrt_load(const void *neff, size_t size, int32_t vnc, int32_t count, nrt_model_t **out) {
+  BEGIN("nrt_load");
+  return load(neff, size, vnc, 0, 0, out);
+}
+
 NRT_STATUS nrt_load_collectives(const void *neff, size_t size, int32_t vnc, int32_t count, uint32_t rank,
                                 uint32_t ranks, nrt_model_t **out) {
   BEGIN("nrt_load_collectives");
-  if (rank >= ranks || getenv("NEURON_RT_ROOT_COMM_ID") == NULL) return NRT_INVALID;
-  return nrt_load(neff, size, vnc, count, out);
+  if (rank >= ranks || !root_comm[0]) return NRT_INVALID;
+  return load(neff, size, vnc, rank, ranks, out);
 }
 
 NRT_STATUS nrt_unload(nrt_model_t *model) {

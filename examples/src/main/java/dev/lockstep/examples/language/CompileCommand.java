@@ -1,18 +1,15 @@
 package dev.lockstep.examples.language;
 
 import dev.lockstep.device.AheadOfTime;
-import dev.lockstep.device.RankGrid;
 import dev.lockstep.failure.ConfigurationException;
-import dev.lockstep.graph.Graph;
 import dev.lockstep.launcher.CommandProvider;
-import dev.lockstep.train.Layout;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.RunGraphs;
+import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.model.ModelShape;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 import java.util.ServiceLoader;
 import org.jspecify.annotations.Nullable;
@@ -46,8 +43,8 @@ public final class CompileCommand implements CommandProvider {
     @Option(
         names = "--nproc-per-node",
         paramLabel = "N",
-        description = "ranks that run the programs together; default ${DEFAULT-VALUE}")
-    private int ranks = 1;
+        description = "ranks that run the programs together; default: those of --mesh")
+    private @Nullable Integer ranks;
   }
 
   /// Makes the provider, as [java.util.ServiceLoader] asks for.
@@ -111,23 +108,32 @@ public final class CompileCommand implements CommandProvider {
     AheadOfTime compiler = compiler(training.device);
     String form = chosen("--emit", options.form, compiler.forms());
     String target = chosen("--target", options.target, compiler.targets());
-    if (options.ranks < 1) {
-      throw refusal("--nproc-per-node", "" + options.ranks, "must be at least 1");
+    TrainerOptions layout = training.trainerOptions(1);
+    int ranks = Objects.requireNonNullElse(options.ranks, layout.layout().places());
+    if (ranks < 1) {
+      throw refusal("--nproc-per-node", "" + ranks, "must be at least 1");
     }
     Path folder = training.out;
     if (folder == null) {
       throw refusal("--out", "", "must name the folder that the programs go to");
     }
     Recipe recipe = training.freshRecipe();
-    Map<String, Graph> programs =
+    List<RunGraphs.Group> groups =
         compiler.keepsCollectives(form)
-            ? RunGraphs.of(recipe, training.trainerOptions(1), options.ranks)
-            : RunGraphs.betweenCollectives(recipe, training.trainerOptions(1), options.ranks);
-    RankGrid ranks = new RankGrid(List.of(new RankGrid.Axis(Layout.DATA, options.ranks)));
+            ? RunGraphs.of(recipe, layout, ranks)
+            : RunGraphs.betweenCollectives(recipe, layout, ranks);
     try {
-      compiler.write(
-          new AheadOfTime.Build(
-              programs, ranks, recipe.sameBits(), form, target, folder, out::println));
+      for (RunGraphs.Group group : groups) {
+        compiler.write(
+            new AheadOfTime.Build(
+                group.graphs(),
+                group.ranks(),
+                recipe.sameBits(),
+                form,
+                target,
+                folder.resolve(group.name()),
+                out::println));
+      }
     } catch (IllegalArgumentException e) {
       throw new ConfigurationException(
           VERB, training.device, Objects.requireNonNullElse(e.getMessage(), e.toString()), e);

@@ -73,15 +73,51 @@ class CompileCommandTest {
     assertThat(Files.readString(directory.resolve("step.json"))).contains("\"replicas\": 4");
   }
 
+  /// Ranks whose programs differ only in numbers have one module, which reads the rank; others one
+  /// each.
   @ParameterizedTest(name = "{0}")
   @CsvSource({
-    "--lanes 9 --nproc-per-node 2, compile,  'lanes=9, ranks=2'",
+    "--mesh tp=2,                      'lane.json step.json'",
+    "--mesh tp=2 --sequence-parallel --token-blocks 2, 'lane.json step.json'",
+    "--mesh cp=2 --token-blocks 2,     'lane.json step.json'",
+    "--lanes 9 --nproc-per-node 2,     'lane.json step-rank-0.json step-rank-1.json'",
+    "--zero 1 --nproc-per-node 2,      'lane.json step-rank-0.json step-rank-1.json'",
+    "--zero 3 --nproc-per-node 2,      'lane-0.json lane-1.json step-rank-0.json step-rank-1.json'"
+  })
+  void writesTheProgramsOfEveryLayout(String line, String files) throws IOException {
+    List<String> more = new ArrayList<>(List.of(line.split(" ")));
+    more.addAll(List.of("--out", directory.toString()));
+    assertThat(compile(small(more.toArray(String[]::new)))).isZero();
+    assertThat(written()).contains(files.split(" "));
+    String lane = written().contains("lane.json") ? "lane" : "lane-0";
+    boolean readsRank = line.contains("--mesh");
+    assertThat(Files.readString(directory.resolve(lane + ".json")).contains("lockstep.rank"))
+        .isEqualTo(readsRank);
+  }
+
+  @Test
+  void writesTheProgramsOfEachStage() throws IOException {
+    String line =
+        "gpt --device neuron --emit hlo --layers 2 --heads 2 --width 16 --context 8 --mesh"
+            + " dp=2,pp=2";
+    List<String> arguments = new ArrayList<>(List.of(line.split(" ")));
+    arguments.addAll(List.of("--out", directory.toString()));
+    assertThat(compile(arguments.toArray(String[]::new))).isZero();
+    assertThat(written()).containsExactly("stage-0", "stage-1");
+    assertThat(directory.resolve("stage-0/forward.json")).content().contains("\"replicas\": 2");
+    assertThat(directory.resolve("stage-0/backward.hlo.pb")).isNotEmptyFile();
+    assertThat(directory.resolve("stage-1/forward.hlo.pb")).isNotEmptyFile();
+    assertThat(directory.resolve("stage-1/backward.hlo.pb")).doesNotExist();
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @CsvSource({
     "--nproc-per-node 0,  --nproc-per-node,  at least 1",
     "--nproc-per-node 8,  --lanes,           ranks 8",
     "--emit ptx,          --emit,            'known: neff, hlo'",
     "--target h100,       --target,          'known: trn2, trn1, trn3'",
     "--device cpu,        --device,          known: neuron",
-    "--mesh tp=2 --nproc-per-node 2, --mesh, every rank of this layout",
+    "--mesh tp=2 --nproc-per-node 4, --mesh, ranks 4",
     "--nonsense,          compile,           --nonsense"
   })
   void refusesInOneSentence(String line, String key, String words) throws IOException {

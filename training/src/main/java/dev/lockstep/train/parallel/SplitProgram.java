@@ -4,29 +4,36 @@ import dev.lockstep.device.BoundProgram;
 import dev.lockstep.device.Device;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.Stream;
+import dev.lockstep.device.Support;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphSplitter;
 import dev.lockstep.graph.GraphSplitter.Collective;
 import dev.lockstep.graph.GraphSplitter.Compute;
 import dev.lockstep.graph.GraphSplitter.Part;
 import dev.lockstep.graph.GraphSplitter.Segments;
+import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.IntFunction;
+import java.util.function.Predicate;
 
 /// A graph with collectives: a device runs the segments between collectives, the host runs the
-/// collectives. Neighbouring collectives whose operands lie side by side in memory run as one
-/// **bucket**. Compiled once, bound to tensors as often as need be; what crosses between segments
-/// lies in memory that all bindings share, so one binding runs at a time. Confined to the stream
-/// that runs it; running allocates nothing.
+/// collectives; a device that keeps them all inside its program runs the whole. Neighbouring
+/// collectives whose operands lie side by side in memory run as one **bucket**. Compiled once,
+/// bound to tensors as often as need be; what crosses between segments lies in memory that all
+/// bindings share, so one binding runs at a time. Confined to the stream that runs it; running
+/// allocates nothing.
 public final class SplitProgram implements LaneRunner {
   private final Scope scope;
   private final Device device;
@@ -54,7 +61,30 @@ public final class SplitProgram implements LaneRunner {
   /// @param scope owns the programs, the prepared collectives and the memory of what crosses
   /// @param exchange runs the collectives; every rank's graph has the same ones
   public SplitProgram(Scope scope, Device device, Graph graph, Exchange exchange) {
-    this(scope, device, GraphSplitter.split(graph), exchange);
+    this(scope, device, cut(graph, device), exchange);
+  }
+
+  /// Returns a graph as a device is given it ([#cut(Graph, Predicate)]).
+  public static Segments cut(Graph graph, Device device) {
+    return cut(graph, node -> device.supports(node.op(), types(node)) instanceof Support.Yes);
+  }
+
+  /// Returns a graph whole if a device keeps every collective of it inside its program, or there is
+  /// none, else cut at each.
+  ///
+  /// @param keeps whether the device keeps a collective inside
+  public static Segments cut(Graph graph, Predicate<Node> keeps) {
+    boolean isWhole =
+        graph.nodes().stream()
+            .filter(node -> node.op() instanceof Primitive op && op.isCollective())
+            .allMatch(keeps);
+    return isWhole
+        ? new Segments(graph, List.of(new Compute(graph)), List.of())
+        : GraphSplitter.split(graph);
+  }
+
+  private static List<ValueType> types(Node node) {
+    return node.inputs().stream().map(Value::type).toList();
   }
 
   /// Compiles a graph that is cut already.
@@ -148,6 +178,7 @@ public final class SplitProgram implements LaneRunner {
   public Bound bind(Map<String, Tensor> tensors, IntFunction<Map<String, Tensor>> ofPart) {
     Map<String, Tensor> all = new HashMap<>(crossings);
     all.putAll(tensors);
+    madeInside().forEach(name -> all.computeIfAbsent(name, this::kept));
     return new Bound(all, steps(all, ofPart).toArray(Step[]::new));
   }
 
@@ -234,6 +265,38 @@ public final class SplitProgram implements LaneRunner {
       throw new IllegalStateException("segment was not compiled: " + segment.name());
     }
     return program.bind(bound);
+  }
+
+  /// Outputs that collectives make within the device's programs.
+  private List<String> madeInside() {
+    Set<Value> made = new HashSet<>();
+    for (Compute compute : programs.keySet()) {
+      for (Node node : compute.graph().nodes()) {
+        if (node.op() instanceof Primitive op && op.isCollective()) {
+          made.addAll(node.outputs());
+        }
+      }
+    }
+    return segments.graph().outputs().stream()
+        .filter(output -> made.contains(output.value()))
+        .map(Graph.Named::name)
+        .toList();
+  }
+
+  /// Memory of an output that nobody has bound.
+  private Tensor kept(String name) {
+    Shape shape = segments.graph().output(name).type().shape();
+    return buckets
+        .computeIfAbsent(
+            Set.of(name),
+            _ ->
+                scope.own(
+                    FlatTensors.allocateShared(
+                        device,
+                        segments.graph().name() + " kept",
+                        FlatLayout.of(Map.of(name, shape))),
+                    FlatTensors::close))
+        .get(name);
   }
 
   private static Tensor tensor(Map<String, Tensor> tensors, String name) {

@@ -3,7 +3,6 @@ package dev.lockstep.train.pipeline;
 import dev.lockstep.device.Device;
 import dev.lockstep.device.Program;
 import dev.lockstep.graph.Graph;
-import dev.lockstep.graph.GraphSplitter;
 import dev.lockstep.graph.GraphSplitter.Segments;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.parallel.Exchange;
@@ -40,7 +39,8 @@ public final class StagePrograms implements ChunkPrograms {
       Map<String, Tensor> inputs) {
     this.stage = stage;
     this.inputs = Map.copyOf(inputs);
-    List<Segments> segments = stage.graphs().stream().map(GraphSplitter::split).toList();
+    List<Segments> segments =
+        stage.graphs().stream().map(graph -> SplitProgram.cut(graph, device)).toList();
     List<SplitProgram> compiled = SplitProgram.together(scope, device, segments, exchange);
     int next = 0;
     for (Chunk chunk : stage.chunks()) {

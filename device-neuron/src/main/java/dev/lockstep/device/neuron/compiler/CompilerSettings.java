@@ -1,10 +1,10 @@
 package dev.lockstep.device.neuron.compiler;
 
-import dev.lockstep.job.UserCache;
+import dev.lockstep.cache.Digests;
+import dev.lockstep.cache.UserCache;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HexFormat;
@@ -118,6 +118,12 @@ public record CompilerSettings(
     return command;
   }
 
+  /// Returns what decides the bits of compiled programs, in words: the compiler's version and its
+  /// options, the target among them.
+  public String words() {
+    return "neuronx-cc " + compiler.version() + " " + String.join(" ", options());
+  }
+
   private List<String> options() {
     List<String> options = new ArrayList<>();
     options.addAll(List.of("--target", target.label(), "--lnc", "" + logicalCoreSize));
@@ -128,16 +134,12 @@ public record CompilerSettings(
 
   /// Returns what a compiled module is known by: a hash of its bytes, the options and the compiler.
   String key(byte[] proto) {
-    try {
-      MessageDigest digest = MessageDigest.getInstance("SHA-256");
-      digest.update(proto);
-      for (String option : options()) {
-        digest.update((option + "\0").getBytes(StandardCharsets.UTF_8));
-      }
-      digest.update(compiler.version().getBytes(StandardCharsets.UTF_8));
-      return HexFormat.of().formatHex(digest.digest());
-    } catch (NoSuchAlgorithmException impossible) {
-      throw new AssertionError("every JDK has SHA-256", impossible);
+    MessageDigest digest = Digests.sha256();
+    digest.update(proto);
+    for (String option : options()) {
+      digest.update((option + "\0").getBytes(StandardCharsets.UTF_8));
     }
+    digest.update(compiler.version().getBytes(StandardCharsets.UTF_8));
+    return HexFormat.of().formatHex(digest.digest());
   }
 }

@@ -1,9 +1,13 @@
 package dev.lockstep.device.neuron.compiler;
 
 import dev.lockstep.device.Support;
+import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.Node;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.ShapeInference;
 import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
 import java.util.Arrays;
 import java.util.List;
@@ -52,23 +56,46 @@ public enum Target {
     };
   }
 
-  /// Checks every value of a graph.
+  /// Returns whether programs may hold an op on operands of these types.
+  public Support supports(Primitive op, List<ValueType> operands) {
+    for (ValueType operand : operands) {
+      if (accepts(operand.dtype()) instanceof Support.No no) {
+        return no;
+      }
+    }
+    DType result = ShapeInference.infer(op, operands).getFirst().dtype();
+    if (op instanceof Primitive.ScatterAdd && result.isInteger()) {
+      return new Support.No(
+          "scattered integers are added in float32, which rounds them: dtype=%s (scatter F32)"
+              .formatted(result));
+    }
+    return accepts(result);
+  }
+
+  /// Checks every op and value of a graph of primitives.
   ///
-  /// @throws IllegalArgumentException if one is of a type that the target has not; the sentence
-  ///   names the op
+  /// @throws IllegalArgumentException if the target has not one; the sentence names the op
   public void check(Graph graph) {
     for (Graph.Named input : graph.inputs()) {
-      check(graph, "input " + input.name(), input.value());
+      if (accepts(input.value().type().dtype()) instanceof Support.No(String reason)) {
+        throw refusal(reason, graph, "input " + input.name());
+      }
     }
     for (Node node : graph.nodes()) {
-      node.outputs().forEach(value -> check(graph, "op=" + node.op().label(), value));
+      switch (node.op()) {
+        case Primitive op -> {
+          List<ValueType> operands = node.inputs().stream().map(Value::type).toList();
+          if (supports(op, operands) instanceof Support.No(String reason)) {
+            throw refusal(reason, graph, "op=" + op.label());
+          }
+        }
+        case Composite op ->
+            throw new IllegalArgumentException("op was not decomposed: op=" + op.label());
+      }
     }
   }
 
-  private void check(Graph graph, String where, Value value) {
-    if (accepts(value.type().dtype()) instanceof Support.No(String reason)) {
-      throw new IllegalArgumentException(
-          "%s (graph=%s, %s)".formatted(reason, graph.name(), where));
-    }
+  private static IllegalArgumentException refusal(String reason, Graph graph, String where) {
+    return new IllegalArgumentException("%s (graph=%s, %s)".formatted(reason, graph.name(), where));
   }
 }

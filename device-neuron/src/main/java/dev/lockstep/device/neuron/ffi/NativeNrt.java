@@ -23,6 +23,7 @@ final class NativeNrt implements Nrt {
   private final MethodHandle totalCores;
   private final MethodHandle instanceInfo;
   private final MethodHandle load;
+  private final MethodHandle loadCollectives;
   private final MethodHandle unload;
   private final MethodHandle allocateTensorSet;
   private final MethodHandle destroyTensorSet;
@@ -56,6 +57,12 @@ final class NativeNrt implements Nrt {
             library,
             FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, ADDRESS),
             "nrt_load");
+    loadCollectives =
+        find(
+            library,
+            FunctionDescriptor.of(
+                JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS),
+            "nrt_load_collectives");
     unload = find(library, FunctionDescriptor.of(JAVA_INT, JAVA_LONG), "nrt_unload");
     allocateTensorSet = find(library, oneAddress, "nrt_allocate_tensor_set");
     destroyTensorSet = find(library, FunctionDescriptor.ofVoid(ADDRESS), "nrt_destroy_tensor_set");
@@ -172,6 +179,16 @@ final class NativeNrt implements Nrt {
       return (int) load.invokeExact(neff, neff.byteSize(), core, 1, model);
     } catch (Throwable cause) {
       throw impossible("nrt_load", cause);
+    }
+  }
+
+  @Override
+  public int loadCollectives(
+      MemorySegment neff, int core, int rank, int ranks, MemorySegment model) {
+    try {
+      return (int) loadCollectives.invokeExact(neff, neff.byteSize(), core, 1, rank, ranks, model);
+    } catch (Throwable cause) {
+      throw impossible("nrt_load_collectives", cause);
     }
   }
 

@@ -46,6 +46,15 @@ public interface Nrt {
   /// @param model where the handle goes
   int load(MemorySegment neff, int core, MemorySegment model);
 
+  /// `nrt_load_collectives`: a program that ranks run together. Returns when all have loaded
+  /// theirs.
+  ///
+  /// @param core logical core, from 0
+  /// @param rank this rank's number among them
+  /// @param ranks how many there are
+  /// @param model where the handle goes
+  int loadCollectives(MemorySegment neff, int core, int rank, int ranks, MemorySegment model);
+
   /// `nrt_unload`.
   int unload(long model);
 

@@ -18,8 +18,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/// Collectives as HLO over groups of replicas. Every rank runs the same module, so all must hold as
-/// many subtrees of a sum as the others.
+/// Collectives as HLO over groups of replicas. All ranks meet in the same instructions: where one
+/// holds fewer subtrees of a sum than another, zeros that nobody reads stand in for the rest.
 ///
 /// In the lanes' order an all-reduce gathers every rank's subtrees and adds them up by the tree: `P
 /// - 1` times the bytes. From [#SPLIT_ELEMENTS] on each rank adds up a `P`-th of them, which
@@ -43,18 +43,17 @@ final class Collectives {
   static Support supports(Primitive collective, RankGrid ranks) {
     return switch (collective) {
       case AllReduce(String axis, ReduceOp _, LaneSplit lanes) ->
-          of(collective, ranks, axis, lanes.ranks().size(), lanes);
+          of(collective, ranks, axis, lanes.ranks().size());
       case ReduceScatter(String axis, ReduceOp _, LaneSplit lanes, int _) ->
-          of(collective, ranks, axis, lanes.ranks().size(), lanes);
-      case AllGather(String axis, int size, int _) ->
-          of(collective, ranks, axis, size, LaneSplit.onePerRank(size));
+          of(collective, ranks, axis, lanes.ranks().size());
+      case AllGather(String axis, int size, int _) -> of(collective, ranks, axis, size);
       case BroadcastFrom(String axis, int _) ->
           ranks.has(axis) ? new Support.Yes() : noAxis(collective, axis, ranks);
       default -> new Support.No("not a collective: op=" + collective.label());
     };
   }
 
-  private static Support of(Primitive op, RankGrid ranks, String axis, int size, LaneSplit lanes) {
+  private static Support of(Primitive op, RankGrid ranks, String axis, int size) {
     if (!ranks.has(axis)) {
       return noAxis(op, axis, ranks);
     }
@@ -64,12 +63,7 @@ final class Collectives {
           "collective is over another number of ranks: op=%s, axis=%s, ranks=%d, axisRanks=%d"
               .formatted(op.label(), axis, size, there));
     }
-    long counts = lanes.ranks().stream().map(List::size).distinct().count();
-    return counts == 1
-        ? new Support.Yes()
-        : new Support.No(
-            "ranks hold different numbers of subtrees of a sum: op=%s, axis=%s, lanes=%d, ranks=%d (all ranks run one module: take a number of lanes that the ranks divide, by a power of two)"
-                .formatted(op.label(), axis, lanes.lanes(), size));
+    return new Support.Yes();
   }
 
   private static Support noAxis(Primitive op, String axis, RankGrid ranks) {
@@ -92,12 +86,25 @@ final class Collectives {
     if (joinsByCompiler(parts)) {
       joined = emit.allReduce(joined(op.reduceOp(), parts), opcode(op.reduceOp()), groups);
     } else if (size > 2 && parts.getFirst().shape().elements() >= SPLIT_ELEMENTS) {
-      joined = inParts(op, parts, groups);
+      joined = inParts(op, filled(parts, op.lanes()), groups);
     } else {
       joined =
-          tree(op.reduceOp(), op.lanes(), parts.stream().map(x -> gathered(x, groups)).toList());
+          tree(
+              op.reduceOp(),
+              op.lanes(),
+              filled(parts, op.lanes()).stream().map(x -> gathered(x, groups)).toList());
     }
     return finished(op.reduceOp(), joined, size);
+  }
+
+  /// As many parts as the rank that holds most has.
+  private List<Hlo> filled(List<Hlo> parts, LaneSplit lanes) {
+    int most = lanes.ranks().stream().mapToInt(List::size).max().orElse(0);
+    List<Hlo> filled = new ArrayList<>(parts);
+    while (filled.size() < most) {
+      filled.add(emit.fill(parts.getFirst().type(), 0));
+    }
+    return filled;
   }
 
   /// Each rank joins its part of the elements, then all gather the parts.
@@ -136,7 +143,7 @@ final class Collectives {
           tree(
               op.reduceOp(),
               op.lanes(),
-              parts.stream().map(x -> scattered(x, op.dim(), groups)).toList());
+              filled(parts, op.lanes()).stream().map(x -> scattered(x, op.dim(), groups)).toList());
     }
     return finished(op.reduceOp(), joined, size);
   }

@@ -108,10 +108,16 @@ final class Computation {
     ValueType type = new ValueType(dtype, Shape.scalar());
     return switch (dtype) {
       case BOOL, I32, F32 ->
-          add("constant", type, List.of(), p -> p.message(8, Schema.literal(dtype, value)));
+          add("constant", type, List.of(), p -> p.message(8, Schema.literal(type, value)));
       case F64, BF16, F16, F8_E4M3FN, F8_E4M3, F8_E5M2 -> convert(scalar(DType.F32, value), dtype);
       case I64, I16, I8, U8 -> convert(scalar(DType.I32, value), dtype);
     };
+  }
+
+  /// Numbers, F32 or I32 `[n]`.
+  Hlo table(DType dtype, double... numbers) {
+    ValueType type = new ValueType(dtype, Shape.of(numbers.length));
+    return add("constant", type, List.of(), p -> p.message(8, Schema.literal(type, numbers)));
   }
 
   /// Every element `value`.
@@ -198,6 +204,14 @@ final class Computation {
     starts[dim] = start;
     limits[dim] = limit;
     return slice(x, starts, limits);
+  }
+
+  /// The box of `x` that begins at `starts`, each I32 `[]`; it must lie within.
+  Hlo dynamicSlice(Hlo x, List<Hlo> starts, Shape box) {
+    List<Hlo> operands = new ArrayList<>(List.of(x));
+    operands.addAll(starts);
+    return add(
+        "dynamic-slice", new ValueType(x.dtype(), box), operands, p -> p.packed(20, box.dims()));
   }
 
   Hlo concat(List<Hlo> parts, int dim) {

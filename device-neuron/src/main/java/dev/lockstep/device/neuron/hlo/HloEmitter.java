@@ -7,6 +7,7 @@ import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Decomposition;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.Node;
+import dev.lockstep.graph.Op;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
@@ -27,6 +28,7 @@ public final class HloEmitter {
   private static final String INPUT_NAMES = "neff_input_names";
   private static final String OUTPUT_NAMES = "neff_output_names";
 
+  private final RankVariants variants;
   private final Graph graph;
   private final ModuleBuilder module;
   private final Computation emit;
@@ -39,24 +41,56 @@ public final class HloEmitter {
   private final List<HloModule.Table> tables = new ArrayList<>();
   private final List<Hlo> bounds = new ArrayList<>();
 
-  private HloEmitter(Graph graph, RankGrid ranks, SumOrder order) {
-    this.graph = graph;
+  /// Where ranks compute other things.
+  private @Nullable ByRank byRank;
+
+  private HloEmitter(RankVariants variants, RankGrid ranks, SumOrder order) {
+    this.variants = variants;
+    this.graph = variants.first();
     this.module = new ModuleBuilder(safe(graph.name()));
     this.emit = module.entry();
     this.primitives = new Primitives(emit, ranks, order);
     this.values = new Hlo[graph.valueCount()];
     names.add(HloModule.IDS);
+    names.add(HloModule.RANK);
   }
 
   /// Returns the module of a graph.
   ///
-  /// @param ranks the ranks that run it together; all run the same module
+  /// @param graph what all ranks run, or one of them if the others run the same collectives
+  /// @param ranks the ranks that run it together
   /// @param order in which order sums over ranks are added
   /// @throws IllegalArgumentException if two outputs take the memory of one input, or a collective
   ///   cannot be emitted for these ranks
   public static HloModule emit(Graph graph, RankGrid ranks, SumOrder order) {
-    StoragePlan.requireOneOutputPerInput(graph);
-    return new HloEmitter(Decomposition.expand(graph, (_, _) -> false), ranks, order).emit();
+    return emit(List.of(graph), ranks, order);
+  }
+
+  /// Returns the one module of the graphs that ranks run together.
+  ///
+  /// @param graphs one that all run, or one for each rank; those are alike but for numbers that
+  ///   follow from the rank ([#areOneProgram])
+  /// @param ranks the ranks
+  /// @param order in which order sums over ranks are added
+  /// @throws IllegalArgumentException if the graphs differ in more, two outputs take the memory of
+  ///   one input, or a collective cannot be emitted for these ranks
+  public static HloModule emit(List<Graph> graphs, RankGrid ranks, SumOrder order) {
+    graphs.forEach(StoragePlan::requireOneOutputPerInput);
+    RankVariants variants = variants(graphs);
+    if (variants.areOneProgram() instanceof Support.No(String reason)) {
+      throw new IllegalArgumentException(reason);
+    }
+    return new HloEmitter(variants, ranks, order).emit();
+  }
+
+  /// Returns whether graphs of several ranks make one module.
+  public static Support areOneProgram(List<Graph> graphs) {
+    return variants(graphs).areOneProgram();
+  }
+
+  private static RankVariants variants(List<Graph> graphs) {
+    return new RankVariants(
+        graphs.stream().map(graph -> Decomposition.expand(graph, (_, _) -> false)).toList());
   }
 
   /// Returns whether a collective can be emitted for these ranks.
@@ -67,6 +101,10 @@ public final class HloEmitter {
   private HloModule emit() {
     for (Graph.Named input : graph.inputs()) {
       parameter(input);
+    }
+    boolean readsRank = variants.differ();
+    if (readsRank) {
+      byRank = new ByRank(emit, rank());
     }
     List<Node> nodes = graph.nodes();
     for (int i = 0; i < nodes.size(); i++) {
@@ -91,7 +129,17 @@ public final class HloEmitter {
             results,
             proto -> proto.message(68, Schema.attribute(OUTPUT_NAMES, String.join(",", written))));
     byte[] proto = module.finish(root, results.stream().map(Hlo::type).toList());
-    return new HloModule(graph.name(), proto, inputs, outputs, tables);
+    boolean hasCollectives =
+        nodes.stream().anyMatch(node -> node.op() instanceof Primitive op && op.isCollective());
+    return new HloModule(graph.name(), proto, inputs, outputs, tables, readsRank, hasCollectives);
+  }
+
+  private Hlo rank() {
+    emit.from(HloModule.RANK, "");
+    return emit.parameter(
+        HloModule.RANK,
+        new ValueType(DType.I32, Shape.scalar()),
+        proto -> proto.message(68, Schema.attribute(INPUT_NAMES, HloModule.RANK)));
   }
 
   private void parameter(Graph.Named input) {
@@ -138,10 +186,15 @@ public final class HloEmitter {
         && Collectives.supports(op, primitives.ranks()) instanceof Support.No(String reason)) {
       throw new IllegalArgumentException(reason + " (graph=" + graph.name() + ")");
     }
-    values[result.id()] =
-        isWhole
-            ? primitives.lower(op, operands, result.type())
-            : primitives.lowerEmpty(op, operands, result.type());
+    List<Op> ops = variants.ops(index);
+    if (byRank != null && ops.size() > 1) {
+      values[result.id()] = byRank.lower(ops, operands, result.type());
+    } else {
+      values[result.id()] =
+          isWhole
+              ? primitives.lower(op, operands, result.type())
+              : primitives.lowerEmpty(op, operands, result.type());
+    }
     if (isWhole) {
       checkIds(op, operands);
     }

@@ -11,12 +11,24 @@ import java.util.List;
 /// @param outputs elements of the root's tuple, in order; outputs without elements are not among
 ///   them. If there are [#tables], one more result follows: [#IDS]
 /// @param tables the ops whose ids must be checked when the program has run, in order
+/// @param readsRank whether ranks compute other things by their number: then one more parameter
+///   follows the inputs, [#RANK]
+/// @param hasCollectives whether ranks must run it together
 @SuppressWarnings("ArrayRecordComponent") // never compared
 public record HloModule(
-    String name, byte[] proto, List<Port> inputs, List<Port> outputs, List<Table> tables) {
+    String name,
+    byte[] proto,
+    List<Port> inputs,
+    List<Port> outputs,
+    List<Table> tables,
+    boolean readsRank,
+    boolean hasCollectives) {
   /// The result that holds the least and the greatest id of each of [#tables], I32 `[2 · tables]`.
   /// HLO clamps or skips ids that lie outside; Lockstep says which.
   public static final String IDS = "lockstep.ids";
+
+  /// The parameter that holds the rank's place among those that run the module, I32 `[]`.
+  public static final String RANK = "lockstep.rank";
 
   /// A parameter or a result.
   ///

@@ -5,6 +5,7 @@ import dev.lockstep.graph.Primitive.Uniform;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
+import java.util.List;
 
 /// Random numbers by counter ([dev.lockstep.tensor.Philox#element]) in signed 32-bit arithmetic,
 /// which wraps: Neuron's 64-bit integers are slow or not there, and unsigned ones add nothing but
@@ -33,11 +34,20 @@ final class Philox32 {
   /// @param step I32 `[]`, not negative
   /// @param lane I32 `[]`, not negative
   static Hlo uniform(Computation emit, Uniform op, Hlo step, Hlo lane) {
-    return new Philox32(emit, op.part().shape()).uniform(op, step, lane);
+    List<Hlo> starts =
+        op.part().starts().stream().map(start -> emit.scalar(DType.I32, (double) start)).toList();
+    return uniform(emit, op, starts, step, lane);
   }
 
-  private Hlo uniform(Uniform op, Hlo step, Hlo lane) {
-    Wide index = index(op.part(), spread(lane));
+  /// The part of the tensor begins where the program says.
+  ///
+  /// @param starts each I32 `[]`; those of `op` do not count
+  static Hlo uniform(Computation emit, Uniform op, List<Hlo> starts, Hlo step, Hlo lane) {
+    return new Philox32(emit, op.part().shape()).uniform(op, starts, step, lane);
+  }
+
+  private Hlo uniform(Uniform op, List<Hlo> starts, Hlo step, Hlo lane) {
+    Wide index = index(op.part(), starts, spread(lane));
     // Block 16 (index / 64) + index mod 16, word index / 16 mod 4.
     Hlo quotient = or(right(index.low, 6), left(index.high, 26));
     Hlo c0 = or(left(quotient, 4), and(index.low, 15));
@@ -52,7 +62,7 @@ final class Philox32 {
   }
 
   /// The element's index among all lanes: `lane · elements + flat`.
-  private Wide index(Part part, Hlo lane) {
+  private Wide index(Part part, List<Hlo> starts, Hlo lane) {
     long elements = part.whole().elements();
     if (elements > Integer.MAX_VALUE) {
       throw new IllegalArgumentException(
@@ -62,8 +72,9 @@ final class Philox32 {
     Hlo flat = emit.fill(type, 0);
     for (int dim = 0; dim < type.shape().rank(); dim++) {
       Hlo at = emit.iota(type, dim);
-      long start = part.starts().get(dim);
-      Hlo moved = start == 0 ? at : emit.binary("add", at, (double) start);
+      Hlo start = starts.get(dim);
+      boolean isZero = start.equals(emit.scalar(DType.I32, 0));
+      Hlo moved = isZero ? at : emit.binary("add", at, spread(start));
       Hlo before = emit.binary("multiply", flat, (double) part.whole().dim(dim));
       flat = emit.binary("add", before, moved);
     }

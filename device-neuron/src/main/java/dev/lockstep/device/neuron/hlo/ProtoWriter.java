@@ -49,10 +49,12 @@ final class ProtoWriter {
     return values.length == 0 ? this : message(field, list);
   }
 
-  /// Writes one `float` as a repeated field.
-  ProtoWriter packedFloat(int field, float value) {
+  /// Writes repeated `float`s.
+  ProtoWriter packedFloats(int field, double... values) {
     ProtoWriter list = new ProtoWriter();
-    list.fixed(Float.floatToRawIntBits(value), Float.BYTES);
+    for (double value : values) {
+      list.fixed(Float.floatToRawIntBits((float) value), Float.BYTES);
+    }
     return message(field, list);
   }
 

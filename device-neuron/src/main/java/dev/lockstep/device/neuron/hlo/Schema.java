@@ -3,7 +3,9 @@ package dev.lockstep.device.neuron.hlo;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
+import java.util.Arrays;
 import java.util.List;
+import java.util.function.DoubleToLongFunction;
 
 /// Shapes and layouts as messages, and the field numbers of `xla/service/hlo.proto` and
 /// `xla/xla_data.proto` that more than one class needs.
@@ -54,16 +56,21 @@ final class Schema {
     return shape;
   }
 
-  /// `xla.LiteralProto` of one element.
-  static ProtoWriter literal(DType dtype, double value) {
-    ProtoWriter literal = new ProtoWriter().message(1, shape(new ValueType(dtype, Shape.scalar())));
+  /// `xla.LiteralProto` of the elements of an array.
+  static ProtoWriter literal(ValueType type, double... values) {
+    DType dtype = type.dtype();
+    ProtoWriter literal = new ProtoWriter().message(1, shape(type));
     return switch (dtype) {
-      case BOOL -> literal.packed(2, value != 0 ? 1 : 0);
-      case I32 -> literal.packed(4, (int) value);
-      case F32 -> literal.packedFloat(8, (float) value);
+      case BOOL -> literal.packed(2, longs(values, value -> value != 0 ? 1 : 0));
+      case I32 -> literal.packed(4, longs(values, value -> (int) value));
+      case F32 -> literal.packedFloats(8, values);
       case F64, BF16, F16, F8_E4M3FN, F8_E4M3, F8_E5M2, I64, I16, I8, U8 ->
           throw new IllegalArgumentException("literals are BOOL, I32 or F32: dtype=" + dtype);
     };
+  }
+
+  private static long[] longs(double[] values, DoubleToLongFunction each) {
+    return Arrays.stream(values).mapToLong(each).toArray();
   }
 
   /// A map of strings, `xla.FrontendAttributes`.

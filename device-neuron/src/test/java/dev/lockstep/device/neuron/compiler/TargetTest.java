@@ -4,8 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.device.Support;
+import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.Primitive.Convert;
+import dev.lockstep.graph.Primitive.ScatterAdd;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
@@ -32,5 +34,18 @@ final class TargetTest {
         .hasMessage(
             "Neuron devices have no 64-bit numbers: dtype=F64 (convert to F32 or I32) (graph=wide,"
                 + " op=Convert)");
+  }
+
+  @Test
+  void scattersNoIntegers() {
+    GraphBuilder builder = new GraphBuilder("counts");
+    Value ids = builder.input("ids", ValueType.i32(4));
+    Value ones = builder.input("ones", ValueType.i32(4, 1));
+    builder.output("sums", builder.one(new ScatterAdd(3, Blocks.WHOLE), ids, ones));
+    assertThatThrownBy(() -> Target.TRN2.check(builder.build()))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessage(
+            "scattered integers are added in float32, which rounds them: dtype=I32 (scatter F32)"
+                + " (graph=counts, op=ScatterAdd)");
   }
 }

@@ -2,6 +2,7 @@ package dev.lockstep.device.neuron.hlo;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 
 import dev.lockstep.device.RankGrid;
 import dev.lockstep.device.Support;
@@ -38,9 +39,13 @@ final class CollectivesTest {
 
   /// A sum of `lanes` lanes over `ranks` ranks, as a graph of one rank.
   private static Graph sum(Primitive op, LaneSplit lanes, long... shape) {
+    return sumOfRank(0, op, lanes, shape);
+  }
+
+  private static Graph sumOfRank(int rank, Primitive op, LaneSplit lanes, long... shape) {
     GraphBuilder builder = new GraphBuilder("sum");
     List<Value> held = new ArrayList<>();
-    for (int i = 0; i < lanes.ranks().getFirst().size(); i++) {
+    for (int i = 0; i < lanes.ranks().get(rank).size(); i++) {
       held.add(builder.input("x" + i, ValueType.f32(shape)));
     }
     builder.output("y", builder.apply(op, held).getFirst());
@@ -211,17 +216,37 @@ final class CollectivesTest {
     assertThat(found.get(0).get("from")).containsExactly(1, 11);
   }
 
+  /// Each rank runs a module of its own, which meets the others' in the same collectives.
+  @ParameterizedTest(name = "lanes={0}, ranks={1}, {2}")
+  @CsvSource({"9, 2, LANE_TREE", "13, 4, LANE_TREE", "9, 2, COMPILER"})
+  void joinsUnevenNumbersOfSubtrees(int lanes, int ranks, SumOrder order) {
+    LaneSplit split = LaneSplit.contiguous(lanes, ranks);
+    assertThat(split.ranks().stream().map(List::size).distinct().count()).isGreaterThan(1);
+    AllReduce op = new AllReduce("dp", new ReduceOp.Sum(), split);
+    List<HloProgram> programs = new ArrayList<>();
+    List<List<double[]>> parameters = new ArrayList<>();
+    List<Map<String, double[]>> inputs = inputs(split, 1);
+    List<Graph> graphs = new ArrayList<>();
+    for (int rank = 0; rank < ranks; rank++) {
+      Graph graph = sumOfRank(rank, op, split, 1);
+      Emitted emitted = Emitted.of(graph, line(ranks), order);
+      graphs.add(graph);
+      programs.add(HloProgram.read(emitted.module().proto()));
+      parameters.add(emitted.parameters(rank, inputs.get(rank)));
+    }
+    assertThat(HloEmitter.areOneProgram(graphs)).isInstanceOf(Support.No.class);
+    for (List<double[]> found : HloReplicas.run(programs, parameters)) {
+      double expected = tree(0, lanes, 0);
+      if (order == SumOrder.LANE_TREE) {
+        assertThat(found.getFirst()[0]).isEqualTo(expected);
+      } else {
+        assertThat(found.getFirst()[0]).isCloseTo(expected, within(Math.scalb(1e-12, 100)));
+      }
+    }
+  }
+
   @Test
-  void refusesWhatOneModuleForAllRanksCannotDo() {
-    LaneSplit uneven = LaneSplit.contiguous(9, 2);
-    AllReduce sum = new AllReduce("dp", new ReduceOp.Sum(), uneven);
-    assertThat(HloEmitter.supports(sum, line(2)))
-        .isInstanceOfSatisfying(
-            Support.No.class,
-            no -> assertThat(no.reason()).contains("lanes=9, ranks=2 (all ranks run one module"));
-    assertThatThrownBy(() -> Emitted.of(sum(sum, uneven, 4), line(2), SumOrder.LANE_TREE))
-        .isInstanceOf(IllegalArgumentException.class)
-        .hasMessageContaining("graph=sum");
+  void refusesCollectivesThatTheRanksHaveNot() {
     AllReduce elsewhere = new AllReduce("tp", new ReduceOp.Sum(), LaneSplit.onePerRank(2));
     assertThat(HloEmitter.supports(elsewhere, line(2)))
         .isInstanceOfSatisfying(
@@ -230,5 +255,45 @@ final class CollectivesTest {
     assertThat(HloEmitter.supports(other, line(2)))
         .isInstanceOfSatisfying(
             Support.No.class, no -> assertThat(no.reason()).contains("ranks=4, axisRanks=2"));
+    Graph graph = sum(elsewhere, elsewhere.lanes(), 4);
+    assertThatThrownBy(() -> Emitted.of(graph, line(2), SumOrder.LANE_TREE))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("graph=sum");
+  }
+
+  private static Graph constant(double value, Primitive.Slice slice) {
+    GraphBuilder builder = new GraphBuilder("own");
+    Value x = builder.input("x", ValueType.f32(4));
+    Value number = builder.one(new Primitive.Constant(ValueType.f32(2), value));
+    builder.output("y", builder.one(new Primitive.Add(), builder.one(slice, x), number));
+    return builder.build();
+  }
+
+  @Test
+  void numbersThatFollowFromTheRankAreReadByIt() {
+    List<Graph> graphs =
+        List.of(
+            constant(-0.5, new Primitive.Slice(List.of(0L), List.of(2L))),
+            constant(10, new Primitive.Slice(List.of(2L), List.of(4L))));
+    Emitted emitted = Emitted.of(graphs, line(2), SumOrder.LANE_TREE);
+    assertThat(emitted.module().readsRank()).isTrue();
+    Map<String, double[]> x = Map.of("x", new double[] {1, 2, 3, 4});
+    List<Map<String, double[]>> found = emitted.interpreted(List.of(x, x));
+    assertThat(found.get(0).get("y")).containsExactly(0.5, 1.5);
+    assertThat(found.get(1).get("y")).containsExactly(13, 14);
+  }
+
+  @Test
+  void graphsThatDifferInMoreAreNotOneProgram() {
+    Graph narrow = constant(1, new Primitive.Slice(List.of(0L), List.of(2L)));
+    GraphBuilder builder = new GraphBuilder("own");
+    Value x = builder.input("x", ValueType.f32(4));
+    Value number = builder.one(new Primitive.Constant(ValueType.f32(2), 1));
+    Value half = builder.one(new Primitive.Slice(List.of(0L), List.of(2L)), x);
+    builder.output("y", builder.one(new Primitive.Mul(), half, number));
+    Graph other = builder.build();
+    assertThatThrownBy(() -> Emitted.of(List.of(narrow, other), line(2), SumOrder.LANE_TREE))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("graph=own, node=2, rank=0 op=Add, rank=1 op=Mul");
   }
 }

@@ -2,6 +2,7 @@ package dev.lockstep.device.neuron.hlo;
 
 import dev.lockstep.device.RankGrid;
 import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.ValueType;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -15,11 +16,26 @@ record Emitted(Graph graph, HloModule module, int replicas) {
   }
 
   static Emitted of(Graph graph, RankGrid ranks, SumOrder order) {
-    return new Emitted(graph, HloEmitter.emit(graph, ranks, order), ranks.ranks());
+    return of(List.of(graph), ranks, order);
+  }
+
+  /// The one module of the graphs of several ranks.
+  static Emitted of(List<Graph> graphs, RankGrid ranks, SumOrder order) {
+    return new Emitted(graphs.getFirst(), HloEmitter.emit(graphs, ranks, order), ranks.ranks());
+  }
+
+  /// The types of the module's parameters.
+  List<ValueType> parameterTypes() {
+    List<ValueType> types = new ArrayList<>();
+    module.inputs().forEach(port -> types.add(port.type()));
+    if (module.readsRank()) {
+      types.add(ValueType.i32());
+    }
+    return types;
   }
 
   /// The parameters of a replica in the module's order.
-  List<double[]> parameters(Map<String, double[]> inputs) {
+  List<double[]> parameters(int replica, Map<String, double[]> inputs) {
     List<double[]> parameters = new ArrayList<>();
     for (HloModule.Port port : module.inputs()) {
       double[] elements = inputs.get(port.graphName());
@@ -27,6 +43,9 @@ record Emitted(Graph graph, HloModule module, int replicas) {
         throw new IllegalArgumentException("input is missing: " + port.graphName());
       }
       parameters.add(elements);
+    }
+    if (module.readsRank()) {
+      parameters.add(new double[] {replica});
     }
     return parameters;
   }
@@ -54,8 +73,11 @@ record Emitted(Graph graph, HloModule module, int replicas) {
   ///
   /// @param inputs for each replica the graph's inputs
   List<Map<String, double[]>> interpreted(List<Map<String, double[]>> inputs) {
-    HloProgram program = HloProgram.read(module.proto());
-    return HloInterpreter.run(program, inputs.stream().map(this::parameters).toList()).stream()
+    List<List<double[]>> parameters = new ArrayList<>();
+    for (int replica = 0; replica < inputs.size(); replica++) {
+      parameters.add(parameters(replica, inputs.get(replica)));
+    }
+    return HloReplicas.run(HloProgram.read(module.proto()), parameters).stream()
         .map(this::outputs)
         .toList();
   }

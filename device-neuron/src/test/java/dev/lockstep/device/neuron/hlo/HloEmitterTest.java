@@ -171,7 +171,7 @@ final class HloEmitterTest {
     assertThat(module.tables())
         .containsExactly(new HloModule.Table("Gather", 4), new HloModule.Table("ScatterAdd", 5));
     List<double[]> results =
-        HloInterpreter.run(
+        HloReplicas.run(
                 HloProgram.read(module.proto()),
                 List.of(List.of(new double[8], new double[] {-3, 2, 9})))
             .getFirst();

@@ -3,6 +3,7 @@ package dev.lockstep.device.neuron.hlo;
 import dev.lockstep.device.neuron.hlo.HloProgram.Instruction;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -16,6 +17,34 @@ public final class HloExecutable {
   private final HloProgram program;
   private final Map<Integer, Tensor> inputs = new HashMap<>();
   private final List<Tensor> tensors = new ArrayList<>();
+
+  /// A program without collectives.
+  public static final Peers ALONE =
+      own -> {
+        throw new IllegalStateException("program was loaded alone and meets others: " + own);
+      };
+
+  /// A collective that a rank has come to.
+  public record Meeting(HloInterpreter.Collective own) {
+    /// Returns the group of a rank in it.
+    public List<Long> group(int rank) {
+      return Arrays.stream(HloReplicas.group(own, rank)).boxed().toList();
+    }
+
+    /// Returns what it gives this rank.
+    ///
+    /// @param met what the ranks of the group came to, in its order
+    /// @param place this rank's in it
+    public double[] result(List<Meeting> met, int place) {
+      return HloReplicas.result(met.stream().map(Meeting::own).toList(), place);
+    }
+  }
+
+  /// The other ranks that run a program.
+  public interface Peers {
+    /// Waits for the peers of a collective and returns its result.
+    double[] meet(Meeting own);
+  }
 
   /// What is given to a program, or what it gives.
   ///
@@ -83,8 +112,9 @@ public final class HloExecutable {
   /// Runs the program.
   ///
   /// @param given numbers of the inputs by name
+  /// @param peers who its collectives are with
   /// @return numbers of the results in order
-  public List<double[]> run(Map<String, double[]> given) {
+  public List<double[]> run(Map<String, double[]> given, Peers peers) {
     List<double[]> parameters = new ArrayList<>();
     List<HloProgram.Array> types = program.parameters();
     for (int i = 0; i < types.size(); i++) {
@@ -92,6 +122,10 @@ public final class HloExecutable {
       double[] numbers = tensor == null ? null : given.get(tensor.name());
       parameters.add(numbers == null ? new double[types.get(i).size()] : numbers);
     }
-    return HloInterpreter.run(program, List.of(parameters)).getFirst();
+    HloInterpreter replica = new HloInterpreter(program, parameters);
+    for (var met = replica.advance(); met.isPresent(); met = replica.advance()) {
+      replica.give(peers.meet(new Meeting(met.get())));
+    }
+    return replica.results();
   }
 }

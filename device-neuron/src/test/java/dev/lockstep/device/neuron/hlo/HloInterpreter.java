@@ -9,76 +9,73 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
-/// Runs a module in float64 on any number of replicas at once, by the meaning that XLA's "Operation
-/// Semantics" gives each instruction. F32 is not rounded, narrower floats are, integers wrap.
+/// Runs a module in float64 as one replica, by the meaning that XLA's "Operation Semantics" gives
+/// each instruction. F32 is not rounded, narrower floats are, integers wrap. At a collective it
+/// stops: whoever runs the replicas says what comes of it ([HloReplicas]).
 final class HloInterpreter {
   private final HloProgram program;
-  private final List<List<double[]>> parameters;
-  private final int replicas;
-
-  /// Results by instruction, one array per replica.
-  private final Map<Long, double[][]> values = new HashMap<>();
-
+  private final List<double[]> parameters;
+  private final Map<Long, double[]> values = new HashMap<>();
   private final Map<Long, Array> types = new HashMap<>();
+  private int next;
 
-  private HloInterpreter(HloProgram program, List<List<double[]>> parameters) {
+  HloInterpreter(HloProgram program, List<double[]> parameters) {
     this.program = program;
     this.parameters = parameters;
-    this.replicas = parameters.size();
   }
 
-  /// Runs the entry.
+  /// A collective that has been reached.
   ///
-  /// @param parameters for each replica its parameters
-  /// @return for each replica the elements of the root's tuple
-  static List<List<double[]>> run(HloProgram program, List<List<double[]>> parameters) {
-    return new HloInterpreter(program, parameters).run();
-  }
+  /// @param at the instruction
+  /// @param operand its operand's type
+  /// @param mine what this replica contributes
+  /// @param join opcode that joins two elements; empty where nothing is joined
+  @SuppressWarnings("ArrayRecordComponent") // never compared
+  record Collective(Instruction at, Array operand, double[] mine, String join) {}
 
-  private List<List<double[]>> run() {
-    HloProgram.Routine main = program.main();
-    for (Instruction each : main.instructions()) {
-      if (each.id() == main.root()) {
-        return results(each);
+  /// Runs on to the next collective; empty at the end.
+  Optional<Collective> advance() {
+    List<Instruction> all = program.main().instructions();
+    while (all.get(next).id() != program.main().root()) {
+      Instruction each = all.get(next);
+      if (HloReplicas.isCollective(each.opcode())) {
+        boolean joins = each.proto().packed(38).length > 0;
+        String join = joins ? program.joinOf(each) : "";
+        return Optional.of(new Collective(each, type(each, 0), in(each, 0), join));
       }
-      double[][] result = new double[replicas][];
-      if (isCollective(each.opcode())) {
-        collective(each, result);
-      } else {
-        for (int replica = 0; replica < replicas; replica++) {
-          result[replica] = rounded(each.type(), evaluate(each, replica));
-        }
-      }
-      for (double[] elements : result) {
-        if (elements.length != each.type().size()) {
-          throw new IllegalStateException("wrong size: " + each.name());
-        }
-      }
-      values.put(each.id(), result);
-      types.put(each.id(), each.type());
+      give(evaluate(each));
     }
-    throw new IllegalStateException("module without root");
+    return Optional.empty();
   }
 
-  private List<List<double[]>> results(Instruction root) {
-    List<List<double[]>> results = new ArrayList<>();
-    for (int replica = 0; replica < replicas; replica++) {
-      List<double[]> own = new ArrayList<>();
-      for (int i = 0; i < root.operands().length; i++) {
-        own.add(in(root, i, replica));
-      }
-      results.add(own);
+  /// Gives the result of what was reached, and goes on behind it.
+  void give(double[] result) {
+    Instruction at = program.main().instructions().get(next++);
+    if (result.length != at.type().size()) {
+      throw new IllegalStateException("wrong size: " + at.name());
+    }
+    values.put(at.id(), rounded(at.type(), result));
+    types.put(at.id(), at.type());
+  }
+
+  /// The elements of the root's tuple, at the end.
+  List<double[]> results() {
+    Instruction root = program.main().instructions().get(next);
+    List<double[]> results = new ArrayList<>();
+    for (int i = 0; i < root.operands().length; i++) {
+      results.add(in(root, i));
     }
     return results;
   }
 
-  private double[] in(Instruction instruction, int operand, int replica) {
-    double[][] found = values.get(instruction.operands()[operand]);
+  private double[] in(Instruction instruction, int operand) {
+    double[] found = values.get(instruction.operands()[operand]);
     if (found == null) {
       throw new IllegalStateException("operand comes after its use: " + instruction.name());
     }
-    return found[replica];
+    return found;
   }
 
   private Array type(Instruction instruction, int operand) {
@@ -89,30 +86,30 @@ final class HloInterpreter {
     return found;
   }
 
-  private double[] evaluate(Instruction at, int replica) {
+  private double[] evaluate(Instruction at) {
     return switch (at.opcode()) {
-      case "parameter" -> parameters.get(replica).get((int) at.proto().number(9));
-      case "constant" -> new double[] {literal(at)};
+      case "parameter" -> parameters.get((int) at.proto().number(9));
+      case "constant" -> literal(at);
       case "iota" -> iota(at);
-      case "reshape", "copy" -> in(at, 0, replica);
-      case "broadcast" -> broadcast(at, replica);
-      case "transpose" -> transpose(at, replica);
-      case "slice" -> slice(at, replica);
-      case "concatenate" -> concatenate(at, replica);
-      case "convert" -> convert(at, in(at, 0, replica));
-      case "compare" -> compare(at, replica);
-      case "select" -> select(at, replica);
-      case "reduce" -> reduce(at, replica);
-      case "dot" ->
-          HloProducts.dot(at, type(at, 0), type(at, 1), in(at, 0, replica), in(at, 1, replica));
-      case "gather" -> gather(at, replica);
-      case "scatter" -> scatter(at, replica);
-      default -> elements(at, replica);
+      case "reshape", "copy" -> in(at, 0);
+      case "broadcast" -> broadcast(at);
+      case "transpose" -> transpose(at);
+      case "slice" -> slice(at);
+      case "dynamic-slice" -> dynamicSlice(at);
+      case "concatenate" -> concatenate(at);
+      case "convert" -> convert(at, in(at, 0));
+      case "compare" -> compare(at);
+      case "select" -> select(at);
+      case "reduce" -> reduce(at);
+      case "dot" -> HloProducts.dot(at, type(at, 0), type(at, 1), in(at, 0), in(at, 1));
+      case "gather" -> gather(at);
+      case "scatter" -> scatter(at);
+      default -> elements(at);
     };
   }
 
-  private double[] elements(Instruction at, int replica) {
-    double[] a = in(at, 0, replica);
+  private double[] elements(Instruction at) {
+    double[] a = in(at, 0);
     double[] out = new double[a.length];
     boolean integer = at.type().isInteger();
     if (at.operands().length == 1) {
@@ -121,7 +118,7 @@ final class HloInterpreter {
       }
       return out;
     }
-    double[] b = in(at, 1, replica);
+    double[] b = in(at, 1);
     if (a.length != b.length) {
       throw new IllegalStateException("operands differ in size: " + at.name());
     }
@@ -200,12 +197,12 @@ final class HloInterpreter {
     return out;
   }
 
-  private static double literal(Instruction at) {
+  private static double[] literal(Instruction at) {
     ProtoFields literal = at.proto().message(8);
     return switch (at.type().element()) {
-      case 1 -> literal.packed(2)[0];
-      case 4 -> (int) literal.packed(4)[0];
-      case 11 -> literal.packedFloat(8);
+      case 1 -> Arrays.stream(literal.packed(2)).asDoubleStream().toArray();
+      case 4 -> Arrays.stream(literal.packed(4)).mapToInt(x -> (int) x).asDoubleStream().toArray();
+      case 11 -> literal.packedFloats(8);
       default -> throw new IllegalArgumentException("literal is not read: " + at.name());
     };
   }
@@ -261,7 +258,7 @@ final class HloInterpreter {
     return out;
   }
 
-  private double[] broadcast(Instruction at, int replica) {
+  private double[] broadcast(Instruction at) {
     int[] from = type(at, 0).dims();
     int[] of = strides(from);
     int[] strides = new int[at.type().dims().length];
@@ -272,40 +269,53 @@ final class HloInterpreter {
       }
       strides[dim] = of[i];
     }
-    return view(in(at, 0, replica), at.type().dims(), strides, 0);
+    return view(in(at, 0), at.type().dims(), strides, 0);
   }
 
-  private double[] transpose(Instruction at, int replica) {
+  private double[] transpose(Instruction at) {
     int[] of = strides(type(at, 0).dims());
     int[] strides = new int[of.length];
     for (int i = 0; i < strides.length; i++) {
       strides[i] = of[(int) at.dims()[i]];
     }
-    return view(in(at, 0, replica), at.type().dims(), strides, 0);
+    return view(in(at, 0), at.type().dims(), strides, 0);
   }
 
-  private double[] slice(Instruction at, int replica) {
+  private double[] slice(Instruction at) {
     int[] strides = strides(type(at, 0).dims());
     int offset = 0;
     List<ProtoFields> slices = at.proto().messages(17);
     for (int i = 0; i < strides.length; i++) {
       offset += (int) slices.get(i).number(1) * strides[i];
     }
-    return view(in(at, 0, replica), at.type().dims(), strides, offset);
+    return view(in(at, 0), at.type().dims(), strides, offset);
   }
 
-  private double[] concatenate(Instruction at, int replica) {
+  private double[] dynamicSlice(Instruction at) {
+    int[] from = type(at, 0).dims();
+    int[] dims = at.type().dims();
+    require(Arrays.equals(at.proto().packed(20), Arrays.stream(dims).asLongStream().toArray()), at);
+    int[] strides = strides(from);
+    int offset = 0;
+    for (int dim = 0; dim < dims.length; dim++) {
+      int start = Math.toIntExact((long) in(at, dim + 1)[0]);
+      offset += Math.clamp((long) start, 0, from[dim] - dims[dim]) * strides[dim];
+    }
+    return view(in(at, 0), dims, strides, offset);
+  }
+
+  private double[] concatenate(Instruction at) {
     List<double[]> parts = new ArrayList<>();
     List<int[]> dims = new ArrayList<>();
     for (int i = 0; i < at.operands().length; i++) {
-      parts.add(in(at, i, replica));
+      parts.add(in(at, i));
       dims.add(type(at, i).dims());
     }
     return joined(parts, dims, (int) at.dims()[0], at.type());
   }
 
   /// Arrays one after another along `dim`.
-  private static double[] joined(List<double[]> parts, List<int[]> dims, int dim, Array type) {
+  static double[] joined(List<double[]> parts, List<int[]> dims, int dim, Array type) {
     int inner = 1;
     for (int i = dim + 1; i < type.dims().length; i++) {
       inner *= type.dims()[i];
@@ -332,9 +342,9 @@ final class HloInterpreter {
     return out;
   }
 
-  private double[] compare(Instruction at, int replica) {
-    double[] a = in(at, 0, replica);
-    double[] b = in(at, 1, replica);
+  private double[] compare(Instruction at) {
+    double[] a = in(at, 0);
+    double[] b = in(at, 1);
     String direction = at.proto().text(63);
     double[] out = new double[a.length];
     for (int i = 0; i < out.length; i++) {
@@ -350,16 +360,16 @@ final class HloInterpreter {
     return out;
   }
 
-  private double[] select(Instruction at, int replica) {
-    double[] condition = in(at, 0, replica);
+  private double[] select(Instruction at) {
+    double[] condition = in(at, 0);
     double[] out = new double[condition.length];
     for (int i = 0; i < out.length; i++) {
-      out[i] = in(at, condition[i] != 0 ? 1 : 2, replica)[i];
+      out[i] = in(at, condition[i] != 0 ? 1 : 2)[i];
     }
     return out;
   }
 
-  private double[] reduce(Instruction at, int replica) {
+  private double[] reduce(Instruction at) {
     int[] from = type(at, 0).dims();
     int[] of = strides(at.type().dims());
     int[] strides = new int[from.length];
@@ -372,10 +382,10 @@ final class HloInterpreter {
       strides[dim] = gone ? 0 : of[kept++];
     }
     double[] out = new double[at.type().size()];
-    Arrays.fill(out, in(at, 1, replica)[0]);
+    Arrays.fill(out, in(at, 1)[0]);
     String join = program.joinOf(at);
     int[] index = new int[from.length];
-    for (double x : in(at, 0, replica)) {
+    for (double x : in(at, 0)) {
       int target = 0;
       for (int dim = 0; dim < index.length; dim++) {
         target += index[dim] * strides[dim];
@@ -387,7 +397,7 @@ final class HloInterpreter {
   }
 
   /// Rows of a table: the only gather that is emitted.
-  private double[] gather(Instruction at, int replica) {
+  private double[] gather(Instruction at) {
     ProtoFields numbers = at.proto().message(33);
     int[] table = type(at, 0).dims();
     int idRank = type(at, 1).dims().length;
@@ -395,26 +405,26 @@ final class HloInterpreter {
     require(Arrays.equals(numbers.packed(3), new long[] {0}), at);
     require(numbers.number(4) == idRank && numbers.packed(1).length == table.length - 1, at);
     require(at.proto().packed(34)[0] == 1, at);
-    double[] ids = in(at, 1, replica);
+    double[] ids = in(at, 1);
     int width = ids.length == 0 ? 0 : at.type().size() / ids.length;
     double[] out = new double[at.type().size()];
     for (int i = 0; i < ids.length; i++) {
       int row = Math.clamp((long) ids[i], 0, table[0] - 1);
-      System.arraycopy(in(at, 0, replica), row * width, out, i * width, width);
+      System.arraycopy(in(at, 0), row * width, out, i * width, width);
     }
     return out;
   }
 
   /// Rows added to a table: the only scatter that is emitted.
-  private double[] scatter(Instruction at, int replica) {
+  private double[] scatter(Instruction at) {
     ProtoFields numbers = at.proto().message(48);
     require(Arrays.equals(numbers.packed(1), new long[] {1}), at);
     require(Arrays.equals(numbers.packed(2), new long[] {0}), at);
     require(Arrays.equals(numbers.packed(3), new long[] {0}), at);
     require(numbers.number(4) == 1 && program.joinOf(at).equals("add"), at);
-    double[] out = in(at, 0, replica).clone();
-    double[] ids = in(at, 1, replica);
-    double[] updates = in(at, 2, replica);
+    double[] out = in(at, 0).clone();
+    double[] ids = in(at, 1);
+    double[] updates = in(at, 2);
     int rows = at.type().dims()[0];
     int width = at.type().dims()[1];
     for (int i = 0; i < ids.length; i++) {
@@ -427,61 +437,7 @@ final class HloInterpreter {
 
   private static void require(boolean holds, Instruction at) {
     if (!holds) {
-      throw new IllegalStateException("dimension numbers are not those of rows: " + at.name());
+      throw new IllegalStateException("fields are not those that are emitted: " + at.name());
     }
-  }
-
-  private static boolean isCollective(String opcode) {
-    return List.of("all-reduce", "all-gather", "all-to-all", "reduce-scatter").contains(opcode);
-  }
-
-  private void collective(Instruction at, double[][] result) {
-    for (ProtoFields list : at.proto().messages(49)) {
-      long[] group = list.packed(1);
-      List<double[]> each = new ArrayList<>();
-      for (long replica : group) {
-        each.add(in(at, 0, (int) replica));
-      }
-      for (int place = 0; place < group.length; place++) {
-        result[(int) group[place]] = rounded(at.type(), exchanged(at, each, place));
-      }
-    }
-  }
-
-  private double[] exchanged(Instruction at, List<double[]> each, int place) {
-    int[] from = type(at, 0).dims();
-    int size = each.size();
-    return switch (at.opcode()) {
-      case "all-reduce" -> sum(at, each);
-      case "all-gather" ->
-          joined(each, each.stream().map(_ -> from).toList(), (int) at.dims()[0], at.type());
-      case "reduce-scatter" -> part(sum(at, each), from, (int) at.dims()[0], place, size);
-      default -> {
-        int dim = (int) at.dims()[0];
-        int[] piece = from.clone();
-        piece[dim] /= size;
-        List<double[]> pieces = each.stream().map(x -> part(x, from, dim, place, size)).toList();
-        yield joined(pieces, pieces.stream().map(_ -> piece).toList(), dim, at.type());
-      }
-    };
-  }
-
-  private double[] sum(Instruction at, List<double[]> each) {
-    String join = program.joinOf(at);
-    double[] sum = each.getFirst().clone();
-    for (double[] other : each.subList(1, each.size())) {
-      for (int i = 0; i < sum.length; i++) {
-        sum[i] = binary(join, at.type().isInteger(), sum[i], other[i]);
-      }
-    }
-    return sum;
-  }
-
-  /// Part `place` of `size` equal ones along `dim`.
-  private static double[] part(double[] x, int[] dims, int dim, int place, int size) {
-    int[] piece = dims.clone();
-    piece[dim] /= size;
-    int[] strides = strides(dims);
-    return view(x, piece, strides, place * piece[dim] * strides[dim]);
   }
 }

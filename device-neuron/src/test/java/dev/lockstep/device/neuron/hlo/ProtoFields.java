@@ -97,13 +97,17 @@ final class ProtoFields {
     return values.stream().mapToLong(Long::longValue).toArray();
   }
 
-  /// The first `float` of a packed field.
-  float packedFloat(int field) {
+  /// A repeated field of `float`s, packed.
+  double[] packedFloats(int field) {
     ProtoFields list = message(field);
-    int bits = 0;
-    for (int i = 0; i < Float.BYTES; i++) {
-      bits |= (bytes[list.start + i] & 0xFF) << (8 * i);
+    double[] floats = new double[(list.end - list.start) / Float.BYTES];
+    for (int i = 0; i < floats.length; i++) {
+      int bits = 0;
+      for (int b = 0; b < Float.BYTES; b++) {
+        bits |= (bytes[list.start + i * Float.BYTES + b] & 0xFF) << (8 * b);
+      }
+      floats[i] = Float.intBitsToFloat(bits);
     }
-    return Float.intBitsToFloat(bits);
+    return floats;
   }
 }

@@ -3,6 +3,7 @@ package dev.lockstep.device.neuron.hlo;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.lockstep.train.Layout;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.nn.Precision;
 import java.io.IOException;
@@ -67,7 +68,8 @@ final class ProtocTest {
 
   @Test
   void theSchemaKnowsEveryFieldOfAStepOfTwoRanks() throws Exception {
-    Emitted step = Emitted.of(whole().step(2), CollectivesTest.line(2), SumOrder.LANE_TREE);
+    WholeStep whole = whole("dp=2");
+    Emitted step = Emitted.of(whole.graphs("step"), whole.ranks(), SumOrder.LANE_TREE);
     String text = decoded(step.module().proto());
     assertThat(UNKNOWN.matcher(text).results().map(match -> match.group()).toList()).isEmpty();
     assertThat(text)
@@ -81,7 +83,9 @@ final class ProtocTest {
 
   @Test
   void theSchemaKnowsEveryFieldOfALane() throws Exception {
-    String text = decoded(Emitted.of(whole().lane()).module().proto());
+    WholeStep whole = whole("tp=2");
+    Emitted lane = Emitted.of(whole.graphs("lane"), whole.ranks(), SumOrder.LANE_TREE);
+    String text = decoded(lane.module().proto());
     assertThat(UNKNOWN.matcher(text).results().map(match -> match.group()).toList()).isEmpty();
     assertThat(text)
         .contains(
@@ -89,10 +93,13 @@ final class ProtocTest {
             "scatter_dimension_numbers {",
             "operand_precision: HIGHEST",
             "comparison_direction: \"LT\"",
-            "slice_dimensions {");
+            "slice_dimensions {",
+            "dynamic_slice_sizes: 1",
+            "value: \"lockstep.rank\"");
   }
 
-  private static WholeStep whole() {
-    return new WholeStep(new GptShape(1, 2, 8, 6, 11, true), Precision.BF16, 0.1f, 2);
+  private static WholeStep whole(String mesh) {
+    return new WholeStep(
+        new GptShape(1, 2, 8, 6, 12, true), Precision.BF16, 0.1f, Layout.parse(mesh));
   }
 }

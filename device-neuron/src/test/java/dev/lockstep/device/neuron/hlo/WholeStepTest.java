@@ -2,11 +2,12 @@ package dev.lockstep.device.neuron.hlo;
 
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
-import dev.lockstep.device.RankGrid;
 import dev.lockstep.graph.Closeness;
+import dev.lockstep.train.Layout;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.nn.Precision;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -21,7 +22,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/// Whole training steps of models, by the interpreter and by XLA, on one, two and four replicas.
+/// Whole training steps of models over layouts, by the interpreter and by XLA, on one, two and four
+/// replicas.
 @Timeout(300)
 final class WholeStepTest {
   private static final ModelShape GPT = new GptShape(1, 2, 8, 6, 11, true);
@@ -38,16 +40,37 @@ final class WholeStepTest {
 
   @TempDir private Path folder;
 
+  private static final ModelShape MOE = new MoeShape(1, 2, 8, 12, 4, 2, 75, 10, 6, 11, true);
+  private static final ModelShape EVEN_MOE = new MoeShape(1, 4, 16, 24, 4, 2, 75, 10, 8, 12, true);
+  private static final ModelShape EVEN_GPT = new GptShape(1, 4, 16, 8, 12, true);
+  private static final ModelShape EVEN_LLAMA =
+      new LlamaShape(1, 4, 4, 16, 24, 8, 12, false, 10_000, 1e-5f);
+
   static Stream<Arguments> steps() {
     return Stream.of(
-        arguments(GPT, Precision.F32, 0f, 1),
-        arguments(GPT, Precision.F32, 0.2f, 2),
-        arguments(GPT, Precision.BF16, 0f, 2),
-        arguments(LLAMA, Precision.F32, 0f, 4));
+        arguments(GPT, Precision.F32, 0f, "dp=1", false),
+        arguments(GPT, Precision.F32, 0.2f, "dp=2", false),
+        arguments(GPT, Precision.BF16, 0f, "dp=2", false),
+        arguments(LLAMA, Precision.F32, 0f, "dp=4", false),
+        arguments(MOE, Precision.F32, 0f, "dp=2", false),
+        arguments(MOE, Precision.F32, 0f, "dp=4", false),
+        arguments(EVEN_GPT, Precision.F32, 0.2f, "tp=2", false),
+        arguments(EVEN_GPT, Precision.F32, 0f, "tp=4", false),
+        arguments(EVEN_GPT, Precision.F32, 0.2f, "dp=2,tp=2", false),
+        arguments(EVEN_GPT, Precision.F32, 0.2f, "tp=2", true),
+        arguments(EVEN_LLAMA, Precision.F32, 0f, "tp=2", true),
+        arguments(EVEN_LLAMA, Precision.F32, 0f, "dp=2,tp=2", false),
+        arguments(EVEN_GPT, Precision.F32, 0.2f, "cp=2", false),
+        arguments(EVEN_LLAMA, Precision.F32, 0f, "cp=2", false),
+        arguments(EVEN_GPT, Precision.F32, 0f, "cp=2,tp=2", false),
+        arguments(EVEN_MOE, Precision.F32, 0f, "ep=2", false),
+        arguments(EVEN_MOE, Precision.F32, 0f, "dp=2,ep=2", false),
+        arguments(EVEN_MOE, Precision.F32, 0f, "ep=2,tp=2", false));
   }
 
-  private static RankGrid ranks(int replicas) {
-    return replicas == 1 ? RankGrid.ALONE : CollectivesTest.line(replicas);
+  private static WholeStep whole(Object... of) {
+    Layout layout = Layout.parse((String) of[3]).withSequenceParallel((boolean) of[4]);
+    return new WholeStep((ModelShape) of[0], (Precision) of[1], (float) of[2], layout);
   }
 
   private static void assertClose(
@@ -62,30 +85,70 @@ final class WholeStepTest {
         });
   }
 
-  @ParameterizedTest(name = "{0}, {1}, dropout={2}, replicas={3}")
+  /// What goes into each rank's step, its sums being what the reference makes of the lanes.
+  private static List<Map<String, double[]>> stepInputs(
+      WholeStep whole, List<Map<String, double[]>> lanes) {
+    List<Map<String, double[]>> inputs = new ArrayList<>();
+    for (int rank = 0; rank < whole.ranks().ranks(); rank++) {
+      inputs.add(whole.stepInputs(rank, whole.laneOf(rank, lanes)));
+    }
+    return inputs;
+  }
+
+  @ParameterizedTest(name = "{0}, {1}, dropout={2}, {3}, sequence parallel {4}")
   @MethodSource("steps")
-  void followTheReference(ModelShape shape, Precision precision, float dropout, int replicas) {
-    WholeStep whole = new WholeStep(shape, precision, dropout, replicas);
+  void followTheReference(
+      ModelShape shape, Precision precision, float dropout, String mesh, boolean isSequence) {
+    WholeStep whole = whole(shape, precision, dropout, mesh, isSequence);
     List<Map<String, double[]>> expected = whole.expectedLanes();
-    Emitted lane = Emitted.of(whole.lane(), ranks(replicas), SumOrder.LANE_TREE);
+    Emitted lane = Emitted.of(whole.graphs("lane"), whole.ranks(), SumOrder.LANE_TREE);
     List<Map<String, double[]>> lanes = lane.interpreted(whole.laneInputs());
     double tolerance = precision == Precision.F32 ? INTERPRETED : NARROW;
-    for (int i = 0; i < replicas; i++) {
-      assertClose(lanes.get(i), expected.get(i), tolerance);
+    for (int rank = 0; rank < lanes.size(); rank++) {
+      assertClose(lanes.get(rank), whole.laneOf(rank, expected), tolerance);
     }
     for (SumOrder order : SumOrder.values()) {
-      Emitted step = Emitted.of(whole.step(replicas), ranks(replicas), order);
-      List<Map<String, double[]>> found =
-          step.interpreted(lanes.stream().map(whole::stepInputs).toList());
-      for (Map<String, double[]> rank : found) {
-        assertClose(rank, whole.expectedStep(lanes), INTERPRETED);
+      Emitted step = Emitted.of(whole.graphs("step"), whole.ranks(), order);
+      List<Map<String, double[]>> found = step.interpreted(stepInputs(whole, expected));
+      Map<String, double[]> one = whole.expectedStep(expected);
+      for (int rank = 0; rank < found.size(); rank++) {
+        assertClose(found.get(rank), whole.parts(one, rank), INTERPRETED);
+      }
+    }
+  }
+
+  /// Every rank has a module of its own: its shard has other shapes.
+  @Test
+  void shardsOfTheStateFollowTheReference() {
+    WholeStep whole = new WholeStep(EVEN_GPT, Precision.F32, 0, Layout.parse("dp=2").withZero(1));
+    List<Map<String, double[]>> lanes = whole.expectedLanes();
+    Map<String, double[]> one = whole.expectedStep(lanes);
+    for (SumOrder order : SumOrder.values()) {
+      List<Emitted> steps = new ArrayList<>();
+      List<List<double[]>> parameters = new ArrayList<>();
+      for (int rank = 0; rank < 2; rank++) {
+        Emitted step = Emitted.of(whole.graphs("step").get(rank), whole.ranks(), order);
+        steps.add(step);
+        parameters.add(step.parameters(rank, whole.shardInputs(rank, lanes)));
+      }
+      List<List<double[]>> results =
+          HloReplicas.run(
+              steps.stream().map(step -> HloProgram.read(step.module().proto())).toList(),
+              parameters);
+      for (int rank = 0; rank < 2; rank++) {
+        Map<String, double[]> found = steps.get(rank).outputs(results.get(rank));
+        assertClose(found, whole.shardOf(rank, one), INTERPRETED);
       }
     }
   }
 
   @Test
   void runUnderXla() throws Exception {
-    runUnderXla(List.of(arguments(GPT, Precision.F32, 0.2f, 2)));
+    runUnderXla(
+        List.of(
+            arguments(GPT, Precision.F32, 0.2f, "dp=2", false),
+            arguments(MOE, Precision.F32, 0f, "dp=2", false),
+            arguments(EVEN_GPT, Precision.F32, 0.2f, "dp=2,tp=2", true)));
   }
 
   @Tag("long")
@@ -99,27 +162,26 @@ final class WholeStepTest {
     List<WholeStep> wholes = new ArrayList<>();
     List<Double> tolerances = new ArrayList<>();
     for (Arguments each : all) {
-      Object[] of = each.get();
-      int replicas = (int) of[3];
-      WholeStep whole =
-          new WholeStep((ModelShape) of[0], (Precision) of[1], (float) of[2], replicas);
+      WholeStep whole = whole(each.get());
       wholes.add(whole);
-      tolerances.add(of[1] == Precision.F32 ? EXECUTED : NARROW);
-      xla.add(Emitted.of(whole.lane(), ranks(replicas), SumOrder.LANE_TREE), whole.laneInputs());
+      tolerances.add(each.get()[1] == Precision.F32 ? EXECUTED : NARROW);
+      xla.add(
+          Emitted.of(whole.graphs("lane"), whole.ranks(), SumOrder.LANE_TREE), whole.laneInputs());
       for (SumOrder order : SumOrder.values()) {
         xla.add(
-            Emitted.of(whole.step(replicas), ranks(replicas), order),
-            whole.expectedLanes().stream().map(whole::stepInputs).toList());
+            Emitted.of(whole.graphs("step"), whole.ranks(), order),
+            stepInputs(whole, whole.expectedLanes()));
       }
     }
     List<List<Map<String, double[]>>> found = xla.run();
     for (int i = 0; i < wholes.size(); i++) {
       WholeStep whole = wholes.get(i);
       List<Map<String, double[]>> lanes = whole.expectedLanes();
-      for (int rank = 0; rank < lanes.size(); rank++) {
-        assertClose(found.get(3 * i).get(rank), lanes.get(rank), tolerances.get(i));
+      Map<String, double[]> one = whole.expectedStep(lanes);
+      for (int rank = 0; rank < whole.ranks().ranks(); rank++) {
+        assertClose(found.get(3 * i).get(rank), whole.laneOf(rank, lanes), tolerances.get(i));
         for (int order = 1; order <= 2; order++) {
-          assertClose(found.get(3 * i + order).get(rank), whole.expectedStep(lanes), EXECUTED);
+          assertClose(found.get(3 * i + order).get(rank), whole.parts(one, rank), EXECUTED);
         }
       }
     }

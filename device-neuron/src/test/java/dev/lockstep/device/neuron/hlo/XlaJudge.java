@@ -46,11 +46,12 @@ final class XlaJudge {
     modules.add(emitted);
     Files.write(folder.resolve(number + ".pb"), emitted.module().proto());
     List<String> parameters = new ArrayList<>();
-    for (int i = 0; i < emitted.module().inputs().size(); i++) {
-      ValueType type = emitted.module().inputs().get(i).type();
+    List<ValueType> types = emitted.parameterTypes();
+    for (int i = 0; i < types.size(); i++) {
+      ValueType type = types.get(i);
       parameters.add("{\"dtype\":\"%s\",\"shape\":%s}".formatted(type.dtype(), type.shape()));
       for (int replica = 0; replica < inputs.size(); replica++) {
-        double[] elements = emitted.parameters(inputs.get(replica)).get(i);
+        double[] elements = emitted.parameters(replica, inputs.get(replica)).get(i);
         Files.write(
             folder.resolve("%d.%d.in.%d".formatted(number, replica, i)),
             Elements.encode(type.dtype(), elements));
