@@ -285,12 +285,42 @@ final class JobExchange implements Exchange {
         whole);
   }
 
+  /// Returns the names of the axes of more than one rank, in the same order on every rank.
+  List<String> axisNames() {
+    List<String> names = new ArrayList<>();
+    for (Mesh.Axis axis : layout.axes()) {
+      if (axis.size() > 1) {
+        names.add(axis.name());
+      }
+    }
+    if (grid.isStaged()) {
+      names.add(StagePlace.ENDS);
+    }
+    return names;
+  }
+
+  /// Returns the ranks of the job that stand with this one on an axis, in the axis's order; none
+  /// where this rank is not on it.
+  List<Integer> members(String axis) {
+    return axis(axis).map(Communicator::jobRanks).orElse(List.of());
+  }
+
+  /// Whether sums follow the lane tree.
+  boolean sameBits() {
+    return mode == Mode.SAME_BITS;
+  }
+
+  /// Returns what every rank of an axis says, in the axis's order; all of them call this together.
+  List<String> words(String axis, String mine) {
+    return words(among(axis), mine);
+  }
+
   @Override
   public List<String> words(String mine) {
-    if (world.isEmpty()) {
-      return List.of(mine);
-    }
-    Communicator all = world.get();
+    return world.map(all -> words(all, mine)).orElse(List.of(mine));
+  }
+
+  private List<String> words(Communicator all, String mine) {
     byte[] said = Arrays.copyOf(mine.getBytes(StandardCharsets.UTF_8), MOST_WORDS);
     try (Buffer own = HostMemory.allocate(job.memory(), "words", MOST_WORDS);
         Buffer everyones =

@@ -95,12 +95,13 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
     Arena arena = scope.own(Arena.ofConfined(), Arena::close);
     Device device = scope.own(provider.open(ordinal(provider, job), deviceOptions), Device::close);
     Stream stream = scope.own(device.newStream(), Stream::close);
-    Place reached =
+    Exchange host =
         device.info().hostAddressable()
-            ? place
-            : place.with(
-                new HostStagedExchange(place.exchange, stream, job, place.grid.pipeline().rank()));
-    return new RankCompute(device, stream, scope, arena, reached);
+            ? place.exchange
+            : new HostStagedExchange(place.exchange, stream, job, place.grid.pipeline().rank());
+    Exchange reached =
+        DeviceExchange.open(scope, device, stream, place.exchange, host, job, options.timeout());
+    return new RankCompute(device, stream, scope, arena, place.with(reached));
   }
 
   /// The ranks of this rank's stage, if all have devices of one kind that keep collectives inside
