@@ -16,15 +16,12 @@ import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -132,61 +129,6 @@ class CudaFusionBitsTest {
                 "gain", numbers.get(1),
                 "bias", numbers.get(2),
                 "dy", numbers.get(3))));
-  }
-
-  /// The residual stream takes a rounded branch up, in place, and is normed.
-  @ParameterizedTest
-  @CsvSource({"false, 272", "true, 272", "true, 48"})
-  void aNormFollowsTheChainThatMakesItsRows(boolean isLayerNorm, long width) {
-    ValueType type = ValueType.f32(21, width);
-    Samples samples = new Samples(9).normal(21, width).normal(width).normal(width);
-    List<double[]> numbers = samples.normal(21, width).of(new Primitive.Neg()).operands();
-    GraphBuilder builder = new GraphBuilder("residual");
-    Value stream = builder.input("stream", type);
-    Value gain = builder.input("gain", ValueType.f32(width));
-    Value bias = builder.input("bias", ValueType.f32(width));
-    Value branch = rounded(builder, builder.input("branch", type));
-    Value sum = builder.one(new Primitive.Add(), stream, branch);
-    List<Value> normed =
-        isLayerNorm
-            ? builder.apply(new Composite.LayerNorm(1e-5f), List.of(sum, gain, bias))
-            : builder.apply(new Composite.RmsNorm(1e-5f), List.of(sum, gain));
-    builder.outputInto("sum", sum, "stream");
-    builder.output("y", builder.one(new Primitive.Convert(DType.BF16), normed.getFirst()));
-    for (int i = 1; i < normed.size(); i++) {
-      builder.output("kept " + i, normed.get(i));
-    }
-    RandomChains.Case residual =
-        new RandomChains.Case(
-            builder.build(),
-            Map.of(
-                "stream", numbers.get(0),
-                "gain", numbers.get(1),
-                "bias", numbers.get(2),
-                "branch", numbers.get(3)));
-    compare(residual);
-    try (Program program = cuda.compile(residual.graph())) {
-      assertThat(program.explain()).contains(width == 48 ? "2 launches" : "1 launches");
-    }
-  }
-
-  /// Of all sizes, more than one launch takes.
-  @Test
-  void smallInputsAreRoundedTogether() {
-    GraphBuilder builder = new GraphBuilder("weights");
-    Map<String, double[]> numbers = new HashMap<>();
-    Random random = new Random(8);
-    for (int i = 0; i < 70; i++) {
-      long elements = i * (long) i * 3;
-      Value weight = builder.input("w" + i, ValueType.f32(elements));
-      numbers.put("w" + i, random.doubles(elements, -9, 9).map(x -> (float) x).toArray());
-      builder.output("y" + i, builder.one(new Primitive.Convert(DType.BF16), weight));
-    }
-    RandomChains.Case weights = new RandomChains.Case(builder.build(), numbers);
-    compare(weights);
-    try (Program program = cuda.compile(weights.graph())) {
-      assertThat(program.explain()).contains("2 launches").contains("70 roundings");
-    }
   }
 
   private static Value rounded(GraphBuilder builder, Value value) {

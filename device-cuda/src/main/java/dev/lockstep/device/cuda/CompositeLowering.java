@@ -181,14 +181,10 @@ final class CompositeLowering {
     }
   }
 
-  /// Whether a norm keeps rows of a width in registers.
-  static boolean isKept(int width) {
-    return width % TEAM == 0 && width >= LEAST_KEPT && width <= MOST_KEPT;
-  }
-
   /// The launch of a norm's kernel, which keeps rows of some widths in registers.
   private static LaunchBuilder alongRows(String norm, String kernel, int width) {
-    List<String> defines = isKept(width) ? List.of("WIDTH=" + width) : List.of();
+    boolean isKept = width % TEAM == 0 && width >= LEAST_KEPT && width <= MOST_KEPT;
+    List<String> defines = isKept ? List.of("WIDTH=" + width) : List.of();
     return new LaunchBuilder(new Kernels.Source(norm + ".cu", defines), norm + kernel);
   }
 

@@ -53,8 +53,7 @@ final class CudaProgram implements Program {
     this.device = device;
     this.arena = arena;
     List<ProgramUnit> units =
-        CastUnit.gathered(
-            graph, ElementFusion.fuse(graph, CudaUnit.of(graph, device.library().isPresent())));
+        ElementFusion.fuse(graph, CudaUnit.of(graph, device.library().isPresent()));
     storage = StoragePlan.of(graph, units);
     List<Action> all = new ArrayList<>();
     for (StoragePlan.Save save : storage.saves()) {
@@ -68,8 +67,6 @@ final class CudaProgram implements Program {
       switch (unit) {
         case CudaUnit single -> Lowering.lower(single, emission, device.library());
         case FusedUnit fused -> FusedLowering.lower(fused, emission);
-        case NormUnit normed -> normed.lower(emission);
-        case CastUnit casts -> casts.lower(emission);
       }
       scratchBytes = Math.max(scratchBytes, emission.scratchBytes());
       steps.add(new Step(unit, emission.actions()));

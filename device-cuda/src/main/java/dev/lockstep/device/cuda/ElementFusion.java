@@ -231,8 +231,7 @@ final class ElementFusion {
     Set<Integer> read = new HashSet<>(outputs);
     drafts.forEach(draft -> read.addAll(reads(draft).keySet()));
     List<ProgramUnit> units = new ArrayList<>();
-    for (int i = 0; i < drafts.size(); i++) {
-      Draft draft = drafts.get(i);
+    for (Draft draft : drafts) {
       List<Node> nodes = draft.isChain ? nodes(draft) : draft.nodes;
       if (nodes.size() == 1) {
         units.add(draft.first);
@@ -246,21 +245,9 @@ final class ElementFusion {
         writes.addAll(draft.nodes.getLast().outputs());
       }
       List<Value> reads = List.copyOf(reads(draft).values());
-      FusedUnit chain = new FusedUnit(draft.elements(), nodes, reads, writes);
-      CudaUnit next = i + 1 < drafts.size() ? drafts.get(i + 1).first : null;
-      if (next != null && NormUnit.fits(chain, next, root(next))) {
-        units.add(new NormUnit(chain, next));
-        i++;
-      } else {
-        units.add(chain);
-      }
+      units.add(new FusedUnit(draft.elements(), nodes, reads, writes));
     }
     return units;
-  }
-
-  /// The root of what a unit reads first, or -1.
-  private int root(CudaUnit unit) {
-    return unit.reads().isEmpty() ? -1 : root(unit.reads().getFirst());
   }
 
   /// The links of a draft with the sources of each before it, values replaced by their roots.

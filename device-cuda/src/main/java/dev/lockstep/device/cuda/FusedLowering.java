@@ -14,13 +14,6 @@ final class FusedLowering {
       return;
     }
     FusedSource source = FusedSource.of(unit);
-    long blocks = Math.ceilDiv(unit.elements(), (long) source.tile());
-    int grid = (int) Math.min(blocks, Integer.MAX_VALUE);
-    emit.add(launch(unit, source).grid(new Geometry(grid, 1, 1, FusedSource.THREADS, 1, 1, 0)));
-  }
-
-  /// Starts the launch of a kernel: with what the chain takes.
-  static LaunchBuilder launch(FusedUnit unit, FusedSource source) {
     LaunchBuilder launch = new LaunchBuilder(source.source(), source.kernel());
     unit.reads().forEach(launch::at);
     unit.writes().forEach(launch::at);
@@ -30,6 +23,9 @@ final class FusedLowering {
         launch.wide(read.type().shape().elements());
       }
     }
-    return launch.wide(unit.elements());
+    launch.wide(unit.elements());
+    long blocks = Math.ceilDiv(unit.elements(), (long) source.tile());
+    int grid = (int) Math.min(blocks, Integer.MAX_VALUE);
+    emit.add(launch.grid(new Geometry(grid, 1, 1, FusedSource.THREADS, 1, 1, 0)));
   }
 }

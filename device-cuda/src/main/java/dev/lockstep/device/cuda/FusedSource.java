@@ -10,7 +10,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.IntFunction;
 import java.util.stream.IntStream;
-import org.jspecify.annotations.Nullable;
 
 /// Writes the kernel of a [FusedUnit] as CUDA C++. The text depends on the ops, their element types
 /// and how they hang together only, so that chains that are alike share a kernel: extents and
@@ -47,25 +46,23 @@ final class FusedSource {
   }
 
   private final FusedUnit unit;
-  private final @Nullable NormUnit norm;
   private final List<Kind> kinds = new ArrayList<>();
   private final List<Integer> constants = new ArrayList<>();
   private final String kernel;
   private final int packs;
   private final String text;
 
-  private FusedSource(FusedUnit unit, @Nullable NormUnit norm) {
+  private FusedSource(FusedUnit unit) {
     this.unit = unit;
-    this.norm = norm;
     unit.reads().forEach(read -> kinds.add(Kind.of(unit, read)));
-    kernel = kernel(unit) + (norm == null ? "" : norm.isLayerNorm() ? "_layer_norm" : "_rms_norm");
+    kernel = kernel(unit);
     packs = unit.reads().size() + unit.writes().size() <= MOST_IN_PAIRS ? 2 : 1;
     String statements = statements();
     text =
         """
         #include "packs.cuh"
         #include "types.cuh"
-        %s
+
         // One element.
         LS_INLINE void chain(%s) {
         %s}
@@ -73,27 +70,15 @@ final class FusedSource {
         extern "C" __global__ void __launch_bounds__(%d) %s(%s) {
         %s}
         """
-            .formatted(
-                norm == null ? "" : "#include \"norms.cuh\"\n",
-                elementParameters(),
-                statements,
-                norm == null ? THREADS : ReduceLowering.ROW_THREADS,
-                kernel,
-                parameters() + (norm == null ? "" : ", " + normParameters(norm)),
-                norm == null ? loops() : rows(norm));
+            .formatted(elementParameters(), statements, THREADS, kernel, parameters(), loops());
   }
 
   static FusedSource of(FusedUnit unit) {
-    return new FusedSource(unit, null);
-  }
-
-  static FusedSource of(NormUnit unit) {
-    return new FusedSource(unit.chain(), unit);
+    return new FusedSource(unit);
   }
 
   Kernels.Source source() {
-    List<String> defines = norm == null ? List.of() : List.of("WIDTH=" + norm.width());
-    return Kernels.Source.generated(kernel + ".cu", defines, text);
+    return Kernels.Source.generated(kernel + ".cu", text);
   }
 
   String kernel() {
@@ -257,7 +242,11 @@ final class FusedSource {
         .formatted(
             String.join(" && ", conditions),
             tile(),
-            scalars(),
+            lines(
+                "  ",
+                map(
+                    operands(Kind.SCALAR),
+                    i -> "const %s s%d = *x%d".formatted(readType(i), i, i))),
             THREADS * packs,
             lines("    ", holders(packed)),
             packs,
@@ -274,47 +263,6 @@ final class FusedSource {
                 i -> "x%d[i]".formatted(i),
                 i -> "x%d[ls_modulo(i, row%d)]".formatted(i, i),
                 "y%d[i]"));
-  }
-
-  private static String normParameters(NormUnit norm) {
-    return joined(
-        List.of("const float* gain"),
-        norm.isLayerNorm() ? List.of("const float* bias") : List.of(),
-        List.of(type(norm.norm().writes().getFirst()) + "* to"),
-        norm.isLayerNorm() ? List.of("float* mean") : List.of(),
-        List.of("float* rstd", "int rows", "float epsilon"));
-  }
-
-  /// A team of threads makes a row, norms it and writes it.
-  private String rows(NormUnit norm) {
-    return """
-      const int row = ls_team_row();
-      if (row >= rows) return;
-      const long long first = (long long)row * WIDTH;
-    %s  Row<float> made;
-      LS_ALONG_ROW(WIDTH) {
-        chain(%s);
-      }
-      %s;
-      LS_ALONG_ROW(WIDTH) {
-        y0[first + i] = made.kept[k];
-      }
-    """
-        .formatted(
-            scalars(),
-            call(
-                i -> "x%d[first + i]".formatted(i),
-                i -> "x%d[ls_modulo(first + i, row%d)]".formatted(i, i),
-                "made.kept[k]"),
-            norm.isLayerNorm()
-                ? "ls_layer_norm_row(made, gain, bias, to + first, mean + row, rstd + row, WIDTH,"
-                      + " epsilon)"
-                : "ls_rms_norm_row(made, gain, to + first, rstd + row, WIDTH, epsilon)");
-  }
-
-  private String scalars() {
-    return lines(
-        "  ", map(operands(Kind.SCALAR), i -> "const %s s%d = *x%d".formatted(readType(i), i, i)));
   }
 
   private List<String> holders(List<Integer> packed) {

@@ -42,8 +42,8 @@ final class Kernels {
     /// Returns a source that is no file.
     ///
     /// @param name what errors call it
-    static Source generated(String name, List<String> defines, String text) {
-      return new Source(name, defines, text);
+    static Source generated(String name, String text) {
+      return new Source(name, List.of(), text);
     }
   }
 

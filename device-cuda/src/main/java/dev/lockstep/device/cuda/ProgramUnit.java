@@ -3,9 +3,8 @@ package dev.lockstep.device.cuda;
 import dev.lockstep.device.plan.PlannedUnit;
 import dev.lockstep.graph.Cost;
 
-/// What a program does in one go: a node, element-wise nodes that one kernel computes, such nodes
-/// and a norm, or roundings of many inputs.
-sealed interface ProgramUnit extends PlannedUnit permits CudaUnit, FusedUnit, NormUnit, CastUnit {
+/// What a program does in one go: a node, or element-wise nodes that one kernel computes.
+sealed interface ProgramUnit extends PlannedUnit permits CudaUnit, FusedUnit {
   /// Returns the arithmetic, and the bytes that are read and written.
   Cost cost();
 

@@ -2,15 +2,40 @@
 // bfloat16. A team of 16 threads per row, 8 rows per block of 128.
 #include "norms.cuh"
 
+// y = (x - mean) rstd gain + bias; the variance is the mean of squared deviations.
+template <class T>
+__device__ __forceinline__ void layer_norm(
+    const float* x, const float* gain, const float* bias, T* y, float* mean, float* rstd, int rows,
+    int width, float epsilon) {
+  int row = ls_team_row();
+  if (row >= rows) return;
+  Row<float> from(x + (long long)row * width);
+  T* to = y + (long long)row * width;
+  float partial = 0.0f;
+  LS_ALONG_ROW(width) {
+    partial = partial + from.at(i, k);
+  }
+  float middle = ls_team_join(partial) / width;
+  partial = 0.0f;
+  LS_ALONG_ROW(width) {
+    float d = from.at(i, k) - middle;
+    partial = fmaf(d, d, partial);
+  }
+  float scale = ls_rsqrt(ls_team_join(partial) / width + epsilon);
+  if (ls_team_lane() == 0) {
+    mean[row] = middle;
+    rstd[row] = scale;
+  }
+  LS_ALONG_ROW(width) {
+    ls_put(to + i, fmaf((from.at(i, k) - middle) * scale, gain[i], bias[i]));
+  }
+}
+
 #define LAYER_NORM(name, T)                                                                      \
   extern "C" __global__ void layer_norm_##name(                                                  \
       const float* x, const float* gain, const float* bias, T* y, float* mean, float* rstd,      \
       int rows, int width, float epsilon) {                                                      \
-    int row = ls_team_row();                                                                     \
-    if (row >= rows) return;                                                                     \
-    long long first = (long long)row * width;                                                    \
-    Row<float> from(x + first);                                                                  \
-    ls_layer_norm_row(from, gain, bias, y + first, mean + row, rstd + row, width, epsilon);      \
+    layer_norm(x, gain, bias, y, mean, rstd, rows, width, epsilon);                              \
   }
 
 LAYER_NORM(f32, float)

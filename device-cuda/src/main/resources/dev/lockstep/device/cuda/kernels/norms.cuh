@@ -23,8 +23,6 @@ struct Row {
 #ifdef WIDTH
   float kept[WIDTH / LS_TEAM];
 
-  __device__ __forceinline__ Row() {}
-
   __device__ __forceinline__ explicit Row(const T* from) {
     LS_ALONG_ROW(WIDTH) { kept[k] = ls_widened(from[i]); }
   }
@@ -41,46 +39,6 @@ struct Row {
 
 LS_INLINE int ls_team_row() {
   return blockIdx.x * (blockDim.x / LS_TEAM) + threadIdx.x / LS_TEAM;
-}
-
-// y = (x - mean) rstd gain + bias for one row; the variance is the mean of squared deviations.
-template <class T>
-LS_INLINE void ls_layer_norm_row(
-    const Row<float>& from, const float* gain, const float* bias, T* to, float* mean, float* rstd,
-    int width, float epsilon) {
-  float partial = 0.0f;
-  LS_ALONG_ROW(width) {
-    partial = partial + from.at(i, k);
-  }
-  float middle = ls_team_join(partial) / width;
-  partial = 0.0f;
-  LS_ALONG_ROW(width) {
-    float d = from.at(i, k) - middle;
-    partial = fmaf(d, d, partial);
-  }
-  float scale = ls_rsqrt(ls_team_join(partial) / width + epsilon);
-  if (ls_team_lane() == 0) {
-    *mean = middle;
-    *rstd = scale;
-  }
-  LS_ALONG_ROW(width) {
-    ls_put(to + i, fmaf((from.at(i, k) - middle) * scale, gain[i], bias[i]));
-  }
-}
-
-// y = (x rstd) gain for one row, with rstd = 1 / sqrt(mean of squares + epsilon).
-template <class T>
-LS_INLINE void ls_rms_norm_row(
-    const Row<float>& from, const float* gain, T* to, float* rstd, int width, float epsilon) {
-  float partial = 0.0f;
-  LS_ALONG_ROW(width) {
-    partial = fmaf(from.at(i, k), from.at(i, k), partial);
-  }
-  float scale = ls_rsqrt(ls_team_join(partial) / width + epsilon);
-  if (ls_team_lane() == 0) *rstd = scale;
-  LS_ALONG_ROW(width) {
-    ls_put(to + i, (from.at(i, k) * scale) * gain[i]);
-  }
 }
 
 // The mean over a row of (dy gain) normal, with normal = (x - mean) rstd.

@@ -1,15 +1,30 @@
 // Root-mean-square norm over rows of float32 and its gradient; see layer_norm.cu.
 #include "norms.cuh"
 
+// y = (x rstd) gain with rstd = 1 / sqrt(mean of squares + epsilon).
+template <class T>
+__device__ __forceinline__ void rms_norm(
+    const float* x, const float* gain, T* y, float* rstd, int rows, int width, float epsilon) {
+  int row = ls_team_row();
+  if (row >= rows) return;
+  Row<float> from(x + (long long)row * width);
+  T* to = y + (long long)row * width;
+  float partial = 0.0f;
+  LS_ALONG_ROW(width) {
+    partial = fmaf(from.at(i, k), from.at(i, k), partial);
+  }
+  float scale = ls_rsqrt(ls_team_join(partial) / width + epsilon);
+  if (ls_team_lane() == 0) rstd[row] = scale;
+  LS_ALONG_ROW(width) {
+    ls_put(to + i, (from.at(i, k) * scale) * gain[i]);
+  }
+}
+
 #define RMS_NORM(name, T)                                                                        \
   extern "C" __global__ void rms_norm_##name(                                                    \
       const float* x, const float* gain, T* y, float* rstd, int rows, int width,                 \
       float epsilon) {                                                                           \
-    int row = ls_team_row();                                                                     \
-    if (row >= rows) return;                                                                     \
-    long long first = (long long)row * width;                                                    \
-    Row<float> from(x + first);                                                                  \
-    ls_rms_norm_row(from, gain, y + first, rstd + row, width, epsilon);                          \
+    rms_norm(x, gain, y, rstd, rows, width, epsilon);                                            \
   }
 
 RMS_NORM(f32, float)

@@ -1,6 +1,5 @@
 // The sum of the squares of many tensors: chunks of 65,536 elements are leaves of one tree, a thread
 // block sums each; join_leaves_f32 joins them.
-#include "grid.cuh"
 #include "sums.cuh"
 
 #define CHUNK 65536
@@ -31,18 +30,9 @@ struct SquareTerm {
   __device__ __forceinline__ float operator()(int e) const {
     long long i = first + e;
     if (part.run == part.elements) return part.x[part.start + i];
-    return LS_IS_SMALL(part.elements) ? in_runs((unsigned)i) : in_runs((unsigned long long)i);
-  }
-
-  template <class Index>
-  __device__ __forceinline__ float in_runs(Index i) const {
-    Index run = (Index)part.run;
-    Index outer = (Index)part.outer;
-    Index index = i / run;
-    Index pre = index / outer;
-    long long offset = part.start + (long long)pre * part.preStride;
-    offset += (long long)(index - pre * outer) * part.outerStride;
-    return part.x[offset + (i - index * run)];
+    long long index = i / part.run;
+    long long offset = part.start + index / part.outer * part.preStride;
+    return part.x[offset + index % part.outer * part.outerStride + i % part.run];
   }
 
   static __device__ __forceinline__ float add(float term, float sum) {
