@@ -98,6 +98,7 @@ struct Comm {
   bool aborted = false;
   bool used = false;       // the first use sets up connections, which takes a while
   int polls = 0;           // until what was given is queued
+  Comm** slot = nullptr;   // where the communicator is put once more when all have come
   std::vector<std::shared_ptr<Batch>> pending;
   long long sequence = 0;  // of the next collective
   int open = 0;            // batches that are not done
@@ -404,6 +405,7 @@ API int ncclCommInitRankConfig(Comm** out, int ranks, Id id, int rank, Config* c
   clique->members[(size_t)rank] = comm;
   comms.insert(comm);
   *out = comm;
+  comm->slot = out;
   return IN_PROGRESS;
 }
 
@@ -419,6 +421,10 @@ API int ncclCommGetAsyncError(Comm* comm, int* state) {
     if (comm->clique->joined() < comm->clique->ranks) {
       *state = IN_PROGRESS;
       return OK;
+    }
+    if (comm->slot) {
+      *comm->slot = comm;
+      comm->slot = nullptr;
     }
     if (comm->polls > 0 && --comm->polls > 0) {
       *state = IN_PROGRESS;

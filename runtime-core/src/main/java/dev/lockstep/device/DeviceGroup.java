@@ -19,7 +19,7 @@ public interface DeviceGroup extends AutoCloseable {
   /// @throws IllegalArgumentException if the tensors do not fit, or the device does not support it
   Prepared prepare(DeviceCollective collective, Stream stream, List<Tensor> inputs, Tensor output);
 
-  /// Leaves the group; idempotent. What is under way is ended.
+  /// Leaves the group once what this rank has queued is over, or has failed; idempotent.
   @Override
   void close();
 

@@ -99,9 +99,9 @@ final class CompositeLowering {
   /// `dy` lies.
   private void layerNormGrad(Blocks ofTokens) {
     int rows = Sizes.rows(shape(1));
-    int columns = Sizes.last(shape(1));
-    if (!isExact && WideColumns.fits(columns)) {
-      WideColumns sums = new WideColumns(emit, rows, columns);
+    int width = Sizes.last(shape(1));
+    if (!isExact && WideColumns.fits(width)) {
+      WideColumns sums = new WideColumns(emit, rows, width);
       Ref gains = sums.parts(Emission.at(out.get(1)));
       Ref biases = sums.parts(Emission.at(out.get(2)));
       sums.launch(
@@ -114,11 +114,10 @@ final class CompositeLowering {
               .at(biases));
       sums.join(gains, Emission.at(out.get(1)));
       sums.join(biases, Emission.at(out.get(2)));
-      normGrad("layer_norm", rows, columns);
+      normGrad("layer_norm", rows, width);
       return;
     }
     Blocks tokens = ReduceLowering.columnBlocks(ofTokens, rows, isExact);
-    int width = Sizes.last(shape(1));
     boolean isWhole = tokens.count() == 1;
     long partBytes = 4L * tokens.count() * width;
     Ref gain = isWhole ? Emission.at(out.get(1)) : emit.scratch(partBytes);

@@ -170,6 +170,15 @@ final class CudaCollectives implements DeviceCollectives, AutoCloseable {
     return first == null ? what : first;
   }
 
+  /// Waits until nothing is under way any more, after a failure that has ended all groups.
+  void awaitEnd() {
+    try {
+      stream.finish();
+    } catch (DeviceException lost) {
+      fail(lost);
+    }
+  }
+
   /// Waits until the GPU has passed a ticket of the stream, or cannot any more.
   void awaitPassed(long ticket) {
     try {

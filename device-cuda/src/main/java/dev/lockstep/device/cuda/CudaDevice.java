@@ -10,6 +10,7 @@ import dev.lockstep.device.Support;
 import dev.lockstep.device.cuda.ffi.Cu;
 import dev.lockstep.device.cuda.ffi.CudaDriver;
 import dev.lockstep.device.cuda.ffi.CudaLibraries;
+import dev.lockstep.device.cuda.ffi.LibraryFiles;
 import dev.lockstep.device.cuda.ffi.Nccl;
 import dev.lockstep.failure.DeviceException;
 import dev.lockstep.failure.DeviceLostException;
@@ -169,6 +170,7 @@ final class CudaDevice implements Device {
   @Override
   public Optional<DeviceCollectives> collectives() {
     if (nccl.isEmpty()) {
+      LibraryFiles.warnWithoutNccl();
       return Optional.empty();
     }
     context.enter();

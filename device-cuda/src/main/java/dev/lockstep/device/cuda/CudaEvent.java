@@ -18,7 +18,11 @@ final class CudaEvent implements Event {
 
   @Override
   public boolean isDone() {
-    return stream.hasPassed(ticket);
+    boolean isDone = stream.hasPassed(ticket);
+    if (isDone) {
+      stream.requireCollectives();
+    }
+    return isDone;
   }
 
   @Override

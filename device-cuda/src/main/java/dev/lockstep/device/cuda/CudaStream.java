@@ -189,6 +189,11 @@ final class CudaStream implements Stream {
     }
   }
 
+  /// Throws what ended the device's collectives, if something did.
+  void requireCollectives() {
+    device.requireCollectives();
+  }
+
   /// Whether the GPU has passed a ticket.
   boolean hasPassed(long ticket) {
     lock.lock();
@@ -276,7 +281,8 @@ final class CudaStream implements Stream {
     device.requireCollectives();
   }
 
-  private void finish() {
+  /// Waits for everything, whatever became of the device's collectives.
+  void finish() {
     CudaDriver driver = enter();
     context.check(driver.streamSynchronize(handle), "cuStreamSynchronize", "");
     lock.lock();

@@ -24,6 +24,13 @@ record LtProduct(
     boolean addsBias,
     DType dtype,
     DType outDtype) {
+  LtProduct {
+    if (addsBias && outDtype != DType.F32) {
+      throw new IllegalArgumentException(
+          "a bias of float32 goes into a result of float32: outDtype=" + outDtype);
+    }
+  }
+
   /// What the memory that is bound to programs is aligned to: cuBLASLt's fast kernels ask for that.
   static final int ALIGNMENT = 16;
 

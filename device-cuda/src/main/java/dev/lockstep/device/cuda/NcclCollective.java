@@ -2,6 +2,7 @@ package dev.lockstep.device.cuda;
 
 import dev.lockstep.device.DeviceCollective;
 import dev.lockstep.device.DeviceGroup;
+import dev.lockstep.failure.LockstepException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
@@ -21,6 +22,7 @@ final class NcclCollective implements DeviceGroup.Prepared {
   private final List<Buffer> leased = new ArrayList<>();
   private long ticket = -1;
   private boolean isStarted;
+  private boolean isBroken;
   private boolean closed;
 
   /// Plans it; the context is current.
@@ -130,6 +132,19 @@ final class NcclCollective implements DeviceGroup.Prepared {
     }
     group.owner().requireSound();
     stream.await(compute, compute.mark());
+    long ready = stream.mark();
+    try {
+      queue();
+    } catch (LockstepException failed) {
+      isBroken = true;
+      throw group.owner().fail(failed);
+    }
+    ticket = stream.mark();
+    group.queued(this, ready, ticket);
+    isStarted = true;
+  }
+
+  private void queue() {
     CudaContext context = group.owner().device().context();
     for (NcclStep step : steps) {
       switch (step) {
@@ -147,9 +162,6 @@ final class NcclCollective implements DeviceGroup.Prepared {
                 op);
       }
     }
-    ticket = stream.mark();
-    group.queued(this, ticket);
-    isStarted = true;
   }
 
   @Override
@@ -167,7 +179,9 @@ final class NcclCollective implements DeviceGroup.Prepared {
       return;
     }
     closed = true;
-    if (ticket >= 0) {
+    if (isBroken) {
+      group.owner().awaitEnd(); // part of it may have been under way when all was ended
+    } else if (ticket >= 0) {
       group.owner().awaitPassed(ticket);
     }
     leased.forEach(Buffer::release);

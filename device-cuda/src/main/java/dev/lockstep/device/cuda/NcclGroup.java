@@ -8,6 +8,7 @@ import dev.lockstep.device.Support;
 import dev.lockstep.device.cuda.ffi.Nccl;
 import dev.lockstep.device.cuda.ffi.NcclConfig;
 import dev.lockstep.failure.CollectiveTimeoutException;
+import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.Arena;
@@ -36,6 +37,10 @@ final class NcclGroup implements DeviceGroup {
   private final ReentrantLock lock = new ReentrantLock();
   private final Arena arena;
   private final MemorySegment state; // guarded by the lock
+
+  /// Where the library puts the communicator: it does so again when the ranks have met.
+  private final MemorySegment made;
+
   private long communicator; // guarded by the lock; 0 once it is gone
   private boolean closed; // guarded by the lock
   private long sequence;
@@ -48,6 +53,7 @@ final class NcclGroup implements DeviceGroup {
     this.nccl = owner.library().functions();
     this.arena = Arena.ofShared();
     this.state = arena.allocate(ValueLayout.JAVA_INT);
+    this.made = arena.allocate(ValueLayout.JAVA_LONG);
   }
 
   Membership membership() {
@@ -70,21 +76,28 @@ final class NcclGroup implements DeviceGroup {
 
   /// Meets the other ranks; the context is current.
   void join() {
+    String blocking = System.getenv("NCCL_COMM_BLOCKING");
+    if ("1".equals(blocking)) {
+      throw new ConfigurationException(
+          "NCCL_COMM_BLOCKING",
+          blocking,
+          "with NCCL_COMM_BLOCKING=1 nothing could end a collective whose ranks do not come (unset"
+              + " it)");
+    }
     int status;
     try (Arena scratch = Arena.ofConfined()) {
       MemorySegment id = scratch.allocate(NcclConfig.ID_BYTES);
       id.copyFrom(MemorySegment.ofArray(HexFormat.of().parseHex(membership.group())));
-      MemorySegment word = scratch.allocate(ValueLayout.JAVA_LONG);
       lock.lock();
       try {
         status =
             nccl.commInitRankConfig(
-                word.address(),
+                made.address(),
                 membership.ranks(),
                 id.address(),
                 membership.rank(),
                 NcclConfig.nonBlocking(scratch).address());
-        communicator = word.get(ValueLayout.JAVA_LONG, 0);
+        communicator = made.get(ValueLayout.JAVA_LONG, 0);
       } finally {
         lock.unlock();
       }
@@ -233,10 +246,11 @@ final class NcclGroup implements DeviceGroup {
 
   /// Counts a collective that was queued.
   ///
+  /// @param ready ticket of the owner's stream, right before it
   /// @param ticket of the owner's stream, right behind it
-  void queued(NcclCollective collective, long ticket) {
+  void queued(NcclCollective collective, long ready, long ticket) {
     lastTicket = ticket;
-    owner.watch().add(collective, sequence++, ticket);
+    owner.watch().add(collective, sequence++, ready, ticket);
   }
 
   /// Ends what is under way; whoever waits goes on. Any thread.

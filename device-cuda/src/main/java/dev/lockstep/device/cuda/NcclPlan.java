@@ -26,7 +26,8 @@ final class NcclPlan {
   /// How many floats of other ranks' are held at once: what is longer passes in rounds.
   static final long MOST_SCRATCH = 16 << 20;
 
-  /// Parts and rounds begin at multiples of this, so that the kernel reads four floats at once.
+  /// Rounds, and parts of unequal length that are cut here, begin at multiples of this, so that the
+  /// kernel reads four floats at once; other parts it reads one by one where they do not.
   private static final long ALIGNMENT = 4;
 
   private final int rank;

@@ -1,5 +1,6 @@
 package dev.lockstep.device.cuda;
 
+import dev.lockstep.failure.DeviceException;
 import dev.lockstep.failure.LockstepException;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
@@ -35,10 +36,13 @@ final class NcclWatch implements AutoCloseable {
 
   /// Looks after a collective that was queued.
   ///
-  /// @param ticket of the stream, right behind it
-  void add(NcclCollective collective, long sequence, long ticket) {
+  /// @param ready ticket of the stream, right before it: its deadline counts from when that has
+  ///   passed, and what it waits for is there
+  /// @param ticket of the stream, right behind it: the next one
+  void add(NcclCollective collective, long sequence, long ready, long ticket) {
     lock.lock();
     try {
+      queued[(int) (ready % MOST)] = null;
       int slot = (int) (ticket % MOST);
       queued[slot] = collective;
       sequences[slot] = sequence;
@@ -83,6 +87,16 @@ final class NcclWatch implements AutoCloseable {
       }
     } catch (LockstepException lost) {
       owner.fail(lost);
+    } catch (RuntimeException | Error unforeseen) {
+      String name = owner.device().context().name();
+      owner.fail(
+          new DeviceException(
+              name,
+              "watch of collectives",
+              0,
+              "collectives can no longer be watched: device=%s, cause=%s"
+                  .formatted(name, unforeseen),
+              unforeseen));
     }
   }
 

@@ -38,6 +38,7 @@ public record LibraryFiles(
   private static final String NONE = "none";
   private static final Logger LOG = LoggerFactory.getLogger(LibraryFiles.class);
   private static final AtomicBoolean WARNED = new AtomicBoolean();
+  private static final AtomicBoolean WARNED_OF_NCCL = new AtomicBoolean();
   private static final String TOOLKIT = "/usr/local/cuda/lib64/";
 
   /// Copies the lists.
@@ -93,6 +94,18 @@ public record LibraryFiles(
 
   private static List<String> files(@Nullable String named, List<String> usual) {
     return named == null || named.isEmpty() ? usual : List.of(named);
+  }
+
+  /// Says once in this process that collectives of GPUs take the long way, unless the user wants
+  /// that.
+  public static void warnWithoutNccl() {
+    if (!NONE.equals(named("lockstep.libnccl", NCCL)) && !WARNED_OF_NCCL.getAndSet(true)) {
+      LOG.warn(
+          "NCCL 2.14 or later is not installed, so collectives pass through host memory (install"
+              + " libnccl2, or set {} to the file of libnccl, or to {} to do without it)",
+          NCCL,
+          NONE);
+    }
   }
 
   /// Says once in this process that products will be slow.

@@ -1,7 +1,9 @@
 // Sums down the columns of contiguous matrices in an order of their own, for devices whose products
 // have one too: as fast as memory. A block of 256 threads takes 128 columns, four a thread, of a range
 // of rows: its 8 warps take the rows in turn, and their sums are added in order. The parts
-// [gridDim.y, width] are summed by another launch. Widths are multiples of 4, rows aligned to a load.
+// [gridDim.y, width] are summed by another launch. Widths are multiples of 4; what is
+// not aligned to a load of four elements is loaded one by one.
+#include "grid.cuh"
 #include "types.cuh"
 
 #define COLUMNS 128
@@ -17,9 +19,23 @@ struct Range {
         end((int)((long long)(blockIdx.y + 1) * rows / gridDim.y)) {}
 };
 
-static __device__ __forceinline__ float4 ls_four(const float* x) { return *(const float4*)x; }
+// Whether every row begins where four elements can be loaded at once.
+template <class T>
+static __device__ __forceinline__ bool ls_fours(const T* x) {
+  return ls_aligned(x, 4 * sizeof(T));
+}
 
-static __device__ __forceinline__ float4 ls_four(const unsigned short* x) {
+template <class T>
+static __device__ __forceinline__ float4 ls_each(const T* x) {
+  return make_float4(ls_widened(x[0]), ls_widened(x[1]), ls_widened(x[2]), ls_widened(x[3]));
+}
+
+static __device__ __forceinline__ float4 ls_four(const float* x, bool aligned) {
+  return aligned ? *(const float4*)x : ls_each(x);
+}
+
+static __device__ __forceinline__ float4 ls_four(const unsigned short* x, bool aligned) {
+  if (!aligned) return ls_each(x);
   ushort4 a = *(const ushort4*)x;
   return make_float4(
       ls_from_bf16(a.x), ls_from_bf16(a.y), ls_from_bf16(a.z), ls_from_bf16(a.w));
@@ -41,7 +57,15 @@ static __device__ __forceinline__ void ls_finish(float4 sum, float4* shared, flo
     for (int warp = 1; warp < WARPS; warp++) {
       all = ls_plus(all, shared[32 * warp + lane]);
     }
-    *(float4*)(parts + (long long)blockIdx.y * width + column) = all;
+    float* to = parts + (long long)blockIdx.y * width + column;
+    if (ls_fours(parts)) {
+      *(float4*)to = all;
+    } else {
+      to[0] = all.x;
+      to[1] = all.y;
+      to[2] = all.z;
+      to[3] = all.w;
+    }
   }
   __syncthreads();
 }
@@ -51,11 +75,12 @@ __device__ __forceinline__ void column_sum(
     const T* x, float* parts, int rows, int width, float4* shared) {
   int column = blockIdx.x * COLUMNS + 4 * (threadIdx.x % 32);
   Range range(rows);
+  bool aligned = ls_fours(x);
   float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
   if (column < width) {
 #pragma unroll 8
     for (int row = range.first + threadIdx.x / 32; row < range.end; row += WARPS) {
-      sum = ls_plus(sum, ls_four(x + (long long)row * width + column));
+      sum = ls_plus(sum, ls_four(x + (long long)row * width + column, aligned));
     }
   }
   ls_finish(sum, shared, parts, width);
@@ -82,12 +107,14 @@ __device__ __forceinline__ void layer_norm_param_grad(
   Range range(rows);
   float4 gain = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
   float4 bias = gain;
+  bool slopes = ls_fours(dy);
+  bool values = ls_fours(x);
   if (column < width) {
 #pragma unroll 4
     for (int row = range.first + threadIdx.x / 32; row < range.end; row += WARPS) {
       long long at = (long long)row * width + column;
-      float4 slope = ls_four(dy + at);
-      float4 from = ls_four(x + at);
+      float4 slope = ls_four(dy + at, slopes);
+      float4 from = ls_four(x + at, values);
       float middle = mean[row];
       float scale = rstd[row];
       gain.x = fmaf(slope.x, (from.x - middle) * scale, gain.x);
