@@ -85,7 +85,7 @@ final class DeviceExchange implements Exchange {
     Map<String, DeviceGroup> groups = new HashMap<>();
     for (String axis : ranks.axisNames()) {
       List<Integer> members = ranks.members(axis);
-      boolean canJoin = own != null && members.size() > 1 && canJoin(axis, members, all, job);
+      boolean canJoin = members.size() > 1 && canJoin(axis, members, all, job);
       boolean leads = canJoin && members.getFirst() == job.rank();
       List<String> ids = ranks.words(own != null && leads ? own.newGroup() : "");
       if (own != null && canJoin) {

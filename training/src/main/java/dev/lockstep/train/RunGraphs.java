@@ -60,7 +60,7 @@ public final class RunGraphs {
       throw new ConfigurationException(
           "--mesh",
           layout.words(),
-          "stages that share out their state, or take chunks in turn, have programs that are not told ahead: --mesh %s, --zero %d, chunks %d (leave one out)"
+          "programs of stages with --zero or several chunks cannot be written ahead of time: --mesh %s, --zero %d, chunks %d (leave out --zero and --schedule interleaved, or pp)"
               .formatted(layout.words(), layout.zero(), layout.chunks()));
     }
     RankGraphs graphs = new RankGraphs(recipe, options.recompute(), layout.size(Layout.DATA));

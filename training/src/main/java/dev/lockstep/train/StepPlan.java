@@ -216,7 +216,7 @@ public final class StepPlan implements AutoCloseable {
       long bytes = groups.groupLayout(group).bytes();
       exchanges.add(
           PlannedExchange.reduceScatter(
-              Layout.DATA, dataRanks, "gradients, use " + (group + 1), bytes, times, ""));
+              Layout.DATA, dataRanks, "gradients of group " + (group + 1), bytes, times, ""));
     }
   }
 

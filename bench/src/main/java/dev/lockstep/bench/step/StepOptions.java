@@ -105,7 +105,9 @@ public final class StepOptions {
   @Option(
       names = "--mesh",
       paramLabel = "AXES",
-      description = "how ranks are laid out, for example dp=2,tp=2 (default: all on dp)")
+      description =
+          "how ranks are laid out over dp, tp, pp, cp and ep, for example dp=2,tp=2 (default: all"
+              + " on dp)")
   private @Nullable String mesh;
 
   @Option(

@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /// Writes programs as NEFF files, which `neuronx-cc` makes and the cache keeps for later runs, or
 /// as HLO. Each has a `NAME.json` beside it that says what its parameters and results are, and
@@ -79,6 +80,7 @@ public final class NeuronAheadOfTime implements AheadOfTime {
     try {
       Files.createDirectories(build.folder());
       for (var program : build.programs().entrySet()) {
+        removeOlder(build.folder(), program.getKey());
         for (Written each : modules(program.getKey(), program.getValue(), target, build)) {
           HloModule module = each.module;
           Path file = build.folder().resolve(each.name + suffix);
@@ -100,6 +102,18 @@ public final class NeuronAheadOfTime implements AheadOfTime {
           "programs cannot be written: folder=%s, cause=%s".formatted(build.folder(), e), e);
     }
     return written;
+  }
+
+  /// Removes what an earlier build wrote of a program, maybe by other ranks.
+  private static void removeOlder(Path folder, String name) throws IOException {
+    try (Stream<Path> files = Files.list(folder)) {
+      for (Path file : files.toList()) {
+        String found = file.getFileName().toString();
+        if (found.startsWith(name + ".") || found.startsWith(name + "-rank-")) {
+          Files.delete(file);
+        }
+      }
+    }
   }
 
   /// One module for all ranks where the form and their graphs allow it, else one for each that

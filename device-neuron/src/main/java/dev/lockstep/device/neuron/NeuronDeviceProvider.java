@@ -235,7 +235,7 @@ public final class NeuronDeviceProvider implements DeviceProvider {
           device,
           "open",
           0,
-          "this process has taken another core: device=%s, taken=%s, wanted=%s (set NEURON_RT_VISIBLE_CORES to all cores that the process needs)"
+          "the runtime is open in this process with other settings: device=%s, taken=%s, wanted=%s (close that device first, or set what differs before the process starts)"
               .formatted(device, opened.variables(), wanted),
           null);
     }

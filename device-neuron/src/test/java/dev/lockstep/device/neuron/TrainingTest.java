@@ -168,8 +168,18 @@ final class TrainingTest {
   }
 
   private double[] losses(Job job, Recipe recipe, TrainerOptions options, Path text) {
-    try (job;
-        Corpus corpus =
+    try (job) {
+      try {
+        return trained(job, recipe, options, text);
+      } catch (RuntimeException | Error failure) {
+        job.fail(failure, "");
+        throw failure;
+      }
+    }
+  }
+
+  private double[] trained(Job job, Recipe recipe, TrainerOptions options, Path text) {
+    try (Corpus corpus =
             Corpus.open(DataOptions.of(text, folder.resolve("cache")), CorpusListener.SILENT);
         Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
       double[] losses = new double[STEPS];

@@ -180,7 +180,8 @@ final class TrainingOptions {
       names = "--mesh",
       paramLabel = "AXES",
       description =
-          "how ranks are laid out, for example dp=2,tp=2; the bits stay; default: all on dp")
+          "how ranks are laid out over dp, tp, pp, cp and ep, for example dp=2,tp=2; the bits stay;"
+              + " default: all on dp")
   @Nullable String mesh;
 
   @Option(

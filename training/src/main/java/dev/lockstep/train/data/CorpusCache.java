@@ -9,6 +9,8 @@ import dev.lockstep.cache.WholeFile;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.options.FileTrouble;
 import java.io.IOException;
+import java.io.InterruptedIOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -90,6 +92,10 @@ final class CorpusCache {
               listener.waiting();
             }
           });
+    } catch (InterruptedIOException interrupted) {
+      throw new UncheckedIOException(
+          "interrupted while another rank makes the data set: folder=" + options.cache(),
+          interrupted);
     } catch (IOException e) {
       throw new CacheWriteException(e);
     }

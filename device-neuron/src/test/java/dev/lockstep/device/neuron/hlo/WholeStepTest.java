@@ -153,6 +153,7 @@ final class WholeStepTest {
 
   @Tag("long")
   @Test
+  @Timeout(1200)
   void allRunUnderXla() throws Exception {
     runUnderXla(steps().toList());
   }

@@ -82,8 +82,11 @@ final class XlaJudge {
             .redirectErrorStream(true)
             .redirectOutput(said.toFile())
             .start();
-    int code = process.waitFor();
-    assertThat(code).as(() -> last(said)).isZero();
+    try {
+      assertThat(process.waitFor()).as(() -> last(said)).isZero();
+    } finally {
+      process.destroyForcibly();
+    }
     List<List<Map<String, double[]>>> all = new ArrayList<>();
     for (int number = 0; number < modules.size(); number++) {
       List<Map<String, double[]>> replicas = new ArrayList<>();
