@@ -19,7 +19,7 @@ final class CompositeLowering {
   /// work; above, registers spill.
   private static final int LEAST_KEPT = 256;
 
-  private static final int MOST_KEPT = 1024;
+  private static final int MOST_KEPT = 768;
 
   private final CudaUnit unit;
   private final Emission emit;

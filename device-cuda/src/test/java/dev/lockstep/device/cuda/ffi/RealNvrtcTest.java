@@ -73,7 +73,7 @@ class RealNvrtcTest {
         } else if (file.endsWith(".cu")) {
           units.add(new Unit(file, List.of()));
           if (file.endsWith("_norm.cu") && !file.startsWith("squared")) {
-            units.add(new Unit(file, List.of("-DWIDTH=1024")));
+            units.add(new Unit(file, List.of("-DWIDTH=768")));
           }
         }
       }
