@@ -3,7 +3,6 @@ package dev.lockstep.device;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
-import dev.lockstep.device.cpu.CpuDeviceProvider;
 import dev.lockstep.device.cuda.StandIns;
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Composite;
@@ -12,42 +11,23 @@ import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
-import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.Timeout;
 
 /// What a device with cuBLASLt does over several nodes: operands read in bfloat16 through reshapes,
 /// results rounded on the way, rows padded, sums in an order of its own. Elements are small whole
 /// numbers, so that every order of a sum has the same bits.
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
 @Timeout(60)
-class CublasLtGraphsTest {
-  private final MemoryPool pool = MemoryPool.root("graphs", Long.MAX_VALUE);
-  private Device cpu;
-  private Device cuda;
-
-  @BeforeAll
-  void open() {
-    cuda = StandIns.withCublasLt().open(0, new DeviceOptions(pool, 1, 0));
-    cpu = new CpuDeviceProvider().open(0, new DeviceOptions(pool, 1, 0));
-  }
-
-  @AfterAll
-  void close() {
-    if (cuda != null) {
-      cuda.close();
-      cpu.close();
-      pool.close();
-    }
+class CublasLtGraphsTest extends BesideTheCpu {
+  @Override
+  DeviceProvider provider() {
+    return StandIns.withCublasLt();
   }
 
   /// A graph under construction and the elements of its inputs.
@@ -86,16 +66,11 @@ class CublasLtGraphsTest {
   }
 
   private void sameBits(Draft draft) {
-    Graph graph = draft.builder.build();
-    List<byte[]> expected = DeviceRunner.bits(cpu, graph, draft.inputs);
-    List<byte[]> found = DeviceRunner.bits(cuda, graph, draft.inputs);
-    for (int i = 0; i < expected.size(); i++) {
-      assertThat(found.get(i)).as(graph.outputs().get(i).name()).isEqualTo(expected.get(i));
-    }
+    sameBits("draft", draft.builder.build(), draft.inputs);
   }
 
   private String plan(Draft draft) {
-    try (Program program = cuda.compile(draft.builder.build())) {
+    try (Program program = cuda().compile(draft.builder.build())) {
       return program.explain();
     }
   }
@@ -114,30 +89,30 @@ class CublasLtGraphsTest {
     sameBits(draft);
   }
 
-  @Test
-  void makesAGreatResultInSlabs() {
+  private void slabs(boolean transposed) {
     Draft draft = new Draft();
-    Value x = draft.narrow(draft.whole("x", 1, 4100, 8));
-    Value weight = draft.narrow(draft.whole("w", 1, 4099, 8));
-    Value logits =
+    Value x =
+        draft.narrow(transposed ? draft.whole("x", 1, 8, 4100) : draft.whole("x", 1, 4100, 8));
+    Value weight =
+        draft.narrow(transposed ? draft.whole("w", 1, 8, 4099) : draft.whole("w", 1, 4099, 8));
+    Value product =
         draft.builder.one(
-            new Primitive.MatMul(false, true, Blocks.WHOLE), draft.wide(x), draft.wide(weight));
-    draft.builder.output("logits", draft.narrow(logits));
+            new Primitive.MatMul(transposed, !transposed, Blocks.WHOLE),
+            draft.wide(x),
+            draft.wide(weight));
+    draft.builder.output("product", draft.narrow(product));
     assertThat(plan(draft)).contains("cublasLt m=3072").contains("cublasLt m=1088");
     sameBits(draft);
   }
 
   @Test
+  void makesAGreatResultInSlabs() {
+    slabs(false);
+  }
+
+  @Test
   void multipliesTransposedOperandsInSlabsToo() {
-    Draft draft = new Draft();
-    Value x = draft.narrow(draft.whole("x", 1, 8, 4100));
-    Value weight = draft.narrow(draft.whole("w", 1, 8, 4099));
-    Value product =
-        draft.builder.one(
-            new Primitive.MatMul(true, false, Blocks.WHOLE), draft.wide(x), draft.wide(weight));
-    draft.builder.output("product", draft.narrow(product));
-    assertThat(plan(draft)).contains("cublasLt m=3072").contains("cublasLt m=1088");
-    sameBits(draft);
+    slabs(true);
   }
 
   @Test
@@ -243,8 +218,8 @@ class CublasLtGraphsTest {
         .contains("cross_entropy_long_rows_bf16", "cross_entropy_grad_bf16_bf16");
     assertThat(plan(draft)).doesNotContain("cast_bf16_f32");
     Graph graph = draft.builder.build();
-    List<double[]> expected = DeviceRunner.run(cpu, graph, draft.inputs);
-    List<double[]> results = DeviceRunner.run(cuda, graph, draft.inputs);
+    List<double[]> expected = DeviceRunner.run(cpu(), graph, draft.inputs);
+    List<double[]> results = DeviceRunner.run(cuda(), graph, draft.inputs);
     for (int i = 0; i < expected.size(); i++) {
       for (int j = 0; j < expected.get(i).length; j++) {
         double wanted = expected.get(i)[j];
@@ -268,7 +243,7 @@ class CublasLtGraphsTest {
               new Primitive.Neg(),
               draft.builder.one(new Primitive.MatMul(false, false, Blocks.WHOLE), x, weight)));
       List<PlannedStep> steps;
-      try (DeviceRunner runner = new DeviceRunner(cuda, draft.builder.build())) {
+      try (DeviceRunner runner = new DeviceRunner(cuda(), draft.builder.build())) {
         runner.set(draft.inputs);
         runner.run();
         steps = runner.program().steps();

@@ -1,13 +1,9 @@
 package dev.lockstep.device;
 
-import static org.assertj.core.api.Assertions.assertThat;
-
-import dev.lockstep.device.cpu.CpuDeviceProvider;
 import dev.lockstep.device.cuda.StandIns;
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.CompositeCases;
-import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.Op;
 import dev.lockstep.graph.OpCase;
 import dev.lockstep.graph.Primitive;
@@ -17,16 +13,12 @@ import dev.lockstep.graph.PrimitiveCases;
 import dev.lockstep.graph.Samples;
 import dev.lockstep.graph.ShapeInference;
 import dev.lockstep.graph.ValueType;
-import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
-import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -34,31 +26,12 @@ import org.junit.jupiter.params.provider.MethodSource;
 /// Kernels keep the CPU device's order of sums and its functions: the same bits on the same
 /// numbers. Products are those of this module; kernels run on the stand-in for the driver, and in
 /// [GpuBitsTest] on a GPU.
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
 @Timeout(60)
-class CudaBitsTest {
-  private final MemoryPool pool = MemoryPool.root("bits", Long.MAX_VALUE);
-  private Device cpu;
-  private Device cuda;
-
+class CudaBitsTest extends BesideTheCpu {
   /// Returns the provider of the device that computes exact products.
+  @Override
   DeviceProvider provider() {
     return StandIns.devices();
-  }
-
-  @BeforeAll
-  void open() {
-    cuda = provider().open(0, new DeviceOptions(pool, 1, 0));
-    cpu = new CpuDeviceProvider().open(0, new DeviceOptions(pool, 1, 0));
-  }
-
-  @AfterAll
-  void close() {
-    if (cuda != null) {
-      cuda.close();
-      cpu.close();
-      pool.close();
-    }
   }
 
   static Stream<OpCase> everything() {
@@ -149,7 +122,7 @@ class CudaBitsTest {
   @MethodSource("gradients")
   void attentionsGradientHasTheBitsOfTheCpuDevice(OpCase forward) {
     List<ValueType> types = ShapeInference.infer(forward.op(), forward.types());
-    List<double[]> results = DeviceRunner.run(cpu, forward.graph(), forward.inputs());
+    List<double[]> results = DeviceRunner.run(cpu(), forward.graph(), forward.inputs());
     int heads = ((Composite.CausalAttention) forward.op()).heads();
     compare(
         new Samples(30)
@@ -161,15 +134,10 @@ class CudaBitsTest {
   }
 
   private void compare(OpCase op) {
-    if (cuda.supports(op.op(), op.types()) instanceof Support.No
-        || cpu.supports(op.op(), op.types()) instanceof Support.No) {
+    if (cuda().supports(op.op(), op.types()) instanceof Support.No
+        || cpu().supports(op.op(), op.types()) instanceof Support.No) {
       return; // what a device refuses is for the contract tests
     }
-    Graph graph = op.graph();
-    List<byte[]> expected = DeviceRunner.bits(cpu, graph, op.inputs());
-    List<byte[]> found = DeviceRunner.bits(cuda, graph, op.inputs());
-    for (int i = 0; i < expected.size(); i++) {
-      assertThat(found.get(i)).as("result %d", i).isEqualTo(expected.get(i));
-    }
+    sameBits(op, op.graph(), op.inputs());
   }
 }

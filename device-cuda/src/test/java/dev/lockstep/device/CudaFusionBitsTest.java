@@ -1,8 +1,5 @@
 package dev.lockstep.device;
 
-import static org.assertj.core.api.Assertions.assertThat;
-
-import dev.lockstep.device.cpu.CpuDeviceProvider;
 import dev.lockstep.device.cuda.StandIns;
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Composite;
@@ -12,17 +9,13 @@ import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Samples;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
-import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.LongStream;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
-import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -31,43 +24,18 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /// Chains of element-wise ops that one kernel computes have the bits of the CPU device: kernels run
 /// on the stand-in for the driver, and in [GpuFusionBitsTest] on a GPU.
-@TestInstance(TestInstance.Lifecycle.PER_CLASS)
 @Timeout(120)
-class CudaFusionBitsTest {
+class CudaFusionBitsTest extends BesideTheCpu {
   private static final int OPS = 16;
 
-  private final MemoryPool pool = MemoryPool.root("bits", Long.MAX_VALUE);
-  private Device cpu;
-  private Device cuda;
-
   /// Returns the provider of the device that computes exact products.
+  @Override
   DeviceProvider provider() {
     return StandIns.devices();
   }
 
-  @BeforeAll
-  void open() {
-    cuda = provider().open(0, new DeviceOptions(pool, 1, 0));
-    cpu = new CpuDeviceProvider().open(0, new DeviceOptions(pool, 1, 0));
-  }
-
-  @AfterAll
-  void close() {
-    if (cuda != null) {
-      cuda.close();
-      cpu.close();
-      pool.close();
-    }
-  }
-
   private void compare(RandomChains.Case chains) {
-    List<byte[]> expected = DeviceRunner.bits(cpu, chains.graph(), chains.inputs());
-    List<byte[]> found = DeviceRunner.bits(cuda, chains.graph(), chains.inputs());
-    for (int i = 0; i < expected.size(); i++) {
-      assertThat(found.get(i))
-          .as("%s, output %s", chains, chains.graph().outputs().get(i).name())
-          .isEqualTo(expected.get(i));
-    }
+    sameBits(chains, chains.graph(), chains.inputs());
   }
 
   /// More than two tiles and a rest, rows of whole packs.

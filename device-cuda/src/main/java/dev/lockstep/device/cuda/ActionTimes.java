@@ -18,8 +18,13 @@ final class ActionTimes {
   ActionTimes(CudaDevice device, int actions) {
     this.device = device;
     this.events = new long[actions + 1];
-    for (int i = 0; i < events.length; i++) {
-      events[i] = device.newEvent(Cu.EVENT_DEFAULT);
+    try {
+      for (int i = 0; i < events.length; i++) {
+        events[i] = device.newEvent(Cu.EVENT_DEFAULT);
+      }
+    } catch (RuntimeException | Error failure) {
+      destroy();
+      throw failure;
     }
   }
 
@@ -57,7 +62,9 @@ final class ActionTimes {
 
   void destroy() {
     for (long event : events) {
-      device.destroyEvent(event);
+      if (event != 0) {
+        device.destroyEvent(event);
+      }
     }
   }
 }

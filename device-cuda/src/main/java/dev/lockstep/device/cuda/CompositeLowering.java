@@ -3,14 +3,12 @@ package dev.lockstep.device.cuda;
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Value;
-import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import java.util.List;
 
 /// Composites as fused kernels.
 final class CompositeLowering {
   private static final int SUM_THREADS = 256;
-  private static final int MOST_ROWS = 65_535;
 
   /// Threads that share a row of a norm: `LS_TEAM` of `sums.cuh`.
   private static final int TEAM = 16;
@@ -238,20 +236,22 @@ final class CompositeLowering {
     if (rows > 0) {
       // A block of threads per row on a device with an order of its own, else a team.
       String kernel = isExact ? "cross_entropy_rows_" : "cross_entropy_long_rows_";
-      emit.add(
+      LaunchBuilder launch =
           LaunchBuilder.of("cross_entropy.cu", kernel + name(reads.get(0)))
               .at(reads.get(0))
               .at(in.get(1))
               .at(out.get(2))
               .at(rowLoss)
-              .word(rows)
-              .word(Sizes.last(shape(0)))
-              .word(Sizes.outer(vocabulary))
-              .word(vocabulary.count())
               .at(Ref.FAULT)
-              .grid(
-                  isExact ? ReduceLowering.rowGrid(rows) : rows,
-                  isExact ? ReduceLowering.ROW_THREADS : SUM_THREADS));
+              .word(Sizes.last(shape(0)));
+      emit.add(
+          isExact
+              ? launch
+                  .word(rows)
+                  .word(Sizes.outer(vocabulary))
+                  .word(vocabulary.count())
+                  .grid(ReduceLowering.rowGrid(rows), ReduceLowering.ROW_THREADS)
+              : launch.grid(rows, SUM_THREADS));
     }
     emit.add(
         LaunchBuilder.of("cross_entropy.cu", "cross_entropy_sum_f32")
@@ -266,7 +266,7 @@ final class CompositeLowering {
   }
 
   private static String name(Value value) {
-    return value.type().dtype() == DType.BF16 ? "bf16" : "f32";
+    return Lowering.name(value.type().dtype());
   }
 
   private void crossEntropyGrad() {
@@ -283,7 +283,12 @@ final class CompositeLowering {
             .at(out.getFirst())
             .word(rows)
             .word(vocabulary)
-            .grid(Emission.columnBlocks(vocabulary), Math.min(rows, MOST_ROWS), 1, SUM_THREADS, 0));
+            .grid(
+                Emission.columnBlocks(vocabulary),
+                Math.min(rows, Emission.MOST_GRID),
+                1,
+                SUM_THREADS,
+                0));
   }
 
   private void adamW(Composite.AdamW op) {

@@ -193,12 +193,15 @@ final class CudaCollectives implements DeviceCollectives, AutoCloseable {
   /// Ends the watch and frees stream and memory; groups are closed before.
   @Override
   public void close() {
-    groups.forEach(NcclGroup::close);
-    watch.close();
     try {
-      stream.close();
+      groups.forEach(NcclGroup::close);
     } finally {
-      scratches.forEach(CudaBuffer::close);
+      watch.close();
+      try {
+        stream.close();
+      } finally {
+        scratches.forEach(CudaBuffer::close);
+      }
     }
   }
 }

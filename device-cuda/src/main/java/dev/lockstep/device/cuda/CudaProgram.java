@@ -167,7 +167,9 @@ final class CudaProgram implements Program {
     if (isTimed) {
       device.context().enter();
       marks = new ActionTimes(device, actions.size());
-      times.add(marks);
+      synchronized (times) {
+        times.add(marks);
+      }
     }
     long recording = device.record(actions, frame, marks, source.name());
     synchronized (recorded) {

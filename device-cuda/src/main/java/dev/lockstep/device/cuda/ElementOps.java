@@ -124,34 +124,22 @@ final class ElementOps {
 
   private static String convert(DType from, DType to) {
     if (to == DType.F32) {
-      return from == DType.BOOL ? "(float)(signed char)%s" : "ls_from_" + name(from) + "(%s)";
+      return from == DType.BOOL
+          ? "(float)(signed char)%s"
+          : "ls_from_" + Lowering.name(from) + "(%s)";
     }
-    return to == DType.BOOL ? "%s != 0.0f" : "ls_to_" + name(to) + "(%s)";
+    return to == DType.BOOL ? "%s != 0.0f" : "ls_to_" + Lowering.name(to) + "(%s)";
   }
 
   /// Returns what a kernel that computes an op is called after; nothing for what fills or repeats.
   static String name(Op op) {
     return switch (op) {
       case Primitive.Constant _, Primitive.BroadcastTo _ -> "";
-      case Primitive.Convert(DType to) -> name(to);
+      case Primitive.Convert(DType to) -> Lowering.name(to);
       case Composite.GeluGrad _ -> "gelu_grad";
       case Composite.SiluGrad _ -> "silu_grad";
       case Composite.SwiGluGrad _ -> "swiglu_grad";
       case Primitive _, Composite _ -> op.label().toLowerCase(Locale.ROOT);
-    };
-  }
-
-  private static String name(DType dtype) {
-    return switch (dtype) {
-      case F32 -> "f32";
-      case BF16 -> "bf16";
-      case F16 -> "f16";
-      case F8_E4M3FN -> "e4m3fn";
-      case F8_E4M3 -> "e4m3";
-      case F8_E5M2 -> "e5m2";
-      case BOOL -> "bool";
-      case F64, I64, I32, I16, I8, U8 ->
-          throw new IllegalStateException("no kernel holds such elements: dtype=" + dtype);
     };
   }
 }

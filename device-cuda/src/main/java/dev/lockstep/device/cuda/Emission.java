@@ -11,7 +11,10 @@ final class Emission {
   private static final int ELEMENTS_PER_BLOCK = 1024;
   private static final int ELEMENTS_PER_LONG_ROW = 4096;
   private static final int MOST_COLUMN_BLOCKS = 64;
-  private static final int MOST_GRID_Y = 65_535;
+
+  /// Most blocks of a grid along y or z.
+  static final int MOST_GRID = 65_535;
+
   private static final int BLOCKS_PER_MULTIPROCESSOR = 16;
 
   private final int multiprocessors;
@@ -61,7 +64,7 @@ final class Emission {
             .word(columns)
             .word(toRows)
             .word(toColumns)
-            .grid(columnBlocks(toColumns), Math.min(toRows, MOST_GRID_Y), 1, ELEMENT_THREADS, 0));
+            .grid(columnBlocks(toColumns), Math.min(toRows, MOST_GRID), 1, ELEMENT_THREADS, 0));
   }
 
   /// Copies the corner of a matrix of 2 or 4 bytes an element, whose rows are `fromColumns` long.
@@ -73,7 +76,7 @@ final class Emission {
             .word(rows)
             .word(columns)
             .word(fromColumns)
-            .grid(columnBlocks(columns), Math.min(rows, MOST_GRID_Y), 1, ELEMENT_THREADS, 0));
+            .grid(columnBlocks(columns), Math.min(rows, MOST_GRID), 1, ELEMENT_THREADS, 0));
   }
 
   /// Joins the partial sums `[leaves, rows, width]` by the sum tree into `out`, whose rows are

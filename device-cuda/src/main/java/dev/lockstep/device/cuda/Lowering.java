@@ -7,8 +7,10 @@ import dev.lockstep.graph.Value;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.NarrowFloat;
 import dev.lockstep.tensor.Shape;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 
 /// Ops as actions. Element-wise ops and sources are here, the other families in classes of their
 /// own.
@@ -19,6 +21,10 @@ final class Lowering {
   private static final int WHOLE_DIV = 3;
   private static final int WHOLE_MAX = 4;
   private static final int WHOLE_MIN = 5;
+
+  /// Types for which there are kernels that convert to and from float32.
+  private static final Set<DType> NARROW =
+      EnumSet.of(DType.BF16, DType.F16, DType.F8_E4M3FN, DType.F8_E5M2);
 
   private final CudaUnit unit;
   private final Emission emit;
@@ -186,24 +192,27 @@ final class Lowering {
   }
 
   private void convert(DType from, DType to) {
-    String fast = narrowName(from) + "_" + narrowName(to);
-    boolean isFast = (from == DType.F32) != (to == DType.F32) && !fast.contains("?");
+    boolean isFast =
+        (from == DType.F32 && NARROW.contains(to)) || (to == DType.F32 && NARROW.contains(from));
     LaunchBuilder launch =
         isFast
-            ? LaunchBuilder.of("cast.cu", "cast_" + fast)
+            ? LaunchBuilder.of("cast.cu", "cast_" + name(from) + "_" + name(to))
             : LaunchBuilder.of("cast.cu", "cast").word(code(from)).word(code(to));
     emit.elements(launch.at(in.getFirst()).at(out).wide(elements()), elements());
   }
 
-  /// The name of a type for which there are kernels that convert to and from float32.
-  private static String narrowName(DType dtype) {
+  /// Returns the name by which kernels have an element type in theirs.
+  static String name(DType dtype) {
     return switch (dtype) {
       case F32 -> "f32";
       case BF16 -> "bf16";
       case F16 -> "f16";
       case F8_E4M3FN -> "e4m3fn";
+      case F8_E4M3 -> "e4m3";
       case F8_E5M2 -> "e5m2";
-      case F64, F8_E4M3, I64, I32, I16, I8, U8, BOOL -> "?";
+      case BOOL -> "bool";
+      case F64, I64, I32, I16, I8, U8 ->
+          throw new IllegalStateException("no kernel holds such elements: dtype=" + dtype);
     };
   }
 

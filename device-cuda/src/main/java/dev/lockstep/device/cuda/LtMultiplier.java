@@ -7,6 +7,8 @@ import dev.lockstep.tensor.DType;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.OptionalLong;
@@ -108,22 +110,23 @@ final class LtMultiplier implements AutoCloseable {
   }
 
   private Plan plan(LtProduct product) {
-    CublasLt.Product descriptors = describe(product);
+    Deque<Runnable> undo = new ArrayDeque<>();
     try {
-      return choose(product, descriptors);
+      return choose(product, describe(product, undo));
     } catch (DeviceException refused) {
-      destroy(descriptors);
+      undo.forEach(Runnable::run);
       throw refused;
     }
   }
 
-  private CublasLt.Product describe(LtProduct product) {
+  private CublasLt.Product describe(LtProduct product, Deque<Runnable> undo) {
     MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
     check(
         library.matmulDescCreate(word.address(), Cu.COMPUTE_32F, Cu.R_32F),
         "cublasLtMatmulDescCreate",
         product.toString());
     long description = word.get(ValueLayout.JAVA_LONG, 0);
+    undo.push(() -> library.matmulDescDestroy(description));
     if (product.b().transposed()) {
       describe(description, Cu.DESC_TRANSA, Cu.OP_T);
     }
@@ -135,14 +138,15 @@ final class LtMultiplier implements AutoCloseable {
     }
     return new CublasLt.Product(
         description,
-        layout(product, product.b(), product.k(), product.n()),
-        layout(product, product.a(), product.m(), product.k()),
+        layout(product, product.b(), product.k(), product.n(), undo),
+        layout(product, product.a(), product.m(), product.k(), undo),
         layout(
             type(product.outDtype()),
             product.n(),
             product.m(),
             new LtProduct.Operand(false, product.n(), (long) product.m() * product.n()),
-            product.batch()));
+            product.batch(),
+            undo));
   }
 
   private void describe(long description, int attribute, int value) {
@@ -170,21 +174,29 @@ final class LtMultiplier implements AutoCloseable {
   }
 
   /// The layout of an operand whose logical extents are `rows` by `columns`, row-major.
-  private long layout(LtProduct product, LtProduct.Operand operand, long rows, long columns) {
+  private long layout(
+      LtProduct product, LtProduct.Operand operand, long rows, long columns, Deque<Runnable> undo) {
     int type = type(product.dtype());
     return operand.transposed()
-        ? layout(type, rows, columns, operand, product.batch())
-        : layout(type, columns, rows, operand, product.batch());
+        ? layout(type, rows, columns, operand, product.batch(), undo)
+        : layout(type, columns, rows, operand, product.batch(), undo);
   }
 
   /// The layout of a column-major matrix.
-  private long layout(int type, long rows, long columns, LtProduct.Operand operand, int batch) {
+  private long layout(
+      int type,
+      long rows,
+      long columns,
+      LtProduct.Operand operand,
+      int batch,
+      Deque<Runnable> undo) {
     MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
     check(
         library.matrixLayoutCreate(word.address(), type, rows, columns, operand.row()),
         "cublasLtMatrixLayoutCreate",
         "rows=%d, columns=%d, leading=%d".formatted(rows, columns, operand.row()));
     long layout = word.get(ValueLayout.JAVA_LONG, 0);
+    undo.push(() -> library.matrixLayoutDestroy(layout));
     if (batch > 1) {
       layoutAttribute(
           layout,

@@ -179,12 +179,15 @@ final class NcclCollective implements DeviceGroup.Prepared {
       return;
     }
     closed = true;
-    if (isBroken) {
-      group.owner().awaitEnd(); // part of it may have been under way when all was ended
-    } else if (ticket >= 0) {
-      group.owner().awaitPassed(ticket);
+    try {
+      if (isBroken) {
+        group.owner().awaitEnd(); // part of it may have been under way when all was ended
+      } else if (ticket >= 0) {
+        group.owner().awaitPassed(ticket);
+      }
+    } finally {
+      leased.forEach(Buffer::release);
+      arena.close();
     }
-    leased.forEach(Buffer::release);
-    arena.close();
   }
 }

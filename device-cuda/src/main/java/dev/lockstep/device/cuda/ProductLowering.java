@@ -18,7 +18,6 @@ import java.util.OptionalLong;
 final class ProductLowering {
   private static final int TILE = 64;
   private static final int THREADS = 256;
-  private static final int MOST_GRID_Z = 65_535;
 
   /// What extents are multiples of in the products that cuBLASLt's fast kernels take.
   private static final int FAST_MULTIPLE = 8;
@@ -109,10 +108,6 @@ final class ProductLowering {
     return hasBias() ? Emission.at(unit.node().inputs().get(2)) : Ref.NOTHING;
   }
 
-  private static String name(Value value) {
-    return isNarrow(value) ? "bf16" : "f32";
-  }
-
   /// By `matmul.cu`: the chains of the CPU device.
   private void byKernel(
       Extents extents, boolean transposeA, boolean transposeB, Blocks contraction) {
@@ -146,11 +141,14 @@ final class ProductLowering {
 
   private void chains(
       Extents extents, boolean transposeA, boolean transposeB, Blocks blocks, Ref bias, Ref to) {
-    String kernel = "matmul_" + name(a) + (isNarrow(a) == isNarrow(b) ? "" : "_" + name(b));
+    String kernel =
+        "matmul_"
+            + Lowering.name(a.type().dtype())
+            + (isNarrow(a) == isNarrow(b) ? "" : "_" + Lowering.name(b.type().dtype()));
     long strideA = (long) extents.m * extents.k;
     long strideB = (long) extents.k * extents.n;
     long strideOut = (long) extents.m * extents.n;
-    int slice = Math.max(1, MOST_GRID_Z / blocks.count());
+    int slice = Math.max(1, Emission.MOST_GRID / blocks.count());
     for (int first = 0; first < extents.batch; first += slice) {
       int batch = Math.min(slice, extents.batch - first);
       StructBuilder product =

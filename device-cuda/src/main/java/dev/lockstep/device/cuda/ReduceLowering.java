@@ -161,7 +161,7 @@ final class ReduceLowering {
   }
 
   private String columnKernel() {
-    return x.type().dtype() == DType.BF16 ? "column_sum_bf16" : "column_sum_f32";
+    return "column_sum_" + Lowering.name(x.type().dtype());
   }
 
   private void columns(List<Integer> dims, Blocks blocks) {

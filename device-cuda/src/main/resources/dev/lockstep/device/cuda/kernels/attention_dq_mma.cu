@@ -36,36 +36,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_dq_mma(
     const Bf16* dout, const Bf16* q, const Bf16* k, const Bf16* v, const float* logSumExp,
     const float* delta, Slope* dq, Attention a) {
   extern __shared__ __align__(16) float shared[];
-  const int keysSize = QK_TERMS * STREAM * ROW;
-  const int stageSize = keysSize + V_TERMS * STREAM * ROW;
+  OwnedQueries own(a);
   Bf16* queries = (Bf16*)shared;
   Bf16* douts = queries + QK_TERMS * OWNED * ROW;
-  Bf16* stages = douts + D_TERMS * OWNED * ROW;
-  int firstQuery = (gridDim.y - 1 - blockIdx.y) * OWNED;
-  int head = blockIdx.x % a.heads;
-  long long sequence = blockIdx.x / a.heads;
-  int group = head / (a.heads / a.groups);
-  int count = min(OWNED, a.queries - firstQuery);
-  long long token = sequence * a.queries + firstQuery;
-  long long queryAt = token * a.queryStride + head * HEAD_SIZE;
-  k += sequence * a.keys * a.keyStride + group * HEAD_SIZE;
-  v += sequence * a.keys * a.keyStride + group * HEAD_SIZE;
-  int end = min(a.keys, a.firstQuery + firstQuery + count);
-  auto bring = [&](int key, int stage) {
-    Bf16* tile = stages + stage * stageSize;
-    int inTile = min(STREAM, a.keys - key);
-    ls_bring<STREAM, QK_TERMS>(tile, k + key * a.keyStride, a.keyStride, a.keyPlane, inTile);
-    ls_bring<STREAM, V_TERMS>(
-        tile + keysSize, v + key * a.keyStride, a.keyStride, a.valuePlane, inTile);
-  };
-  ls_bring<OWNED, QK_TERMS>(queries, q + queryAt, a.queryStride, a.queryPlane, count);
+  KeyTiles tiles(k, v, douts + D_TERMS * OWNED * ROW, own, a);
+  long long queryAt = own.token * a.queryStride + own.head * HEAD_SIZE;
+  ls_bring<OWNED, QK_TERMS>(queries, q + queryAt, a.queryStride, a.queryPlane, own.count);
   ls_bring<OWNED, D_TERMS>(
-      douts, dout + token * a.outStride + head * HEAD_SIZE, a.outStride, a.doutPlane, count);
-  if (end > 0) bring(0, 0);
+      douts, dout + own.token * a.outStride + own.head * HEAD_SIZE, a.outStride, a.doutPlane, own.count);
+  if (own.end > 0) tiles.bring(0, 0, a);
   const float scale2 = a.scale * LS_LOG2_E;
-  int first = a.firstQuery + firstQuery + 16 * ROWS * ls_warp();
+  int first = a.firstQuery + own.firstQuery + 16 * ROWS * ls_warp();
   int last = first + 16 * ROWS - 1;
-  long long row = (sequence * a.heads + head) * a.queries + firstQuery;
+  long long row = (own.sequence * a.heads + own.head) * a.queries + own.firstQuery;
   float shift[ROWS][2];
   float along[ROWS][2];
 #pragma unroll
@@ -73,8 +56,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_dq_mma(
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       int query = ls_token(r, half);
-      shift[r][half] = query < count ? logSumExp[row + query] * LS_LOG2_E : 0.0f;
-      along[r][half] = query < count ? delta[row + query] : 0.0f;
+      shift[r][half] = query < own.count ? logSumExp[row + query] * LS_LOG2_E : 0.0f;
+      along[r][half] = query < own.count ? delta[row + query] : 0.0f;
     }
   }
   Sums<HEAD_SIZE / 8> sums;
@@ -85,24 +68,24 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_dq_mma(
   __syncthreads();
   ownedQueries.keep();
   ownedDouts.keep();
-  for (int base = 0, stage = 0; base < end; base += STREAM) {
+  for (int base = 0, stage = 0; base < own.end; base += STREAM) {
     ls_end_copies();
     __syncthreads();
-    if (STAGES > 1 && base + STREAM < end) bring(base + STREAM, stage ^ 1);
+    if (STAGES > 1 && base + STREAM < own.end) tiles.bring(base + STREAM, stage ^ 1, a);
 #pragma unroll 1
-    for (int key = base; key < base + STREAM && key <= last && key < end; key += STEP) {
-      const Bf16* keys = stages + stage * stageSize + (key - base) * ROW;
+    for (int key = base; key < base + STREAM && key <= last && key < own.end; key += STEP) {
+      const Bf16* keys = tiles.stages + stage * KeyTiles::STAGE + (key - base) * ROW;
       Sums<STEP / 8> scores;
       Sums<STEP / 8> slopes;
       ls_products<QK_TERMS, QK_TERMS>(ownedQueries, keys, STREAM * ROW, scores);
-      ls_products<D_TERMS, V_TERMS>(ownedDouts, keys + keysSize, STREAM * ROW, slopes);
+      ls_products<D_TERMS, V_TERMS>(ownedDouts, keys + KeyTiles::KEYS, STREAM * ROW, slopes);
       bool all = key + STEP - 1 <= first && key + STEP <= a.keys;
 #pragma unroll
       for (int r = 0; r < ROWS; r++) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
           int half = i / 2;
-          int seen = min(a.keys, a.firstQuery + firstQuery + ls_token(r, half) + 1) - key;
+          int seen = min(a.keys, a.firstQuery + own.firstQuery + ls_token(r, half) + 1) - key;
 #pragma unroll
           for (int n = 0; n < STEP / 8; n++) {
             float weight = ls_exp2(fmaf(scores.at[r][n][i], scale2, -shift[r][half]));
@@ -115,9 +98,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_dq_mma(
     }
     if (STAGES > 1) {
       stage ^= 1;
-    } else if (base + STREAM < end) {
+    } else if (base + STREAM < own.end) {
       __syncthreads();
-      bring(base + STREAM, 0);
+      tiles.bring(base + STREAM, 0, a);
     }
   }
   float factor[ROWS][2];
@@ -126,5 +109,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_dq_mma(
     factor[r][0] = a.scale;
     factor[r][1] = a.scale;
   }
-  ls_store(dq + queryAt, a.queryStride, count, sums, factor);
+  ls_store(dq + queryAt, a.queryStride, own.count, sums, factor);
 }

@@ -5,33 +5,15 @@
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_mma(
     const Bf16* q, const Bf16* k, const Bf16* v, float* out, float* logSumExp, Attention a) {
   extern __shared__ __align__(16) float shared[];
-  const int keysSize = QK_TERMS * STREAM * ROW;
-  const int stageSize = keysSize + V_TERMS * STREAM * ROW;
+  OwnedQueries own(a);
   Bf16* queries = (Bf16*)shared;
-  Bf16* stages = queries + QK_TERMS * OWNED * ROW;
-  // The longest rows first, so that none is left to the end.
-  int firstQuery = (gridDim.y - 1 - blockIdx.y) * OWNED;
-  int head = blockIdx.x % a.heads;
-  long long sequence = blockIdx.x / a.heads;
-  int group = head / (a.heads / a.groups);
-  int count = min(OWNED, a.queries - firstQuery);
-  long long token = sequence * a.queries + firstQuery;
-  q += token * a.queryStride + head * HEAD_SIZE;
-  k += sequence * a.keys * a.keyStride + group * HEAD_SIZE;
-  v += sequence * a.keys * a.keyStride + group * HEAD_SIZE;
-  int end = min(a.keys, a.firstQuery + firstQuery + count);
-  auto bring = [&](int key, int stage) {
-    Bf16* tile = stages + stage * stageSize;
-    int inTile = min(STREAM, a.keys - key);
-    ls_bring<STREAM, QK_TERMS>(tile, k + key * a.keyStride, a.keyStride, a.keyPlane, inTile);
-    ls_bring<STREAM, V_TERMS>(
-        tile + keysSize, v + key * a.keyStride, a.keyStride, a.valuePlane, inTile);
-  };
-  ls_bring<OWNED, QK_TERMS>(queries, q, a.queryStride, a.queryPlane, count);
-  if (end > 0) bring(0, 0);
+  KeyTiles tiles(k, v, queries + QK_TERMS * OWNED * ROW, own, a);
+  q += own.token * a.queryStride + own.head * HEAD_SIZE;
+  ls_bring<OWNED, QK_TERMS>(queries, q, a.queryStride, a.queryPlane, own.count);
+  if (own.end > 0) tiles.bring(0, 0, a);
   const float scale2 = a.scale * LS_LOG2_E;
   // Positions of the warp's first and last query among the keys.
-  int first = a.firstQuery + firstQuery + 16 * ROWS * ls_warp();
+  int first = a.firstQuery + own.firstQuery + 16 * ROWS * ls_warp();
   int last = first + 16 * ROWS - 1;
   float greatest[ROWS][2];
   float divisor[ROWS][2];
@@ -49,12 +31,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_mma(
   ls_end_copies();
   __syncthreads();
   owned.keep();
-  for (int key = 0, stage = 0; key < end; key += STREAM) {
+  for (int key = 0, stage = 0; key < own.end; key += STREAM) {
     ls_end_copies();
     __syncthreads();
-    if (STAGES > 1 && key + STREAM < end) bring(key + STREAM, stage ^ 1);
+    if (STAGES > 1 && key + STREAM < own.end) tiles.bring(key + STREAM, stage ^ 1, a);
     if (key <= last) {
-      const Bf16* keys = stages + stage * stageSize;
+      const Bf16* keys = tiles.stages + stage * KeyTiles::STAGE;
       Sums<STREAM / 8> scores;
       ls_products<QK_TERMS, QK_TERMS>(owned, keys, STREAM * ROW, scores);
       bool all = key + STREAM - 1 <= first && key + STREAM <= a.keys;
@@ -62,7 +44,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_mma(
       for (int r = 0; r < ROWS; r++) {
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-          int seen = min(a.keys, a.firstQuery + firstQuery + ls_token(r, half) + 1) - key;
+          int seen = min(a.keys, a.firstQuery + own.firstQuery + ls_token(r, half) + 1) - key;
           float most = greatest[r][half];
 #pragma unroll
           for (int n = 0; n < STREAM / 8; n++) {
@@ -94,16 +76,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_mma(
           }
         }
       }
-      ls_accumulate<V_TERMS>(scores, keys + keysSize, STREAM * ROW, sums);
+      ls_accumulate<V_TERMS>(scores, keys + KeyTiles::KEYS, STREAM * ROW, sums);
     }
     if (STAGES > 1) {
       stage ^= 1;
-    } else if (key + STREAM < end) {
+    } else if (key + STREAM < own.end) {
       __syncthreads();
-      bring(key + STREAM, 0);
+      tiles.bring(key + STREAM, 0, a);
     }
   }
-  long long row = (sequence * a.heads + head) * a.queries + firstQuery;
+  long long row = (own.sequence * a.heads + own.head) * a.queries + own.firstQuery;
 #pragma unroll
   for (int r = 0; r < ROWS; r++) {
 #pragma unroll
@@ -112,11 +94,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) attention_mma(
       sum += __shfl_xor_sync(0xFFFFFFFFu, sum, 1);
       sum += __shfl_xor_sync(0xFFFFFFFFu, sum, 2);
       int query = ls_token(r, half);
-      if (ls_lane() % 4 == 0 && query < count) {
+      if (ls_lane() % 4 == 0 && query < own.count) {
         logSumExp[row + query] = greatest[r][half] * a.scale + ls_log(sum);
       }
       divisor[r][half] = 1.0f / sum;
     }
   }
-  ls_store(out + token * a.outStride + head * HEAD_SIZE, a.outStride, count, sums, divisor);
+  ls_store(out + own.token * a.outStride + own.head * HEAD_SIZE, a.outStride, own.count, sums, divisor);
 }

@@ -98,6 +98,52 @@ LS_INLINE void ls_bring(
   }
 }
 
+// What a thread block is to do where blocks own queries of one head: blockIdx.x goes through heads of
+// sequences, blockIdx.y through queries.
+struct OwnedQueries {
+  int firstQuery;
+  int count;
+  int head;
+  int group;
+  long long sequence;
+  long long token;  // the first query, of all sequences
+  int end;          // keys that any of the queries sees
+
+  __device__ __forceinline__ explicit OwnedQueries(const Attention& a)
+      // The longest rows first, so that none is left to the end.
+      : firstQuery((gridDim.y - 1 - blockIdx.y) * OWNED),
+        count(min(OWNED, a.queries - firstQuery)),
+        head(blockIdx.x % a.heads),
+        group(head / (a.heads / a.groups)),
+        sequence(blockIdx.x / a.heads),
+        token(sequence * a.queries + firstQuery),
+        end(min(a.keys, a.firstQuery + firstQuery + count)) {}
+};
+
+// Tiles of STREAM keys and their values, a stage of them beside another.
+struct KeyTiles {
+  static const int KEYS = QK_TERMS * STREAM * ROW;
+  static const int STAGE = KEYS + V_TERMS * STREAM * ROW;
+  const Bf16* k;
+  const Bf16* v;
+  Bf16* stages;
+
+  __device__ __forceinline__ KeyTiles(
+      const Bf16* k, const Bf16* v, Bf16* stages, const OwnedQueries& own, const Attention& a)
+      : k(k + own.sequence * a.keys * a.keyStride + own.group * HEAD_SIZE),
+        v(v + own.sequence * a.keys * a.keyStride + own.group * HEAD_SIZE),
+        stages(stages) {}
+
+  // Starts to bring the tile that begins with a key.
+  __device__ __forceinline__ void bring(int key, int stage, const Attention& a) const {
+    Bf16* tile = stages + stage * STAGE;
+    int inTile = min(STREAM, a.keys - key);
+    ls_bring<STREAM, QK_TERMS>(tile, k + key * a.keyStride, a.keyStride, a.keyPlane, inTile);
+    ls_bring<STREAM, V_TERMS>(
+        tile + KEYS, v + key * a.keyStride, a.keyStride, a.valuePlane, inTile);
+  }
+};
+
 // Sums of this thread for 16 ROWS tokens by 8 N others or features.
 template <int N>
 struct Sums {

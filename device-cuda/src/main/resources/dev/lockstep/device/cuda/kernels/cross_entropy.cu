@@ -108,14 +108,14 @@ __device__ __forceinline__ void rows_by_blocks(
 
 #define ROWS(name, T)                                                                        \
   extern "C" __global__ void cross_entropy_rows_##name(                                      \
-      const T* logits, const int* targets, float* logSumExp, float* rowLoss, int rows,       \
-      int vocabulary, int outer, int blocks, int* fault) {                                   \
+      const T* logits, const int* targets, float* logSumExp, float* rowLoss, int* fault,     \
+      int vocabulary, int rows, int outer, int blocks) {                                     \
     rows_by_teams(                                                                           \
         logits, targets, logSumExp, rowLoss, rows, vocabulary, outer, blocks, fault);        \
   }                                                                                          \
   extern "C" __global__ void __launch_bounds__(256) cross_entropy_long_rows_##name(          \
-      const T* logits, const int* targets, float* logSumExp, float* rowLoss, int rows,       \
-      int vocabulary, int outer, int blocks, int* fault) {                                   \
+      const T* logits, const int* targets, float* logSumExp, float* rowLoss, int* fault,     \
+      int vocabulary) {                                                                      \
     __shared__ float ofTeams[2 * 16];                                                        \
     rows_by_blocks(logits, targets, logSumExp, rowLoss, vocabulary, fault, ofTeams);         \
   }

@@ -1,5 +1,5 @@
 // Sums down the columns of contiguous matrices in an order of their own, for devices whose products
-// have one too: as fast as memory. A block of 256 threads takes 128 columns, four a thread, of a range
+// have one too. A block of 256 threads takes 128 columns, four a thread, of a range
 // of rows: its 8 warps take the rows in turn, and their sums are added in order. The parts
 // [gridDim.y, width] are summed by another launch. Widths are multiples of 4; what is
 // not aligned to a load of four elements is loaded one by one.

@@ -4,12 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lockstep.device.cuda.StandIns;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -19,11 +17,6 @@ import org.junit.jupiter.api.io.TempDir;
 /// the bindings give: a C++ compiler compares.
 @Timeout(60)
 class RealNcclHeaderTest {
-  private static final Path SOURCE =
-      Path.of(
-          System.getProperty("lockstep.home"),
-          "device-cuda/src/main/java/dev/lockstep/device/cuda/ffi/NcclConfig.java");
-
   private static final Pattern CONSTANT =
       Pattern.compile("/// `(\\w+)`\\.\\s+public static final int (\\w+) = (\\d+);");
 
@@ -43,14 +36,7 @@ class RealNcclHeaderTest {
         "judge nccl-headers: not installed (pip install nvidia-nccl-cu13 nvidia-cuda-runtime"
             + " nvidia-cuda-crt nvidia-cuda-cccl into LOCKSTEP_PYTHON, or run .ci/run once)");
     StringBuilder program = new StringBuilder("#include <cstddef>\n#include <nccl.h>\n");
-    int constants = 0;
-    Matcher found = CONSTANT.matcher(Files.readString(SOURCE));
-    while (found.find()) {
-      constants++;
-      program.append(
-          "static_assert((int)(%s) == %s, \"%s\");%n"
-              .formatted(found.group(1), found.group(3), found.group(2)));
-    }
+    int constants = Headers.compare(Headers.source("NcclConfig"), CONSTANT, program);
     assertThat(constants).isEqualTo(10);
     program.append(
         """
@@ -91,23 +77,6 @@ class RealNcclHeaderTest {
                 NcclConfig.BLOCKING_OFFSET));
     List<Path> includes =
         List.of(nccl.get().getParent(), cuda.get().getParent()); // two wheels, two folders
-    assertThat(compile(program.toString(), includes)).isEmpty();
-  }
-
-  /// Returns what the compiler complains of.
-  private String compile(String program, List<Path> includes) throws Exception {
-    Path source = Files.writeString(folder.resolve("nccl.cpp"), program);
-    Process compiler =
-        new ProcessBuilder(
-                "g++",
-                "-std=c++17",
-                "-fsyntax-only",
-                "-I" + includes.get(0),
-                "-I" + includes.get(1),
-                source.toString())
-            .redirectErrorStream(true)
-            .start();
-    String output = new String(compiler.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-    return compiler.waitFor() == 0 ? "" : output;
+    assertThat(Headers.complaints(folder, program.toString(), includes)).isEmpty();
   }
 }
