@@ -6,6 +6,7 @@ import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.nn.ModelTrace;
 import java.lang.foreign.MemorySegment;
@@ -70,8 +71,15 @@ final class DataInput {
     return hostTargets;
   }
 
+  /// Brings a lane of a step to the device.
+  void fill(Batches batches, long stepNumber, int laneNumber) {
+    batches.fill(stepNumber, laneNumber, tokens(), targets());
+    position(stepNumber, laneNumber);
+    send();
+  }
+
   /// Says which lane of which step comes next; sent with the tokens.
-  void position(long stepNumber, int laneNumber) {
+  private void position(long stepNumber, int laneNumber) {
     stream.synchronize();
     hostStep.set(I32, 0, Math.toIntExact(stepNumber));
     hostLane.set(I32, 0, laneNumber);

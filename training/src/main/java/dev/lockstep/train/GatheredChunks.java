@@ -18,7 +18,7 @@ import java.util.Optional;
 /// The programs of a stage's chunks over parameters that the same stage of all pipelines holds in
 /// shards (ZeRO 3): each way gathers them layer by layer, with all pipelines.
 final class GatheredChunks implements ChunkPrograms {
-  private static final GatheredProgram.PhaseEnd NOBODY = _ -> {};
+  private static final GatheredProgram.PhaseListener NOBODY = _ -> {};
 
   private final StageChunks stage;
   private final Map<String, Tensor> data;
@@ -70,7 +70,7 @@ final class GatheredChunks implements ChunkPrograms {
       Way way,
       Map<String, Tensor> sections,
       Map<String, Tensor> sums,
-      GatheredProgram.PhaseEnd end) {
+      GatheredProgram.PhaseListener end) {
     GatheredProgram program = program(way.chunk(), way.back());
     SplitProgram.Bound tensors =
         bound.computeIfAbsent(
@@ -94,7 +94,7 @@ final class GatheredChunks implements ChunkPrograms {
   /// Returns what takes part in a way of the other pipelines.
   ///
   /// @param end hears of its phases
-  LaneRunner.Run lend(int chunk, boolean back, GatheredProgram.PhaseEnd end) {
+  LaneRunner.Run lend(int chunk, boolean back, GatheredProgram.PhaseListener end) {
     GatheredProgram program = program(chunk, back);
     return _ -> program.run(null, end);
   }

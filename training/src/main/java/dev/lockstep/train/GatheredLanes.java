@@ -2,7 +2,6 @@ package dev.lockstep.train;
 
 import dev.lockstep.device.Program;
 import dev.lockstep.memory.Buffer;
-import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.model.ModelPrograms;
@@ -54,8 +53,7 @@ final class GatheredLanes {
     Map<String, Tensor> bindings = new HashMap<>(input.with(traced.graph(), Map.of()));
     List<Tensor> vectors = new ArrayList<>();
     for (int group : all) {
-      long elements = groups.groupLayout(group).elements();
-      vectors.add(new Tensor(memory, gradients.offset(group), DType.F32, Shape.of(elements)));
+      vectors.add(gradients.vector(groups, group, memory));
       bindings.putAll(gradients.tensors(groups, group, memory));
     }
     FlatTensors losses = compute.allocateShared("lane loss", lossLayout());

@@ -33,7 +33,7 @@ final class GatheredProgram implements LaneRunner {
   private final List<Map<String, Tensor>> parameters = new ArrayList<>(); // by phase
 
   /// Hears of phases.
-  interface PhaseEnd {
+  interface PhaseListener {
     /// Called when a phase has been computed, by ranks without a lane too.
     void at(int phase);
   }
@@ -216,7 +216,7 @@ final class GatheredProgram implements LaneRunner {
   /// Runs the program once.
   ///
   /// @param bound null if this rank has no lane
-  void run(SplitProgram.@Nullable Bound bound, PhaseEnd end) {
+  void run(SplitProgram.@Nullable Bound bound, PhaseListener end) {
     start(0);
     for (int phase = 0; phase < gathers.length; phase++) {
       for (Exchange.Prepared gather : gathers[phase]) {

@@ -1,8 +1,6 @@
 package dev.lockstep.train;
 
 import dev.lockstep.memory.Buffer;
-import dev.lockstep.tensor.DType;
-import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.LaneRunner;
@@ -46,9 +44,7 @@ final class GatheredWork implements StageWork {
     for (int chunk = 0; chunk < groups.chunks(); chunk++) {
       Map<String, Tensor> found = new HashMap<>();
       for (int group : groups.of(chunk)) {
-        long offset = plans.get(chunk).offset(group);
-        long elements = groups.groupLayout(group).elements();
-        vectors.add(new Tensor(memory, offset, DType.F32, Shape.of(elements)));
+        vectors.add(plans.get(chunk).vector(groups, group, memory));
         found.putAll(plans.get(chunk).tensors(groups, group, memory));
       }
       gradients.add(found);

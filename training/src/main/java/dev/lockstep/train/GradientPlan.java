@@ -2,6 +2,7 @@ package dev.lockstep.train;
 
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.parallel.FirstFit;
 import dev.lockstep.train.parallel.FlatLayout;
@@ -44,8 +45,13 @@ record GradientPlan(Map<Integer, Integer> last, FirstFit places) {
     return places.bytes();
   }
 
-  /// Returns where a group starts.
-  long offset(int group) {
+  /// Returns the gradients of a group as one vector, in memory of [#bytes].
+  Tensor vector(GradientGroups groups, int group, Buffer memory) {
+    Shape elements = Shape.of(groups.groupLayout(group).elements());
+    return new Tensor(memory, offset(group), DType.F32, elements);
+  }
+
+  private long offset(int group) {
     return places.offsets().getOrDefault(GradientGroups.shardName(group), 0L);
   }
 

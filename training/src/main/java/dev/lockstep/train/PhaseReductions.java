@@ -7,7 +7,7 @@ import java.util.List;
 
 /// The reductions of a lane's gradients to shards while the lane computes: those that a phase has
 /// made are reduced during the next one. Running allocates nothing.
-final class PhaseReductions implements GatheredProgram.PhaseEnd {
+final class PhaseReductions implements GatheredProgram.PhaseListener {
   private static final Exchange.Prepared[] NONE = {};
 
   private final Exchange.Prepared[][] byPhase;

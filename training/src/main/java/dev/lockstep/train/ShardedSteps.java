@@ -212,9 +212,7 @@ final class ShardedSteps implements Steps {
   }
 
   private void fill(int lane) {
-    batches.fill(index, lane, input.tokens(), input.targets());
-    input.position(index, lane);
-    input.send();
+    input.fill(batches, index, lane);
   }
 
   @Override

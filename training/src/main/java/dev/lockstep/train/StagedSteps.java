@@ -108,9 +108,7 @@ final class StagedSteps implements Steps {
   }
 
   private void fill(int lane) {
-    batches.fill(index, lane, input.tokens(), input.targets());
-    input.position(index, lane);
-    input.send();
+    input.fill(batches, index, lane);
   }
 
   @Override

@@ -177,9 +177,7 @@ final class StepPrograms implements Steps {
   }
 
   private void fill(int lane) {
-    batches.fill(index, lane, input.tokens(), input.targets());
-    input.position(index, lane);
-    input.send();
+    input.fill(batches, index, lane);
   }
 
   /// Returns the programs by what they do.
