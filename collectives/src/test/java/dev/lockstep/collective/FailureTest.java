@@ -180,6 +180,7 @@ final class FailureTest {
   @ParameterizedTest
   @ValueSource(strings = {"in-process", "shm", "messages-only"})
   void abortEndsWaitsAndForbidsFurtherUse(String transport) {
+    CountDownLatch firstIsOver = new CountDownLatch(2);
     CountDownLatch over = new CountDownLatch(1);
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
@@ -188,6 +189,9 @@ final class FailureTest {
             rank -> {
               PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
               sum.run();
+              // A rank may be through while its peer is still inside.
+              firstIsOver.countDown();
+              firstIsOver.await();
               if (rank.number() == 1) {
                 over.await();
                 // What the other rank had sent before may be all that one run needs.
