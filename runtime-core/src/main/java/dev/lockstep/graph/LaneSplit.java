@@ -42,7 +42,8 @@ public record LaneSplit(int lanes, List<List<Subtree>> ranks) {
     }
   }
 
-  /// Checks that every lane is held exactly once and every subtree is one of T(lanes).
+  /// Checks that every lane is held exactly once, every subtree is one of T(lanes) and a rank's
+  /// ascend.
   public LaneSplit {
     if (!(ranks instanceof Leaves)) {
       ranks = checked(lanes, ranks);
@@ -53,6 +54,7 @@ public record LaneSplit(int lanes, List<List<Subtree>> ranks) {
     List<List<Subtree>> ranks = given.stream().map(List::copyOf).toList();
     boolean[] held = new boolean[lanes];
     for (List<Subtree> subtrees : ranks) {
+      int end = 0;
       for (Subtree subtree : subtrees) {
         if (!SumTree.cover(lanes, subtree.first(), subtree.end()).equals(List.of(subtree))) {
           throw new IllegalArgumentException(
@@ -64,6 +66,12 @@ public record LaneSplit(int lanes, List<List<Subtree>> ranks) {
           }
           held[lane] = true;
         }
+        if (subtree.first() < end) {
+          throw new IllegalArgumentException(
+              "a rank's subtrees do not ascend: subtree=%s, laneBefore=%d"
+                  .formatted(subtree, end - 1));
+        }
+        end = subtree.end();
       }
     }
     for (int lane = 0; lane < lanes; lane++) {

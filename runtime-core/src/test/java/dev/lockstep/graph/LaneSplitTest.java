@@ -56,4 +56,14 @@ class LaneSplitTest {
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("not a subtree");
   }
+
+  @Test
+  void refusesSubtreesOfARankThatDoNotAscend() {
+    List<Subtree> falling = List.of(new Subtree(2, 1), new Subtree(0, 1));
+    List<Subtree> others = List.of(new Subtree(1, 1), new Subtree(3, 1));
+    assertThatThrownBy(() -> new LaneSplit(4, List.of(falling, others)))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("do not ascend")
+        .hasMessageContaining("laneBefore=2");
+  }
 }
