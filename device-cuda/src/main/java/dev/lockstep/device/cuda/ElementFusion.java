@@ -171,11 +171,16 @@ final class ElementFusion {
 
   private boolean isMadeAfter(Value value, Draft draft, int position) {
     Draft home = homes.get(root(value));
-    return home != null && home != draft && drafts.indexOf(home) > position;
+    return home != null && home != draft && after(position).contains(home);
+  }
+
+  /// The drafts behind one that is near the last.
+  private List<Draft> after(int position) {
+    return drafts.subList(position + 1, drafts.size());
   }
 
   private boolean isReadAfter(Draft draft, int position) {
-    for (Draft later : drafts.subList(position + 1, drafts.size())) {
+    for (Draft later : after(position)) {
       if (reads(later).keySet().stream().anyMatch(draft.made::contains)) {
         return true;
       }
@@ -186,19 +191,27 @@ final class ElementFusion {
   /// What is widened for others joins the chain that makes it, if that is near.
   private void joinWidenings() {
     Set<Integer> read = read();
-    for (int i = 0; i < drafts.size(); i++) {
-      Node node = drafts.get(i).first.node();
-      if (drafts.get(i).isSource
+    Map<Draft, Integer> places = new HashMap<>();
+    List<Draft> kept = new ArrayList<>();
+    for (Draft draft : drafts) {
+      Node node = draft.first.node();
+      if (draft.isSource
           && node.op() instanceof Primitive.Convert
           && read.contains(root(node.outputs().getFirst()))) {
         Draft home = homes.get(root(node.inputs().getFirst()));
-        int distance = home == null ? REACH : i - drafts.indexOf(home);
-        if (home != null && home.isChain && distance < REACH && hasRoom(home, List.of())) {
-          drafts.remove(i--);
+        if (home != null
+            && home.isChain
+            && kept.size() - places.getOrDefault(home, kept.size()) < REACH
+            && hasRoom(home, List.of())) {
           settle(home, node, node.outputs());
+          continue;
         }
       }
+      places.put(draft, kept.size());
+      kept.add(draft);
     }
+    drafts.clear();
+    drafts.addAll(kept);
   }
 
   /// The roots of what drafts read that are no sources, and of the outputs.
