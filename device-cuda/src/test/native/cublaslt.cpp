@@ -366,5 +366,7 @@ API int cublasLtMatmul(
   bool bound = inside(task.layoutA, a) && inside(task.layoutB, b) && inside(task.layoutD, d) &&
                (*beta == 0 || inside(task.layoutC, c));
   if (!bound) return INVALID_VALUE;
+  // Its fast kernels load a bias as they load the result's rows.
+  if ((task.description.epilogue & BIAS) && (uint64_t)task.description.bias % 16) return INVALID_VALUE;
   return standin_submit(stream, nullptr, run, &task, sizeof(task)) == 0 ? OK : EXECUTION_FAILED;
 }

@@ -1,5 +1,6 @@
 package dev.lockstep.device;
 
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
@@ -11,8 +12,11 @@ import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
+import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.Arena;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -227,6 +231,34 @@ class CublasLtGraphsTest extends BesideTheCpu {
         double tolerance = Math.abs(wanted) * (i == 3 ? 0x1p-7 : 0x1p-20);
         assertThat(results.get(i)[j]).isCloseTo(wanted, within(tolerance + 1e-30));
       }
+    }
+  }
+
+  /// cuBLASLt reads a bias from addresses alone that are multiples of 16.
+  @Test
+  void addsABiasThatIsNotAligned() {
+    Draft draft = new Draft();
+    Value x = draft.whole("x", 3, 5, 8);
+    Value weight = draft.whole("w", 3, 12, 8);
+    Value bias = draft.whole("bias", 3, 12);
+    draft.builder.output(
+        "y", draft.builder.one(new Composite.Linear(true, Blocks.WHOLE), x, weight, bias));
+    Graph graph = draft.builder.build();
+    assertThat(plan(draft)).contains("+bias");
+    try (DeviceRunner runner = new DeviceRunner(cuda(), graph);
+        Buffer memory = cuda().allocate("four bytes before a bias", 13 * 4)) {
+      Tensor shifted = new Tensor(memory, 4, DType.F32, Shape.of(12));
+      Map<String, Tensor> tensors = runner.tensors();
+      tensors.put("bias", shifted);
+      runner.set(draft.inputs);
+      try (Arena arena = Arena.ofConfined()) {
+        double[] numbers = requireNonNull(draft.inputs.get("bias"));
+        runner.stream().copyIn(shifted, HostElements.encode(arena, numbers, DType.F32));
+      }
+      runner.stream().run(runner.program().bind(tensors));
+      runner.stream().synchronize();
+      assertThat(runner.outputBits().getFirst())
+          .isEqualTo(DeviceRunner.bits(cpu(), graph, draft.inputs).getFirst());
     }
   }
 

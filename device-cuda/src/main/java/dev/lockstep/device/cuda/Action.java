@@ -33,8 +33,16 @@ sealed interface Action {
   /// @param out the result, row-major
   /// @param bias what is added to each row of the result, if the product says so
   /// @param workspace what cuBLASLt works in
-  record Multiply(LtProduct product, Ref a, Ref b, Ref out, Ref bias, Workspace workspace)
+  record Multiply(LtProduct product, Ref a, Ref b, Ref out, Bias bias, Workspace workspace)
       implements Action {}
+
+  /// What is added to each row of a product.
+  ///
+  /// @param at where it lies
+  /// @param copy working memory of its size, for one that is not aligned as cuBLASLt wants
+  record Bias(Ref at, Ref copy) {
+    static final Bias NONE = new Bias(Ref.NOTHING, Ref.NOTHING);
+  }
 
   /// Working memory.
   ///

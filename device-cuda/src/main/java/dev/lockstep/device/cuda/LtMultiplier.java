@@ -76,13 +76,14 @@ final class LtMultiplier implements AutoCloseable {
   /// Puts a product into a stream.
   ///
   /// @param frame where its operands lie
-  synchronized void multiply(Action.Multiply call, Frame frame, long stream) {
+  /// @param bias aligned address of what is added to its rows, if anything is
+  synchronized void multiply(Action.Multiply call, Frame frame, long bias, long stream) {
     Plan plan = plans.get(call.product());
     if (plan == null || plan.algorithm == 0) {
       throw new IllegalStateException("product was not planned: product=" + call.product());
     }
     if (call.product().addsBias()) {
-      bias(plan.descriptors.description(), frame.address(call.bias()));
+      bias(plan.descriptors.description(), bias);
     }
     CublasLt.Operands operands =
         new CublasLt.Operands(

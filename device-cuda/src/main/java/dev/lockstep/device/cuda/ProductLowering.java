@@ -256,12 +256,16 @@ final class ProductLowering {
     Ref leftAt = pad(left);
     Ref rightAt = pad(right);
     Ref result = bySlabs ? emit.scratch((long) slab * padded.n * itemBytes(out)) : Emission.at(out);
+    Action.Bias bias =
+        hasBias()
+            ? new Action.Bias(bias(), emit.scratch((long) Float.BYTES * extents.n))
+            : Action.Bias.NONE;
     int first = 0;
     for (LtProduct product : products) {
       long skipped = first * (transposeA ? 1L : left.paddedColumns);
       emit.add(
           new Action.Multiply(
-              product, leftAt.plus(skipped * itemBytes(a)), rightAt, result, bias(), workspace));
+              product, leftAt.plus(skipped * itemBytes(a)), rightAt, result, bias, workspace));
       int rows = Math.min(product.m(), extents.m - first);
       if (bySlabs && rows > 0) {
         Ref to = Emission.at(out).plus((long) first * extents.n * itemBytes(out));

@@ -93,9 +93,22 @@ final class Recorder {
         if (ready.multiplier == null) {
           throw new IllegalStateException("nothing multiplies: product=" + multiply.product());
         }
-        ready.multiplier.multiply(multiply, frame, stream);
+        ready.multiplier.multiply(multiply, frame, aligned(multiply), stream);
       }
     }
+  }
+
+  /// Returns where the bias of a product lies: a copy of it, made before, if it is not aligned.
+  private long aligned(Action.Multiply multiply) {
+    long bias = frame.address(multiply.bias().at());
+    if (bias % LtProduct.ALIGNMENT == 0) {
+      return bias;
+    }
+    long copy = frame.address(multiply.bias().copy());
+    long bytes = (long) Float.BYTES * multiply.product().n();
+    context.check(
+        driver.memcpyDtoDAsync(copy, bias, bytes, stream), "cuMemcpyDtoDAsync", "bytes=" + bytes);
+    return copy;
   }
 
   private void launch(Action.Launch launch, long function) {
