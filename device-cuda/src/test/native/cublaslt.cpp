@@ -38,6 +38,7 @@ struct Description {
   const void* bias;
   void* aux;
   const float* scales[4];  // of A, B, C, D
+  int8_t fastAccumulation;
 };
 
 struct Matrix {
@@ -225,11 +226,16 @@ int check(const Description& how, const Matrix& a, const Matrix& b, const Matrix
   if ((how.epilogue & ~(unsigned)(1 | RELU | BIAS | GELU | AUX)) || how.epilogue == 0) return NOT_SUPPORTED;
   if (isEight(a.type) != isEight(b.type)) return NOT_SUPPORTED;
   if (isEight(a.type)) {
-    // Hopper takes 8-bit floats in one form only.
+    // Hopper takes 8-bit floats in one form only, one of them with three bits of fraction, and adds
+    // no bias of float32.
+    if (a.type == R_8F_E5M2 && b.type == R_8F_E5M2) return NOT_SUPPORTED;
+    if ((how.epilogue & BIAS) && how.biasType != R_16BF && d.type != R_16BF) return NOT_SUPPORTED;
     bool tn = how.transposeA && !how.transposeB && a.order != ROW && b.order != ROW;
     if (!tn || k % 16 || rows % 16 || columns % 16) return NOT_SUPPORTED;
   } else if (a.type != b.type) {
     return NOT_SUPPORTED;
+  } else if (how.scales[0] || how.scales[1] || how.fastAccumulation) {
+    return INVALID_VALUE;
   }
   return OK;
 }
@@ -280,8 +286,8 @@ API int cublasLtMatmulDescSetAttribute(void* handle, int attribute, const void* 
     case 19:
     case 20: return set(how.scales[attribute - 17], value, bytes);
     case 26: return set(how.biasType, value, bytes);
-    case 15:
-    case 25: return OK;  // how many processors, fast accumulation: nothing to see here
+    case 15: return OK;  // how many processors: nothing to see here
+    case 25: return set(how.fastAccumulation, value, bytes);
     default: return NOT_SUPPORTED;
   }
 }
@@ -366,6 +372,9 @@ API int cublasLtMatmul(
   bool bound = inside(task.layoutA, a) && inside(task.layoutB, b) && inside(task.layoutD, d) &&
                (*beta == 0 || inside(task.layoutC, c));
   if (!bound) return INVALID_VALUE;
+  for (const float* scale : task.description.scales) {
+    if (scale && !standin_holds((uint64_t)scale, sizeof(float))) return INVALID_VALUE;
+  }
   // Its fast kernels load a bias as they load the result's rows.
   if ((task.description.epilogue & BIAS) && (uint64_t)task.description.bias % 16) return INVALID_VALUE;
   return standin_submit(stream, nullptr, run, &task, sizeof(task)) == 0 ? OK : EXECUTION_FAILED;

@@ -41,13 +41,17 @@ class CublasLtGraphsTest extends BesideTheCpu {
     private final SplittableRandom random = new SplittableRandom(1);
 
     Value whole(String name, int most, long... dims) {
+      return whole(name, most, DType.F32, dims);
+    }
+
+    private Value whole(String name, int most, DType dtype, long... dims) {
       Shape shape = Shape.of(dims);
       double[] elements = new double[(int) shape.elements()];
       for (int i = 0; i < elements.length; i++) {
         elements[i] = random.nextInt(-most, most + 1);
       }
       inputs.put(name, elements);
-      return builder.input(name, new ValueType(DType.F32, shape));
+      return builder.input(name, new ValueType(dtype, shape));
     }
 
     Value targets(String name, int bound, long... dims) {
@@ -58,6 +62,20 @@ class CublasLtGraphsTest extends BesideTheCpu {
       }
       inputs.put(name, elements);
       return builder.input(name, new ValueType(DType.I32, shape));
+    }
+
+    /// Whole numbers of 8 bits, widened.
+    Value eight(String name, DType dtype, long... dims) {
+      return wide(whole(name, 2, dtype, dims));
+    }
+
+    Value scaled(String name, double scale, Value value) {
+      inputs.put(name, new double[] {scale});
+      Value all =
+          builder.one(
+              new Primitive.BroadcastTo(value.type().shape(), List.of()),
+              builder.input(name, ValueType.f32()));
+      return builder.one(new Primitive.Mul(), value, all);
     }
 
     Value narrow(Value x) {
@@ -232,6 +250,45 @@ class CublasLtGraphsTest extends BesideTheCpu {
         assertThat(results.get(i)[j]).isCloseTo(wanted, within(tolerance + 1e-30));
       }
     }
+  }
+
+  /// Widened, scaled operands and what scales and rounds the result are all in the one call.
+  @Test
+  void multipliesEightBitFloatsWithTheirScales() {
+    Draft draft = new Draft();
+    Value x = draft.scaled("of x", 2, draft.eight("x", DType.F8_E4M3FN, 32, 48));
+    Value weight = draft.eight("w", DType.F8_E5M2, 64, 48);
+    Value product = draft.builder.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight);
+    draft.builder.output("y", draft.narrow(draft.scaled("of y", 0.5, product)));
+    assertThat(plan(draft))
+        .contains("cublasLt m=32 n=64 k=48 Bᵀ scales=2 F8_E4M3FN·F8_E5M2 to BF16")
+        .contains(" 1 launches,");
+    sameBits(draft);
+  }
+
+  @Test
+  void turnsAndPadsEightBitFloatsForTensorCores() {
+    Draft draft = new Draft();
+    Value x = draft.eight("x", DType.F8_E4M3FN, 33, 70);
+    Value weight = draft.eight("w", DType.F8_E4M3FN, 33, 130);
+    Value product = draft.builder.one(new Primitive.MatMul(true, false, Blocks.WHOLE), x, weight);
+    draft.builder.output("y", product);
+    assertThat(plan(draft))
+        .contains("turn_8, turn_8, cublasLt m=80 n=144 k=48 Bᵀ F8_E4M3FN, copy_4")
+        .contains(" 4 launches,");
+    sameBits(draft);
+  }
+
+  /// Tensor cores multiply no two types of two bits of fraction.
+  @Test
+  void widensEightBitFloatsThatTensorCoresDoNotMultiply() {
+    Draft draft = new Draft();
+    Value x = draft.eight("x", DType.F8_E5M2, 16, 16);
+    Value weight = draft.scaled("of w", 2, draft.eight("w", DType.F8_E5M2, 16, 16));
+    draft.builder.output(
+        "y", draft.builder.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight));
+    assertThat(plan(draft)).contains("cublasLt m=16 n=16 k=16 Bᵀ F32");
+    sameBits(draft);
   }
 
   /// cuBLASLt reads a bias from addresses alone that are multiples of 16.

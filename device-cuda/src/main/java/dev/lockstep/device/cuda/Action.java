@@ -32,9 +32,15 @@ sealed interface Action {
   /// @param b the right operand, row-major
   /// @param out the result, row-major
   /// @param bias what is added to each row of the result, if the product says so
+  /// @param scales the numbers by which the result is multiplied, as many as the product says
   /// @param workspace what cuBLASLt works in
-  record Multiply(LtProduct product, Ref a, Ref b, Ref out, Bias bias, Workspace workspace)
-      implements Action {}
+  record Multiply(
+      LtProduct product, Ref a, Ref b, Ref out, Bias bias, List<Ref> scales, Workspace workspace)
+      implements Action {
+    public Multiply {
+      scales = List.copyOf(scales);
+    }
+  }
 
   /// What is added to each row of a product.
   ///
@@ -55,7 +61,7 @@ sealed interface Action {
     return switch (this) {
       case Launch launch -> launch.kernel;
       case Copy _ -> "copy";
-      case Multiply multiply -> "cublaslt " + multiply.product.dtype();
+      case Multiply multiply -> "cublaslt " + multiply.product.types();
     };
   }
 

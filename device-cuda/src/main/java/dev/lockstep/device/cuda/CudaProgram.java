@@ -52,8 +52,7 @@ final class CudaProgram implements Program {
     this.graph = graph;
     this.device = device;
     this.arena = arena;
-    List<ProgramUnit> units =
-        ElementFusion.fuse(graph, CudaUnit.of(graph, device.library().isPresent()));
+    List<ProgramUnit> units = ElementFusion.fuse(graph, CudaUnit.of(graph, device.library()));
     storage = StoragePlan.of(graph, units);
     List<Action> all = new ArrayList<>();
     for (StoragePlan.Save save : storage.saves()) {

@@ -23,7 +23,8 @@ import org.jspecify.annotations.Nullable;
 ///
 /// @param node the node
 /// @param reads what is read in place of the node's inputs; of the same elements, maybe of another
-///   shape. The gradient of a norm may read one more value, which it adds to its first result
+///   shape. The gradient of a norm may read one more value, which it adds to its first result; a
+///   product of 8-bit floats up to two, by which it multiplies its result
 /// @param writes what is written in place of the node's outputs. The gradient of a norm may write
 ///   its first result in bfloat16 too
 record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements ProgramUnit {
@@ -35,16 +36,18 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
   /// Returns the units of a graph, in order. A reshape is none; nor is a widening that nobody reads
   /// as such, or a rounding that a kernel does on the way.
   ///
-  /// @param byLibrary whether cuBLASLt multiplies: both operands of a product are of one type then,
-  ///   and it may round its results
-  static List<CudaUnit> of(Graph graph, boolean byLibrary) {
-    return new Choice(graph, byLibrary).units();
+  /// @param library multiplies, if there is one: both operands of a product are of one type then,
+  ///   or of 8 bits where the GPU multiplies those, and it may round its results
+  static List<CudaUnit> of(Graph graph, Optional<LtMultiplier> library) {
+    return new Choice(graph, library).units();
   }
 
   /// Which nodes become units.
   private static final class Choice {
     private final Graph graph;
+    private final Optional<LtMultiplier> library;
     private final boolean byLibrary;
+    private final EightBitOperands eights = new EightBitOperands();
 
     /// What is behind a value's reshapes, by its number, where there are any.
     private final Map<Integer, Value> shown = new HashMap<>();
@@ -61,9 +64,10 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
     /// The nodes that read a value, and an output of the graph as null, by its number.
     private final Map<Integer, List<@Nullable Node>> readers = new HashMap<>();
 
-    Choice(Graph graph, boolean byLibrary) {
+    Choice(Graph graph, Optional<LtMultiplier> library) {
       this.graph = graph;
-      this.byLibrary = byLibrary;
+      this.library = library;
+      this.byLibrary = library.isPresent();
       Set<Integer> inputs = new HashSet<>();
       graph.inputs().forEach(input -> inputs.add(input.value().id()));
       for (Node node : graph.nodes()) {
@@ -77,6 +81,9 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
       if (node.op() instanceof Primitive.Reshape && input != null) {
         shown.put(node.outputs().getFirst().id(), root(input));
         return;
+      }
+      if (byLibrary) {
+        eights.follow(node, this::root);
       }
       if (node.op() instanceof Primitive.Convert(DType to)
           && to == DType.F32
@@ -118,15 +125,22 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
         units.add(unit);
       }
       units.removeIf(
-          unit ->
-              widened.containsKey(unit.writes.getFirst().id())
-                  && !read.contains(unit.writes.getFirst().id()));
+          unit -> isWidened(unit.writes.getFirst()) && !read.contains(unit.writes.getFirst().id()));
       removeRepeated(units);
       return List.copyOf(units);
     }
 
+    private boolean isWidened(Value value) {
+      return widened.containsKey(value.id()) || eights.contain(value);
+    }
+
     /// Makes the unit of a node, and says which later nodes it does too.
     private CudaUnit unit(Node node, Set<Integer> made, Set<Node> done) {
+      CudaUnit product =
+          library.isPresent() && isProduct(node) ? eightBits(node, made, done) : null;
+      if (product != null) {
+        return product;
+      }
       List<Value> reads = reads(node);
       List<Value> writes = new ArrayList<>(node.outputs());
       Node rounding = rounding(node);
@@ -148,6 +162,52 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
         }
       }
       return new CudaUnit(node, reads, writes);
+    }
+
+    /// Makes the unit of a product of 8-bit floats, with what scales it and what rounds its result;
+    /// null if it is none, or one that the GPU and its library do not do.
+    private @Nullable CudaUnit eightBits(Node node, Set<Integer> made, Set<Node> done) {
+      EightBitOperands.Operand left = eights.get(root(node.inputs().get(0)));
+      EightBitOperands.Operand right = eights.get(root(node.inputs().get(1)));
+      if (left == null || right == null) {
+        return null;
+      }
+      List<Value> scales = new ArrayList<>(left.scales());
+      scales.addAll(right.scales());
+      List<Node> later = new ArrayList<>();
+      if (node.inputs().size() == 2) {
+        Node scaling = onlyReader(node);
+        Value scale = scaling == null ? null : eights.scale(scaling, node, this::root);
+        if (scaling != null
+            && scale != null
+            && scales.size() < LtProduct.MOST_SCALES
+            && made.contains(scale.id())) {
+          scales.add(scale);
+          later.add(scaling);
+        }
+        Node rounding = onlyReader(later.isEmpty() ? node : later.getLast());
+        if (rounding != null && isRounding(rounding)) {
+          later.add(rounding);
+        }
+      }
+      List<Value> reads = new ArrayList<>(node.inputs());
+      reads.set(0, left.value());
+      reads.set(1, right.value());
+      reads.addAll(scales);
+      Node last = later.isEmpty() ? node : later.getLast();
+      CudaUnit unit = new CudaUnit(node, reads, last.outputs());
+      if (!EightBitProduct.of(unit).isServed(library.orElseThrow())) {
+        return null;
+      }
+      done.addAll(later);
+      return unit;
+    }
+
+    /// Returns the one node that reads a node's first result; null if there is none, or others or
+    /// an output of the graph do too.
+    private @Nullable Node onlyReader(Node node) {
+      List<@Nullable Node> found = readers.getOrDefault(node.outputs().getFirst().id(), List.of());
+      return found.size() == 1 ? found.getFirst() : null;
     }
 
     /// Removes roundings in whose place everybody reads an earlier one.
@@ -230,17 +290,14 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
       if (!rounds) {
         return null;
       }
-      List<@Nullable Node> found = readers.getOrDefault(node.outputs().getFirst().id(), List.of());
-      return found.size() == 1 && found.getFirst() != null && isRounding(found.getFirst())
-          ? found.getFirst()
-          : null;
+      Node only = onlyReader(node);
+      return only != null && isRounding(only) ? only : null;
     }
 
     /// Returns the addition that a norm's gradient does on the way, if nobody else reads that and
     /// what is added is there: the branch's gradient joins that of the residual stream.
     private @Nullable Node addition(Node node, Set<Integer> made) {
-      List<@Nullable Node> found = readers.getOrDefault(node.outputs().getFirst().id(), List.of());
-      Node only = found.size() == 1 ? found.getFirst() : null;
+      Node only = onlyReader(node);
       return only != null
               && only.op() instanceof Primitive.Add
               && made.contains(root(addend(only, node)).id())
@@ -264,7 +321,17 @@ record CudaUnit(Node node, List<Value> reads, List<Value> writes) implements Pro
 
   /// Returns what is added to the first result, if anything is.
   Optional<Value> addend() {
-    return reads.size() > node.inputs().size() ? Optional.of(reads.getLast()) : Optional.empty();
+    return isNormGradient(node) ? more().stream().findFirst() : Optional.empty();
+  }
+
+  /// Returns the numbers by which a product of 8-bit floats multiplies its result.
+  List<Value> scales() {
+    return isProduct(node) ? more() : List.of();
+  }
+
+  /// What is read beside what stands in the place of the node's inputs.
+  private List<Value> more() {
+    return reads.subList(node.inputs().size(), reads.size());
   }
 
   /// Returns the bfloat16 that the first result is written as too, if it is.

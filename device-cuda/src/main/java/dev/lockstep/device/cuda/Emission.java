@@ -79,6 +79,19 @@ final class Emission {
             .grid(columnBlocks(columns), Math.min(rows, MOST_GRID), 1, ELEMENT_THREADS, 0));
   }
 
+  /// Adds a row of `n` float32 to each row of a matrix of `size` elements, in place.
+  void addRow(Ref matrix, Ref row, long size, int n) {
+    elements(
+        LaunchBuilder.of("elements.cu", "add_row_f32")
+            .at(matrix)
+            .at(row)
+            .at(Ref.NOTHING)
+            .at(matrix)
+            .wide(size)
+            .word(n),
+        size);
+  }
+
   /// Joins the partial sums `[leaves, rows, width]` by the sum tree into `out`, whose rows are
   /// `outStride` apart.
   void join(Ref parts, Ref out, long rows, int width, long outStride, int leaves) {

@@ -45,8 +45,8 @@ final class Lowering {
     Node node = unit.node();
     switch (node.op()) {
       case Primitive primitive -> new Lowering(unit, emit).primitive(primitive, library);
-      case Composite.Linear(boolean transposed, var contraction) ->
-          new ProductLowering(unit, emit, library).multiply(false, transposed, contraction);
+      case Composite.Linear(var _, var contraction) ->
+          new ProductLowering(unit, emit, library).multiply(contraction);
       case Composite composite ->
           new CompositeLowering(unit, emit, library.isEmpty()).lower(composite);
     }
@@ -104,8 +104,8 @@ final class Lowering {
                   out,
                   library.isEmpty())
               .lower(primitive);
-      case Primitive.MatMul(boolean transposeA, boolean transposeB, var contraction) ->
-          new ProductLowering(unit, emit, library).multiply(transposeA, transposeB, contraction);
+      case Primitive.MatMul(var _, var _, var contraction) ->
+          new ProductLowering(unit, emit, library).multiply(contraction);
       case Primitive.Gather _ -> new TableLowering(emit, in, out).gather();
       case Primitive.ScatterAdd(long rows, var order) ->
           new TableLowering(emit, in, out).scatterAdd(rows, order);

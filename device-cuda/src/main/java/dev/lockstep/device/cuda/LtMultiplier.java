@@ -23,6 +23,8 @@ final class LtMultiplier implements AutoCloseable {
   /// What the library may ask for at most: NVIDIA's advice for Hopper and Blackwell.
   private static final long MOST_WORKSPACE = 32L << 20;
 
+  private static final int[] SCALE_POINTERS = {Cu.DESC_A_SCALE_POINTER, Cu.DESC_B_SCALE_POINTER};
+
   private final CublasLt library;
   private final String device;
   private final Arena arena;
@@ -83,7 +85,11 @@ final class LtMultiplier implements AutoCloseable {
       throw new IllegalStateException("product was not planned: product=" + call.product());
     }
     if (call.product().addsBias()) {
-      bias(plan.descriptors.description(), bias);
+      point(plan.descriptors.description(), Cu.DESC_BIAS_POINTER, bias);
+    }
+    for (int i = 0; i < call.scales().size(); i++) {
+      long scale = frame.address(call.scales().get(i));
+      point(plan.descriptors.description(), SCALE_POINTERS[i], scale);
     }
     CublasLt.Operands operands =
         new CublasLt.Operands(
@@ -137,6 +143,9 @@ final class LtMultiplier implements AutoCloseable {
     if (product.addsBias()) {
       describe(description, Cu.DESC_EPILOGUE, Cu.EPILOGUE_BIAS);
     }
+    if (product.a().isEightBits()) {
+      sumFully(description);
+    }
     return new CublasLt.Product(
         description,
         layout(product, product.b(), product.k(), product.n(), undo),
@@ -145,7 +154,8 @@ final class LtMultiplier implements AutoCloseable {
             type(product.outDtype()),
             product.n(),
             product.m(),
-            new LtProduct.Operand(false, product.n(), (long) product.m() * product.n()),
+            new LtProduct.Operand(
+                product.outDtype(), false, product.n(), (long) product.m() * product.n()),
             product.batch(),
             undo));
   }
@@ -158,26 +168,43 @@ final class LtMultiplier implements AutoCloseable {
         "attribute=" + attribute);
   }
 
-  /// Says where the bias lies; the library reads that when the product is queued.
-  private void bias(long description, long address) {
+  /// Has partial sums of 8-bit floats promoted to float32 time and again, on Hopper's tensor cores
+  /// too, whose own sums are shorter.
+  private void sumFully(long description) {
+    MemorySegment off = arena.allocateFrom(ValueLayout.JAVA_BYTE, (byte) 0);
+    check(
+        library.matmulDescSetAttribute(
+            description, Cu.DESC_FAST_ACCUM, off.address(), off.byteSize()),
+        "cublasLtMatmulDescSetAttribute",
+        "attribute=" + Cu.DESC_FAST_ACCUM);
+  }
+
+  /// Says where a bias or a scale lies; the library reads that when the product is queued.
+  private void point(long description, int attribute, long address) {
     try (Arena call = Arena.ofConfined()) {
       MemorySegment word = call.allocateFrom(ValueLayout.JAVA_LONG, address);
       check(
-          library.matmulDescSetAttribute(
-              description, Cu.DESC_BIAS_POINTER, word.address(), Long.BYTES),
+          library.matmulDescSetAttribute(description, attribute, word.address(), Long.BYTES),
           "cublasLtMatmulDescSetAttribute",
-          "attribute=" + Cu.DESC_BIAS_POINTER);
+          "attribute=" + attribute);
     }
   }
 
   private static int type(DType dtype) {
-    return dtype == DType.BF16 ? Cu.R_16BF : Cu.R_32F;
+    return switch (dtype) {
+      case F32 -> Cu.R_32F;
+      case BF16 -> Cu.R_16BF;
+      case F8_E4M3FN -> Cu.R_8F_E4M3;
+      case F8_E5M2 -> Cu.R_8F_E5M2;
+      case F64, F16, F8_E4M3, I64, I32, I16, I8, U8, BOOL ->
+          throw new IllegalArgumentException("cuBLASLt is given no such matrices: dtype=" + dtype);
+    };
   }
 
   /// The layout of an operand whose logical extents are `rows` by `columns`, row-major.
   private long layout(
       LtProduct product, LtProduct.Operand operand, long rows, long columns, Deque<Runnable> undo) {
-    int type = type(product.dtype());
+    int type = type(operand.dtype());
     return operand.transposed()
         ? layout(type, rows, columns, operand, product.batch(), undo)
         : layout(type, columns, rows, operand, product.batch(), undo);

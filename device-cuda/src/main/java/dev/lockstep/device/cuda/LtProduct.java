@@ -12,7 +12,8 @@ import dev.lockstep.tensor.DType;
 /// @param b how `B` lies
 /// @param batch how many products
 /// @param addsBias whether a number is added to each column of the result
-/// @param dtype of `A` and `B`, F32 or BF16
+/// @param scales how many numbers on the device the result is multiplied by: 0, or up to 2 where
+///   operands are 8-bit floats
 /// @param outDtype of the result, F32 or BF16
 record LtProduct(
     int m,
@@ -22,12 +23,20 @@ record LtProduct(
     Operand b,
     int batch,
     boolean addsBias,
-    DType dtype,
+    int scales,
     DType outDtype) {
+  /// How many scales a product has at most: one of each operand.
+  static final int MOST_SCALES = 2;
+
   LtProduct {
     if (addsBias && outDtype != DType.F32) {
       throw new IllegalArgumentException(
           "a bias of float32 goes into a result of float32: outDtype=" + outDtype);
+    }
+    if (scales > 0 && (addsBias || !a.isEightBits() || !b.isEightBits())) {
+      throw new IllegalArgumentException(
+          "products of 8-bit floats alone, and without a bias, have scales: a=%s, b=%s, addsBias=%s"
+              .formatted(a.dtype, b.dtype, addsBias));
     }
   }
 
@@ -36,14 +45,24 @@ record LtProduct(
 
   /// How an operand lies.
   ///
+  /// @param dtype F32, BF16, F8_E4M3FN or F8_E5M2
   /// @param transposed whether its dimensions are swapped
   /// @param row distance between its rows as they lie, in elements
   /// @param stride distance between the operands of a batch, in elements
-  record Operand(boolean transposed, long row, long stride) {}
+  record Operand(DType dtype, boolean transposed, long row, long stride) {
+    boolean isEightBits() {
+      return dtype.bytes() == 1;
+    }
+  }
+
+  /// Returns the types of the operands.
+  String types() {
+    return a.dtype == b.dtype ? a.dtype.toString() : a.dtype + "·" + b.dtype;
+  }
 
   @Override
   public String toString() {
-    return "cublasLt m=%d n=%d k=%d%s%s%s%s %s%s"
+    return "cublasLt m=%d n=%d k=%d%s%s%s%s%s %s%s"
         .formatted(
             m,
             n,
@@ -52,7 +71,8 @@ record LtProduct(
             b.transposed ? " Bᵀ" : "",
             batch == 1 ? "" : " batch=" + batch,
             addsBias ? " +bias" : "",
-            dtype,
+            scales == 0 ? "" : " scales=" + scales,
+            types(),
             outDtype == DType.F32 ? "" : " to " + outDtype);
   }
 }

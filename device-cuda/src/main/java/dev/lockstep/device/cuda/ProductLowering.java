@@ -1,10 +1,8 @@
 package dev.lockstep.device.cuda;
 
 import dev.lockstep.graph.Blocks;
-import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Value;
 import dev.lockstep.tensor.DType;
-import dev.lockstep.tensor.Shape;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -50,46 +48,24 @@ final class ProductLowering {
     this.out = unit.writes().getFirst();
   }
 
-  /// The extents of a product.
-  ///
-  /// @param batch how many products
-  /// @param m rows of the result
-  /// @param n columns of the result
-  /// @param k what is summed over
-  private record Extents(int batch, int m, int n, int k) {
-    long rows() {
-      return (long) batch * m;
-    }
-  }
-
   /// Appends `MatMul` or `Linear`.
-  void multiply(boolean transposeA, boolean transposeB, Blocks contraction) {
-    Extents extents = extents(transposeA, transposeB);
-    if (extents.rows() * extents.n == 0) {
+  void multiply(Blocks contraction) {
+    Extents extents = Extents.of(unit.node());
+    if (extents.rows() * extents.n() == 0) {
+      return;
+    }
+    if (EightBitProduct.multiplies(a.type().dtype(), b.type().dtype())) {
+      EightBitProduct.of(unit).lower(emit, library.orElseThrow());
       return;
     }
     boolean isDone =
         library.isPresent()
             && isNarrow(a) == isNarrow(b)
-            && extents.k > 0
-            && byLibrary(library.get(), extents, transposeA, transposeB);
+            && extents.k() > 0
+            && byLibrary(library.get(), extents);
     if (!isDone) {
-      byKernel(extents, transposeA, transposeB, contraction);
+      byKernel(extents, contraction);
     }
-  }
-
-  private Extents extents(boolean transposeA, boolean transposeB) {
-    Node node = unit.node();
-    Shape left = node.inputs().get(0).type().shape();
-    Shape right = node.inputs().get(1).type().shape();
-    boolean isShared = right.rank() == 2;
-    long leading = Sizes.product(left, 0, left.rank() - 2);
-    long m = left.dim(transposeA ? -1 : -2) * (isShared ? leading : 1);
-    return new Extents(
-        Sizes.of(isShared ? 1 : leading),
-        Sizes.of(m),
-        Sizes.of(right.dim(transposeB ? -2 : -1)),
-        Sizes.of(left.dim(transposeA ? -2 : -1)));
   }
 
   private boolean hasBias() {
@@ -109,28 +85,19 @@ final class ProductLowering {
   }
 
   /// By `matmul.cu`: the chains of the CPU device.
-  private void byKernel(
-      Extents extents, boolean transposeA, boolean transposeB, Blocks contraction) {
+  private void byKernel(Extents extents, Blocks contraction) {
     // One block is one ascending chain, however many slices it is seen as.
     Blocks blocks = contraction.count() == 1 ? Blocks.WHOLE : contraction;
-    long size = extents.rows() * extents.n;
+    long size = extents.rows() * extents.n();
     Ref result = isNarrow(out) ? emit.scratch(4 * size) : Emission.at(out);
     if (blocks.count() == 1) {
-      chains(extents, transposeA, transposeB, blocks, bias(), result);
+      chains(extents, blocks, bias(), result);
     } else {
       Ref parts = emit.scratch(4L * blocks.count() * size);
-      chains(extents, transposeA, transposeB, blocks, Ref.NOTHING, parts);
-      emit.join(parts, result, extents.rows(), extents.n, extents.n, blocks.count());
+      chains(extents, blocks, Ref.NOTHING, parts);
+      emit.join(parts, result, extents.rows(), extents.n(), extents.n(), blocks.count());
       if (hasBias()) {
-        emit.elements(
-            LaunchBuilder.of("elements.cu", "add_row_f32")
-                .at(result)
-                .at(bias())
-                .at(Ref.NOTHING)
-                .at(result)
-                .wide(size)
-                .word(extents.n),
-            size);
+        emit.addRow(result, bias(), size, extents.n());
       }
     }
     if (isNarrow(out)) {
@@ -139,26 +106,25 @@ final class ProductLowering {
     }
   }
 
-  private void chains(
-      Extents extents, boolean transposeA, boolean transposeB, Blocks blocks, Ref bias, Ref to) {
+  private void chains(Extents extents, Blocks blocks, Ref bias, Ref to) {
     String kernel =
         "matmul_"
             + Lowering.name(a.type().dtype())
             + (isNarrow(a) == isNarrow(b) ? "" : "_" + Lowering.name(b.type().dtype()));
-    long strideA = (long) extents.m * extents.k;
-    long strideB = (long) extents.k * extents.n;
-    long strideOut = (long) extents.m * extents.n;
+    long strideA = (long) extents.m() * extents.k();
+    long strideB = (long) extents.k() * extents.n();
+    long strideOut = (long) extents.m() * extents.n();
     int slice = Math.max(1, Emission.MOST_GRID / blocks.count());
-    for (int first = 0; first < extents.batch; first += slice) {
-      int batch = Math.min(slice, extents.batch - first);
+    for (int first = 0; first < extents.batch(); first += slice) {
+      int batch = Math.min(slice, extents.batch() - first);
       StructBuilder product =
           new StructBuilder()
-              .words(extents.m, extents.n)
-              .words(extents.k, transposeA ? 1 : 0)
-              .words(transposeB ? 1 : 0, transposeA ? extents.m : extents.k)
-              .words(transposeB ? extents.k : extents.n, extents.n)
+              .words(extents.m(), extents.n())
+              .words(extents.k(), extents.transposeA() ? 1 : 0)
+              .words(extents.transposeB() ? 1 : 0, extents.transposeA() ? extents.m() : extents.k())
+              .words(extents.transposeB() ? extents.k() : extents.n(), extents.n())
               .words(Sizes.outer(blocks), blocks.count())
-              .wide(strideA, strideB, strideOut, extents.rows() * extents.n);
+              .wide(strideA, strideB, strideOut, extents.rows() * extents.n());
       emit.add(
           LaunchBuilder.of("matmul.cu", kernel)
               .at(Emission.at(a).plus(first * strideA * itemBytes(a)))
@@ -167,8 +133,8 @@ final class ProductLowering {
               .at(to.plus(first * strideOut * 4))
               .struct(product)
               .grid(
-                  Math.ceilDiv(extents.n, TILE),
-                  Math.ceilDiv(extents.m, TILE),
+                  Math.ceilDiv(extents.n(), TILE),
+                  Math.ceilDiv(extents.m(), TILE),
                   batch * blocks.count(),
                   THREADS,
                   0));
@@ -189,7 +155,8 @@ final class ProductLowering {
     }
 
     LtProduct.Operand operand(boolean transposed) {
-      return new LtProduct.Operand(transposed, paddedColumns, (long) paddedRows * paddedColumns);
+      return new LtProduct.Operand(
+          value.type().dtype(), transposed, paddedColumns, (long) paddedRows * paddedColumns);
     }
   }
 
@@ -205,11 +172,11 @@ final class ProductLowering {
   private Extents padded(Extents extents) {
     boolean isWorth =
         isNarrow(a)
-            && extents.batch == 1
+            && extents.batch() == 1
             && !hasBias()
-            && (long) extents.m * extents.n * extents.k >= WORTH_PADDING;
+            && (long) extents.m() * extents.n() * extents.k() >= WORTH_PADDING;
     return isWorth
-        ? new Extents(1, padded(extents.m), padded(extents.n), padded(extents.k))
+        ? extents.with(padded(extents.m()), padded(extents.n()), padded(extents.k()))
         : extents;
   }
 
@@ -223,26 +190,25 @@ final class ProductLowering {
   /// and copied to its place.
   ///
   /// @return whether the library serves the product; if not, nothing was appended
-  private boolean byLibrary(
-      LtMultiplier multiplier, Extents extents, boolean transposeA, boolean transposeB) {
+  private boolean byLibrary(LtMultiplier multiplier, Extents extents) {
     Extents padded = padded(extents);
-    Seen left = seen(a, transposeA, extents.m, extents.k, padded.m, padded.k);
-    Seen right = seen(b, transposeB, extents.k, extents.n, padded.k, padded.n);
-    boolean bySlabs = padded.m != extents.m || padded.n != extents.n;
-    int slab = bySlabs ? slabRows(padded.m, padded.n) : extents.m;
+    Seen left = seen(a, extents.transposeA(), extents.m(), extents.k(), padded.m(), padded.k());
+    Seen right = seen(b, extents.transposeB(), extents.k(), extents.n(), padded.k(), padded.n());
+    boolean bySlabs = padded.m() != extents.m() || padded.n() != extents.n();
+    int slab = bySlabs ? slabRows(padded.m(), padded.n()) : extents.m();
     List<LtProduct> products = new ArrayList<>();
     long workspaceBytes = 0;
-    for (int first = 0; first < padded.m; first += slab) {
+    for (int first = 0; first < padded.m(); first += slab) {
       LtProduct product =
           new LtProduct(
-              Math.min(slab, padded.m - first),
-              padded.n,
-              padded.k,
-              left.operand(transposeA),
-              right.operand(transposeB),
-              extents.batch,
+              Math.min(slab, padded.m() - first),
+              padded.n(),
+              padded.k(),
+              left.operand(extents.transposeA()),
+              right.operand(extents.transposeB()),
+              extents.batch(),
               hasBias(),
-              a.type().dtype(),
+              0,
               out.type().dtype());
       OptionalLong needed = multiplier.workspaceBytes(product);
       if (needed.isEmpty()) {
@@ -255,21 +221,28 @@ final class ProductLowering {
     Action.Workspace workspace = new Action.Workspace(emit.scratch(workspaceBytes), workspaceBytes);
     Ref leftAt = pad(left);
     Ref rightAt = pad(right);
-    Ref result = bySlabs ? emit.scratch((long) slab * padded.n * itemBytes(out)) : Emission.at(out);
+    Ref result =
+        bySlabs ? emit.scratch((long) slab * padded.n() * itemBytes(out)) : Emission.at(out);
     Action.Bias bias =
         hasBias()
-            ? new Action.Bias(bias(), emit.scratch((long) Float.BYTES * extents.n))
+            ? new Action.Bias(bias(), emit.scratch((long) Float.BYTES * extents.n()))
             : Action.Bias.NONE;
     int first = 0;
     for (LtProduct product : products) {
-      long skipped = first * (transposeA ? 1L : left.paddedColumns);
+      long skipped = first * (extents.transposeA() ? 1L : left.paddedColumns);
       emit.add(
           new Action.Multiply(
-              product, leftAt.plus(skipped * itemBytes(a)), rightAt, result, bias, workspace));
-      int rows = Math.min(product.m(), extents.m - first);
+              product,
+              leftAt.plus(skipped * itemBytes(a)),
+              rightAt,
+              result,
+              bias,
+              List.of(),
+              workspace));
+      int rows = Math.min(product.m(), extents.m() - first);
       if (bySlabs && rows > 0) {
-        Ref to = Emission.at(out).plus((long) first * extents.n * itemBytes(out));
-        emit.cutRows(itemBytes(out), result, to, rows, extents.n, padded.n);
+        Ref to = Emission.at(out).plus((long) first * extents.n() * itemBytes(out));
+        emit.cutRows(itemBytes(out), result, to, rows, extents.n(), padded.n());
       }
       first += product.m();
     }

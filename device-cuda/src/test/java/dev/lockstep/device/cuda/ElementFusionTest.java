@@ -12,6 +12,7 @@ import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 /// Which nodes one kernel computes, and what then goes through memory.
@@ -24,7 +25,7 @@ class ElementFusionTest {
 
   private List<ProgramUnit> units() {
     Graph graph = builder.build();
-    return ElementFusion.fuse(graph, CudaUnit.of(graph, false));
+    return ElementFusion.fuse(graph, CudaUnit.of(graph, Optional.empty()));
   }
 
   private FusedUnit only() {
@@ -242,6 +243,6 @@ class ElementFusionTest {
     y = builder.one(new Primitive.Tanh(), y);
     builder.output("y", builder.one(new Primitive.Convert(DType.BF16), y));
     Graph graph = builder.build();
-    return (FusedUnit) ElementFusion.fuse(graph, CudaUnit.of(graph, false)).getFirst();
+    return (FusedUnit) ElementFusion.fuse(graph, CudaUnit.of(graph, Optional.empty())).getFirst();
   }
 }

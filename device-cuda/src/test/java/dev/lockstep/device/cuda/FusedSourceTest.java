@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -38,7 +39,7 @@ class FusedSourceTest {
     Set<Kernels.Source> sources = new LinkedHashSet<>();
     for (int seed = from; seed < to; seed++) {
       Graph graph = RandomChains.of(seed, Shape.of(33, 64), 48).graph();
-      for (ProgramUnit unit : ElementFusion.fuse(graph, CudaUnit.of(graph, false))) {
+      for (ProgramUnit unit : ElementFusion.fuse(graph, CudaUnit.of(graph, Optional.empty()))) {
         if (unit instanceof FusedUnit fused) {
           sources.add(FusedSource.of(fused).source());
         }

@@ -107,6 +107,12 @@ public final class Cu {
   /// `CUDA_R_16BF`.
   public static final int R_16BF = 14;
 
+  /// `CUDA_R_8F_E4M3`.
+  public static final int R_8F_E4M3 = 28;
+
+  /// `CUDA_R_8F_E5M2`.
+  public static final int R_8F_E5M2 = 29;
+
   /// `CUBLAS_OP_T`.
   public static final int OP_T = 1;
 
@@ -121,6 +127,15 @@ public final class Cu {
 
   /// `CUBLASLT_MATMUL_DESC_BIAS_POINTER`.
   public static final int DESC_BIAS_POINTER = 8;
+
+  /// `CUBLASLT_MATMUL_DESC_A_SCALE_POINTER`: the device address of one `float`.
+  public static final int DESC_A_SCALE_POINTER = 17;
+
+  /// `CUBLASLT_MATMUL_DESC_B_SCALE_POINTER`: the device address of one `float`.
+  public static final int DESC_B_SCALE_POINTER = 18;
+
+  /// `CUBLASLT_MATMUL_DESC_FAST_ACCUM`, an `int8_t`.
+  public static final int DESC_FAST_ACCUM = 25;
 
   /// `CUBLASLT_EPILOGUE_BIAS`: a number is added to each row of the column-major result.
   public static final int EPILOGUE_BIAS = 4;
