@@ -6,18 +6,20 @@ import static java.nio.ByteOrder.LITTLE_ENDIAN;
 
 import dev.lockstep.tensor.DType;
 import java.lang.invoke.MethodHandles;
+import java.util.stream.IntStream;
 import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.LongVector;
 import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
-/// [CastKernels] on the Vector API, one hidden class per width (see [KernelSet]): bfloat16 at every
-/// width, eight bits where as many bytes as there are lanes make a vector (from 256 bits on). What
-/// is left is scalar.
+/// [CastKernels] on the Vector API, one hidden class per width (see [KernelSet]): bfloat16 and the
+/// eight-bit floats of training. Where as many bytes as there are lanes make no vector (at 128 bits
+/// they are four), they pass as one 32-bit word. What is left is scalar.
 final class VectorCasts implements CastKernels {
   private static final VectorSpecies<Float> S = KernelSet.species(MethodHandles.lookup());
   private static final VectorSpecies<Integer> I = VectorSpecies.of(int.class, S.vectorShape());
@@ -27,6 +29,12 @@ final class VectorCasts implements CastKernels {
   private static final boolean HAS_BYTES = LANES >= 8;
   private static final VectorSpecies<Byte> B =
       VectorSpecies.of(byte.class, VectorShape.forBitSize(Math.max(64, LANES * 8)));
+
+  /// Brings byte `i` of a word to the top of lane `i` by multiplication.
+  private static final IntVector SPREAD =
+      IntVector.fromArray(
+          I, IntStream.range(0, LANES).map(i -> 1 << (24 - i % 4 * 8)).toArray(), 0);
+
   private static final int SIGN = 0x8000_0000;
   private static final int INFINITY = 0x7F80_0000;
   private static final int QUIET = 0x7FC0_0000;
@@ -38,13 +46,13 @@ final class VectorCasts implements CastKernels {
       toBf16(x, out, whole);
     } else if (from == DType.BF16) {
       fromBf16(x, out, whole);
-    } else if (HAS_BYTES && to == DType.F8_E4M3FN) {
+    } else if (to == DType.F8_E4M3FN) {
       toE4m3fn(x, out, whole);
-    } else if (HAS_BYTES && to == DType.F8_E5M2) {
+    } else if (to == DType.F8_E5M2) {
       toE5m2(x, out, whole);
-    } else if (HAS_BYTES && from == DType.F8_E4M3FN) {
+    } else if (from == DType.F8_E4M3FN) {
       fromE4m3fn(x, out, whole);
-    } else if (HAS_BYTES && from == DType.F8_E5M2) {
+    } else if (from == DType.F8_E5M2) {
       fromE5m2(x, out, whole);
     } else {
       whole = 0;
@@ -88,8 +96,14 @@ final class VectorCasts implements CastKernels {
       IntVector code = small.blend(narrow, normal);
       code = code.blend(0x7F, magnitude.compare(VectorOperators.GT, INFINITY));
       code = code.or(bits.lanewise(VectorOperators.LSHR, 24).and(0x80));
-      ((ByteVector) code.convertShape(VectorOperators.I2B, B, 0))
-          .intoMemorySegment(ALL, at(out + i), LITTLE_ENDIAN);
+      if (HAS_BYTES) {
+        ((ByteVector) code.convertShape(VectorOperators.I2B, B, 0))
+            .intoMemorySegment(ALL, at(out + i), LITTLE_ENDIAN);
+      } else {
+        LongVector pairs = code.reinterpretAsLongs();
+        pairs = pairs.or(pairs.lanewise(VectorOperators.LSHR, 24));
+        Memory.i32(out + i, ((int) pairs.lane(0) & 0xFFFF) | ((int) pairs.lane(1) << 16));
+      }
     }
   }
 
@@ -106,16 +120,28 @@ final class VectorCasts implements CastKernels {
       IntVector code = small.blend(narrow, normal);
       code = code.blend(0x7E, magnitude.compare(VectorOperators.GT, INFINITY));
       code = code.or(bits.lanewise(VectorOperators.LSHR, 24).and(0x80));
-      ((ByteVector) code.convertShape(VectorOperators.I2B, B, 0))
-          .intoMemorySegment(ALL, at(out + i), LITTLE_ENDIAN);
+      if (HAS_BYTES) {
+        ((ByteVector) code.convertShape(VectorOperators.I2B, B, 0))
+            .intoMemorySegment(ALL, at(out + i), LITTLE_ENDIAN);
+      } else {
+        LongVector pairs = code.reinterpretAsLongs();
+        pairs = pairs.or(pairs.lanewise(VectorOperators.LSHR, 24));
+        Memory.i32(out + i, ((int) pairs.lane(0) & 0xFFFF) | ((int) pairs.lane(1) << 16));
+      }
     }
   }
 
   /// The code as exponent and fraction of a float32 that is 2^120 times too small.
   private static void fromE4m3fn(long x, long out, int n) {
     for (int i = 0; i < n; i += LANES) {
-      ByteVector v = ByteVector.fromMemorySegment(B, ALL, at(x + i), LITTLE_ENDIAN);
-      IntVector code = (IntVector) v.convertShape(VectorOperators.B2I, I, 0);
+      IntVector code;
+      if (HAS_BYTES) {
+        ByteVector v = ByteVector.fromMemorySegment(B, ALL, at(x + i), LITTLE_ENDIAN);
+        code = (IntVector) v.convertShape(VectorOperators.B2I, I, 0);
+      } else {
+        code = IntVector.broadcast(I, Memory.i32(x + i)).mul(SPREAD);
+        code = code.lanewise(VectorOperators.ASHR, 24);
+      }
       IntVector magnitude = code.and(0x7F);
       IntVector bits =
           magnitude
@@ -130,8 +156,14 @@ final class VectorCasts implements CastKernels {
 
   private static void fromE5m2(long x, long out, int n) {
     for (int i = 0; i < n; i += LANES) {
-      ByteVector v = ByteVector.fromMemorySegment(B, ALL, at(x + i), LITTLE_ENDIAN);
-      IntVector code = (IntVector) v.convertShape(VectorOperators.B2I, I, 0);
+      IntVector code;
+      if (HAS_BYTES) {
+        ByteVector v = ByteVector.fromMemorySegment(B, ALL, at(x + i), LITTLE_ENDIAN);
+        code = (IntVector) v.convertShape(VectorOperators.B2I, I, 0);
+      } else {
+        code = IntVector.broadcast(I, Memory.i32(x + i)).mul(SPREAD);
+        code = code.lanewise(VectorOperators.ASHR, 24);
+      }
       IntVector magnitude = code.and(0x7F);
       IntVector bits =
           magnitude
