@@ -114,10 +114,19 @@ public final class MemoryPool implements AutoCloseable {
     }
   }
 
-  /// Returns the most bytes that were ever charged at once.
+  /// Returns the most bytes that were charged at once since the pool was made or [#resetPeak] was
+  /// called.
   public long peakBytes() {
     synchronized (lock) {
       return peakBytes;
+    }
+  }
+
+  /// Forgets the peak so far, of this pool alone: [#peakBytes] starts from what is charged now.
+  /// What a start needs for a moment thus does not hide what a later phase holds.
+  public void resetPeak() {
+    synchronized (lock) {
+      peakBytes = usedBytes;
     }
   }
 

@@ -42,6 +42,20 @@ final class HostMemoryTest {
     pool.close();
   }
 
+  @Test
+  void peakIsThatSinceItWasReset() {
+    MemoryPool child = pool.child("part", 1 << 20);
+    HostMemory.allocate(child, "start", 4096).close();
+    try (Buffer kept = HostMemory.allocate(child, "kept", 512)) {
+      assertThat(child.peakBytes()).isEqualTo(4096);
+      child.resetPeak();
+      assertThat(child.peakBytes()).isEqualTo(kept.bytes());
+      HostMemory.allocate(child, "moment", 1024).close();
+      assertThat(child.peakBytes()).isEqualTo(1536);
+      assertThat(pool.peakBytes()).isEqualTo(4096);
+    }
+  }
+
   @ParameterizedTest(name = "bytes={0}")
   @ValueSource(longs = {0, 1, 4096, 1_000_003})
   void sharedMemoryIsSeenThroughItsPath(long bytes) throws IOException {

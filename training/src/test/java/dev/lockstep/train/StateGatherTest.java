@@ -52,8 +52,10 @@ class StateGatherTest {
               job -> {
                 try (Trainer trainer = Trainer.start(job, recipe, corpus, options(mesh, zero))) {
                   trainer.step(false);
+                  job.memory().resetPeak();
+                  trainer.step(false);
                   long before = job.memory().usedBytes();
-                  assertThat(job.memory().peakBytes()).isLessThan(before + PIECE_BYTES);
+                  assertThat(job.memory().peakBytes()).isEqualTo(before);
                   trainer.save(directory.resolve("checkpoint"));
                   String saved = trainer.weightsSha256();
                   assertThat(saved).hasSize(64);
