@@ -240,9 +240,18 @@ public final class TransportHarness implements AutoCloseable {
     }
   }
 
+  /// Closes the ranks side by side, as processes do: each says farewell to the others and waits for
+  /// theirs.
   @Override
   public void close() {
-    transports.forEach(Transport::close);
+    CompletableFuture<?>[] closing =
+        transports.stream()
+            .map(
+                transport ->
+                    CompletableFuture.runAsync(
+                        transport::close, task -> Thread.ofPlatform().daemon().start(task)))
+            .toArray(CompletableFuture[]::new);
+    CompletableFuture.allOf(closing).join();
     buffers.forEach(Buffer::close);
     pool.close();
   }

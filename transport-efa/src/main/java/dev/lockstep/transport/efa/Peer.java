@@ -18,7 +18,10 @@ final class Peer {
   boolean byeWanted;
   boolean byeSeenWanted;
 
-  /// Whether it has said that it leaves, or is dead: nothing more is said to it.
+  /// Whether this rank's last word has gone to it: nothing more is said to it.
+  boolean dismissed;
+
+  /// Whether it has said that it leaves, or is dead: at most an answer is said to it.
   boolean left;
 
   /// Whether it will say nothing more to this rank.

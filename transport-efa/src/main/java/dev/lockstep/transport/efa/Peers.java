@@ -18,7 +18,6 @@ final class Peers {
   private final Voice voice;
   private final Peer[] peers;
   private boolean answers;
-  private boolean closing;
 
   Peers(String transport, int ranks, Links links, Voice voice) {
     this.transport = transport;
@@ -45,6 +44,7 @@ final class Peers {
   void lost(int rank, RuntimeException cause) {
     peers[rank].left = true;
     peers[rank].silent = true;
+    peers[rank].byeSeenWanted = false;
     links.lost(rank, cause);
   }
 
@@ -77,7 +77,7 @@ final class Peers {
   /// @param most how often in a row a peer may fail to answer
   void ask(int most) {
     for (Peer peer : peers) {
-      if (peer.addresses() == null || peer.left) {
+      if (peer.addresses() == null || peer.left || peer.dismissed) {
         continue;
       }
       if (!links.isAwaited(peer.rank())) {
@@ -109,16 +109,26 @@ final class Peers {
     }
     boolean all = true;
     for (Peer peer : peers) {
-      if (!peer.left) {
+      if (!peer.left && !peer.dismissed) {
         peer.pongWanted = peer.pongWanted && !say(peer, Wire.PONG);
         peer.pingWanted = peer.pingWanted && !say(peer, Wire.PING);
-        peer.byeWanted = peer.byeWanted && !say(peer, Wire.BYE);
+        peer.byeWanted = peer.byeWanted && !dismiss(peer, Wire.BYE);
         all &= !peer.pongWanted && !peer.pingWanted && !peer.byeWanted;
       }
-      peer.byeSeenWanted = peer.byeSeenWanted && !say(peer, Wire.BYE_SEEN);
+      peer.byeSeenWanted = peer.byeSeenWanted && !dismiss(peer, Wire.BYE_SEEN);
       all &= !peer.byeSeenWanted;
     }
     answers = !all;
+  }
+
+  /// Says this rank's last word to a peer, which may close its endpoint as soon as it has come.
+  private boolean dismiss(Peer peer, int kind) {
+    if (!say(peer, kind)) {
+      return false;
+    }
+    peer.dismissed = true;
+    links.mute(peer.rank());
+    return true;
   }
 
   private boolean say(Peer peer, int kind) {
@@ -128,7 +138,6 @@ final class Peers {
   /// Tells every peer that this rank will say nothing more, which a peer in the same process must
   /// know before the endpoint goes: `shm` of 1.17 touches the memory of a closed one.
   void sayBye() {
-    closing = true;
     for (Peer peer : peers) {
       peer.byeWanted = peer.addresses() != null && !peer.left;
       peer.silent |= !peer.byeWanted;
@@ -136,10 +145,10 @@ final class Peers {
     answers = true;
   }
 
-  /// Returns whether every peer has left or knows that this rank does.
+  /// Returns whether every peer has left or knows that this rank does, and has heard its last word.
   boolean isForgotten() {
     for (Peer peer : peers) {
-      if (!peer.silent) {
+      if (!peer.silent || peer.byeSeenWanted) {
         return false;
       }
     }
@@ -148,8 +157,8 @@ final class Peers {
 
   /// Notes that a peer leaves, or that it has seen this rank leave.
   private void leave(Peer peer, boolean bye) {
-    // Two that leave at once need no answer from each other.
-    peer.byeSeenWanted = bye && !closing;
+    // Where both farewells cross each is the other's answer.
+    peer.byeSeenWanted = bye && !peer.dismissed;
     peer.silent = true;
     peer.left = true;
     answers |= peer.byeSeenWanted;
