@@ -26,9 +26,6 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.Arguments;
-import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// What every transport's links do. A transport's module extends this and opens its transports.
@@ -36,54 +33,60 @@ import org.junit.jupiter.params.provider.ValueSource;
 public abstract class TransportContractTest {
   private static final int WORLD = 5;
 
+  /// Around the sizes at which transports go from one way of sending to another.
+  private static final int[] LENGTHS = {
+    0, 1, 3, 16, 17, 63, 64, 65, 1023, 4095, 4096, 4097, 65_423, 65_424, 65_425, 65_536, 65_537,
+    524_175, 524_287, 524_288, 524_289, 3_000_001
+  };
+
   /// Opens the connected transports of a new job, one for each of `ranks` ranks on one host;
   /// closing the harness closes them.
   protected abstract TransportHarness open(int ranks);
 
-  /// Returns the field changes that make an envelope another message's.
-  static Stream<Arguments> differences() {
-    return Stream.of(
-        difference("job", envelope -> envelope.job++),
-        difference("epoch", envelope -> envelope.epoch++),
-        difference("communicator", envelope -> envelope.communicator++),
-        difference("sequence", envelope -> envelope.sequence++),
-        difference("schedule", envelope -> envelope.schedule++),
-        difference("step", envelope -> envelope.step++),
-        difference("kind", envelope -> envelope.kind++),
-        difference("dtype", envelope -> envelope.dtype++),
-        difference("reduceOp", envelope -> envelope.reduceOp++),
-        difference("root", envelope -> envelope.root++),
-        difference("count", envelope -> envelope.count++));
+  /// A change by which an envelope is another message's.
+  private record Difference(String field, Consumer<Envelope> change) {}
+
+  private static List<Difference> differences() {
+    return List.of(
+        new Difference("job", envelope -> envelope.job++),
+        new Difference("epoch", envelope -> envelope.epoch++),
+        new Difference("communicator", envelope -> envelope.communicator++),
+        new Difference("sequence", envelope -> envelope.sequence++),
+        new Difference("schedule", envelope -> envelope.schedule++),
+        new Difference("step", envelope -> envelope.step++),
+        new Difference("kind", envelope -> envelope.kind++),
+        new Difference("dtype", envelope -> envelope.dtype++),
+        new Difference("reduceOp", envelope -> envelope.reduceOp++),
+        new Difference("root", envelope -> envelope.root++),
+        new Difference("count", envelope -> envelope.count++));
   }
 
-  private static Arguments difference(String field, Consumer<Envelope> change) {
-    return Arguments.of(field, change);
-  }
-
-  @ParameterizedTest(name = "bytes={0}")
-  @ValueSource(
-      longs = {
-        0, 1, 3, 16, 17, 63, 64, 65, 1023, 4095, 4096, 4097, 65_423, 65_424, 65_425, 65_536, 65_537,
-        524_175, 524_287, 524_288, 524_289, 3_000_001
-      })
-  void deliversEveryByteAndNoMore(long bytes) {
+  @Test
+  void deliversEveryByteAndNoMore() {
     try (TransportHarness ranks = open(2)) {
       Pair link = ranks.link(0, 1, WORLD);
-      Registration source = ranks.random(3, bytes, 1);
-      Registration target = ranks.zeros(5, bytes);
-      Transfer sending = send(source, WORLD, 0);
-      Transfer receiving = receive(target, WORLD, 0);
-      assertThat(receiving.state()).isEqualTo(Transfer.State.IDLE);
-      ranks.post(link.receiver(), receiving);
-      ranks.post(link.sender(), sending);
-      ranks.await(sending, receiving);
-      assertThat(target.segment().mismatch(source.segment())).isEqualTo(-1);
-      assertThat(nonZero(target.region().segment().asSlice(0, 5))).isFalse();
-      assertThat(nonZero(target.region().segment().asSlice(5 + bytes))).isFalse();
+      for (int i = 0; i < LENGTHS.length; i++) {
+        deliver(ranks, link, i, LENGTHS[i]);
+      }
       assertThat(link.sender().peer()).isEqualTo(1);
       assertThat(link.receiver().peer()).isEqualTo(0);
       assertThat(link.receiver().communicator()).isEqualTo(WORLD);
     }
+  }
+
+  private static void deliver(TransportHarness ranks, Pair link, long sequence, long bytes) {
+    Registration source = ranks.random(3, bytes, 1);
+    Registration target = ranks.zeros(5, bytes);
+    Transfer sending = send(source, WORLD, sequence);
+    Transfer receiving = receive(target, WORLD, sequence);
+    assertThat(receiving.state()).isEqualTo(Transfer.State.IDLE);
+    ranks.post(link.receiver(), receiving);
+    ranks.post(link.sender(), sending);
+    ranks.await(sending, receiving);
+    assertThat(target.segment().mismatch(source.segment())).as("bytes=%d", bytes).isEqualTo(-1);
+    MemorySegment whole = target.region().segment();
+    assertThat(nonZero(whole.asSlice(0, 5))).as("before: bytes=%d", bytes).isFalse();
+    assertThat(nonZero(whole.asSlice(5 + bytes))).as("behind: bytes=%d", bytes).isFalse();
   }
 
   @Test
@@ -123,33 +126,61 @@ public abstract class TransportContractTest {
     }
   }
 
-  @ParameterizedTest(name = "{0} {1} elements={2} offset={3}")
-  @CsvSource({
-    "F32, sum, 1, 0", "F32, sum, 40000, 1", "F32, sum, 300001, 7", "F64, prod, 99999, 3",
-    "BF16, sum, 262145, 1", "F16, max, 77777, 0", "F8_E4M3FN, sum, 70001, 5", "U8, max, 600001, 1",
-    "I64, sum, 70003, 9", "I32, min, 131073, 2", "I16, sum, 50001, 1", "BOOL, sum, 65537, 3",
-    "F32, avg, 5000, 4", "F32, max, 0, 0"
-  })
-  void reducesInto(DType dtype, String label, int elements, long offset) {
-    ReduceOp op = op(label);
-    try (TransportHarness ranks = open(2);
-        Arena arena = Arena.ofConfined()) {
-      long bytes = (long) elements * dtype.bytes();
+  /// Sums of numbers of a type, from and to places that are not aligned.
+  private record Reduction(DType dtype, String label, int elements, long offset) {}
+
+  private static List<Reduction> reductions() {
+    return List.of(
+        new Reduction(DType.F32, "sum", 1, 0),
+        new Reduction(DType.F32, "sum", 40_000, 1),
+        new Reduction(DType.F32, "sum", 300_001, 7),
+        new Reduction(DType.F64, "prod", 99_999, 3),
+        new Reduction(DType.BF16, "sum", 262_145, 1),
+        new Reduction(DType.F16, "max", 77_777, 0),
+        new Reduction(DType.F8_E4M3FN, "sum", 70_001, 5),
+        new Reduction(DType.U8, "max", 600_001, 1),
+        new Reduction(DType.I64, "sum", 70_003, 9),
+        new Reduction(DType.I32, "min", 131_073, 2),
+        new Reduction(DType.I16, "sum", 50_001, 1),
+        new Reduction(DType.BOOL, "sum", 65_537, 3),
+        new Reduction(DType.F32, "avg", 5000, 4),
+        new Reduction(DType.F32, "max", 0, 0));
+  }
+
+  @Test
+  void reducesIntoTargetsOfEveryType() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(1, 0, WORLD);
+      int sequence = 0;
+      for (Reduction reduction : reductions()) {
+        reduce(ranks, link, sequence++, reduction);
+      }
+    }
+  }
+
+  private static void reduce(TransportHarness ranks, Pair link, long sequence, Reduction asked) {
+    DType dtype = asked.dtype();
+    ReduceOp op = op(asked.label());
+    long offset = asked.offset();
+    long bytes = (long) asked.elements() * dtype.bytes();
+    try (Arena arena = Arena.ofConfined()) {
       Registration source = ranks.zeros(offset + 1, bytes);
       Registration target = ranks.zeros(offset, bytes);
       TransportHarness.numbers(source, dtype, 1);
       TransportHarness.numbers(target, dtype, 2);
       MemorySegment expected = arena.allocate(bytes + 1).asSlice(0, bytes);
       expected.copyFrom(target.segment());
-      Reducer.reduce(op, dtype, expected, 0, source.segment(), 0, elements);
-      Pair link = ranks.link(1, 0, WORLD);
-      Transfer sending = send(source, WORLD, 0);
-      Transfer receiving = stamped(Transfer.receive(new Sink.Reduce(target, dtype, op)), WORLD, 0);
+      Reducer.reduce(op, dtype, expected, 0, source.segment(), 0, asked.elements());
+      Transfer sending = send(source, WORLD, sequence);
+      Transfer receiving =
+          stamped(Transfer.receive(new Sink.Reduce(target, dtype, op)), WORLD, sequence);
       ranks.post(link.sender(), sending);
       ranks.post(link.receiver(), receiving);
       ranks.await(sending, receiving);
-      assertThat(target.segment().mismatch(expected)).isEqualTo(-1);
-      assertThat(nonZero(target.region().segment().asSlice(offset + bytes))).isFalse();
+      assertThat(target.segment().mismatch(expected)).as("%s", asked).isEqualTo(-1);
+      assertThat(nonZero(target.region().segment().asSlice(offset + bytes)))
+          .as("behind: %s", asked)
+          .isFalse();
     }
   }
 
@@ -246,41 +277,56 @@ public abstract class TransportContractTest {
     }
   }
 
-  @ParameterizedTest(name = "{0}")
-  @MethodSource("differences")
-  void anotherMessageFailsTheReceiver(String field, Consumer<Envelope> change) {
+  /// Each message goes over a link of its own: a link that has failed stays closed.
+  @Test
+  void anotherMessageFailsTheReceiver() {
     try (TransportHarness ranks = open(2)) {
-      Pair link = ranks.link(0, 1, WORLD);
-      Transfer sending = send(ranks.random(0, 100, 1), WORLD, 4);
-      Registration target = ranks.zeros(0, 100);
-      Transfer receiving = receive(target, WORLD, 4);
-      change.accept(sending.envelope());
-      ranks.post(link.sender(), sending);
-      ranks.post(link.receiver(), receiving);
-      assertThat(ranks.failure(receiving))
-          .isInstanceOfSatisfying(
-              MismatchedEnvelopeException.class,
-              mismatch -> {
-                assertThat(mismatch.peer()).isZero();
-                assertThat(mismatch.expected().matches(receiving.envelope())).isTrue();
-                assertThat(mismatch.arrived().matches(sending.envelope())).isTrue();
-              });
-      assertThat(nonZero(target.segment())).as("bytes of another message").isFalse();
-      Transfer later = receive(target, WORLD, 5);
-      assertThat(link.receiver().post(later)).isEqualTo(Link.CLOSED);
-      assertThat(later.failure()).isInstanceOf(MismatchedEnvelopeException.class);
+      int communicator = WORLD;
+      for (Difference difference : differences()) {
+        failByAnother(ranks, communicator++, difference);
+      }
     }
   }
 
-  @ParameterizedTest(name = "sent={0}, expected={1}")
-  @CsvSource({"100, 104", "104, 100", "0, 1", "1, 0", "2000000, 4", "4, 2000000"})
-  void anotherLengthFailsTheReceiver(long sent, long expected) {
+  private static void failByAnother(
+      TransportHarness ranks, int communicator, Difference difference) {
+    Pair link = ranks.link(0, 1, communicator);
+    Transfer sending = send(ranks.random(0, 100, 1), communicator, 4);
+    Registration target = ranks.zeros(0, 100);
+    Transfer receiving = receive(target, communicator, 4);
+    difference.change().accept(sending.envelope());
+    ranks.post(link.sender(), sending);
+    ranks.post(link.receiver(), receiving);
+    assertThat(ranks.failure(receiving))
+        .as("field=%s", difference.field())
+        .isInstanceOfSatisfying(
+            MismatchedEnvelopeException.class,
+            mismatch -> {
+              assertThat(mismatch.peer()).isZero();
+              assertThat(mismatch.expected().matches(receiving.envelope())).isTrue();
+              assertThat(mismatch.arrived().matches(sending.envelope())).isTrue();
+            });
+    assertThat(nonZero(target.segment())).as("bytes of another message").isFalse();
+    Transfer later = receive(target, communicator, 5);
+    assertThat(link.receiver().post(later)).isEqualTo(Link.CLOSED);
+    assertThat(later.failure()).isInstanceOf(MismatchedEnvelopeException.class);
+  }
+
+  @Test
+  void anotherLengthFailsTheReceiver() {
+    long[][] lengths = {{100, 104}, {104, 100}, {0, 1}, {1, 0}, {2_000_000, 4}, {4, 2_000_000}};
     try (TransportHarness ranks = open(2)) {
-      Pair link = ranks.link(0, 1, WORLD);
-      ranks.post(link.sender(), send(ranks.random(0, sent, 1), WORLD, 0));
-      Transfer receiving = receive(ranks.zeros(0, expected), WORLD, 0);
-      ranks.post(link.receiver(), receiving);
-      assertThat(ranks.failure(receiving)).isInstanceOf(MismatchedEnvelopeException.class);
+      for (int i = 0; i < lengths.length; i++) {
+        int communicator = WORLD + i;
+        Pair link = ranks.link(0, 1, communicator);
+        Registration source = ranks.random(0, lengths[i][0], 1);
+        ranks.post(link.sender(), send(source, communicator, 0));
+        Transfer receiving = receive(ranks.zeros(0, lengths[i][1]), communicator, 0);
+        ranks.post(link.receiver(), receiving);
+        assertThat(ranks.failure(receiving))
+            .as("sent=%d, expected=%d", lengths[i][0], lengths[i][1])
+            .isInstanceOf(MismatchedEnvelopeException.class);
+      }
     }
   }
 
