@@ -46,7 +46,7 @@ def main():
         if run is None or (name in ("all_gather", "gather", "scatter") and size // 4 < ranks):
             size *= factor
             continue
-        for _ in range(warm_ups if size <= 1 << 20 else (warm_ups + 9) // 10):
+        for _ in range(warm_ups):
             run()
         times = torch.zeros(iterations, dtype=torch.float64)
         dist.barrier()

@@ -147,9 +147,7 @@ int main(int argc, char **argv) {
     for (int in_place = 0; in_place < 2; in_place++) {
       float *const out = in_place ? a : b;
       const int written = (kind == ALL_GATHER || kind == GATHER) && !in_place ? part : count;
-      /* As long as Lockstep warms up, large sizes less often. */
-      const int untimed = bytes > (1 << 20) ? (warm_ups + 9) / 10 : warm_ups;
-      for (int i = 0; i < untimed; i++) operate(a, out, count, part);
+      for (int i = 0; i < warm_ups; i++) operate(a, out, count, part);
       micros[in_place] = is_dirty ? dirty(a, out, count, part, written, iterations, times)
                                   : clean(a, out, count, part, iterations);
     }
