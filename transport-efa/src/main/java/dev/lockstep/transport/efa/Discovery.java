@@ -51,18 +51,39 @@ final class Discovery implements AutoCloseable {
     };
   }
 
-  private static Discovery ask(Libfabric library, String file, FabricKind kind, String bindAddress)
+  /// What may be asked for, the best first.
+  ///
+  /// @param fabric name of a network, empty for any
+  /// @param caps capabilities beside those that links need
+  private record Wish(String fabric, long caps) {}
+
+  /// Memory of accelerators comes first, since a job may have nothing else to send; then EFA's
+  /// device without the provider's protocols, which copy and order what links neither want copied
+  /// nor ordered. Not every version and device has either.
+  private static List<Wish> wishes(FabricKind kind) {
+    if (!kind.isEfa()) {
+      return List.of(new Wish("", 0));
+    }
+    return List.of(
+        new Wish(FabricInfo.EFA_DIRECT, Fi.HMEM),
+        new Wish("", Fi.HMEM),
+        new Wish(FabricInfo.EFA_DIRECT, 0),
+        new Wish("", 0));
+  }
+
+  /// Asks a library for a provider's domains.
+  ///
+  /// @param file the library's, for people
+  static Discovery ask(Libfabric library, String file, FabricKind kind, String bindAddress)
       throws AbsentException {
     String provider = kind.providerIn(library.version());
+    int status = -Fi.ENODATA;
     try (Arena arena = Arena.ofConfined()) {
-      // Memory of accelerators is wanted where it can be had; not every version can.
-      long[] wishes = kind.isEfa() ? new long[] {Fi.HMEM, 0} : new long[] {0};
-      int status = 0;
-      for (long wish : wishes) {
+      for (Wish wish : wishes(kind)) {
         MemorySegment info = arena.allocate(JAVA_LONG);
         status =
             library.getinfo(
-                Fi.API_VERSION,
+                kind.interfaceIn(library.version()),
                 kind.bound() ? arena.allocateFrom(bindAddress) : MemorySegment.NULL,
                 kind.bound() ? arena.allocateFrom("0") : MemorySegment.NULL,
                 kind.bound() ? Fi.SOURCE : 0,
@@ -70,23 +91,28 @@ final class Discovery implements AutoCloseable {
                 info);
         if (status == 0) {
           long list = info.get(JAVA_LONG, 0);
-          return new Discovery(library, kind, list, distinct(library, list));
+          List<FabricInfo> domains = distinct(library, list);
+          if (!domains.isEmpty()) {
+            return new Discovery(library, kind, list, domains);
+          }
+          library.freeinfo(list);
+          status = -Fi.ENODATA;
         }
       }
-      throw new AbsentException(
-          "libfabric has no such provider here: provider=%s, file=%s, version=%s, fi_getinfo=%d %s (%s)"
-              .formatted(
-                  provider,
-                  file,
-                  LibfabricLookup.version(library),
-                  status,
-                  library.strerror(-status),
-                  kind.install()));
     }
+    throw new AbsentException(
+        "libfabric has no such provider here: provider=%s, file=%s, version=%s, fi_getinfo=%d %s (%s)"
+            .formatted(
+                provider,
+                file,
+                LibfabricLookup.version(library),
+                status,
+                library.strerror(-status),
+                kind.install()));
   }
 
   /// What is asked for: reliable datagrams, writes with immediate data, and no order of anything.
-  private static MemorySegment hints(Arena arena, String provider, long wish) {
+  private static MemorySegment hints(Arena arena, String provider, Wish wish) {
     MemorySegment tx = struct(arena);
     // Providers allocate and touch buffers for as many operations as they announce.
     set(tx, Layouts.TX_ATTR, "size", (long) Integer.highestOneBit(2 * (Rail.FRAMES + Rail.WRITES)));
@@ -97,14 +123,19 @@ final class Discovery implements AutoCloseable {
     set(domain, Layouts.DOMAIN_ATTR, "threading", Fi.THREAD_DOMAIN);
     set(domain, Layouts.DOMAIN_ATTR, "control_progress", Fi.PROGRESS_MANUAL);
     set(domain, Layouts.DOMAIN_ATTR, "data_progress", Fi.PROGRESS_MANUAL);
-    set(domain, Layouts.DOMAIN_ATTR, "resource_mgmt", Fi.RM_ENABLED);
+    if (wish.fabric().isEmpty()) {
+      set(domain, Layouts.DOMAIN_ATTR, "resource_mgmt", Fi.RM_ENABLED);
+    }
     set(domain, Layouts.DOMAIN_ATTR, "av_type", Fi.AV_TABLE);
     int modes = Fi.MR_LOCAL | Fi.MR_VIRT_ADDR | Fi.MR_ALLOCATED | Fi.MR_PROV_KEY | Fi.MR_ENDPOINT;
-    set(domain, Layouts.DOMAIN_ATTR, "mr_mode", wish == 0 ? modes : modes | Fi.MR_HMEM);
+    set(domain, Layouts.DOMAIN_ATTR, "mr_mode", wish.caps() == 0 ? modes : modes | Fi.MR_HMEM);
     MemorySegment fabric = struct(arena);
     set(fabric, Layouts.FABRIC_ATTR, "prov_name", arena.allocateFrom(provider).address());
+    if (!wish.fabric().isEmpty()) {
+      set(fabric, Layouts.FABRIC_ATTR, "name", arena.allocateFrom(wish.fabric()).address());
+    }
     MemorySegment hints = struct(arena);
-    set(hints, Layouts.INFO, "caps", Fi.MSG | Fi.RMA | wish);
+    set(hints, Layouts.INFO, "caps", Fi.MSG | Fi.RMA | wish.caps());
     set(hints, Layouts.INFO, "mode", Fi.CONTEXT | Fi.CONTEXT2);
     set(hints, Layouts.INFO, "tx_attr", tx.address());
     set(hints, Layouts.INFO, "rx_attr", rx.address());
@@ -114,14 +145,16 @@ final class Discovery implements AutoCloseable {
     return hints;
   }
 
-  /// One entry for each domain, the first: a provider lists a card once per address and mode.
+  /// One usable entry for each domain, the first: a provider lists a card once per address and
+  /// mode. All are of one network, whose ends alone understand each other.
   private static List<FabricInfo> distinct(Libfabric library, long list) {
     List<FabricInfo> domains = new ArrayList<>();
     Set<String> seen = new HashSet<>();
     for (long at = list; at != 0; ) {
       MemorySegment info = library.memory(at, Layouts.INFO.byteSize());
       FabricInfo found = FabricInfo.read(library, at);
-      if (seen.add(found.domain())) {
+      boolean ofOne = domains.isEmpty() || domains.getFirst().isDirect() == found.isDirect();
+      if (found.isUsable() && ofOne && seen.add(found.domain())) {
         domains.add(found);
       }
       at = FabricInfo.word(info, Layouts.INFO, "next");
@@ -157,10 +190,11 @@ final class Discovery implements AutoCloseable {
   /// Returns one line for people.
   String describe() {
     FabricInfo first = domains.getFirst();
-    return "libfabric %s, provider %s, %s%s"
+    return "libfabric %s, provider %s, %s%s%s"
         .formatted(
             LibfabricLookup.version(library),
             first.provider(),
+            first.isDirect() ? "fabric " + first.fabric() + ", " : "",
             domains.size() == 1 ? "domain " + first.domain() : domains.size() + " domains",
             first.pins() ? ", " + LockedMemory.read().sentence() : "");
   }

@@ -91,11 +91,11 @@ final class Engine implements RailEvents {
       openRails(found, library);
       this.first = rails.getFirst();
       FabricInfo info = first.info();
-      if (info.maxMessageBytes() < frames.bytes()) {
+      if (first.maxFrameBytes() < frames.bytes()) {
         throw new TransportException(
             info.provider(),
             "provider's messages are too short: provider=%s, mostBytes=%d, neededBytes=%d"
-                .formatted(info.provider(), info.maxMessageBytes(), frames.bytes()),
+                .formatted(info.provider(), first.maxFrameBytes(), frames.bytes()),
             null);
       }
       long allowed = info.pins() ? LockedMemory.read().budget() : Long.MAX_VALUE;

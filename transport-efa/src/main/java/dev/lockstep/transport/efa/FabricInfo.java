@@ -16,8 +16,11 @@ import java.lang.foreign.StructLayout;
 /// @param provider libfabric's name of the provider
 /// @param fabric name of the network
 /// @param domain name of the card
+/// @param version of the interface that it keeps to
 /// @param caps capabilities
+/// @param mode what it asks of whoever calls it
 /// @param mrMode what it asks of registrations
+/// @param guardsQueues whether it refuses operations that would overrun a completion queue
 /// @param dataBytes bytes of immediate data
 /// @param injectBytes most bytes of a message that is copied at once
 /// @param maxMessageBytes most bytes of a message; unsigned in libfabric, clamped here
@@ -28,12 +31,17 @@ record FabricInfo(
     String provider,
     String fabric,
     String domain,
+    int version,
     long caps,
+    long mode,
     int mrMode,
+    boolean guardsQueues,
     long dataBytes,
     long injectBytes,
     long maxMessageBytes,
     long receives) {
+  /// Name of the network that is EFA's device alone, of libfabric 2.1 and later.
+  static final String EFA_DIRECT = "efa-direct";
 
   static FabricInfo read(Libfabric library, long address) {
     MemorySegment info = library.memory(address, Layouts.INFO.byteSize());
@@ -48,8 +56,11 @@ record FabricInfo(
         library.string(word(fabric, Layouts.FABRIC_ATTR, "prov_name")),
         library.string(word(fabric, Layouts.FABRIC_ATTR, "name")),
         library.string(word(domain, Layouts.DOMAIN_ATTR, "name")),
+        fabric.get(JAVA_INT, Layouts.offset(Layouts.FABRIC_ATTR, "api_version")),
         word(info, Layouts.INFO, "caps"),
+        word(info, Layouts.INFO, "mode"),
         domain.get(JAVA_INT, Layouts.offset(Layouts.DOMAIN_ATTR, "mr_mode")),
+        domain.get(JAVA_INT, Layouts.offset(Layouts.DOMAIN_ATTR, "resource_mgmt")) == Fi.RM_ENABLED,
         word(domain, Layouts.DOMAIN_ATTR, "cq_data_size"),
         word(tx, Layouts.TX_ATTR, "inject_size"),
         clamped(word(ep, Layouts.EP_ATTR, "max_msg_size")),
@@ -92,6 +103,26 @@ record FabricInfo(
   /// Returns whether registering keeps pages in memory, which the system limits.
   boolean pins() {
     return (mrMode & (Fi.MR_LOCAL | Fi.MR_ALLOCATED)) != 0;
+  }
+
+  /// Returns whether this is EFA's device without the provider's protocols above it.
+  boolean isDirect() {
+    return fabric.equals(EFA_DIRECT);
+  }
+
+  /// Returns whether links can be made of what it does: frames, writes whose immediate data names
+  /// their segment, and no demand but memory that is lent to each operation. A card of the first
+  /// generations writes by its processor or lets a write consume a receive (`FI_RX_CQ_DATA`).
+  boolean isUsable() {
+    long needed = Fi.MSG | Fi.RMA;
+    return (caps & needed) == needed
+        && dataBytes >= Integer.BYTES
+        && (mode & ~(Fi.CONTEXT | Fi.CONTEXT2)) == 0;
+  }
+
+  /// Returns whether memory of accelerators can be registered by a file descriptor.
+  boolean takesDmabufs() {
+    return knowsDeviceMemory() && Integer.compareUnsigned(version, Fi.DMABUF_VERSION) >= 0;
   }
 
   /// Returns whether memory of accelerators can be registered.

@@ -1,5 +1,7 @@
 package dev.lockstep.transport.efa;
 
+import dev.lockstep.transport.efa.ffi.Fi;
+
 /// A provider of libfabric as Lockstep uses it.
 ///
 /// @param name as users write it after `--transport`
@@ -61,6 +63,15 @@ record FabricKind(
   String providerIn(int version) {
     boolean later = version >>> 16 > 1 || (version & 0xffff) >= minor;
     return later && minor != Integer.MAX_VALUE ? laterProvider : provider;
+  }
+
+  /// Returns the interface to ask for: the oldest that is enough. EFA's dma-bufs, and its use of
+  /// the device's own writes by default, come with later ones.
+  ///
+  /// @param version of the library
+  int interfaceIn(int version) {
+    boolean later = Integer.compareUnsigned(version, Fi.DMABUF_VERSION) >= 0;
+    return isEfa() && later ? Fi.DMABUF_VERSION : Fi.API_VERSION;
   }
 
   boolean isEfa() {

@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.memory.Backing;
 import dev.lockstep.transport.efa.ffi.EndpointCalls;
 import dev.lockstep.transport.efa.ffi.Fi;
 import dev.lockstep.transport.efa.ffi.Layouts;
@@ -32,6 +33,11 @@ final class Rail implements AutoCloseable {
 
   private static final int CONTEXT_BYTES = 64;
   private static final int QUEUE_ENTRIES = 4096;
+
+  /// Of a queue that a provider lets overrun: all that may be posted here, and as much again for
+  /// segments that peers write.
+  private static final int UNGUARDED_QUEUE_ENTRIES = 2 * (MOST_RECEIVES + FRAMES + WRITES);
+
   private static final int ENTRIES = 32;
   private static final long NAME_BYTES = 256;
 
@@ -97,7 +103,8 @@ final class Rail implements AutoCloseable {
     failures.check("fi_av_open", library.avOpen(domain, table, out));
     av = out.get(JAVA_LONG, 0);
     MemorySegment attributes = Discovery.struct(arena);
-    Discovery.set(attributes, Layouts.CQ_ATTR, "size", (long) QUEUE_ENTRIES);
+    long size = info.guardsQueues() ? QUEUE_ENTRIES : UNGUARDED_QUEUE_ENTRIES;
+    Discovery.set(attributes, Layouts.CQ_ATTR, "size", size);
     Discovery.set(attributes, Layouts.CQ_ATTR, "format", Fi.CQ_FORMAT_DATA);
     // A blocking read may never return (shm of 1.17 forgets its timeout), so nobody waits in one.
     Discovery.set(attributes, Layouts.CQ_ATTR, "wait_obj", Fi.WAIT_NONE);
@@ -116,6 +123,21 @@ final class Rail implements AutoCloseable {
       var _ = library.setopt(endpoint, Fi.OPT_ENDPOINT, Fi.OPT_EFA_RNR_RETRY, out);
     }
     failures.check("fi_enable", library.enable(endpoint));
+  }
+
+  /// Returns the most bytes of a frame. What a provider says of messages includes writes, which
+  /// EFA's device has longer than frames.
+  long maxFrameBytes() {
+    if (!info.isDirect()) {
+      return info.maxMessageBytes();
+    }
+    try (Arena scratch = Arena.ofConfined()) {
+      MemorySegment bytes = scratch.allocate(JAVA_LONG);
+      bytes.set(JAVA_LONG, 0, Long.BYTES);
+      int status = library.getopt(endpoint, Fi.OPT_ENDPOINT, Fi.OPT_MAX_MSG_SIZE, out, bytes);
+      failures.check("fi_getopt", status);
+      return out.get(JAVA_LONG, 0);
+    }
   }
 
   private byte[] readName() {
@@ -160,29 +182,45 @@ final class Rail implements AutoCloseable {
     return status < 0 ? status : bound(out.get(JAVA_LONG, 0));
   }
 
-  /// Registers memory of an accelerator.
+  /// Registers memory of an accelerator: by its dma-buf where it has one and the provider takes it,
+  /// else, or if the provider refuses, by its address.
   ///
   /// @param kind `FI_HMEM_CUDA` or `FI_HMEM_NEURON`
+  /// @param index of the accelerator among those of its kind
   /// @return the registration, or the negative status
-  long registerDevice(long pointer, long bytes, long key, int kind, int device) {
+  long registerDevice(Backing.DeviceMemory memory, long bytes, long key, int kind, int index) {
     try (Arena scratch = Arena.ofConfined()) {
-      MemorySegment range = Discovery.struct(scratch);
-      Discovery.set(range, Layouts.IOVEC, "iov_base", pointer);
-      Discovery.set(range, Layouts.IOVEC, "iov_len", bytes);
       MemorySegment attributes = Discovery.struct(scratch);
-      attributes.set(ADDRESS, Layouts.offset(Layouts.MR_ATTR, "mr_iov"), range);
+      long access = Fi.SEND | Fi.RECV | Fi.READ | Fi.WRITE | Fi.REMOTE_WRITE;
       Discovery.set(attributes, Layouts.MR_ATTR, "iov_count", 1L);
-      Discovery.set(
-          attributes,
-          Layouts.MR_ATTR,
-          "access",
-          Fi.SEND | Fi.RECV | Fi.READ | Fi.WRITE | Fi.REMOTE_WRITE);
+      Discovery.set(attributes, Layouts.MR_ATTR, "access", access);
       Discovery.set(attributes, Layouts.MR_ATTR, "requested_key", key);
       Discovery.set(attributes, Layouts.MR_ATTR, "iface", kind);
-      attributes.set(JAVA_INT, Layouts.offset(Layouts.MR_ATTR, "device"), device);
-      int status = library.mrRegattr(domain, attributes, out);
-      return status < 0 ? status : bound(out.get(JAVA_LONG, 0));
+      attributes.set(JAVA_INT, Layouts.offset(Layouts.MR_ATTR, "device"), index);
+      if (memory.hasDmabuf() && info.takesDmabufs()) {
+        MemorySegment range = Discovery.struct(scratch);
+        Discovery.set(range, Layouts.MR_DMABUF, "fd", memory.dmabuf());
+        Discovery.set(range, Layouts.MR_DMABUF, "offset", memory.dmabufOffset());
+        Discovery.set(range, Layouts.MR_DMABUF, "len", bytes);
+        // Peers name memory by base_addr + offset, which is to be the accelerator's address.
+        long base = memory.pointer() - memory.dmabufOffset();
+        Discovery.set(range, Layouts.MR_DMABUF, "base_addr", base);
+        long registration = registerRange(attributes, range, Fi.MR_DMABUF);
+        if (registration > 0) {
+          return registration;
+        }
+      }
+      MemorySegment range = Discovery.struct(scratch);
+      Discovery.set(range, Layouts.IOVEC, "iov_base", memory.pointer());
+      Discovery.set(range, Layouts.IOVEC, "iov_len", bytes);
+      return registerRange(attributes, range, 0);
     }
+  }
+
+  private long registerRange(MemorySegment attributes, MemorySegment range, long flags) {
+    attributes.set(ADDRESS, Layouts.offset(Layouts.MR_ATTR, "mr_iov"), range);
+    int status = library.mrRegattr(domain, attributes, flags, out);
+    return status < 0 ? status : bound(out.get(JAVA_LONG, 0));
   }
 
   private long bound(long registration) {

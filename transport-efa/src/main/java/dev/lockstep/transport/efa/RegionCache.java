@@ -131,7 +131,7 @@ final class RegionCache {
                   null);
         };
     int index = device.length == 1 ? 0 : Integer.parseInt(device[1]);
-    return rail.registerDevice(memory.pointer(), cached.region().bytes(), key, kind, index);
+    return rail.registerDevice(memory, cached.region().bytes(), key, kind, index);
   }
 
   private void sayFull(CachedRegion refused) {

@@ -4,16 +4,13 @@ import static dev.lockstep.transport.TransportHarness.receive;
 import static dev.lockstep.transport.TransportHarness.send;
 import static dev.lockstep.transport.TransportHarness.stamped;
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.graph.ReduceOp;
-import dev.lockstep.memory.Backing;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.MemoryPool;
-import dev.lockstep.memory.Region;
 import dev.lockstep.memory.Registration;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.transport.Sink;
@@ -22,7 +19,6 @@ import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportHarness;
 import dev.lockstep.transport.TransportHarness.Pair;
-import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -216,17 +212,6 @@ final class FabricTransportTest {
   }
 
   @Test
-  void memoryOfAcceleratorsIsRefusedInASentenceWhereTheProviderCannotReachIt() {
-    try (TransportHarness ranks = open(new OfiTcpProvider(), USUAL)) {
-      Registration range = new Registration(new OnDevice(), 0, 1 << 20);
-      assertThatThrownBy(() -> ranks.transport(0).register(range))
-          .isInstanceOf(TransportException.class)
-          .hasMessageContaining("provider cannot reach memory of accelerators")
-          .hasMessageContaining("device=cuda:0");
-    }
-  }
-
-  @Test
   void registeredMemoryIsForgottenOnRequest() {
     try (TransportHarness ranks = open(new OfiShmProvider(), USUAL)) {
       Registration range = ranks.zeros(0, 1 << 20);
@@ -253,48 +238,5 @@ final class FabricTransportTest {
     assertThat(FabricKind.NET.providerIn(1 << 16 | 22)).isEqualTo("tcp");
     assertThat(FabricKind.NET.providerIn(2 << 16 | 6)).isEqualTo("tcp");
     assertThat(FabricKind.TCP.providerIn(2 << 16 | 6)).isEqualTo("tcp;ofi_rxm");
-  }
-
-  /// A region of an accelerator that is not here.
-  private static final class OnDevice implements Region {
-    @Override
-    public String name() {
-      return "activations";
-    }
-
-    @Override
-    public long bytes() {
-      return 1 << 20;
-    }
-
-    @Override
-    public Backing backing() {
-      return new Backing.DeviceMemory("cuda:0", 0x7000_0000L);
-    }
-
-    @Override
-    public MemorySegment segment() {
-      throw new IllegalStateException("memory is on the device");
-    }
-
-    @Override
-    public void acquire() {}
-
-    @Override
-    public void release() {}
-
-    @Override
-    public void quarantine() {}
-
-    @Override
-    public void liftQuarantine() {}
-
-    @Override
-    public boolean isClosed() {
-      return false;
-    }
-
-    @Override
-    public void close() {}
   }
 }

@@ -5,6 +5,9 @@ public final class Fi {
   /// The interface that is asked for, `FI_VERSION(1, 17)` of rdma/fabric.h.
   public static final int API_VERSION = 1 << 16 | 17;
 
+  /// The interface from which on memory is registered by file descriptors, `FI_VERSION(1, 20)`.
+  public static final int DMABUF_VERSION = 1 << 16 | 20;
+
   // rdma/fabric.h: capabilities, flags and modes
   /// `FI_MSG`.
   public static final long MSG = 1L << 1;
@@ -36,11 +39,17 @@ public final class Fi {
   /// `FI_SOURCE`: node and service of a look-up are the local side.
   public static final long SOURCE = 1L << 57;
 
+  /// `FI_RX_CQ_DATA`: a write with immediate data consumes a receive of its target.
+  public static final long RX_CQ_DATA = 1L << 56;
+
   /// `FI_CONTEXT`: operations lend the provider 32 bytes.
   public static final long CONTEXT = 1L << 59;
 
   /// `FI_CONTEXT2`: operations lend the provider 64 bytes.
   public static final long CONTEXT2 = 1L << 52;
+
+  /// `FI_MR_DMABUF`, a flag of `fi_mr_regattr` since 1.20: memory is named by a file descriptor.
+  public static final long MR_DMABUF = 1L << 40;
 
   // rdma/fi_domain.h: modes of memory registration
   /// `FI_MR_LOCAL`: local buffers need a registration too.
@@ -95,6 +104,9 @@ public final class Fi {
   // rdma/fi_endpoint.h, rdma/fi_ext_efa.h: options
   /// `FI_OPT_ENDPOINT`, a level of options.
   public static final int OPT_ENDPOINT = 0;
+
+  /// `FI_OPT_MAX_MSG_SIZE` of 2.1: the longest message beside writes.
+  public static final int OPT_MAX_MSG_SIZE = 12;
 
   /// `FI_OPT_EFA_RNR_RETRY`.
   public static final int OPT_EFA_RNR_RETRY = -(0xefa << 16);

@@ -9,7 +9,7 @@ import java.lang.foreign.StructLayout;
 import java.util.Arrays;
 import java.util.List;
 
-/// The structures of libfabric 1.17, as far as they are used; pointers are longs.
+/// The structures of libfabric 1.17, and one of 1.20, as far as they are used; pointers are longs.
 ///
 /// Later versions only append members, so these offsets hold in all of them; what is handed to the
 /// library is [#OVERSIZE] bytes of zeros around the structure, because a later library reads more.
@@ -65,7 +65,10 @@ public final class Layouts {
 
   /// `struct fi_fabric_attr`.
   public static final StructLayout FABRIC_ATTR =
-      struct("fi_fabric_attr", longs("fabric", "name", "prov_name"), ints("prov_version"));
+      struct(
+          "fi_fabric_attr",
+          longs("fabric", "name", "prov_name"),
+          ints("prov_version", "api_version"));
 
   /// `struct fid_fabric`; the structures of objects start with [#FID].
   public static final StructLayout FABRIC = object("fid_fabric", "ops");
@@ -96,6 +99,10 @@ public final class Layouts {
           longs("auth_key_size", "auth_key"),
           ints("iface", "-"),
           longs("device"));
+
+  /// `struct fi_mr_dmabuf`, of libfabric 1.20.
+  public static final StructLayout MR_DMABUF =
+      struct("fi_mr_dmabuf", ints("fd", "-"), longs("offset", "len", "base_addr"));
 
   /// `struct iovec` of the C library.
   public static final StructLayout IOVEC = struct("iovec", longs("iov_base", "iov_len"));
@@ -180,6 +187,7 @@ public final class Layouts {
         OPS_MR,
         MR,
         MR_ATTR,
+        MR_DMABUF,
         IOVEC,
         AV,
         OPS_AV,

@@ -56,6 +56,11 @@ public interface Libfabric {
   /// `fi_setopt` with a value of 8 bytes.
   int setopt(long endpoint, int level, int name, MemorySegment value);
 
+  /// `fi_getopt`.
+  ///
+  /// @param bytes room on entry, length on return; 8 bytes
+  int getopt(long endpoint, int level, int name, MemorySegment value, MemorySegment bytes);
+
   /// `fi_getname`.
   ///
   /// @param bytes room on entry, length on return; 8 bytes
@@ -74,7 +79,7 @@ public interface Libfabric {
   int mrReg(long domain, long buffer, long bytes, long access, long key, MemorySegment mr);
 
   /// `fi_mr_regattr`.
-  int mrRegattr(long domain, MemorySegment attributes, MemorySegment mr);
+  int mrRegattr(long domain, MemorySegment attributes, long flags, MemorySegment mr);
 
   /// `fi_mr_desc`.
   long mrDescriptor(long mr);

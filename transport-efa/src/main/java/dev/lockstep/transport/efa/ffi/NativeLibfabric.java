@@ -26,6 +26,9 @@ final class NativeLibfabric implements Libfabric {
   private static final Linker LINKER = Linker.nativeLinker();
   private static final long LONGEST_TEXT = 1024;
 
+  /// A frame of 32 KiB and its headers, with room for those of `ofi_rxm`.
+  private static final String RXM_BYTES = Integer.toString(36 << 10);
+
   // Calls of functions in tables, named by their arguments: L is an address or a size, I an int.
   private static final MethodHandle I_L = table(JAVA_INT, JAVA_LONG);
   private static final MethodHandle I_LIL = table(JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG);
@@ -87,9 +90,10 @@ final class NativeLibfabric implements Libfabric {
   /// @throws IllegalArgumentException if there is none of this name
   static NativeLibfabric open(String name) {
     LibC.setenv("FI_MR_CACHE_MONITOR", "disabled");
-    // A frame over tcp;ofi_rxm is one message, not several of 16 KiB.
-    LibC.setenv("FI_OFI_RXM_EAGER_LIMIT", "65536");
-    LibC.setenv("FI_OFI_RXM_BUFFER_SIZE", "65536");
+    // A frame over tcp;ofi_rxm is one message, not several of 16 KiB. The provider allocates and
+    // touches a thousand of these buffers for each endpoint: no more than a frame takes.
+    LibC.setenv("FI_OFI_RXM_EAGER_LIMIT", RXM_BYTES);
+    LibC.setenv("FI_OFI_RXM_BUFFER_SIZE", RXM_BYTES);
     LibC.setenv("IPATH_NO_BACKTRACE", "1");
     LibC.setenv("HFI_NO_BACKTRACE", "1");
     return keepingHandlers(
@@ -290,6 +294,17 @@ final class NativeLibfabric implements Libfabric {
   }
 
   @Override
+  public int getopt(long endpoint, int level, int name, MemorySegment value, MemorySegment bytes) {
+    MemorySegment function = function(endpoint, Layouts.EP, "ops", Layouts.OPS_EP, "getopt");
+    try {
+      return (int)
+          I_LIILL.invokeExact(function, endpoint, level, name, value.address(), bytes.address());
+    } catch (Throwable cause) {
+      throw cannotHappen("fi_getopt", cause);
+    }
+  }
+
+  @Override
   public int getname(long endpoint, MemorySegment name, MemorySegment bytes) {
     MemorySegment function = function(endpoint, Layouts.EP, "cm", Layouts.OPS_CM, "getname");
     try {
@@ -332,10 +347,10 @@ final class NativeLibfabric implements Libfabric {
   }
 
   @Override
-  public int mrRegattr(long domain, MemorySegment attributes, MemorySegment mr) {
+  public int mrRegattr(long domain, MemorySegment attributes, long flags, MemorySegment mr) {
     MemorySegment function = function(domain, Layouts.DOMAIN, "mr", Layouts.OPS_MR, "regattr");
     try {
-      return (int) I_LLLL.invokeExact(function, domain, attributes.address(), 0L, mr.address());
+      return (int) I_LLLL.invokeExact(function, domain, attributes.address(), flags, mr.address());
     } catch (Throwable cause) {
       throw cannotHappen("fi_mr_regattr", cause);
     }

@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -21,6 +22,30 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(60)
 final class LayoutsTest {
   private static final String JUDGE = "judge libfabric-dev: ";
+
+  /// Constants that are no macro or enumerator of libfabric's.
+  private static final List<String> OURS =
+      List.of("API_VERSION", "DMABUF_VERSION", "RNR_RETRY_FOREVER");
+
+  /// The folder that has `rdma/fabric.h`: that of another libfabric than the system's can be named.
+  private static final Path HEADERS =
+      Path.of(
+          Objects.requireNonNullElse(System.getenv("LOCKSTEP_LIBFABRIC_HEADERS"), "/usr/include"));
+
+  /// What headers older than 2.1 lack, as later ones have it.
+  private static final String LATER =
+      """
+      #ifndef FI_OPT_EFA_RNR_RETRY
+      #define FI_OPT_EFA_RNR_RETRY -(0xefa << 16)
+      #endif
+      #ifndef FI_MR_DMABUF
+      #define FI_MR_DMABUF (1ULL << 40)
+      struct fi_mr_dmabuf { int fd; uint64_t offset; size_t len; void *base_addr; };
+      #endif
+      #if FI_MAJOR_VERSION < 2 || (FI_MAJOR_VERSION == 2 && FI_MINOR_VERSION < 1)
+      #define FI_OPT_MAX_MSG_SIZE 12
+      #endif
+      """;
 
   @TempDir private Path directory;
 
@@ -50,7 +75,7 @@ final class LayoutsTest {
     List<String> same =
         Stream.of(Fi.class.getFields())
             .map(field -> field.getName())
-            .filter(name -> !List.of("API_VERSION", "RNR_RETRY_FOREVER").contains(name))
+            .filter(name -> !OURS.contains(name))
             .toList();
     StringBuilder program = new StringBuilder();
     StringBuilder expected = new StringBuilder();
@@ -90,19 +115,17 @@ final class LayoutsTest {
             .filter(LayoutsTest::isThere)
             .map("#include <%s>\n"::formatted)
             .reduce("#define _GNU_SOURCE\n", String::concat);
-    String efa =
-        "#ifndef FI_OPT_EFA_RNR_RETRY\n#define FI_OPT_EFA_RNR_RETRY -(0xefa << 16)\n#endif\n";
-    Files.writeString(source, headers + efa + "int main(void) {\n" + body + "  return 0;\n}\n");
+    Files.writeString(source, headers + LATER + "int main(void) {\n" + body + "  return 0;\n}\n");
     assumeTrue(
         isThere("rdma/fabric.h"), JUDGE + "no rdma/fabric.h (apt-get install libfabric-dev)");
     assumeTrue(isCompilerThere(), JUDGE + "no C compiler (apt-get install gcc)");
-    output("cc", "-w", "-o", program.toString(), source.toString());
+    output("cc", "-w", "-I", HEADERS.toString(), "-o", program.toString(), source.toString());
     return output(program.toString());
   }
 
   private static boolean isThere(String header) {
     boolean ofSystem = !header.startsWith("rdma/");
-    return ofSystem || Files.exists(Path.of("/usr/include", header));
+    return ofSystem || Files.exists(HEADERS.resolve(header));
   }
 
   private static boolean isCompilerThere() {
