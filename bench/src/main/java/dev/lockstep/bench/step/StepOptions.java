@@ -209,7 +209,9 @@ public final class StepOptions {
   @Option(
       names = "--warm-up",
       paramLabel = "SECONDS",
-      description = "untimed steps before, for so long (default ${DEFAULT-VALUE})")
+      description =
+          "untimed steps before, for so long and until they allocate nothing, six times as long at"
+              + " most (default ${DEFAULT-VALUE})")
   private int warmUpSeconds = 5;
 
   @Option(names = "--json", paramLabel = "FILE", description = "write the results as JSON too")

@@ -21,7 +21,8 @@ import java.util.Map;
 /// @param ranks world size
 /// @param steps timed steps
 /// @param medianNanos median over the steps
-/// @param allocatedBytes heap bytes that all threads allocated per step
+/// @param allocatedBytes heap bytes that all threads but the control plane's allocated, median over
+///   the steps
 /// @param parts kernel calls of each program, time per step
 record StepResult(
     Recipe recipe,

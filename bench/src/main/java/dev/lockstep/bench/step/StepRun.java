@@ -1,6 +1,5 @@
 package dev.lockstep.bench.step;
 
-import com.sun.management.ThreadMXBean;
 import dev.lockstep.device.PlannedStep;
 import dev.lockstep.device.Program;
 import dev.lockstep.job.Job;
@@ -11,7 +10,6 @@ import dev.lockstep.train.data.DataOptions;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.UncheckedIOException;
-import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -28,6 +26,12 @@ import java.util.stream.Stream;
 public final class StepRun {
   private static final int TEXT_BYTES = 1 << 20;
   private static final long TEXT_SEED = 1;
+
+  /// Steps in a row that must have allocated nothing.
+  private static final int SETTLED = 3;
+
+  /// How many times as long as asked for the warm-up may take.
+  private static final int LONGEST = 6;
 
   private StepRun() {}
 
@@ -49,7 +53,7 @@ public final class StepRun {
       try (Corpus corpus = Corpus.open(data, CorpusListener.SILENT);
           Trainer trainer =
               Trainer.start(job, options.recipe(), corpus, options.trainerOptions(share))) {
-        StepResult result = measure(trainer, job.worldSize(), options);
+        StepResult result = measure(trainer, job.rank(), job.worldSize(), options);
         if (job.rank() == 0) {
           result.print(out);
           if (options.json() != null) {
@@ -85,45 +89,57 @@ public final class StepRun {
     }
   }
 
-  private static StepResult measure(Trainer trainer, int ranks, StepOptions options) {
+  private static StepResult measure(Trainer trainer, int rank, int ranks, StepOptions options) {
     long[] nanos = new long[options.steps()];
-    warmUp(trainer, options.warmUpSeconds());
+    long[] allocated = new long[nanos.length];
+    warmUp(trainer, rank, options.warmUpSeconds());
+    HeapUse heap = new HeapUse();
     Map<String, List<PlannedStep>> before = kernels(trainer);
-    long allocatedBefore = allocatedBytes();
-    long start = System.nanoTime();
     for (int i = 0; i < nanos.length; i++) {
+      heap.start();
+      long start = System.nanoTime();
       trainer.step(false);
-      long now = System.nanoTime();
-      nanos[i] = now - start;
-      start = now;
+      nanos[i] = System.nanoTime() - start;
+      allocated[i] = heap.stop();
     }
-    long allocated = allocatedBytes() - allocatedBefore;
     Map<String, List<StepResult.Kernel>> parts = new LinkedHashMap<>();
     kernels(trainer)
         .forEach(
             (part, after) ->
                 parts.put(part, perStep(before.getOrDefault(part, List.of()), after, nanos)));
-    long[] sorted = nanos.clone();
-    Arrays.sort(sorted);
-    double median = (sorted[(sorted.length - 1) / 2] + sorted[sorted.length / 2]) / 2.0;
     return new StepResult(
         trainer.recipe(),
         trainer.device(),
         ranks,
         nanos.length,
-        median,
-        (double) allocated / nanos.length,
+        median(nanos),
+        median(allocated),
         parts);
   }
 
-  /// Steps for at least `seconds`; all ranks take the same number of steps.
-  private static void warmUp(Trainer trainer, int seconds) {
-    long end = System.nanoTime() + seconds * 1_000_000_000L;
+  private static double median(long[] numbers) {
+    long[] sorted = numbers.clone();
+    Arrays.sort(sorted);
+    return (sorted[(sorted.length - 1) / 2] + sorted[sorted.length / 2]) / 2.0;
+  }
+
+  /// Steps for at least `seconds`, then until a few steps have allocated nothing, which says that
+  /// the compiler has done its work (until then vectors are objects), for so many times `seconds`
+  /// at most; all ranks take as many steps as rank 0.
+  private static void warmUp(Trainer trainer, int rank, int seconds) {
+    HeapUse heap = new HeapUse();
+    long start = System.nanoTime();
+    long least = seconds * 1_000_000_000L;
     int steps = 0;
+    int settled = 0;
     boolean stop = false;
     while (!stop) {
-      // One rank's wish to stop reaches all ranks with the step's sums.
-      trainer.step(steps >= 3 && System.nanoTime() >= end);
+      long taken = System.nanoTime() - start;
+      boolean enough = taken >= least && (settled >= SETTLED || taken >= LONGEST * least);
+      heap.start();
+      // A rank's wish to stop reaches all ranks with the step's sums.
+      trainer.step(rank == 0 && steps >= SETTLED && enough);
+      settled = heap.stop() == 0 ? settled + 1 : 0;
       steps++;
       stop = trainer.isStopped();
     }
@@ -160,15 +176,5 @@ public final class StepRun {
               step.leastNanos()));
     }
     return kernels;
-  }
-
-  /// What all threads of this JVM have allocated so far.
-  private static long allocatedBytes() {
-    ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
-    long bytes = 0;
-    for (long allocated : threads.getThreadAllocatedBytes(threads.getAllThreadIds())) {
-      bytes += Math.max(0, allocated);
-    }
-    return bytes;
   }
 }
