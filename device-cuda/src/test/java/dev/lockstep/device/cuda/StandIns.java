@@ -122,6 +122,7 @@ public final class StandIns {
             List.of(
                 source(sources, "driver"),
                 source(sources, "kernels"),
+                source(sources, "streams"),
                 source(sources, "switch"),
                 "-ldl")));
     finish(builds, folder);
