@@ -9,4 +9,11 @@ class CudaDeviceContractTest extends DeviceContractTest {
   protected DeviceProvider provider() {
     return StandInDevices.exact();
   }
+
+  /// Of the kernels of a graph's chains the compiler takes its time; [CublasLtContractTest] runs
+  /// all.
+  @Override
+  protected int randomGraphs() {
+    return 4;
+  }
 }
