@@ -11,10 +11,15 @@ public interface Stream extends AutoCloseable {
   /// @throws IllegalStateException if a bound buffer is closed
   void run(BoundProgram program);
 
-  /// Copies host memory into a tensor of as many bytes.
+  /// Copies host memory into a tensor of as many bytes, after what was queued before and before
+  /// what is queued behind. On return the host memory may be written again; the copy may be under
+  /// way.
   void copyIn(Tensor to, MemorySegment from);
 
-  /// Copies a tensor into host memory of as many bytes; waits for it.
+  /// Copies a tensor into host memory of as many bytes and waits for that: for what was queued
+  /// before and uses the tensor's buffer, not for everything.
+  ///
+  /// @throws IndexOutOfBoundsException if a program that is over met an id outside its table
   void copyOut(MemorySegment to, Tensor from);
 
   /// Marks this point of the queue.

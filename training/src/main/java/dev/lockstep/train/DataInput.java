@@ -61,14 +61,22 @@ final class DataInput {
 
   /// Host memory for the tokens, sent by [#send]. Nothing that was queued reads it any more.
   MemorySegment tokens() {
-    stream.synchronize();
+    settle();
     return hostTokens;
   }
 
   /// Host memory for the targets, sent by [#send]. Nothing that was queued reads it any more.
   MemorySegment targets() {
-    stream.synchronize();
+    settle();
     return hostTargets;
+  }
+
+  /// Waits for what reads the host's memory in place. Where it is copied it may be written at once:
+  /// the host goes on to the next lane while the device computes.
+  private void settle() {
+    if (isInPlace) {
+      stream.synchronize();
+    }
   }
 
   /// Brings a lane of a step to the device.
@@ -80,7 +88,7 @@ final class DataInput {
 
   /// Says which lane of which step comes next; sent with the tokens.
   private void position(long stepNumber, int laneNumber) {
-    stream.synchronize();
+    settle();
     hostStep.set(I32, 0, Math.toIntExact(stepNumber));
     hostLane.set(I32, 0, laneNumber);
   }

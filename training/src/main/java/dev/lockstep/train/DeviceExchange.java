@@ -214,6 +214,12 @@ final class DeviceExchange implements Exchange {
     }
   }
 
+  /// What runs on the devices does so.
+  @Override
+  public boolean followsStream() {
+    return host.followsStream();
+  }
+
   @Override
   public Prepared prepare(Primitive op, List<Tensor> inputs, Tensor output) {
     Prepared made =

@@ -29,6 +29,7 @@ final class GatheredProgram implements LaneRunner {
   private final GatherPlan plan;
   private final SplitProgram program;
   private final Stream stream;
+  private final Exchange exchange;
   private final Exchange.Prepared[][] gathers; // by the phase that first reads what they gather
   private final List<Map<String, Tensor>> parameters = new ArrayList<>(); // by phase
 
@@ -49,6 +50,7 @@ final class GatheredProgram implements LaneRunner {
     this.program = program;
     StateShards shards = compute.grid().shards(state.held());
     stream = compute.stream();
+    exchange = compute.exchange();
     gathers = new Exchange.Prepared[plan.phases().size()][];
     Map<GatherPlan.Gather, Exchange.Prepared> prepared = new HashMap<>();
     for (int phase = 0; phase < gathers.length; phase++) {
@@ -228,7 +230,7 @@ final class GatheredProgram implements LaneRunner {
       if (bound != null) {
         GatherPlan.Phase parts = plan.phases().get(phase);
         bound.run(stream, parts.first(), parts.end());
-        stream.synchronize();
+        exchange.settle(stream);
       }
       end.at(phase);
     }

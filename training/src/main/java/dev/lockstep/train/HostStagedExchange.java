@@ -38,6 +38,12 @@ final class HostStagedExchange implements Exchange {
     this.stage = stage;
   }
 
+  /// Tensors are brought and taken by copies of the stream.
+  @Override
+  public boolean followsStream() {
+    return true;
+  }
+
   /// A tensor and its mirror.
   private record Mirror(Tensor device, Tensor host, Buffer memory) implements AutoCloseable {
     void bring(Stream stream) {

@@ -90,7 +90,7 @@ final class ShardSums {
           Exchange.Prepared[] all = collectives.toArray(Exchange.Prepared[]::new);
           steps.add(
               () -> {
-                compute.stream().synchronize();
+                compute.exchange().settle(compute.stream());
                 for (Exchange.Prepared collective : all) {
                   collective.run();
                 }
@@ -143,7 +143,7 @@ final class ShardSums {
       for (BoundProgram add : joined) {
         stream.run(add);
       }
-      stream.synchronize();
+      compute.exchange().settle(stream);
     };
   }
 

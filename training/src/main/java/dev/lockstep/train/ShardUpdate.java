@@ -147,7 +147,7 @@ final class ShardUpdate {
     learningRate.set(rate);
     number.set((float) (index + 1));
     bound.run(compute.stream());
-    compute.stream().synchronize();
+    compute.exchange().settle(compute.stream());
     for (int i = 0; i < gathers.size(); i++) { // an iterator is not always compiled away
       gathers.get(i).run();
     }

@@ -174,7 +174,7 @@ final class ShardedSteps implements Steps {
     }
     plan.add(
         () -> {
-          compute.stream().synchronize();
+          compute.exchange().settle(compute.stream());
           for (int i = 0; i < collectives.size(); i++) {
             collectives.get(i).run();
           }

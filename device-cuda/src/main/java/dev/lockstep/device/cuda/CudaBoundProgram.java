@@ -54,6 +54,16 @@ final class CudaBoundProgram implements BoundProgram {
     }
   }
 
+  /// Whether the buffer is bound.
+  boolean uses(Buffer buffer) {
+    for (Buffer bound : buffers) {
+      if (bound.equals(buffer)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /// Whether each run is waited for and the times of its actions are taken.
   boolean isTimed() {
     return times != null;

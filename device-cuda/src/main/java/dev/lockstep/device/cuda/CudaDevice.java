@@ -230,7 +230,8 @@ final class CudaDevice implements Device {
     return new FaultWords(context, program.name());
   }
 
-  private long createStream() {
+  /// Makes a queue of the driver's; the context is current.
+  long createStream() {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
       context.check(
@@ -244,8 +245,12 @@ final class CudaDevice implements Device {
   /// Destroys a closed stream of this device.
   void forget(CudaStream stream) {
     streams.remove(stream);
+    destroyStream(stream.handle());
+  }
+
+  void destroyStream(long stream) {
     if (!context.isLost()) {
-      context.check(context.driver().streamDestroy(stream.handle()), "cuStreamDestroy", "");
+      context.check(context.driver().streamDestroy(stream), "cuStreamDestroy", "");
     }
   }
 

@@ -20,6 +20,10 @@ import org.slf4j.LoggerFactory;
 ///
 /// Slots are numbered by **tickets** that only grow: those below `passed` are over, those below
 /// `queued` are in the ring.
+///
+/// Copies run on queues of their own, one for each direction, beside what the stream computes: a
+/// copy waits for the last work in the ring that uses its tensor's buffer, and what is queued
+/// behind a copy to the device waits for it.
 final class CudaStream implements Stream {
   private static final Logger LOG = LoggerFactory.getLogger(CudaStream.class);
 
@@ -29,7 +33,8 @@ final class CudaStream implements Stream {
   private final CudaDevice device;
   private final CudaContext context;
   private final long handle;
-  private final Staging staging;
+  private final Staging inward;
+  private final Staging outward;
   private final ReentrantLock lock = new ReentrantLock();
   private final long[] events = new long[SLOTS];
   private final @Nullable CudaBoundProgram[] programs = new CudaBoundProgram[SLOTS];
@@ -46,7 +51,8 @@ final class CudaStream implements Stream {
     this.device = device;
     this.context = device.context();
     this.handle = handle;
-    this.staging = new Staging(device, handle);
+    this.inward = new Staging(device, handle);
+    this.outward = new Staging(device, handle);
     for (int i = 0; i < SLOTS; i++) {
       events[i] = device.newEvent(Cu.EVENT_DISABLE_TIMING);
     }
@@ -227,11 +233,14 @@ final class CudaStream implements Stream {
     buffer.acquire();
     boolean isQueued = false;
     try {
-      staging.copyIn(pointer, from, buffer.name());
+      inward.open();
+      awaitLastUse(buffer, inward);
+      inward.copyIn(pointer, from, buffer.name());
       queue(null, buffer);
       isQueued = true;
     } finally {
       if (!isQueued) {
+        inward.drain();
         buffer.release();
       }
     }
@@ -244,12 +253,43 @@ final class CudaStream implements Stream {
     long pointer = device.address(from);
     Buffer buffer = from.buffer();
     buffer.acquire();
+    boolean isCopied = false;
     try {
-      staging.copyOut(to, pointer, buffer.name());
+      outward.open();
+      awaitLastUse(buffer, outward);
+      outward.copyOut(to, pointer, buffer.name());
+      isCopied = true;
     } finally {
+      if (!isCopied) {
+        outward.drain();
+      }
       buffer.release();
     }
-    synchronize();
+    device.requireCollectives();
+    lock.lock();
+    try {
+      retire(); // whoever made what was copied may have met a wrong id
+      throwFault();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /// Lets copies wait for the last work that reads or writes a buffer.
+  private void awaitLastUse(Buffer buffer, Staging copies) {
+    lock.lock();
+    try {
+      for (long ticket = queued - 1; ticket >= passed; ticket--) {
+        int slot = (int) (ticket % SLOTS);
+        CudaBoundProgram program = programs[slot];
+        if (buffer.equals(buffers[slot]) || (program != null && program.uses(buffer))) {
+          copies.after(events[slot]);
+          return;
+        }
+      }
+    } finally {
+      lock.unlock();
+    }
   }
 
   @Override
@@ -268,6 +308,8 @@ final class CudaStream implements Stream {
   void await(CudaStream other, long ticket) {
     long event = other.events[(int) (ticket % SLOTS)]; // a later ticket's is behind this one's
     context.check(enter().streamWaitEvent(handle, event, 0), "cuStreamWaitEvent", "");
+    inward.after(event); // the other stream may use what is copied next
+    outward.after(event);
   }
 
   /// Whether the stream is of this device.
@@ -315,7 +357,8 @@ final class CudaStream implements Stream {
     } finally {
       lock.unlock();
     }
-    staging.close();
+    inward.close();
+    outward.close();
     for (long event : events) {
       device.destroyEvent(event);
     }

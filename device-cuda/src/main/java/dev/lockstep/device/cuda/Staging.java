@@ -6,97 +6,129 @@ import dev.lockstep.memory.MemoryPool;
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
-/// Two chunks of pinned host memory through which a stream's copies pass: while the GPU copies one,
-/// the host fills or empties the other. Allocated with the first copy. Confined to its stream.
+/// The way of a stream's copies in one direction: a queue of the driver's of its own, and two
+/// chunks of pinned host memory; while the GPU copies one, the host fills or empties the other.
+/// Copies pass what the stream computes, and wait by [#after] for what they must. Opened with the
+/// first copy. Confined to its stream.
 final class Staging implements AutoCloseable {
-  private static final int CHUNK_BYTES = 4 << 20;
-  private static final int CHUNKS = 2;
+  // Long enough that the host's copying takes longer than what the driver does for a chunk.
+  private static final int CHUNK_BYTES = 256 << 10;
+
+  // Room for the small inputs of more than one step.
+  private static final int CHUNKS = 16;
 
   private final CudaDevice device;
-  private final long stream;
+  private final long compute;
   private final long[] events = new long[CHUNKS];
   private final boolean[] busy = new boolean[CHUNKS];
+  private long next; // chunk, counted from the first copy
+  private long stream;
+  private long order;
   private @Nullable PinnedMemory memory;
   private MemoryPool.@Nullable Charge charge;
 
-  Staging(CudaDevice device, long stream) {
+  /// Opens nothing yet.
+  ///
+  /// @param compute the driver's handle of the stream whose copies these are
+  Staging(CudaDevice device, long compute) {
     this.device = device;
-    this.stream = stream;
+    this.compute = compute;
   }
 
-  private MemorySegment chunk(int index) {
-    PinnedMemory pinned = memory;
-    if (pinned == null) {
-      pinned = allocate();
+  /// Makes what follows here wait for an event, if anything is open that could pass it.
+  void after(long event) {
+    if (memory != null) {
+      check(driver().streamWaitEvent(stream, event, 0), "cuStreamWaitEvent");
     }
-    return pinned.segment().asSlice((long) index * CHUNK_BYTES, CHUNK_BYTES);
   }
 
-  private PinnedMemory allocate() {
+  /// Opens the way unless it is; what the stream was given before is waited for then.
+  void open() {
+    if (memory != null) {
+      return;
+    }
     long bytes = (long) CHUNKS * CHUNK_BYTES;
     charge = device.charge("pinned staging", bytes);
     try {
+      stream = device.createStream();
+      order = device.newEvent(Cu.EVENT_DISABLE_TIMING);
       for (int i = 0; i < CHUNKS; i++) {
         events[i] = device.newEvent(Cu.EVENT_DISABLE_TIMING);
       }
-      PinnedMemory pinned = new PinnedMemory(device.context(), bytes);
-      memory = pinned;
-      return pinned;
+      memory = new PinnedMemory(device.context(), bytes);
+      check(driver().eventRecord(order, compute), "cuEventRecord");
+      after(order);
     } catch (RuntimeException | Error failure) {
       close();
       throw failure;
     }
   }
 
+  private static int index(long chunk) {
+    return (int) (chunk % CHUNKS);
+  }
+
+  private MemorySegment memory(long chunk) {
+    PinnedMemory pinned = memory;
+    if (pinned == null) {
+      throw new IllegalStateException("staging is not open: stream=" + compute);
+    }
+    return pinned.segment().asSlice((long) index(chunk) * CHUNK_BYTES, CHUNK_BYTES);
+  }
+
   private CudaDriver driver() {
     return device.context().driver();
   }
 
-  private void await(int index) {
+  private void await(long chunk) {
+    int index = index(chunk);
     if (busy[index]) {
-      device.context().check(driver().eventSynchronize(events[index]), "cuEventSynchronize", "");
+      check(driver().eventSynchronize(events[index]), "cuEventSynchronize");
       busy[index] = false;
     }
   }
 
-  private void mark(int index) {
-    device.context().check(driver().eventRecord(events[index], stream), "cuEventRecord", "");
-    busy[index] = true;
+  private void mark(long chunk) {
+    check(driver().eventRecord(events[index(chunk)], stream), "cuEventRecord");
+    busy[index(chunk)] = true;
   }
 
-  /// Queues a copy to the device; the host memory may be used again at once.
+  /// Queues a copy to the device, for which the stream waits from here on; the host memory may be
+  /// used again at once.
   void copyIn(long to, MemorySegment from, String tensor) {
     long bytes = from.byteSize();
     for (long done = 0; done < bytes; done += CHUNK_BYTES) {
-      int index = (int) (done / CHUNK_BYTES % CHUNKS);
+      long chunk = next++;
       long length = Math.min(CHUNK_BYTES, bytes - done);
-      MemorySegment chunk = chunk(index);
-      await(index);
-      MemorySegment.copy(from, done, chunk, 0, length);
-      check(driver().memcpyHtoDAsync(to + done, chunk.address(), length, stream), "HtoD", tensor);
-      mark(index);
+      await(chunk);
+      MemorySegment pinned = memory(chunk);
+      MemorySegment.copy(from, done, pinned, 0, length);
+      check(driver().memcpyHtoDAsync(to + done, pinned.address(), length, stream), "HtoD", tensor);
+      mark(chunk);
     }
+    check(driver().eventRecord(order, stream), "cuEventRecord");
+    check(driver().streamWaitEvent(compute, order, 0), "cuStreamWaitEvent");
   }
 
   /// Copies from the device and waits for it.
   void copyOut(MemorySegment to, long from, String tensor) {
     long bytes = to.byteSize();
-    long queued = 0;
-    for (long done = 0; done < bytes; done += CHUNK_BYTES) {
-      for (; queued < Math.min(bytes, done + (long) CHUNKS * CHUNK_BYTES); queued += CHUNK_BYTES) {
-        int index = (int) (queued / CHUNK_BYTES % CHUNKS);
-        long length = Math.min(CHUNK_BYTES, bytes - queued);
-        MemorySegment chunk = chunk(index);
-        await(index);
+    long first = next;
+    long end = first + (bytes + CHUNK_BYTES - 1) / CHUNK_BYTES;
+    for (long chunk = first; chunk < end; chunk++) {
+      for (; next < Math.min(end, chunk + CHUNKS); next++) {
+        long done = (next - first) * CHUNK_BYTES;
+        long length = Math.min(CHUNK_BYTES, bytes - done);
+        await(next);
         check(
-            driver().memcpyDtoHAsync(chunk.address(), from + queued, length, stream),
+            driver().memcpyDtoHAsync(memory(next).address(), from + done, length, stream),
             "DtoH",
             tensor);
-        mark(index);
+        mark(next);
       }
-      int index = (int) (done / CHUNK_BYTES % CHUNKS);
-      await(index);
-      MemorySegment.copy(chunk(index), 0, to, done, Math.min(CHUNK_BYTES, bytes - done));
+      await(chunk);
+      long done = (chunk - first) * CHUNK_BYTES;
+      MemorySegment.copy(memory(chunk), 0, to, done, Math.min(CHUNK_BYTES, bytes - done));
     }
   }
 
@@ -106,22 +138,44 @@ final class Staging implements AutoCloseable {
     }
   }
 
-  /// Frees the memory; the context is current and the stream is idle.
+  private void check(int status, String function) {
+    device.context().check(status, function, "");
+  }
+
+  /// Waits for what is under way, whatever becomes of it: after a copy that was given up.
+  void drain() {
+    if (stream != 0 && !device.context().isLost()) {
+      driver().streamSynchronize(stream);
+    }
+  }
+
+  /// Waits for what is under way and frees everything; the context is current.
   @Override
   public void close() {
+    drain();
     if (memory != null) {
       memory.close();
       memory = null;
     }
     for (int i = 0; i < CHUNKS; i++) {
-      if (events[i] != 0) {
-        device.destroyEvent(events[i]);
-        events[i] = 0;
-      }
+      events[i] = destroyed(events[i]);
+      busy[i] = false;
+    }
+    order = destroyed(order);
+    if (stream != 0) {
+      device.destroyStream(stream);
+      stream = 0;
     }
     if (charge != null) {
       charge.close();
       charge = null;
     }
+  }
+
+  private long destroyed(long event) {
+    if (event != 0) {
+      device.destroyEvent(event);
+    }
+    return 0;
   }
 }

@@ -1,5 +1,6 @@
 package dev.lockstep.train.parallel;
 
+import dev.lockstep.device.Stream;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.tensor.Tensor;
@@ -10,6 +11,20 @@ import org.jspecify.annotations.Nullable;
 public interface Exchange {
   /// The most bytes that a rank can say at once.
   int MOST_WORDS = 1024;
+
+  /// Returns whether collectives and messages wait for what their stream was given before, and what
+  /// it is given behind them for their results. Where they do not, whoever runs one waits for the
+  /// stream first.
+  default boolean followsStream() {
+    return false;
+  }
+
+  /// Waits for a stream, unless collectives and messages do so themselves.
+  default void settle(Stream stream) {
+    if (!followsStream()) {
+      stream.synchronize();
+    }
+  }
 
   /// Prepares a collective; every rank of the axis that the op names prepares the same ones in the
   /// same order.

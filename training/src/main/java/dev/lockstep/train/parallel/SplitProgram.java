@@ -179,7 +179,7 @@ public final class SplitProgram implements LaneRunner {
     Map<String, Tensor> all = new HashMap<>(crossings);
     all.putAll(tensors);
     madeInside().forEach(name -> all.computeIfAbsent(name, this::kept));
-    return new Bound(all, steps(all, ofPart).toArray(Step[]::new));
+    return new Bound(exchange, all, steps(all, ofPart).toArray(Step[]::new));
   }
 
   private List<Step> steps(Map<String, Tensor> tensors, IntFunction<Map<String, Tensor>> ofPart) {
@@ -319,10 +319,12 @@ public final class SplitProgram implements LaneRunner {
 
   /// The program with its tensors.
   public static final class Bound implements Run {
+    private final Exchange exchange;
     private final Map<String, Tensor> tensors;
     private final Step[] steps;
 
-    private Bound(Map<String, Tensor> tensors, Step[] steps) {
+    private Bound(Exchange exchange, Map<String, Tensor> tensors, Step[] steps) {
+      this.exchange = exchange;
       this.tensors = tensors;
       this.steps = steps;
     }
@@ -334,7 +336,8 @@ public final class SplitProgram implements LaneRunner {
       return SplitProgram.tensor(tensors, name);
     }
 
-    /// Runs the program once; collectives are waited for, what follows the last one is queued.
+    /// Runs the program once. On return collectives are over, or queued between the segments by an
+    /// exchange that follows the stream; what follows the last one is queued.
     @Override
     public void run(Stream stream) {
       run(stream, 0, Integer.MAX_VALUE);
@@ -349,7 +352,7 @@ public final class SplitProgram implements LaneRunner {
         switch (step) {
           case Step.Segment segment -> stream.run(segment.program);
           case Step.Exchanged exchanged -> {
-            stream.synchronize();
+            exchange.settle(stream);
             exchanged.collective.run();
           }
         }

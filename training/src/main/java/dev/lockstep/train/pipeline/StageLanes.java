@@ -236,12 +236,12 @@ public final class StageLanes {
           next.run(stream);
         }
         case Step.Receive(Exchange.Message message) -> {
-          stream.synchronize();
+          exchange.settle(stream);
           message.start();
           message.await();
         }
         case Step.Send(Exchange.Message message, int place) -> {
-          stream.synchronize();
+          exchange.settle(stream);
           message.start();
           underWay[place] = message;
         }

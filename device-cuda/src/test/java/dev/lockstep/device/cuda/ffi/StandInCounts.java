@@ -6,6 +6,12 @@ import dev.lockstep.device.cuda.StandIns;
 public final class StandInCounts {
   private StandInCounts() {}
 
+  /// Returns how many kernels have been launched.
+  public static long launches() {
+    return NativeCalls.size(
+        NativeCalls.open(StandIns.cuda().toString()).findOrThrow("standin_launches"));
+  }
+
   /// Returns how many operations of NCCL's ranks have begun.
   public static long ncclOperations() {
     return NativeCalls.size(
