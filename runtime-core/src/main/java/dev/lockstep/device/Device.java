@@ -28,7 +28,7 @@ public interface Device extends AutoCloseable {
   Buffer allocate(String name, long bytes);
 
   /// Allocates zeroed memory that a peer process on this host can map, so that collectives read it
-  /// in place.
+  /// in place; plain memory on a device that was opened [DeviceOptions#alone].
   Buffer allocateShared(String name, long bytes);
 
   /// Returns whether `op` on operands of these types runs here.

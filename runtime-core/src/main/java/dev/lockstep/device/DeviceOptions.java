@@ -11,8 +11,10 @@ import java.util.Optional;
 ///   512; the bits of results do not depend on it
 /// @param ranks the ranks that run programs together with the device; empty for a device whose
 ///   collectives the host runs
+/// @param alone whether no peer will read the device's memory in place: nothing of it need be
+///   mappable then, and Linux gives private memory huge pages where it gives shared memory none
 public record DeviceOptions(
-    MemoryPool memory, int threads, int vectorBits, Optional<DeviceRanks> ranks) {
+    MemoryPool memory, int threads, int vectorBits, Optional<DeviceRanks> ranks, boolean alone) {
   /// Checks the numbers.
   public DeviceOptions {
     if (threads < 1) {
@@ -30,11 +32,16 @@ public record DeviceOptions(
 
   /// Makes the options of a device whose collectives the host runs.
   public DeviceOptions(MemoryPool memory, int threads, int vectorBits) {
-    this(memory, threads, vectorBits, Optional.empty());
+    this(memory, threads, vectorBits, Optional.empty(), false);
   }
 
   /// Returns these options for a device among others.
   public DeviceOptions among(Optional<DeviceRanks> others) {
-    return new DeviceOptions(memory, threads, vectorBits, others);
+    return new DeviceOptions(memory, threads, vectorBits, others, alone);
+  }
+
+  /// Returns these options for a device whose memory no peer reads, or one may.
+  public DeviceOptions alone(boolean isAlone) {
+    return new DeviceOptions(memory, threads, vectorBits, ranks, isAlone);
   }
 }

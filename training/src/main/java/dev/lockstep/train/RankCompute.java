@@ -91,7 +91,8 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
     DeviceProvider provider = provider(options.device());
     DeviceOptions deviceOptions =
         new DeviceOptions(job.memory(), threads, options.vectorBits())
-            .among(ranks(provider, options, job, place));
+            .among(ranks(provider, options, job, place))
+            .alone(job.worldSize() == 1);
     Arena arena = scope.own(Arena.ofConfined(), Arena::close);
     Device device = scope.own(provider.open(ordinal(provider, job), deviceOptions), Device::close);
     Stream stream = scope.own(device.newStream(), Stream::close);

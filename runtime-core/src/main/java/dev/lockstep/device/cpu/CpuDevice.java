@@ -23,6 +23,7 @@ import java.util.concurrent.locks.ReentrantLock;
 final class CpuDevice implements Device {
   private final DeviceInfo info;
   private final MemoryPool memory;
+  private final boolean alone;
   private final KernelSet kernels;
   private final ThreadTeam team;
   private final ReentrantLock running = new ReentrantLock();
@@ -31,6 +32,7 @@ final class CpuDevice implements Device {
   CpuDevice(DeviceInfo info, DeviceOptions options, KernelSet kernels) {
     this.info = info;
     this.memory = options.memory();
+    this.alone = options.alone();
     this.kernels = kernels;
     this.team = new ThreadTeam(info.name().replace(':', '-'), options.threads());
   }
@@ -60,7 +62,7 @@ final class CpuDevice implements Device {
 
   @Override
   public Buffer allocateShared(String name, long bytes) {
-    return HostMemory.allocateShared(memory, name, bytes, null);
+    return alone ? allocate(name, bytes) : HostMemory.allocateShared(memory, name, bytes, null);
   }
 
   @Override

@@ -24,6 +24,8 @@ import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReferenceInterpreter;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.Backing;
+import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.Shape;
 import java.lang.management.ManagementFactory;
@@ -295,6 +297,20 @@ class CpuDeviceTest {
           .isInstanceOf(MemoryBudgetException.class)
           .hasMessageContaining("arena of program large");
       assertThat(pool.usedBytes()).isZero();
+    }
+    pool.close();
+  }
+
+  @Test
+  void memoryIsMappableUnlessTheDeviceIsAlone() {
+    MemoryPool pool = MemoryPool.root("peers", 1 << 20);
+    for (boolean alone : new boolean[] {false, true}) {
+      DeviceOptions options = new DeviceOptions(pool, 1, 0).alone(alone);
+      try (Device device = new CpuDeviceProvider().open(0, options);
+          Buffer buffer = device.allocateShared("gradients", 100_000)) {
+        boolean isPrivate = buffer.registration().region().backing() instanceof Backing.Private;
+        assertThat(isPrivate).isEqualTo(alone);
+      }
     }
     pool.close();
   }
