@@ -241,9 +241,15 @@ public final class TransportHarness implements AutoCloseable {
   }
 
   /// Closes the ranks side by side, as processes do: each says farewell to the others and waits for
-  /// theirs.
+  /// theirs. Before, they hear what was said to them: a rank whose greeting is on its way is not
+  /// known to its peer, which would not wait for it, and in one process `shm` then touches memory
+  /// that is gone.
   @Override
   public void close() {
+    int quiet = 0;
+    for (int turn = 0; turn < 1000 && quiet < 10; turn++) {
+      quiet = poll() > 0 ? 0 : quiet + 1;
+    }
     CompletableFuture<?>[] closing =
         transports.stream()
             .map(
