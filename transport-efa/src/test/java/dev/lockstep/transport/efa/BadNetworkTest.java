@@ -55,8 +55,8 @@ final class BadNetworkTest {
     }
   }
 
-  /// Real packets that come twice, late and out of order under `udp;ofi_rxd`. None is lost: where
-  /// one of a hundred is, `ofi_rxd` of libfabric 1.17 stands still for minutes.
+  /// Real packets that come twice, late and out of order under `udp;ofi_rxd`. None is lost here,
+  /// where a relay stands between: [LostPacketsTest] loses them.
   @ParameterizedTest(name = "doubles {0} %, delays {1} % by up to {2} us")
   @CsvSource({"20, 50, 300", "5, 20, 1000"})
   @Tag("long")

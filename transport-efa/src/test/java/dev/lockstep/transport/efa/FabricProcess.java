@@ -16,6 +16,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.ServiceLoader;
 
 /// One of two ranks that are processes, as the test and as the process that it kills.
@@ -32,6 +33,7 @@ final class FabricProcess implements AutoCloseable {
   final Buffer theirs = HostMemory.allocate(pool, "theirs", BYTES);
 
   FabricProcess(String provider, int rank, Path directory) {
+    TransportHarness.fill(mine, 1);
     var book = new FileAddressBook(directory);
     transport = provider(provider).open(TransportHarness.context(rank, 2, directory, book, pool));
     in = transport.openReceive(1 - rank, WORLD, PATIENCE);
@@ -76,7 +78,14 @@ final class FabricProcess implements AutoCloseable {
   }
 
   static Process start(String provider, Path directory) throws IOException {
-    return new ProcessBuilder(
+    return start(provider, directory, Map.of());
+  }
+
+  /// Starts the process with more in its environment than this one has.
+  static Process start(String provider, Path directory, Map<String, String> environment)
+      throws IOException {
+    var builder =
+        new ProcessBuilder(
             Path.of(System.getProperty("java.home"), "bin", "java").toString(),
             "--enable-native-access=ALL-UNNAMED",
             "-XX:+UseSerialGC",
@@ -84,7 +93,9 @@ final class FabricProcess implements AutoCloseable {
             System.getProperty("java.class.path"),
             FabricProcess.class.getName(),
             provider,
-            directory.toString())
+            directory.toString());
+    builder.environment().putAll(environment);
+    return builder
         .redirectErrorStream(true)
         .redirectOutput(directory.resolve("log").toFile())
         .start();

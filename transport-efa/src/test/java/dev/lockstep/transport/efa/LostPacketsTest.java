@@ -1,0 +1,80 @@
+package dev.lockstep.transport.efa;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Objects;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// A wire that loses packets of what one of two processes sends: its messages, and its answers to
+/// the other's. They are lost under `udp;ofi_rxd`, which sends them again.
+@Timeout(120)
+@Tag("long")
+final class LostPacketsTest {
+  private static final int MESSAGES = 4;
+
+  @TempDir private Path directory;
+
+  @ParameterizedTest(name = "{0} % lost")
+  @ValueSource(ints = {1, 3})
+  void messagesArriveWholeAllTheSame(int percent) throws IOException, InterruptedException {
+    LibfabricJudge.require(new OfiUdpProvider());
+    Path lost = directory.resolve("lost");
+    Map<String, String> environment =
+        Map.of(
+            "LD_PRELOAD", lossy().toString(),
+            "LOCKSTEP_LOSS", Integer.toString(percent),
+            "LOCKSTEP_LOST", lost.toString());
+    Process other = FabricProcess.start("ofi:udp", directory, environment);
+    try (FabricProcess mine = new FabricProcess("ofi:udp", 0, directory)) {
+      for (long sequence = 0; sequence < MESSAGES; sequence++) {
+        mine.theirs.segment().fill((byte) 0);
+        mine.exchange(sequence);
+        assertThat(mine.theirs.segment().mismatch(mine.mine.segment())).isEqualTo(-1);
+      }
+      assertThat(lost).as("packets were lost").exists();
+      other.destroyForcibly().waitFor();
+    } finally {
+      other.destroyForcibly();
+    }
+  }
+
+  /// Compiles what loses packets.
+  private Path lossy() throws IOException, InterruptedException {
+    assumeTrue(
+        Arrays.stream(System.getenv("PATH").split(":"))
+            .anyMatch(folder -> Files.isExecutable(Path.of(folder, "cc"))),
+        "judge cc: no C compiler (apt-get install gcc)");
+    Path source = directory.resolve("lossy.c");
+    Path library = directory.resolve("lossy.so");
+    try (InputStream code = getClass().getResourceAsStream("/lossy.c")) {
+      Files.copy(Objects.requireNonNull(code), source);
+    }
+    Process compiler =
+        new ProcessBuilder(
+                "cc",
+                "-O2",
+                "-shared",
+                "-fPIC",
+                "-o",
+                library.toString(),
+                source.toString(),
+                "-ldl")
+            .redirectErrorStream(true)
+            .start();
+    String words = new String(compiler.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertThat(compiler.waitFor()).as(words).isZero();
+    return library;
+  }
+}
