@@ -23,6 +23,7 @@ import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.transport.TransportCounters;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -34,6 +35,9 @@ import org.jspecify.annotations.Nullable;
 
 /// The exchange among a job's ranks along the axes of their mesh; one rank alone has none.
 final class JobExchange implements Exchange {
+  /// What most words fit into, so that they are told at once: their length, then the words.
+  private static final int FIRST_BYTES = 1024;
+
   private static final TransportCounters NOTHING = new TransportCounters(0, 0, 0, 0, 0);
 
   private final Job job;
@@ -321,25 +325,38 @@ final class JobExchange implements Exchange {
   }
 
   private List<String> words(Communicator all, String mine) {
-    byte[] said = Arrays.copyOf(mine.getBytes(StandardCharsets.UTF_8), MOST_WORDS);
-    try (Buffer own = HostMemory.allocate(job.memory(), "words", MOST_WORDS);
-        Buffer everyones =
-            HostMemory.allocate(job.memory(), "words of all", (long) all.size() * MOST_WORDS)) {
-      own.segment().copyFrom(MemorySegment.ofArray(said));
+    byte[] text = mine.getBytes(StandardCharsets.UTF_8);
+    byte[] said = new byte[Integer.BYTES + text.length];
+    ByteBuffer.wrap(said).putInt(text.length).put(text);
+    List<byte[]> heard = gathered(all, said, FIRST_BYTES);
+    int longest = heard.stream().mapToInt(JobExchange::length).max().orElse(0);
+    if (Integer.BYTES + longest > FIRST_BYTES) { // seen by all ranks alike
+      heard = gathered(all, said, Integer.BYTES + longest);
+    }
+    return heard.stream()
+        .map(each -> new String(each, Integer.BYTES, length(each), StandardCharsets.UTF_8))
+        .toList();
+  }
+
+  private static int length(byte[] words) {
+    return ByteBuffer.wrap(words).getInt();
+  }
+
+  /// Returns the first `length` bytes of what each rank says, filled up with zeros.
+  private List<byte[]> gathered(Communicator all, byte[] said, int length) {
+    long total = (long) all.size() * length;
+    try (Buffer own = HostMemory.allocate(job.memory(), "words", length);
+        Buffer everyones = HostMemory.allocate(job.memory(), "words of all", total)) {
+      own.segment().copyFrom(MemorySegment.ofArray(Arrays.copyOf(said, length)));
       all.allGather(
-          Tensor.of(own, DType.U8, Shape.of(MOST_WORDS)),
-          Tensor.of(everyones, DType.U8, Shape.of((long) all.size() * MOST_WORDS)));
-      List<String> words = new ArrayList<>();
+          Tensor.of(own, DType.U8, Shape.of(length)),
+          Tensor.of(everyones, DType.U8, Shape.of(total)));
+      List<byte[]> heard = new ArrayList<>();
       for (int rank = 0; rank < all.size(); rank++) {
-        MemorySegment word = everyones.segment().asSlice((long) rank * MOST_WORDS, MOST_WORDS);
-        byte[] text = word.toArray(ValueLayout.JAVA_BYTE);
-        int end = 0;
-        while (end < text.length && text[end] != 0) {
-          end++;
-        }
-        words.add(new String(text, 0, end, StandardCharsets.UTF_8));
+        MemorySegment its = everyones.segment().asSlice((long) rank * length, length);
+        heard.add(its.toArray(ValueLayout.JAVA_BYTE));
       }
-      return words;
+      return heard;
     }
   }
 

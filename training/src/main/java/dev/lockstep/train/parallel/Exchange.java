@@ -9,9 +9,6 @@ import org.jspecify.annotations.Nullable;
 
 /// How the ranks of a mesh run the collectives of a program.
 public interface Exchange {
-  /// The most bytes that a rank can say at once.
-  int MOST_WORDS = 1024;
-
   /// Returns whether collectives and messages wait for what their stream was given before, and what
   /// it is given behind them for their results. Where they do not, whoever runs one waits for the
   /// stream first.
@@ -63,7 +60,7 @@ public interface Exchange {
 
   /// Returns what every rank of the job says, in rank order; all call this together.
   ///
-  /// @param mine at most [#MOST_WORDS] bytes of UTF-8; what is longer is cut off
+  /// @param mine of any length
   List<String> words(String mine);
 
   /// Prepares a message from a rank of an axis to the next one, the first behind the last, or to
