@@ -37,6 +37,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 @Timeout(60)
 final class NeuronDeviceProviderTest {
+  private static final String CORES = "NEURON_RT_VISIBLE_CORES";
+
   private final StandIn standIn = StandIn.build();
 
   @TempDir private Path empty;
@@ -156,6 +158,29 @@ final class NeuronDeviceProviderTest {
       assertThat(device.info().name()).isEqualTo("neuron:3");
       assertThat(standIn.environment("NEURON_RT_VISIBLE_CORES")).isEqualTo("3");
       assertThat(standIn.environment("NEURON_RT_STOCHASTIC_ROUNDING_EN")).isEqualTo("0");
+    }
+  }
+
+  /// Two that are open at once set the same variables, as ranks of one process do in tests.
+  @Test
+  void theEnvironmentIsAsItWasWhenTheLastDeviceIsClosed() {
+    StandIn other = StandIn.build();
+    assertThat(standIn.environment(CORES)).isEmpty();
+    try (MemoryPool pool = MemoryPool.root("open", 1 << 20)) {
+      DeviceOptions options = new DeviceOptions(pool, 1, 0);
+      try (Device first = standIn.provider().open(1, options)) {
+        try (Device second = other.provider().open(2, options)) {
+          assertThat(standIn.environment(CORES)).isEqualTo("2");
+          assertThat(second.info().name()).isEqualTo("neuron:2");
+        }
+        assertThat(standIn.environment(CORES)).isNotEmpty();
+        assertThat(first.info().name()).isEqualTo("neuron:1");
+      }
+      assertThat(standIn.environment(CORES)).isEmpty();
+      standIn.fail("nrt_init", 0, 1);
+      assertThatThrownBy(() -> standIn.provider().open(1, options))
+          .isInstanceOf(DeviceException.class);
+      assertThat(standIn.environment(CORES)).isEmpty();
     }
   }
 

@@ -43,6 +43,12 @@ import java.util.concurrent.atomic.AtomicLong;
 /// as what its cores compute. Its NEFFs are the header and the module.
 @SuppressWarnings("restricted") // links the library that it built
 final class StandIn {
+  /// Cores of the machine that it is.
+  static final int CORES = 4;
+
+  /// Environment variable that the runtime reads which cores are the process's from.
+  static final String VISIBLE_CORES = "NEURON_RT_VISIBLE_CORES";
+
   private static final int TIMEOUT = 5;
   private static final Arena ARENA = Arena.global();
   private static final Linker LINKER = Linker.nativeLinker();
@@ -266,8 +272,18 @@ final class StandIn {
     return ((MemorySegment) Objects.requireNonNull(value)).reinterpret(256).getString(0);
   }
 
+  /// The root of collectives that the library was initialised with.
+  String root() {
+    return text("standin_root");
+  }
+
+  /// The seconds of an execution that the library was initialised with.
+  String timeout() {
+    return text("standin_timeout");
+  }
+
   private long seconds() {
-    String given = text("standin_timeout");
+    String given = timeout();
     return given.isEmpty() ? 30 : Long.parseLong(given);
   }
 
@@ -291,7 +307,7 @@ final class StandIn {
       HloExecutable.Peers peers =
           loaded.ranks == 0
               ? HloExecutable.ALONE
-              : StandInNetwork.at(text("standin_root")).of(loaded.rank, seconds());
+              : StandInNetwork.at(root()).of(loaded.rank, seconds());
       List<double[]> results = program.run(given, peers);
       int next = 0;
       for (int i = 0; i < all.size(); i++) {

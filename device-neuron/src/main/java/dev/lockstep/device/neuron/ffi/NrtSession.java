@@ -35,7 +35,8 @@ public final class NrtSession {
 
   /// Joins the process's session, or begins it. Unless the status is 0 nothing is open.
   ///
-  /// @param variables are set before the runtime is initialised
+  /// @param variables are set before the runtime is initialised, and are again what they were when
+  ///   the session has ended
   public static Opened open(NrtLookup.Found library, Map<String, String> variables) {
     LOCK.lock();
     try {
@@ -44,6 +45,7 @@ public final class NrtSession {
         session = new NrtSession(library, variables);
         int status = session.init();
         if (status != NrtStatus.SUCCESS.code()) {
+          SessionVariables.restore(variables);
           return new Opened(status, variables);
         }
         OPEN.put(library.file(), session);
@@ -56,7 +58,7 @@ public final class NrtSession {
   }
 
   private int init() {
-    variables.forEach(LibC::setenv);
+    SessionVariables.set(variables);
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment empty = arena.allocateFrom("");
       return nrt.init(Nrt.NO_FRAMEWORK, empty, empty);
@@ -71,6 +73,7 @@ public final class NrtSession {
       if (session != null && --session.users == 0) {
         OPEN.remove(session.file);
         session.nrt.close();
+        SessionVariables.restore(session.variables);
       }
     } finally {
       LOCK.unlock();
