@@ -2,6 +2,7 @@ package dev.lockstep.device.neuron.compiler;
 
 import dev.lockstep.cache.Digests;
 import dev.lockstep.cache.UserCache;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -135,11 +136,15 @@ public record CompilerSettings(
   /// Returns what a compiled module is known by: a hash of its bytes, the options and the compiler.
   String key(byte[] proto) {
     MessageDigest digest = Digests.sha256();
-    digest.update(proto);
-    for (String option : options()) {
-      digest.update((option + "\0").getBytes(StandardCharsets.UTF_8));
-    }
-    digest.update(compiler.version().getBytes(StandardCharsets.UTF_8));
+    add(digest, proto);
+    options().forEach(option -> add(digest, option.getBytes(StandardCharsets.UTF_8)));
+    add(digest, compiler.version().getBytes(StandardCharsets.UTF_8));
     return HexFormat.of().formatHex(digest.digest());
+  }
+
+  /// Adds bytes behind their number, so that where one ends and the next begins is hashed too.
+  private static void add(MessageDigest digest, byte[] bytes) {
+    digest.update(ByteBuffer.allocate(Integer.BYTES).putInt(0, bytes.length));
+    digest.update(bytes);
   }
 }

@@ -35,14 +35,21 @@ public final class NeuronxCompiler implements NeffCompiler {
 
   private final CompilerSettings settings;
   private final Consumer<String> progress;
+  private final Duration saysSo;
   private final NeffCache cache;
 
   /// Makes a compiler.
   ///
   /// @param progress gets a line when a module is compiled, and one every ten seconds meanwhile
   public NeuronxCompiler(CompilerSettings settings, Consumer<String> progress) {
+    this(settings, progress, SAYS_SO);
+  }
+
+  /// @param saysSo between two lines about one module
+  NeuronxCompiler(CompilerSettings settings, Consumer<String> progress, Duration saysSo) {
     this.settings = settings;
     this.progress = progress;
+    this.saysSo = saysSo;
     this.cache = new NeffCache(settings.cache());
   }
 
@@ -64,8 +71,12 @@ public final class NeuronxCompiler implements NeffCompiler {
       throw interrupted(module, e);
     } catch (IOException e) {
       throw new UncheckedIOException(
-          "compiled programs cannot be kept: cache=%s, cause=%s (set %s to a folder that can be written)"
-              .formatted(settings.cache(), e, CompilerSettings.CACHE),
+          "compiled programs cannot be kept: cache=%s, cause=%s: %s (set %s to a folder that can be written)"
+              .formatted(
+                  settings.cache(),
+                  e.getClass().getSimpleName(),
+                  e.getMessage(),
+                  CompilerSettings.CACHE),
           e);
     }
   }
@@ -113,7 +124,7 @@ public final class NeuronxCompiler implements NeffCompiler {
     long said = start;
     try {
       while (!process.waitFor(POLL.toMillis(), TimeUnit.MILLISECONDS)) {
-        if (System.nanoTime() - said > SAYS_SO.toNanos()) {
+        if (System.nanoTime() - said > saysSo.toNanos()) {
           said = System.nanoTime();
           says(module, "is being compiled", since(start));
         }

@@ -274,8 +274,16 @@ final class NeuronxCompilerTest {
 
   /// Ranks of a host, as threads, want the same program: one compiles, the others wait.
   @Test
-  void ranksCompileAProgramOnce() throws Exception {
-    NeuronxCompiler compiler = newCompiler("sleep 1; cp \"$made\" \"$out\"");
+  void ranksCompileAProgramOnceAndAreToldThatItTakesLong() throws Exception {
+    CompilerSettings settings =
+        new CompilerSettings(
+            compiler("sleep 1; cp \"$made\" \"$out\""),
+            Target.TRN2,
+            2,
+            List.of(),
+            folder.resolve("cache"),
+            MINUTE);
+    NeuronxCompiler compiler = new NeuronxCompiler(settings, said::add, Duration.ofMillis(100));
     try (ExecutorService ranks = Executors.newFixedThreadPool(4)) {
       List<Future<Neff>> all = new ArrayList<>();
       for (int rank = 0; rank < 4; rank++) {
@@ -286,6 +294,11 @@ final class NeuronxCompilerTest {
       }
     }
     assertThat(runs()).hasSize(1);
+    assertThat(said)
+        .contains("program product is being compiled: 0 s")
+        .last()
+        .asString()
+        .matches("program product was compiled for trn2: \\d s");
   }
 
   @Test
