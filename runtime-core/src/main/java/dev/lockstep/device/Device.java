@@ -56,6 +56,12 @@ public interface Device extends AutoCloseable {
   /// Returns the device's own collectives, if it has any (NCCL).
   Optional<DeviceCollectives> collectives();
 
+  /// Returns which promises hold for the collectives that programs keep inside
+  /// ([DeviceProvider#keepsCollectives]); empty where programs keep none.
+  default Optional<DeviceCollectives.Promises> promisesInPrograms() {
+    return Optional.empty();
+  }
+
   /// Stops the device's threads and frees its own memory; idempotent.
   ///
   /// @throws IllegalStateException if a program is running

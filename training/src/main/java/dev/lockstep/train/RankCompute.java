@@ -95,6 +95,15 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
             .alone(job.worldSize() == 1);
     Arena arena = scope.own(Arena.ofConfined(), Arena::close);
     Device device = scope.own(provider.open(ordinal(provider, job), deviceOptions), Device::close);
+    device
+        .promisesInPrograms()
+        .ifPresent(
+            promises ->
+                LOG.debug(
+                    "collectives stay inside programs: device={}, ranks={}, promises={}",
+                    device.info().name(),
+                    place.layout.stage(),
+                    promises));
     Stream stream = scope.own(device.newStream(), Stream::close);
     Exchange host =
         device.info().hostAddressable()

@@ -192,6 +192,13 @@ final class NeuronDevice implements Device {
     return Optional.empty();
   }
 
+  /// A program that takes longer than a collective may is given up, and with it the collective that
+  /// it waits in. The runtime neither compares what ranks run nor lets anybody end it before.
+  @Override
+  public Optional<DeviceCollectives.Promises> promisesInPrograms() {
+    return options.ranks().map(_ -> new DeviceCollectives.Promises(true, false, false, true));
+  }
+
   @Override
   public void close() {
     if (closed) {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
 import dev.lockstep.device.Device;
+import dev.lockstep.device.DeviceCollectives;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceRanks;
 import dev.lockstep.device.Program;
@@ -131,8 +132,10 @@ final class ProgramsAmongRanksTest {
         .isNotInstanceOf(DeviceLostException.class)
         .hasMessageContaining("function=nrt_execute, status=5 TIMEOUT")
         .hasMessageContaining("start the ranks again from the last checkpoint");
-    assertThat(standIns.get(1).environment("NEURON_RT_EXEC_TIMEOUT")).isEqualTo("1");
-    assertThat(standIns.get(1).environment("NEURON_RT_ROOT_COMM_ID")).isEqualTo("alone:4711");
+    assertThat(standIns.get(1).timeout()).isEqualTo("1");
+    assertThat(standIns.get(1).root()).isEqualTo("alone:4711");
+    assertThat(standIns.get(1).environment("NEURON_RT_EXEC_TIMEOUT")).isEmpty();
+    assertThat(standIns.get(1).environment("NEURON_RT_ROOT_COMM_ID")).isEmpty();
     assertThat(standIns.get(1).used()).isZero();
   }
 
@@ -157,12 +160,15 @@ final class ProgramsAmongRanksTest {
       DeviceOptions options = new DeviceOptions(pool, 1, 0);
       try (Device among = open(pool, ranks)) {
         assertThat(among.supports(overData, operand)).isEqualTo(new Support.Yes());
+        assertThat(among.promisesInPrograms())
+            .contains(new DeviceCollectives.Promises(true, false, false, true));
         assertThat(among.supports(elsewhere, operand)).isInstanceOf(Support.No.class);
         assertThat(among.supports(overData, List.of(new ValueType(DType.F64, Shape.of(3)))))
             .isInstanceOf(Support.No.class);
       }
       try (Device alone = standIns.get(1).provider().open(0, options)) {
         assertThat(alone.supports(overData, operand)).isInstanceOf(Support.No.class);
+        assertThat(alone.promisesInPrograms()).isEmpty();
       }
       NeuronDeviceProvider byHost =
           standIns.get(2).provider(Map.of(NeuronHost.COLLECTIVES, "host"));
