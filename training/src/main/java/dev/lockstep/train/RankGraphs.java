@@ -6,7 +6,6 @@ import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.Recompute;
-import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.parallel.FlatLayout;
@@ -14,10 +13,12 @@ import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.SplitProgram;
 import dev.lockstep.train.pipeline.Chunk;
 import dev.lockstep.train.pipeline.StageChunks;
+import dev.lockstep.train.pipeline.StageSums;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 
 /// The graphs of each rank of a run, by what they do, whole but where the ranks of other programs
 /// meet in them: a stage's step is cut at every collective, as its ranks meet those of other
@@ -29,6 +30,7 @@ final class RankGraphs {
           Map.of(ModelPrograms.LOSS_SUM, Shape.scalar(), ModelPrograms.COUNT, Shape.scalar()));
 
   private final Recipe recipe;
+  private final int perStage;
   private final ModelPrograms programs;
   private final ModelPrograms.Traced lane;
   private final ModelPrograms.Traced evaluation;
@@ -38,9 +40,11 @@ final class RankGraphs {
 
   /// Traces the model.
   ///
-  /// @param places of the data axis
-  RankGraphs(Recipe recipe, Recompute recompute, int places) {
+  /// @param layout over all ranks
+  RankGraphs(Recipe recipe, Recompute recompute, Layout layout) {
     this.recipe = recipe;
+    perStage = layout.chunks();
+    int places = layout.size(Layout.DATA);
     programs = recipe.programs(recipe.model().model(recipe.blocks().tensor()), recompute);
     lane = programs.lane(recipe.batch().microBatch());
     evaluation = programs.evaluation(recipe.batch().microBatch());
@@ -79,44 +83,54 @@ final class RankGraphs {
   }
 
   private HeldParameters held() {
-    return HeldParameters.all(parameters());
-  }
-
-  private List<Parameter> parameters() {
-    return lane.uses().stream().map(ParameterUse::parameter).distinct().toList();
-  }
-
-  private FlatLayout parameterLayout(Grid grid) {
-    return ModelState.parameterLayout(grid, parameters());
+    return HeldParameters.all(
+        lane.uses().stream().map(ParameterUse::parameter).distinct().toList());
   }
 
   private void addForward(
       Grid grid, String name, ModelPrograms.Traced traced, Map<String, Graph> graphs) {
     Graph laid = grid.lay(traced);
     if (grid.isGathered()) {
-      GatherPlan plan =
-          GatheredProgram.plan(laid, traced.uses(), grid.shards(held()), parameterLayout(grid));
-      graphs.putAll(named(name, plan.segments()));
+      graphs.putAll(gathered(name, laid, traced.uses(), grid, held()));
     } else {
       graphs.put(name, laid);
     }
   }
 
+  /// A program over parameters that are gathered as it reads them, cut there.
+  private static Map<String, Graph> gathered(
+      String name, Graph graph, List<ParameterUse> uses, Grid grid, HeldParameters held) {
+    FlatLayout layout = ModelState.parameterLayout(grid, held.parameters());
+    return named(name, GatheredProgram.plan(graph, uses, grid.shards(held), layout).segments());
+  }
+
   private Map<String, Graph> staged(Grid grid) {
-    Stages stages = Stages.of(grid, 1, programs, recipe.batch().microBatch());
-    boolean isLast = grid.pipeline().rank() == grid.pipeline().ranks() - 1;
+    Stages stages = Stages.of(grid, perStage, programs, recipe.batch().microBatch());
+    HeldParameters held = stages.held().get(grid.pipeline().rank());
+    GradientGroups groups = GradientGroups.of(grid, held, stages.ownByChunk(), stages.isLast());
+    StageChunks chunks = stages.chunks();
+    List<Long> sums = sums(grid, stages, groups);
     Map<String, Graph> graphs = new LinkedHashMap<>();
-    Chunk chunk = stages.chunks().chunks().getFirst();
-    graphs.put("forward", chunk.forward());
-    chunk.backward().ifPresent(backward -> graphs.put("backward", backward));
-    graphs.put("join", LaneSums.join(StepPrograms.sums(grid, stages.own(), isLast).elements()));
+    for (int own = 0; own < chunks.count(); own++) {
+      Chunk chunk = chunks.chunks().get(own);
+      addWay(part("forward", chunks, own), chunk.forward(), stages, held, graphs);
+      String back = part("backward", chunks, own);
+      chunk.backward().ifPresent(graph -> addWay(back, graph, stages, held, graphs));
+      graphs.put(part("join", chunks, own), LaneSums.join(sums.get(own)));
+    }
     Graph step =
-        StepGraph.trace(stages.own(), recipe.optimizer(), grid.stepPlace(lanes, stages.place()));
+        grid.isSharded()
+            ? ShardUpdate.graph(recipe, grid, stages, groups)
+            : StepGraph.trace(
+                stages.own(), recipe.optimizer(), grid.stepPlace(lanes, stages.place()));
     graphs.putAll(between("step", step));
-    ModelPrograms.Traced held = programs.stagedEvaluation(recipe.batch().microBatch());
-    StageChunks evaluated = stages.chunks(held, ModelPrograms.LOSS_SUM);
-    graphs.put("evaluation", evaluated.chunks().getFirst().forward());
-    if (isLast) {
+    ModelPrograms.Traced traced = programs.stagedEvaluation(recipe.batch().microBatch());
+    StageChunks evaluated = stages.chunks(traced, ModelPrograms.LOSS_SUM);
+    for (int own = 0; own < chunks.count(); own++) {
+      Graph graph = evaluated.chunks().get(own).forward();
+      addWay(part("evaluation", chunks, own), graph, stages, held, graphs);
+    }
+    if (stages.isLast()) {
       graphs.put("join-losses", LaneSums.join(LOSSES.elements()));
     }
     Graph meanLoss = StepGraph.meanLoss(grid.stepPlace(validation, stages.place()));
@@ -125,6 +139,34 @@ final class RankGraphs {
       graphs.put("logits", logits);
     }
     return graphs;
+  }
+
+  /// What a program of one of the stage's chunks is called.
+  private static String part(String name, StageChunks chunks, int own) {
+    return chunks.count() == 1 ? name : name + "-chunk-" + chunks.number(own);
+  }
+
+  private static void addWay(
+      String name, Graph graph, Stages stages, HeldParameters held, Map<String, Graph> graphs) {
+    if (stages.grid().isGathered()) {
+      graphs.putAll(gathered(name, graph, stages.own(), stages.grid(), held));
+    } else {
+      graphs.put(name, graph);
+    }
+  }
+
+  /// How many elements each chunk's sums have on this rank, which it joins by the lanes' tree.
+  private static List<Long> sums(Grid grid, Stages stages, GradientGroups groups) {
+    if (grid.zero() > 1) {
+      return IntStream.range(0, groups.chunks())
+          .mapToObj(chunk -> groups.shardElements(chunk, grid.data().rank()))
+          .toList();
+    }
+    FlatLayout layout =
+        grid.isSharded() ? groups.layout() : StepPrograms.sums(grid, stages.own(), stages.isLast());
+    return StageSums.ranges(layout, StagedShards.firsts(stages)).stream()
+        .map(range -> range.end() - range.first())
+        .toList();
   }
 
   /// Returns what a device is given of a graph where the host runs the collectives: the graph cut

@@ -7,20 +7,18 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 
 /// The graphs of a run as they are before a device compiles them: what is compiled ahead of time.
 ///
 /// A rank runs `lane` and `join`, which adds the sums of two lanes, `step`; `evaluation`,
 /// `join-losses` and `mean-loss`; rank 0 `logits`. A stage of a pipeline has `forward` and, unless
-/// it is the last, `backward` in the place of `lane`. Where ranks share out the parameters (ZeRO 3)
-/// `lane` and `evaluation` are cut where others of them are read; a stage's `step` and `mean-loss`
-/// are cut at collectives, since ranks of other programs meet there. Parts are called `NAME-0`,
-/// `NAME-1`, …
+/// it is the last, `backward` in the place of `lane`; where it holds several chunks of layers each
+/// has its own, called `forward-chunk-3` by its number among all. Where ranks share out the
+/// parameters (ZeRO 3) a lane's programs and `evaluation` are cut where others of them are read; a
+/// stage's `step` and `mean-loss` are cut at collectives, since ranks of other programs meet there.
+/// Parts are called `NAME-0`, `NAME-1`, … A program of no elements, the `join` of a rank that has
+/// no part of a chunk's sums, is there but never compiled.
 public final class RunGraphs {
-  /// What a device is given whole, since there is never a collective in it.
-  private static final Set<String> WHOLE = Set.of("join", "join-losses", "logits");
-
   private RunGraphs() {}
 
   /// The graphs of the ranks that run the same programs: all ranks, or those of one stage of a
@@ -46,8 +44,7 @@ public final class RunGraphs {
   ///
   /// @param options layout and recomputation; the rest does not matter
   /// @param ranks world size
-  /// @throws ConfigurationException if the recipe does not fit the layout, or stages of a pipeline
-  ///   share out their state or take several chunks of layers in turn
+  /// @throws ConfigurationException if the recipe does not fit the layout
   public static List<Group> of(Recipe recipe, TrainerOptions options, int ranks) {
     return groups(recipe, options, ranks, false);
   }
@@ -56,14 +53,7 @@ public final class RunGraphs {
     options.layout().check(recipe, ranks);
     Layout layout = options.layout().over(ranks);
     int stages = layout.size(Layout.PIPELINE);
-    if (stages > 1 && (layout.zero() > 0 || layout.chunks() > 1)) {
-      throw new ConfigurationException(
-          "--mesh",
-          layout.words(),
-          "programs of stages with --zero or several chunks cannot be written ahead of time: --mesh %s, --zero %d, chunks %d (leave out --zero and --schedule interleaved, or pp)"
-              .formatted(layout.words(), layout.zero(), layout.chunks()));
-    }
-    RankGraphs graphs = new RankGraphs(recipe, options.recompute(), layout.size(Layout.DATA));
+    RankGraphs graphs = new RankGraphs(recipe, options.recompute(), layout);
     List<Group> groups = new ArrayList<>();
     for (int stage = 0; stage < stages; stage++) {
       Map<String, List<Graph>> byName = new LinkedHashMap<>();
@@ -83,14 +73,7 @@ public final class RunGraphs {
 
   private static Map<String, Graph> cut(Map<String, Graph> graphs) {
     Map<String, Graph> segments = new LinkedHashMap<>();
-    graphs.forEach(
-        (name, graph) -> {
-          if (WHOLE.contains(name)) {
-            segments.put(name, graph);
-          } else {
-            segments.putAll(RankGraphs.between(name, graph));
-          }
-        });
+    graphs.forEach((name, graph) -> segments.putAll(RankGraphs.between(name, graph)));
     return segments;
   }
 

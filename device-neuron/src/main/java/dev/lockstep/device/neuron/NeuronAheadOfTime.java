@@ -83,6 +83,9 @@ public final class NeuronAheadOfTime implements AheadOfTime {
         removeOlder(build.folder(), program.getKey());
         for (Written each : modules(program.getKey(), program.getValue(), target, build)) {
           HloModule module = each.module;
+          if (module.results() == 0) {
+            continue; // a rank that has no part of a sum joins nothing
+          }
           Path file = build.folder().resolve(each.name + suffix);
           Path ports = build.folder().resolve(each.name + ".json");
           byte[] bytes = form.of(module);

@@ -24,6 +24,7 @@ import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.model.MoeShape;
+import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -42,6 +43,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /// The training job on stand-ins beside the CPU device: programs with their collectives inside, or
@@ -56,6 +58,7 @@ final class TrainingTest {
   @TempDir private Path folder;
 
   private static final ModelShape GPT = new GptShape(2, 2, 16, 8, 256, true);
+  private static final ModelShape DEEP_GPT = new GptShape(4, 2, 16, 8, 256, true);
   private static final ModelShape LLAMA = LlamaShape.of(1, 4, 2, 16, 24, 8);
   private static final ModelShape MOE = new MoeShape(1, 2, 8, 12, 4, 2, 125, 10, 8, 256, true);
 
@@ -96,6 +99,22 @@ final class TrainingTest {
   void losesAsMuchUnderManyLayouts(ModelShape shape, String mesh, int zero, String device)
       throws Exception {
     train(shape, Layout.parse(mesh).withZero(zero), device);
+  }
+
+  /// Stages that share out their state, and stages that take chunks of layers in turn.
+  @Tag("long")
+  @ParameterizedTest(name = "--mesh {0}, --zero {1}, --schedule {2}, {3}")
+  @CsvSource({
+    "'dp=2,pp=2', 1, ONE_FORWARD_ONE_BACKWARD, neuron-stand-in",
+    "'dp=2,pp=2', 2, ONE_FORWARD_ONE_BACKWARD, neuron-stand-in",
+    "'dp=2,pp=2', 3, ONE_FORWARD_ONE_BACKWARD, neuron-stand-in",
+    "pp=2, 0, INTERLEAVED, neuron-stand-in",
+    "'dp=2,pp=2', 2, INTERLEAVED, neuron-stand-in",
+    "'dp=2,pp=2', 3, INTERLEAVED, neuron-stand-in-by-host"
+  })
+  void losesAsMuchInAnyPipeline(String mesh, int zero, PipelineSchedule schedule, String device)
+      throws Exception {
+    train(DEEP_GPT, Layout.parse(mesh).withZero(zero).withSchedule(schedule), device);
   }
 
   private void train(ModelShape shape, Layout layout, String device) throws Exception {

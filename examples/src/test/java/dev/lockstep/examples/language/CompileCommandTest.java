@@ -112,6 +112,25 @@ class CompileCommandTest {
 
   @ParameterizedTest(name = "{0}")
   @CsvSource({
+    "'pp=2 --schedule interleaved', 'stage-0/forward-chunk-0 stage-0/backward-chunk-2"
+        + " stage-0/join-chunk-2 stage-1/evaluation-chunk-1 stage-1/forward-chunk-3'",
+    "'dp=2,pp=2 --zero 1', 'stage-0/forward stage-0/join stage-1/step-0-rank-0'",
+    "'dp=2,pp=2 --zero 2', 'stage-0/backward stage-0/join-rank-0 stage-0/join-rank-1'",
+    "'dp=2,pp=2 --zero 3', 'stage-0/forward-0 stage-0/forward-1 stage-1/evaluation-1'",
+    "'dp=2,pp=2 --zero 3 --schedule interleaved', 'stage-1/forward-chunk-3-0'"
+  })
+  void writesTheProgramsOfStagesThatShareOrTakeTurns(String mesh, String files) {
+    String line =
+        "gpt --device neuron --emit hlo --layers 4 --heads 2 --width 16 --context 8 --mesh " + mesh;
+    List<String> arguments = new ArrayList<>(List.of(line.split(" ")));
+    arguments.addAll(List.of("--out", directory.toString()));
+    assertThat(compile(arguments.toArray(String[]::new))).isZero();
+    assertThat(List.of(files.split(" ")))
+        .allSatisfy(file -> assertThat(directory.resolve(file + ".hlo.pb")).isNotEmptyFile());
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @CsvSource({
     "--nproc-per-node 0,  --nproc-per-node,  at least 1",
     "--nproc-per-node 8,  --lanes,           ranks 8",
     "--emit ptx,          --emit,            'known: neff, hlo'",
