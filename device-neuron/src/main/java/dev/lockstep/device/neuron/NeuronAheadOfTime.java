@@ -102,7 +102,9 @@ public final class NeuronAheadOfTime implements AheadOfTime {
       }
     } catch (IOException e) {
       throw new UncheckedIOException(
-          "programs cannot be written: folder=%s, cause=%s".formatted(build.folder(), e), e);
+          "programs cannot be written: folder=%s, cause=%s: %s (name a folder that can be made and written)"
+              .formatted(build.folder(), e.getClass().getSimpleName(), e.getMessage()),
+          e);
     }
     return written;
   }

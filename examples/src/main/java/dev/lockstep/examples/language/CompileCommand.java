@@ -8,6 +8,7 @@ import dev.lockstep.train.RunGraphs;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.model.ModelShape;
 import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
@@ -62,10 +63,20 @@ public final class CompileCommand implements CommandProvider {
 
   @Override
   public int run(List<String> arguments, PrintStream out, PrintStream err) {
-    if (arguments.isEmpty() || arguments.getFirst().startsWith("-")) {
+    boolean asksForHelp = arguments.contains("--help") || arguments.contains("-h");
+    if (arguments.isEmpty() || (asksForHelp && arguments.getFirst().startsWith("-"))) {
       help(ModelShape.families().getFirst(), out);
-      boolean wasAsked = arguments.contains("--help") || arguments.contains("-h");
-      return wasAsked ? 0 : 2;
+      return asksForHelp ? 0 : 2;
+    }
+    if (arguments.getFirst().startsWith("-")) {
+      throw new ConfigurationException(
+          VERB,
+          arguments.getFirst(),
+          "the model comes first: lockstep compile %s (known: %s)"
+              .formatted(
+                  arguments.getFirst(),
+                  String.join(
+                      ", ", ModelShape.families().stream().map(ModelShape::family).toList())));
     }
     ModelShape family = ModelShape.defaults(arguments.getFirst());
     Options options = new Options();
@@ -115,7 +126,8 @@ public final class CompileCommand implements CommandProvider {
     }
     Path folder = training.out;
     if (folder == null) {
-      throw refusal("--out", "", "must name the folder that the programs go to");
+      throw new ConfigurationException(
+          "--out", "", "an option is missing: --out (name the folder that the programs go to)");
     }
     Recipe recipe = training.freshRecipe();
     List<RunGraphs.Group> groups =
@@ -134,7 +146,7 @@ public final class CompileCommand implements CommandProvider {
                 folder.resolve(group.name()),
                 out::println));
       }
-    } catch (IllegalArgumentException e) {
+    } catch (IllegalArgumentException | UncheckedIOException e) {
       throw new ConfigurationException(
           VERB, training.device, Objects.requireNonNullElse(e.getMessage(), e.toString()), e);
     }

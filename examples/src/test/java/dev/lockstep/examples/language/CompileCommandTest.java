@@ -165,8 +165,22 @@ class CompileCommandTest {
     assertThatThrownBy(() -> compile("bert", "--device", "neuron"))
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining("there is no such model");
+    assertThatThrownBy(() -> compile("--device", "neuron", "gpt"))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessage(
+            "the model comes first: lockstep compile --device (known: gpt, llama, mlp, moe)");
     assertThatThrownBy(() -> compile(small()))
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining("--out");
+  }
+
+  @Test
+  void saysThatTheFolderCannotBeWritten() throws IOException {
+    Path file = Files.createFile(directory.resolve("file"));
+    assertThatThrownBy(() -> compile(small("--out", file.toString())))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessage(
+            "programs cannot be written: folder=%s, cause=FileAlreadyExistsException: %s (name a folder that can be made and written)"
+                .formatted(file, file));
   }
 }
