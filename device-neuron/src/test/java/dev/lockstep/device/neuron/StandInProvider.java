@@ -36,7 +36,7 @@ public class StandInProvider implements DeviceProvider {
 
   @Override
   public Availability probe() {
-    return new Availability.Available(1, "stand-in");
+    return new Availability.Available(StandIn.CORES, "stand-in");
   }
 
   @Override

@@ -18,6 +18,7 @@ enum {
   NRT_UNINITIALIZED = 13,
   NRT_CLOSED = 14,
   NRT_EXEC_BAD_INPUT = 1002,
+  NRT_EXEC_NC_BUSY = 1005,
 };
 
 typedef struct {

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "nrt.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ typedef int32_t (*execute_t)(int64_t id, void **tensors);
 static describe_t describe;
 static execute_t execute;
 static int state = FRESH;
+static int core_file = -1;
 static char root_comm[256];
 static char exec_timeout[256];
 static int cores = 4;
@@ -100,17 +102,35 @@ static int injected(const char *function) {
     if (state == SHUT) return NRT_CLOSED;              \
   } while (0)
 
+// Takes the core of this process, where STANDIN_CORES names a folder with a file for each that processes have taken.
+static int take_core(void) {
+  const char *folder = getenv("STANDIN_CORES");
+  const char *core = getenv("NEURON_RT_VISIBLE_CORES");
+  if (!folder || !core) return NRT_SUCCESS;
+  char path[4096];
+  snprintf(path, sizeof path, "%s/core-%s", folder, core);
+  core_file = open(path, O_RDWR | O_CREAT, 0600);
+  struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  return core_file >= 0 && fcntl(core_file, F_SETLK, &whole) == 0 ? NRT_SUCCESS : NRT_EXEC_NC_BUSY;
+}
+
 NRT_STATUS nrt_init(int framework, const char *version, const char *fal) {
   int status = injected("nrt_init");
   if (status != 0) return status;
   if (framework != 1 || version[0] != 0 || fal[0] != 0) return NRT_INVALID;
+  status = take_core();
+  if (status != 0) return status;
   read_variable("NEURON_RT_ROOT_COMM_ID", root_comm);
   read_variable("NEURON_RT_EXEC_TIMEOUT", exec_timeout);
   state = READY;
   return NRT_SUCCESS;
 }
 
-void nrt_close(void) { state = SHUT; }
+void nrt_close(void) {
+  state = SHUT;
+  if (core_file >= 0) close(core_file);
+  core_file = -1;
+}
 
 NRT_STATUS nrt_get_version(nrt_version_t *version, size_t size) {
   if (size != sizeof *version) return NRT_INVALID;
