@@ -3,6 +3,15 @@ package dev.lockstep.device.neuron.hlo;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.lockstep.graph.CompositeCases;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.OpCase;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.PrimitiveCases;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
 import dev.lockstep.train.Layout;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.nn.Precision;
@@ -10,10 +19,17 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -26,6 +42,9 @@ final class ProtocTest {
 
   /// A field that the schema does not know is printed by its number.
   private static final Pattern UNKNOWN = Pattern.compile("(?m)^ *\\d+[:\\s{].*$");
+
+  /// Where an instruction comes from: graph, number and op.
+  private static final Pattern ORIGIN = Pattern.compile("op_name: \"[^\"]*/\\d+:(\\w+)\"");
 
   /// What the schema imports for fields that modules do not have.
   private static final Map<String, String> STUBS =
@@ -45,7 +64,7 @@ final class ProtocTest {
       Files.createDirectories(file.getParent());
       try (InputStream schema =
           Objects.requireNonNull(ProtocTest.class.getResourceAsStream("schema/" + name))) {
-        Files.copy(schema, file);
+        Files.copy(schema, file, StandardCopyOption.REPLACE_EXISTING);
       }
     }
     for (Map.Entry<String, String> stub : STUBS.entrySet()) {
@@ -71,7 +90,7 @@ final class ProtocTest {
     WholeStep whole = whole("dp=2");
     Emitted step = Emitted.of(whole.graphs("step"), whole.ranks(), SumOrder.LANE_TREE);
     String text = decoded(step.module().proto());
-    assertThat(UNKNOWN.matcher(text).results().map(match -> match.group()).toList()).isEmpty();
+    assertThat(UNKNOWN.matcher(text).results().map(MatchResult::group).toList()).isEmpty();
     assertThat(text)
         .contains(
             "opcode: \"all-gather\"",
@@ -86,7 +105,7 @@ final class ProtocTest {
     WholeStep whole = whole("tp=2");
     Emitted lane = Emitted.of(whole.graphs("lane"), whole.ranks(), SumOrder.LANE_TREE);
     String text = decoded(lane.module().proto());
-    assertThat(UNKNOWN.matcher(text).results().map(match -> match.group()).toList()).isEmpty();
+    assertThat(UNKNOWN.matcher(text).results().map(MatchResult::group).toList()).isEmpty();
     assertThat(text)
         .contains(
             "gather_dimension_numbers {",
@@ -96,6 +115,39 @@ final class ProtocTest {
             "slice_dimensions {",
             "dynamic_slice_sizes: 1",
             "value: \"lockstep.rank\"");
+  }
+
+  /// Instructions say which op of the graph they come from.
+  @Test
+  void theSchemaKnowsEveryFieldOfEveryOp() throws Exception {
+    List<OpCase> cases = new ArrayList<>(PrimitiveCases.all());
+    cases.addAll(PrimitiveCases.ofOtherTypes());
+    cases.addAll(CompositeCases.all());
+    Set<String> decoded = new TreeSet<>();
+    for (Emitted emitted : List.of(Emitted.of(ManyCases.of(cases).graph()), collectives())) {
+      String text = decoded(emitted.module().proto());
+      assertThat(UNKNOWN.matcher(text).results().map(MatchResult::group).toList()).isEmpty();
+      ORIGIN.matcher(text).results().map(match -> match.group(1)).forEach(decoded::add);
+    }
+    assertThat(decoded)
+        .isEqualTo(
+            Arrays.stream(Primitive.class.getPermittedSubclasses())
+                .map(Class::getSimpleName)
+                .collect(Collectors.toCollection(TreeSet::new)));
+  }
+
+  private static Emitted collectives() {
+    LaneSplit lanes = LaneSplit.onePerRank(2);
+    GraphBuilder builder = new GraphBuilder("collectives");
+    Value x = builder.input("x", ValueType.f32(4));
+    List<Primitive> all =
+        List.of(
+            new Primitive.AllReduce("dp", new ReduceOp.Sum(), lanes),
+            new Primitive.ReduceScatter("dp", new ReduceOp.Sum(), lanes, 0),
+            new Primitive.AllGather("dp", 2, 0),
+            new Primitive.BroadcastFrom("dp", 1));
+    all.forEach(op -> builder.output(op.label(), builder.one(op, x)));
+    return Emitted.of(builder.build(), CollectivesTest.line(2), SumOrder.COMPILER);
   }
 
   private static WholeStep whole(String mesh) {

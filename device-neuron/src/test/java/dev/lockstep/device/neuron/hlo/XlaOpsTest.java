@@ -3,7 +3,6 @@ package dev.lockstep.device.neuron.hlo;
 import dev.lockstep.device.RankGrid;
 import dev.lockstep.graph.Closeness;
 import dev.lockstep.graph.CompositeCases;
-import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.OpCase;
@@ -14,8 +13,6 @@ import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Tag;
@@ -100,36 +97,18 @@ final class XlaOpsTest {
 
   private void execute(List<OpCase> cases) throws Exception {
     XlaJudge xla = XlaJudge.find(folder);
-    GraphBuilder builder = new GraphBuilder("cases");
-    Map<String, double[]> inputs = new HashMap<>();
-    Map<String, OpCase> named = new LinkedHashMap<>();
-    for (int i = 0; i < cases.size(); i++) {
-      OpCase each = cases.get(i);
-      List<Value> operands = new ArrayList<>();
-      for (int operand = 0; operand < each.types().size(); operand++) {
-        String name = "c%d.in%d".formatted(i, operand);
-        operands.add(builder.input(name, each.types().get(operand)));
-        inputs.put(name, each.operands().get(operand));
-      }
-      List<Value> results = builder.apply(each.op(), operands);
-      for (int result = 0; result < results.size(); result++) {
-        String name = "c%d.out%d".formatted(i, result);
-        builder.output(name, results.get(result));
-        named.put(name, each);
-      }
-    }
-    Graph graph = builder.build();
-    xla.add(Emitted.of(graph), List.of(inputs));
+    ManyCases all = ManyCases.of(cases);
+    xla.add(Emitted.of(all.graph()), List.of(all.inputs()));
     Map<String, double[]> found = xla.run().getFirst().getFirst();
-    named.forEach(
-        (name, each) -> {
-          int result = Integer.parseInt(name.substring(name.lastIndexOf("out") + 3));
-          try {
-            Closeness.assertClose(
-                Emitted.numbers(found, name), each.expected().get(result), TOLERANCE);
-          } catch (AssertionError e) {
-            throw new AssertionError(name + " of " + each + ": " + e.getMessage(), e);
-          }
-        });
+    all.expected()
+        .forEach(
+            (name, elements) -> {
+              try {
+                Closeness.assertClose(Emitted.numbers(found, name), elements, TOLERANCE);
+              } catch (AssertionError e) {
+                throw new AssertionError(
+                    name + " of " + all.caseOf().get(name) + ": " + e.getMessage(), e);
+              }
+            });
   }
 }
