@@ -35,6 +35,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.stream.IntStream;
 
 /// A training step of a model over a layout as two programs, a lane's and the step's, with what
 /// goes into each rank and what the float64 reference makes of the whole on one. Every place of the
@@ -152,6 +153,15 @@ final class WholeStep {
     return graphs(spread, program);
   }
 
+  /// The modules of a program as devices compile them: each rank's of its own graph.
+  List<Emitted> ofEachRank(String program, SumOrder order) {
+    List<Graph> graphs = graphs(program);
+    return IntStream.range(0, laneOf.size())
+        .mapToObj(rank -> graphs.get(graphs.size() == 1 ? 0 : rank))
+        .map(graph -> Emitted.of(graph, ranks(), order))
+        .toList();
+  }
+
   private static List<Graph> graphs(RunGraphs.Group group, String program) {
     List<Graph> found = group.graphs().get(program);
     if (found == null) {
@@ -217,16 +227,17 @@ final class WholeStep {
   /// @param laneOutputs what each lane made
   Map<String, double[]> shardInputs(int rank, List<Map<String, double[]>> laneOutputs) {
     StateShards shards = shards(rank);
-    Map<String, double[]> sums = new HashMap<>();
+    Map<String, double[]> added = new HashMap<>(state);
     for (Map<String, double[]> outputs : laneOutputs) {
-      outputs.forEach((name, each) -> sums.merge(name, each.clone(), WholeStep::added));
+      outputs.forEach((name, each) -> added.merge(name, each.clone(), WholeStep::added));
     }
+    Map<String, double[]> sums = parts(added, rank);
     Map<String, double[]> inputs = new HashMap<>();
     inputs.put(StepGraph.LOSS_SUM, sums.getOrDefault(StepGraph.LOSS_SUM, new double[0]));
     inputs.put(StepGraph.COUNT, sums.getOrDefault(StepGraph.COUNT, new double[0]));
     addScalars(inputs);
     addLeafOrder(shards, inputs);
-    for (StateShards.Piece piece : shards.pieces(rank)) {
+    for (StateShards.Piece piece : shards.pieces(laneOf.get(rank))) {
       int use = 0;
       for (ParameterUse each : uses) {
         if (each.parameter().equals(piece.parameter())) {
@@ -236,7 +247,7 @@ final class WholeStep {
       }
       for (String prefix : List.of("", StepGraph.FIRST_MOMENT, StepGraph.SECOND_MOMENT)) {
         String name = prefix + piece.parameter().name();
-        inputs.put(name, cut(state.getOrDefault(name, new double[0]), piece));
+        inputs.put(name, cut(sums.getOrDefault(name, new double[0]), piece));
       }
     }
     return inputs;
@@ -244,11 +255,12 @@ final class WholeStep {
 
   /// A rank's shard of what the step makes.
   Map<String, double[]> shardOf(int rank, Map<String, double[]> step) {
+    Map<String, double[]> own = parts(step, rank);
     Map<String, double[]> shard = new HashMap<>();
-    for (StateShards.Piece piece : shards(rank).pieces(rank)) {
+    for (StateShards.Piece piece : shards(rank).pieces(laneOf.get(rank))) {
       for (String prefix : List.of("", StepGraph.FIRST_MOMENT, StepGraph.SECOND_MOMENT)) {
         String name = "new " + prefix + piece.parameter().name();
-        shard.put(name, cut(step.getOrDefault(name, new double[0]), piece));
+        shard.put(name, cut(own.getOrDefault(name, new double[0]), piece));
       }
     }
     for (String name : List.of(StepGraph.LOSS, StepGraph.GRADIENT_NORM)) {

@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -117,25 +118,45 @@ final class WholeStepTest {
     }
   }
 
+  static Stream<Arguments> shards() {
+    return Stream.of(
+        arguments(EVEN_GPT, "dp=2"),
+        arguments(EVEN_LLAMA, "dp=4"),
+        arguments(EVEN_MOE, "dp=2"),
+        arguments(EVEN_GPT, "dp=2,tp=2"));
+  }
+
+  private static WholeStep sharded(Object... of) {
+    Layout layout = Layout.parse((String) of[1]).withZero(1);
+    return new WholeStep((ModelShape) of[0], Precision.F32, 0, layout);
+  }
+
+  private static List<Map<String, double[]>> shardInputs(
+      WholeStep whole, List<Map<String, double[]>> lanes) {
+    return IntStream.range(0, whole.ranks().ranks())
+        .mapToObj(rank -> whole.shardInputs(rank, lanes))
+        .toList();
+  }
+
   /// Every rank has a module of its own: its shard has other shapes.
-  @Test
-  void shardsOfTheStateFollowTheReference() {
-    WholeStep whole = new WholeStep(EVEN_GPT, Precision.F32, 0, Layout.parse("dp=2").withZero(1));
+  @ParameterizedTest(name = "{0}, {1}, --zero 1")
+  @MethodSource("shards")
+  void shardsOfTheStateFollowTheReference(ModelShape shape, String mesh) {
+    WholeStep whole = sharded(shape, mesh);
     List<Map<String, double[]>> lanes = whole.expectedLanes();
     Map<String, double[]> one = whole.expectedStep(lanes);
     for (SumOrder order : SumOrder.values()) {
-      List<Emitted> steps = new ArrayList<>();
+      List<Emitted> steps = whole.ofEachRank("step", order);
       List<List<double[]>> parameters = new ArrayList<>();
-      for (int rank = 0; rank < 2; rank++) {
-        Emitted step = Emitted.of(whole.graphs("step").get(rank), whole.ranks(), order);
-        steps.add(step);
-        parameters.add(step.parameters(rank, whole.shardInputs(rank, lanes)));
+      List<Map<String, double[]>> inputs = shardInputs(whole, lanes);
+      for (int rank = 0; rank < steps.size(); rank++) {
+        parameters.add(steps.get(rank).parameters(rank, inputs.get(rank)));
       }
       List<List<double[]>> results =
           HloReplicas.run(
               steps.stream().map(step -> HloProgram.read(step.module().proto())).toList(),
               parameters);
-      for (int rank = 0; rank < 2; rank++) {
+      for (int rank = 0; rank < steps.size(); rank++) {
         Map<String, double[]> found = steps.get(rank).outputs(results.get(rank));
         assertClose(found, whole.shardOf(rank, one), INTERPRETED);
       }
@@ -156,6 +177,60 @@ final class WholeStepTest {
   @Timeout(1200)
   void allRunUnderXla() throws Exception {
     runUnderXla(steps().toList());
+  }
+
+  /// The updates of ZeRO, each rank's module in a process of its own.
+  @Tag("long")
+  @Test
+  void shardsOfTheStateRunUnderXla() throws Exception {
+    XlaJudge xla = XlaJudge.find(folder);
+    List<WholeStep> wholes = shards().map(each -> sharded(each.get())).toList();
+    for (WholeStep whole : wholes) {
+      for (SumOrder order : SumOrder.values()) {
+        xla.addApart(whole.ofEachRank("step", order), shardInputs(whole, whole.expectedLanes()));
+      }
+    }
+    List<List<Map<String, double[]>>> found = xla.run();
+    for (int i = 0; i < found.size(); i++) {
+      WholeStep whole = wholes.get(i / SumOrder.values().length);
+      Map<String, double[]> one = whole.expectedStep(whole.expectedLanes());
+      for (int rank = 0; rank < found.get(i).size(); rank++) {
+        assertClose(found.get(i).get(rank), whole.shardOf(rank, one), EXECUTED);
+      }
+    }
+  }
+
+  static Stream<Arguments> ranksWithNumbersOfTheirOwn() {
+    return Stream.of(
+        arguments(EVEN_GPT, Precision.F32, 0.2f, "dp=2,tp=2", false),
+        arguments(EVEN_LLAMA, Precision.F32, 0f, "tp=2", true),
+        arguments(EVEN_GPT, Precision.F32, 0.2f, "cp=2", false),
+        arguments(EVEN_MOE, Precision.F32, 0f, "ep=2", false));
+  }
+
+  /// What a device compiles under these layouts holds its rank's numbers, so that the ranks that
+  /// meet in a collective run other modules.
+  @Tag("long")
+  @Test
+  @Timeout(600)
+  void modulesOfEachRankMeetUnderXla() throws Exception {
+    XlaJudge xla = XlaJudge.find(folder);
+    List<WholeStep> wholes = ranksWithNumbersOfTheirOwn().map(each -> whole(each.get())).toList();
+    for (WholeStep whole : wholes) {
+      List<Map<String, double[]>> sums = stepInputs(whole, whole.expectedLanes());
+      xla.addApart(whole.ofEachRank("lane", SumOrder.COMPILER), whole.laneInputs());
+      xla.addApart(whole.ofEachRank("step", SumOrder.COMPILER), sums);
+    }
+    List<List<Map<String, double[]>>> found = xla.run();
+    for (int i = 0; i < wholes.size(); i++) {
+      WholeStep whole = wholes.get(i);
+      List<Map<String, double[]>> lanes = whole.expectedLanes();
+      Map<String, double[]> one = whole.expectedStep(lanes);
+      for (int rank = 0; rank < whole.ranks().ranks(); rank++) {
+        assertClose(found.get(2 * i).get(rank), whole.laneOf(rank, lanes), EXECUTED);
+        assertClose(found.get(2 * i + 1).get(rank), whole.parts(one, rank), EXECUTED);
+      }
+    }
   }
 
   private void runUnderXla(List<Arguments> all) throws Exception {

@@ -1,9 +1,11 @@
 """Runs HLO modules by XLA on the host's processor.
 
-usage: run_hlo.py FOLDER
+usage: run_hlo.py FOLDER [RANK RANKS PORT]
 
-FOLDER/manifest.json lists modules: their file, the number of replicas and the parameters' element types and shapes.
-Parameter I of replica R of module M is in M.R.in.I, result I goes to M.R.out.I, raw and row-major.
+FOLDER/manifest.json lists runs: the number of replicas, and the module that all of them have or one for each, with its
+file and its parameters' element types and shapes. Parameter I of replica R of run N is in N.R.in.I, result I goes to
+N.R.out.I, raw and row-major. Replicas of one module are devices of one process; where each has a module of its own,
+each is a process, which is told its rank and the first one's port.
 """
 
 import json
@@ -11,8 +13,11 @@ import os
 import pathlib
 import sys
 
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+FOLDER = pathlib.Path(sys.argv[1])
+RANK, RANKS, PORT = [int(each) for each in sys.argv[2:]] or (0, 1, 0)
 os.environ["JAX_PLATFORMS"] = "cpu"
+if RANKS == 1:
+    os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
 
 import jax
 import ml_dtypes
@@ -47,35 +52,40 @@ def compiled(proto, devices):
     options = xc.CompileOptions()
     options.num_replicas = len(devices)
     options.num_partitions = 1
-    options.device_assignment = xc.DeviceAssignment.create(np.arange(len(devices)).reshape(len(devices), 1))
+    ids = np.array([device.id for device in devices])
+    options.device_assignment = xc.DeviceAssignment.create(ids.reshape(len(devices), 1))
     return xla_bridge.get_backend("cpu").compile_and_load(module, _jax.DeviceList(tuple(devices)), options)
 
 
-def run(folder, number, module):
-    replicas = module["replicas"]
+def run(number, replicas, module):
     devices = jax.devices("cpu")[:replicas]
-    executable = compiled((folder / module["file"]).read_bytes(), devices)
+    mine = [(replica, device) for replica, device in enumerate(devices) if device.process_index == RANK]
+    executable = compiled((FOLDER / module["file"]).read_bytes(), devices)
     everywhere = NamedSharding(Mesh(np.array(devices), ("replica",)), PartitionSpec())
     arguments = []
     for i, parameter in enumerate(module["parameters"]):
         shape = tuple(parameter["shape"])
         shards = []
-        for replica, device in enumerate(devices):
-            raw = (folder / f"{number}.{replica}.in.{i}").read_bytes()
+        for replica, device in mine:
+            raw = (FOLDER / f"{number}.{replica}.in.{i}").read_bytes()
             elements = np.frombuffer(raw, dtype=TYPES[parameter["dtype"]]).reshape(shape)
             shards.append(jax.device_put(elements, device))
         arguments.append(jax.make_array_from_single_device_arrays(shape, everywhere, shards))
     results = executable.execute_sharded(arguments).disassemble_into_single_device_arrays()
     for i, shards in enumerate(results):
-        for replica, shard in enumerate(shards):
-            (folder / f"{number}.{replica}.out.{i}").write_bytes(np.asarray(shard).tobytes())
+        for (replica, _), shard in zip(mine, shards):
+            (FOLDER / f"{number}.{replica}.out.{i}").write_bytes(np.asarray(shard).tobytes())
 
 
 def main():
     jax.config.update("jax_enable_x64", True)
-    folder = pathlib.Path(sys.argv[1])
-    for number, module in enumerate(json.loads((folder / "manifest.json").read_text())):
-        run(folder, number, module)
+    if RANKS > 1:
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        jax.distributed.initialize(f"127.0.0.1:{PORT}", num_processes=RANKS, process_id=RANK)
+    for number, each in enumerate(json.loads((FOLDER / "manifest.json").read_text())):
+        modules = each["modules"]
+        if len(modules) == RANKS:
+            run(number, each["replicas"], modules[RANK])
 
 
 main()
