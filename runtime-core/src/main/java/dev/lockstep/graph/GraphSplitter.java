@@ -46,6 +46,24 @@ public final class GraphSplitter {
       parts = List.copyOf(parts);
       crossings = List.copyOf(crossings);
     }
+
+    /// Returns the number of the part that makes an output or a crossing value.
+    ///
+    /// @throws IllegalArgumentException if no part makes it
+    public int partThatMakes(String slot) {
+      for (int part = 0; part < parts.size(); part++) {
+        boolean isMade =
+            switch (parts.get(part)) {
+              case Compute(Graph segment) ->
+                  segment.outputs().stream().anyMatch(output -> output.name().equals(slot));
+              case Collective collective -> collective.output().equals(slot);
+            };
+        if (isMade) {
+          return part;
+        }
+      }
+      throw new IllegalArgumentException("no part makes this value: value=" + slot);
+    }
   }
 
   /// One step of a cut graph.

@@ -136,19 +136,11 @@ record GatherPlan(Segments segments, List<Phase> phases, List<Gather> gathers, l
 
   /// Returns the phase in which an output or crossing value is made.
   int madeIn(String slot) {
-    for (int phase = 0; phase < phases.size(); phase++) {
-      for (int part = phases.get(phase).first; part < phases.get(phase).end; part++) {
-        boolean isMade =
-            switch (segments.parts().get(part)) {
-              case GraphSplitter.Compute(Graph segment) ->
-                  segment.outputs().stream().anyMatch(output -> output.name().equals(slot));
-              case GraphSplitter.Collective collective -> collective.output().equals(slot);
-            };
-        if (isMade) {
-          return phase;
-        }
-      }
+    int part = segments.partThatMakes(slot);
+    int phase = 0;
+    while (phases.get(phase).end <= part) {
+      phase++;
     }
-    throw new IllegalArgumentException("no part makes this value: value=" + slot);
+    return phase;
   }
 }

@@ -16,9 +16,10 @@ public record PlannedExchange(
   }
 
   /// An all-reduce of `bytes`: a reduce-scatter and an all-gather.
-  static PlannedExchange allReduce(String axis, int ranks, String what, long bytes, int times) {
+  static PlannedExchange allReduce(
+      String axis, int ranks, String what, long bytes, int times, String behind) {
     long sent = 2 * part(bytes, ranks);
-    return new PlannedExchange(axis, "all_reduce of " + what, bytes, sent, times, "");
+    return new PlannedExchange(axis, "all_reduce of " + what, bytes, sent, times, behind);
   }
 
   /// A reduce-scatter of `bytes`.

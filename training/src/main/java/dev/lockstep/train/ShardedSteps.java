@@ -140,7 +140,7 @@ final class ShardedSteps implements Steps {
     plan.add(() -> own.run(compute.stream(), fill));
     List<FlatTensors> held = new ArrayList<>();
     for (int i = 0; i < order.held().size(); i++) {
-      held.add(own.subtree(i));
+      held.add(own.slot(i));
     }
     FlatTensors sums =
         compute.allocateShared("gradient shard 0", groups.shardLayout(compute.rank()));

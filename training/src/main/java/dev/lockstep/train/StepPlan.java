@@ -20,6 +20,7 @@ import dev.lockstep.train.optim.StagePlace;
 import dev.lockstep.train.optim.StateShards;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
+import dev.lockstep.train.parallel.BucketPlan;
 import dev.lockstep.train.parallel.Crossings;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.LanePlan;
@@ -139,11 +140,10 @@ public final class StepPlan implements AutoCloseable {
       exchanged = gatheredStep(recipe, grid, models.lane(recipe.batch().microBatch()), held);
     } else {
       ModelPrograms.Traced lane = models.lane(recipe.batch().microBatch());
-      exchanged = compile("lanes", plan, grid.lay(lane));
-      exchanged +=
+      exchanged =
           grid.isSharded()
-              ? shardedStep(recipe, grid, plan, lane, held)
-              : step(recipe, grid, plan, lane);
+              ? compile("lanes", plan, grid.lay(lane)) + shardedStep(recipe, grid, plan, lane, held)
+              : step(recipe, grid, plan, lane, options.bucketBytes());
     }
     if (exchanged > 0) {
       memory.put("exchanged", exchanged);
@@ -177,14 +177,48 @@ public final class StepPlan implements AutoCloseable {
     return perStage == 1 ? way : way + " of chunk " + chunk;
   }
 
-  /// Plans what follows the lanes; returns the bytes that cross between segments.
-  private long step(Recipe recipe, Grid grid, LanePlan plan, ModelPrograms.Traced lane) {
-    FlatLayout sums = StepPrograms.sums(grid, lane.uses());
+  /// Plans the lanes and what follows them; returns the bytes that cross between segments.
+  private long step(
+      Recipe recipe, Grid grid, LanePlan plan, ModelPrograms.Traced lane, long bucketBytes) {
+    Graph graph = grid.lay(lane);
+    BucketPlan buckets = StepPrograms.buckets(graph, grid, lane.uses(), bucketBytes);
+    long crossing;
+    if (buckets == null) {
+      crossing = compile("lanes", plan, graph);
+    } else {
+      crossing = compile("lanes", lanes(plan), buckets.segments());
+      reduce(buckets);
+    }
+    FlatLayout sums = StepPrograms.sums(grid, lane.uses(), buckets);
     memory.put("gradients", plan.slots() * sums.bytes());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
     StepPlace place = grid.stepPlace(split, null);
-    return compile("joins", plan, LaneSums.join(sums.elements()))
-        + compile("update", plan, StepGraph.trace(lane.uses(), recipe.optimizer(), place));
+    Graph update = StepGraph.trace(lane.uses(), recipe.optimizer(), place, buckets != null);
+    return crossing
+        + compile("joins", plan, LaneSums.join(sums.elements()))
+        + compile("update", plan, update);
+  }
+
+  /// Plans the reductions that start while the last lane goes on.
+  private void reduce(BucketPlan buckets) {
+    memory.put("gradient sums", buckets.layout().bytes());
+    int count = buckets.buckets().size();
+    for (int i = 0; i < count; i++) {
+      long bytes = buckets.bytes(buckets.buckets().get(i));
+      String next = i + 1 < count ? "the last lane, from bucket %d on".formatted(i + 2) : "";
+      exchanges.add(
+          PlannedExchange.allReduce(
+              Layout.DATA,
+              dataRanks,
+              "gradients of bucket %d of %d".formatted(i + 1, count),
+              bytes,
+              1,
+              next));
+    }
+  }
+
+  private static int lanes(LanePlan plan) {
+    return (int) plan.actions().stream().filter(LanePlan.Action.Run.class::isInstance).count();
   }
 
   private long shardedStep(
@@ -295,7 +329,7 @@ public final class StepPlan implements AutoCloseable {
   }
 
   private long compile(String part, LanePlan plan, Graph graph) {
-    int lanes = (int) plan.actions().stream().filter(LanePlan.Action.Run.class::isInstance).count();
+    int lanes = lanes(plan);
     int times =
         switch (part) {
           case "lanes" -> lanes;
@@ -385,7 +419,7 @@ public final class StepPlan implements AutoCloseable {
       switch (node.op()) {
         case Primitive.AllReduce(String axis, ReduceOp _, LaneSplit _) ->
             found.merge(
-                PlannedExchange.allReduce(axis, ranks(axis), part, bytes, 1), 1, Integer::sum);
+                PlannedExchange.allReduce(axis, ranks(axis), part, bytes, 1, ""), 1, Integer::sum);
         case Primitive.AllGather(String axis, int _, int _) ->
             found.merge(
                 PlannedExchange.allGather(axis, ranks(axis), part, bytes, 1, ""), 1, Integer::sum);

@@ -1,7 +1,12 @@
 package dev.lockstep.train;
 
 import dev.lockstep.device.Program;
+import dev.lockstep.device.Support;
+import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
@@ -14,6 +19,7 @@ import dev.lockstep.train.optim.NormLeaves;
 import dev.lockstep.train.optim.StateShards;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
+import dev.lockstep.train.parallel.BucketPlan;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
@@ -23,11 +29,13 @@ import dev.lockstep.train.parallel.SplitProgram;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntConsumer;
+import org.jspecify.annotations.Nullable;
 
 /// A training step of one rank: its lanes, then the step program. Steps allocate nothing.
 final class StepPrograms implements Steps {
@@ -37,7 +45,8 @@ final class StepPrograms implements Steps {
   private final RankCompute compute;
   private final Batches batches;
   private final DataInput input;
-  private final LaneSums lanes;
+  private final LaneSums lanes; // all, or but the last one
+  private final @Nullable BucketedLane last;
   private final SplitProgram stepProgram;
   private final SplitProgram.Bound step;
   private final HostScalar learningRate;
@@ -52,31 +61,51 @@ final class StepPrograms implements Steps {
   /// Compiles the programs.
   ///
   /// @param state updated in place; borrowed
+  /// @param bucketBytes as in [TrainerOptions]
   StepPrograms(
-      RankCompute compute, Recipe recipe, ModelPrograms programs, State state, Batches batches) {
+      RankCompute compute,
+      Recipe recipe,
+      ModelPrograms programs,
+      State state,
+      Batches batches,
+      long bucketBytes) {
     this.compute = compute;
     this.batches = batches;
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), compute.ranks());
     LanePlan plan = LanePlan.of(split.ranks().get(compute.rank()));
     ModelPrograms.Traced traced = programs.lane(recipe.batch().microBatch());
     input = new DataInput(compute, recipe.batch().microBatch(), recipe.model().context());
+    Graph graph = compute.grid().lay(traced);
+    Map<String, Tensor> inputs =
+        input.with(traced.graph(), state.parameters.bindings(traced.uses()));
+    BucketPlan buckets =
+        reducesInside(compute, split)
+            ? null
+            : buckets(graph, compute.grid(), traced.uses(), bucketBytes);
+    SplitProgram program =
+        new SplitProgram(
+            compute.scope(),
+            compute.device(),
+            buckets == null ? SplitProgram.cut(graph, compute.device()) : buckets.segments(),
+            compute.exchange());
     lanes =
         new LaneSums(
             compute.scope(),
             compute.device(),
-            compute.exchange(),
-            plan,
-            new LaneSums.LaneProgram(
-                compute.grid().lay(traced),
-                sums(compute.grid(), traced.uses()),
-                input.with(traced.graph(), state.parameters.bindings(traced.uses()))));
+            program,
+            buckets == null ? plan : BucketedLane.before(plan),
+            new LaneSums.LaneProgram(graph, sums(compute.grid(), traced.uses(), buckets), inputs));
+    last =
+        buckets == null
+            ? null
+            : new BucketedLane(compute, plan, lanes, program, inputs, buckets, split);
     FlatTensors scalars = compute.allocate("step scalars", scalarLayout());
     StepPlace place = compute.grid().stepPlace(split, null);
     stepProgram =
         new SplitProgram(
             compute.scope(),
             compute.device(),
-            StepGraph.trace(traced.uses(), recipe.optimizer(), place),
+            StepGraph.trace(traced.uses(), recipe.optimizer(), place, buckets != null),
             compute.exchange());
     Map<String, Tensor> bindings = bindings(state, scalars);
     if (compute.grid().isSplit()) {
@@ -87,7 +116,7 @@ final class StepPrograms implements Steps {
     number = scalar(scalars.get(StepGraph.STEP));
     loss = scalar(scalars.get(StepGraph.LOSS));
     gradientNorm = scalar(scalars.get(StepGraph.GRADIENT_NORM));
-    stop = scalar(lanes.subtree(0).get(StepGraph.STOP));
+    stop = scalar(lanes.slot(0).get(StepGraph.STOP));
     stopped = scalar(step.tensor(StepGraph.STOPPED));
   }
 
@@ -106,12 +135,49 @@ final class StepPrograms implements Steps {
     return sums(grid, uses, true);
   }
 
+  /// Whether the device itself reduces gradients, in its program of the step.
+  private static boolean reducesInside(RankCompute compute, LaneSplit split) {
+    Primitive reduce = new Primitive.AllReduce(Layout.DATA, new ReduceOp.Sum(), split);
+    int held = split.ranks().get(compute.rank()).size();
+    return compute.device().supports(reduce, Collections.nCopies(held, ValueType.f32(1)))
+        instanceof Support.Yes;
+  }
+
+  /// Plans which gradients are reduced while the last lane goes on; null where all are reduced
+  /// after it.
+  ///
+  /// @param bucketBytes as in [TrainerOptions]
+  static @Nullable BucketPlan buckets(
+      Graph lane, Grid grid, List<ParameterUse> uses, long bucketBytes) {
+    if (grid.data().ranks() == 1 || bucketBytes == 0) {
+      return null;
+    }
+    BucketPlan plan = BucketPlan.of(lane, gradients(grid, uses), bucketBytes);
+    return plan.overlaps() ? plan : null;
+  }
+
+  private static Map<String, Shape> gradients(Grid grid, List<ParameterUse> uses) {
+    Map<String, Shape> shapes = new LinkedHashMap<>();
+    uses.forEach(use -> shapes.put(use.gradientName(), grid.localShape(use.parameter())));
+    return shapes;
+  }
+
+  /// How the sums of a lane lie in memory.
+  ///
+  /// @param buckets null where gradients are reduced together
+  static FlatLayout sums(Grid grid, List<ParameterUse> uses, @Nullable BucketPlan buckets) {
+    return sums(buckets == null ? gradients(grid, uses) : buckets.gradients(), true);
+  }
+
   /// How the sums of a lane lie in memory.
   ///
   /// @param losses whether the rank computes the loss
   static FlatLayout sums(Grid grid, List<ParameterUse> uses, boolean losses) {
-    Map<String, Shape> shapes = new LinkedHashMap<>();
-    uses.forEach(use -> shapes.put(use.gradientName(), grid.localShape(use.parameter())));
+    return sums(gradients(grid, uses), losses);
+  }
+
+  private static FlatLayout sums(Map<String, Shape> gradients, boolean losses) {
+    Map<String, Shape> shapes = new LinkedHashMap<>(gradients);
     if (losses) {
       shapes.put(StepGraph.LOSS_SUM, Shape.scalar());
       shapes.put(StepGraph.COUNT, Shape.scalar());
@@ -158,6 +224,9 @@ final class StepPrograms implements Steps {
     bindings.putAll(state.parameters.byName());
     bindings.putAll(state.moments.byName());
     bindings.putAll(lanes.subtreeInputs());
+    if (last != null) {
+      bindings.putAll(last.sums());
+    }
     return bindings;
   }
 
@@ -170,9 +239,15 @@ final class StepPrograms implements Steps {
   public void run(long index, float rate, boolean wantsStop) {
     this.index = index;
     lanes.run(compute.stream(), fill);
+    if (last != null) {
+      last.run(compute.stream(), fill);
+    }
     stop.set(wantsStop ? 1 : 0);
     learningRate.set(rate);
     number.set((float) (index + 1));
+    if (last != null) {
+      last.await();
+    }
     step.run(compute.stream());
   }
 

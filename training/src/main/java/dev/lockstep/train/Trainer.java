@@ -13,7 +13,6 @@ import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.train.pipeline.PipelinePlan;
-import dev.lockstep.train.pipeline.PipelineSchedule;
 import dev.lockstep.transport.TransportCounters;
 import java.nio.file.Path;
 import java.util.List;
@@ -76,7 +75,7 @@ public final class Trainer implements AutoCloseable {
       exchange = JobExchange.open(scope, job, recipe, options);
       requireAlike(
           "recipe, text or layout",
-          "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %d, --schedule %s, --chunks %d, recompute=%s"
+          "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %d, --schedule %s, --chunks %d, recompute=%s, bucketBytes=%d"
               .formatted(
                   Sha256.of(recipe.toJson()),
                   corpus.sha256(),
@@ -85,7 +84,8 @@ public final class Trainer implements AutoCloseable {
                   options.layout().zero(),
                   options.layout().schedule().label(),
                   options.layout().chunks(),
-                  options.recompute()));
+                  options.recompute(),
+                  options.bucketBytes()));
       compute = RankCompute.open(scope, options, job, exchange.place());
       DeviceAgreement.check(compute, recipe.sameBits());
       stages =
@@ -105,24 +105,24 @@ public final class Trainer implements AutoCloseable {
                   model.parameters(),
                   output),
               CheckpointWriter::close);
-      steps = steps(options.layout().schedule(), batches);
+      steps = steps(options, batches);
     } catch (RuntimeException | Error e) {
       scope.close();
       throw e;
     }
   }
 
-  private Steps steps(PipelineSchedule schedule, Batches batches) {
+  private Steps steps(TrainerOptions options, Batches batches) {
     StepPrograms.State state = new StepPrograms.State(parameters, moments);
     if (stages != null) {
-      PipelinePlan plan = stages.plan(schedule, recipe.batch().lanes());
+      PipelinePlan plan = stages.plan(options.layout().schedule(), recipe.batch().lanes());
       return compute.grid().isSharded()
           ? new ShardedSteps(compute, recipe, plan, stages, state, batches)
           : new StagedSteps(compute, recipe, plan, stages, state, batches);
     }
     return compute.grid().isSharded()
         ? new ShardedSteps(compute, recipe, programs, state, batches)
-        : new StepPrograms(compute, recipe, programs, state, batches);
+        : new StepPrograms(compute, recipe, programs, state, batches, options.bucketBytes());
   }
 
   private static Batches batches(Recipe recipe, Corpus corpus) {

@@ -14,6 +14,9 @@ import java.time.Duration;
 /// @param timeout deadline of each collective
 /// @param recompute which activations are computed again instead of kept
 /// @param layout how the run is laid out over the ranks
+/// @param bucketBytes where ranks of `dp` hold all of the state (ZeRO 0) and layers are not spread
+///   over stages: gradients of so many bytes are reduced together as soon as the last lane has made
+///   them, the first ones earlier; 0 to reduce all of them together after it
 public record TrainerOptions(
     String device,
     int threads,
@@ -21,7 +24,9 @@ public record TrainerOptions(
     String transport,
     Duration timeout,
     Recompute recompute,
-    Layout layout) {
+    Layout layout,
+    long bucketBytes) {
+  private static final long DEFAULT_BUCKET_BYTES = 25 << 20;
   private static final Duration DEFAULT_TIMEOUT = Duration.ofMinutes(2);
 
   /// Checks the numbers.
@@ -29,41 +34,61 @@ public record TrainerOptions(
   /// @throws dev.lockstep.failure.ConfigurationException if one does not fit
   public TrainerOptions {
     OptionCheck.atLeast("--threads", threads, 0);
+    OptionCheck.atLeast("--bucket-mb", bucketBytes >> 20, 0);
   }
 
   /// Returns the default: the CPU, all processors of the host shared by its ranks.
   public static TrainerOptions defaults() {
     return new TrainerOptions(
-        "cpu", 0, 0, "", DEFAULT_TIMEOUT, Recompute.NONE, Layout.dataParallel());
+        "cpu",
+        0,
+        0,
+        "",
+        DEFAULT_TIMEOUT,
+        Recompute.NONE,
+        Layout.dataParallel(),
+        DEFAULT_BUCKET_BYTES);
   }
 
   /// Returns these options with another kind of device.
   public TrainerOptions withDevice(String other) {
-    return new TrainerOptions(other, threads, vectorBits, transport, timeout, recompute, layout);
+    return new TrainerOptions(
+        other, threads, vectorBits, transport, timeout, recompute, layout, bucketBytes);
   }
 
   /// Returns these options with another number of threads.
   public TrainerOptions withThreads(int other) {
-    return new TrainerOptions(device, other, vectorBits, transport, timeout, recompute, layout);
+    return new TrainerOptions(
+        device, other, vectorBits, transport, timeout, recompute, layout, bucketBytes);
   }
 
   /// Returns these options with another width of vectors.
   public TrainerOptions withVectorBits(int other) {
-    return new TrainerOptions(device, threads, other, transport, timeout, recompute, layout);
+    return new TrainerOptions(
+        device, threads, other, transport, timeout, recompute, layout, bucketBytes);
   }
 
   /// Returns these options with another transport.
   public TrainerOptions withTransport(String other) {
-    return new TrainerOptions(device, threads, vectorBits, other, timeout, recompute, layout);
+    return new TrainerOptions(
+        device, threads, vectorBits, other, timeout, recompute, layout, bucketBytes);
   }
 
   /// Returns these options with another choice of what is computed again.
   public TrainerOptions withRecompute(Recompute other) {
-    return new TrainerOptions(device, threads, vectorBits, transport, timeout, other, layout);
+    return new TrainerOptions(
+        device, threads, vectorBits, transport, timeout, other, layout, bucketBytes);
   }
 
   /// Returns these options with another layout.
   public TrainerOptions withLayout(Layout other) {
-    return new TrainerOptions(device, threads, vectorBits, transport, timeout, recompute, other);
+    return new TrainerOptions(
+        device, threads, vectorBits, transport, timeout, recompute, other, bucketBytes);
+  }
+
+  /// Returns these options with another size of buckets.
+  public TrainerOptions withBucketBytes(long other) {
+    return new TrainerOptions(
+        device, threads, vectorBits, transport, timeout, recompute, layout, other);
   }
 }

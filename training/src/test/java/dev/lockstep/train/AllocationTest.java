@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -81,6 +82,12 @@ class AllocationTest {
     allocateNothing(mesh, zero, threads, transport, sameBits);
   }
 
+  @Test
+  @Timeout(120)
+  void stepsWithBucketsAllocateNothing() throws Exception {
+    allocateNothing("dp=2", 0, 1, "in-process", true, 20_000);
+  }
+
   /// The kernels of a split vocabulary run seldom, and box their vectors until they are compiled.
   @Tag("long")
   @ParameterizedTest(name = "--mesh {0} --zero {1}, threads={2}, transport={3}, same bits={4}")
@@ -99,12 +106,20 @@ class AllocationTest {
 
   private void allocateNothing(
       String mesh, int zero, int threads, String transport, boolean sameBits) throws Exception {
+    long bucketBytes = TrainerOptions.defaults().bucketBytes();
+    allocateNothing(mesh, zero, threads, transport, sameBits, bucketBytes);
+  }
+
+  private void allocateNothing(
+      String mesh, int zero, int threads, String transport, boolean sameBits, long bucketBytes)
+      throws Exception {
     Layout layout = Layout.parse(mesh).withZero(zero);
     int ranks = layout.places();
     TrainerOptions options =
         TrainerOptions.defaults()
             .withThreads(threads)
             .withTransport(ranks == 1 ? "" : transport)
+            .withBucketBytes(bucketBytes)
             .withLayout(layout);
     Recipe recipe = RECIPE.withSameBits(sameBits);
     try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {

@@ -134,7 +134,12 @@ class FlippedBitTest {
       parameters.initialize(recipe.seed());
       StepPrograms steps =
           new StepPrograms(
-              compute, recipe, programs, new StepPrograms.State(parameters, moments), batches);
+              compute,
+              recipe,
+              programs,
+              new StepPrograms.State(parameters, moments),
+              batches,
+              options.bucketBytes());
       for (int step = 0; step < STEPS; step++) {
         steps.run(step, recipe.learningRate().at(step + 1, STEPS), false);
       }

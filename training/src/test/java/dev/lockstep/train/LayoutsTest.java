@@ -79,6 +79,24 @@ class LayoutsTest {
     }
   }
 
+  @Test
+  void bucketsOfAnySizeKeepTheBits() throws Exception {
+    Recipe recipe =
+        recipe(new GptShape(2, 4, 24, 10, 256, true), new SumBlocks(4, 2))
+            .withBatch(new BatchShape(7, 2, 7));
+    try (Corpus corpus = open()) {
+      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      for (String mesh : List.of("dp=2", "dp=3", "dp=2,tp=2", "dp=2,cp=2")) {
+        for (long bytes : new long[] {0, 1, 20_000}) {
+          TrainerOptions options = options(mesh, Recompute.NONE).withBucketBytes(bytes);
+          assertThat(train(recipe, corpus, Layout.parse(mesh).places(), options))
+              .as("--mesh %s, buckets of %d bytes", mesh, bytes)
+              .isEqualTo(alone);
+        }
+      }
+    }
+  }
+
   private static TrainerOptions options(String mesh, int zero) {
     return TrainerOptions.defaults().withThreads(1).withLayout(Layout.parse(mesh).withZero(zero));
   }

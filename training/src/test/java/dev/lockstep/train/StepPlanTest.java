@@ -113,6 +113,34 @@ class StepPlanTest {
     }
   }
 
+  /// Whatever buckets cost beside reducing all at once, the plan says it, and what is hidden.
+  @Test
+  void bucketsHoldWhatThePlanSays() throws Exception {
+    Recipe recipe =
+        Recipe.defaults()
+            .withModel(new GptShape(4, 2, 96, 8, 256, true))
+            .withBatch(Recipe.BatchShape.of(4, 1));
+    TrainerOptions together = TrainerOptions.defaults().withThreads(1).withBucketBytes(0);
+    TrainerOptions buckets = together.withBucketBytes(200_000);
+    try (Corpus corpus = TinyText.open(TinyText.write(folder.resolve("text")))) {
+      long planned = planned(recipe, buckets, 2) - planned(recipe, together, 2);
+      long taken = measured(recipe, corpus, buckets, 2) - measured(recipe, corpus, together, 2);
+      assertThat(taken).isCloseTo(planned, within(planned(recipe, buckets, 2) / 50));
+    }
+    try (MemoryPool pool = MemoryPool.root("plan", 1L << 32);
+        StepPlan plan = new StepPlan(pool, recipe, buckets, 2)) {
+      List<PlannedExchange> reductions =
+          plan.exchanges().stream().filter(each -> each.what().contains("bucket")).toList();
+      assertThat(reductions).hasSizeGreaterThan(4);
+      assertThat(reductions.getLast().behind()).isEmpty();
+      assertThat(reductions.subList(0, reductions.size() - 1))
+          .allSatisfy(each -> assertThat(each.behind()).contains("the last lane"));
+      // The table is tied: its two uses are reduced apart.
+      assertThat(reductions.stream().mapToLong(PlannedExchange::bytes).sum())
+          .isEqualTo((recipe.model().parameters() + 256 * 96) * Float.BYTES);
+    }
+  }
+
   /// What the order of the lanes saves, and what a stage takes beside memory of the transport.
   @Tag("long")
   @Test

@@ -17,6 +17,7 @@ import java.util.List;
 /// @param recompute what is computed again on the way back
 public record LayoutCase(List<Layout> parts, String transport, int threads, Recompute recompute) {
   private static final int MOST_RANKS = 8;
+  private static final long SMALL_BUCKET_BYTES = 64 << 10;
 
   /// Copies the list.
   public LayoutCase {
@@ -151,6 +152,12 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
     return cases;
   }
 
+  private static boolean hasBuckets(Layout layout) {
+    return layout.size(Layout.DATA, layout.places()) > 1
+        && layout.size(Layout.PIPELINE, layout.places()) == 1
+        && layout.zero() == 0;
+  }
+
   /// Returns whether a model can be run so.
   public boolean fits(ModelShape model) {
     return parts.stream().allMatch(part -> part.spreads(model));
@@ -160,7 +167,15 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
   TrainerOptions options(Layout layout) {
     TrainerOptions options =
         TrainerOptions.defaults().withThreads(threads).withRecompute(recompute).withLayout(layout);
-    return layout.places() > 1 ? options.withTransport(transport) : options;
+    if (layout.places() == 1) {
+      return options;
+    }
+    return options.withTransport(transport).withBucketBytes(bucketBytes(options));
+  }
+
+  /// Through shared memory gradients are reduced in many buckets, so that both ways are seen.
+  private long bucketBytes(TrainerOptions options) {
+    return transport.equals("shm") ? SMALL_BUCKET_BYTES : options.bucketBytes();
   }
 
   /// Returns the case in words: `dp=2,tp=2 --zero 1, in-process, 1 thread`.
@@ -177,6 +192,8 @@ public record LayoutCase(List<Layout> parts, String transport, int threads, Reco
     String text = String.join(" then ", words);
     boolean talks = parts.stream().anyMatch(layout -> layout.places() > 1);
     text += talks ? ", " + transport : "";
+    boolean buckets = parts.stream().anyMatch(LayoutCase::hasBuckets);
+    text += talks && buckets && transport.equals("shm") ? ", buckets of 64 KiB" : "";
     text += threads > 1 ? ", " + threads + " threads" : "";
     return recompute == Recompute.NONE ? text : text + ", recompute " + recompute.label();
   }

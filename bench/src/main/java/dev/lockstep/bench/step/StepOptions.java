@@ -124,6 +124,15 @@ public final class StepOptions {
   private int zero;
 
   @Option(
+      names = "--bucket-mb",
+      paramLabel = "N",
+      description =
+          "MiB of gradients that ranks of dp reduce together while the last lane goes on, with"
+              + " --zero 0 and without pp; 0: all together after it (default"
+              + " ${DEFAULT-VALUE})")
+  private int bucketMb = 25;
+
+  @Option(
       names = "--schedule",
       paramLabel = "ORDER",
       description =
@@ -368,7 +377,8 @@ public final class StepOptions {
         "",
         TrainerOptions.defaults().timeout(),
         Recompute.of(recompute),
-        layout());
+        layout(),
+        (long) bucketMb << 20);
   }
 
   private int usualLanes() {

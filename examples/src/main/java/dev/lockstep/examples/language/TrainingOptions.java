@@ -200,6 +200,15 @@ final class TrainingOptions {
   int zero;
 
   @Option(
+      names = "--bucket-mb",
+      paramLabel = "N",
+      description =
+          "MiB of gradients that ranks of dp reduce together while the last lane goes on, with"
+              + " --zero 0 and without pp; 0: all together after it; the bits stay;"
+              + " default ${DEFAULT-VALUE}")
+  int bucketMb = 25;
+
+  @Option(
       names = "--schedule",
       paramLabel = "ORDER",
       description =
@@ -442,6 +451,7 @@ final class TrainingOptions {
         .withThreads(threads == null ? share : threads)
         .withTransport(transport)
         .withRecompute(Recompute.of(recompute))
+        .withBucketBytes((long) bucketMb << 20)
         .withLayout(chunks == null ? layout : layout.withChunks(chunks));
   }
 }

@@ -85,7 +85,17 @@ public final class StepGraph {
   /// @param uses the uses of all parameters, in program order
   /// @param place the rank
   public static Graph trace(List<ParameterUse> uses, AdamWOptions options, StepPlace place) {
-    return new StepGraph(place).build(uses, options);
+    return trace(uses, options, place, false);
+  }
+
+  /// Traces the step program of one rank.
+  ///
+  /// @param uses the uses of all parameters, in program order
+  /// @param place the rank
+  /// @param isReduced whether gradients come as sums over all lanes, as inputs `gradient/use`
+  public static Graph trace(
+      List<ParameterUse> uses, AdamWOptions options, StepPlace place, boolean isReduced) {
+    return new StepGraph(place).build(uses, options, isReduced);
   }
 
   /// Traces the program that joins the ranks' [#LOSS_SUM] and [#COUNT] and divides them: [#LOSS].
@@ -163,11 +173,13 @@ public final class StepGraph {
     return finish(gradients, norm, options);
   }
 
-  private Graph build(List<ParameterUse> uses, AdamWOptions options) {
+  private Graph build(List<ParameterUse> uses, AdamWOptions options, boolean isReduced) {
     // All that the ranks join stands side by side, so that it becomes one bucket.
     List<Value> joined = new ArrayList<>();
     for (ParameterUse use : uses) {
-      joined.add(joined(use.gradientName(), localType(use.parameter())));
+      ValueType type = localType(use.parameter());
+      joined.add(
+          isReduced ? builder.input(use.gradientName(), type) : joined(use.gradientName(), type));
     }
     Totals totals = totals();
     Map<Parameter, Value> gradients = new LinkedHashMap<>();

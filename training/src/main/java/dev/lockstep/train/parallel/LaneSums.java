@@ -151,8 +151,8 @@ public final class LaneSums {
     return joinProgram;
   }
 
-  /// Returns the sums of the rank's subtree `index`.
-  public FlatTensors subtree(int index) {
+  /// Returns slot `index`: where the rank has a subtree of that number, its sums.
+  public FlatTensors slot(int index) {
     return slots.get(index);
   }
 }

@@ -1,0 +1,165 @@
+package dev.lockstep.train;
+
+import dev.lockstep.device.BoundProgram;
+import dev.lockstep.device.Program;
+import dev.lockstep.device.Stream;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.parallel.BucketPlan;
+import dev.lockstep.train.parallel.Exchange;
+import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.FlatTensors;
+import dev.lockstep.train.parallel.LanePlan;
+import dev.lockstep.train.parallel.LaneSums;
+import dev.lockstep.train.parallel.SplitProgram;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.IntConsumer;
+
+/// The last of a rank's lanes, whose gradients complete the rank's sums: bucket by bucket they are
+/// joined with those of the lanes before it and reduced over the data axis while the lane goes on.
+/// Running allocates nothing.
+final class BucketedLane {
+  private final Exchange exchange;
+  private final SplitProgram.Bound program;
+  private final int lane;
+  private final int[] ends;
+  private final BoundProgram[][] joins;
+  private final Exchange.Prepared[] reductions;
+  private final FlatTensors sums;
+
+  /// Binds the lane and prepares the reductions; every rank of the axis does so with the same
+  /// buckets.
+  ///
+  /// @param plan the lanes of the rank, all of them
+  /// @param before the sums of all but the last; borrowed
+  /// @param program the lane program, cut as the buckets say
+  /// @param inputs where the program's inputs live; borrowed
+  /// @param split which lanes each rank of the axis holds
+  BucketedLane(
+      RankCompute compute,
+      LanePlan plan,
+      LaneSums before,
+      SplitProgram program,
+      Map<String, Tensor> inputs,
+      BucketPlan buckets,
+      LaneSplit split) {
+    exchange = compute.exchange();
+    int last = lastRun(plan);
+    LanePlan.Action.Run run = (LanePlan.Action.Run) plan.actions().get(last);
+    lane = run.lane();
+    Map<String, Tensor> bound = new HashMap<>(inputs);
+    bound.putAll(before.slot(run.slot()).byName());
+    this.program = program.bind(bound);
+    sums = compute.allocateShared("gradient sums", buckets.layout());
+    int count = buckets.buckets().size();
+    ends = new int[count];
+    joins = new BoundProgram[count][];
+    reductions = new Exchange.Prepared[count];
+    Primitive.AllReduce reduce = new Primitive.AllReduce(Layout.DATA, new ReduceOp.Sum(), split);
+    Map<Long, Program> programs = new HashMap<>();
+    for (int i = 0; i < count; i++) {
+      boolean isLast = i == count - 1;
+      ends[i] = isLast ? Integer.MAX_VALUE : buckets.buckets().get(i).end();
+      Range range = range(buckets, i, before.slot(0).layout());
+      // What is joined with the last bucket are the losses too.
+      Range joined = isLast ? range.to(before.slot(0).layout().elements()) : range;
+      List<BoundProgram> bucketJoins = new ArrayList<>();
+      for (LanePlan.Action action : plan.actions().subList(last + 1, plan.actions().size())) {
+        if (action instanceof LanePlan.Action.Join(int into, int from)) {
+          Program join = programs.computeIfAbsent(joined.elements(), n -> compile(compute, n));
+          bucketJoins.add(
+              join.bind(
+                  LaneSums.joined(joined.of(before.slot(into)), joined.of(before.slot(from)))));
+        }
+      }
+      joins[i] = bucketJoins.toArray(BoundProgram[]::new);
+      List<Tensor> held = new ArrayList<>();
+      for (int subtree = 0; subtree < plan.held().size(); subtree++) {
+        held.add(range.of(before.slot(subtree)));
+      }
+      reductions[i] =
+          compute
+              .scope()
+              .own(exchange.prepare(reduce, held, range.of(sums)), Exchange.Prepared::close);
+    }
+  }
+
+  /// Elements of a flat buffer.
+  private record Range(long first, long end) {
+    long elements() {
+      return end - first;
+    }
+
+    Range to(long other) {
+      return new Range(first, other);
+    }
+
+    Tensor of(FlatTensors tensors) {
+      return new Tensor(
+          tensors.whole().buffer(), first * DType.F32.bytes(), DType.F32, Shape.of(elements()));
+    }
+  }
+
+  /// Returns the lanes before the last one.
+  static LanePlan before(LanePlan plan) {
+    return new LanePlan(plan.actions().subList(0, lastRun(plan)), plan.slots(), plan.held());
+  }
+
+  private static int lastRun(LanePlan plan) {
+    int last = plan.actions().size() - 1;
+    while (!(plan.actions().get(last) instanceof LanePlan.Action.Run)) {
+      last--;
+    }
+    return last;
+  }
+
+  /// Where a bucket lies in a slot and, as the gradients come first there, in the sums.
+  private static Range range(BucketPlan plan, int bucket, FlatLayout slot) {
+    long end =
+        bucket + 1 < plan.buckets().size()
+            ? slot.offset(plan.buckets().get(bucket + 1).names().getFirst())
+            : plan.layout().bytes();
+    long first = slot.offset(plan.buckets().get(bucket).names().getFirst());
+    return new Range(first / DType.F32.bytes(), end / DType.F32.bytes());
+  }
+
+  private static Program compile(RankCompute compute, long elements) {
+    return compute.scope().own(compute.device().compile(LaneSums.join(elements)), Program::close);
+  }
+
+  /// Returns where the gradients' sums over all lanes are after [#await], by name.
+  Map<String, Tensor> sums() {
+    return sums.byName();
+  }
+
+  /// Runs the lane; its last reductions may be under way when it returns.
+  ///
+  /// @param fill brings a lane's input to where it is bound
+  void run(Stream stream, IntConsumer fill) {
+    fill.accept(lane);
+    int part = 0;
+    for (int i = 0; i < ends.length; i++) {
+      program.run(stream, part, ends[i]);
+      part = ends[i];
+      for (BoundProgram join : joins[i]) {
+        stream.run(join);
+      }
+      exchange.settle(stream);
+      reductions[i].start();
+    }
+  }
+
+  /// Waits for the reductions.
+  void await() {
+    for (Exchange.Prepared reduction : reductions) {
+      reduction.await();
+    }
+  }
+}

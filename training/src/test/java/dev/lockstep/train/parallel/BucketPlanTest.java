@@ -1,0 +1,75 @@
+package dev.lockstep.train.parallel;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.Value;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.tensor.Shape;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+class BucketPlanTest {
+  private static final int ELEMENTS = 256; // 1 KiB
+
+  /// Makes `count` gradients one after another, the last one of the map first, and a loss.
+  private static Graph lane(int count) {
+    GraphBuilder builder = new GraphBuilder("lane");
+    Value value = builder.input("x", ValueType.f32(ELEMENTS));
+    for (int i = count - 1; i >= 0; i--) {
+      value = builder.one(new Primitive.Add(), value, value);
+      builder.output("g" + i, value);
+    }
+    builder.output("loss", builder.one(new Primitive.Mul(), value, value));
+    return builder.build();
+  }
+
+  private static Map<String, Shape> shapes(int count) {
+    Map<String, Shape> shapes = new LinkedHashMap<>();
+    for (int i = 0; i < count; i++) {
+      shapes.put("g" + i, Shape.of(ELEMENTS));
+    }
+    return shapes;
+  }
+
+  @Test
+  void bucketsHoldGradientsInTheOrderInWhichTheyAreMade() {
+    BucketPlan plan = BucketPlan.of(lane(5), shapes(5), 2048);
+    assertThat(plan.buckets().stream().map(BucketPlan.Bucket::names))
+        .containsExactly(List.of("g4", "g3"), List.of("g2", "g1"), List.of("g0"));
+    assertThat(plan.gradients().keySet()).containsExactly("g4", "g3", "g2", "g1", "g0");
+    assertThat(plan.overlaps()).isTrue();
+    assertThat(plan.bytes(plan.buckets().getFirst())).isEqualTo(2048);
+  }
+
+  @Test
+  void theProgramIsCutWhereABucketIsCompleteAndNotBehindTheLast() {
+    BucketPlan plan = BucketPlan.of(lane(5), shapes(5), 2048);
+    assertThat(plan.segments().parts()).hasSize(3);
+    assertThat(plan.buckets().stream().map(BucketPlan.Bucket::end)).containsExactly(1, 2, 3);
+    for (BucketPlan.Bucket bucket : plan.buckets()) {
+      for (String name : bucket.names()) {
+        assertThat(plan.segments().partThatMakes(name)).isLessThan(bucket.end());
+      }
+    }
+  }
+
+  @Test
+  void theFirstBucketIsNoLargerThanAMebibyteUnlessOneGradientIs() {
+    int count = 3 << 10;
+    BucketPlan plan = BucketPlan.of(lane(count), shapes(count), 2 << 20);
+    assertThat(plan.buckets().stream().map(plan::bytes))
+        .containsExactly((long) (1 << 20), (long) (2 << 20));
+  }
+
+  @Test
+  void whatFitsOneBucketIsNotCut() {
+    BucketPlan plan = BucketPlan.of(lane(5), shapes(5), 1 << 20);
+    assertThat(plan.overlaps()).isFalse();
+    assertThat(plan.segments().parts()).hasSize(1);
+  }
+}
