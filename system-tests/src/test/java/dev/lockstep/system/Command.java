@@ -154,8 +154,13 @@ final class Command implements AutoCloseable {
 
   /// Waits for the end and returns how long that took.
   Duration untilEnd() throws InterruptedException {
+    return untilEnd(PATIENCE);
+  }
+
+  /// Waits for the end of what takes longer than others; returns how long that was.
+  Duration untilEnd(Duration patience) throws InterruptedException {
     long start = System.nanoTime();
-    assertThat(process.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS))
+    assertThat(process.waitFor(patience.toSeconds(), TimeUnit.SECONDS))
         .as("has ended\n%s", output())
         .isTrue();
     return Duration.ofNanos(System.nanoTime() - start);

@@ -8,6 +8,7 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -24,6 +25,9 @@ import org.junit.jupiter.api.io.TempDir;
 
 /// What the README shows compiles and runs as it is.
 class ReadmeTest {
+  /// A build of all modules, which takes some 100 s on two cores that others use too.
+  private static final Duration BUILD = Duration.ofSeconds(280);
+
   private static final Path HOME = Path.of(System.getProperty("lockstep.home", ".."));
 
   @TempDir Path folder;
@@ -172,6 +176,7 @@ class ReadmeTest {
     List<String> program = new ArrayList<>(maven);
     program.addAll(List.of(arguments));
     try (Command command = Command.start(Map.of(), program)) {
+      var _ = command.untilEnd(BUILD);
       command.done();
     }
   }
