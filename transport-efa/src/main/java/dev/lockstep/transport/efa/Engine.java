@@ -202,6 +202,11 @@ final class Engine implements RailEvents {
     return rails.stream().map(Rail::name).toList();
   }
 
+  /// Returns whether this rank is on EFA's device alone.
+  boolean isDirect() {
+    return rails.getFirst().isDirect();
+  }
+
   /// Makes a peer known by its names, one for each of its rails.
   ///
   /// @return its address on each rail here

@@ -80,6 +80,7 @@ final class FabricTransport implements Transport {
     String key = key(communicator, context.rank(), peer);
     LinkAddress address =
         LinkAddress.decode(context.addresses().lookup(key, timeout), "rank " + peer);
+    address.requireFabric(engine.isDirect(), "rank " + peer);
     engine.hold();
     try {
       checkOpen();

@@ -10,14 +10,15 @@ import java.util.List;
 ///
 /// @param link the end's number there
 /// @param eagerBytes longest message that comes in frames
+/// @param direct whether it is on EFA's device alone, which does not speak the provider's protocols
 /// @param names of the rank's endpoint, one for each rail
-record LinkAddress(int link, long eagerBytes, List<byte[]> names) {
-  private static final byte VERSION = 2;
+record LinkAddress(int link, long eagerBytes, boolean direct, List<byte[]> names) {
+  private static final byte VERSION = 3;
   private static final int LONGEST_NAME = 256;
 
   byte[] encoded() {
-    ByteBuffer bytes = ByteBuffer.allocate(16 + namesBytes(names));
-    bytes.put(VERSION).putInt(link).putLong(eagerBytes);
+    ByteBuffer bytes = ByteBuffer.allocate(17 + namesBytes(names));
+    bytes.put(VERSION).putInt(link).putLong(eagerBytes).put((byte) (direct ? 1 : 0));
     putNames(bytes, names);
     return written(bytes);
   }
@@ -29,12 +30,32 @@ record LinkAddress(int link, long eagerBytes, List<byte[]> names) {
     ByteBuffer bytes = ByteBuffer.wrap(encoded);
     try {
       if (bytes.get() == VERSION) {
-        return new LinkAddress(bytes.getInt(), bytes.getLong(), getNames(bytes, endpoint));
+        return new LinkAddress(
+            bytes.getInt(), bytes.getLong(), bytes.get() != 0, getNames(bytes, endpoint));
       }
     } catch (BufferUnderflowException cut) {
       throw unknown(endpoint, encoded.length);
     }
     throw unknown(endpoint, encoded.length);
+  }
+
+  /// Checks that both ends are on one network.
+  ///
+  /// @param mine whether this rank is on EFA's device alone
+  /// @param endpoint whose address this is
+  /// @throws TransportException if the other end is not as this one
+  void requireFabric(boolean mine, String endpoint) {
+    if (direct != mine) {
+      throw new TransportException(
+          endpoint,
+          "ranks use EFA in two ways that do not understand each other: this rank %s, %s %s (run one version of libfabric and one kind of EFA device on all hosts)"
+              .formatted(fabric(mine), endpoint, fabric(direct)),
+          null);
+    }
+  }
+
+  private static String fabric(boolean direct) {
+    return direct ? FabricInfo.EFA_DIRECT : "efa";
   }
 
   private static TransportException unknown(String endpoint, int bytes) {

@@ -115,7 +115,9 @@ final class Peers {
         peer.byeWanted = peer.byeWanted && !dismiss(peer, Wire.BYE);
         all &= !peer.pongWanted && !peer.pingWanted && !peer.byeWanted;
       }
-      peer.byeSeenWanted = peer.byeSeenWanted && !dismiss(peer, Wire.BYE_SEEN);
+      if (peer.byeSeenWanted && dismiss(peer, Wire.BYE_SEEN)) { // or it was lost on the way
+        peer.byeSeenWanted = false;
+      }
       all &= !peer.byeSeenWanted;
     }
     answers = !all;

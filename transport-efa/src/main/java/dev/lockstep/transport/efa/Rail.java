@@ -125,6 +125,11 @@ final class Rail implements AutoCloseable {
     failures.check("fi_enable", library.enable(endpoint));
   }
 
+  /// Returns whether it is EFA's device alone.
+  boolean isDirect() {
+    return info.isDirect();
+  }
+
   /// Returns the most bytes of a frame. What a provider says of messages includes writes, which
   /// EFA's device has longer than frames.
   long maxFrameBytes() {

@@ -1,6 +1,7 @@
 package dev.lockstep.transport.efa;
 
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.memory.Region;
 import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.Envelope;
 import dev.lockstep.transport.MismatchedEnvelopeException;
@@ -39,7 +40,7 @@ final class ReceiveLink extends FabricLink {
 
   /// Returns what the sender has to know.
   LinkAddress address() {
-    return new LinkAddress(number, eagerBytes, engine.names());
+    return new LinkAddress(number, eagerBytes, engine.isDirect(), engine.names());
   }
 
   @Override
@@ -86,7 +87,7 @@ final class ReceiveLink extends FabricLink {
       if (grants.isStaged(slot)) {
         apply(transfer, grants.memory(slot), grants.offset(slot), grants.bytes(slot));
       } else {
-        var _ = transfer.sink().target().region().segment(); // says if it was closed meanwhile
+        requireOpen(transfer.sink().target().region());
         transfer.progress += grants.bytes(slot);
       }
       grants.finishFirst();
@@ -97,6 +98,13 @@ final class ReceiveLink extends FabricLink {
       }
     }
     return work;
+  }
+
+  private static void requireOpen(Region region) {
+    if (region.isClosed()) {
+      throw new IllegalStateException(
+          "memory was closed while a message arrived there: region=" + region.name());
+    }
   }
 
   private void received(Transfer transfer) {

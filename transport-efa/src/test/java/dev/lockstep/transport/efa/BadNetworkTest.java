@@ -97,7 +97,7 @@ final class BadNetworkTest {
   private static byte[] withPorts(byte[] published, IntUnaryOperator port) {
     LinkAddress address = LinkAddress.decode(published, "address");
     List<byte[]> names = address.names().stream().map(name -> withPort(name, port)).toList();
-    return new LinkAddress(address.link(), address.eagerBytes(), names).encoded();
+    return new LinkAddress(address.link(), address.eagerBytes(), address.direct(), names).encoded();
   }
 
   /// A name is a `sockaddr_in`, its port in bytes 2 and 3, big-endian.
