@@ -357,12 +357,15 @@ final class CudaStream implements Stream {
     } finally {
       lock.unlock();
     }
-    inward.close();
-    outward.close();
-    for (long event : events) {
-      device.destroyEvent(event);
+    try (outward;
+        inward) {
+      // Both are closed, whichever of them fails.
+    } finally {
+      for (long event : events) {
+        device.destroyEvent(event);
+      }
+      device.forget(this);
     }
-    device.forget(this);
     if (failure != null) {
       throw failure;
     }

@@ -6,8 +6,8 @@ import dev.lockstep.memory.MemoryPool;
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
-/// The way of a stream's copies in one direction: a queue of the driver's of its own, and two
-/// chunks of pinned host memory; while the GPU copies one, the host fills or empties the other.
+/// The way of a stream's copies in one direction: a queue of the driver's of its own, and a ring of
+/// chunks of pinned host memory; while the GPU copies one, the host fills or empties another.
 /// Copies pass what the stream computes, and wait by [#after] for what they must. Opened with the
 /// first copy. Confined to its stream.
 final class Staging implements AutoCloseable {

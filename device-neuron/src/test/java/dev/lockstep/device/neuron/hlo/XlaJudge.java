@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 
 /// XLA as jaxlib brings it: compiles modules for the host's processor and runs them, replicas of
 /// one module in one process, those that have modules of their own each in another.
@@ -117,6 +118,17 @@ final class XlaJudge {
     return all;
   }
 
+  /// Waits until one of them ends; a test's deadline ends the wait.
+  private static void awaitOne(List<Process> running) throws InterruptedException {
+    try {
+      CompletableFuture.anyOf(
+              running.stream().map(Process::onExit).toArray(CompletableFuture<?>[]::new))
+          .get();
+    } catch (ExecutionException impossible) {
+      throw new IllegalStateException(impossible);
+    }
+  }
+
   /// Runs what has as many modules as processes; the first that fails ends the others.
   private void run(int processes) throws IOException, InterruptedException {
     List<Process> started = new ArrayList<>();
@@ -138,9 +150,7 @@ final class XlaJudge {
       }
       List<Process> running = new ArrayList<>(started);
       while (!running.isEmpty()) {
-        CompletableFuture.anyOf(
-                running.stream().map(Process::onExit).toArray(CompletableFuture<?>[]::new))
-            .join();
+        awaitOne(running);
         for (Process ended : running.stream().filter(each -> !each.isAlive()).toList()) {
           int rank = started.indexOf(ended);
           assertThat(ended.exitValue()).as(() -> "rank " + rank + ": " + last(said(rank))).isZero();
