@@ -18,9 +18,11 @@ import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.SplitProgram;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntConsumer;
+import java.util.stream.IntStream;
 
 /// The last of a rank's lanes, whose gradients complete the rank's sums: bucket by bucket they are
 /// joined with those of the lanes before it and reduced over the data axis while the lane goes on.
@@ -33,6 +35,7 @@ final class BucketedLane {
   private final BoundProgram[][] joins;
   private final Exchange.Prepared[] reductions;
   private final FlatTensors sums;
+  private final List<Program> joinPrograms;
 
   /// Binds the lane and prepares the reductions; every rank of the axis does so with the same
   /// buckets.
@@ -63,13 +66,11 @@ final class BucketedLane {
     joins = new BoundProgram[count][];
     reductions = new Exchange.Prepared[count];
     Primitive.AllReduce reduce = new Primitive.AllReduce(Layout.DATA, new ReduceOp.Sum(), split);
-    Map<Long, Program> programs = new HashMap<>();
+    Map<Long, Program> programs = new LinkedHashMap<>();
     for (int i = 0; i < count; i++) {
-      boolean isLast = i == count - 1;
-      ends[i] = isLast ? Integer.MAX_VALUE : buckets.buckets().get(i).end();
-      Range range = range(buckets, i, before.slot(0).layout());
-      // What is joined with the last bucket are the losses too.
-      Range joined = isLast ? range.to(before.slot(0).layout().elements()) : range;
+      ends[i] = i == count - 1 ? Integer.MAX_VALUE : buckets.buckets().get(i).end();
+      Range range = range(buckets, i);
+      Range joined = joined(buckets, i, before.slot(0).layout().elements());
       List<BoundProgram> bucketJoins = new ArrayList<>();
       for (LanePlan.Action action : plan.actions().subList(last + 1, plan.actions().size())) {
         if (action instanceof LanePlan.Action.Join(int into, int from)) {
@@ -89,6 +90,12 @@ final class BucketedLane {
               .scope()
               .own(exchange.prepare(reduce, held, range.of(sums)), Exchange.Prepared::close);
     }
+    joinPrograms = List.copyOf(programs.values());
+  }
+
+  /// Returns the programs that join buckets, one for each size.
+  List<Program> joinPrograms() {
+    return joinPrograms;
   }
 
   /// Elements of a flat buffer.
@@ -120,14 +127,31 @@ final class BucketedLane {
     return last;
   }
 
-  /// Where a bucket lies in a slot and, as the gradients come first there, in the sums.
-  private static Range range(BucketPlan plan, int bucket, FlatLayout slot) {
+  /// Where a bucket lies in the sums and, as the gradients come first there, in a slot.
+  private static Range range(BucketPlan plan, int bucket) {
+    FlatLayout layout = plan.layout();
     long end =
         bucket + 1 < plan.buckets().size()
-            ? slot.offset(plan.buckets().get(bucket + 1).names().getFirst())
-            : plan.layout().bytes();
-    long first = slot.offset(plan.buckets().get(bucket).names().getFirst());
+            ? layout.offset(plan.buckets().get(bucket + 1).names().getFirst())
+            : layout.bytes();
+    long first = layout.offset(plan.buckets().get(bucket).names().getFirst());
     return new Range(first / DType.F32.bytes(), end / DType.F32.bytes());
+  }
+
+  /// What of a slot is joined when a bucket is complete: with the last one the losses too.
+  private static Range joined(BucketPlan plan, int bucket, long elements) {
+    Range range = range(plan, bucket);
+    return bucket == plan.buckets().size() - 1 ? range.to(elements) : range;
+  }
+
+  /// Returns the sizes of what is joined when buckets are complete, each once.
+  ///
+  /// @param elements of a slot
+  static List<Long> joinSizes(BucketPlan plan, long elements) {
+    return IntStream.range(0, plan.buckets().size())
+        .mapToObj(bucket -> joined(plan, bucket, elements).elements())
+        .distinct()
+        .toList();
   }
 
   private static Program compile(RankCompute compute, long elements) {

@@ -193,13 +193,12 @@ final class DeviceExchange implements Exchange {
   /// Compares what the ranks of an axis prepare: NCCL itself does not, and would hang.
   private void agree(String axis, DeviceCollective collective) {
     int number = prepared.merge(axis, 1, Integer::sum);
-    String text = collective.toString();
-    String mine = "#%d %08x %s".formatted(number, text.hashCode(), text);
+    String mine = "#%d %s".formatted(number, collective);
     List<Integer> members = ranks.members(axis);
     List<String> all = ranks.words(axis, mine);
     for (int i = 0; i < all.size(); i++) {
-      String theirs = all.get(i); // may be cut off
-      if (!mine.startsWith(theirs)) {
+      String theirs = all.get(i);
+      if (!mine.equals(theirs)) {
         throw new CollectiveMismatchException(
             collective.label(),
             ranks.place().rank(),

@@ -136,7 +136,11 @@ record GatherPlan(Segments segments, List<Phase> phases, List<Gather> gathers, l
 
   /// Returns the phase in which an output or crossing value is made.
   int madeIn(String slot) {
-    int part = segments.partThatMakes(slot);
+    return phaseOf(segments.partThatMakes(slot));
+  }
+
+  /// Returns the phase of a part.
+  int phaseOf(int part) {
     int phase = 0;
     while (phases.get(phase).end <= part) {
       phase++;

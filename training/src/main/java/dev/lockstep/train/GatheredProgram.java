@@ -199,15 +199,7 @@ final class GatheredProgram implements LaneRunner {
 
   /// Fixes where inputs and outputs live, but for parameters.
   SplitProgram.Bound bound(Map<String, Tensor> tensors) {
-    return program.bind(new LinkedHashMap<>(tensors), part -> parameters.get(phaseOf(part)));
-  }
-
-  private int phaseOf(int part) {
-    int phase = 0;
-    while (plan.phases().get(phase).end() <= part) {
-      phase++;
-    }
-    return phase;
+    return program.bind(new LinkedHashMap<>(tensors), part -> parameters.get(plan.phaseOf(part)));
   }
 
   /// Gives this rank's shards to those that have a lane.

@@ -8,10 +8,12 @@ import dev.lockstep.collective.Work;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
+import dev.lockstep.job.JobFailedException;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.tensor.DType;
@@ -37,6 +39,9 @@ import org.jspecify.annotations.Nullable;
 final class JobExchange implements Exchange {
   /// What most words fit into, so that they are told at once: their length, then the words.
   private static final int FIRST_BYTES = 1024;
+
+  /// Far more than any rank says: what is longer is no length.
+  private static final int MOST_BYTES = 1 << 20;
 
   private static final TransportCounters NOTHING = new TransportCounters(0, 0, 0, 0, 0);
 
@@ -339,7 +344,13 @@ final class JobExchange implements Exchange {
   }
 
   private static int length(byte[] words) {
-    return ByteBuffer.wrap(words).getInt();
+    int length = ByteBuffer.wrap(words).getInt();
+    if (length < 0 || length > MOST_BYTES) {
+      throw new IllegalStateException(
+          "a rank says something unknown: lengthBytes=%d, most=%d (run one version of Lockstep on all ranks)"
+              .formatted(length, MOST_BYTES));
+    }
+    return length;
   }
 
   /// Returns the first `length` bytes of what each rank says, filled up with zeros.
@@ -389,6 +400,20 @@ final class JobExchange implements Exchange {
         prepared.close();
       }
     };
+  }
+
+  /// Ends what is under way because this rank cannot go on, so that what it holds can be freed. The
+  /// job fails with the reason, unless that is the failure of a collective or of another rank.
+  void abandon(Throwable reason) {
+    if (world.isEmpty()) {
+      return;
+    }
+    if (!(reason instanceof CollectiveException || reason instanceof JobFailedException)) {
+      job.fail(reason, "");
+    }
+    world.get().abort(reason);
+    axes.values().forEach(axis -> axis.abort(reason));
+    links.values().forEach(link -> link.abort(reason));
   }
 
   /// Returns the transport's name; empty with one rank.

@@ -8,6 +8,8 @@ import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.StepGraph;
+import dev.lockstep.train.optim.StepPlace;
+import dev.lockstep.train.parallel.BucketPlan;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.SplitProgram;
@@ -22,7 +24,8 @@ import java.util.stream.IntStream;
 
 /// The graphs of each rank of a run, by what they do, whole but where the ranks of other programs
 /// meet in them: a stage's step is cut at every collective, as its ranks meet those of other
-/// stages, and a lane over gathered parameters is cut where it reads the next.
+/// stages, a lane over gathered parameters is cut where it reads the next, and one whose gradients
+/// the host reduces in buckets where a bucket is complete.
 final class RankGraphs {
   /// What an evaluation sums over its batches.
   private static final FlatLayout LOSSES =
@@ -30,6 +33,7 @@ final class RankGraphs {
           Map.of(ModelPrograms.LOSS_SUM, Shape.scalar(), ModelPrograms.COUNT, Shape.scalar()));
 
   private final Recipe recipe;
+  private final long bucketBytes;
   private final int perStage;
   private final ModelPrograms programs;
   private final ModelPrograms.Traced lane;
@@ -41,8 +45,10 @@ final class RankGraphs {
   /// Traces the model.
   ///
   /// @param layout over all ranks
-  RankGraphs(Recipe recipe, Recompute recompute, Layout layout) {
+  /// @param bucketBytes as in [TrainerOptions]; 0 where devices reduce gradients themselves
+  RankGraphs(Recipe recipe, Recompute recompute, Layout layout, long bucketBytes) {
     this.recipe = recipe;
+    this.bucketBytes = bucketBytes;
     perStage = layout.chunks();
     int places = layout.size(Layout.DATA);
     programs = recipe.programs(recipe.model().model(recipe.blocks().tensor()), recompute);
@@ -62,16 +68,33 @@ final class RankGraphs {
     if (grid.isSharded()) {
       sharded(grid, graphs);
     } else {
-      graphs.put("lane", grid.lay(lane));
-      graphs.put("join", LaneSums.join(StepPrograms.sums(grid, lane.uses()).elements()));
-      graphs.put(
-          "step", StepGraph.trace(lane.uses(), recipe.optimizer(), grid.stepPlace(lanes, null)));
+      whole(grid, graphs);
     }
     graphs.put("join-losses", LaneSums.join(LOSSES.elements()));
     addForward(grid, "evaluation", evaluation, graphs);
     graphs.put("mean-loss", StepGraph.meanLoss(validation, grid.data().rank()));
     graphs.put("logits", logits);
     return graphs;
+  }
+
+  /// The programs of ranks that hold all of the state: of lanes whose gradients are reduced in
+  /// buckets the last one's, joins by size among them.
+  private void whole(Grid grid, Map<String, Graph> graphs) {
+    Graph graph = grid.lay(lane);
+    BucketPlan buckets = StepPrograms.buckets(graph, grid, lane.uses(), bucketBytes);
+    long elements = StepPrograms.sums(grid, lane.uses(), buckets).elements();
+    if (buckets == null) {
+      graphs.put("lane", graph);
+    } else {
+      graphs.putAll(named("lane", buckets.segments()));
+      List<Long> sizes = BucketedLane.joinSizes(buckets, elements);
+      for (int i = 0; i < sizes.size(); i++) {
+        graphs.put("join-bucket-" + i, LaneSums.join(sizes.get(i)));
+      }
+    }
+    graphs.put("join", LaneSums.join(elements));
+    StepPlace place = grid.stepPlace(lanes, null);
+    graphs.put("step", StepGraph.trace(lane.uses(), recipe.optimizer(), place, buckets != null));
   }
 
   private void sharded(Grid grid, Map<String, Graph> graphs) {

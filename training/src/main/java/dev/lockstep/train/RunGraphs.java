@@ -31,9 +31,11 @@ public final class RunGraphs {
   public record Group(String name, RankGrid ranks, Map<String, List<Graph>> graphs) {}
 
   /// Returns the graphs that a device of every rank is given where the host runs the collectives:
-  /// those of [#of], cut at their collectives.
+  /// those of [#of], cut at their collectives. A lane whose gradients are reduced in buckets is cut
+  /// where one is complete, and there are programs `join-bucket-0`, `join-bucket-1`, … that add
+  /// buckets, one for each size.
   ///
-  /// @param options layout and recomputation; the rest does not matter
+  /// @param options layout, recomputation and size of buckets; the rest does not matter
   /// @param ranks world size
   /// @throws ConfigurationException as [#of]
   public static List<Group> betweenCollectives(Recipe recipe, TrainerOptions options, int ranks) {
@@ -53,7 +55,8 @@ public final class RunGraphs {
     options.layout().check(recipe, ranks);
     Layout layout = options.layout().over(ranks);
     int stages = layout.size(Layout.PIPELINE);
-    RankGraphs graphs = new RankGraphs(recipe, options.recompute(), layout);
+    RankGraphs graphs =
+        new RankGraphs(recipe, options.recompute(), layout, cut ? options.bucketBytes() : 0);
     List<Group> groups = new ArrayList<>();
     for (int stage = 0; stage < stages; stage++) {
       Map<String, List<Graph>> byName = new LinkedHashMap<>();

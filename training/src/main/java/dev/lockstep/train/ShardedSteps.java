@@ -146,7 +146,7 @@ final class ShardedSteps implements Steps {
         compute.allocateShared("gradient shard 0", groups.shardLayout(compute.rank()));
     reduce(split, held, sums);
     programs.put("lanes", own.lanePrograms());
-    programs.put("joins", List.of(own.joinProgram()));
+    programs.put("joins", own.joinPrograms());
     return sums;
   }
 

@@ -143,7 +143,7 @@ public final class StepPlan implements AutoCloseable {
       exchanged =
           grid.isSharded()
               ? compile("lanes", plan, grid.lay(lane)) + shardedStep(recipe, grid, plan, lane, held)
-              : step(recipe, grid, plan, lane, options.bucketBytes());
+              : step(recipe, grid, plan, lane, bucketBytes(options));
     }
     if (exchanged > 0) {
       memory.put("exchanged", exchanged);
@@ -197,6 +197,12 @@ public final class StepPlan implements AutoCloseable {
     return crossing
         + compile("joins", plan, LaneSums.join(sums.elements()))
         + compile("update", plan, update);
+  }
+
+  /// A device that keeps collectives inside its programs reduces gradients there.
+  private static long bucketBytes(TrainerOptions options) {
+    boolean keeps = RankCompute.provider(options.device()).keepsCollectives();
+    return keeps ? 0 : options.bucketBytes();
   }
 
   /// Plans the reductions that start while the last lane goes on.

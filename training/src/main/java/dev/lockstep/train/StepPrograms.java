@@ -29,6 +29,7 @@ import dev.lockstep.train.parallel.SplitProgram;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -260,7 +261,11 @@ final class StepPrograms implements Steps {
   public Map<String, List<Program>> programs() {
     Map<String, List<Program>> programs = new LinkedHashMap<>();
     programs.put("lanes", lanes.lanePrograms());
-    programs.put("joins", List.of(lanes.joinProgram()));
+    List<Program> joins = new ArrayList<>(lanes.joinPrograms());
+    if (last != null) {
+      joins.addAll(last.joinPrograms());
+    }
+    programs.put("joins", joins);
     programs.put("update", stepProgram.segments());
     return programs;
   }

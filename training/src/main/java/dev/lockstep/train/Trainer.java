@@ -325,7 +325,12 @@ public final class Trainer implements AutoCloseable {
     }
     job.activity("training step");
     float rate = recipe.learningRate().at(step + 1, recipe.steps());
-    steps.run(step, rate, wantsStop);
+    try {
+      steps.run(step, rate, wantsStop);
+    } catch (RuntimeException | Error failure) {
+      exchange.abandon(failure);
+      throw failure;
+    }
     step++;
     stopped = steps.stopped();
   }

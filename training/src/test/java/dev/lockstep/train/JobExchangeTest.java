@@ -2,9 +2,20 @@ package dev.lockstep.train;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.job.Job;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.Scope;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -33,5 +44,49 @@ class JobExchangeTest {
               }
             });
     assertThat(heard).hasSize(RANKS).containsOnly(List.of(few, many));
+  }
+
+  /// A rank that fails while a reduction is under way can close all it holds, and the job says why.
+  @Test
+  void whatIsUnderWayEndsWithTheRanksOwnFailure() throws Exception {
+    CountDownLatch over = new CountDownLatch(1);
+    List<String> reasons =
+        InProcessRanks.run(
+            2,
+            job -> {
+              Scope scope = new Scope();
+              try {
+                Recipe recipe = Recipe.defaults().withBatch(BatchShape.of(2, 1));
+                JobExchange exchange =
+                    JobExchange.open(scope, job, recipe, TrainerOptions.defaults());
+                Exchange.Prepared sum = prepared(scope, job, exchange);
+                if (job.rank() == 0) {
+                  sum.start();
+                  exchange.abandon(new IllegalStateException("out of ideas"));
+                } else {
+                  over.await();
+                }
+              } catch (InterruptedException stopped) {
+                throw new IllegalStateException(stopped);
+              } finally {
+                scope.close();
+                over.countDown();
+              }
+              return job.failure().orElseThrow().message();
+            });
+    assertThat(reasons).allMatch(reason -> reason.contains("out of ideas"));
+  }
+
+  private static Exchange.Prepared prepared(Scope scope, Job job, JobExchange exchange) {
+    Buffer buffer =
+        scope.own(HostMemory.allocateShared(job.memory(), "gradients", 8192, null), Buffer::close);
+    Tensor own = new Tensor(buffer, 0, DType.F32, Shape.of(1024));
+    Tensor sum = new Tensor(buffer, 4096, DType.F32, Shape.of(1024));
+    return scope.own(
+        exchange.prepare(
+            new Primitive.AllReduce(Layout.DATA, new ReduceOp.Sum(), LaneSplit.onePerRank(2)),
+            List.of(own),
+            sum),
+        Exchange.Prepared::close);
   }
 }

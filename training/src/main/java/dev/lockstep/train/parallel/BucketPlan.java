@@ -10,6 +10,7 @@ import dev.lockstep.graph.Value;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -42,8 +43,9 @@ public record BucketPlan(Segments segments, Map<String, Shape> gradients, List<B
     }
   }
 
-  /// Copies the list.
+  /// Copies the collections.
   public BucketPlan {
+    gradients = Collections.unmodifiableMap(new LinkedHashMap<>(gradients));
     buckets = List.copyOf(buckets);
   }
 
@@ -79,9 +81,21 @@ public record BucketPlan(Segments segments, Map<String, Shape> gradients, List<B
         end = Math.max(end, segments.partThatMakes(name) + 1);
       }
       end = endOfCollectives(segments, end);
-      buckets.add(new Bucket(group, end));
+      Bucket before = buckets.isEmpty() ? null : buckets.getLast();
+      if (before != null && before.end == end) { // nothing is computed between them
+        buckets.removeLast();
+        buckets.add(new Bucket(joined(before.names, group), end));
+      } else {
+        buckets.add(new Bucket(group, end));
+      }
     }
     return new BucketPlan(segments, gradients, buckets);
+  }
+
+  private static List<String> joined(List<String> first, List<String> next) {
+    List<String> all = new ArrayList<>(first);
+    all.addAll(next);
+    return all;
   }
 
   /// Neighbouring collectives run together: none is behind a border between them.

@@ -31,7 +31,7 @@ public final class HostScalar {
     this.host = isInPlace ? tensor.segment() : arena.allocate(F32);
   }
 
-  /// Returns the number; waits for the stream.
+  /// Returns the number; waits for what makes it.
   public float get() {
     if (isInPlace) {
       stream.synchronize();

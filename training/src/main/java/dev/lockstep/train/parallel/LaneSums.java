@@ -26,7 +26,7 @@ public final class LaneSums {
 
   private final LaneRunner laneProgram;
   private final Graph lane;
-  private final Program joinProgram;
+  private final List<Program> joinPrograms;
   private final List<FlatTensors> slots = new ArrayList<>();
   private final int subtrees;
   private final int[] lanes;
@@ -57,7 +57,11 @@ public final class LaneSums {
     }
     subtrees = plan.held().size();
     laneProgram = runner;
-    joinProgram = scope.own(device.compile(join(lane.sums.elements())), Program::close);
+    boolean joinsAny = plan.actions().stream().anyMatch(LanePlan.Action.Join.class::isInstance);
+    joinPrograms =
+        joinsAny
+            ? List.of(scope.own(device.compile(join(lane.sums.elements())), Program::close))
+            : List.of();
     List<LaneRunner.Run> bySlot = slots.stream().map(slot -> bindLane(slot, lane.inputs)).toList();
     lanes = new int[plan.actions().size()];
     joins = new BoundProgram[plan.actions().size()];
@@ -111,7 +115,7 @@ public final class LaneSums {
   }
 
   private BoundProgram bindJoin(int into, int from) {
-    return joinProgram.bind(joined(slots.get(into).whole(), slots.get(from).whole()));
+    return joinPrograms.getFirst().bind(joined(slots.get(into).whole(), slots.get(from).whole()));
   }
 
   /// Runs all lanes and joins.
@@ -146,9 +150,9 @@ public final class LaneSums {
     return laneProgram.segments();
   }
 
-  /// Returns the program that joins the sums of two subtrees.
-  public Program joinProgram() {
-    return joinProgram;
+  /// Returns the program that joins the sums of two subtrees; none if nothing is joined.
+  public List<Program> joinPrograms() {
+    return joinPrograms;
   }
 
   /// Returns slot `index`: where the rank has a subtree of that number, its sums.

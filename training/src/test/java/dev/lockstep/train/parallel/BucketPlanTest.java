@@ -4,7 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphBuilder;
+import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
+import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.Shape;
@@ -71,5 +73,20 @@ class BucketPlanTest {
     BucketPlan plan = BucketPlan.of(lane(5), shapes(5), 1 << 20);
     assertThat(plan.overlaps()).isFalse();
     assertThat(plan.segments().parts()).hasSize(1);
+  }
+
+  @Test
+  void bucketsThatCompleteTogetherAreOne() {
+    GraphBuilder builder = new GraphBuilder("lane");
+    Value value = builder.input("x", ValueType.f32(ELEMENTS));
+    Value other = builder.one(new Primitive.Add(), value, value);
+    Primitive reduce = new Primitive.AllReduce("cp", new ReduceOp.Sum(), LaneSplit.onePerRank(2));
+    builder.output("g1", builder.one(reduce, value));
+    builder.output("g0", builder.one(reduce, other));
+    builder.output("loss", builder.one(new Primitive.Mul(), value, value));
+    BucketPlan plan = BucketPlan.of(builder.build(), shapes(2), 1);
+    assertThat(plan.buckets()).hasSize(1);
+    assertThat(plan.buckets().getFirst().names()).containsExactly("g1", "g0");
+    assertThat(plan.overlaps()).isFalse();
   }
 }
