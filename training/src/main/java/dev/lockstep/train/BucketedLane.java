@@ -6,12 +6,11 @@ import dev.lockstep.device.Stream;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
-import dev.lockstep.tensor.DType;
-import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.parallel.BucketPlan;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.FlatRange;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.LaneSums;
@@ -22,7 +21,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntConsumer;
-import java.util.stream.IntStream;
 
 /// The last of a rank's lanes, whose gradients complete the rank's sums: bucket by bucket they are
 /// joined with those of the lanes before it and reduced over the data axis while the lane goes on.
@@ -61,6 +59,9 @@ final class BucketedLane {
     bound.putAll(before.slot(run.slot()).byName());
     this.program = program.bind(bound);
     sums = compute.allocateShared("gradient sums", buckets.layout());
+    List<FlatRange> ranges = FlatRange.cut(buckets.layout(), buckets.firsts());
+    // Gradients come first in a slot, in the same order; with the last the losses are joined too.
+    List<FlatRange> joinedRanges = FlatRange.cut(before.slot(0).layout(), buckets.firsts());
     int count = buckets.buckets().size();
     ends = new int[count];
     joins = new BoundProgram[count][];
@@ -69,8 +70,8 @@ final class BucketedLane {
     Map<Long, Program> programs = new LinkedHashMap<>();
     for (int i = 0; i < count; i++) {
       ends[i] = i == count - 1 ? Integer.MAX_VALUE : buckets.buckets().get(i).end();
-      Range range = range(buckets, i);
-      Range joined = joined(buckets, i, before.slot(0).layout().elements());
+      FlatRange range = ranges.get(i);
+      FlatRange joined = joinedRanges.get(i);
       List<BoundProgram> bucketJoins = new ArrayList<>();
       for (LanePlan.Action action : plan.actions().subList(last + 1, plan.actions().size())) {
         if (action instanceof LanePlan.Action.Join(int into, int from)) {
@@ -98,22 +99,6 @@ final class BucketedLane {
     return joinPrograms;
   }
 
-  /// Elements of a flat buffer.
-  private record Range(long first, long end) {
-    long elements() {
-      return end - first;
-    }
-
-    Range to(long other) {
-      return new Range(first, other);
-    }
-
-    Tensor of(FlatTensors tensors) {
-      return new Tensor(
-          tensors.whole().buffer(), first * DType.F32.bytes(), DType.F32, Shape.of(elements()));
-    }
-  }
-
   /// Returns the lanes before the last one.
   static LanePlan before(LanePlan plan) {
     return new LanePlan(plan.actions().subList(0, lastRun(plan)), plan.slots(), plan.held());
@@ -127,31 +112,11 @@ final class BucketedLane {
     return last;
   }
 
-  /// Where a bucket lies in the sums and, as the gradients come first there, in a slot.
-  private static Range range(BucketPlan plan, int bucket) {
-    FlatLayout layout = plan.layout();
-    long end =
-        bucket + 1 < plan.buckets().size()
-            ? layout.offset(plan.buckets().get(bucket + 1).names().getFirst())
-            : layout.bytes();
-    long first = layout.offset(plan.buckets().get(bucket).names().getFirst());
-    return new Range(first / DType.F32.bytes(), end / DType.F32.bytes());
-  }
-
-  /// What of a slot is joined when a bucket is complete: with the last one the losses too.
-  private static Range joined(BucketPlan plan, int bucket, long elements) {
-    Range range = range(plan, bucket);
-    return bucket == plan.buckets().size() - 1 ? range.to(elements) : range;
-  }
-
   /// Returns the sizes of what is joined when buckets are complete, each once.
   ///
-  /// @param elements of a slot
-  static List<Long> joinSizes(BucketPlan plan, long elements) {
-    return IntStream.range(0, plan.buckets().size())
-        .mapToObj(bucket -> joined(plan, bucket, elements).elements())
-        .distinct()
-        .toList();
+  /// @param slot how the sums of a lane lie
+  static List<Long> joinSizes(BucketPlan plan, FlatLayout slot) {
+    return FlatRange.cut(slot, plan.firsts()).stream().map(FlatRange::elements).distinct().toList();
   }
 
   private static Program compile(RankCompute compute, long elements) {

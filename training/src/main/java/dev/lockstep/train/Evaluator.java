@@ -12,6 +12,7 @@ import dev.lockstep.train.data.CorpusReader;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.FlatRange;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.LanePlan;
@@ -160,9 +161,9 @@ final class Evaluator {
             : new StagePrograms(
                 compute.scope(), compute.device(), compute.exchange(), chunks, inputs);
     FlatLayout layout = FlatLayout.of(stages.isLast() ? sums : Map.of());
-    List<StageSums.Range> ranges =
-        new ArrayList<>(Collections.nCopies(chunks.count(), new StageSums.Range(0, 0)));
-    ranges.set(chunks.count() - 1, new StageSums.Range(0, layout.elements()));
+    List<FlatRange> ranges =
+        new ArrayList<>(Collections.nCopies(chunks.count(), new FlatRange(0, 0)));
+    ranges.set(chunks.count() - 1, new FlatRange(0, layout.elements()));
     return new StageSums(compute.scope(), compute.device(), chunks, plan, programs, layout, ranges);
   }
 

@@ -1,5 +1,9 @@
 package dev.lockstep.train;
 
+import dev.lockstep.train.parallel.BucketPlan;
+import java.util.ArrayList;
+import java.util.List;
+
 /// A collective of a training step, as [StepPlan#exchanges] lists them.
 ///
 /// @param axis the mesh axis
@@ -20,6 +24,19 @@ public record PlannedExchange(
       String axis, int ranks, String what, long bytes, int times, String behind) {
     long sent = 2 * part(bytes, ranks);
     return new PlannedExchange(axis, "all_reduce of " + what, bytes, sent, times, behind);
+  }
+
+  /// The all-reduces of a lane's gradients in buckets; all but the last start while it goes on.
+  static List<PlannedExchange> ofBuckets(BucketPlan plan, int ranks) {
+    List<PlannedExchange> reductions = new ArrayList<>();
+    int count = plan.buckets().size();
+    for (int i = 0; i < count; i++) {
+      String what = "gradients of bucket %d of %d".formatted(i + 1, count);
+      long bytes = plan.bytes(plan.buckets().get(i));
+      String behind = i + 1 < count ? "the last lane, from bucket %d on".formatted(i + 2) : "";
+      reductions.add(allReduce(Layout.DATA, ranks, what, bytes, 1, behind));
+    }
+    return reductions;
   }
 
   /// A reduce-scatter of `bytes`.

@@ -11,11 +11,11 @@ import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.BucketPlan;
 import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.FlatRange;
 import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.SplitProgram;
 import dev.lockstep.train.pipeline.Chunk;
 import dev.lockstep.train.pipeline.StageChunks;
-import dev.lockstep.train.pipeline.StageSums;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -82,17 +82,17 @@ final class RankGraphs {
   private void whole(Grid grid, Map<String, Graph> graphs) {
     Graph graph = grid.lay(lane);
     BucketPlan buckets = StepPrograms.buckets(graph, grid, lane.uses(), bucketBytes);
-    long elements = StepPrograms.sums(grid, lane.uses(), buckets).elements();
+    FlatLayout sums = StepPrograms.sums(grid, lane.uses(), buckets);
     if (buckets == null) {
       graphs.put("lane", graph);
     } else {
       graphs.putAll(named("lane", buckets.segments()));
-      List<Long> sizes = BucketedLane.joinSizes(buckets, elements);
+      List<Long> sizes = BucketedLane.joinSizes(buckets, sums);
       for (int i = 0; i < sizes.size(); i++) {
         graphs.put("join-bucket-" + i, LaneSums.join(sizes.get(i)));
       }
     }
-    graphs.put("join", LaneSums.join(elements));
+    graphs.put("join", LaneSums.join(sums.elements()));
     StepPlace place = grid.stepPlace(lanes, null);
     graphs.put("step", StepGraph.trace(lane.uses(), recipe.optimizer(), place, buckets != null));
   }
@@ -187,7 +187,7 @@ final class RankGraphs {
     }
     FlatLayout layout =
         grid.isSharded() ? groups.layout() : StepPrograms.sums(grid, stages.own(), stages.isLast());
-    return StageSums.ranges(layout, StagedShards.firsts(stages)).stream()
+    return FlatRange.cut(layout, StagedShards.firsts(stages)).stream()
         .map(range -> range.end() - range.first())
         .toList();
   }

@@ -7,12 +7,12 @@ import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.FlatRange;
 import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.ShardRounds;
 import dev.lockstep.train.pipeline.Chunk;
 import dev.lockstep.train.pipeline.PipelinePlan;
 import dev.lockstep.train.pipeline.StageChunks;
-import dev.lockstep.train.pipeline.StageSums;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -87,7 +87,7 @@ final class StagePlanner {
   }
 
   private List<Long> elements(FlatLayout sums) {
-    return StageSums.ranges(sums, StagedShards.firsts(stages)).stream()
+    return FlatRange.cut(sums, StagedShards.firsts(stages)).stream()
         .map(range -> range.end() - range.first())
         .toList();
   }

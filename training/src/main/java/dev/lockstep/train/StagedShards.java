@@ -4,6 +4,7 @@ import dev.lockstep.device.Program;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.nn.ParameterUse;
+import dev.lockstep.train.parallel.FlatRange;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.pipeline.ChunkPrograms;
@@ -71,7 +72,7 @@ final class StagedShards {
                 tree,
                 own,
                 groups.layout(),
-                StageSums.ranges(groups.layout(), firsts(stages)));
+                FlatRange.cut(groups.layout(), firsts(stages)));
         for (int i = 0; i < tree.held().size(); i++) {
           held.add(joined.subtree(i));
         }

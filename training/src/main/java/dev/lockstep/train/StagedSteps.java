@@ -7,6 +7,7 @@ import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.FlatRange;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.LanePlan;
@@ -69,7 +70,7 @@ final class StagedSteps implements Steps {
             LanePlan.of(split.ranks().get(compute.rank())),
             chunkPrograms,
             layout,
-            StageSums.ranges(layout, StagedShards.firsts(stages)));
+            FlatRange.cut(layout, StagedShards.firsts(stages)));
     lanes =
         new StageLanes(compute.scope(), compute.device(), compute.exchange(), plan, chunks, sums);
     FlatTensors scalars = compute.allocate("step scalars", StepPrograms.scalarLayout());

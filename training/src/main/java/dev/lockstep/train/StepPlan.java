@@ -187,7 +187,8 @@ public final class StepPlan implements AutoCloseable {
       crossing = compile("lanes", plan, graph);
     } else {
       crossing = compile("lanes", lanes(plan), buckets.segments());
-      reduce(buckets);
+      memory.put("gradient sums", buckets.layout().bytes());
+      exchanges.addAll(PlannedExchange.ofBuckets(buckets, dataRanks));
     }
     FlatLayout sums = StepPrograms.sums(grid, lane.uses(), buckets);
     memory.put("gradients", plan.slots() * sums.bytes());
@@ -203,24 +204,6 @@ public final class StepPlan implements AutoCloseable {
   private static long bucketBytes(TrainerOptions options) {
     boolean keeps = RankCompute.provider(options.device()).keepsCollectives();
     return keeps ? 0 : options.bucketBytes();
-  }
-
-  /// Plans the reductions that start while the last lane goes on.
-  private void reduce(BucketPlan buckets) {
-    memory.put("gradient sums", buckets.layout().bytes());
-    int count = buckets.buckets().size();
-    for (int i = 0; i < count; i++) {
-      long bytes = buckets.bytes(buckets.buckets().get(i));
-      String next = i + 1 < count ? "the last lane, from bucket %d on".formatted(i + 2) : "";
-      exchanges.add(
-          PlannedExchange.allReduce(
-              Layout.DATA,
-              dataRanks,
-              "gradients of bucket %d of %d".formatted(i + 1, count),
-              bytes,
-              1,
-              next));
-    }
   }
 
   private static int lanes(LanePlan plan) {

@@ -141,6 +141,11 @@ public record BucketPlan(Segments segments, Map<String, Shape> gradients, List<B
         .sum();
   }
 
+  /// Returns the name of the first gradient of each bucket.
+  public List<String> firsts() {
+    return buckets.stream().map(bucket -> bucket.names.getFirst()).toList();
+  }
+
   /// Whether anything of the lane is left to compute when the first bucket is complete.
   public boolean overlaps() {
     return buckets.size() > 1;

@@ -3,12 +3,10 @@ package dev.lockstep.train.pipeline;
 import dev.lockstep.device.BoundProgram;
 import dev.lockstep.device.Device;
 import dev.lockstep.device.Program;
-import dev.lockstep.memory.Buffer;
-import dev.lockstep.tensor.DType;
-import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.parallel.FlatLayout;
+import dev.lockstep.train.parallel.FlatRange;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.LaneRunner;
@@ -26,14 +24,8 @@ public final class StageSums implements StageWork {
   private final StageChunks stage;
   private final LanePlan plan;
   private final List<FlatTensors> sums = new ArrayList<>();
-  private final List<Range> ranges;
+  private final List<FlatRange> ranges;
   private final Map<Integer, Program> joins = new HashMap<>(); // by the stage's chunk
-
-  /// Which elements of the sums a chunk has.
-  ///
-  /// @param first first element
-  /// @param end the element after the last
-  public record Range(long first, long end) {}
 
   /// Compiles the programs.
   ///
@@ -50,7 +42,7 @@ public final class StageSums implements StageWork {
       LanePlan plan,
       ChunkPrograms programs,
       FlatLayout layout,
-      List<Range> ranges) {
+      List<FlatRange> ranges) {
     this.stage = stage;
     this.plan = plan;
     this.programs = programs;
@@ -60,28 +52,12 @@ public final class StageSums implements StageWork {
       sums.add(scope.own(slot, FlatTensors::close));
     }
     for (int chunk = 0; chunk < ranges.size(); chunk++) {
-      long elements = ranges.get(chunk).end - ranges.get(chunk).first;
+      long elements = ranges.get(chunk).elements();
       if (elements > 0) {
         Program join = device.compile(LaneSums.join(elements));
         joins.put(chunk, scope.own(join, Program::close));
       }
     }
-  }
-
-  /// Returns the chunks' ranges of a layout, one after another.
-  ///
-  /// @param firsts name of the first tensor of each chunk
-  public static List<Range> ranges(FlatLayout layout, List<String> firsts) {
-    List<Range> ranges = new ArrayList<>();
-    for (int i = 0; i < firsts.size(); i++) {
-      long first = i == 0 ? 0 : layout.offset(firsts.get(i)) / DType.F32.bytes();
-      long end =
-          i + 1 < firsts.size()
-              ? layout.offset(firsts.get(i + 1)) / DType.F32.bytes()
-              : layout.elements();
-      ranges.add(new Range(first, end));
-    }
-    return ranges;
   }
 
   @Override
@@ -101,10 +77,7 @@ public final class StageSums implements StageWork {
   }
 
   private Tensor vector(FlatTensors slot, int chunk) {
-    Range range = ranges.get(stage.own(chunk));
-    Buffer buffer = slot.whole().buffer();
-    long offset = range.first * DType.F32.bytes();
-    return new Tensor(buffer, offset, DType.F32, Shape.of(range.end - range.first));
+    return ranges.get(stage.own(chunk)).of(slot);
   }
 
   @Override
