@@ -22,8 +22,9 @@ import org.slf4j.LoggerFactory;
 /// `queued` are in the ring.
 ///
 /// Copies run on queues of their own, one for each direction, beside what the stream computes: a
-/// copy waits for the last work in the ring that uses its tensor's buffer, and what is queued
-/// behind a copy to the device waits for it.
+/// copy waits for the last work in the ring that uses its tensor's buffer, be it a program or
+/// another copy, and a program that is queued behind a copy to the device waits for it if it uses
+/// that buffer. Whoever waits for the stream waits for its copies too.
 final class CudaStream implements Stream {
   private static final Logger LOG = LoggerFactory.getLogger(CudaStream.class);
 
@@ -41,6 +42,10 @@ final class CudaStream implements Stream {
   private final @Nullable Buffer[] buffers = new Buffer[SLOTS];
   private long passed;
   private long queued;
+
+  /// Copies to the device of tickets below this are waited for by what is computed from here on.
+  private long awaited;
+
   private @Nullable IndexOutOfBoundsException fault;
   private volatile boolean closed;
 
@@ -77,10 +82,11 @@ final class CudaStream implements Stream {
           "program was compiled by another device: device=" + context.name());
     }
     makeRoom();
+    awaitCopies(bound);
     bound.launch(this);
     boolean isQueued = false;
     try {
-      queue(bound, null);
+      queue(bound, null, handle);
       isQueued = true;
     } finally {
       if (!isQueued) {
@@ -117,11 +123,14 @@ final class CudaStream implements Stream {
     }
   }
 
-  private long queue(@Nullable CudaBoundProgram program, @Nullable Buffer buffer) {
+  /// Puts what was queued last into the ring.
+  ///
+  /// @param on the driver's queue that it was given to
+  private long queue(@Nullable CudaBoundProgram program, @Nullable Buffer buffer, long on) {
     lock.lock();
     try {
       int slot = (int) (queued % SLOTS);
-      context.check(context.driver().eventRecord(events[slot], handle), "cuEventRecord", "");
+      context.check(context.driver().eventRecord(events[slot], on), "cuEventRecord", "");
       programs[slot] = program;
       buffers[slot] = buffer;
       return queued++;
@@ -236,7 +245,7 @@ final class CudaStream implements Stream {
       inward.open();
       awaitLastUse(buffer, inward);
       inward.copyIn(pointer, from, buffer.name());
-      queue(null, buffer);
+      queue(null, buffer, inward.handle());
       isQueued = true;
     } finally {
       if (!isQueued) {
@@ -292,6 +301,28 @@ final class CudaStream implements Stream {
     }
   }
 
+  /// Lets what is computed from here on wait for the copies to the device that it needs. They run
+  /// one after the other, so the last of them is enough.
+  ///
+  /// @param program what comes; null for all copies
+  private void awaitCopies(@Nullable CudaBoundProgram program) {
+    lock.lock();
+    try {
+      for (long ticket = queued - 1; ticket >= Math.max(passed, awaited); ticket--) {
+        int slot = (int) (ticket % SLOTS);
+        Buffer buffer = buffers[slot];
+        if (buffer != null && (program == null || program.uses(buffer))) {
+          context.check(
+              context.driver().streamWaitEvent(handle, events[slot], 0), "cuStreamWaitEvent", "");
+          awaited = ticket + 1;
+          return;
+        }
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
   @Override
   public Event record() {
     return new CudaEvent(this, mark());
@@ -301,7 +332,8 @@ final class CudaStream implements Stream {
   long mark() {
     enter();
     makeRoom();
-    return queue(null, null);
+    awaitCopies(null);
+    return queue(null, null, handle);
   }
 
   /// Lets what is queued from now on wait until another stream of the device has passed a ticket.
@@ -326,6 +358,7 @@ final class CudaStream implements Stream {
   /// Waits for everything, whatever became of the device's collectives.
   void finish() {
     CudaDriver driver = enter();
+    awaitCopies(null);
     context.check(driver.streamSynchronize(handle), "cuStreamSynchronize", "");
     lock.lock();
     try {

@@ -93,8 +93,13 @@ final class Staging implements AutoCloseable {
     busy[index(chunk)] = true;
   }
 
-  /// Queues a copy to the device, for which the stream waits from here on; the host memory may be
-  /// used again at once.
+  /// Returns the driver's handle of the queue, once it is open.
+  long handle() {
+    return stream;
+  }
+
+  /// Queues a copy to the device, for which nothing waits yet; the host memory may be used again at
+  /// once.
   void copyIn(long to, MemorySegment from, String tensor) {
     long bytes = from.byteSize();
     for (long done = 0; done < bytes; done += CHUNK_BYTES) {
@@ -106,8 +111,6 @@ final class Staging implements AutoCloseable {
       check(driver().memcpyHtoDAsync(to + done, pinned.address(), length, stream), "HtoD", tensor);
       mark(chunk);
     }
-    check(driver().eventRecord(order, stream), "cuEventRecord");
-    check(driver().streamWaitEvent(compute, order, 0), "cuStreamWaitEvent");
   }
 
   /// Copies from the device and waits for it.

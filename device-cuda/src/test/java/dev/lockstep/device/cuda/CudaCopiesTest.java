@@ -151,6 +151,33 @@ class CudaCopiesTest {
     }
   }
 
+  @Test
+  void anEventStandsBehindCopies() {
+    for (int round = 0; round < ROUNDS; round++) {
+      set(stream, round);
+      stream.record().await();
+      assertThat(get(other, x)).isEqualTo(round);
+    }
+  }
+
+  @Test
+  void aProgramWaitsForTheCopiesOfItsOwnTensorsAlone() {
+    BoundProgram toFirst = into(first);
+    set(stream, 1);
+    stream.synchronize(); // the queue of copies is open
+    try (Arena arena = Arena.ofConfined()) {
+      stream.copyIn(second, arena.allocate(second.bytes(), Float.BYTES));
+    }
+    int waits = faults.calls("streamWaitEvent");
+    stream.run(toFirst);
+    assertThat(faults.calls("streamWaitEvent")).isEqualTo(waits);
+    set(stream, 2);
+    waits = faults.calls("streamWaitEvent");
+    stream.run(toFirst);
+    assertThat(faults.calls("streamWaitEvent")).isEqualTo(waits + 1);
+    assertThat(get(stream, first)).isEqualTo(4);
+  }
+
   /// Many kernels, one behind the other.
   private static Graph chain() {
     GraphBuilder builder = new GraphBuilder("chain");
@@ -194,6 +221,21 @@ class CudaCopiesTest {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment host = arena.allocate(large.bytes(), Float.BYTES);
       assertThat(roundsThatPass(() -> stream.copyIn(large, host))).isPositive();
+    }
+  }
+
+  /// As the tokens and the targets of a lane are copied, which lie side by side.
+  @Test
+  void aSecondCopyIntoABufferWaitsForTheFirstAlone() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment host = arena.allocate(second.bytes(), Float.BYTES);
+      Runnable copies =
+          () -> {
+            stream.copyIn(second, host);
+            stream.copyIn(second, host);
+            get(stream, second);
+          };
+      assertThat(roundsThatPass(copies)).isPositive();
     }
   }
 }
