@@ -196,6 +196,13 @@ API int cuCtxSynchronize() {
   return done ? waited->fault : LAUNCH_TIMEOUT;
 }
 
+API int cuCtxGetStreamPriorityRange(int* least, int* greatest) {
+  ENTER
+  *least = LEAST_PRIORITY;
+  *greatest = GREATEST_PRIORITY;
+  return OK;
+}
+
 API int cuMemGetInfo_v2(size_t* free, size_t* total) {
   ENTER
   *total = current->memory.limit();

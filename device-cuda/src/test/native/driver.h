@@ -29,6 +29,9 @@ enum Status : int {
   CAPTURE_INVALIDATED = 901,
 };
 
+// As CUDA has them: the least number goes first.
+enum : int { PRIORITY = 8, LEAST_PRIORITY = 0, GREATEST_PRIORITY = -5 };
+
 typedef std::unique_lock<std::mutex> Held;
 
 struct Host {

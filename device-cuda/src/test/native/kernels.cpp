@@ -85,8 +85,13 @@ API int cuLaunchKernel(
 struct LaunchAttribute {
   int id;
   int pad;
-  char value[64];
+  union {
+    int priority;
+    char bytes[64];
+  };
 };
+
+static_assert(sizeof(LaunchAttribute) == 72, "as in cuda.h");
 
 struct LaunchConfig {
   unsigned grid[3];
@@ -96,10 +101,29 @@ struct LaunchConfig {
   LaunchAttribute* attributes;
   unsigned count;
 };
+static_assert(sizeof(LaunchConfig) == 56, "as in cuda.h");
+
+static long long urgentLaunches = 0;
+
+// How many kernels were launched with the greatest priority. There is no time here for it to save.
+API long long standin_urgent_launches() {
+  Held held(world.lock);
+  return urgentLaunches;
+}
 
 API int cuLaunchKernelEx(const LaunchConfig* config, void* handle, void** parameters, void** extra) {
+  long long urgent = 0;
   for (unsigned i = 0; i < config->count; i++) {
-    if (config->attributes[i].id == 4) return NOT_SUPPORTED;  // clusters
+    const LaunchAttribute& attribute = config->attributes[i];
+    if (attribute.id != PRIORITY) return NOT_SUPPORTED;  // clusters, for one
+    if (attribute.priority < GREATEST_PRIORITY || attribute.priority > LEAST_PRIORITY) {
+      return INVALID_VALUE;
+    }
+    urgent = attribute.priority == GREATEST_PRIORITY;
+  }
+  {
+    Held held(world.lock);
+    urgentLaunches += urgent;
   }
   return cuLaunchKernel(
       handle, config->grid[0], config->grid[1], config->grid[2], config->block[0], config->block[1],

@@ -94,6 +94,19 @@ final class CudaContext implements AutoCloseable {
     return multiprocessors;
   }
 
+  /// Returns the priority of what goes before all else that the GPU has to do; the context is
+  /// current.
+  int greatestPriority() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment words = arena.allocate(ValueLayout.JAVA_INT, 2);
+      check(
+          driver.ctxGetStreamPriorityRange(words.address(), words.address() + Integer.BYTES),
+          "cuCtxGetStreamPriorityRange",
+          "");
+      return words.getAtIndex(ValueLayout.JAVA_INT, 1);
+    }
+  }
+
   CudaDriver driver() {
     return driver;
   }

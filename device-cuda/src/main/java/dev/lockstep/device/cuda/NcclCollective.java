@@ -47,7 +47,7 @@ final class NcclCollective implements DeviceGroup.Prepared {
       steps =
           new NcclPlan(
                   group.place(),
-                  reduceOp -> LaneJoin.of(device, reduceOp, arena),
+                  reduceOp -> LaneJoin.of(device, reduceOp, stream.handle(), arena),
                   bytes -> group.owner().scratch(bytes).pointer())
               .of(collective, addresses, to)
               .toArray(NcclStep[]::new);
@@ -153,13 +153,12 @@ final class NcclCollective implements DeviceGroup.Prepared {
             context.check(
                 context
                     .driver()
-                    .launchKernel(
+                    .launchKernelEx(
+                        launch.config().address(),
                         launch.function(),
-                        launch.geometry(),
-                        stream.handle(),
                         launch.parameters().address()),
-                "cuLaunchKernel",
-                op);
+                "cuLaunchKernelEx",
+                "op=" + op);
       }
     }
   }

@@ -1,6 +1,5 @@
 package dev.lockstep.device.cuda;
 
-import dev.lockstep.device.cuda.ffi.CudaDriver;
 import dev.lockstep.device.cuda.ffi.Nccl;
 import dev.lockstep.device.cuda.ffi.NcclConfig;
 import java.lang.foreign.MemorySegment;
@@ -18,9 +17,9 @@ sealed interface NcclStep {
   /// A launch of a kernel of ours.
   ///
   /// @param function the driver's handle
-  /// @param geometry of the launch
+  /// @param config how and where it is launched, a `CUlaunchConfig`
   /// @param parameters addresses of the parameters
-  record Launch(long function, CudaDriver.Geometry geometry, MemorySegment parameters)
+  record Launch(long function, MemorySegment config, MemorySegment parameters)
       implements NcclStep {}
 
   /// A message of floats between two ranks.

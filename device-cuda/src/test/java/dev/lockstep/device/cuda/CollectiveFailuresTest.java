@@ -9,6 +9,7 @@ import dev.lockstep.device.DeviceGroup;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.cuda.Ranks.Setting;
 import dev.lockstep.device.cuda.ffi.NcclConfig;
+import dev.lockstep.device.cuda.ffi.StandInCounts;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.DeviceException;
 import dev.lockstep.failure.LockstepException;
@@ -199,6 +200,29 @@ class CollectiveFailuresTest {
                     }))
         .isInstanceOf(DeviceException.class)
         .hasMessageContaining("not as long as what is received");
+  }
+
+  /// Lanes are joined by launches that go before what is computed meanwhile.
+  @Test
+  void aJoinIsUrgentAndOneThatTheDriverRefusesNamesItsCollective() throws Exception {
+    FaultyDriver driver = new FaultyDriver();
+    Setting alone = Setting.of(StandInDevices.decorated(driver::over), 1);
+    long urgent = StandInCounts.urgentLaunches();
+    assertThat(Ranks.run(alone, CollectiveFailuresTest::sumOfOne)).containsExactly(3f);
+    assertThat(StandInCounts.urgentLaunches()).isEqualTo(urgent + 1);
+    driver.fail("launchKernelEx", 701);
+    assertThatThrownBy(() -> Ranks.run(alone, CollectiveFailuresTest::sumOfOne))
+        .isInstanceOf(DeviceException.class)
+        .hasMessageContaining("cuLaunchKernelEx failed: device=cuda:0, status=701")
+        .hasMessageContaining("op=all_reduce");
+  }
+
+  private static float sumOfOne(Ranks.Rank rank) {
+    Tensor out = rank.room(DType.F32, 2);
+    DeviceGroup.Prepared reduce = rank.prepare(sum(1, 2), List.of(rank.tensor(1, 3)), out);
+    reduce.start();
+    reduce.await();
+    return rank.values(out)[1];
   }
 
   @Test

@@ -31,7 +31,7 @@ class NcclPlanTest {
     }
     return new NcclPlan(
             new NcclPlan.Place(rank, RANKS, true, 0, most),
-            _ -> new LaneJoin(0, 132, arena),
+            _ -> new LaneJoin(0, new LaneJoin.Queue(0, 0), 132, arena),
             bytes -> {
               assertThat(bytes).isLessThanOrEqualTo(most * Float.BYTES);
               return SCRATCH;

@@ -83,6 +83,9 @@ public final class Cu {
   /// `CU_MEMPOOL_ATTR_RELEASE_THRESHOLD`, a `cuuint64_t`.
   public static final int POOL_RELEASE_THRESHOLD = 4;
 
+  /// `CU_LAUNCH_ATTRIBUTE_PRIORITY`, an `int`.
+  public static final int LAUNCH_PRIORITY = 8;
+
   /// `CU_FUNC_ATTRIBUTE_NUM_REGS`.
   public static final int FUNCTION_REGISTERS = 4;
 

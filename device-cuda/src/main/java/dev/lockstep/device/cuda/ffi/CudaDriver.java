@@ -44,6 +44,9 @@ public interface CudaDriver {
   /// `cuCtxSetCurrent`.
   int ctxSetCurrent(long context);
 
+  /// `cuCtxGetStreamPriorityRange`: the least of the two numbers goes first.
+  int ctxGetStreamPriorityRange(long least, long greatest);
+
   /// `cuMemGetInfo_v2`.
   int memGetInfo(long free, long total);
 
@@ -130,6 +133,12 @@ public interface CudaDriver {
   /// @param parameters address of an array of addresses, one of each parameter; read before it
   ///   returns
   int launchKernel(long function, Geometry geometry, long stream, long parameters);
+
+  /// `cuLaunchKernelEx`.
+  ///
+  /// @param config address of a [LaunchConfig]; read before it returns
+  /// @param parameters as in [#launchKernel]
+  int launchKernelEx(long config, long function, long parameters);
 
   /// `cuStreamBeginCapture_v2`.
   int streamBeginCapture(long stream, int mode);

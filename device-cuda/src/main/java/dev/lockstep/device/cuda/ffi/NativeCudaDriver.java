@@ -18,6 +18,7 @@ final class NativeCudaDriver implements CudaDriver {
   private final MemorySegment devicePrimaryCtxRetain;
   private final MemorySegment devicePrimaryCtxRelease;
   private final MemorySegment ctxSetCurrent;
+  private final MemorySegment ctxGetStreamPriorityRange;
   private final MemorySegment memGetInfo;
   private final MemorySegment memAllocAsync;
   private final MemorySegment memFreeAsync;
@@ -46,6 +47,7 @@ final class NativeCudaDriver implements CudaDriver {
   private final MemorySegment funcGetAttribute;
   private final MemorySegment funcSetAttribute;
   private final MemorySegment launchKernel;
+  private final MemorySegment launchKernelEx;
   private final MemorySegment streamBeginCapture;
   private final MemorySegment streamEndCapture;
   private final MemorySegment graphInstantiate;
@@ -68,6 +70,7 @@ final class NativeCudaDriver implements CudaDriver {
     devicePrimaryCtxRetain = library.findOrThrow("cuDevicePrimaryCtxRetain");
     devicePrimaryCtxRelease = library.findOrThrow("cuDevicePrimaryCtxRelease_v2");
     ctxSetCurrent = library.findOrThrow("cuCtxSetCurrent");
+    ctxGetStreamPriorityRange = library.findOrThrow("cuCtxGetStreamPriorityRange");
     memGetInfo = library.findOrThrow("cuMemGetInfo_v2");
     memAllocAsync = library.findOrThrow("cuMemAllocAsync");
     memFreeAsync = library.findOrThrow("cuMemFreeAsync");
@@ -97,6 +100,7 @@ final class NativeCudaDriver implements CudaDriver {
     funcGetAttribute = library.findOrThrow("cuFuncGetAttribute");
     funcSetAttribute = library.findOrThrow("cuFuncSetAttribute");
     launchKernel = library.findOrThrow("cuLaunchKernel");
+    launchKernelEx = library.findOrThrow("cuLaunchKernelEx");
     streamBeginCapture = library.findOrThrow("cuStreamBeginCapture_v2");
     streamEndCapture = library.findOrThrow("cuStreamEndCapture");
     graphInstantiate = library.findOrThrow("cuGraphInstantiateWithFlags");
@@ -150,6 +154,11 @@ final class NativeCudaDriver implements CudaDriver {
   @Override
   public int ctxSetCurrent(long context) {
     return call(ctxSetCurrent, context);
+  }
+
+  @Override
+  public int ctxGetStreamPriorityRange(long least, long greatest) {
+    return call(ctxGetStreamPriorityRange, least, greatest);
   }
 
   @Override
@@ -290,6 +299,11 @@ final class NativeCudaDriver implements CudaDriver {
   @Override
   public int launchKernel(long function, Geometry geometry, long stream, long parameters) {
     return NativeCalls.launch(launchKernel, function, geometry, stream, parameters);
+  }
+
+  @Override
+  public int launchKernelEx(long config, long function, long parameters) {
+    return call(launchKernelEx, config, function, parameters, 0L);
   }
 
   @Override

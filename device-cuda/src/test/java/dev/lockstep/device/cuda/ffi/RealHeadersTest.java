@@ -45,8 +45,29 @@ class RealHeadersTest {
         static_assert(sizeof(cublasLtMatmulHeuristicResult_t) == %d, "heuristic");
         static_assert(offsetof(cublasLtMatmulHeuristicResult_t, workspaceSize) == 64, "workspace");
         static_assert(offsetof(cublasLtMatmulHeuristicResult_t, state) == 72, "state");
+        static_assert(sizeof(CUlaunchConfig) == %d, "launch");
+        static_assert(offsetof(CUlaunchConfig, gridDimX) == 0, "grid");
+        static_assert(offsetof(CUlaunchConfig, blockDimZ) == 20, "block");
+        static_assert(offsetof(CUlaunchConfig, sharedMemBytes) == %d, "shared memory");
+        static_assert(offsetof(CUlaunchConfig, hStream) == %d, "stream");
+        static_assert(offsetof(CUlaunchConfig, attrs) == %d, "attributes");
+        static_assert(offsetof(CUlaunchConfig, numAttrs) == %d, "count");
+        static_assert(sizeof(CUlaunchAttribute) == %d, "attribute");
+        static_assert(offsetof(CUlaunchAttribute, value) == %d, "value");
+        static_assert(offsetof(CUlaunchAttributeValue, priority) == 0, "priority");
+        CUresult (*launch)(const CUlaunchConfig*, CUfunction, void**, void**) = cuLaunchKernelEx;
+        CUresult (*priorities)(int*, int*) = cuCtxGetStreamPriorityRange;
         """
-            .formatted(Cu.ALGORITHM_BYTES, Cu.HEURISTIC_BYTES));
+            .formatted(
+                Cu.ALGORITHM_BYTES,
+                Cu.HEURISTIC_BYTES,
+                LaunchConfig.BYTES,
+                LaunchConfig.SHARED_OFFSET,
+                LaunchConfig.STREAM_OFFSET,
+                LaunchConfig.ATTRIBUTES_OFFSET,
+                LaunchConfig.COUNT_OFFSET,
+                LaunchConfig.ATTRIBUTE_BYTES,
+                LaunchConfig.VALUE_OFFSET));
     assertThat(Headers.complaints(folder, program.toString(), List.of(include))).isEmpty();
   }
 }

@@ -12,6 +12,12 @@ public final class StandInCounts {
         NativeCalls.open(StandIns.cuda().toString()).findOrThrow("standin_launches"));
   }
 
+  /// Returns how many of them were to go before all else.
+  public static long urgentLaunches() {
+    return NativeCalls.size(
+        NativeCalls.open(StandIns.cuda().toString()).findOrThrow("standin_urgent_launches"));
+  }
+
   /// Returns how many operations of NCCL's ranks have begun.
   public static long ncclOperations() {
     return NativeCalls.size(

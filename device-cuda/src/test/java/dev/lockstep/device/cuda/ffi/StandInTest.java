@@ -103,6 +103,12 @@ class StandInTest {
     return driver.launchKernel(function, geometry, stream, addresses.address());
   }
 
+  private int launchWith(int priority, long function) {
+    var geometry = new CudaDriver.Geometry(1, 1, 1, 32, 1, 1, 0);
+    MemorySegment config = LaunchConfig.of(geometry, stream, priority, arena);
+    return driver.launchKernelEx(config.address(), function, 0);
+  }
+
   private int[] read(long from, int n) {
     MemorySegment to = arena.allocate(ValueLayout.JAVA_INT, n);
     assertThat(driver.memcpyDtoHAsync(to.address(), from, 4L * n, stream)).isZero();
@@ -226,6 +232,29 @@ class StandInTest {
         extern "C" __global__ void nothing() {}
         """;
     assertThat(launch(function("nothing", source), 2048)).as("too many threads").isEqualTo(1);
+  }
+
+  @Test
+  void launchesWithAPriority() {
+    String source =
+        """
+        extern "C" __global__ void idle() {}
+        """;
+    MemorySegment priorities = arena.allocate(ValueLayout.JAVA_INT, 2);
+    long at = priorities.address();
+    assertThat(driver.ctxGetStreamPriorityRange(at, at + Integer.BYTES)).isZero();
+    int least = priorities.getAtIndex(ValueLayout.JAVA_INT, 0);
+    int greatest = priorities.getAtIndex(ValueLayout.JAVA_INT, 1);
+    assertThat(greatest).isLessThan(least);
+    long idle = function("idle", source);
+    long launches = StandInCounts.launches();
+    long urgent = StandInCounts.urgentLaunches();
+    assertThat(launchWith(greatest, idle)).isZero();
+    assertThat(launchWith(least, idle)).isZero();
+    assertThat(launchWith(greatest - 1, idle)).as("no such priority").isEqualTo(1);
+    assertThat(driver.streamSynchronize(stream)).isZero();
+    assertThat(StandInCounts.launches()).isEqualTo(launches + 2);
+    assertThat(StandInCounts.urgentLaunches()).isEqualTo(urgent + 1);
   }
 
   /// The copy runs late: what the host changes meanwhile is what arrives.
