@@ -17,12 +17,18 @@ import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SplittableRandom;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /// What a device with cuBLASLt does over several nodes: operands read in bfloat16 through reshapes,
 /// results rounded on the way, rows padded, sums in an order of its own. Elements are small whole
@@ -279,44 +285,104 @@ class CublasLtGraphsTest extends BesideTheCpu {
     sameBits(draft);
   }
 
-  /// Tensor cores multiply no two types of two bits of fraction.
+  /// Tensor cores multiply no two types of two bits of fraction; bfloat16 holds them all.
   @Test
   void widensEightBitFloatsThatTensorCoresDoNotMultiply() {
     Draft draft = new Draft();
     Value x = draft.eight("x", DType.F8_E5M2, 16, 16);
     Value weight = draft.scaled("of w", 2, draft.eight("w", DType.F8_E5M2, 16, 16));
+    Primitive.MatMul op = new Primitive.MatMul(false, true, Blocks.WHOLE);
+    draft.builder.output("y", draft.builder.one(op, x, weight));
+    Value more = draft.eight("more", DType.F8_E5M2, 3, 16);
     draft.builder.output(
-        "y", draft.builder.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight));
-    assertThat(plan(draft)).contains("cublasLt m=16 n=16 k=16 Bᵀ F32");
+        "z", draft.narrow(draft.scaled("of z", 4, draft.builder.one(op, more, weight))));
+    draft.builder.output("plain", draft.builder.one(op, more, x));
+    assertThat(plan(draft))
+        .contains("widen_e5m2, widen_e5m2, cublasLt m=16 n=16 k=16 Bᵀ BF16, scale_f32")
+        .contains("widen_e5m2, widen_e5m2, cublasLt m=3 n=16 k=16 Bᵀ BF16, scale_bf16")
+        .doesNotContain("cast_e5m2_f32");
     sameBits(draft);
   }
 
-  /// cuBLASLt reads a bias from addresses alone that are multiples of 16.
+  /// As much of it stands in working memory at once as of other products.
   @Test
-  void addsABiasThatIsNotAligned() {
+  void cutsGreatEightBitResultsInSlabs() {
     Draft draft = new Draft();
-    Value x = draft.whole("x", 3, 5, 8);
-    Value weight = draft.whole("w", 3, 12, 8);
-    Value bias = draft.whole("bias", 3, 12);
-    draft.builder.output(
-        "y", draft.builder.one(new Composite.Linear(true, Blocks.WHOLE), x, weight, bias));
-    Graph graph = draft.builder.build();
-    assertThat(plan(draft)).contains("+bias");
-    try (DeviceRunner runner = new DeviceRunner(cuda(), graph);
-        Buffer memory = cuda().allocate("four bytes before a bias", 13 * 4)) {
-      Tensor shifted = new Tensor(memory, 4, DType.F32, Shape.of(12));
-      Map<String, Tensor> tensors = runner.tensors();
-      tensors.put("bias", shifted);
-      runner.set(draft.inputs);
-      try (Arena arena = Arena.ofConfined()) {
-        double[] numbers = requireNonNull(draft.inputs.get("bias"));
-        runner.stream().copyIn(shifted, HostElements.encode(arena, numbers, DType.F32));
-      }
-      runner.stream().run(runner.program().bind(tensors));
-      runner.stream().synchronize();
-      assertThat(runner.outputBits().getFirst())
-          .isEqualTo(DeviceRunner.bits(cpu(), graph, draft.inputs).getFirst());
+    Value x = draft.eight("x", DType.F8_E4M3FN, 4100, 16);
+    Value weight = draft.eight("w", DType.F8_E4M3FN, 4099, 16);
+    Value product = draft.builder.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight);
+    draft.builder.output("product", draft.narrow(product));
+    assertThat(plan(draft)).contains("cublasLt m=3072 n=4112").contains("cublasLt m=1040 n=4112");
+    sameBits(draft);
+    try (Program program = cuda().compile(draft.builder.build())) {
+      assertThat(program.arenaBytes()).isLessThan(40L << 20);
     }
+  }
+
+  @Tag("long")
+  @Test
+  void cutsBatchesOfEightBitResultsSomeAtATime() {
+    Draft draft = new Draft();
+    Value x = draft.eight("x", DType.F8_E4M3FN, 11, 900, 16);
+    Value weight = draft.eight("w", DType.F8_E5M2, 11, 1000, 16);
+    draft.builder.output(
+        "products", draft.builder.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight));
+    assertThat(plan(draft)).contains("batch=9").contains("batch=2");
+    sameBits(draft);
+  }
+
+  /// cuBLASLt reads and writes at multiples of 16 bytes alone.
+  @ParameterizedTest(name = "{0}")
+  @EnumSource(names = {"F32", "BF16", "F8_E4M3FN"})
+  void multipliesWhatIsNotAligned(DType dtype) {
+    Draft draft = new Draft();
+    boolean isWide = dtype == DType.F32;
+    Value x = draft.whole("x", 2, dtype, 16, 32);
+    Value weight = draft.whole("w", 2, dtype, 16, 32);
+    List<Value> operands =
+        isWide
+            ? List.of(x, weight, draft.whole("bias", 3, 16))
+            : List.of(draft.wide(x), draft.wide(weight));
+    draft.builder.output(
+        "y",
+        isWide
+            ? draft.builder.apply(new Composite.Linear(true, Blocks.WHOLE), operands).getFirst()
+            : draft
+                .builder
+                .apply(new Primitive.MatMul(false, true, Blocks.WHOLE), operands)
+                .getFirst());
+    assertThat(plan(draft)).contains("cublasLt").contains(" 1 launches,");
+    Graph graph = draft.builder.build();
+    List<Buffer> memory = new ArrayList<>();
+    try (DeviceRunner runner = new DeviceRunner(cuda(), graph);
+        Arena arena = Arena.ofConfined()) {
+      Map<String, Tensor> tensors = runner.tensors();
+      tensors.replaceAll(
+          (name, tensor) -> {
+            Tensor shifted = shifted(name, tensor, memory);
+            double[] numbers = draft.inputs.get(name);
+            if (numbers != null) {
+              runner.stream().copyIn(shifted, HostElements.encode(arena, numbers, tensor.dtype()));
+            }
+            return shifted;
+          });
+      runner.stream().run(runner.program().bind(tensors));
+      Tensor result = requireNonNull(tensors.get("y"));
+      MemorySegment found = arena.allocate(result.bytes(), 64);
+      runner.stream().copyOut(found, result);
+      assertThat(found.toArray(ValueLayout.JAVA_BYTE))
+          .isEqualTo(DeviceRunner.bits(cpu(), graph, draft.inputs).getFirst());
+    } finally {
+      memory.forEach(Buffer::close);
+    }
+  }
+
+  /// Returns a tensor like another that begins one element behind a buffer's begin.
+  private Tensor shifted(String name, Tensor tensor, List<Buffer> memory) {
+    int itemBytes = tensor.dtype().bytes();
+    Buffer buffer = cuda().allocate(name + " and what is before it", tensor.bytes() + itemBytes);
+    memory.add(buffer);
+    return new Tensor(buffer, itemBytes, tensor.dtype(), tensor.shape());
   }
 
   @Test

@@ -31,23 +31,15 @@ sealed interface Action {
   /// @param a the left operand, row-major
   /// @param b the right operand, row-major
   /// @param out the result, row-major
-  /// @param bias what is added to each row of the result, if the product says so
+  /// @param bias what is added to each row of the result, float32, if the product says so
   /// @param scales the numbers by which the result is multiplied, as many as the product says
   /// @param workspace what cuBLASLt works in
   record Multiply(
-      LtProduct product, Ref a, Ref b, Ref out, Bias bias, List<Ref> scales, Workspace workspace)
+      LtProduct product, Ref a, Ref b, Ref out, Ref bias, List<Ref> scales, Workspace workspace)
       implements Action {
     public Multiply {
       scales = List.copyOf(scales);
     }
-  }
-
-  /// What is added to each row of a product.
-  ///
-  /// @param at where it lies
-  /// @param copy working memory of its size, for one that is not aligned as cuBLASLt wants
-  record Bias(Ref at, Ref copy) {
-    static final Bias NONE = new Bias(Ref.NOTHING, Ref.NOTHING);
   }
 
   /// Working memory.

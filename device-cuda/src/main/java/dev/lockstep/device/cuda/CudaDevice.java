@@ -208,12 +208,17 @@ final class CudaDevice implements Device {
 
   /// Records actions into an executable graph, which the caller destroys.
   ///
+  /// @param copies makes room for what is not aligned
   /// @param times marks the time of each action, if it is wanted
   long record(
-      List<Recorder.Ready> actions, Frame frame, @Nullable ActionTimes times, String program) {
+      List<Recorder.Ready> actions,
+      Frame frame,
+      AlignedCopies copies,
+      @Nullable ActionTimes times,
+      String program) {
     context.enter();
     synchronized (capturing) {
-      return new Recorder(context, captureStream, frame, times).record(actions, program);
+      return new Recorder(context, captureStream, frame, copies, times).record(actions, program);
     }
   }
 

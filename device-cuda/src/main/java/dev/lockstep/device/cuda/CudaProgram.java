@@ -41,6 +41,7 @@ final class CudaProgram implements Program {
   private final CudaArena arena;
   private final @Nullable FaultWords faults;
   private final List<Long> recorded = new ArrayList<>();
+  private final List<AlignedCopies> aligned = new ArrayList<>();
   private final AtomicInteger running = new AtomicInteger();
   private volatile boolean closed;
 
@@ -170,9 +171,24 @@ final class CudaProgram implements Program {
         times.add(marks);
       }
     }
-    long recording = device.record(actions, frame, marks, source.name());
+    AlignedCopies copies = new AlignedCopies(device.memory(), source.name());
+    boolean isRecorded = false;
+    try {
+      long recording = device.record(actions, frame, copies, marks, source.name());
+      isRecorded = true;
+      return bound(binding, recording, copies, marks);
+    } finally {
+      if (!isRecorded) {
+        copies.close();
+      }
+    }
+  }
+
+  private CudaBoundProgram bound(
+      Binding binding, long recording, AlignedCopies copies, @Nullable ActionTimes marks) {
     synchronized (recorded) {
       recorded.add(recording);
+      aligned.add(copies);
     }
     return new CudaBoundProgram(this, recording, binding.buffers(), marks);
   }
@@ -284,6 +300,7 @@ final class CudaProgram implements Program {
       try {
         freeFaultWords();
       } finally {
+        aligned.forEach(AlignedCopies::close);
         times.forEach(ActionTimes::destroy);
         arena.leave();
       }

@@ -75,17 +75,24 @@ final class LtMultiplier implements AutoCloseable {
     return plan.algorithm == 0 ? OptionalLong.empty() : OptionalLong.of(plan.workspaceBytes);
   }
 
+  /// Where a product's matrices are, each aligned.
+  ///
+  /// @param a address of the left operand
+  /// @param b address of the right operand
+  /// @param out address of the result
+  /// @param bias address of what is added to its rows, if anything is
+  record Places(long a, long b, long out, long bias) {}
+
   /// Puts a product into a stream.
   ///
-  /// @param frame where its operands lie
-  /// @param bias aligned address of what is added to its rows, if anything is
-  synchronized void multiply(Action.Multiply call, Frame frame, long bias, long stream) {
+  /// @param frame where scales and working memory lie
+  synchronized void multiply(Action.Multiply call, Frame frame, Places places, long stream) {
     Plan plan = plans.get(call.product());
     if (plan == null || plan.algorithm == 0) {
       throw new IllegalStateException("product was not planned: product=" + call.product());
     }
     if (call.product().addsBias()) {
-      point(plan.descriptors.description(), Cu.DESC_BIAS_POINTER, bias);
+      point(plan.descriptors.description(), Cu.DESC_BIAS_POINTER, places.bias);
     }
     for (int i = 0; i < call.scales().size(); i++) {
       long scale = frame.address(call.scales().get(i));
@@ -94,10 +101,10 @@ final class LtMultiplier implements AutoCloseable {
     CublasLt.Operands operands =
         new CublasLt.Operands(
             one.address(),
-            aligned(frame.address(call.b()), call),
-            aligned(frame.address(call.a()), call),
+            places.b,
+            places.a,
             zero.address(),
-            aligned(frame.address(call.out()), call),
+            places.out,
             plan.algorithm,
             frame.address(call.workspace().at()),
             call.workspace().bytes());
@@ -105,15 +112,6 @@ final class LtMultiplier implements AutoCloseable {
         library.matmul(handle, plan.descriptors, operands, stream),
         "cublasLtMatmul",
         call.product().toString());
-  }
-
-  private static long aligned(long address, Action.Multiply call) {
-    if (address % LtProduct.ALIGNMENT != 0) {
-      throw new IllegalArgumentException(
-          "operand of a product is not aligned: product=%s (let tensors begin at multiples of %d bytes)"
-              .formatted(call.product(), LtProduct.ALIGNMENT));
-    }
-    return address;
   }
 
   private Plan plan(LtProduct product) {

@@ -40,7 +40,8 @@ record LtProduct(
     }
   }
 
-  /// What the memory that is bound to programs is aligned to: cuBLASLt's fast kernels ask for that.
+  /// What addresses are multiples of: cuBLASLt's fast kernels ask for that. What is bound elsewhere
+  /// is copied.
   static final int ALIGNMENT = 16;
 
   /// How an operand lies.
@@ -53,6 +54,36 @@ record LtProduct(
     boolean isEightBits() {
       return dtype.bytes() == 1;
     }
+
+    /// Returns the bytes from the first element to the last one's end.
+    ///
+    /// @param rows logical
+    /// @param columns logical
+    private long bytes(int rows, int columns, int batch) {
+      long lying = transposed ? columns : rows;
+      long wide = transposed ? rows : columns;
+      return ((batch - 1) * stride + (lying - 1) * row + wide) * dtype.bytes();
+    }
+  }
+
+  /// Returns the bytes in which the left operand lies.
+  long leftBytes() {
+    return a.bytes(m, k, batch);
+  }
+
+  /// Returns the bytes in which the right operand lies.
+  long rightBytes() {
+    return b.bytes(k, n, batch);
+  }
+
+  /// Returns the bytes of the result.
+  long outBytes() {
+    return (long) batch * m * n * outDtype.bytes();
+  }
+
+  /// Returns the bytes of the bias.
+  long biasBytes() {
+    return addsBias ? (long) Float.BYTES * n : 0;
   }
 
   /// Returns the types of the operands.

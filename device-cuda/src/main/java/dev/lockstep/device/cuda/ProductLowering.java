@@ -26,12 +26,6 @@ final class ProductLowering {
   /// Multiplications from which on a product is padded.
   private static final long WORTH_PADDING = 1 << 20;
 
-  /// Bytes of a result that stand in working memory at once, if that is not too few rows.
-  private static final long SLAB_BYTES = 32L << 20;
-
-  /// What the rows of a slab are a multiple of: enough to keep a GPU busy.
-  private static final int SLAB_ROWS = 1024;
-
   private final CudaUnit unit;
   private final Emission emit;
   private final Optional<LtMultiplier> library;
@@ -54,7 +48,7 @@ final class ProductLowering {
     if (extents.rows() * extents.n() == 0) {
       return;
     }
-    if (EightBitProduct.multiplies(a.type().dtype(), b.type().dtype())) {
+    if (EightBitProduct.isEight(a.type().dtype())) {
       EightBitProduct.of(unit).lower(emit, library.orElseThrow());
       return;
     }
@@ -195,7 +189,7 @@ final class ProductLowering {
     Seen left = seen(a, extents.transposeA(), extents.m(), extents.k(), padded.m(), padded.k());
     Seen right = seen(b, extents.transposeB(), extents.k(), extents.n(), padded.k(), padded.n());
     boolean bySlabs = padded.m() != extents.m() || padded.n() != extents.n();
-    int slab = bySlabs ? slabRows(padded.m(), padded.n()) : extents.m();
+    int slab = bySlabs ? Slabs.rows(padded.m(), (long) padded.n() * itemBytes(out)) : extents.m();
     List<LtProduct> products = new ArrayList<>();
     long workspaceBytes = 0;
     for (int first = 0; first < padded.m(); first += slab) {
@@ -223,10 +217,6 @@ final class ProductLowering {
     Ref rightAt = pad(right);
     Ref result =
         bySlabs ? emit.scratch((long) slab * padded.n() * itemBytes(out)) : Emission.at(out);
-    Action.Bias bias =
-        hasBias()
-            ? new Action.Bias(bias(), emit.scratch((long) Float.BYTES * extents.n()))
-            : Action.Bias.NONE;
     int first = 0;
     for (LtProduct product : products) {
       long skipped = first * (extents.transposeA() ? 1L : left.paddedColumns);
@@ -236,7 +226,7 @@ final class ProductLowering {
               leftAt.plus(skipped * itemBytes(a)),
               rightAt,
               result,
-              bias,
+              bias(),
               List.of(),
               workspace));
       int rows = Math.min(product.m(), extents.m() - first);
@@ -247,11 +237,6 @@ final class ProductLowering {
       first += product.m();
     }
     return true;
-  }
-
-  private int slabRows(int rows, int columns) {
-    long most = SLAB_BYTES / ((long) columns * itemBytes(out));
-    return (int) Math.min(rows, Math.max(SLAB_ROWS, most / SLAB_ROWS * SLAB_ROWS));
   }
 
   /// Returns where an operand lies, after copying it if it is padded.

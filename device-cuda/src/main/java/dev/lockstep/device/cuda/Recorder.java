@@ -14,16 +14,24 @@ final class Recorder {
   private final CudaDriver driver;
   private final long stream;
   private final Frame frame;
+  private final AlignedCopies copies;
   private final @Nullable ActionTimes times;
 
   /// @param stream the stream that is captured; nothing else runs on it
   /// @param frame where everything lies
+  /// @param copies for what lies where cuBLASLt cannot read or write it
   /// @param times marks the time of each action, if it is wanted
-  Recorder(CudaContext context, long stream, Frame frame, @Nullable ActionTimes times) {
+  Recorder(
+      CudaContext context,
+      long stream,
+      Frame frame,
+      AlignedCopies copies,
+      @Nullable ActionTimes times) {
     this.context = context;
     this.driver = context.driver();
     this.stream = stream;
     this.frame = frame;
+    this.copies = copies;
     this.times = times;
   }
 
@@ -38,6 +46,11 @@ final class Recorder {
   ///
   /// @return the handle of an executable graph, to be destroyed by the caller
   long record(List<Ready> actions, String program) {
+    for (Ready ready : actions) {
+      if (ready.action instanceof Action.Multiply multiply) {
+        reserve(multiply); // nothing is allocated while a stream is captured
+      }
+    }
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment word = arena.allocate(ValueLayout.JAVA_LONG);
       // Relaxed: cuBLASLt may load a kernel at its first call, which the stricter modes forbid.
@@ -84,31 +97,52 @@ final class Recorder {
     switch (ready.action) {
       case Action.Launch launch -> launch(launch, ready.function);
       case Action.Copy copy ->
-          context.check(
-              driver.memcpyDtoDAsync(
-                  frame.address(copy.to()), frame.address(copy.from()), copy.bytes(), stream),
-              "cuMemcpyDtoDAsync",
-              "bytes=" + copy.bytes());
+          copy(frame.address(copy.to()), frame.address(copy.from()), copy.bytes());
       case Action.Multiply multiply -> {
         if (ready.multiplier == null) {
           throw new IllegalStateException("nothing multiplies: product=" + multiply.product());
         }
-        ready.multiplier.multiply(multiply, frame, aligned(multiply), stream);
+        multiply(multiply, ready.multiplier);
       }
     }
   }
 
-  /// Returns where the bias of a product lies: a copy of it, made before, if it is not aligned.
-  private long aligned(Action.Multiply multiply) {
-    long bias = frame.address(multiply.bias().at());
-    if (bias % LtProduct.ALIGNMENT == 0) {
-      return bias;
-    }
-    long copy = frame.address(multiply.bias().copy());
-    long bytes = (long) Float.BYTES * multiply.product().n();
+  private void copy(long to, long from, long bytes) {
     context.check(
-        driver.memcpyDtoDAsync(copy, bias, bytes, stream), "cuMemcpyDtoDAsync", "bytes=" + bytes);
-    return copy;
+        driver.memcpyDtoDAsync(to, from, bytes, stream), "cuMemcpyDtoDAsync", "bytes=" + bytes);
+  }
+
+  private void reserve(Action.Multiply multiply) {
+    LtProduct product = multiply.product();
+    copies.reserve(frame.address(multiply.a()), product.leftBytes());
+    copies.reserve(frame.address(multiply.b()), product.rightBytes());
+    copies.reserve(frame.address(multiply.out()), product.outBytes());
+    copies.reserve(frame.address(multiply.bias()), product.biasBytes());
+  }
+
+  private void multiply(Action.Multiply multiply, LtMultiplier multiplier) {
+    LtProduct product = multiply.product();
+    long out = frame.address(multiply.out());
+    LtMultiplier.Places places =
+        new LtMultiplier.Places(
+            aligned(multiply.a(), product.leftBytes()),
+            aligned(multiply.b(), product.rightBytes()),
+            copies.at(out, product.outBytes()),
+            aligned(multiply.bias(), product.biasBytes()));
+    multiplier.multiply(multiply, frame, places, stream);
+    if (places.out() != out) {
+      copy(out, places.out(), product.outBytes());
+    }
+  }
+
+  /// Returns where something lies: its copy, brought up to date, if it is not aligned.
+  private long aligned(Ref ref, long bytes) {
+    long address = frame.address(ref);
+    long at = copies.at(address, bytes);
+    if (at != address) {
+      copy(at, address, bytes);
+    }
+    return at;
   }
 
   private void launch(Action.Launch launch, long function) {

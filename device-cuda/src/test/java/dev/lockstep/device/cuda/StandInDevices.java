@@ -1,6 +1,7 @@
 package dev.lockstep.device.cuda;
 
 import dev.lockstep.device.DeviceProvider;
+import dev.lockstep.device.cuda.ffi.CublasLt;
 import dev.lockstep.device.cuda.ffi.CudaDriver;
 import dev.lockstep.device.cuda.ffi.CudaLibraries;
 import dev.lockstep.device.cuda.ffi.LibraryFiles;
@@ -14,23 +15,29 @@ final class StandInDevices {
 
   /// Devices that multiply by kernels of this module.
   static DeviceProvider exact() {
-    return provider(List.of(), driver -> driver);
+    return decorated(driver -> driver);
   }
 
   /// Devices that multiply by the stand-in for cuBLASLt.
   static DeviceProvider withCublasLt() {
+    return withCublasLt(products -> products);
+  }
+
+  /// Devices that multiply by what a decorator makes of the stand-in for cuBLASLt.
+  static DeviceProvider withCublasLt(UnaryOperator<CublasLt> decorator) {
     StandIns.assumeCompiler();
-    return provider(List.of(StandIns.cublasLt().toString()), driver -> driver);
+    List<String> files = List.of(StandIns.cublasLt().toString());
+    return provider(files, decorator, driver -> driver, nccl -> nccl);
   }
 
   /// Devices whose driver is what a decorator makes of the stand-in.
   static DeviceProvider decorated(UnaryOperator<CudaDriver> decorator) {
-    return provider(List.of(), decorator);
+    return provider(List.of(), products -> products, decorator, nccl -> nccl);
   }
 
   /// Devices whose NCCL is what a decorator makes of the stand-in.
   static DeviceProvider withNccl(UnaryOperator<Nccl> decorator) {
-    return provider(List.of(), driver -> driver, decorator);
+    return provider(List.of(), products -> products, driver -> driver, decorator);
   }
 
   /// Devices that have no NCCL.
@@ -43,12 +50,10 @@ final class StandInDevices {
   }
 
   private static DeviceProvider provider(
-      List<String> cublasLt, UnaryOperator<CudaDriver> decorator) {
-    return provider(cublasLt, decorator, nccl -> nccl);
-  }
-
-  private static DeviceProvider provider(
-      List<String> cublasLt, UnaryOperator<CudaDriver> decorator, UnaryOperator<Nccl> nccl) {
+      List<String> cublasLt,
+      UnaryOperator<CublasLt> products,
+      UnaryOperator<CudaDriver> driver,
+      UnaryOperator<Nccl> nccl) {
     StandIns.assumeCompiler();
     LibraryFiles files =
         new LibraryFiles(
@@ -64,9 +69,9 @@ final class StandInDevices {
               case CudaLibraries.Absent absent -> absent;
               case CudaLibraries.Found found ->
                   new CudaLibraries.Found(
-                      decorator.apply(found.driver()),
+                      driver.apply(found.driver()),
                       found.nvrtc(),
-                      found.cublasLt(),
+                      found.cublasLt().map(products),
                       found.nccl().map(nccl));
             },
         StandIns.cache());

@@ -1,6 +1,9 @@
 // Matrices of 8-bit floats as tensor cores take them: rows along the sum, in extents that are
 // multiples of 16. Squares of 64 by 64 in shared memory; blocks of (64, 4) threads; the result is
-// written by four elements, which `toColumns` is a multiple of and `to` is aligned to.
+// written by four elements, which `toColumns` is a multiple of and `to` is aligned to. At the end what
+// tensor cores take that know no floats of 8 bits.
+#include "grid.cuh"
+#include "types.cuh"
 
 #define TILE 64
 #define PITCH (TILE + 4)
@@ -62,3 +65,34 @@ extern "C" __global__ void turn_8(
   __shared__ unsigned char tile[TILE * PITCH];
   copy<true>(from, to, rows, columns, toRows, toColumns, batch, tile);
 }
+
+// The same numbers in bfloat16, which holds all of them; `to` is aligned.
+#define WIDEN(name)                                                                                  \
+  extern "C" __global__ void widen_##name(const unsigned char* x, unsigned short* to, long long n) { \
+    long long vectors = ls_aligned(x, 4) ? n / 4 : 0;                                                \
+    for (long long i = LS_GRID_INDEX; i < vectors; i += LS_GRID_STRIDE) {                            \
+      uchar4 a = ((const uchar4*)x)[i];                                                              \
+      ((ushort4*)to)[i] = make_ushort4(                                                              \
+          ls_to_bf16(ls_from_##name(a.x)), ls_to_bf16(ls_from_##name(a.y)),                          \
+          ls_to_bf16(ls_from_##name(a.z)), ls_to_bf16(ls_from_##name(a.w)));                         \
+    }                                                                                                \
+    for (long long i = vectors * 4 + LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {                    \
+      to[i] = ls_to_bf16(ls_from_##name(x[i]));                                                      \
+    }                                                                                                \
+  }
+
+WIDEN(e4m3fn)
+WIDEN(e5m2)
+
+// Multiplies float32 by one number or two (`second` may be null); may be in place.
+#define SCALE(name, T)                                                                        \
+  extern "C" __global__ void scale_##name(                                                    \
+      const float* x, const float* first, const float* second, T* to, long long n) {          \
+    float scale = second ? *first * *second : *first;                                         \
+    for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {                           \
+      ls_put(to + i, x[i] * scale);                                                           \
+    }                                                                                         \
+  }
+
+SCALE(f32, float)
+SCALE(bf16, unsigned short)
