@@ -8,6 +8,8 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Supplier;
 
 /// What loading libfabric needs of the C library, Linux.
 @SuppressWarnings("restricted") // links setenv and sigaction
@@ -19,6 +21,7 @@ final class LibC {
   /// the JVM lives by, or that libfabric's providers are known to take.
   private static final int[] SIGNALS = {1, 2, 4, 6, 7, 8, 11, 15};
 
+  private static final ReentrantLock KEEPING = new ReentrantLock();
   private static final MethodHandle SETENV =
       bind("setenv", FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, JAVA_INT));
   private static final MethodHandle SIGACTION =
@@ -40,6 +43,21 @@ final class LibC {
     }
   }
 
+  /// Does what may set handlers of signals, and sets this process's again; one caller at a time.
+  static <T> T keepingHandlers(Supplier<T> action) {
+    KEEPING.lock();
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment handlers = handlers(arena);
+      try {
+        return action.get();
+      } finally {
+        handlers(handlers);
+      }
+    } finally {
+      KEEPING.unlock();
+    }
+  }
+
   /// Returns how this process handles signals now.
   static MemorySegment handlers(Arena arena) {
     MemorySegment all = arena.allocate(SIGNALS.length * SIGACTION_BYTES, Long.BYTES);
@@ -49,8 +67,7 @@ final class LibC {
     return all;
   }
 
-  /// Makes this process handle signals as it did.
-  static void handlers(MemorySegment all) {
+  private static void handlers(MemorySegment all) {
     for (int i = 0; i < SIGNALS.length; i++) {
       sigaction(SIGNALS[i], at(all, i), MemorySegment.NULL);
     }

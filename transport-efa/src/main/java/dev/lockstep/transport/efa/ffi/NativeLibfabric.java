@@ -12,8 +12,6 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.StructLayout;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
-import java.util.concurrent.locks.ReentrantLock;
-import java.util.function.Supplier;
 
 /// libfabric by the foreign function interface.
 ///
@@ -22,7 +20,6 @@ import java.util.function.Supplier;
 /// here, by handles whose first argument is the function.
 @SuppressWarnings("restricted") // links libfabric; LibC links the C library
 final class NativeLibfabric implements Libfabric {
-  private static final ReentrantLock LOADING = new ReentrantLock();
   private static final Linker LINKER = Linker.nativeLinker();
   private static final long LONGEST_TEXT = 1024;
 
@@ -96,24 +93,8 @@ final class NativeLibfabric implements Libfabric {
     LibC.setenv("FI_OFI_RXM_BUFFER_SIZE", RXM_BYTES);
     LibC.setenv("IPATH_NO_BACKTRACE", "1");
     LibC.setenv("HFI_NO_BACKTRACE", "1");
-    return keepingHandlers(
+    return LibC.keepingHandlers(
         () -> new NativeLibfabric(SymbolLookup.libraryLookup(name, Arena.global())));
-  }
-
-  /// Does what may set handlers of signals, and sets the JVM's again: the provider `shm` takes
-  /// those of SIGSEGV, SIGBUS, SIGTERM and SIGINT when libfabric is first asked for anything.
-  private static <T> T keepingHandlers(Supplier<T> action) {
-    LOADING.lock();
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment handlers = LibC.handlers(arena);
-      try {
-        return action.get();
-      } finally {
-        LibC.handlers(handlers);
-      }
-    } finally {
-      LOADING.unlock();
-    }
   }
 
   private static MethodHandle symbol(
@@ -191,7 +172,8 @@ final class NativeLibfabric implements Libfabric {
       long flags,
       MemorySegment hints,
       MemorySegment info) {
-    return keepingHandlers(() -> ask(version, node, service, flags, hints, info));
+    // The provider shm takes SIGSEGV, SIGBUS, SIGTERM and SIGINT when anything is first asked for.
+    return LibC.keepingHandlers(() -> ask(version, node, service, flags, hints, info));
   }
 
   private int ask(
