@@ -105,6 +105,13 @@ record FabricInfo(
     return (mrMode & (Fi.MR_LOCAL | Fi.MR_ALLOCATED)) != 0;
   }
 
+  /// Returns whether a completion queue is never overrun, however many operations are posted. EFA's
+  /// device says that it guards its queues but leaves this one to whoever posts
+  /// (`prov/efa/docs/efa_fabric_comparison.md` of libfabric 2.6).
+  boolean guardsCompletions() {
+    return guardsQueues && !isDirect();
+  }
+
   /// Returns whether this is EFA's device without the provider's protocols above it.
   boolean isDirect() {
     return fabric.equals(EFA_DIRECT);

@@ -103,7 +103,7 @@ final class Rail implements AutoCloseable {
     failures.check("fi_av_open", library.avOpen(domain, table, out));
     av = out.get(JAVA_LONG, 0);
     MemorySegment attributes = Discovery.struct(arena);
-    long size = info.guardsQueues() ? QUEUE_ENTRIES : UNGUARDED_QUEUE_ENTRIES;
+    long size = info.guardsCompletions() ? QUEUE_ENTRIES : UNGUARDED_QUEUE_ENTRIES;
     Discovery.set(attributes, Layouts.CQ_ATTR, "size", size);
     Discovery.set(attributes, Layouts.CQ_ATTR, "format", Fi.CQ_FORMAT_DATA);
     // A blocking read may never return (shm of 1.17 forgets its timeout), so nobody waits in one.

@@ -1,13 +1,17 @@
 package dev.lockstep.transport.efa;
 
+import static dev.lockstep.transport.efa.Discovery.set;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.lockstep.transport.efa.EfaStandIn.Card;
 import dev.lockstep.transport.efa.ffi.Fi;
+import dev.lockstep.transport.efa.ffi.Layouts;
 import dev.lockstep.transport.efa.ffi.Libfabric;
 import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.StructLayout;
 import java.util.List;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -17,8 +21,8 @@ import org.junit.jupiter.api.Test;
 final class EfaDiscoveryTest {
   private static final int V1_17 = 1 << 16 | 17;
   private static final int V2_6 = 2 << 16 | 6;
-  private static final Card DIRECT = Card.of("rdmap0s6-rdm", "efa-direct", 0).asking(Fi.CONTEXT2);
-  private static final Card PLAIN = Card.of("rdmap0s6-rdm", "efa", 0);
+  private static final EfaCard DIRECT = EfaCard.of("rdmap0s6-rdm", "efa-direct");
+  private static final EfaCard PLAIN = EfaCard.of("rdmap0s6-rdm", "efa");
 
   private Arena arena;
   private Libfabric library;
@@ -39,7 +43,7 @@ final class EfaDiscoveryTest {
     }
   }
 
-  private EfaStandIn standIn(int version, Card... cards) {
+  private EfaStandIn standIn(int version, EfaCard... cards) {
     return new EfaStandIn(library, arena, version, List.of(cards));
   }
 
@@ -60,12 +64,12 @@ final class EfaDiscoveryTest {
 
   @Test
   void memoryOfAcceleratorsCountsMoreThanTheDeviceAlone() throws Discovery.AbsentException {
-    Card reaching = Card.of("rdmap0s6-rdm", "efa", Fi.HMEM);
+    EfaCard reaching = PLAIN.reachingAccelerators();
     try (Discovery found = ask(standIn(V2_6, DIRECT, reaching))) {
       assertThat(found.domains()).singleElement().matches(FabricInfo::knowsDeviceMemory);
       assertThat(found.domains().getFirst().isDirect()).isFalse();
     }
-    Card both = Card.of("rdmap0s6-rdm", "efa-direct", Fi.HMEM);
+    EfaCard both = DIRECT.reachingAccelerators();
     try (Discovery found = ask(standIn(V2_6, both, reaching))) {
       assertThat(found.domains()).singleElement().matches(FabricInfo::knowsDeviceMemory);
       assertThat(found.domains().getFirst().isDirect()).isTrue();
@@ -75,17 +79,17 @@ final class EfaDiscoveryTest {
   @Test
   void deviceWhoseWritesConsumeReceivesIsUsedThroughTheProvidersProtocols()
       throws Discovery.AbsentException {
-    EfaStandIn library = standIn(V2_6, DIRECT.asking(Fi.RX_CQ_DATA), PLAIN);
+    EfaStandIn library = standIn(V2_6, DIRECT.consumingReceives(), PLAIN);
     try (Discovery found = ask(library)) {
       assertThat(found.domains()).singleElement().matches(FabricInfo::isUsable);
       assertThat(found.domains().getFirst().isDirect()).isFalse();
     }
-    assertThat(library.freed).as("lists of libfabric's").isEqualTo(2);
+    assertThat(library.freed).as("lists of libfabric's").isEqualTo(1);
   }
 
   @Test
   void cardsOfOneNetworkMakeOneTransport() throws Discovery.AbsentException {
-    Card second = Card.of("rdmap1s6-rdm", "efa-direct", 0);
+    EfaCard second = EfaCard.of("rdmap1s6-rdm", "efa-direct");
     try (Discovery found = ask(standIn(V2_6, DIRECT, PLAIN, second))) {
       assertThat(found.domains())
           .extracting(FabricInfo::domain)
@@ -101,11 +105,94 @@ final class EfaDiscoveryTest {
       assertThat(found.domains().getFirst().takesDmabufs()).isFalse();
     }
     assertThat(old.asked).containsOnly(Fi.API_VERSION);
-    EfaStandIn later = standIn(V2_6, Card.of("rdmap0s6-rdm", "efa", Fi.HMEM));
+    EfaStandIn later = standIn(V2_6, PLAIN.reachingAccelerators());
     try (Discovery found = ask(later)) {
       assertThat(found.domains().getFirst().takesDmabufs()).isTrue();
     }
     assertThat(later.asked).containsOnly(Fi.DMABUF_VERSION);
+  }
+
+  /// The completion queue of the device alone is overrun in silence, whatever it says.
+  @Test
+  void theDeviceAloneIsNotTrustedWithItsCompletions() throws Discovery.AbsentException {
+    try (Discovery found = ask(standIn(V2_6, DIRECT))) {
+      FabricInfo info = found.domains().getFirst();
+      assertThat(info.guardsQueues()).isTrue();
+      assertThat(info.guardsCompletions()).isFalse();
+    }
+    try (Discovery found = ask(standIn(V2_6, PLAIN))) {
+      assertThat(found.domains().getFirst().guardsCompletions()).isTrue();
+    }
+  }
+
+  /// Something else that one may ask for than links do, and the network that is left then.
+  ///
+  /// @param part of the hints, empty for themselves
+  private record Otherwise(
+      String asked, String left, String part, Consumer<MemorySegment> change) {}
+
+  private static List<Otherwise> otherwise() {
+    StructLayout domain = Layouts.DOMAIN_ATTR;
+    return List.of(
+        new Otherwise("no contexts", "efa", "", hints -> set(hints, Layouts.INFO, "mode", 0L)),
+        new Otherwise(
+            "tags", "efa", "", hints -> set(hints, Layouts.INFO, "caps", Fi.MSG | Fi.RMA | 8L)),
+        new Otherwise(
+            "order", "efa", "tx_attr", tx -> set(tx, Layouts.TX_ATTR, "msg_order", 1L << 8)),
+        new Otherwise(
+            "no descriptors",
+            "efa",
+            "domain_attr",
+            of -> set(of, domain, "mr_mode", Fi.MR_VIRT_ADDR | Fi.MR_ALLOCATED | Fi.MR_PROV_KEY)),
+        new Otherwise(
+            "keys of one's own",
+            "",
+            "domain_attr",
+            of -> set(of, domain, "mr_mode", Fi.MR_VIRT_ADDR | Fi.MR_ALLOCATED | Fi.MR_LOCAL)),
+        new Otherwise(
+            "data of 8 bytes", "", "domain_attr", of -> set(of, domain, "cq_data_size", 8L)),
+        new Otherwise(
+            "progress by itself",
+            "efa-direct",
+            "domain_attr",
+            of -> set(of, domain, "data_progress", 1)),
+        new Otherwise(
+            "longer queues", "", "tx_attr", tx -> set(tx, Layouts.TX_ATTR, "size", 8192L)));
+  }
+
+  /// The stand-in gives nothing away: each of what links ask for is needed.
+  @Test
+  void whoAsksOtherwiseGetsWhatIsLeft() {
+    for (Otherwise other : otherwise()) {
+      var cards =
+          new EfaStandIn(library, arena, V2_6, List.of(DIRECT, PLAIN)) {
+            @Override
+            public int getinfo(
+                int api,
+                MemorySegment node,
+                MemorySegment service,
+                long flags,
+                MemorySegment hints,
+                MemorySegment info) {
+              other
+                  .change()
+                  .accept(
+                      other.part().isEmpty()
+                          ? hints
+                          : memory(
+                              FabricInfo.word(hints, Layouts.INFO, other.part()),
+                              Layouts.OVERSIZE));
+              return super.getinfo(api, node, service, flags, hints, info);
+            }
+          };
+      String left = "";
+      try (Discovery found = ask(cards)) {
+        left = found.domains().getFirst().fabric();
+      } catch (Discovery.AbsentException none) {
+        assertThat(none).hasMessageContaining("fi_getinfo=-61");
+      }
+      assertThat(left).as(other.asked()).isEqualTo(other.left());
+    }
   }
 
   @Test

@@ -1,0 +1,80 @@
+package dev.lockstep.transport.efa;
+
+import dev.lockstep.transport.efa.EfaDevice.Memory;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// What the stand-ins of one process know of each other: whose name is whose, who knows whom, which
+/// key names which memory; and what was done that EFA does not allow. Thread-safe; looking up
+/// allocates nothing.
+final class EfaNetwork {
+  private static final int MOST = 64;
+
+  private final List<byte[]> names = new ArrayList<>();
+  private final boolean[][] knows = new boolean[MOST][MOST];
+  private final List<Memory> memories = new ArrayList<>();
+  private final List<String> offences = new ArrayList<>();
+  private int nextKey = 1;
+
+  /// Gives an endpoint its number.
+  synchronized int add(byte[] name) {
+    names.add(name);
+    return names.size() - 1;
+  }
+
+  /// Returns the number of the endpoint of that name, -1 if there is none.
+  synchronized int number(byte[] name) {
+    for (int i = 0; i < names.size(); i++) {
+      if (Arrays.equals(names.get(i), name)) {
+        return i;
+      }
+    }
+    return -1;
+  }
+
+  synchronized void know(int who, int whom) {
+    knows[who][whom] = true;
+  }
+
+  synchronized boolean knows(int who, int whom) {
+    return knows[who][whom];
+  }
+
+  /// Returns a key that no memory has: 32 bits, as the card's are.
+  synchronized int newKey() {
+    return nextKey++;
+  }
+
+  synchronized void add(Memory memory) {
+    memories.add(memory);
+  }
+
+  synchronized void remove(Memory memory) {
+    memories.remove(memory);
+  }
+
+  /// Returns the memory of a key, null if there is none.
+  synchronized @Nullable Memory memory(long key) {
+    for (int i = memories.size() - 1; i >= 0; i--) {
+      if (memories.get(i).key() == key) {
+        return memories.get(i);
+      }
+    }
+    return null;
+  }
+
+  /// Notes what EFA does not allow.
+  ///
+  /// @return what to throw
+  synchronized AssertionError offence(String what) {
+    offences.add(what);
+    return new AssertionError(what);
+  }
+
+  /// Returns what was done that EFA does not allow.
+  synchronized List<String> offences() {
+    return List.copyOf(offences);
+  }
+}
