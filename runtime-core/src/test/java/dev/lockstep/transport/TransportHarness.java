@@ -121,6 +121,16 @@ public final class TransportHarness implements AutoCloseable {
     return new Registration(buffer(offset + bytes + 16).registration().region(), offset, bytes);
   }
 
+  /// Returns whether memory holds anything but zeros.
+  public static boolean nonZero(MemorySegment segment) {
+    for (long i = 0; i < segment.byteSize(); i++) {
+      if (segment.get(ValueLayout.JAVA_BYTE, i) != 0) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /// Fills a buffer from a seed.
   public static void fill(Buffer buffer, long seed) {
     SplittableRandom random = new SplittableRandom(seed);
@@ -241,15 +251,9 @@ public final class TransportHarness implements AutoCloseable {
   }
 
   /// Closes the ranks side by side, as processes do: each says farewell to the others and waits for
-  /// theirs. Before, they hear what was said to them: a rank whose greeting is on its way is not
-  /// known to its peer, which would not wait for it, and in one process `shm` then touches memory
-  /// that is gone.
+  /// theirs.
   @Override
   public void close() {
-    int quiet = 0;
-    for (int turn = 0; turn < 1000 && quiet < 10; turn++) {
-      quiet = poll() > 0 ? 0 : quiet + 1;
-    }
     CompletableFuture<?>[] closing =
         transports.stream()
             .map(

@@ -218,7 +218,7 @@ final class Engine implements RailEvents {
       Rail rail = rails.get(i);
       addresses[i] = inserted.computeIfAbsent(key, _ -> new long[] {rail.insert(name)})[0];
     }
-    peers.peer(peer).addresses(addresses);
+    peers.met(peer, addresses);
     return addresses;
   }
 

@@ -141,13 +141,9 @@ abstract class FabricLink implements Link {
     }
   }
 
-  /// Breaks the link because the peer or the endpoint is gone. Transfers fail at the next poll.
-  void lost(RuntimeException cause) {
-    mute = true;
-    if (failure == null) {
-      failure = cause;
-    }
-  }
+  /// Breaks the link because the peer or the endpoint is gone. Transfers fail at the next poll, but
+  /// for those whose messages are here.
+  abstract void lost(RuntimeException cause);
 
   final TransportException broken(String what) {
     return new TransportException(

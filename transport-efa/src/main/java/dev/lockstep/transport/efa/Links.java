@@ -103,6 +103,16 @@ final class Links {
     return false;
   }
 
+  /// Returns whether a peer that is not known yet may still send a greeting.
+  boolean isGreetingDue(int peer) {
+    for (ReceiveLink link : receivers) {
+      if (link.peer() == peer && !link.isGreeted()) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /// Frees what the links hold; the endpoint is closed before.
   void free() {
     for (ReceiveLink link : receivers) {

@@ -18,6 +18,7 @@ final class Peers {
   private final Voice voice;
   private final Peer[] peers;
   private boolean answers;
+  private boolean leaves;
 
   Peers(String transport, int ranks, Links links, Voice voice) {
     this.transport = transport;
@@ -29,6 +30,16 @@ final class Peers {
 
   Peer peer(int rank) {
     return peers[rank];
+  }
+
+  /// Notes how a peer is reached: from now on it may be told something.
+  void met(int rank, long[] addresses) {
+    Peer peer = peers[rank];
+    if (leaves && peer.addresses() == null) {
+      peer.byeWanted = !peer.left;
+      answers = true;
+    }
+    peer.addresses(addresses);
   }
 
   private boolean isPeer(int rank) {
@@ -138,11 +149,13 @@ final class Peers {
   }
 
   /// Tells every peer that this rank will say nothing more, which a peer in the same process must
-  /// know before the endpoint goes: `shm` of 1.17 touches the memory of a closed one.
+  /// know before the endpoint goes: `shm` of 1.17 touches the memory of a closed one. A peer whose
+  /// greeting is still due is told as soon as it has come.
   void sayBye() {
+    leaves = true;
     for (Peer peer : peers) {
       peer.byeWanted = peer.addresses() != null && !peer.left;
-      peer.silent |= !peer.byeWanted;
+      peer.silent |= !peer.byeWanted && (peer.left || !links.isGreetingDue(peer.rank()));
     }
     answers = true;
   }

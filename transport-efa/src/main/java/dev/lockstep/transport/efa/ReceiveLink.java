@@ -31,6 +31,9 @@ final class ReceiveLink extends FabricLink {
   private boolean leaves;
   private boolean refuses;
 
+  /// Why nothing more comes; what has come is taken all the same.
+  private @Nullable RuntimeException loss;
+
   ReceiveLink(Engine engine, int peer, int communicator) {
     super(engine, peer, communicator);
     this.eagerBytes = engine.options().eagerBytes();
@@ -51,8 +54,8 @@ final class ReceiveLink extends FabricLink {
   @Override
   int advance() {
     int work = 0;
-    if (mute && failure == null && sender < 0) {
-      failure = broken("peer has closed its transport");
+    if (mute && loss == null && sender < 0) {
+      loss = broken("peer has closed its transport");
     }
     try {
       while (failure == null) {
@@ -62,7 +65,10 @@ final class ReceiveLink extends FabricLink {
         }
         work += moved;
       }
-      if (failure == null && grants.issue(this, eagerBytes)) {
+      if (failure == null && loss != null && head < tail) {
+        failure = loss; // what is waited for has not come
+      }
+      if (failure == null && loss == null && grants.issue(this, eagerBytes)) {
         engine.markDirty(this);
       }
     } catch (RuntimeException memoryIsClosed) {
@@ -220,6 +226,14 @@ final class ReceiveLink extends FabricLink {
 
   // ---- what arrives, with the lock held by anybody
 
+  @Override
+  void lost(RuntimeException cause) {
+    mute = true;
+    if (loss == null) {
+      loss = cause;
+    }
+  }
+
   /// Takes a frame of the stream into the window.
   ///
   /// @return whether it is kept
@@ -342,12 +356,22 @@ final class ReceiveLink extends FabricLink {
     grants.free();
   }
 
-  /// Returns the memory that [Wire#GONE_SEEN] has not yet freed, for tests.
+  /// Returns whether its sender has said who it is.
+  boolean isGreeted() {
+    return sender >= 0;
+  }
+
+  /// Returns whether its sender has leave to write into memory here, for tests.
   boolean holdsMemory() {
     return grants.hasSaid();
   }
 
-  @Nullable RuntimeException failure() {
-    return failure;
+  /// Returns how many frames wait for their turn, for tests.
+  int unreadFrames() {
+    int unread = 0;
+    for (int receive : window) {
+      unread += receive == 0 ? 0 : 1;
+    }
+    return unread;
   }
 }

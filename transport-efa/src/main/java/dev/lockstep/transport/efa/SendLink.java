@@ -311,6 +311,14 @@ final class SendLink extends FabricLink {
     }
   }
 
+  @Override
+  void lost(RuntimeException cause) {
+    mute = true;
+    if (failure == null) {
+      failure = cause;
+    }
+  }
+
   private void peerLeft() {
     leaves = false;
     peerLeft = true;

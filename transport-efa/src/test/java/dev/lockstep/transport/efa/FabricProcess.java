@@ -31,6 +31,8 @@ final class FabricProcess implements AutoCloseable {
   final Link in;
   final Buffer mine = HostMemory.allocate(pool, "mine", BYTES);
   final Buffer theirs = HostMemory.allocate(pool, "theirs", BYTES);
+  private Transfer sending = send(mine.registration(), WORLD, 0);
+  private Transfer receiving = receive(theirs.registration(), WORLD, 0);
 
   FabricProcess(String provider, int rank, Path directory) {
     TransportHarness.fill(mine, 1);
@@ -53,10 +55,27 @@ final class FabricProcess implements AutoCloseable {
   ///
   /// @throws RuntimeException the failure of either
   void exchange(long sequence) {
-    Transfer sending = send(mine.registration(), WORLD, sequence);
-    Transfer receiving = receive(theirs.registration(), WORLD, sequence);
+    post(sequence);
+    await();
+  }
+
+  /// Posts one message each way.
+  void post(long sequence) {
+    sending = send(mine.registration(), WORLD, sequence);
+    receiving = receive(theirs.registration(), WORLD, sequence);
     in.post(receiving);
     out.post(sending);
+  }
+
+  /// Returns whether the peer has leave to write here.
+  boolean isAwaitingWrites() {
+    return ((ReceiveLink) in).holdsMemory();
+  }
+
+  /// Waits for what was posted.
+  ///
+  /// @throws RuntimeException the failure of either
+  void await() {
     while (!sending.isDone() || !receiving.isDone()) {
       transport.poll();
       for (Transfer transfer : List.of(sending, receiving)) {

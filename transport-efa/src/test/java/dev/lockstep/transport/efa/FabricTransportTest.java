@@ -5,6 +5,7 @@ import static dev.lockstep.transport.TransportHarness.send;
 import static dev.lockstep.transport.TransportHarness.stamped;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.sun.management.ThreadMXBean;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.graph.ReduceOp;
@@ -13,13 +14,17 @@ import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.memory.Registration;
 import dev.lockstep.tensor.DType;
+import dev.lockstep.transport.Link;
 import dev.lockstep.transport.Sink;
 import dev.lockstep.transport.Transfer;
 import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportHarness;
 import dev.lockstep.transport.TransportHarness.Pair;
+import java.lang.foreign.MemorySegment;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -112,6 +117,21 @@ final class FabricTransportTest {
         exchange(ranks, 60, 200_000, seed);
       }
     }
+  }
+
+  @Test
+  void efasDeviceAloneIsAskedForNothingThatItDoesNotDo() {
+    var network = new EfaNetwork();
+    EfaCard[] cards = {
+      EfaCard.of("rdmap0s6-rdm", "efa-direct"), EfaCard.of("rdmap1s6-rdm", "efa-direct")
+    };
+    try (TransportHarness ranks = EfaDevice.open(2, directory, network, cards)) {
+      Engine engine = ((FabricTransport) ranks.transport(0)).engine();
+      assertThat(engine.isDirect()).isTrue();
+      assertThat(engine.rails()).hasSize(2);
+      exchange(ranks, 30, 1_000_000, 11);
+    }
+    assertThat(network.offences()).isEmpty();
   }
 
   @Test
@@ -208,6 +228,94 @@ final class FabricTransportTest {
       }
       assertThat(ranks.failure(sending)).isInstanceOf(TransportException.class);
       ranks.until(() -> pool.usedBytes() == 0);
+    }
+  }
+
+  /// A provider may find that a peer is gone while its last messages wait to be read.
+  @Test
+  void whatHasArrivedIsDeliveredBeforeALossIsReported() {
+    int[] bytes = {100_000, 1000, 20_000};
+    try (TransportHarness ranks = open(new OfiTcpProvider(), USUAL)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Engine engine = ((FabricTransport) ranks.transport(1)).engine();
+      Transfer[] receiving = new Transfer[bytes.length];
+      Registration[] sources = new Registration[bytes.length];
+      for (int i = 0; i < bytes.length; i++) {
+        sources[i] = ranks.random(0, bytes[i], i);
+        receiving[i] = receive(ranks.zeros(0, bytes[i]), WORLD, i);
+      }
+      ranks.post(link.receiver(), receiving[0]); // the long message is asked for
+      for (int i = 0; i < bytes.length; i++) {
+        ranks.post(link.sender(), send(sources[i], WORLD, i));
+      }
+      // The stream of frames is behind the segments: when both are here, so is everything.
+      while (((ReceiveLink) link.receiver()).unreadFrames() < 2) {
+        ranks.transport(0).poll();
+        engine.hold();
+        engine.progress();
+        engine.letGo();
+      }
+      assertThat(receiving[0].isDone()).isFalse();
+      var cause = new TransportException("rank 0", "connection is broken", null);
+      engine.hold();
+      engine.peers().lost(0, cause);
+      engine.letGo();
+      for (int i = 0; i < bytes.length; i++) {
+        if (i > 0) {
+          ranks.post(link.receiver(), receiving[i]);
+        }
+        ranks.await(receiving[i]);
+        MemorySegment arrived = receiving[i].sink().target().segment();
+        assertThat(arrived.mismatch(sources[i].segment())).as("message %d", i).isEqualTo(-1);
+      }
+      Transfer next = receive(ranks.zeros(0, 1000), WORLD, bytes.length);
+      ranks.post(link.receiver(), next);
+      assertThat(ranks.failure(next)).isSameAs(cause);
+      Transfer later = receive(ranks.zeros(0, 1000), WORLD, bytes.length + 1);
+      assertThat(link.receiver().post(later)).isEqualTo(Link.CLOSED);
+    }
+  }
+
+  /// A rank that closes hears out those that were about to greet it.
+  @Test
+  void whoGreetsARankThatClosesHearsItsFarewell() throws InterruptedException {
+    try (TransportHarness ranks = open(new OfiTcpProvider(), USUAL)) {
+      Link receiver = ranks.transport(1).openReceive(0, WORLD, Duration.ofSeconds(5));
+      Engine sender = ((FabricTransport) ranks.transport(0)).engine();
+      Thread closing = Thread.ofPlatform().daemon().start(ranks.transport(1)::close);
+      Link link = ranks.transport(0).openSend(1, WORLD, Duration.ofSeconds(5));
+      Transfer sending = send(ranks.random(0, 100_000, 1), WORLD, 0);
+      var _ = link.post(sending);
+      assertThat(ranks.failure(sending)).hasMessageContaining("closed");
+      ranks.until(() -> sender.peers().peer(1).left);
+      closing.join();
+      assertThat(receiver.post(receive(ranks.zeros(0, 4), WORLD, 0))).isEqualTo(Link.CLOSED);
+    }
+  }
+
+  @Test
+  void keepingTheWireGoingAllocatesNothing() {
+    var threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    try (TransportHarness ranks = open(new OfiTcpProvider(), USUAL)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Transfer waiting = receive(ranks.zeros(0, 1_000_000), WORLD, 0);
+      ranks.post(link.receiver(), waiting); // so that its peer is asked
+      Engine asking = ((FabricTransport) ranks.transport(1)).engine();
+      long allocated = Long.MAX_VALUE;
+      for (int round = 0; round < 50 && allocated != 0; round++) {
+        long before = threads.getCurrentThreadAllocatedBytes();
+        for (int turn = 0; turn < 2000; turn++) {
+          ranks.transport(0).poll();
+          asking.hold();
+          asking.progress();
+          asking.cache().sweep();
+          asking.peers().ask(Integer.MAX_VALUE);
+          asking.letGo();
+        }
+        allocated = threads.getCurrentThreadAllocatedBytes() - before;
+      }
+      assertThat(allocated).as("bytes allocated by 2000 turns").isZero();
+      assertThat(waiting.state()).isEqualTo(Transfer.State.POSTED);
     }
   }
 

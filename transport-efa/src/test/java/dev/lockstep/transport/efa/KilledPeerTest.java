@@ -35,6 +35,7 @@ final class KilledPeerTest {
     kill("ofi:udp");
   }
 
+  /// The victim stands still first, so that it dies with leave to write.
   private void kill(String provider) throws Exception {
     LibfabricJudge.require(FabricProcess.provider(provider));
     Process victim = FabricProcess.start(provider, directory);
@@ -42,9 +43,14 @@ final class KilledPeerTest {
       for (long sequence = 0; sequence < 20; sequence++) {
         survivor.exchange(sequence);
       }
+      signal(victim, "STOP");
+      survivor.post(20);
+      while (!survivor.isAwaitingWrites()) {
+        survivor.transport.poll();
+      }
       victim.destroyForcibly().waitFor();
       long killed = System.nanoTime();
-      Throwable failure = catchThrowable(() -> survivor.exchange(20));
+      Throwable failure = catchThrowable(survivor::await);
       Duration took = Duration.ofNanos(System.nanoTime() - killed);
       assertThat(failure)
           .isInstanceOf(TransportException.class)
@@ -52,9 +58,18 @@ final class KilledPeerTest {
       assertThat(((TransportException) failure).endpoint()).isEqualTo("rank 1");
       assertThat(took).isLessThan(WHEN_UNANSWERED);
       // What the dead peer had leave to write stays quarantined until the endpoint is closed.
+      long used = survivor.pool.usedBytes();
       survivor.theirs.close();
+      assertThat(survivor.pool.usedBytes()).isEqualTo(used);
+      survivor.transport.close();
+      assertThat(survivor.pool.usedBytes()).isEqualTo(survivor.mine.bytes());
     } finally {
       victim.destroyForcibly();
     }
+  }
+
+  private static void signal(Process to, String signal) throws Exception {
+    int code = new ProcessBuilder("kill", "-" + signal, "" + to.pid()).start().waitFor();
+    assertThat(code).isZero();
   }
 }
