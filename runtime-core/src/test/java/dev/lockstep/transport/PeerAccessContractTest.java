@@ -72,7 +72,7 @@ public abstract class PeerAccessContractTest {
       MemorySegment seen = access(ranks, 1).open(0, descriptor);
       buffer.close();
       try {
-        assertThat(TransportContractTest.nonZero(seen)).isFalse();
+        assertThat(TransportHarness.nonZero(seen)).isFalse();
       } catch (IllegalStateException closed) {
         assertThat(closed).isNotNull(); // ranks of one JVM share the mapping itself
       }
