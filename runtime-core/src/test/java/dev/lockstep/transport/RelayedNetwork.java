@@ -9,10 +9,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntUnaryOperator;
 
-/// A network in which every address that a rank publishes leads to it through a relay.
+/// A network in which ranks are reached through relays: each port that a rank names has one.
 public final class RelayedNetwork implements AutoCloseable {
   private final Maker maker;
-  private final Rewriting rewriting;
   private final List<Relay> relays = new ArrayList<>();
 
   /// Makes relays.
@@ -33,13 +32,13 @@ public final class RelayedNetwork implements AutoCloseable {
   }
 
   /// Makes a network without relays yet.
-  public RelayedNetwork(Maker maker, Rewriting rewriting) {
+  public RelayedNetwork(Maker maker) {
     this.maker = maker;
-    this.rewriting = rewriting;
   }
 
-  /// Returns a rank's context whose peers reach it through relays.
-  public TransportContext through(TransportContext context) {
+  /// Returns a rank's context whose peers reach it through relays, if all that they know of it is
+  /// what it publishes.
+  public TransportContext through(TransportContext context, Rewriting rewriting) {
     AddressBook real = context.addresses();
     AddressBook relayed =
         new AddressBook() {
@@ -65,7 +64,10 @@ public final class RelayedNetwork implements AutoCloseable {
         context.liveness());
   }
 
-  private int relayTo(int port) {
+  /// Opens a relay in front of a port on loopback.
+  ///
+  /// @return the relay's port
+  public int relayTo(int port) {
     try {
       Relay relay = maker.open(new InetSocketAddress(InetAddress.getLoopbackAddress(), port), port);
       synchronized (relays) {

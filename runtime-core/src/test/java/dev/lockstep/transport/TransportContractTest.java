@@ -357,7 +357,7 @@ public abstract class TransportContractTest extends TransportFailuresTest {
     TransportHarness.fill(mine, rank);
     TransportHarness.fill(theirs, 1 - rank);
     SplittableRandom random = new SplittableRandom(seed);
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 1000; i++) {
       long bytes = random.nextInt(4) == 0 ? random.nextInt(largest) : random.nextInt(300);
       Transfer sending = send(new Registration(mine.registration().region(), 0, bytes), WORLD, i);
       Transfer receiving =

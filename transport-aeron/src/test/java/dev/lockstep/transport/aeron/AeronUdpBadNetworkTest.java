@@ -31,12 +31,11 @@ final class AeronUdpBadNetworkTest {
   void everyMessageArrivesOnceWholeAndInOrder(int drops, int doubles, int delays, int micros) {
     PacketRelay.Weather weather = new PacketRelay.Weather(drops, doubles, delays, micros);
     RelayedNetwork relays =
-        new RelayedNetwork(
-            (target, seed) -> new PacketRelay(target, weather, seed),
-            AeronUdpBadNetworkTest::withPort);
+        new RelayedNetwork((target, seed) -> new PacketRelay(target, weather, seed));
     List<Transport> transports = new ArrayList<>();
     for (TransportContext context : TransportHarness.contexts(2, directory)) {
-      transports.add(new AeronUdpProvider().open(relays.through(context)));
+      transports.add(
+          new AeronUdpProvider().open(relays.through(context, AeronUdpBadNetworkTest::withPort)));
     }
     try (relays;
         TransportHarness ranks = new TransportHarness(transports)) {

@@ -10,11 +10,9 @@ import dev.lockstep.transport.StreamRelay;
 import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportHarness;
-import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.IntUnaryOperator;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -55,19 +53,22 @@ final class BadNetworkTest {
     }
   }
 
-  /// Real packets that come twice, late and out of order under `udp;ofi_rxd`. None is lost here,
-  /// where a relay stands between: [LostPacketsTest] loses them.
-  @ParameterizedTest(name = "doubles {0} %, delays {1} % by up to {2} us")
-  @CsvSource({"20, 50, 300", "5, 20, 1000"})
+  /// Real packets that are lost, come twice, late and out of order under `udp;ofi_rxd`.
+  ///
+  /// Its acknowledgements go past the relay, to the socket that its own greeting names: it lets an
+  /// older one take the place of a newer, and stands still if that is about a packet that it has
+  /// sent again. [LostPacketsTest] loses them too.
+  @ParameterizedTest(name = "loses {0} %, doubles {1} %, delays {2} % by up to {3} us")
+  @CsvSource({"0, 20, 50, 300", "2, 20, 50, 300", "3, 5, 20, 1000"})
   @Tag("long")
-  void packetsMayComeTwiceAndLate(int doubles, int delays, int micros) {
+  void packetsMayGetLostAndComeTwiceAndLate(int loses, int doubles, int delays, int micros) {
     FabricProvider provider = new OfiUdpProvider();
     LibfabricJudge.require(provider);
-    PacketRelay.Weather weather = new PacketRelay.Weather(0, doubles, delays, micros);
+    PacketRelay.Weather weather = new PacketRelay.Weather(loses, doubles, delays, micros);
     exchangeThrough(
         provider,
-        new RelayedNetwork(
-            (target, seed) -> new PacketRelay(target, weather, seed), BadNetworkTest::withPorts));
+        new RelayedNetwork((target, seed) -> new PacketRelay(target, weather, seed)),
+        1000);
   }
 
   /// Real streams that come in pieces of any length and late under `tcp;ofi_rxm`.
@@ -77,33 +78,21 @@ final class BadNetworkTest {
     LibfabricJudge.require(provider);
     StreamRelay.Weather weather = new StreamRelay.Weather(20_000, 10, 300);
     exchangeThrough(
-        provider,
-        new RelayedNetwork(
-            (target, seed) -> new StreamRelay(target, weather, seed), BadNetworkTest::withPorts));
+        provider, new RelayedNetwork((target, seed) -> new StreamRelay(target, weather, seed)), 1);
   }
 
-  private void exchangeThrough(FabricProvider provider, RelayedNetwork relays) {
+  /// @param least how much bad luck there has to be
+  private void exchangeThrough(FabricProvider provider, RelayedNetwork relays, long least) {
     List<Transport> transports = new ArrayList<>();
     for (TransportContext context : TransportHarness.contexts(2, directory)) {
-      transports.add(provider.open(relays.through(context)));
+      transports.add(
+          provider.open(
+              context, FabricOptions.defaults(), library -> new RelayedLibfabric(library, relays)));
     }
     try (relays;
         TransportHarness ranks = new TransportHarness(transports)) {
       ranks.exchange(MESSAGES, LONGEST);
-      assertThat(relays.interferences()).isPositive();
+      assertThat(relays.interferences()).isGreaterThanOrEqualTo(least);
     }
-  }
-
-  private static byte[] withPorts(byte[] published, IntUnaryOperator port) {
-    LinkAddress address = LinkAddress.decode(published, "address");
-    List<byte[]> names = address.names().stream().map(name -> withPort(name, port)).toList();
-    return new LinkAddress(address.link(), address.eagerBytes(), address.direct(), names).encoded();
-  }
-
-  /// A name is a `sockaddr_in`, its port in bytes 2 and 3, big-endian.
-  private static byte[] withPort(byte[] name, IntUnaryOperator port) {
-    ByteBuffer changed = ByteBuffer.wrap(name.clone());
-    int behind = Short.toUnsignedInt(changed.getShort(2));
-    return changed.putShort(2, (short) port.applyAsInt(behind)).array();
   }
 }
