@@ -54,6 +54,17 @@ final class StandInGpus {
     System.setProperty(NCCL, StandIns.nccl().toString());
   }
 
+  /// Lets the device find libraries that do nothing.
+  static void takeIdle() {
+    StandIns.assumeCompiler();
+    for (String library :
+        List.of("lockstep.libcuda", "lockstep.libnvrtc", "lockstep.libcublaslt")) {
+      System.setProperty(library, StandIns.idle().toString());
+    }
+    System.setProperty("lockstep.cubins", StandIns.idleCache().toString());
+    System.setProperty(NCCL, "none");
+  }
+
   /// Lets the device find what the machine has.
   static void leave() {
     for (String property : PROPERTIES) {

@@ -31,6 +31,9 @@ final class DataInput {
   private final Tensor lane;
   private final MemorySegment hostStep;
   private final MemorySegment hostLane;
+  private long currentStep = -1;
+  private int firstLane = -1; // of the current step
+  private long aheadStep = -1;
 
   DataInput(RankCompute compute, int sequences, int context) {
     this.stream = compute.stream();
@@ -79,11 +82,30 @@ final class DataInput {
     }
   }
 
-  /// Brings a lane of a step to the device.
+  /// Brings a lane of a step to the device, if it is not on its way.
   void fill(Batches batches, long stepNumber, int laneNumber) {
+    boolean isAhead = aheadStep == stepNumber && firstLane == laneNumber;
+    aheadStep = -1;
+    if (isAhead) {
+      return;
+    }
+    if (currentStep != stepNumber) {
+      currentStep = stepNumber;
+      firstLane = laneNumber;
+    }
     batches.fill(stepNumber, laneNumber, tokens(), targets());
     position(stepNumber, laneNumber);
     send();
+  }
+
+  /// Sends the lane with which the next step begins, the one with which this began, so that the
+  /// device has it when whoever waits for this step goes on. Does nothing where the host writes in
+  /// place.
+  void ahead(Batches batches, long nextStep) {
+    if (!isInPlace && firstLane >= 0) {
+      fill(batches, nextStep, firstLane);
+      aheadStep = nextStep;
+    }
   }
 
   /// Says which lane of which step comes next; sent with the tokens.

@@ -222,6 +222,7 @@ final class ShardedSteps implements Steps {
       plan.get(i).run();
     }
     update.run(number, rate, wantsStop);
+    input.ahead(batches, number + 1);
   }
 
   @Override

@@ -106,6 +106,7 @@ final class StagedSteps implements Steps {
     learningRate.set(rate);
     number.set((float) (index + 1));
     step.run(compute.stream());
+    input.ahead(batches, index + 1);
   }
 
   private void fill(int lane) {

@@ -250,6 +250,7 @@ final class StepPrograms implements Steps {
       last.await();
     }
     step.run(compute.stream());
+    input.ahead(batches, index + 1);
   }
 
   private void fill(int lane) {

@@ -21,6 +21,7 @@ final class Staging implements AutoCloseable {
   private final long compute;
   private final long[] events = new long[CHUNKS];
   private final boolean[] busy = new boolean[CHUNKS];
+  private final @Nullable MemorySegment[] chunks = new MemorySegment[CHUNKS];
   private long next; // chunk, counted from the first copy
   private long stream;
   private long order;
@@ -56,6 +57,9 @@ final class Staging implements AutoCloseable {
         events[i] = device.newEvent(Cu.EVENT_DISABLE_TIMING);
       }
       memory = new PinnedMemory(device.context(), bytes);
+      for (int i = 0; i < CHUNKS; i++) {
+        chunks[i] = memory.segment().asSlice((long) i * CHUNK_BYTES, CHUNK_BYTES);
+      }
       check(driver().eventRecord(order, compute), "cuEventRecord");
       after(order);
     } catch (RuntimeException | Error failure) {
@@ -69,11 +73,11 @@ final class Staging implements AutoCloseable {
   }
 
   private MemorySegment memory(long chunk) {
-    PinnedMemory pinned = memory;
+    MemorySegment pinned = chunks[index(chunk)];
     if (pinned == null) {
       throw new IllegalStateException("staging is not open: stream=" + compute);
     }
-    return pinned.segment().asSlice((long) index(chunk) * CHUNK_BYTES, CHUNK_BYTES);
+    return pinned;
   }
 
   private CudaDriver driver() {
@@ -163,6 +167,7 @@ final class Staging implements AutoCloseable {
     for (int i = 0; i < CHUNKS; i++) {
       events[i] = destroyed(events[i]);
       busy[i] = false;
+      chunks[i] = null;
     }
     order = destroyed(order);
     if (stream != 0) {

@@ -65,6 +65,17 @@ public final class StandIns {
     return folder().resolve("libstandin-nccl.so");
   }
 
+  /// Returns what stands for libcuda, libnvrtc and libcublasLt and returns from every call at once:
+  /// for what the host does beside a GPU.
+  public static Path idle() {
+    return folder().resolve("libstandin-idle.so");
+  }
+
+  /// Returns a folder for what [#idle] gives as kernels.
+  public static Path idleCache() {
+    return folder().resolve("idle");
+  }
+
   /// Returns a folder for kernels that the stand-in for NVRTC compiled.
   public static Path cache() {
     return folder().resolve("cubins");
@@ -115,6 +126,7 @@ public final class StandIns {
     List<Process> builds = new ArrayList<>();
     String header = "-DSTANDIN_DEVICE_HEADER=\"" + sources.resolve("device.h") + "\"";
     builds.add(compile(folder, "nvrtc", List.of(header, source(sources, "nvrtc"))));
+    builds.add(compile(folder, "idle", List.of(source(sources, "idle"))));
     builds.add(
         compile(
             folder,
