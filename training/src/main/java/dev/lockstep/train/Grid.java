@@ -16,8 +16,10 @@ import dev.lockstep.train.placement.AxisPlace;
 import dev.lockstep.train.placement.AxisWishes;
 import dev.lockstep.train.placement.InnerCollectives;
 import dev.lockstep.train.placement.ModelPlace;
+import dev.lockstep.train.placement.PlacedGraph;
 import dev.lockstep.train.placement.Placement;
 import dev.lockstep.train.placement.TokenSplit;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -124,20 +126,23 @@ record Grid(
     return new StepPlace(lanes, data.rank(), model, stage, context);
   }
 
-  /// Returns the program of this rank for a program of one device: first experts are spread over
-  /// ranks, then positions, then features.
+  /// Returns the program of this rank for a program of one device.
   Graph lay(ModelPrograms.Traced traced) {
-    Graph graph = traced.graph();
-    if (context.ranks() == 1 && !isSplit()) {
-      return graph;
-    }
+    List<PlacedGraph> passes = passes(traced);
+    return passes.isEmpty() ? traced.graph() : InnerCollectives.lower(passes.getLast().graph());
+  }
+
+  /// Returns what each axis makes of a program of one device: first experts are spread over ranks,
+  /// then positions, then features. Collectives lie along any dimension yet.
+  List<PlacedGraph> passes(ModelPrograms.Traced traced) {
+    List<PlacedGraph> passes = new ArrayList<>();
     int parts = 1; // of the positions, of which the program so far has one
     if (model.expert().ranks() > 1) {
-      graph = AxisLayout.lay(graph, model.expert(), overExperts(traced)).graph();
+      passes.add(AxisLayout.lay(traced.graph(), model.expert(), overExperts(traced)));
       parts = isSequence ? model.expert().ranks() : 1;
     }
     if (context.ranks() > 1) {
-      graph = AxisLayout.lay(graph, context, overPositions(traced)).graph();
+      passes.add(AxisLayout.lay(last(traced, passes), context, overPositions(traced)));
       parts *= context.ranks();
     }
     if (model.tensor().ranks() > 1) {
@@ -145,9 +150,13 @@ record Grid(
           isSequence ? Optional.of(tokens(traced, parts)) : Optional.empty();
       Map<String, Placement.Shard> cut = Map.of();
       AxisWishes wishes = wishes(traced, this::overFeatures, cut, tokens);
-      graph = AxisLayout.lay(graph, model.tensor(), wishes).graph();
+      passes.add(AxisLayout.lay(last(traced, passes), model.tensor(), wishes));
     }
-    return InnerCollectives.lower(graph);
+    return passes;
+  }
+
+  private static Graph last(ModelPrograms.Traced traced, List<PlacedGraph> passes) {
+    return passes.isEmpty() ? traced.graph() : passes.getLast().graph();
   }
 
   /// Every rank has some experts, and all of the rest: of all positions, or of some.

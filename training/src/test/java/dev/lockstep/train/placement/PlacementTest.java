@@ -8,7 +8,6 @@ import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.LaneSplit;
-import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.Value;
@@ -20,6 +19,7 @@ import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.MoeModel;
 import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.nn.ParameterUse;
+import dev.lockstep.train.placement.CollectiveMutants.Mutant;
 import dev.lockstep.train.placement.Placement.Partial;
 import dev.lockstep.train.placement.Placement.Shard;
 import java.util.ArrayList;
@@ -111,84 +111,10 @@ class PlacementTest {
     return experts;
   }
 
-  private static boolean isCollective(Node node) {
-    return node.op() instanceof Primitive primitive && primitive.isCollective();
-  }
-
-  private static Graph with(Graph graph, List<Node> nodes, int values) {
-    return new Graph(graph.name(), graph.inputs(), nodes, graph.outputs(), graph.aliases(), values);
-  }
-
-  /// The graph without node `index`, its result replaced by its operand.
-  private static Graph dropped(Graph graph, int index) {
-    Node gone = graph.nodes().get(index);
-    return rewired(graph, index, gone.outputs().getFirst(), gone.inputs().getFirst(), List.of());
-  }
-
-  /// The graph with node `index` applied twice.
-  private static Graph doubled(Graph graph, int index) {
-    Node node = graph.nodes().get(index);
-    Value result = node.outputs().getFirst();
-    Value again = new Value(graph.valueCount(), result.type());
-    Node second = new Node(node.op(), List.of(result), List.of(again));
-    return rewired(graph, index, result, again, List.of(node, second));
-  }
-
-  private static Graph rewired(Graph graph, int index, Value old, Value now, List<Node> instead) {
-    List<Node> nodes = new ArrayList<>(graph.nodes().subList(0, index));
-    nodes.addAll(instead);
-    for (Node node : graph.nodes().subList(index + 1, graph.nodes().size())) {
-      List<Value> inputs = node.inputs().stream().map(v -> v.equals(old) ? now : v).toList();
-      nodes.add(new Node(node.op(), inputs, node.outputs()));
-    }
-    return with(graph, nodes, graph.valueCount() + 1);
-  }
-
-  /// The graph with node `index` on another axis, over other leaves, or by another op.
-  private static List<Graph> changed(Graph graph, int index) {
-    Node node = graph.nodes().get(index);
-    List<Graph> mutants = new ArrayList<>();
-    for (Primitive wrong : changed((Primitive) node.op())) {
-      List<Node> nodes = new ArrayList<>(graph.nodes());
-      nodes.set(index, new Node(wrong, node.inputs(), node.outputs()));
-      mutants.add(with(graph, nodes, graph.valueCount()));
-    }
-    return mutants;
-  }
-
-  private static List<Primitive> changed(Primitive collective) {
-    return switch (collective) {
-      case Primitive.AllReduce(var axis, var op, var lanes) ->
-          List.of(
-              new Primitive.AllReduce("dp", op, lanes),
-              new Primitive.AllReduce(axis, other(op), lanes),
-              new Primitive.AllReduce(axis, op, more(lanes)));
-      case Primitive.ReduceScatter(var axis, var op, var lanes, int dim) ->
-          List.of(
-              new Primitive.ReduceScatter("dp", op, lanes, dim),
-              new Primitive.ReduceScatter(axis, other(op), lanes, dim),
-              new Primitive.ReduceScatter(axis, op, more(lanes), dim),
-              new Primitive.ReduceScatter(axis, op, lanes, dim + 1));
-      case Primitive.AllGather(var axis, int ranks, int dim) ->
-          List.of(
-              new Primitive.AllGather("dp", ranks, dim),
-              new Primitive.AllGather(axis, ranks, dim + 1));
-      case Primitive other -> throw new IllegalArgumentException("no collective: op=" + other);
-    };
-  }
-
-  private static ReduceOp other(ReduceOp op) {
-    return op instanceof ReduceOp.Max ? new ReduceOp.Sum() : new ReduceOp.Max();
-  }
-
-  private static LaneSplit more(LaneSplit lanes) {
-    return LaneSplit.contiguous(lanes.lanes() * 2, 2);
-  }
-
   private static Map<String, Integer> kinds(Graph graph) {
     Map<String, Integer> kinds = new TreeMap<>();
     graph.nodes().stream()
-        .filter(PlacementTest::isCollective)
+        .filter(CollectiveMutants::isCollective)
         .forEach(node -> kinds.merge(node.op().label(), 1, Integer::sum));
     return kinds;
   }
@@ -258,15 +184,14 @@ class PlacementTest {
     int collectives = 0;
     int mutants = 0;
     for (int i = 0; i < graph.nodes().size(); i++) {
-      if (isCollective(graph.nodes().get(i))) {
+      if (CollectiveMutants.isCollective(graph.nodes().get(i))) {
         collectives++;
-        List<Graph> wrong = new ArrayList<>(changed(graph, i));
-        wrong.add(dropped(graph, i));
-        wrong.add(doubled(graph, i));
-        for (Graph mutant : wrong) {
+        List<Mutant> wrong = new ArrayList<>(CollectiveMutants.misplaced(graph, i, List.of("dp")));
+        wrong.addAll(CollectiveMutants.misjoined(graph, i));
+        for (Mutant mutant : wrong) {
           mutants++;
-          assertThatThrownBy(() -> lane.check(mutant))
-              .as("collective %d", i)
+          assertThatThrownBy(() -> lane.check(mutant.graph()))
+              .as(mutant.what())
               .isInstanceOf(IllegalArgumentException.class);
         }
       }

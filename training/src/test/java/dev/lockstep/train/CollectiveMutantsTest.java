@@ -1,0 +1,288 @@
+package dev.lockstep.train;
+
+import static java.util.Objects.requireNonNull;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.collective.Mesh;
+import dev.lockstep.graph.Graph;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ValueType;
+import dev.lockstep.job.Job;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.Recipe.SumBlocks;
+import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.model.LlamaShape;
+import dev.lockstep.train.model.ModelPrograms;
+import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.model.MoeShape;
+import dev.lockstep.train.optim.StepGraph;
+import dev.lockstep.train.parallel.Scope;
+import dev.lockstep.train.parallel.SplitProgram;
+import dev.lockstep.train.placement.CollectiveMutants;
+import dev.lockstep.train.placement.CollectiveMutants.Mutant;
+import dev.lockstep.train.placement.InnerCollectives;
+import dev.lockstep.train.placement.PlacedGraph;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Random;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/// Where ranks meet on two axes at once, a collective that is dropped, doubled or on the other axis
+/// is refused by its types, or ends in other bits on some rank.
+@Timeout(120)
+class CollectiveMutantsTest {
+  private static final GptShape GPT = new GptShape(1, 2, 8, 8, 256, true);
+  private static final LlamaShape LLAMA =
+      new LlamaShape(1, 4, 2, 16, 8, 8, 256, false, 10_000, 1e-5f);
+  private static final MoeShape MOE = new MoeShape(1, 2, 8, 6, 4, 2, 100, 10, 8, 256, true);
+
+  /// A mutant that no type refused, as this rank runs it.
+  private record Run(String what, Graph graph) {}
+
+  /// What there is to run, and how many mutants were never built.
+  private record Programs(Graph right, List<Run> wrong, int refused) {
+    Programs each(int stride) {
+      List<Run> some =
+          IntStream.range(0, wrong.size())
+              .filter(i -> i % stride == 0)
+              .mapToObj(wrong::get)
+              .toList();
+      return new Programs(right, some, refused);
+    }
+  }
+
+  private static Recipe recipe(ModelShape shape) {
+    return Recipe.defaults()
+        .withModel(shape)
+        .withBlocks(new SumBlocks(4, 4))
+        .withBatch(new BatchShape(2, 1, 2));
+  }
+
+  /// The program of a lane, typed on the axis that it was laid out over last.
+  private static Programs lane(Recipe recipe, Grid grid, List<String> axes) {
+    ModelPrograms models =
+        new ModelPrograms(recipe.model().model(recipe.blocks().tensor()), recipe.blocks().tokens());
+    List<PlacedGraph> passes = grid.passes(models.lane(recipe.batch().microBatch()));
+    assertThat(passes).hasSize(2);
+    PlacedGraph placed = passes.getLast();
+    List<Run> wrong = new ArrayList<>();
+    int refused = 0;
+    for (Mutant mutant : mutants(placed.graph(), axes)) {
+      try {
+        placed.check(mutant.graph());
+        Graph built = CollectiveMutants.built(mutant.graph());
+        wrong.add(new Run(mutant.what(), InnerCollectives.lower(built)));
+      } catch (IllegalArgumentException caught) {
+        refused++;
+      }
+    }
+    return new Programs(InnerCollectives.lower(placed.graph()), wrong, refused);
+  }
+
+  /// The program of what follows the lanes.
+  private static Programs step(Recipe recipe, Grid grid, List<String> axes) {
+    ModelPrograms models =
+        new ModelPrograms(recipe.model().model(recipe.blocks().tensor()), recipe.blocks().tokens());
+    ModelPrograms.Traced lane = models.lane(recipe.batch().microBatch());
+    LaneSplit lanes = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
+    Graph right = StepGraph.trace(lane.uses(), recipe.optimizer(), grid.stepPlace(lanes, null));
+    List<Run> wrong = new ArrayList<>();
+    int refused = 0;
+    for (Mutant mutant : mutants(right, axes)) {
+      try {
+        wrong.add(new Run(mutant.what(), CollectiveMutants.built(mutant.graph())));
+      } catch (IllegalArgumentException caught) {
+        refused++;
+      }
+    }
+    return new Programs(right, wrong, refused);
+  }
+
+  private static List<Mutant> mutants(Graph graph, List<String> axes) {
+    List<Mutant> mutants = new ArrayList<>();
+    for (int i = 0; i < graph.nodes().size(); i++) {
+      if (CollectiveMutants.isCollective(graph.nodes().get(i))) {
+        mutants.addAll(CollectiveMutants.misplaced(graph, i, axes));
+      }
+    }
+    return mutants;
+  }
+
+  /// What a rank makes of the programs, by what is wrong with them.
+  private static Map<String, String> outcomes(
+      Job job, Recipe recipe, TrainerOptions options, Programs programs) {
+    try (Scope scope = new Scope()) {
+      JobExchange exchange = JobExchange.open(scope, job, recipe, options);
+      RankCompute compute = RankCompute.open(scope, options, job, exchange.place());
+      Map<String, String> outcomes = new HashMap<>();
+      outcomes.put("nothing", run(compute, job.rank(), programs.right));
+      assertThat(run(compute, job.rank(), programs.right)).isEqualTo(outcomes.get("nothing"));
+      for (Run wrong : programs.wrong) {
+        outcomes.put(wrong.what, runWrong(compute, job.rank(), wrong.graph));
+      }
+      return outcomes;
+    }
+  }
+
+  /// Without what was gathered a program may look for what is not there; alike on all ranks.
+  private static String runWrong(RankCompute compute, int rank, Graph graph) {
+    try {
+      return run(compute, rank, graph);
+    } catch (IndexOutOfBoundsException refused) {
+      return "refused";
+    }
+  }
+
+  /// Runs a program on numbers of this rank's own and returns the bits of what it gives.
+  private static String run(RankCompute open, int rank, Graph graph) {
+    try (Scope scope = new Scope()) {
+      RankCompute compute = open.in(scope);
+      Map<String, Tensor> tensors = new HashMap<>();
+      for (Graph.Named input : graph.inputs()) {
+        tensors.put(input.name(), filled(compute, input, rank));
+      }
+      SplitProgram program = new SplitProgram(scope, compute.device(), graph, compute.exchange());
+      for (Graph.Named output : graph.outputs()) {
+        if (!graph.aliases().containsKey(output.name())) {
+          tensors.put(output.name(), allocated(compute, output));
+        }
+      }
+      program.bind(tensors).run(compute.stream());
+      compute.stream().synchronize();
+      StringBuilder bits = new StringBuilder();
+      for (Graph.Named output : graph.outputs()) {
+        String name = graph.aliases().getOrDefault(output.name(), output.name());
+        MemorySegment memory = requireNonNull(tensors.get(name)).segment();
+        for (long i = 0; i < memory.byteSize() / Float.BYTES; i++) {
+          assertThat(memory.getAtIndex(ValueLayout.JAVA_FLOAT, i)).as(name).isNotNaN();
+          bits.append(memory.getAtIndex(ValueLayout.JAVA_INT, i)).append(' ');
+        }
+      }
+      return bits.toString();
+    }
+  }
+
+  private static Tensor allocated(RankCompute compute, Graph.Named named) {
+    ValueType type = named.value().type();
+    Buffer buffer = compute.allocateShared(named.name(), type.bytes());
+    return Tensor.of(buffer, type.dtype(), type.shape());
+  }
+
+  /// Numbers by name and rank: alike on no two ranks, so that every collective matters.
+  private static Tensor filled(RankCompute compute, Graph.Named input, int rank) {
+    Tensor tensor = allocated(compute, input);
+    Random random = new Random(31L * input.name().hashCode() + rank);
+    MemorySegment memory = tensor.segment();
+    for (long i = 0; i < memory.byteSize() / Float.BYTES; i++) {
+      if (tensor.dtype() == DType.I32) {
+        boolean isOrder = input.name().equals(StepGraph.LEAF_ORDER);
+        memory.setAtIndex(ValueLayout.JAVA_INT, i, isOrder ? (int) i : random.nextInt(256));
+      } else {
+        memory.setAtIndex(ValueLayout.JAVA_FLOAT, i, 0.01f + random.nextFloat() / 2);
+      }
+    }
+    return tensor;
+  }
+
+  private interface Part {
+    Programs of(Recipe recipe, Grid grid, List<String> axes);
+  }
+
+  /// Every mutant is typed, and of those that are left one of `stride` is run.
+  private static void everyMutantIsCaught(
+      Part part, String what, int stride, String mesh, ModelShape shape) throws Exception {
+    Layout layout =
+        Layout.parse(mesh.replace(" sp", "")).withSequenceParallel(mesh.endsWith(" sp"));
+    TrainerOptions options = TrainerOptions.defaults().withThreads(1).withLayout(layout);
+    Recipe recipe = recipe(shape);
+    layout.check(recipe, layout.places());
+    List<String> axes = layout.axes().stream().map(Mesh.Axis::name).toList();
+    List<Programs> programs = Collections.synchronizedList(new ArrayList<>());
+    List<Map<String, String>> ranks =
+        InProcessRanks.run(
+            layout.places(),
+            job -> {
+              Grid grid = Grid.of(layout, job.rank(), job.worldSize());
+              Programs mine = part.of(recipe, grid, axes).each(stride);
+              programs.add(mine);
+              return outcomes(job, recipe, options, mine);
+            });
+
+    List<Run> wrong = programs.getFirst().wrong;
+    for (Run mutant : wrong) {
+      boolean isCaught =
+          ranks.stream()
+              .anyMatch(rank -> !Objects.equals(rank.get(mutant.what), rank.get("nothing")));
+      assertThat(isCaught).as("--mesh %s: %s", mesh, mutant.what).isTrue();
+    }
+    System.out.printf(
+        "collectives: %s of %s over %s: %d mutants refused by types, %s%d others end in other"
+            + " bits%n",
+        what,
+        shape.family(),
+        mesh,
+        programs.getFirst().refused,
+        stride == 1 ? "all " : "",
+        wrong.size());
+    assertThat(programs.getFirst().refused + wrong.size()).isGreaterThan(10);
+  }
+
+  @Test
+  void everyMutantOfLanesOverPositionsAndFeaturesIsCaught() throws Exception {
+    everyMutantIsCaught(CollectiveMutantsTest::lane, "a lane", 6, "cp=2,tp=2 sp", GPT);
+  }
+
+  @Test
+  void everyMutantOfAStepOverLanesAndFeaturesIsCaught() throws Exception {
+    everyMutantIsCaught(CollectiveMutantsTest::step, "a step", 6, "dp=2,tp=2", GPT);
+  }
+
+  static Stream<Arguments> lanes() {
+    return Stream.of(
+        Arguments.of("cp=2,tp=2 sp", GPT),
+        Arguments.of("cp=2,tp=2", LLAMA),
+        Arguments.of("tp=2,cp=2 sp", LLAMA),
+        Arguments.of("cp=2,tp=2 sp", MOE),
+        Arguments.of("cp=2,ep=2", MOE),
+        Arguments.of("ep=2,tp=2", MOE),
+        Arguments.of("ep=2,tp=2 sp", MOE));
+  }
+
+  @Tag("long")
+  @ParameterizedTest(name = "--mesh {0}")
+  @MethodSource("lanes")
+  void everyMutantOfLanesOverTwoAxesIsCaught(String mesh, ModelShape shape) throws Exception {
+    everyMutantIsCaught(CollectiveMutantsTest::lane, "a lane", 1, mesh, shape);
+  }
+
+  @Tag("long")
+  @ParameterizedTest(name = "--mesh {0}")
+  @MethodSource("steps")
+  void everyMutantOfStepsOverTwoAxesIsCaught(String mesh, ModelShape shape) throws Exception {
+    everyMutantIsCaught(CollectiveMutantsTest::step, "a step", 1, mesh, shape);
+  }
+
+  static Stream<Arguments> steps() {
+    return Stream.of(
+        Arguments.of("dp=2,cp=2", LLAMA),
+        Arguments.of("dp=2,ep=2", MOE),
+        Arguments.of("ep=2,tp=2", MOE),
+        Arguments.of("dp=2,tp=2", GPT));
+  }
+}
