@@ -24,6 +24,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -34,6 +35,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Checkpoints are written by all ranks side by side, while training goes on, and as one.
 @Timeout(120)
@@ -227,6 +229,74 @@ class CheckpointsTest {
   @EnumSource(names = {"KILLED", "FULL", "TORN"})
   void whereverWritingEndsACheckpointIsThereAndWhole(Failure how) throws Exception {
     whereverWritingEnds(how, 1);
+  }
+
+  @Test
+  void writesThatTakeAPartAreGoneOnWith() throws Exception {
+    FailingFiles disk = new FailingFiles();
+    Path folder = directory.resolve("checkpoint");
+    InProcessRanks.run(
+        1,
+        job -> {
+          Output output = new Output(disk, 2_000);
+          try (Trainer trainer = Trainer.start(job, TINY, corpus, options("dp=1", 0), output)) {
+            Map<Long, String> hashes = new HashMap<>();
+            step(trainer, hashes);
+            disk.arm(Failure.NONE, 0);
+            trainer.save(directory.resolve("other"));
+            long calls = disk.calls();
+            disk.arm(Failure.SHORT, 0);
+            trainer.save(folder);
+            assertThat(disk.calls()).isGreaterThan(2 * calls);
+            assertThat(opened(folder, hashes)).isEqualTo(1);
+          }
+          return 0;
+        });
+  }
+
+  @Tag("long")
+  @ParameterizedTest(name = "rank {0}")
+  @ValueSource(ints = {0, 1})
+  void whereverOneOfTwoRanksDiesACheckpointIsThereAndWhole(int dying) throws Exception {
+    long call = 0;
+    while (endsAt(dying, call)) {
+      call++;
+    }
+    System.out.printf(
+        "checkpoints: rank %d of 2 killed at each of %d calls, one whole each time%n", dying, call);
+    assertThat(call).isGreaterThan(5);
+  }
+
+  /// Saves twice with two ranks, of which one dies at a call of the second time; returns whether it
+  /// came so far.
+  private boolean endsAt(int dying, long call) throws Exception {
+    Path folder = directory.resolve("of-two-" + call).resolve("checkpoint");
+    Map<Long, String> hashes = new ConcurrentHashMap<>();
+    FailingFiles mortal = new FailingFiles();
+    boolean died = false;
+    try {
+      InProcessRanks.run(
+          2,
+          job -> {
+            CheckpointFiles disk = job.rank() == dying ? mortal : CheckpointFiles.disk();
+            Output output = new Output(disk, 2_000);
+            try (Trainer trainer = Trainer.start(job, TINY, corpus, options("tp=2", 0), output)) {
+              step(trainer, hashes);
+              trainer.save(folder);
+              step(trainer, hashes);
+              if (job.rank() == dying) {
+                mortal.arm(Failure.KILLED, call);
+              }
+              trainer.save(folder);
+            }
+            return 0;
+          });
+    } catch (Exception expected) {
+      died = true;
+    }
+    assertThat(died).as("call %d", call).isEqualTo(mortal.calls() > call);
+    assertThat(opened(folder, hashes)).as("call %d", call).isIn(died ? 1L : 2L, 2L);
+    return died;
   }
 
   private void whereverWritingEnds(Failure how, int stride) throws Exception {

@@ -21,7 +21,9 @@ class FailingFiles implements CheckpointFiles {
     /// The call, and all that write after it, find no space.
     FULL,
     /// A write takes a part of its bytes, and the process dies; another call is done, and it dies.
-    TORN
+    TORN,
+    /// From the call on every write takes a part of its bytes alone, as a nearly full one may.
+    SHORT
   }
 
   /// What a process throws that dies here; whatever it calls afterwards has no effect.
@@ -52,7 +54,7 @@ class FailingFiles implements CheckpointFiles {
   private synchronized void call(boolean writes, Call call) throws IOException {
     long number = calls++;
     switch (failure) {
-      case NONE -> call.run();
+      case NONE, SHORT -> call.run();
       case KILLED -> {
         if (number >= failsAt) {
           throw new Killed();
@@ -77,8 +79,13 @@ class FailingFiles implements CheckpointFiles {
     }
   }
 
-  private synchronized boolean isTornNow() {
-    return failure == Failure.TORN && calls == failsAt;
+  /// How many of some bytes the next write takes.
+  private synchronized int taken(int bytes) {
+    return switch (failure) {
+      case NONE, KILLED, FULL -> bytes;
+      case TORN -> calls == failsAt ? bytes / 2 : bytes;
+      case SHORT -> calls >= failsAt ? Math.ceilDiv(bytes, 2) : bytes;
+    };
   }
 
   @Override
@@ -95,9 +102,9 @@ class FailingFiles implements CheckpointFiles {
       @Override
       public int write(ByteBuffer bytes, long position) throws IOException {
         int[] written = new int[1];
-        ByteBuffer taken =
-            isTornNow() ? bytes.slice(bytes.position(), bytes.remaining() / 2) : bytes;
-        call(true, () -> written[0] = real.write(taken, position));
+        ByteBuffer part = bytes.slice(bytes.position(), taken(bytes.remaining()));
+        call(true, () -> written[0] = real.write(part, position));
+        bytes.position(bytes.position() + written[0]);
         return written[0];
       }
 
