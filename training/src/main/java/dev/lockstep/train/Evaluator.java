@@ -56,6 +56,14 @@ final class Evaluator {
     void run(Stream stream, IntConsumer fill);
   }
 
+  /// What computes the batches' losses.
+  ///
+  /// @param batches runs those of this rank
+  /// @param idle takes part in one that others have and this rank has not
+  /// @param sums where the losses of this rank's subtrees are, as inputs of `meanLoss`
+  /// @param meanLoss joins them over the ranks
+  private record Work(Batches batches, Runnable idle, Map<String, Tensor> sums, Graph meanLoss) {}
+
   /// Compiles the programs.
   ///
   /// @param stages how layers are spread over ranks; null if they are not
@@ -71,77 +79,84 @@ final class Evaluator {
     this.compute = compute;
     this.recipe = recipe;
     int context = recipe.model().context();
-    int sequences = recipe.batch().microBatch();
     requireWindow(corpus, context);
     reader = corpus.newReader();
     firstToken = corpus.trainTokens();
     starts = corpus.validationTokens() - context;
+    input = new DataInput(compute, recipe.batch().microBatch(), context);
     LaneSplit split = LaneSplit.contiguous(recipe.batch().validationBatches(), compute.ranks());
-    LanePlan plan = LanePlan.of(split.ranks().get(compute.rank()));
-    int most = split.ranks().stream().mapToInt(Evaluator::lanes).max().orElse(0);
-    Map<String, Shape> sums = new LinkedHashMap<>();
-    sums.put(ModelPrograms.LOSS_SUM, Shape.scalar());
-    sums.put(ModelPrograms.COUNT, Shape.scalar());
-    input = new DataInput(compute, sequences, context);
+    Work work =
+        stages == null
+            ? whole(programs, parameters, split)
+            : staged(programs, parameters, split, stages);
+    batches = work.batches;
+    idle = work.idle;
+    boolean meetsOthers = compute.grid().isGathered() && stages == null;
+    idleRounds = meetsOthers ? most(split) - lanes(split.ranks().get(compute.rank())) : 0;
     FlatTensors result =
         compute.allocate("evaluation", FlatLayout.of(Map.of(StepGraph.LOSS, Shape.scalar())));
     Map<String, Tensor> bindings = new HashMap<>(result.byName());
-    Graph meanLoss;
-    if (stages == null) {
-      ModelPrograms.Traced traced = programs.evaluation(sequences);
-      Graph graph = compute.grid().lay(traced);
-      LaneRunner runner;
-      if (compute.grid().isGathered()) {
-        GatheredProgram program = GatheredProgram.of(compute, graph, traced.uses(), parameters);
-        runner = program;
-        idleRounds = most - lanes(split.ranks().get(compute.rank()));
-        idle = program::idle;
-      } else {
-        runner = new SplitProgram(compute.scope(), compute.device(), graph, compute.exchange());
-        idleRounds = 0;
-        idle = () -> {};
-      }
-      Map<String, Tensor> inputs =
-          input.with(
-              traced.graph(),
-              compute.grid().isGathered() ? Map.of() : parameters.bindings(traced.uses()));
-      LaneSums lanes =
-          new LaneSums(
-              compute.scope(),
-              compute.device(),
-              runner,
-              plan,
-              new LaneSums.LaneProgram(graph, FlatLayout.of(sums), inputs));
-      bindings.putAll(lanes.subtreeInputs());
-      batches = lanes::run;
-      meanLoss = StepGraph.meanLoss(split, compute.rank());
-    } else {
-      idleRounds = 0;
-      idle = () -> {};
-      ModelPrograms.Traced traced = programs.stagedEvaluation(sequences);
-      StageChunks chunks = stages.chunks(traced, ModelPrograms.LOSS_SUM);
-      StageSums losses = losses(traced, stages, chunks, parameters, plan, sums);
-      bindings.putAll(losses.subtreeInputs());
-      PipelineLanes lanes =
-          compute.grid().isGathered()
-              ? PipelineLanes.gathering(plan, most)
-              : PipelineLanes.summed(plan);
-      batches =
-          new StageLanes(
-                  compute.scope(),
-                  compute.device(),
-                  compute.exchange(),
-                  PipelinePlan.evaluation(
-                      compute.grid().pipeline().ranks(), stages.perStage(), lanes),
-                  chunks,
-                  losses)
-              ::run;
-      meanLoss = StepGraph.meanLoss(compute.grid().stepPlace(split, stages.place()));
-    }
+    bindings.putAll(work.sums);
     mean =
-        new SplitProgram(compute.scope(), compute.device(), meanLoss, compute.exchange())
+        new SplitProgram(compute.scope(), compute.device(), work.meanLoss, compute.exchange())
             .bind(bindings);
     loss = compute.scalar(result.get(StepGraph.LOSS));
+  }
+
+  private LanePlan plan(LaneSplit split) {
+    return LanePlan.of(split.ranks().get(compute.rank()));
+  }
+
+  /// What a batch leaves.
+  private static Map<String, Shape> lossShapes() {
+    Map<String, Shape> shapes = new LinkedHashMap<>();
+    shapes.put(ModelPrograms.LOSS_SUM, Shape.scalar());
+    shapes.put(ModelPrograms.COUNT, Shape.scalar());
+    return shapes;
+  }
+
+  /// The rank computes all layers.
+  private Work whole(ModelPrograms programs, ModelState parameters, LaneSplit split) {
+    ModelPrograms.Traced traced = programs.evaluation(recipe.batch().microBatch());
+    Graph graph = compute.grid().lay(traced);
+    LaneRunner runner;
+    Runnable idle;
+    Map<String, Tensor> held;
+    if (compute.grid().isGathered()) {
+      GatheredProgram program = GatheredProgram.of(compute, graph, traced.uses(), parameters);
+      runner = program;
+      idle = program::idle;
+      held = Map.of();
+    } else {
+      runner = new SplitProgram(compute.scope(), compute.device(), graph, compute.exchange());
+      idle = () -> {};
+      held = parameters.bindings(traced.uses());
+    }
+    LaneSums.LaneProgram lane =
+        new LaneSums.LaneProgram(
+            graph, FlatLayout.of(lossShapes()), input.with(traced.graph(), held));
+    LaneSums lanes = new LaneSums(compute.scope(), compute.device(), runner, plan(split), lane);
+    Graph meanLoss = StepGraph.meanLoss(split, compute.rank());
+    return new Work(lanes::run, idle, lanes.subtreeInputs(), meanLoss);
+  }
+
+  /// The rank computes a stage's layers.
+  private Work staged(
+      ModelPrograms programs, ModelState parameters, LaneSplit split, Stages stages) {
+    ModelPrograms.Traced traced = programs.stagedEvaluation(recipe.batch().microBatch());
+    StageChunks chunks = stages.chunks(traced, ModelPrograms.LOSS_SUM);
+    StageSums losses = losses(traced, stages, chunks, parameters, plan(split));
+    PipelineLanes lanes =
+        compute.grid().isGathered()
+            ? PipelineLanes.gathering(plan(split), most(split))
+            : PipelineLanes.summed(plan(split));
+    PipelinePlan order =
+        PipelinePlan.evaluation(compute.grid().pipeline().ranks(), stages.perStage(), lanes);
+    StageLanes stage =
+        new StageLanes(
+            compute.scope(), compute.device(), compute.exchange(), order, chunks, losses);
+    Graph meanLoss = StepGraph.meanLoss(compute.grid().stepPlace(split, stages.place()));
+    return new Work(stage::run, () -> {}, losses.subtreeInputs(), meanLoss);
   }
 
   /// Sums the losses of a stage's batches, if it is the last one.
@@ -150,8 +165,7 @@ final class Evaluator {
       Stages stages,
       StageChunks chunks,
       ModelState parameters,
-      LanePlan plan,
-      Map<String, Shape> sums) {
+      LanePlan plan) {
     boolean isGathered = compute.grid().isGathered();
     Map<String, Tensor> held = isGathered ? Map.of() : parameters.bindings(stages.own());
     Map<String, Tensor> inputs = Stages.only(input.with(traced.graph(), held), chunks);
@@ -160,11 +174,15 @@ final class Evaluator {
             ? new GatheredChunks(compute, chunks, stages.own(), parameters, inputs)
             : new StagePrograms(
                 compute.scope(), compute.device(), compute.exchange(), chunks, inputs);
-    FlatLayout layout = FlatLayout.of(stages.isLast() ? sums : Map.of());
+    FlatLayout layout = FlatLayout.of(stages.isLast() ? lossShapes() : Map.of());
     List<FlatRange> ranges =
         new ArrayList<>(Collections.nCopies(chunks.count(), new FlatRange(0, 0)));
     ranges.set(chunks.count() - 1, new FlatRange(0, layout.elements()));
     return new StageSums(compute.scope(), compute.device(), chunks, plan, programs, layout, ranges);
+  }
+
+  private static int most(LaneSplit split) {
+    return split.ranks().stream().mapToInt(Evaluator::lanes).max().orElse(0);
   }
 
   private static int lanes(List<Subtree> held) {

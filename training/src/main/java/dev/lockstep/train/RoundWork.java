@@ -1,9 +1,7 @@
 package dev.lockstep.train;
 
-import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.parallel.LaneRunner;
-import dev.lockstep.train.parallel.ShardRounds;
 import dev.lockstep.train.pipeline.ChunkPrograms;
 import dev.lockstep.train.pipeline.StageChunks;
 import dev.lockstep.train.pipeline.StageWork;
@@ -13,37 +11,21 @@ import java.util.Map;
 /// leaves of a chunk is reduced to shards before the next one is computed.
 final class RoundWork implements StageWork {
   private final StageChunks stage;
-  private final GradientGroups groups;
   private final ChunkPrograms programs;
-  private final Buffer memory;
-  private final ShardSums shards;
+  private final LaneRounds rounds;
 
-  /// Allocates the gradients of one lane and the shards.
+  /// Plans the work.
   ///
-  /// @param lanes lanes of the recipe
-  RoundWork(
-      RankCompute compute,
-      StageChunks stage,
-      GradientGroups groups,
-      ChunkPrograms programs,
-      int lanes) {
+  /// @param rounds what a lane leaves; borrowed
+  RoundWork(StageChunks stage, ChunkPrograms programs, LaneRounds rounds) {
     this.stage = stage;
-    this.groups = groups;
     this.programs = programs;
-    memory = compute.allocateShared("lane gradients", groups.laneBytes());
-    ShardRounds rounds = ShardRounds.of(lanes, compute.ranks(), false);
-    Map<String, Tensor> losses = groups.losses(memory);
-    shards = new ShardSums(compute, groups, rounds, groups.laneVectors(memory), losses);
-  }
-
-  /// Returns the shards.
-  ShardSums shards() {
-    return shards;
+    this.rounds = rounds;
   }
 
   @Override
   public LaneRunner.Run compute(Way way, int round, Map<String, Tensor> sections) {
-    return programs.bind(way, sections, groups.lane(stage.own(way.chunk()), memory));
+    return programs.bind(way, sections, rounds.gradients(stage.own(way.chunk())));
   }
 
   @Override
@@ -53,7 +35,7 @@ final class RoundWork implements StageWork {
 
   @Override
   public LaneRunner.Run reduce(int chunk, int round) {
-    return shards.follow(round, stage.own(chunk));
+    return rounds.shards().follow(round, stage.own(chunk));
   }
 
   @Override

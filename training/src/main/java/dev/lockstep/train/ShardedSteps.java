@@ -4,7 +4,6 @@ import dev.lockstep.device.Program;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
-import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.data.Batches;
@@ -183,16 +182,12 @@ final class ShardedSteps implements Steps {
 
   /// Reduces each round of lanes as it comes, and joins shards.
   private FlatTensors interleaved(LaneSums.LaneProgram lane, int lanes) {
-    Buffer memory = compute.allocateShared("lane gradients", groups.laneBytes());
-    Map<String, Tensor> gradients = groups.lane(0, memory);
+    LaneRounds rounds = new LaneRounds(compute, groups, lanes);
     SplitProgram program =
         new SplitProgram(compute.scope(), compute.device(), lane.graph(), compute.exchange());
     Map<String, Tensor> bindings = new HashMap<>(lane.inputs());
-    bindings.putAll(gradients);
+    bindings.putAll(rounds.gradients(0));
     SplitProgram.Bound bound = program.bind(bindings);
-    ShardRounds rounds = ShardRounds.of(lanes, compute.ranks(), false);
-    ShardSums shards =
-        new ShardSums(compute, groups, rounds, groups.laneVectors(memory), groups.losses(memory));
     for (int number = 0; number < rounds.rounds().size(); number++) {
       ShardRounds.Round round = rounds.rounds().get(number);
       int mine = round.first() + compute.rank();
@@ -203,12 +198,12 @@ final class ShardedSteps implements Steps {
               bound.run(compute.stream());
             });
       }
-      LaneRunner.Run follow = shards.follow(number, 0);
+      LaneRunner.Run follow = rounds.shards().follow(number, 0);
       plan.add(() -> follow.run(compute.stream()));
     }
     programs.put("lanes", program.segments());
-    programs.put("joins", shards.joinPrograms());
-    return shards.sums();
+    programs.put("joins", rounds.shards().joinPrograms());
+    return rounds.shards().sums();
   }
 
   private void fill(int lane) {

@@ -57,10 +57,10 @@ final class StagedShards {
     } else {
       StagePrograms own = programs(compute, stages, parameters, input, chunks);
       if (grid.zero() == 2) {
-        RoundWork shards = new RoundWork(compute, chunks, groups, own, count);
-        add(own, shards.shards().joinPrograms());
-        sums = shards.shards().sums();
-        work = shards;
+        LaneRounds rounds = new LaneRounds(compute, groups, count);
+        add(own, rounds.shards().joinPrograms());
+        sums = rounds.shards().sums();
+        work = new RoundWork(chunks, own, rounds);
       } else {
         LaneSplit split = LaneSplit.contiguous(count, compute.ranks());
         LanePlan tree = LanePlan.of(split.ranks().get(compute.rank()));
