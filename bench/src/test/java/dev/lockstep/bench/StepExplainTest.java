@@ -120,6 +120,35 @@ class StepExplainTest {
   }
 
   @Test
+  void tellsWhatUnevenLanesCost() throws Exception {
+    String small = "gpt --layers 1 --heads 2 --width 32 --context 16 --threads 1 --mesh ";
+    String uneven = explain(small + "dp=2 --lanes 5");
+    // Rank 0 has lanes 0 to 2 of 5, of which 0 and 1 are a subtree and 2 waits for lane 3.
+    assertThat(uneven)
+        .contains("places of dp have 3, 2 of 5 lanes", "rank 0 computes for", "with --lanes 4,")
+        .containsPattern("rank 1 for [0-9.]+ ms: it waits for [1-9][0-9.]* % of the time");
+    Matcher sent = Pattern.compile("sends ([\\d,]+) bytes .* instead of ([\\d,]+)").matcher(uneven);
+    assertThat(sent.find()).isTrue();
+    assertThat(bytes(sent.group(2)) / (double) bytes(sent.group(1))).isBetween(1.4, 1.6);
+    assertThat(explain(small + "dp=2 --lanes 4")).doesNotContain("uneven", "fitting");
+  }
+
+  private static long bytes(String number) {
+    return Long.parseLong(number.replace(",", ""));
+  }
+
+  @Test
+  void tellsWhatLaterPositionsCost() throws Exception {
+    String text =
+        explain(
+            "gpt --layers 1 --heads 2 --width 32 --context 64 --threads 1 --token-blocks 2 --mesh"
+                + " cp=2");
+    assertThat(text)
+        .contains("rank 1 of 2, 1 lanes", "rank 1 computes for")
+        .containsPattern("rank 0 for [0-9.]+ ms: it waits for [0-9.]+ % of the time");
+  }
+
+  @Test
   void tellsWhatRecomputationSaves() throws Exception {
     String kept = explain("gpt --layers 3 --heads 2 --width 32 --context 32 --threads 1");
     String again =

@@ -4,13 +4,9 @@ import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceInfo;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.Program;
-import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphSplitter;
 import dev.lockstep.graph.LaneSplit;
-import dev.lockstep.graph.Node;
-import dev.lockstep.graph.Primitive;
-import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
@@ -49,6 +45,7 @@ public final class StepPlan implements AutoCloseable {
   private final Map<String, Integer> runs = new LinkedHashMap<>();
   private final Map<String, Long> memory = new LinkedHashMap<>();
   private final List<PlannedExchange> exchanges = new ArrayList<>();
+  private final int rank;
   private int dataRanks = 1;
   private int tensorRanks = 1;
   private int expertRanks = 1;
@@ -96,7 +93,21 @@ public final class StepPlan implements AutoCloseable {
     return place.rank() == place.ranks() - 1;
   }
 
+  /// Compiles the programs of the rank of the first stage that has least to do, the fewest lanes
+  /// and the first positions; the caller closes the plan.
+  ///
+  /// @param pool as for rank 0
+  /// @param ranks world size
+  public static StepPlan ofLeastBusy(
+      MemoryPool pool, Recipe recipe, TrainerOptions options, int ranks) {
+    options.layout().check(recipe, ranks);
+    Layout whole = options.layout().over(ranks);
+    int rank = whole.rankAt(Map.of(Layout.DATA, whole.size(Layout.DATA) - 1));
+    return new StepPlan(pool, recipe, options, ranks, rank);
+  }
+
   private StepPlan(MemoryPool pool, Recipe recipe, TrainerOptions options, int ranks, int rank) {
+    this.rank = rank;
     try {
       int threads =
           options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
@@ -132,7 +143,7 @@ public final class StepPlan implements AutoCloseable {
     Shape tokens = Shape.of(recipe.batch().microBatch(), recipe.model().context());
     memory.put("data", DataInput.bytes(tokens) + StepPrograms.scalarLayout().bytes());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
-    LanePlan plan = LanePlan.of(split.ranks().getFirst());
+    LanePlan plan = LanePlan.of(split.ranks().get(grid.data().rank()));
     long exchanged;
     if (stages != null) {
       exchanged = stagedStep(recipe, options.layout().schedule(), stages, held);
@@ -188,7 +199,7 @@ public final class StepPlan implements AutoCloseable {
     } else {
       crossing = compile("lanes", lanes(plan), buckets.segments());
       memory.put("gradient sums", buckets.layout().bytes());
-      exchanges.addAll(PlannedExchange.ofBuckets(buckets, dataRanks));
+      exchanges.addAll(PlannedExchange.ofBuckets(buckets, dataRanks, plan.held().size()));
     }
     FlatLayout sums = StepPrograms.sums(grid, lane.uses(), buckets);
     memory.put("gradients", plan.slots() * sums.bytes());
@@ -210,6 +221,11 @@ public final class StepPlan implements AutoCloseable {
     return (int) plan.actions().stream().filter(LanePlan.Action.Run.class::isInstance).count();
   }
 
+  private static int lanes(ShardRounds rounds, int rank) {
+    return (int)
+        rounds.rounds().stream().filter(round -> round.first() + rank < round.end()).count();
+  }
+
   private long shardedStep(
       Recipe recipe, Grid grid, LanePlan plan, ModelPrograms.Traced lane, HeldParameters held) {
     GradientGroups groups = GradientGroups.of(grid, held, List.of(lane.uses()), true);
@@ -217,29 +233,33 @@ public final class StepPlan implements AutoCloseable {
     ShardRounds rounds = ShardRounds.of(recipe.batch().lanes(), grid.data().ranks(), false);
     int slots = isInterleaved ? 1 : plan.slots();
     int shards = isInterleaved ? rounds.slots() : 1;
-    FlatLayout shard = groups.shardLayout(0);
+    FlatLayout shard = groups.shardLayout(grid.data().rank());
     memory.put("gradients", slots * groups.layout().bytes());
     memory.put("gradient shards", shards * shard.bytes());
     long joined = isInterleaved ? shard.elements() : groups.layout().elements();
     long exchanged =
         compile("joins", plan, LaneSums.join(joined))
             + compile("update", plan, ShardUpdate.graph(recipe, grid, null, groups));
-    reduce(groups, isInterleaved ? reductions(rounds) : 1);
+    int subtrees = isInterleaved ? 1 : plan.held().size();
+    reduce(groups, subtrees, isInterleaved ? reductions(rounds) : 1);
     gatherParameters();
     if (isInterleaved) {
-      runs.put("lanes", rounds.rounds().size());
+      runs.put("lanes", lanes(rounds, grid.data().rank()));
       runs.put("joins", rounds.joins());
     }
     return exchanged;
   }
 
   /// Plans the reduction of all groups to shards, waited for.
-  void reduce(GradientGroups groups, int times) {
+  ///
+  /// @param subtrees of the sum over lanes that the rank brings each time
+  void reduce(GradientGroups groups, int subtrees, int times) {
     for (int group = 0; group < groups.count(); group++) {
       long bytes = groups.groupLayout(group).bytes();
+      String what = "gradients of group " + (group + 1);
       exchanges.add(
-          PlannedExchange.reduceScatter(
-              Layout.DATA, dataRanks, "gradients of group " + (group + 1), bytes, times, ""));
+          PlannedExchange.reduceScatter(Layout.DATA, dataRanks, what, bytes, times, "")
+              .ofSubtrees(subtrees));
     }
   }
 
@@ -264,14 +284,14 @@ public final class StepPlan implements AutoCloseable {
     GradientGroups groups = GradientGroups.of(grid, held, List.of(lane.uses()), true);
     GatherPlan gathers = GatheredProgram.plan(grid.lay(lane), lane.uses(), groups.shards(), layout);
     ShardRounds rounds = ShardRounds.of(recipe.batch().lanes(), grid.data().ranks(), true);
-    FlatLayout shard = groups.shardLayout(0);
+    FlatLayout shard = groups.shardLayout(grid.data().rank());
     GradientPlan gradients = GradientPlan.of(gathers, groups, groups.of(0));
     gather("lanes", gathers, rounds, groups.shards(), layout);
     reduce("lanes", gathers, gradients, groups, rounds);
     memory.put("gathered parameters", gathers.bytes());
     memory.put("gradients", gradients.bytes() + GatheredLanes.lossLayout().bytes());
     memory.put("gradient shards", rounds.slots() * shard.bytes());
-    return compile("lanes", rounds.rounds().size(), gathers.segments())
+    return compile("lanes", lanes(rounds, grid.data().rank()), gathers.segments())
         + compileJoins(rounds.joins(), List.of(shard.elements()))
         + compile("update", 1, ShardUpdate.graph(recipe, grid, null, groups));
   }
@@ -372,7 +392,8 @@ public final class StepPlan implements AutoCloseable {
       programs.put(part.getKey(), List.copyOf(compiled.subList(next, end)));
       runs.put(part.getKey(), times);
       next = end;
-      addExchanges(part.getKey(), times, part.getValue());
+      exchanges.addAll(
+          PlannedExchange.ofProgram(part.getValue().graph(), part.getKey(), times, this::ranks));
       bytes += crossing(part.getValue());
     }
     return bytes;
@@ -400,40 +421,6 @@ public final class StepPlan implements AutoCloseable {
     return bytes;
   }
 
-  /// Adds the collectives of a program, those that are alike as one.
-  private void addExchanges(String part, int times, GraphSplitter.Segments parts) {
-    Map<PlannedExchange, Integer> found = new LinkedHashMap<>();
-    for (Node node : parts.graph().nodes()) {
-      long bytes = node.outputs().getFirst().type().bytes();
-      switch (node.op()) {
-        case Primitive.AllReduce(String axis, ReduceOp _, LaneSplit _) ->
-            found.merge(
-                PlannedExchange.allReduce(axis, ranks(axis), part, bytes, 1, ""), 1, Integer::sum);
-        case Primitive.AllGather(String axis, int _, int _) ->
-            found.merge(
-                PlannedExchange.allGather(axis, ranks(axis), part, bytes, 1, ""), 1, Integer::sum);
-        case Primitive.ReduceScatter(String axis, ReduceOp _, LaneSplit _, int _) -> {
-          long summed = node.inputs().getFirst().type().bytes();
-          found.merge(
-              PlannedExchange.reduceScatter(axis, ranks(axis), part, summed, 1, ""),
-              1,
-              Integer::sum);
-        }
-        case Primitive _, Composite _ -> {}
-      }
-    }
-    found.forEach(
-        (each, count) ->
-            exchanges.add(
-                new PlannedExchange(
-                    each.axis(),
-                    each.what(),
-                    each.bytes(),
-                    each.sentBytes(),
-                    count * times,
-                    each.behind())));
-  }
-
   private int ranks(String axis) {
     return switch (axis) {
       case Layout.DATA -> dataRanks;
@@ -444,6 +431,11 @@ public final class StepPlan implements AutoCloseable {
       case StagePlace.ENDS -> 2;
       default -> throw new IllegalArgumentException("no such axis: axis=" + axis);
     };
+  }
+
+  /// Returns whose plan this is.
+  public int rank() {
+    return rank;
   }
 
   /// Returns what computes.

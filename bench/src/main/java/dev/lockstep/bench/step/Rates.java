@@ -15,6 +15,7 @@ import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.StepPlan;
 import dev.lockstep.train.TrainerOptions;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -104,6 +105,20 @@ record Rates(double productFlopsPerSecond, double bytesPerSecond) {
       start = now;
     }
     return least / 1e9;
+  }
+
+  /// For how long a rank will compute in a step.
+  double seconds(StepPlan plan) {
+    double seconds = 0;
+    for (Map.Entry<String, List<Program>> part : plan.programs().entrySet()) {
+      double once =
+          part.getValue().stream()
+              .flatMap(program -> program.steps().stream())
+              .mapToDouble(this::seconds)
+              .sum();
+      seconds += plan.runs().getOrDefault(part.getKey(), 1) * once;
+    }
+    return seconds;
   }
 
   /// The time that a kernel call will take: its arithmetic or its bytes, whichever takes longer.

@@ -13,9 +13,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
-/// `lockstep explain step MODEL`, or `perf step MODEL --plan`: what a training step does on rank 0,
-/// op by op, with bytes, FLOPs, a predicted time, the collectives along each axis and what hides
-/// them, and the memory that the rank holds. Compiles the programs; trains nothing.
+/// `lockstep explain step MODEL`, or `perf step MODEL --plan`: what a training step does on the
+/// busiest rank, op by op, with bytes, FLOPs, a predicted time, the collectives along each axis and
+/// what hides them, and the memory that the rank holds. Compiles the programs; trains nothing.
 public final class StepExplain {
   private StepExplain() {}
 
@@ -37,6 +37,7 @@ public final class StepExplain {
       Rates rates = Rates.measure(options.trainerOptions(share));
       print(plan, options, rates, out);
       printSequence(pool, plan, options, share, out);
+      new UnevenExplain(plan, options, options.trainerOptions(share), rates).print(pool, out);
       if (options.stages() > 1) {
         PipelineExplain.print(pool, options, share, rates, out);
       }
@@ -49,9 +50,10 @@ public final class StepExplain {
     line(out, "# %s", plan.device().description());
     line(
         out,
-        "# %s: %,d parameters, rank 0 of %d, %d lanes of %d windows of %d tokens",
+        "# %s: %,d parameters, rank %d of %d, %d lanes of %d windows of %d tokens",
         options.recipe().model().family(),
         options.recipe().model().parameters(),
+        plan.rank(),
         options.ranks(),
         options.recipe().batch().lanes(),
         options.recipe().batch().microBatch(),
@@ -61,7 +63,7 @@ public final class StepExplain {
         "# measured here: products %.1f GFLOP/s, element-wise work %.1f GB/s",
         rates.productFlopsPerSecond() / 1e9,
         rates.bytesPerSecond() / 1e9);
-    double seconds = 0;
+    double seconds = rates.seconds(plan);
     long flops = 0;
     for (Map.Entry<String, List<Program>> part : plan.programs().entrySet()) {
       int runs = plan.runs().getOrDefault(part.getKey(), 1);
@@ -70,7 +72,6 @@ public final class StepExplain {
       for (Program program : part.getValue()) {
         for (PlannedStep step : program.steps()) {
           double predicted = rates.seconds(step);
-          seconds += runs * predicted;
           flops += runs * step.cost().flops();
           line(
               out,
