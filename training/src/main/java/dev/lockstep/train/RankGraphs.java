@@ -8,8 +8,6 @@ import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.StepGraph;
-import dev.lockstep.train.optim.StepPlace;
-import dev.lockstep.train.parallel.BucketPlan;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatRange;
 import dev.lockstep.train.parallel.LaneSums;
@@ -80,21 +78,21 @@ final class RankGraphs {
   /// The programs of ranks that hold all of the state: of lanes whose gradients are reduced in
   /// buckets the last one's, joins by size among them.
   private void whole(Grid grid, Map<String, Graph> graphs) {
-    Graph graph = grid.lay(lane);
-    BucketPlan buckets = StepPrograms.buckets(graph, grid, lane.uses(), bucketBytes);
-    FlatLayout sums = StepPrograms.sums(grid, lane.uses(), buckets);
-    if (buckets == null) {
-      graphs.put("lane", graph);
-    } else {
-      graphs.putAll(named("lane", buckets.segments()));
-      List<Long> sizes = BucketedLane.joinSizes(buckets, sums);
-      for (int i = 0; i < sizes.size(); i++) {
-        graphs.put("join-bucket-" + i, LaneSums.join(sizes.get(i)));
-      }
-    }
+    GradientReduction reduction = GradientReduction.plan(lane, grid, bucketBytes);
+    FlatLayout sums = reduction.sums();
+    reduction
+        .buckets()
+        .ifPresentOrElse(
+            buckets -> {
+              graphs.putAll(named("lane", buckets.segments()));
+              List<Long> sizes = BucketedLanes.joinSizes(buckets, sums);
+              for (int i = 0; i < sizes.size(); i++) {
+                graphs.put("join-bucket-" + i, LaneSums.join(sizes.get(i)));
+              }
+            },
+            () -> graphs.put("lane", reduction.lane()));
     graphs.put("join", LaneSums.join(sums.elements()));
-    StepPlace place = grid.stepPlace(lanes, null);
-    graphs.put("step", StepGraph.trace(lane.uses(), recipe.optimizer(), place, buckets != null));
+    graphs.put("step", reduction.step(recipe.optimizer(), grid.stepPlace(lanes, null)));
   }
 
   private void sharded(Grid grid, Map<String, Graph> graphs) {

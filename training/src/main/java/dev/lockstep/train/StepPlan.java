@@ -14,8 +14,6 @@ import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.optim.StagePlace;
 import dev.lockstep.train.optim.StateShards;
-import dev.lockstep.train.optim.StepGraph;
-import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.BucketPlan;
 import dev.lockstep.train.parallel.Crossings;
 import dev.lockstep.train.parallel.FlatLayout;
@@ -191,24 +189,19 @@ public final class StepPlan implements AutoCloseable {
   /// Plans the lanes and what follows them; returns the bytes that cross between segments.
   private long step(
       Recipe recipe, Grid grid, LanePlan plan, ModelPrograms.Traced lane, long bucketBytes) {
-    Graph graph = grid.lay(lane);
-    BucketPlan buckets = StepPrograms.buckets(graph, grid, lane.uses(), bucketBytes);
-    long crossing;
-    if (buckets == null) {
-      crossing = compile("lanes", plan, graph);
-    } else {
-      crossing = compile("lanes", lanes(plan), buckets.segments());
-      memory.put("gradient sums", buckets.layout().bytes());
-      exchanges.addAll(PlannedExchange.ofBuckets(buckets, dataRanks, plan.held().size()));
-    }
-    FlatLayout sums = StepPrograms.sums(grid, lane.uses(), buckets);
-    memory.put("gradients", plan.slots() * sums.bytes());
+    GradientReduction reduction = GradientReduction.plan(lane, grid, bucketBytes);
+    long crossing = compile("lanes", lanes(plan), reduction.segments(device));
+    reduction.buckets().ifPresent(buckets -> plan(buckets, plan.held().size()));
+    memory.put("gradients", plan.slots() * reduction.sums().bytes());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
-    StepPlace place = grid.stepPlace(split, null);
-    Graph update = StepGraph.trace(lane.uses(), recipe.optimizer(), place, buckets != null);
     return crossing
-        + compile("joins", plan, LaneSums.join(sums.elements()))
-        + compile("update", plan, update);
+        + compile("joins", plan, LaneSums.join(reduction.sums().elements()))
+        + compile("update", plan, reduction.step(recipe.optimizer(), grid.stepPlace(split, null)));
+  }
+
+  private void plan(BucketPlan buckets, int subtrees) {
+    memory.put("gradient sums", buckets.layout().bytes());
+    exchanges.addAll(PlannedExchange.ofBuckets(buckets, dataRanks, subtrees));
   }
 
   /// A device that keeps collectives inside its programs reduces gradients there.

@@ -1,42 +1,30 @@
 package dev.lockstep.train;
 
 import dev.lockstep.device.Program;
-import dev.lockstep.device.Support;
-import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.LaneSplit;
-import dev.lockstep.graph.Primitive;
-import dev.lockstep.graph.ReduceOp;
-import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.data.Batches;
-import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.NormLeaves;
 import dev.lockstep.train.optim.StateShards;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
-import dev.lockstep.train.parallel.BucketPlan;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
 import dev.lockstep.train.parallel.HostScalar;
-import dev.lockstep.train.parallel.LanePlan;
-import dev.lockstep.train.parallel.LaneSums;
 import dev.lockstep.train.parallel.SplitProgram;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntConsumer;
-import org.jspecify.annotations.Nullable;
 
 /// A training step of one rank: its lanes, then the step program. Steps allocate nothing.
 final class StepPrograms implements Steps {
@@ -46,8 +34,7 @@ final class StepPrograms implements Steps {
   private final RankCompute compute;
   private final Batches batches;
   private final DataInput input;
-  private final LaneSums lanes; // all, or but the last one
-  private final @Nullable BucketedLane last;
+  private final SummedLanes lanes;
   private final SplitProgram stepProgram;
   private final SplitProgram.Bound step;
   private final HostScalar learningRate;
@@ -61,63 +48,39 @@ final class StepPrograms implements Steps {
 
   /// Compiles the programs.
   ///
+  /// @param reduction how gradients are reduced
   /// @param state updated in place; borrowed
-  /// @param bucketBytes as in [TrainerOptions]
   StepPrograms(
       RankCompute compute,
       Recipe recipe,
-      ModelPrograms programs,
+      GradientReduction reduction,
       State state,
-      Batches batches,
-      long bucketBytes) {
+      Batches batches) {
     this.compute = compute;
     this.batches = batches;
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), compute.ranks());
-    LanePlan plan = LanePlan.of(split.ranks().get(compute.rank()));
-    ModelPrograms.Traced traced = programs.lane(recipe.batch().microBatch());
     input = new DataInput(compute, recipe.batch().microBatch(), recipe.model().context());
-    Graph graph = compute.grid().lay(traced);
-    Map<String, Tensor> inputs =
-        input.with(traced.graph(), state.parameters.bindings(traced.uses()));
-    BucketPlan buckets =
-        reducesInside(compute, split)
-            ? null
-            : buckets(graph, compute.grid(), traced.uses(), bucketBytes);
-    SplitProgram program =
-        new SplitProgram(
-            compute.scope(),
-            compute.device(),
-            buckets == null ? SplitProgram.cut(graph, compute.device()) : buckets.segments(),
-            compute.exchange());
-    lanes =
-        new LaneSums(
-            compute.scope(),
-            compute.device(),
-            program,
-            buckets == null ? plan : BucketedLane.before(plan),
-            new LaneSums.LaneProgram(graph, sums(compute.grid(), traced.uses(), buckets), inputs));
-    last =
-        buckets == null
-            ? null
-            : new BucketedLane(compute, plan, lanes, program, inputs, buckets, split);
+    Map<String, Tensor> held = state.parameters.bindings(reduction.uses());
+    lanes = reduction.lanes(compute, split, input.with(reduction.lane(), held));
     FlatTensors scalars = compute.allocate("step scalars", scalarLayout());
     StepPlace place = compute.grid().stepPlace(split, null);
     stepProgram =
         new SplitProgram(
             compute.scope(),
             compute.device(),
-            StepGraph.trace(traced.uses(), recipe.optimizer(), place, buckets != null),
+            reduction.step(recipe.optimizer(), place),
             compute.exchange());
     Map<String, Tensor> bindings = bindings(state, scalars);
     if (compute.grid().isSplit()) {
-      bindings.put(StepGraph.LEAF_ORDER, leafOrder(compute, leaves(traced.uses(), place).order()));
+      int[] order = leaves(reduction.uses(), place).order();
+      bindings.put(StepGraph.LEAF_ORDER, leafOrder(compute, order));
     }
     step = stepProgram.bind(bindings);
     learningRate = scalar(scalars.get(StepGraph.LEARNING_RATE));
     number = scalar(scalars.get(StepGraph.STEP));
     loss = scalar(scalars.get(StepGraph.LOSS));
     gradientNorm = scalar(scalars.get(StepGraph.GRADIENT_NORM));
-    stop = scalar(lanes.slot(0).get(StepGraph.STOP));
+    stop = scalar(lanes.stop());
     stopped = scalar(step.tensor(StepGraph.STOPPED));
   }
 
@@ -131,43 +94,11 @@ final class StepPrograms implements Steps {
     return compute.scalar(tensor);
   }
 
-  /// How the sums of a lane lie in memory.
-  static FlatLayout sums(Grid grid, List<ParameterUse> uses) {
-    return sums(grid, uses, true);
-  }
-
-  /// Whether the device itself reduces gradients, in its program of the step.
-  private static boolean reducesInside(RankCompute compute, LaneSplit split) {
-    Primitive reduce = new Primitive.AllReduce(Layout.DATA, new ReduceOp.Sum(), split);
-    int held = split.ranks().get(compute.rank()).size();
-    return compute.device().supports(reduce, Collections.nCopies(held, ValueType.f32(1)))
-        instanceof Support.Yes;
-  }
-
-  /// Plans which gradients are reduced while the last lane goes on; null where all are reduced
-  /// after it.
-  ///
-  /// @param bucketBytes as in [TrainerOptions]
-  static @Nullable BucketPlan buckets(
-      Graph lane, Grid grid, List<ParameterUse> uses, long bucketBytes) {
-    if (grid.data().ranks() == 1 || bucketBytes == 0) {
-      return null;
-    }
-    BucketPlan plan = BucketPlan.of(lane, gradients(grid, uses), bucketBytes);
-    return plan.overlaps() ? plan : null;
-  }
-
-  private static Map<String, Shape> gradients(Grid grid, List<ParameterUse> uses) {
+  /// Returns the shapes of what a rank holds of gradients, by use.
+  static Map<String, Shape> gradients(Grid grid, List<ParameterUse> uses) {
     Map<String, Shape> shapes = new LinkedHashMap<>();
     uses.forEach(use -> shapes.put(use.gradientName(), grid.localShape(use.parameter())));
     return shapes;
-  }
-
-  /// How the sums of a lane lie in memory.
-  ///
-  /// @param buckets null where gradients are reduced together
-  static FlatLayout sums(Grid grid, List<ParameterUse> uses, @Nullable BucketPlan buckets) {
-    return sums(buckets == null ? gradients(grid, uses) : buckets.gradients(), true);
   }
 
   /// How the sums of a lane lie in memory.
@@ -177,7 +108,11 @@ final class StepPrograms implements Steps {
     return sums(gradients(grid, uses), losses);
   }
 
-  private static FlatLayout sums(Map<String, Shape> gradients, boolean losses) {
+  /// How the sums of a lane lie in memory.
+  ///
+  /// @param gradients shapes by name, in the order in which they lie
+  /// @param losses whether the rank computes the loss
+  static FlatLayout sums(Map<String, Shape> gradients, boolean losses) {
     Map<String, Shape> shapes = new LinkedHashMap<>(gradients);
     if (losses) {
       shapes.put(StepGraph.LOSS_SUM, Shape.scalar());
@@ -224,10 +159,7 @@ final class StepPrograms implements Steps {
     Map<String, Tensor> bindings = new HashMap<>(scalars.byName());
     bindings.putAll(state.parameters.byName());
     bindings.putAll(state.moments.byName());
-    bindings.putAll(lanes.subtreeInputs());
-    if (last != null) {
-      bindings.putAll(last.sums());
-    }
+    bindings.putAll(lanes.results());
     return bindings;
   }
 
@@ -240,15 +172,10 @@ final class StepPrograms implements Steps {
   public void run(long index, float rate, boolean wantsStop) {
     this.index = index;
     lanes.run(compute.stream(), fill);
-    if (last != null) {
-      last.run(compute.stream(), fill);
-    }
     stop.set(wantsStop ? 1 : 0);
     learningRate.set(rate);
     number.set((float) (index + 1));
-    if (last != null) {
-      last.await();
-    }
+    lanes.await();
     step.run(compute.stream());
     input.ahead(batches, index + 1);
   }
@@ -262,11 +189,7 @@ final class StepPrograms implements Steps {
   public Map<String, List<Program>> programs() {
     Map<String, List<Program>> programs = new LinkedHashMap<>();
     programs.put("lanes", lanes.lanePrograms());
-    List<Program> joins = new ArrayList<>(lanes.joinPrograms());
-    if (last != null) {
-      joins.addAll(last.joinPrograms());
-    }
-    programs.put("joins", joins);
+    programs.put("joins", lanes.joinPrograms());
     programs.put("update", stepProgram.segments());
     return programs;
   }

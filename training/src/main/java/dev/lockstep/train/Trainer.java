@@ -122,7 +122,11 @@ public final class Trainer implements AutoCloseable {
     }
     return compute.grid().isSharded()
         ? new ShardedSteps(compute, recipe, programs, state, batches)
-        : new StepPrograms(compute, recipe, programs, state, batches, options.bucketBytes());
+        : new StepPrograms(compute, recipe, reduction(options.bucketBytes()), state, batches);
+  }
+
+  private GradientReduction reduction(long bucketBytes) {
+    return GradientReduction.plan(compute, recipe, programs, bucketBytes);
   }
 
   private static Batches batches(Recipe recipe, Corpus corpus) {

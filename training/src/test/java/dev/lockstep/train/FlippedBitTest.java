@@ -132,14 +132,10 @@ class FlippedBitTest {
       ModelState moments =
           ModelState.moments(compute, List.of(HeldParameters.all(model.parameters())));
       parameters.initialize(recipe.seed());
-      StepPrograms steps =
-          new StepPrograms(
-              compute,
-              recipe,
-              programs,
-              new StepPrograms.State(parameters, moments),
-              batches,
-              options.bucketBytes());
+      GradientReduction reduction =
+          GradientReduction.plan(compute, recipe, programs, options.bucketBytes());
+      StepPrograms.State state = new StepPrograms.State(parameters, moments);
+      StepPrograms steps = new StepPrograms(compute, recipe, reduction, state, batches);
       for (int step = 0; step < STEPS; step++) {
         steps.run(step, recipe.learningRate().at(step + 1, STEPS), false);
       }

@@ -7,6 +7,7 @@ import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.parallel.BucketPlan;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.FlatLayout;
@@ -22,11 +23,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.IntConsumer;
 
-/// The last of a rank's lanes, whose gradients complete the rank's sums: bucket by bucket they are
-/// joined with those of the lanes before it and reduced over the data axis while the lane goes on.
-/// Running allocates nothing.
-final class BucketedLane {
+/// Lanes of which the last one's gradients complete the rank's sums: bucket by bucket they are
+/// joined with those of the lanes before it and reduced over the data axis while it goes on.
+final class BucketedLanes implements SummedLanes {
   private final Exchange exchange;
+  private final LaneSums before;
   private final SplitProgram.Bound program;
   private final int lane;
   private final int[] ends;
@@ -35,23 +36,23 @@ final class BucketedLane {
   private final FlatTensors sums;
   private final List<Program> joinPrograms;
 
-  /// Binds the lane and prepares the reductions; every rank of the axis does so with the same
+  /// Binds the last lane and prepares the reductions; every rank of the axis does so with the same
   /// buckets.
   ///
-  /// @param plan the lanes of the rank, all of them
+  /// @param split which lanes each rank of the axis holds
   /// @param before the sums of all but the last; borrowed
   /// @param program the lane program, cut as the buckets say
   /// @param inputs where the program's inputs live; borrowed
-  /// @param split which lanes each rank of the axis holds
-  BucketedLane(
+  BucketedLanes(
       RankCompute compute,
-      LanePlan plan,
+      LaneSplit split,
       LaneSums before,
       SplitProgram program,
       Map<String, Tensor> inputs,
-      BucketPlan buckets,
-      LaneSplit split) {
+      BucketPlan buckets) {
     exchange = compute.exchange();
+    this.before = before;
+    LanePlan plan = LanePlan.of(split.ranks().get(compute.rank()));
     int last = lastRun(plan);
     LanePlan.Action.Run run = (LanePlan.Action.Run) plan.actions().get(last);
     lane = run.lane();
@@ -94,9 +95,16 @@ final class BucketedLane {
     joinPrograms = List.copyOf(programs.values());
   }
 
-  /// Returns the programs that join buckets, one for each size.
-  List<Program> joinPrograms() {
-    return joinPrograms;
+  @Override
+  public List<Program> lanePrograms() {
+    return before.lanePrograms();
+  }
+
+  @Override
+  public List<Program> joinPrograms() {
+    List<Program> all = new ArrayList<>(before.joinPrograms());
+    all.addAll(joinPrograms);
+    return all;
   }
 
   /// Returns the lanes before the last one.
@@ -123,15 +131,21 @@ final class BucketedLane {
     return compute.scope().own(compute.device().compile(LaneSums.join(elements)), Program::close);
   }
 
-  /// Returns where the gradients' sums over all lanes are after [#await], by name.
-  Map<String, Tensor> sums() {
-    return sums.byName();
+  @Override
+  public Map<String, Tensor> results() {
+    Map<String, Tensor> results = before.subtreeInputs();
+    results.putAll(sums.byName());
+    return results;
   }
 
-  /// Runs the lane; its last reductions may be under way when it returns.
-  ///
-  /// @param fill brings a lane's input to where it is bound
-  void run(Stream stream, IntConsumer fill) {
+  @Override
+  public Tensor stop() {
+    return before.slot(0).get(StepGraph.STOP);
+  }
+
+  @Override
+  public void run(Stream stream, IntConsumer fill) {
+    before.run(stream, fill);
     fill.accept(lane);
     int part = 0;
     for (int i = 0; i < ends.length; i++) {
@@ -145,8 +159,8 @@ final class BucketedLane {
     }
   }
 
-  /// Waits for the reductions.
-  void await() {
+  @Override
+  public void await() {
     for (Exchange.Prepared reduction : reductions) {
       reduction.await();
     }
