@@ -1,18 +1,25 @@
 package dev.lockstep.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.train.Recipe;
+import dev.lockstep.train.model.LlamaShape;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 
 @Timeout(60)
 class StepExplainTest {
+  @TempDir Path folder;
+
   private static String explain(String arguments) throws Exception {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {
@@ -130,11 +137,24 @@ class StepExplainTest {
     Matcher sent = Pattern.compile("sends ([\\d,]+) bytes .* instead of ([\\d,]+)").matcher(uneven);
     assertThat(sent.find()).isTrue();
     assertThat(bytes(sent.group(2)) / (double) bytes(sent.group(1))).isBetween(1.4, 1.6);
-    assertThat(explain(small + "dp=2 --lanes 4")).doesNotContain("uneven", "fitting");
   }
 
   private static long bytes(String number) {
     return Long.parseLong(number.replace(",", ""));
+  }
+
+  @Test
+  void explainsTheRecipeOfAFile() throws Exception {
+    Path file = folder.resolve("recipe.json");
+    Recipe.defaults()
+        .withModel(new LlamaShape(1, 4, 2, 16, 24, 8, 256, false, 10_000, 1e-5f))
+        .withBatch(Recipe.BatchShape.of(6, 2))
+        .write(file);
+    assertThat(explain("llama --threads 1 --context 16 --recipe " + file))
+        .contains("llama: ", "6 lanes of 2 windows of 16 tokens", "lanes, run 6 times")
+        .doesNotContain("uneven", "fitting");
+    assertThatThrownBy(() -> explain("gpt --recipe " + file))
+        .hasMessageContaining("has llama, the command names gpt");
   }
 
   @Test

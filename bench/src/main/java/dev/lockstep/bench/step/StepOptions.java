@@ -37,7 +37,12 @@ public final class StepOptions {
   /// With so many, stages wait for a fifth of the time at most (GPipe, section 2.3).
   private static final int LANES_PER_STAGE = 4;
 
+  private static final int DEFAULT_LAYERS = 6;
   private static final int DEFAULT_HEADS = 6;
+  private static final int DEFAULT_WIDTH = 384;
+  private static final int DEFAULT_CONTEXT = 256;
+  private static final int DEFAULT_VOCABULARY = 256;
+  private static final int DEFAULT_MICRO_BATCH = 8;
   private static final int DEFAULT_WINDOW = 8;
 
   @Parameters(index = "0", paramLabel = "MODEL", description = "gpt, llama, mlp or moe")
@@ -49,8 +54,15 @@ public final class StepOptions {
       description = "ranks, each a process (default: those of the mesh, else 1)")
   private @Nullable Integer ranks;
 
-  @Option(names = "--layers", paramLabel = "N", description = "blocks (default ${DEFAULT-VALUE})")
-  private int layers = 6;
+  @Option(
+      names = "--recipe",
+      paramLabel = "FILE",
+      description =
+          "take the recipe of a file, as run MODEL --recipe does; options about it are put over it")
+  private @Nullable Path recipeFile;
+
+  @Option(names = "--layers", paramLabel = "N", description = "blocks (default 6)")
+  private @Nullable Integer layers;
 
   @Option(names = "--heads", paramLabel = "N", description = "heads (default 6)")
   private @Nullable Integer heads;
@@ -61,8 +73,8 @@ public final class StepOptions {
       description = "heads of keys and values of llama (default: the heads)")
   private @Nullable Integer keyValueHeads;
 
-  @Option(names = "--width", paramLabel = "N", description = "features (default ${DEFAULT-VALUE})")
-  private int width = 384;
+  @Option(names = "--width", paramLabel = "N", description = "features (default 384)")
+  private @Nullable Integer width;
 
   @Option(
       names = "--hidden",
@@ -84,23 +96,17 @@ public final class StepOptions {
       description = "experts that a token of moe goes to (default 2)")
   private @Nullable Integer expertsPerToken;
 
-  @Option(
-      names = "--context",
-      paramLabel = "N",
-      description = "tokens of a window (default ${DEFAULT-VALUE})")
-  private int context = 256;
+  @Option(names = "--context", paramLabel = "N", description = "tokens of a window (default 256)")
+  private @Nullable Integer context;
 
   @Option(
       names = "--vocabulary",
       paramLabel = "N",
-      description = "tokens that there are (default ${DEFAULT-VALUE})")
-  private int vocabulary = 256;
+      description = "tokens that there are (default 256)")
+  private @Nullable Integer vocabulary;
 
-  @Option(
-      names = "--micro-batch",
-      paramLabel = "N",
-      description = "windows of a lane (default ${DEFAULT-VALUE})")
-  private int microBatch = 8;
+  @Option(names = "--micro-batch", paramLabel = "N", description = "windows of a lane (default 8)")
+  private @Nullable Integer microBatch;
 
   @Option(
       names = "--mesh",
@@ -197,11 +203,8 @@ public final class StepOptions {
       description = "activations not kept: none, attention or block (default ${DEFAULT-VALUE})")
   private String recompute = Recompute.NONE.label();
 
-  @Option(
-      names = "--precision",
-      paramLabel = "FLOATS",
-      description = "f32 or bf16 (default ${DEFAULT-VALUE})")
-  private String precision = Precision.F32.label();
+  @Option(names = "--precision", paramLabel = "FLOATS", description = "f32 or bf16 (default f32)")
+  private @Nullable String precision;
 
   @Option(
       names = "--steps",
@@ -307,62 +310,82 @@ public final class StepOptions {
 
   /// Returns the recipe, long enough for any number of steps.
   Recipe recipe() {
-    Recipe defaults = Recipe.defaults();
-    SumBlocks usual = defaults.blocks();
-    SumBlocks blocks =
-        new SumBlocks(
-            tensorBlocks == null ? usual.tensor() : tensorBlocks,
-            tokenBlocks == null ? usual.tokens() : tokenBlocks);
-    return defaults
-        .withModel(shape())
-        .withBatch(BatchShape.of(lanes == null ? usualLanes() : lanes, microBatch))
-        .withBlocks(blocks)
-        .withSameBits(!relaxed)
-        .withPrecision(Precision.of(precision))
+    Recipe base = recipeFile == null ? usual() : read(recipeFile);
+    SumBlocks blocks = base.blocks();
+    int otherLanes = orElse(lanes, recipeFile == null ? usualLanes() : base.batch().lanes());
+    return base.withModel(base.model().with(given(), base.model().tiedHead()))
+        .withBatch(BatchShape.of(otherLanes, orElse(microBatch, base.batch().microBatch())))
+        .withBlocks(
+            new SumBlocks(
+                orElse(tensorBlocks, blocks.tensor()), orElse(tokenBlocks, blocks.tokens())))
+        .withSameBits(base.sameBits() && !relaxed)
+        .withPrecision(precision == null ? base.precision() : Precision.of(precision))
         .withSteps(1_000_000);
   }
 
-  private ModelShape shape() {
-    Map<String, Integer> numbers = new LinkedHashMap<>();
-    numbers.put("--layers", layers);
-    numbers.put("--width", width);
-    numbers.put("--context", context);
-    numbers.put("--vocabulary", vocabulary);
-    ModelShape family = ModelShape.defaults(model);
-    switch (family) {
-      case GptShape _ -> put(numbers, "--heads", heads, DEFAULT_HEADS);
-      case LlamaShape _ -> {
-        put(numbers, "--heads", heads, DEFAULT_HEADS);
-        put(numbers, "--kv-heads", keyValueHeads, numbers.getOrDefault("--heads", 1));
-        put(numbers, "--hidden", hidden, width * 8 / 3);
-      }
-      case MlpShape _ -> {
-        put(numbers, "--hidden", hidden, width * 4);
-        put(numbers, "--window", window, DEFAULT_WINDOW);
-      }
-      case MoeShape _ -> {
-        put(numbers, "--heads", heads, DEFAULT_HEADS);
-        put(numbers, "--hidden", hidden, width * 2);
-      }
-    }
-    // What was given and the family has not is refused by it.
-    put(numbers, "--heads", heads, null);
-    put(numbers, "--kv-heads", keyValueHeads, null);
-    put(numbers, "--hidden", hidden, null);
-    put(numbers, "--window", window, null);
-    put(numbers, "--experts", experts, null);
-    put(numbers, "--experts-per-token", expertsPerToken, null);
-    return family.with(numbers, true);
+  private Recipe read(Path file) {
+    Recipe found = Recipe.read(file);
+    require(
+        found.model().family().equals(model),
+        "--recipe",
+        file.toString(),
+        "has " + found.model().family() + ", the command names " + model);
+    return found.withInitialWeights(""); // any weights take as long
   }
 
-  private static void put(
-      Map<String, Integer> numbers,
-      String option,
-      @Nullable Integer given,
-      @Nullable Integer otherwise) {
-    Integer number = given == null ? otherwise : given;
-    if (number != null) {
-      numbers.put(option, number);
+  /// What is timed if the user does not say.
+  private Recipe usual() {
+    Map<String, Integer> numbers = new LinkedHashMap<>();
+    int features = orElse(width, DEFAULT_WIDTH);
+    numbers.put("--layers", DEFAULT_LAYERS);
+    numbers.put("--width", features);
+    numbers.put("--context", orElse(context, DEFAULT_CONTEXT));
+    numbers.put("--vocabulary", DEFAULT_VOCABULARY);
+    ModelShape family = ModelShape.defaults(model);
+    switch (family) {
+      case GptShape _ -> numbers.put("--heads", orElse(heads, DEFAULT_HEADS));
+      case LlamaShape _ -> {
+        numbers.put("--heads", orElse(heads, DEFAULT_HEADS));
+        numbers.put("--kv-heads", orElse(keyValueHeads, orElse(heads, DEFAULT_HEADS)));
+        numbers.put("--hidden", features * 8 / 3);
+      }
+      case MlpShape _ -> {
+        numbers.put("--hidden", features * 4);
+        numbers.put("--window", DEFAULT_WINDOW);
+      }
+      case MoeShape _ -> {
+        numbers.put("--heads", orElse(heads, DEFAULT_HEADS));
+        numbers.put("--hidden", features * 2);
+      }
+    }
+    return Recipe.defaults()
+        .withModel(family.with(numbers, true))
+        .withBatch(BatchShape.of(1, DEFAULT_MICRO_BATCH));
+  }
+
+  /// The sizes that were given; what the family has not is refused by it.
+  private Map<String, Integer> given() {
+    Map<String, Integer> numbers = new LinkedHashMap<>();
+    put(numbers, "--layers", layers);
+    put(numbers, "--width", width);
+    put(numbers, "--context", context);
+    put(numbers, "--vocabulary", vocabulary);
+    put(numbers, "--heads", heads);
+    put(numbers, "--kv-heads", keyValueHeads);
+    put(numbers, "--hidden", hidden);
+    put(numbers, "--window", window);
+    put(numbers, "--experts", experts);
+    put(numbers, "--experts-per-token", expertsPerToken);
+    return numbers;
+  }
+
+  private static int orElse(@Nullable Integer given, int otherwise) {
+    return given == null ? otherwise : given;
+  }
+
+  private static void put(Map<String, Integer> numbers, String option, @Nullable Integer given) {
+    if (given != null) {
+      numbers.put(option, given);
     }
   }
 
