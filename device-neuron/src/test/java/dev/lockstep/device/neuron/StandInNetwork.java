@@ -75,6 +75,6 @@ final class StandInNetwork {
         throw new MissingPeer();
       }
     }
-    return own.result(round.all(), place);
+    return own.result(round.all(), rank);
   }
 }

@@ -21,9 +21,10 @@ import java.util.Map;
 /// Collectives as HLO over groups of replicas. All ranks meet in the same instructions: where one
 /// holds fewer subtrees of a sum than another, zeros that nobody reads stand in for the rest.
 ///
-/// In the lanes' order an all-reduce gathers every rank's subtrees and adds them up by the tree: `P
-/// - 1` times the bytes. From [#SPLIT_ELEMENTS] on each rank adds up a `P`-th of them, which
-///   all-to-all brings it, and gathers the sums: `2(P - 1)/P` times the bytes, as a ring.
+/// In the lanes' order an all-reduce of two ranks that hold one subtree each swaps them. Else it
+/// gathers every rank's subtrees and adds them up by the tree, `P - 1` times the bytes; from
+/// [#SPLIT_ELEMENTS] on each rank adds up a `P`-th of them, which all-to-all brings it, and gathers
+/// the sums, `2(P - 1)/P` times the bytes, as a ring.
 final class Collectives {
   /// Below this, one exchange is quicker than two: at 64 Ki floats an exchange among 64 ranks takes
   /// as long by its bytes as by its start (NeuronLink, 15 µs, 16 MiB at 1 TB/s).
@@ -85,6 +86,9 @@ final class Collectives {
     Hlo joined;
     if (joinsByCompiler(parts)) {
       joined = emit.allReduce(joined(op.reduceOp(), parts), opcode(op.reduceOp()), groups);
+    } else if (isSwap(op)) {
+      Hlo mine = parts.getFirst();
+      joined = join(op.reduceOp(), mine, emit.swap(mine, groups));
     } else if (size > 2 && parts.getFirst().shape().elements() >= SPLIT_ELEMENTS) {
       joined = inParts(op, filled(parts, op.lanes()), groups);
     } else {
@@ -95,6 +99,16 @@ final class Collectives {
               filled(parts, op.lanes()).stream().map(x -> gathered(x, groups)).toList());
     }
     return finished(op.reduceOp(), joined, size);
+  }
+
+  /// Whether two ranks each hold one side of the tree's root: both then join the same two numbers,
+  /// one in the other's order, which gives the same bits. Of a positive and a negative zero the
+  /// order may decide which is the least or the greatest.
+  private static boolean isSwap(AllReduce op) {
+    List<List<Subtree>> held = op.lanes().ranks();
+    boolean commutes =
+        !(op.reduceOp() instanceof ReduceOp.Min || op.reduceOp() instanceof ReduceOp.Max);
+    return commutes && held.size() == 2 && held.stream().allMatch(each -> each.size() == 1);
   }
 
   /// As many parts as the rank that holds most has.

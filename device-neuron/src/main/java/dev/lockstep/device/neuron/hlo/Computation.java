@@ -317,6 +317,20 @@ final class Computation {
         });
   }
 
+  /// What the other rank of each group of two has.
+  Hlo swap(Hlo x, List<List<Integer>> pairs) {
+    return add(
+        "collective-permute",
+        x.type(),
+        List.of(x),
+        proto -> {
+          for (List<Integer> pair : pairs) {
+            proto.message(52, Schema.sourceTarget(pair.getFirst(), pair.getLast()));
+            proto.message(52, Schema.sourceTarget(pair.getLast(), pair.getFirst()));
+          }
+        });
+  }
+
   private static void replicaGroups(ProtoWriter proto, List<List<Integer>> groups) {
     for (List<Integer> group : groups) {
       long[] ranks = group.stream().mapToLong(Integer::longValue).toArray();

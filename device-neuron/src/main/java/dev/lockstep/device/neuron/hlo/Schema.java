@@ -73,6 +73,11 @@ final class Schema {
     return Arrays.stream(values).mapToLong(each).toArray();
   }
 
+  /// `xla.SourceTarget`: who sends to whom.
+  static ProtoWriter sourceTarget(int source, int target) {
+    return new ProtoWriter().number(1, source).number(2, target);
+  }
+
   /// A map of strings, `xla.FrontendAttributes`.
   static ProtoWriter attribute(String key, String value) {
     ProtoWriter entry = new ProtoWriter().text(1, key).text(2, value);

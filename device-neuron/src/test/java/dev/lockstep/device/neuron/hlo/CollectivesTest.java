@@ -18,10 +18,13 @@ import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.SumTree;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -82,18 +85,65 @@ final class CollectivesTest {
     return inputs;
   }
 
+  private static final String GATHER = "all-gather";
+  private static final String SWAP = "collective-permute";
+
   @ParameterizedTest(name = "lanes={0}, ranks={1}, elements={2}")
-  @CsvSource({"2, 2, 5", "4, 4, 5", "8, 4, 5", "6, 2, 5", "12, 4, 1"})
-  void addsByTheTreeOfTheLanes(int lanes, int ranks, int size) {
-    addsByTheTree(LaneSplit.contiguous(lanes, ranks), size);
+  @CsvSource({
+    "2, 2, 5, " + SWAP,
+    "3, 2, 5, " + SWAP,
+    "8, 2, 5, " + SWAP,
+    "6, 2, 5, " + GATHER,
+    "4, 4, 5, " + GATHER,
+    "8, 4, 5, " + GATHER,
+    "12, 4, 1, " + GATHER
+  })
+  void addsByTheTreeOfTheLanes(int lanes, int ranks, int size, String exchange) {
+    Emitted emitted = addsByTheTree(LaneSplit.contiguous(lanes, ranks), size);
+    assertThat(exchanges(emitted)).containsOnly(exchange);
+  }
+
+  /// What ranks send each other.
+  private static List<String> exchanges(Emitted emitted) {
+    return HloProgram.read(emitted.module().proto()).main().instructions().stream()
+        .map(HloProgram.Instruction::opcode)
+        .filter(HloReplicas::isCollective)
+        .toList();
+  }
+
+  @Test
+  void ranksOfEachGroupOfTwoSwap() {
+    RankGrid grid = new RankGrid(List.of(new RankGrid.Axis("dp", 2), new RankGrid.Axis("tp", 2)));
+    AllReduce op = new AllReduce("dp", new ReduceOp.Sum(), LaneSplit.onePerRank(2));
+    Emitted emitted = Emitted.of(sum(op, op.lanes(), 1), grid, SumOrder.LANE_TREE);
+    assertThat(exchanges(emitted)).containsExactly(SWAP);
+    List<Map<String, double[]>> inputs = new ArrayList<>();
+    for (int rank = 0; rank < 4; rank++) {
+      inputs.add(Map.of("x0", new double[] {Math.scalb(1.0, 8 * rank)}));
+    }
+    List<Map<String, double[]>> found = emitted.interpreted(inputs);
+    assertThat(found)
+        .extracting(each -> Emitted.numbers(each, "y")[0])
+        .containsExactly(0x1p0 + 0x1p16, 0x1p8 + 0x1p24, 0x1p0 + 0x1p16, 0x1p8 + 0x1p24);
+  }
+
+  /// Which zero is the least of a positive and a negative one may depend on their order.
+  @Test
+  void leastAndGreatestAreGathered() {
+    for (ReduceOp least : List.of(new ReduceOp.Min(), new ReduceOp.Max())) {
+      AllReduce op = new AllReduce("dp", least, LaneSplit.onePerRank(2));
+      Emitted emitted = Emitted.of(sum(op, op.lanes(), 2), line(2), SumOrder.LANE_TREE);
+      assertThat(exchanges(emitted)).containsExactly(GATHER);
+    }
   }
 
   @Test
   void addsWideSumsInPartsByTheTreeOfTheLanes() {
-    addsByTheTree(LaneSplit.contiguous(4, 4), WIDE);
+    Emitted emitted = addsByTheTree(LaneSplit.contiguous(4, 4), WIDE);
+    assertThat(exchanges(emitted)).containsExactly("all-to-all", GATHER);
   }
 
-  private static void addsByTheTree(LaneSplit lanes, int size) {
+  private static Emitted addsByTheTree(LaneSplit lanes, int size) {
     AllReduce op = new AllReduce("dp", new ReduceOp.Sum(), lanes);
     Emitted emitted =
         Emitted.of(sum(op, lanes, size), line(lanes.ranks().size()), SumOrder.LANE_TREE);
@@ -102,6 +152,7 @@ final class CollectivesTest {
         assertThat(Emitted.numbers(found, "y")[i]).isEqualTo(tree(0, lanes.lanes(), i));
       }
     }
+    return emitted;
   }
 
   @ParameterizedTest
@@ -184,10 +235,7 @@ final class CollectivesTest {
     builder.output("sum", builder.one(new AllReduce("dp", new ReduceOp.Sum(), lanes), x));
     builder.output("part", builder.one(new ReduceScatter("dp", new ReduceOp.Sum(), lanes, 0), x));
     Emitted emitted = Emitted.of(builder.build(), line(2), SumOrder.COMPILER);
-    assertThat(HloProgram.read(emitted.module().proto()).main().instructions())
-        .extracting(HloProgram.Instruction::opcode)
-        .contains("all-gather", "all-to-all")
-        .doesNotContain("all-reduce", "reduce-scatter");
+    assertThat(exchanges(emitted)).containsExactly(SWAP, "all-to-all");
     List<Map<String, double[]>> found =
         emitted.interpreted(
             List.of(
@@ -281,6 +329,37 @@ final class CollectivesTest {
     List<Map<String, double[]>> found = emitted.interpreted(List.of(x, x));
     assertThat(found.get(0).get("y")).containsExactly(0.5, 1.5);
     assertThat(found.get(1).get("y")).containsExactly(13, 14);
+  }
+
+  /// What `neuronx-cc list-operators` must know.
+  @Test
+  void modulesHoldTheInstructionsThatTheDocumentationNames() {
+    LaneSplit lanes = LaneSplit.onePerRank(2);
+    List<Emitted> all = new ArrayList<>();
+    HloEmitterTest.cases().map(op -> Emitted.of(op.graph())).forEach(all::add);
+    List<Graph> ofEachRank = new ArrayList<>();
+    for (int rank = 0; rank < 2; rank++) {
+      ofEachRank.add(constant(rank, new Primitive.Slice(List.of(0L), List.of(2L))));
+    }
+    all.add(Emitted.of(ofEachRank, line(2), SumOrder.LANE_TREE));
+    for (SumOrder order : SumOrder.values()) {
+      List<Primitive> ops =
+          List.of(
+              new AllReduce("dp", new ReduceOp.Sum(), lanes),
+              new AllReduce("dp", new ReduceOp.Max(), lanes),
+              new ReduceScatter("dp", new ReduceOp.Sum(), lanes, 0));
+      ops.forEach(op -> all.add(Emitted.of(sum(op, lanes, 4), line(2), order)));
+    }
+    Set<String> opcodes = new TreeSet<>();
+    for (Emitted each : all) {
+      HloProgram.read(each.module().proto())
+          .main()
+          .instructions()
+          .forEach(instruction -> opcodes.add(instruction.opcode()));
+    }
+    assertThat(Path.of(System.getProperty("lockstep.home", ".."), "docs", "operating.md"))
+        .content()
+        .contains("`" + String.join("`, `", opcodes) + "`");
   }
 
   @Test

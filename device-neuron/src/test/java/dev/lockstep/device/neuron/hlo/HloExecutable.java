@@ -3,7 +3,6 @@ package dev.lockstep.device.neuron.hlo;
 import dev.lockstep.device.neuron.hlo.HloProgram.Instruction;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -28,15 +27,15 @@ public final class HloExecutable {
   public record Meeting(HloInterpreter.Collective own) {
     /// Returns the group of a rank in it.
     public List<Long> group(int rank) {
-      return Arrays.stream(HloReplicas.group(own, rank)).boxed().toList();
+      return HloReplicas.group(own, rank);
     }
 
     /// Returns what it gives this rank.
     ///
     /// @param met what the ranks of the group came to, in its order
-    /// @param place this rank's in it
-    public double[] result(List<Meeting> met, int place) {
-      return HloReplicas.result(met.stream().map(Meeting::own).toList(), place);
+    /// @param rank this rank
+    public double[] result(List<Meeting> met, int rank) {
+      return HloReplicas.result(met.stream().map(Meeting::own).toList(), rank);
     }
   }
 

@@ -7,15 +7,20 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeSet;
 
 /// Runs replicas side by side, each its own program or all the same, and gives each collective its
 /// meaning: all replicas must come to one of the same opcode, of the same shapes and over the same
 /// groups.
 final class HloReplicas {
+  private static final String PERMUTE = "collective-permute";
+
   private HloReplicas() {}
 
   static boolean isCollective(String opcode) {
-    return List.of("all-reduce", "all-gather", "all-to-all", "reduce-scatter").contains(opcode);
+    return List.of("all-reduce", "all-gather", "all-to-all", "reduce-scatter", PERMUTE)
+        .contains(opcode);
   }
 
   /// Runs one program on all replicas.
@@ -34,14 +39,11 @@ final class HloReplicas {
     }
     for (List<Collective> met = met(replicas); !met.isEmpty(); met = met(replicas)) {
       for (int replica = 0; replica < replicas.size(); replica++) {
-        long[] group = group(met.get(replica), replica);
         List<Collective> among = new ArrayList<>();
-        int place = 0;
-        for (int i = 0; i < group.length; i++) {
-          among.add(met.get((int) group[i]));
-          place = group[i] == replica ? i : place;
+        for (long member : group(met.get(replica), replica)) {
+          among.add(met.get((int) member));
         }
-        replicas.get(replica).give(result(among, place));
+        replicas.get(replica).give(result(among, replica));
       }
     }
     return replicas.stream().map(HloInterpreter::results).toList();
@@ -59,22 +61,54 @@ final class HloReplicas {
   /// What a collective gives a replica.
   ///
   /// @param met what each replica of its group came to, in the group's order
-  /// @param place the replica's in it
-  static double[] result(List<Collective> met, int place) {
-    Collective own = met.get(place);
+  static double[] result(List<Collective> met, int replica) {
+    Collective own = met.getFirst();
     met.forEach(other -> requireAlike(own, other));
-    return exchanged(own, met.stream().map(Collective::mine).toList(), place);
+    List<Long> group = group(own, replica);
+    List<double[]> each = met.stream().map(Collective::mine).toList();
+    return own.at().opcode().equals(PERMUTE)
+        ? sent(own, group, each, replica)
+        : exchanged(own, each, group.indexOf((long) replica));
   }
 
-  /// The group of a replica in a collective.
-  static long[] group(Collective own, int replica) {
-    for (ProtoFields list : own.at().proto().messages(49)) {
-      long[] group = list.packed(1);
-      if (Arrays.stream(group).anyMatch(member -> member == replica)) {
-        return group;
+  /// What is sent to a replica; zeros if nothing is.
+  private static double[] sent(Collective own, List<Long> group, List<double[]> each, int replica) {
+    return pairs(own).stream()
+        .filter(pair -> pair.getLast() == replica)
+        .map(pair -> each.get(group.indexOf(pair.getFirst())))
+        .findFirst()
+        .orElseGet(() -> new double[own.mine().length]);
+  }
+
+  /// The group of a replica in a collective. In a permutation it is who sends to it or takes from
+  /// it, who sends to those or takes from them, and so on.
+  static List<Long> group(Collective own, int replica) {
+    if (own.at().opcode().equals(PERMUTE)) {
+      return linked(pairs(own), replica);
+    }
+    return groups(own).stream()
+        .filter(group -> group.contains((long) replica))
+        .findFirst()
+        .orElseThrow(() -> new IllegalStateException("replica is in no group: " + own.at().name()));
+  }
+
+  private static List<Long> linked(List<List<Long>> pairs, long replica) {
+    Set<Long> linked = new TreeSet<>(List.of(replica));
+    boolean grows = true;
+    while (grows) {
+      grows = false;
+      for (List<Long> pair : pairs) {
+        grows |= pair.stream().anyMatch(linked::contains) && linked.addAll(pair);
       }
     }
-    throw new IllegalStateException("replica is in no group: " + own.at().name());
+    return List.copyOf(linked);
+  }
+
+  /// Source and target of each message of a permutation.
+  private static List<List<Long>> pairs(Collective own) {
+    return own.at().proto().messages(52).stream()
+        .map(pair -> List.of(pair.number(1), pair.number(2)))
+        .toList();
   }
 
   private static void requireAlike(Collective own, Collective other) {
@@ -83,7 +117,8 @@ final class HloReplicas {
             && own.join().equals(other.join())
             && Arrays.equals(own.operand().dims(), other.operand().dims())
             && own.operand().element() == other.operand().element()
-            && groups(own).equals(groups(other));
+            && groups(own).equals(groups(other))
+            && pairs(own).equals(pairs(other));
     if (!alike) {
       throw new IllegalStateException(
           "replicas meet in different collectives: " + own.at().name() + ", " + other.at().name());

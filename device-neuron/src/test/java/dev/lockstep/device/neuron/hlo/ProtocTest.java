@@ -93,11 +93,11 @@ final class ProtocTest {
     assertThat(UNKNOWN.matcher(text).results().map(MatchResult::group).toList()).isEmpty();
     assertThat(text)
         .contains(
-            "opcode: \"all-gather\"",
+            "opcode: \"collective-permute\"",
+            "source_target_pairs {",
             "kind: MUST_ALIAS",
             "key: \"neff_input_names\"",
-            "entry_computation_name: \"main\"",
-            "replica_groups {");
+            "entry_computation_name: \"main\"");
   }
 
   @Test
@@ -124,16 +124,19 @@ final class ProtocTest {
     cases.addAll(PrimitiveCases.ofOtherTypes());
     cases.addAll(CompositeCases.all());
     Set<String> decoded = new TreeSet<>();
+    StringBuilder texts = new StringBuilder();
     for (Emitted emitted : List.of(Emitted.of(ManyCases.of(cases).graph()), collectives())) {
       String text = decoded(emitted.module().proto());
       assertThat(UNKNOWN.matcher(text).results().map(MatchResult::group).toList()).isEmpty();
       ORIGIN.matcher(text).results().map(match -> match.group(1)).forEach(decoded::add);
+      texts.append(text);
     }
     assertThat(decoded)
         .isEqualTo(
             Arrays.stream(Primitive.class.getPermittedSubclasses())
                 .map(Class::getSimpleName)
                 .collect(Collectors.toCollection(TreeSet::new)));
+    assertThat(texts.toString()).contains("replica_groups {");
   }
 
   private static Emitted collectives() {
