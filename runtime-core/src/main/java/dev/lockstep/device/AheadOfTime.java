@@ -1,7 +1,6 @@
 package dev.lockstep.device;
 
 import dev.lockstep.graph.Graph;
-import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -28,14 +27,24 @@ public interface AheadOfTime {
   /// the usual one.
   List<String> targets();
 
-  /// Compiles programs and writes them. Blocks; a compiler may take minutes.
+  /// Compiles programs and hands each out as soon as it is there. Blocks; a compiler may take
+  /// minutes.
   ///
-  /// @return the files that were written, in order
   /// @throws IllegalArgumentException if a graph holds what cannot be compiled, for example a
   ///   collective over an axis that the ranks have not
   /// @throws dev.lockstep.failure.DeviceException if the compiler is missing or fails
-  /// @throws java.io.UncheckedIOException if a file cannot be written
-  List<Path> write(Build build);
+  /// @throws java.io.UncheckedIOException if the output cannot write a file
+  void write(Build build);
+
+  /// Takes files.
+  interface Output {
+    /// Takes one file.
+    ///
+    /// @param name its name, without a folder; given once in a build
+    /// @param bytes what it holds; not to be changed
+    /// @throws java.io.UncheckedIOException if it cannot be written
+    void write(String name, byte[] bytes);
+  }
 
   /// What is to be compiled.
   ///
@@ -45,7 +54,7 @@ public interface AheadOfTime {
   /// @param sameBits whether sums over ranks follow the tree of the lanes
   /// @param form one of [#forms]
   /// @param target one of [#targets]
-  /// @param folder where the files go; made if it is not there
+  /// @param output takes the files, in order
   /// @param progress gets a line now and then
   record Build(
       Map<String, List<Graph>> programs,
@@ -53,7 +62,7 @@ public interface AheadOfTime {
       boolean sameBits,
       String form,
       String target,
-      Path folder,
+      Output output,
       Consumer<String> progress) {
     /// Copies the map, in the order of the names.
     ///

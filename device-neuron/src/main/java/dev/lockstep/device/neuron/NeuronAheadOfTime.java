@@ -12,15 +12,11 @@ import dev.lockstep.device.neuron.hlo.SumOrder;
 import dev.lockstep.failure.DeviceException;
 import dev.lockstep.graph.Decomposition;
 import dev.lockstep.graph.Graph;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Stream;
 
 /// Writes programs as NEFF files, which `neuronx-cc` makes and the cache keeps for later runs, or
 /// as HLO. Each has a `NAME.json` beside it that says what its parameters and results are, and
@@ -71,52 +67,30 @@ public final class NeuronAheadOfTime implements AheadOfTime {
   private record Written(String name, HloModule module, List<Integer> ranks) {}
 
   @Override
-  public List<Path> write(Build build) {
+  public void write(Build build) {
     Target target = Target.of(build.target()).orElseThrow();
     boolean compiles = build.form().equals(NEFF);
     Form form = compiles ? compiler(target, build) : HloModule::proto;
     String suffix = compiles ? ".neff" : ".hlo.pb";
-    List<Path> written = new ArrayList<>();
-    try {
-      Files.createDirectories(build.folder());
-      for (var program : build.programs().entrySet()) {
-        removeOlder(build.folder(), program.getKey());
-        for (Written each : modules(program.getKey(), program.getValue(), target, build)) {
-          HloModule module = each.module;
-          if (module.results() == 0) {
-            continue; // a rank that has no part of a sum joins nothing
-          }
-          Path file = build.folder().resolve(each.name + suffix);
-          Path ports = build.folder().resolve(each.name + ".json");
-          byte[] bytes = form.of(module);
-          Files.write(file, bytes);
-          Files.writeString(ports, PortTable.json(module, build.ranks().ranks(), each.ranks));
-          build
-              .progress()
-              .accept(
-                  "%s: %d parameters, %d results, %d bytes"
-                      .formatted(file, module.inputs().size(), module.results(), bytes.length));
-          written.add(file);
-          written.add(ports);
+    for (var program : build.programs().entrySet()) {
+      for (Written each : modules(program.getKey(), program.getValue(), target, build)) {
+        HloModule module = each.module;
+        if (module.results() == 0) {
+          continue; // a rank that has no part of a sum joins nothing
         }
-      }
-    } catch (IOException e) {
-      throw new UncheckedIOException(
-          "programs cannot be written: folder=%s, cause=%s: %s (name a folder that can be made and written)"
-              .formatted(build.folder(), e.getClass().getSimpleName(), e.getMessage()),
-          e);
-    }
-    return written;
-  }
-
-  /// Removes what an earlier build wrote of a program, maybe by other ranks.
-  private static void removeOlder(Path folder, String name) throws IOException {
-    try (Stream<Path> files = Files.list(folder)) {
-      for (Path file : files.toList()) {
-        String found = file.getFileName().toString();
-        if (found.startsWith(name + ".") || found.startsWith(name + "-rank-")) {
-          Files.delete(file);
-        }
+        byte[] bytes = form.of(module);
+        String ports = PortTable.json(module, build.ranks().ranks(), each.ranks);
+        build.output().write(each.name + suffix, bytes);
+        build.output().write(each.name + ".json", ports.getBytes(StandardCharsets.UTF_8));
+        build
+            .progress()
+            .accept(
+                "%s: %d parameters, %d results, %d bytes"
+                    .formatted(
+                        each.name + suffix,
+                        module.inputs().size(),
+                        module.results(),
+                        bytes.length));
       }
     }
   }

@@ -135,6 +135,7 @@ public final class CompileCommand implements CommandProvider {
             ? RunGraphs.of(recipe, layout, ranks)
             : RunGraphs.betweenCollectives(recipe, layout, ranks);
     try {
+      ProgramFolder programs = ProgramFolder.open(folder);
       for (RunGraphs.Group group : groups) {
         compiler.write(
             new AheadOfTime.Build(
@@ -143,9 +144,10 @@ public final class CompileCommand implements CommandProvider {
                 recipe.sameBits(),
                 form,
                 target,
-                folder.resolve(group.name()),
-                out::println));
+                programs.group(group.name()),
+                line -> out.println(group.name().isEmpty() ? line : group.name() + ": " + line)));
       }
+      out.println("the programs are in " + folder);
     } catch (IllegalArgumentException | UncheckedIOException e) {
       throw new ConfigurationException(
           VERB, training.device, Objects.requireNonNullElse(e.getMessage(), e.toString()), e);

@@ -57,6 +57,7 @@ class CompileCommandTest {
             "join.json",
             "lane.hlo.pb",
             "lane.json",
+            "lockstep-compile.txt",
             "logits.hlo.pb",
             "logits.json",
             "mean-loss.hlo.pb",
@@ -103,7 +104,7 @@ class CompileCommandTest {
     List<String> arguments = new ArrayList<>(List.of(line.split(" ")));
     arguments.addAll(List.of("--out", directory.toString()));
     assertThat(compile(arguments.toArray(String[]::new))).isZero();
-    assertThat(written()).containsExactly("stage-0", "stage-1");
+    assertThat(written()).containsExactly("lockstep-compile.txt", "stage-0", "stage-1");
     assertThat(directory.resolve("stage-0/forward.json")).content().contains("\"replicas\": 2");
     assertThat(directory.resolve("stage-0/backward.hlo.pb")).isNotEmptyFile();
     assertThat(directory.resolve("stage-1/forward.hlo.pb")).isNotEmptyFile();
@@ -175,12 +176,50 @@ class CompileCommandTest {
   }
 
   @Test
+  void whatAnEarlierCompilationWroteGoesAndNothingElse() throws IOException {
+    String folder = directory.toString();
+    String line =
+        "gpt --device neuron --emit hlo --layers 2 --heads 2 --width 16 --context 8 --mesh pp=2";
+    assertThat(compile((line + " --out " + folder).split(" "))).isZero();
+    Files.writeString(directory.resolve("stage-1/forward.notes"), "mine");
+    assertThat(compile(small("--zero", "1", "--nproc-per-node", "2", "--out", folder))).isZero();
+    assertThat(written()).contains("step-rank-1.json", "stage-1").doesNotContain("stage-0");
+    assertThat(directory.resolve("stage-1").toFile().list()).containsExactly("forward.notes");
+    assertThat(compile(small("--out", folder))).isZero();
+    assertThat(written()).contains("step.json").doesNotContain("step-rank-1.json");
+  }
+
+  /// A refusal comes before anything is removed.
+  @Test
+  void aCompilationThatIsRefusedLeavesTheEarlierOne() throws IOException {
+    String folder = directory.toString();
+    assertThat(compile(small("--out", folder))).isZero();
+    List<String> before = written();
+    assertThatThrownBy(() -> compile(small("--out", folder, "--target", "h100")))
+        .isInstanceOf(ConfigurationException.class);
+    assertThat(written()).isEqualTo(before);
+  }
+
+  @Test
+  void aFileOfSomebodyElseIsNotReplaced() throws IOException {
+    Path lane = Files.writeString(directory.resolve("lane.json"), "mine");
+    assertThatThrownBy(() -> compile(small("--out", directory.toString())))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("cause=FileAlreadyExistsException: " + lane);
+    assertThat(lane).hasContent("mine");
+    Path list = Files.writeString(directory.resolve("lockstep-compile.txt"), "/etc/hosts\n");
+    assertThatThrownBy(() -> compile(small("--out", directory.toString())))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("cause=FileAlreadyExistsException: " + list);
+  }
+
+  @Test
   void saysThatTheFolderCannotBeWritten() throws IOException {
     Path file = Files.createFile(directory.resolve("file"));
     assertThatThrownBy(() -> compile(small("--out", file.toString())))
         .isInstanceOf(ConfigurationException.class)
         .hasMessage(
-            "programs cannot be written: folder=%s, cause=FileAlreadyExistsException: %s (name a folder that can be made and written)"
+            "programs cannot be written: folder=%s, cause=FileAlreadyExistsException: %s (name a folder that can be made and written, without files of these names)"
                 .formatted(file, file));
   }
 }
