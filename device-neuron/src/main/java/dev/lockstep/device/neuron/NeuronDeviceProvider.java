@@ -1,7 +1,6 @@
 package dev.lockstep.device.neuron;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceInfo;
@@ -18,6 +17,7 @@ import dev.lockstep.device.neuron.ffi.NrtLayouts;
 import dev.lockstep.device.neuron.ffi.NrtLookup;
 import dev.lockstep.device.neuron.ffi.NrtSession;
 import dev.lockstep.device.neuron.ffi.NrtStatus;
+import dev.lockstep.device.neuron.ffi.NrtVersion;
 import dev.lockstep.failure.Availability;
 import dev.lockstep.failure.DeviceException;
 import java.lang.foreign.Arena;
@@ -39,9 +39,6 @@ import org.slf4j.LoggerFactory;
 public final class NeuronDeviceProvider implements DeviceProvider {
   private static final Logger LOG = LoggerFactory.getLogger(NeuronDeviceProvider.class);
   private static final String NAME = "neuron";
-
-  /// The functions that are bound are those of NRT 2.
-  private static final long MAJOR = 2;
 
   private final NeuronHost host;
   private final Supplier<NrtLookup> libraries;
@@ -101,7 +98,7 @@ public final class NeuronDeviceProvider implements DeviceProvider {
         NrtLookup.Found library,
         CompilerLookup.Found compiler,
         Target target,
-        String version,
+        NrtVersion version,
         int cores)
         implements Look {
       String words() {
@@ -132,12 +129,13 @@ public final class NeuronDeviceProvider implements DeviceProvider {
   private Look look(NrtLookup.Found library) {
     Nrt nrt = library.library();
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment version = arena.allocate(NrtLayouts.VERSION);
-      int status = nrt.version(version);
-      if (status != NrtStatus.SUCCESS.code() || version.get(JAVA_LONG, 0) != MAJOR) {
+      MemorySegment said = arena.allocate(NrtLayouts.VERSION);
+      int status = nrt.version(said);
+      NrtVersion version = NrtVersion.read(said);
+      if (status != NrtStatus.SUCCESS.code() || !version.isBound()) {
         return new Look.Missing(
-            "the Neuron runtime is of another version: file=%s, status=%d %s, version=%s, needed=%d (install aws-neuronx-runtime-lib 2)"
-                .formatted(library.file(), status, NrtStatus.of(status), version(version), MAJOR));
+            "the Neuron runtime is of another version: file=%s, status=%d %s, version=%s, needed=2 (install aws-neuronx-runtime-lib 2)"
+                .formatted(library.file(), status, NrtStatus.of(status), version));
       }
       MemorySegment count = arena.allocate(JAVA_INT);
       status = nrt.totalCores(count);
@@ -166,15 +164,9 @@ public final class NeuronDeviceProvider implements DeviceProvider {
       return switch (compilers.get()) {
         case CompilerLookup.Absent(String reason) -> new Look.Missing(reason);
         case CompilerLookup.Found found ->
-            new Look.There(library, found, target.get(), version(version), cores);
+            new Look.There(library, found, target.get(), version, cores);
       };
     }
-  }
-
-  private static String version(MemorySegment version) {
-    return "%d.%d.%d"
-        .formatted(
-            version.get(JAVA_LONG, 0), version.get(JAVA_LONG, 8), version.get(JAVA_LONG, 16));
   }
 
   /// By `nrt_instance_family_t`: TRN1 2, TRN1N 3, TRN2 and its kin 5, 6, 8 to 13, TRN3 14 and 15.
@@ -211,7 +203,8 @@ public final class NeuronDeviceProvider implements DeviceProvider {
         CompilerSettings.of(there.compiler, there.target, host.environment(), LOG::info);
     NeffCompiler compiler = maker.apply(settings);
     start(there.library, ordinal, device, options);
-    NeuronRuntime runtime = new NeuronRuntime(there.library.library(), device, host.core(ordinal));
+    NeuronRuntime runtime =
+        new NeuronRuntime(there.library.library(), there.version, device, host.core(ordinal));
     DeviceInfo info = new DeviceInfo(device, there.words(), options.threads(), 0, false);
     return new NeuronDevice(
         info,

@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.lockstep.device.neuron.ffi.Nrt;
 import dev.lockstep.device.neuron.ffi.NrtStatus;
+import dev.lockstep.device.neuron.ffi.NrtVersion;
 import dev.lockstep.failure.DeviceException;
 import dev.lockstep.failure.DeviceLostException;
 import dev.lockstep.failure.MemoryBudgetException;
@@ -14,6 +15,7 @@ import org.jspecify.annotations.Nullable;
 /// The Neuron runtime for one core: statuses become exceptions. Called by the core's thread alone.
 final class NeuronRuntime {
   private final Nrt nrt;
+  private final NrtVersion version;
   private final String device;
   private final int core;
 
@@ -22,8 +24,9 @@ final class NeuronRuntime {
 
   /// @param device for messages, for example `neuron:0`
   /// @param core logical core, from 0
-  NeuronRuntime(Nrt nrt, String device, int core) {
+  NeuronRuntime(Nrt nrt, NrtVersion version, String device, int core) {
     this.nrt = nrt;
+    this.version = version;
     this.device = device;
     this.core = core;
   }
@@ -87,10 +90,12 @@ final class NeuronRuntime {
   /// Allocates zeroed memory of the device and returns its handle; 0 for no bytes.
   ///
   /// @throws MemoryBudgetException if the device has too little, or the host for its part of it
+  /// @throws DeviceException if the runtime takes no tensors of that size, or fails otherwise
   long allocate(String name, long bytes) {
     if (bytes == 0) {
       return 0;
     }
+    requireSize(name, bytes);
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment handle = arena.allocate(JAVA_LONG);
       int status =
@@ -120,6 +125,18 @@ final class NeuronRuntime {
         throw failure;
       }
       return tensor;
+    }
+  }
+
+  private void requireSize(String name, long bytes) {
+    if (bytes >= NrtVersion.LARGE && !version.takesLarge()) {
+      throw new DeviceException(
+          device,
+          "nrt_tensor_allocate",
+          0,
+          "the runtime takes no tensor that large: tensor=%s, bytes=%d, limitBytes=%d, runtime=%s, device=%s (install aws-neuronx-runtime-lib 2.30 or later)"
+              .formatted(name, bytes, NrtVersion.LARGE - 1, version, device),
+          null);
     }
   }
 

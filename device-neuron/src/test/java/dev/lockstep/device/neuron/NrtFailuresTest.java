@@ -298,6 +298,31 @@ final class NrtFailuresTest {
     }
   }
 
+  /// Before 2.30 the runtime allocated less and did not say so.
+  @Test
+  void anOldRuntimeIsNotAskedForTensorsThatItCannotCount() {
+    standIn.reset();
+    standIn.machine(4, 5, 2, 29, 100);
+    try (MemoryPool pool = MemoryPool.root("large", Long.MAX_VALUE);
+        Device device = standIn.provider().open(0, new DeviceOptions(pool, 1, 0))) {
+      assertThatThrownBy(() -> device.allocate("state", 1L << 32))
+          .isInstanceOf(DeviceException.class)
+          .hasMessage(
+              "the runtime takes no tensor that large: tensor=state, bytes=4294967296,"
+                  + " limitBytes=4294967295, runtime=2.29.10, device=neuron:0 (install"
+                  + " aws-neuronx-runtime-lib 2.30 or later)");
+      assertThatThrownBy(() -> device.allocate("state", (1L << 32) - 1))
+          .isInstanceOf(MemoryBudgetException.class);
+      assertThat(pool.usedBytes()).isZero();
+    }
+    standIn.machine(4, 5, 2, 30, 100);
+    try (MemoryPool pool = MemoryPool.root("large", Long.MAX_VALUE);
+        Device device = standIn.provider().open(0, new DeviceOptions(pool, 1, 0))) {
+      assertThatThrownBy(() -> device.allocate("state", 1L << 32))
+          .isInstanceOf(MemoryBudgetException.class);
+    }
+  }
+
   @Test
   void memoryThatTheHostHasNotIsSaidToBeTheHosts() {
     with(

@@ -160,14 +160,20 @@ final class StandIn {
     call("standin_reset", FunctionDescriptor.ofVoid());
   }
 
+  /// Makes another machine of it, with runtime 34 of a major version.
+  void machine(int cores, int family, long major, long bytes) {
+    machine(cores, family, major, 34, bytes);
+  }
+
   /// Makes another machine of it.
-  void machine(int cores, int family, long version, long bytes) {
+  void machine(int cores, int family, long major, long minor, long bytes) {
     call(
         "standin_machine",
-        FunctionDescriptor.ofVoid(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG),
+        FunctionDescriptor.ofVoid(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_LONG),
         cores,
         family,
-        version,
+        major,
+        minor,
         bytes);
   }
 

@@ -51,6 +51,7 @@ static char exec_timeout[256];
 static int cores = 4;
 static int family = 5;
 static long major = 2;
+static long minor = 34;
 static size_t budget = (size_t)-1;
 static size_t used;
 static char failing[64];
@@ -59,13 +60,14 @@ static int failing_status;
 static char environment[4096];
 
 void standin_host(describe_t d, execute_t e) { describe = d; execute = e; }
-void standin_machine(int core_count, int instance_family, long version, size_t bytes) {
+void standin_machine(int core_count, int instance_family, long version_major, long version_minor, size_t bytes) {
   cores = core_count;
   family = instance_family;
-  major = version;
+  major = version_major;
+  minor = version_minor;
   budget = bytes;
 }
-void standin_reset(void) { state = FRESH; failing[0] = 0; used = 0; standin_machine(4, 5, 2, (size_t)-1); }
+void standin_reset(void) { state = FRESH; failing[0] = 0; used = 0; standin_machine(4, 5, 2, 34, (size_t)-1); }
 // The call after `after` more of `function` returns `status`, once.
 void standin_fail(const char *function, int after, int status) {
   snprintf(failing, sizeof failing, "%s", function);
@@ -136,7 +138,7 @@ NRT_STATUS nrt_get_version(nrt_version_t *version, size_t size) {
   if (size != sizeof *version) return NRT_INVALID;
   memset(version, 0, size);
   version->rt_major = major;
-  version->rt_minor = 34;
+  version->rt_minor = minor;
   version->rt_patch = 10;
   return NRT_SUCCESS;
 }

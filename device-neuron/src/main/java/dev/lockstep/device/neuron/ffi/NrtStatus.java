@@ -78,8 +78,9 @@ public enum NrtStatus {
     OUT_OF_MEMORY("use a smaller model or batch"),
     /// Mend the program or its inputs: again it fails again.
     BAD_INPUT("a fault of the program, again it fails again"),
-    /// Look at data and learning rate: no crash of the machine.
-    NUMERICS("look at the data and the learning rate"),
+    /// Look at data and learning rate: no crash of the machine. A core of Trn1 goes on reporting it
+    /// (AWS Neuron release notes, known issues of the runtime).
+    NUMERICS("look at the data and the learning rate; on Trn1 start this process again too"),
     /// Change how the process was started or what was compiled.
     CONFIGURATION("change how the process was started, or compile anew"),
     /// End the communicator and take the step again.
