@@ -165,7 +165,7 @@ final class NeuronDeviceProviderTest {
   @Test
   void theEnvironmentIsAsItWasWhenTheLastDeviceIsClosed() {
     StandIn other = StandIn.build();
-    assertThat(standIn.environment(CORES)).isEmpty();
+    String before = standIn.environment(CORES);
     try (MemoryPool pool = MemoryPool.root("open", 1 << 20)) {
       DeviceOptions options = new DeviceOptions(pool, 1, 0);
       try (Device first = standIn.provider().open(1, options)) {
@@ -173,14 +173,14 @@ final class NeuronDeviceProviderTest {
           assertThat(standIn.environment(CORES)).isEqualTo("2");
           assertThat(second.info().name()).isEqualTo("neuron:2");
         }
-        assertThat(standIn.environment(CORES)).isNotEmpty();
+        assertThat(standIn.environment(CORES)).isIn("1", "2");
         assertThat(first.info().name()).isEqualTo("neuron:1");
       }
-      assertThat(standIn.environment(CORES)).isEmpty();
+      assertThat(standIn.environment(CORES)).isEqualTo(before);
       standIn.fail("nrt_init", 0, 1);
       assertThatThrownBy(() -> standIn.provider().open(1, options))
           .isInstanceOf(DeviceException.class);
-      assertThat(standIn.environment(CORES)).isEmpty();
+      assertThat(standIn.environment(CORES)).isEqualTo(before);
     }
   }
 

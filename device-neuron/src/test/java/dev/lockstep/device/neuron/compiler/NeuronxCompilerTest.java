@@ -38,6 +38,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 @Timeout(60)
 final class NeuronxCompilerTest {
   private static final Duration MINUTE = Duration.ofMinutes(1);
+  private static final String COMPILED = "program product was compiled for trn2: \\d+ s";
 
   @TempDir private Path folder;
 
@@ -111,7 +112,7 @@ final class NeuronxCompilerTest {
             "compile --framework XLA \\S+\\.hlo\\.pb --output \\S+\\.neff --target trn2 --lnc 2"
                 + " --model-type transformer --auto-cast none -O1");
     assertThat(cached()).hasSize(1).allMatch(file -> file.toString().endsWith(".neff"));
-    assertThat(said).containsExactly("program product was compiled for trn2: 0 s");
+    assertThat(said).hasSize(1).first().asString().matches(COMPILED);
   }
 
   @Test
@@ -295,10 +296,10 @@ final class NeuronxCompilerTest {
     }
     assertThat(runs()).hasSize(1);
     assertThat(said)
-        .contains("program product is being compiled: 0 s")
+        .anyMatch(line -> line.matches("program product is being compiled: \\d+ s"))
         .last()
         .asString()
-        .matches("program product was compiled for trn2: \\d s");
+        .matches(COMPILED);
   }
 
   @Test
