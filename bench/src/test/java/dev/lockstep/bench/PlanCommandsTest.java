@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.lockstep.collective.simulate.Fabric;
+import dev.lockstep.collective.simulate.Fabrics;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.launcher.CommandProvider;
 import java.io.ByteArrayOutputStream;
@@ -18,6 +20,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(60)
@@ -136,6 +139,18 @@ class PlanCommandsTest {
   void everyCollectiveIsSimulated(String collective) throws Exception {
     assertThat(simulate(collective, "--fabric", "h200-efa", "--ranks", "12"))
         .contains("fabric         h200-efa, 12 ranks");
+  }
+
+  static List<String> fabrics() {
+    return Fabrics.all().stream().map(Fabric::name).toList();
+  }
+
+  @ParameterizedTest
+  @MethodSource("fabrics")
+  void everyKnownFabricIsSimulatedAndExplained(String fabric) throws Exception {
+    String[] asked = {"all_reduce", "--fabric", fabric, "--ranks", "32", "--bytes", "1M"};
+    assertThat(simulate(asked)).contains("fabric         " + fabric + ", 32 ranks");
+    assertThat(explain(asked)).contains("choice: ");
   }
 
   @Test

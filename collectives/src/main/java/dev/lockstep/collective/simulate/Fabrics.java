@@ -1,10 +1,12 @@
 package dev.lockstep.collective.simulate;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
 /// Fabrics that one can buy, by published figures. Bandwidths are per direction; where a source
-/// gives the sum of both, half of it stands here. A rank is a chip.
+/// gives the sum of both, half of it stands here. A rank is a chip; where the name ends in
+/// `-cores`, it is a logical core.
 public final class Fabrics {
   private static final double GB = 1e9;
   private static final double TB = 1e12;
@@ -33,7 +35,13 @@ public final class Fabrics {
   /// InfiniBand by the LL protocol (NCCL 2.30.7, src/graph/tuning.cc, hwLatencies NET ring LL).
   private static final double INFINIBAND_NANOS = 2.7 * MICROS;
 
-  /// HBM of Trainium3 (AWS Neuron documentation, "Trainium3 Architecture").
+  /// What the engines of a chip move (AWS Neuron documentation, "Trainium Architecture").
+  private static final double TRN1_DMA = TB;
+
+  /// The same of Trainium2 ("Trainium2 Architecture").
+  private static final double TRN2_DMA = 3.5 * TB;
+
+  /// HBM of Trainium3, which its engines move too ("Trainium3 Architecture").
   private static final double TRN3_MEMORY = 4.9 * TB;
 
   /// Four PCIe Gen6 x8 links per chip to the switches of its server, 256 GB/s in both directions
@@ -48,11 +56,19 @@ public final class Fabrics {
   private static final List<Fabric> ALL =
       List.of(
           trn1(),
+          trn1n(),
           trn2(),
           trn2Ultraserver(),
           trn3(),
           trn3Gen1Ultraserver(),
           trn3Ultraserver(),
+          byCore(trn1(), 2, TRN1_DMA),
+          byCore(trn1n(), 2, TRN1_DMA),
+          byCore(trn2(), 4, TRN2_DMA),
+          byCore(trn2Ultraserver(), 4, TRN2_DMA),
+          byCore(trn3(), 4, TRN3_MEMORY),
+          byCore(trn3Gen1Ultraserver(), 4, TRN3_MEMORY),
+          byCore(trn3Ultraserver(), 4, TRN3_MEMORY),
           h200Efa(),
           b200Efa(),
           b200Infiniband(),
@@ -74,14 +90,23 @@ public final class Fabrics {
   /// Trn1.32xlarge: 16 chips, a 2D torus of NeuronLink v2 (AWS Neuron documentation, "Amazon EC2
   /// Trn1/Trn1n Architecture").
   private static Fabric trn1() {
+    return trn1("trn1", 800 * GBIT);
+  }
+
+  /// Trn1n.32xlarge: the same with sixteen EFAs, 1,600 Gbit/s per instance (same source).
+  private static Fabric trn1n() {
+    return trn1("trn1n", 1600 * GBIT);
+  }
+
+  private static Fabric trn1(String name, double efa) {
     return new Fabric(
-        "trn1",
+        name,
         Compute.device(DEVICE_STEP_NANOS, 820 * GIB), // HBM, same source
         List.of(
             // 384 GiB/s per chip, taken for both directions as Trn2's figure is (same source).
             Level.of("neuronlink-v2", 16, NEURONLINK_NANOS, 192 * GIB),
             // 800 Gbit/s per instance by eight EFAs (same documentation).
-            Level.shared("efa", Level.ALL, NEURON_EFA_NANOS, 100 * GBIT, 800 * GBIT)));
+            Level.shared("efa", Level.ALL, NEURON_EFA_NANOS, 100 * GBIT, efa)));
   }
 
   /// Trn2.48xlarge: one instance of what an UltraServer has four of.
@@ -143,6 +168,33 @@ public final class Fabrics {
   /// per chip (AWS Neuron documentation, "Amazon EC2 Trn3 Architecture").
   private static Level trn3Efa() {
     return Level.of("efa", Level.ALL, NEURON_EFA_NANOS, 200 * GBIT);
+  }
+
+  /// The same with logical cores as ranks, as `--device neuron` has them: the cores of a chip share
+  /// its memory and its links. A hop within a chip is taken to last as long as one between chips,
+  /// since no source states it.
+  ///
+  /// @param cores logical cores of a chip, two physical ones each from Trainium2 on
+  /// @param dma what the engines of a chip move, shared among its cores
+  private static Fabric byCore(Fabric chips, int cores, double dma) {
+    List<Level> levels = new ArrayList<>();
+    levels.add(Level.of("chip", cores, NEURONLINK_NANOS, dma / cores));
+    long chipsBelow = 1;
+    for (Level level : chips.levels()) {
+      double link = only(level.bandwidth());
+      double shared = level.uplinkBytesPerSecond();
+      double uplink = shared > 0 ? shared : chipsBelow * link;
+      long ranks = level.ranks() == Level.ALL ? Level.ALL : level.ranks() * cores;
+      levels.add(Level.shared(level.name(), ranks, level.messageNanos(), link, uplink));
+      chipsBelow = level.ranks();
+    }
+    double memory = only(chips.compute().join());
+    return new Fabric(
+        chips.name() + "-cores", Compute.device(DEVICE_STEP_NANOS, memory / cores), levels);
+  }
+
+  private static double only(Rates rates) {
+    return rates.points().getFirst().bytesPerSecond();
   }
 
   private static Fabric h200Efa() {

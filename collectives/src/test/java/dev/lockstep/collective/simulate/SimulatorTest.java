@@ -2,6 +2,7 @@ package dev.lockstep.collective.simulate;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.tuple;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.lockstep.collective.algorithm.Algorithms;
@@ -222,6 +223,10 @@ class SimulatorTest {
     assertThat(Fabrics.named("trn3-gen1-ultraserver").orElseThrow().levels())
         .extracting(Level::ranks)
         .containsExactly(16L, 64L, Level.ALL);
+    // Four cores share a chip, sixteen chips an instance, and an EFA is a chip's.
+    assertThat(Fabrics.named("trn2-cores").orElseThrow().levels())
+        .extracting(Level::ranks, Level::uplinkBytesPerSecond)
+        .containsExactly(tuple(4L, 0.0), tuple(64L, 512e9), tuple(Level.ALL, 16 * 25e9));
     assertThat(Fabrics.named("moon")).isEmpty();
   }
 }
