@@ -1,0 +1,17 @@
+package dev.lockstep.device.neuron;
+
+import dev.lockstep.device.DeviceContractTest;
+import dev.lockstep.device.DeviceProvider;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Timeout;
+
+/// The contract of devices on a Trainium chip; a test may compile many programs.
+@Tag("neuron")
+@Timeout(value = 2, unit = TimeUnit.HOURS)
+class TrainiumDeviceContractTest extends DeviceContractTest {
+  @Override
+  protected DeviceProvider provider() {
+    return Trainium.provider();
+  }
+}
