@@ -133,9 +133,9 @@ public final class StepOptions {
       names = "--bucket-mb",
       paramLabel = "N",
       description =
-          "MiB of gradients that ranks of dp reduce together while the last lane goes on, with"
-              + " --zero 0 and without pp; 0: all together after it (default"
-              + " ${DEFAULT-VALUE})")
+          "most MiB of gradients that ranks of dp reduce together while the last lane goes on, with"
+              + " --zero 0 and without pp, an eighth of all if that is less; 0: all together after"
+              + " it (default ${DEFAULT-VALUE})")
   private int bucketMb = 25;
 
   @Option(

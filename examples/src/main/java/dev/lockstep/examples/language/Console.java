@@ -56,6 +56,13 @@ final class Console {
     return steps * tokensPerStep * 1e9 / Math.max(1, last - first);
   }
 
+  /// Returns what the last step took.
+  long stepNanos() {
+    long last = stepEnds[(int) ((ended - 1) % SPEED_STEPS)];
+    long before = stepEnds[(int) (Math.max(0, ended - 2) % SPEED_STEPS)];
+    return last - before;
+  }
+
   /// Notes the end of a step and shows it, if it is time.
   void step(Trainer trainer) {
     long now = System.nanoTime();

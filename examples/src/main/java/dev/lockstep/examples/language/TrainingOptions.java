@@ -203,9 +203,9 @@ final class TrainingOptions {
       names = "--bucket-mb",
       paramLabel = "N",
       description =
-          "MiB of gradients that ranks of dp reduce together while the last lane goes on, with"
-              + " --zero 0 and without pp; 0: all together after it; the bits stay;"
-              + " default ${DEFAULT-VALUE}")
+          "most MiB of gradients that ranks of dp reduce together while the last lane goes on, with"
+              + " --zero 0 and without pp, an eighth of all if that is less; 0: all together after"
+              + " it; the bits stay; default ${DEFAULT-VALUE}")
   int bucketMb = 25;
 
   @Option(

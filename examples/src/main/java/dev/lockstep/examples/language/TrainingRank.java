@@ -205,6 +205,7 @@ final class TrainingRank {
           trainer.loss(),
           trainer.gradientNorm(),
           trainer.learningRate(),
+          console.stepNanos(),
           console.tokensPerSecond());
       stepEnded = System.nanoTime();
     }

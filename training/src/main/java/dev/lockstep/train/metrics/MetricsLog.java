@@ -16,8 +16,9 @@ import java.util.List;
 /// A run's measurements as JSON lines, flushed line by line, and read back for the loss curve.
 /// Single-threaded.
 ///
-/// A training step writes `step`, `loss`, `gradientNorm`, `learningRate` and `tokensPerSecond`; an
-/// evaluation `step` and `validationLoss`. Losses are float32 in their shortest exact decimals.
+/// A training step writes `step`, `loss`, `gradientNorm`, `learningRate`, `milliseconds` of the
+/// step itself and `tokensPerSecond` over the last steps; an evaluation `step` and
+/// `validationLoss`. Losses are float32 in their shortest exact decimals.
 public final class MetricsLog implements AutoCloseable {
   private static final ObjectMapper JSON = new ObjectMapper();
 
@@ -81,13 +82,19 @@ public final class MetricsLog implements AutoCloseable {
   }
 
   /// Writes a training step.
-  public void step(long step, float loss, float gradientNorm, float rate, double tokensPerSecond) {
+  ///
+  /// @param rate learning rate of the step
+  /// @param nanos that the step took
+  /// @param tokensPerSecond over the last steps
+  public void step(
+      long step, float loss, float gradientNorm, float rate, long nanos, double tokensPerSecond) {
     ObjectNode node =
         JSON.createObjectNode()
             .put("step", step)
             .put("loss", loss)
             .put("gradientNorm", gradientNorm)
             .put("learningRate", rate)
+            .put("milliseconds", Math.round(nanos / 1e3) / 1e3)
             .put("tokensPerSecond", Math.round(tokensPerSecond));
     remember(node);
     write(node);

@@ -22,8 +22,9 @@ import java.util.function.ToIntFunction;
 
 /// Which gradients of a lane are reduced together while the lane goes on: those that it makes one
 /// after another, until they are as large as a **bucket**. The program is cut where a bucket is
-/// complete. The first bucket is small, so that the links have work early. The scheme is that of
-/// PyTorch's DistributedDataParallel (Li et al., VLDB 2020).
+/// complete. The first bucket is small, so that the links have work early, and those of a small
+/// model are smaller than those of a large one, so that little is left to send when the lane ends.
+/// The scheme is that of PyTorch's DistributedDataParallel (Li et al., VLDB 2020).
 ///
 /// @param segments the lane program, cut
 /// @param gradients shapes in the order in which they are made, by the name of the output
@@ -31,6 +32,10 @@ import java.util.function.ToIntFunction;
 public record BucketPlan(Segments segments, Map<String, Shape> gradients, List<Bucket> buckets) {
   /// The most bytes of the first bucket, if one gradient is not larger.
   private static final long FIRST_BYTES = 1 << 20;
+
+  /// A bucket is no larger than this part of all gradients, but for those within a mebibyte: the
+  /// last one is sent when there is nothing left to hide behind.
+  private static final int PARTS = 8;
 
   /// One bucket.
   ///
@@ -53,7 +58,7 @@ public record BucketPlan(Segments segments, Map<String, Shape> gradients, List<B
   ///
   /// @param lane the program
   /// @param shapes of its outputs that are gradients
-  /// @param bytes size from which on a bucket is complete; positive
+  /// @param bytes the most bytes of a bucket, if one gradient is not larger; positive
   public static BucketPlan of(Graph lane, Map<String, Shape> shapes, long bytes) {
     Map<Value, Integer> madeAt = new HashMap<>();
     for (int i = 0; i < lane.nodes().size(); i++) {
@@ -68,7 +73,7 @@ public record BucketPlan(Segments segments, Map<String, Shape> gradients, List<B
     Map<String, Shape> gradients = new LinkedHashMap<>();
     order.forEach(gradient -> gradients.put(gradient.getKey(), gradient.getValue()));
 
-    List<List<String>> groups = groups(gradients, bytes);
+    List<List<String>> groups = groups(gradients, bucketBytes(gradients, bytes));
     Set<Integer> cuts = new HashSet<>();
     for (List<String> group : groups.subList(0, Math.max(0, groups.size() - 1))) {
       cuts.add(node.applyAsInt(group.getLast()) + 1);
@@ -108,6 +113,11 @@ public record BucketPlan(Segments segments, Map<String, Shape> gradients, List<B
       last++;
     }
     return last;
+  }
+
+  private static long bucketBytes(Map<String, Shape> gradients, long most) {
+    long all = gradients.values().stream().mapToLong(BucketPlan::bytes).sum();
+    return Math.min(most, Math.max(FIRST_BYTES, all / PARTS));
   }
 
   private static List<List<String>> groups(Map<String, Shape> gradients, long bytes) {

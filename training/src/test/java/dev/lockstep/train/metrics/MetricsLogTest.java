@@ -19,10 +19,10 @@ class MetricsLogTest {
   private Path written() {
     Path file = directory.resolve("metrics.jsonl");
     try (MetricsLog log = MetricsLog.create(file)) {
-      log.step(1, 5.5f, 1.25f, 1e-4f, 1234.5);
-      log.step(2, 5.25f, 1.5f, 2e-4f, 1234.5);
+      log.step(1, 5.5f, 1.25f, 1e-4f, 12_345_678, 1234.5);
+      log.step(2, 5.25f, 1.5f, 2e-4f, 12_345_678, 1234.5);
       log.validation(2, 5.3f);
-      log.step(3, 5.125f, 1.5f, 2e-4f, 1234.5);
+      log.step(3, 5.125f, 1.5f, 2e-4f, 12_345_678, 1234.5);
     }
     return file;
   }
@@ -31,12 +31,12 @@ class MetricsLogTest {
   void writesALinePerMeasurementAtOnce() throws IOException {
     Path file = directory.resolve("metrics.jsonl");
     try (MetricsLog log = MetricsLog.create(file)) {
-      log.step(1, 5.5f, 1.25f, 1e-4f, 1234.5);
+      log.step(1, 5.5f, 1.25f, 1e-4f, 12_345_678, 1234.5);
 
       assertThat(Files.readString(file))
           .isEqualTo(
               """
-              {"step":1,"loss":5.5,"gradientNorm":1.25,"learningRate":1.0E-4,"tokensPerSecond":1235}
+              {"step":1,"loss":5.5,"gradientNorm":1.25,"learningRate":1.0E-4,"milliseconds":12.346,"tokensPerSecond":1235}
               """);
     }
   }

@@ -17,11 +17,16 @@ import org.junit.jupiter.api.Test;
 
 class BucketPlanTest {
   private static final int ELEMENTS = 256; // 1 KiB
+  private static final int MANY_ELEMENTS = 1 << 17; // 512 KiB
+
+  private static Graph lane(int count) {
+    return lane(count, ELEMENTS);
+  }
 
   /// Makes `count` gradients one after another, the last one of the map first, and a loss.
-  private static Graph lane(int count) {
+  private static Graph lane(int count, int elements) {
     GraphBuilder builder = new GraphBuilder("lane");
-    Value value = builder.input("x", ValueType.f32(ELEMENTS));
+    Value value = builder.input("x", ValueType.f32(elements));
     for (int i = count - 1; i >= 0; i--) {
       value = builder.one(new Primitive.Add(), value, value);
       builder.output("g" + i, value);
@@ -31,9 +36,13 @@ class BucketPlanTest {
   }
 
   private static Map<String, Shape> shapes(int count) {
+    return shapes(count, ELEMENTS);
+  }
+
+  private static Map<String, Shape> shapes(int count, int elements) {
     Map<String, Shape> shapes = new LinkedHashMap<>();
     for (int i = 0; i < count; i++) {
-      shapes.put("g" + i, Shape.of(ELEMENTS));
+      shapes.put("g" + i, Shape.of(elements));
     }
     return shapes;
   }
@@ -62,10 +71,20 @@ class BucketPlanTest {
 
   @Test
   void theFirstBucketIsNoLargerThanAMebibyteUnlessOneGradientIs() {
-    int count = 3 << 10;
-    BucketPlan plan = BucketPlan.of(lane(count), shapes(count), 2 << 20);
-    assertThat(plan.buckets().stream().map(plan::bytes))
-        .containsExactly((long) (1 << 20), (long) (2 << 20));
+    int count = 34; // 17 MiB
+    BucketPlan plan =
+        BucketPlan.of(lane(count, MANY_ELEMENTS), shapes(count, MANY_ELEMENTS), 2 << 20);
+    assertThat(plan.buckets().stream().map(bucket -> plan.bytes(bucket) >> 20))
+        .containsExactly(1L, 2L, 2L, 2L, 2L, 2L, 2L, 2L, 2L);
+  }
+
+  @Test
+  void bucketsOfASmallModelAreAnEighthOfItsGradients() {
+    int count = 48; // 24 MiB
+    BucketPlan plan =
+        BucketPlan.of(lane(count, MANY_ELEMENTS), shapes(count, MANY_ELEMENTS), 25 << 20);
+    assertThat(plan.buckets().stream().map(bucket -> plan.bytes(bucket) >> 20))
+        .containsExactly(1L, 3L, 3L, 3L, 3L, 3L, 3L, 3L, 2L);
   }
 
   @Test
