@@ -112,19 +112,10 @@ class TwoNodesTest {
         run, "--steps=" + steps, "--save-every=20", "--threads=1", "--transport=" + transport);
   }
 
-  @Test
-  void twoLaunchersFormOneJobOfTheSameBits() throws Exception {
-    formOneJob("aeron-udp");
-  }
-
   @ParameterizedTest(name = "{0}")
   @Tag("long")
-  @ValueSource(strings = {"ofi:tcp", "ofi:udp"})
-  void twoLaunchersFormOneJobOverLibfabric(String transport) throws Exception {
-    formOneJob(transport);
-  }
-
-  private static void formOneJob(String transport) throws Exception {
+  @ValueSource(strings = {"aeron-udp", "ofi:tcp", "ofi:udp"})
+  void twoLaunchersFormOneJobOfTheSameBits(String transport) throws Exception {
     Libfabric.require(transport);
     TinyJob job = new TinyJob(folder);
     String[] options = options(job, "two-" + transport, transport, 6);
