@@ -30,9 +30,9 @@ import java.util.ServiceLoader;
 record Rates(double productFlopsPerSecond, double bytesPerSecond) {
   private static final int SIDE = 384;
   private static final int ELEMENTS = 1 << 20;
-  private static final long MEASURED_NANOS = 150_000_000;
+  private static final long MEASURED_NANOS = 50_000_000;
   private static final int SETTLED_ROUNDS = 6;
-  private static final int MOST_ROUNDS = 60;
+  private static final int MOST_ROUNDS = 120;
   private static final long POOL_BYTES = 1L << 30;
 
   // Attention's products are short and half of their work is masked; element-wise functions are
