@@ -1,0 +1,104 @@
+package dev.lockstep.system;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// `kill -9` of a rank in the middle of a collective: each survivor learns within a second whom it
+/// has lost, and gives back all memory that the dead rank could have written.
+///
+/// Not over `ofi:shm`: a rank that dies while it holds the lock that this provider keeps in shared
+/// memory leaves whoever writes to it in native code, spinning, until its launcher ends it.
+@Timeout(120)
+@Tag("long")
+class SurvivorsTest {
+  private static final int RANKS = 3;
+  private static final int VICTIM = 1;
+
+  @TempDir private Path folder;
+
+  @ParameterizedTest(name = "{0}")
+  @ValueSource(strings = {"ofi:tcp", "ofi:udp", "ofi:net"})
+  void survivorsLearnItInASecondAndKeepNothing(String transport) throws Exception {
+    Libfabric.require(transport);
+    List<Command> ranks = new ArrayList<>();
+    try {
+      String port = freePort();
+      String token = token();
+      for (int rank = 0; rank < RANKS; rank++) {
+        ranks.add(Command.start(environment(rank, port, token), program(transport)));
+      }
+      for (Command rank : ranks) {
+        rank.await("it sums", () -> rank.out().stream().anyMatch(line -> line.startsWith("sums")));
+      }
+      long killed = System.nanoTime(); // one clock for all processes of a host
+      ranks.get(VICTIM).signal("KILL");
+      for (int rank = 0; rank < RANKS; rank++) {
+        if (rank != VICTIM) {
+          Command survivor = ranks.get(rank);
+          var _ = survivor.exitCode();
+          assertThat(survivor.printed("lost")).as(survivor.output()).isEqualTo("" + VICTIM);
+          long learned = Long.parseLong(survivor.printed("learned"));
+          assertThat(Duration.ofNanos(learned - killed)).isLessThan(Duration.ofSeconds(1));
+          assertThat(survivor.printed("left")).as("bytes").isEqualTo("0");
+        }
+      }
+    } finally {
+      ranks.forEach(Command::close);
+    }
+  }
+
+  private static Map<String, String> environment(int rank, String port, String token) {
+    return Map.of(
+        "RANK",
+        "" + rank,
+        "LOCAL_RANK",
+        "" + rank,
+        "WORLD_SIZE",
+        "" + RANKS,
+        "LOCAL_WORLD_SIZE",
+        "" + RANKS,
+        "MASTER_ADDR",
+        "127.0.0.1",
+        "MASTER_PORT",
+        port,
+        "LOCKSTEP_STORE_PORT",
+        port,
+        "LOCKSTEP_JOB_TOKEN_FILE",
+        token);
+  }
+
+  private static List<String> program(String transport) {
+    List<String> program = new ArrayList<>(Command.lockstepProgram(true));
+    program.set(program.size() - 1, SummingRank.class.getName());
+    program.add(transport);
+    return program;
+  }
+
+  private static String freePort() throws Exception {
+    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      return Integer.toString(socket.getLocalPort());
+    }
+  }
+
+  private String token() throws Exception {
+    Path token =
+        Files.createFile(
+            folder.resolve("token"),
+            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+    return Files.writeString(token, "what all ranks of this job know").toString();
+  }
+}
