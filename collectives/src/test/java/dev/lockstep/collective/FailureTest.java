@@ -79,6 +79,39 @@ final class FailureTest {
     }
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"in-process", "shm", "messages-only"})
+  void ranksInCollectivesOfDifferentKindsBothLearnBoth(String transport) {
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            over(transport),
+            rank -> {
+              Tensor tensor = rank.privateTensor(DType.I32, 40);
+              Tensor out = rank.privateTensor(DType.I32, 80);
+              rank.communicator.barrier();
+              rank.communicator.allReduce(tensor, tensor, new ReduceOp.Sum());
+              rank.communicator.allGather(tensor, out);
+              if (rank.number() == 0) {
+                rank.communicator.allReduce(tensor, tensor, new ReduceOp.Sum());
+              } else {
+                rank.communicator.barrier();
+              }
+              return true;
+            });
+    for (int rank = 0; rank < 2; rank++) {
+      String mine = rank == 0 ? "all_reduce" : "barrier";
+      String theirs = rank == 0 ? "barrier" : "all_reduce";
+      assertThat(outcomes.get(rank).failure())
+          .isInstanceOfSatisfying(
+              CollectiveMismatchException.class,
+              mismatch -> {
+                assertThat(mismatch.mine()).contains(mine).contains("FailureTest.java");
+                assertThat(mismatch.theirs()).contains(theirs).contains("FailureTest.java");
+              });
+    }
+  }
+
   @Test
   void ranksThatPrepareDifferentCollectivesBothLearnBoth() {
     List<Ranks.Outcome<Boolean>> outcomes =

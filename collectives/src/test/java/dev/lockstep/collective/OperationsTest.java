@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
-import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
@@ -424,39 +423,6 @@ final class OperationsTest {
         .isInstanceOfSatisfying(
             CollectiveTimeoutException.class,
             timeout -> assertThat(timeout.missingRanks()).containsExactly(1));
-  }
-
-  @ParameterizedTest(name = "{0}")
-  @ValueSource(strings = {"in-process", "shm", "messages-only"})
-  void ranksInCollectivesOfDifferentKindsBothLearnBoth(String transport) {
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            2,
-            over(transport),
-            rank -> {
-              Tensor tensor = filled(rank, 40);
-              Tensor out = empty(rank, 80);
-              rank.communicator.barrier();
-              rank.communicator.allReduce(tensor, tensor, SUM);
-              rank.communicator.allGather(tensor, out);
-              if (rank.number() == 0) {
-                rank.communicator.allReduce(tensor, tensor, SUM);
-              } else {
-                rank.communicator.barrier();
-              }
-              return true;
-            });
-    for (int rank = 0; rank < 2; rank++) {
-      String mine = rank == 0 ? "all_reduce" : "barrier";
-      String theirs = rank == 0 ? "barrier" : "all_reduce";
-      assertThat(outcomes.get(rank).failure())
-          .isInstanceOfSatisfying(
-              CollectiveMismatchException.class,
-              mismatch -> {
-                assertThat(mismatch.mine()).contains(mine).contains("OperationsTest.java");
-                assertThat(mismatch.theirs()).contains(theirs).contains("OperationsTest.java");
-              });
-    }
   }
 
   @Test
