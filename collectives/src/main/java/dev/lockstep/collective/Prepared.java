@@ -142,6 +142,7 @@ class Prepared implements PreparedCollective, Work {
     if (closed) {
       return;
     }
+    progress.settleIfFailed(operation);
     if (operation.isUnderWay()) {
       throw new IllegalStateException(
           "prepared collective is under way: %s (await its run first)"

@@ -69,8 +69,11 @@ class JobExchangeTest {
               } catch (InterruptedException stopped) {
                 throw new IllegalStateException(stopped);
               } finally {
-                scope.close();
-                over.countDown();
+                try {
+                  scope.close();
+                } finally {
+                  over.countDown();
+                }
               }
               return job.failure().orElseThrow().message();
             });

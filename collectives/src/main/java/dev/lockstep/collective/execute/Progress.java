@@ -357,6 +357,16 @@ public final class Progress implements AutoCloseable {
     }
   }
 
+  /// Waits for the end of an operation of a communicator that was aborted or has failed: another
+  /// thread may be in the middle of a step, or of ending it. Returns at once where nothing failed.
+  public void settleIfFailed(Operation operation) {
+    int times = 0;
+    while ((abortReason != null || failure != null) && operation.isUnderWay()) {
+      times = driving.turn(idle.isTimeToCheck(times)) ? 0 : times + 1;
+      idle.idle(times);
+    }
+  }
+
   /// Returns whether something waits for its turn or for its end.
   boolean hasQueued() {
     return waiting > 0;
