@@ -217,7 +217,11 @@ final class ShardedSteps implements Steps {
       plan.get(i).run();
     }
     update.run(number, rate, wantsStop);
-    input.ahead(batches, number + 1);
+  }
+
+  @Override
+  public void ahead(long next) {
+    input.ahead(batches, next);
   }
 
   @Override

@@ -106,7 +106,11 @@ final class StagedSteps implements Steps {
     learningRate.set(rate);
     number.set((float) (index + 1));
     step.run(compute.stream());
-    input.ahead(batches, index + 1);
+  }
+
+  @Override
+  public void ahead(long next) {
+    input.ahead(batches, next);
   }
 
   private void fill(int lane) {

@@ -177,7 +177,11 @@ final class StepPrograms implements Steps {
     number.set((float) (index + 1));
     lanes.await();
     step.run(compute.stream());
-    input.ahead(batches, index + 1);
+  }
+
+  @Override
+  public void ahead(long next) {
+    input.ahead(batches, next);
   }
 
   private void fill(int lane) {

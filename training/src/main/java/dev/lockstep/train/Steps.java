@@ -14,6 +14,11 @@ sealed interface Steps permits StepPrograms, ShardedSteps, StagedSteps {
   /// @param wantsStop whether this rank asks all to stop after it
   void run(long index, float rate, boolean wantsStop);
 
+  /// Sends what the next step begins with while the device works on this one.
+  ///
+  /// @param next number of the next step
+  void ahead(long next);
+
   /// Returns the programs by what they do.
   Map<String, List<Program>> programs();
 

@@ -331,11 +331,14 @@ public final class Trainer implements AutoCloseable {
     float rate = recipe.learningRate().at(step + 1, recipe.steps());
     try {
       steps.run(step, rate, wantsStop);
+      step++; // what fails from here on is of the next step
+      if (step < recipe.steps() && !wantsStop) {
+        steps.ahead(step);
+      }
     } catch (RuntimeException | Error failure) {
       exchange.abandon(failure);
       throw failure;
     }
-    step++;
     stopped = steps.stopped();
   }
 
