@@ -302,19 +302,21 @@ final class Rail implements AutoCloseable {
   int poll(RailEvents events) {
     int total = 0;
     long found;
+    boolean hasMore;
     do {
+      hasMore = false;
       found = library.cqRead(queue, entries.address(), ENTRIES);
       for (int i = 0; i < found; i++) {
         tell(events, i * ENTRY_BYTES);
       }
       if (found == -Fi.EAVAIL) {
-        readError(events);
+        hasMore = readError(events); // what lies behind it has arrived before it is told
         found = 1;
       } else if (found < 0 && found != -Fi.EAGAIN) {
         events.endpointFailed(failures.ofCall("fi_cq_read", "local", found));
       }
       total += (int) Math.max(0, found);
-    } while (found == ENTRIES);
+    } while (found == ENTRIES || hasMore);
     return total;
   }
 
@@ -334,14 +336,15 @@ final class Rail implements AutoCloseable {
     }
   }
 
-  private void readError(RailEvents events) {
+  /// Returns whether there was one.
+  private boolean readError(RailEvents events) {
     error.fill((byte) 0);
     long read = library.cqReaderr(queue, error);
     if (read < 0) {
       if (read != -Fi.EAGAIN) {
         events.endpointFailed(failures.ofCall("fi_cq_readerr", "local", read));
       }
-      return;
+      return false;
     }
     int code = Math.abs(error.get(JAVA_INT, Layouts.offset(Layouts.CQ_ERR_ENTRY, "err")));
     String words =
@@ -353,7 +356,7 @@ final class Rail implements AutoCloseable {
     long slot = (context - firstContext) / CONTEXT_BYTES;
     if (context < firstContext || slot >= contexts.byteSize() / CONTEXT_BYTES) {
       // An error of a connection that belongs to none of the operations: those fail by themselves.
-      return;
+      return true;
     }
     if (slot < FRAMES) {
       events.frameFailed((int) slot, code, words);
@@ -362,6 +365,7 @@ final class Rail implements AutoCloseable {
     } else if (code != Fi.ECANCELED) {
       events.endpointFailed(failures.ofCompletion("fi_recv", "local", code, words));
     }
+    return true;
   }
 
   /// Closes the endpoint, after which the provider touches no memory.

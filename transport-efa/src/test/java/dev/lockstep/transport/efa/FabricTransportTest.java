@@ -30,6 +30,7 @@ import java.util.List;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -278,6 +279,7 @@ final class FabricTransportTest {
 
   /// A rank that closes hears out those that were about to greet it.
   @Test
+  @Tag("long")
   void whoGreetsARankThatClosesHearsItsFarewell() throws InterruptedException {
     try (TransportHarness ranks = open(new OfiTcpProvider(), USUAL)) {
       Link receiver = ranks.transport(1).openReceive(0, WORLD, Duration.ofSeconds(5));
@@ -294,6 +296,7 @@ final class FabricTransportTest {
   }
 
   @Test
+  @Tag("long")
   void keepingTheWireGoingAllocatesNothing() {
     var threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
     try (TransportHarness ranks = open(new OfiTcpProvider(), USUAL)) {
