@@ -133,9 +133,9 @@ public final class StepOptions {
       names = "--bucket-mb",
       paramLabel = "N",
       description =
-          "most MiB of gradients that ranks of dp reduce together while the last lane goes on, with"
-              + " --zero 0 and without pp, an eighth of all if that is less; 0: all together after"
-              + " it (default ${DEFAULT-VALUE})")
+          "MiB of gradients from which on ranks of dp reduce them together while the last lane goes"
+              + " on, with --zero 0 and without pp, from an eighth of all on if that is less; 0:"
+              + " all together after it (default ${DEFAULT-VALUE})")
   private int bucketMb = 25;
 
   @Option(
@@ -351,7 +351,7 @@ public final class StepOptions {
       }
       case MlpShape _ -> {
         numbers.put("--hidden", features * 4);
-        numbers.put("--window", DEFAULT_WINDOW);
+        numbers.put("--window", orElse(window, DEFAULT_WINDOW));
       }
       case MoeShape _ -> {
         numbers.put("--heads", orElse(heads, DEFAULT_HEADS));

@@ -30,13 +30,15 @@ record UnevenExplain(StepPlan plan, StepOptions options, TrainerOptions trainer,
     if (!isEven || sharesPositions()) {
       printWait(pool, out);
     }
-    if (!isEven || !split.isOneSubtreePerRank()) {
+    // Ranks that hold shards of sums take lanes in rounds instead.
+    boolean isFitting = isEven && (options.layout().zero() > 1 || split.isOneSubtreePerRank());
+    if (!isFitting) {
       String lanes =
           split.ranks().stream()
               .map(held -> "" + held.stream().mapToInt(each -> each.size()).sum())
               .collect(Collectors.joining(", "));
       line(out, "lanes      places of dp have %s of %d lanes", lanes, batch.lanes());
-      printFitting(pool, batch, places * Integer.highestOneBit(batch.lanes() / places), out);
+      printFitting(pool, batch, places * powerOfTwo(batch.lanes() / (double) places), out);
     }
   }
 
@@ -63,6 +65,12 @@ record UnevenExplain(StepPlan plan, StepOptions options, TrainerOptions trainer,
     }
   }
 
+  /// The nearest power of two.
+  private static int powerOfTwo(double lanes) {
+    int below = Integer.highestOneBit((int) lanes);
+    return lanes - below <= 2 * below - lanes ? below : 2 * below;
+  }
+
   private void printFitting(MemoryPool pool, Recipe.BatchShape batch, int lanes, PrintStream out) {
     Recipe fitting = options.recipe().withBatch(Recipe.BatchShape.of(lanes, batch.microBatch()));
     try (StepPlan other = new StepPlan(pool, fitting, trainer, options.ranks())) {
@@ -76,11 +84,11 @@ record UnevenExplain(StepPlan plan, StepOptions options, TrainerOptions trainer,
       line(
           out,
           "           sums of gradients %,d bytes instead of %,d, and a rank sends %,d bytes along"
-              + " dp in a step instead of %,d",
+              + " dp for a lane instead of %,d",
           sums(other),
           sums(plan),
-          sent(other),
-          sent(plan));
+          sent(other) / lanes,
+          sent(plan) / batch.lanes());
     }
   }
 
