@@ -141,19 +141,19 @@ class TwoNodesTest {
   @Tag("long")
   @ValueSource(strings = {"ofi:tcp", "aeron-udp"})
   void lostPacketsChangeNoBit(String transport) throws Exception {
-    for (int node = 0; node < NODES.length; node++) {
-      String[] rules = {
-        "add table ip lossy",
-        "add chain ip lossy in { type filter hook input priority 0; }",
-        "add rule ip lossy in iif ls" + node + " numgen random mod 50 < 1 counter drop"
-      };
-      for (String rule : rules) {
-        assumeTrue(
-            nft(node, rule).isPresent(),
-            "judge nft: packets cannot be dropped here (apt-get install nftables)");
-      }
-    }
     try {
+      for (int node = 0; node < NODES.length; node++) {
+        String[] rules = {
+          "add table ip lossy",
+          "add chain ip lossy in { type filter hook input priority 0; }",
+          "add rule ip lossy in iif ls" + node + " numgen random mod 50 < 1 counter drop"
+        };
+        for (String rule : rules) {
+          assumeTrue(
+              nft(node, rule).isPresent(),
+              "judge nft: packets cannot be dropped here (apt-get install nftables)");
+        }
+      }
       formOneJob(transport, "lossy-");
       for (int node = 0; node < NODES.length; node++) {
         assertThat(nft(node, "list chain ip lossy in"))
