@@ -85,6 +85,7 @@ class CollectiveMutantsTest {
     List<PlacedGraph> passes = grid.passes(models.lane(recipe.batch().microBatch()));
     assertThat(passes).hasSize(2);
     PlacedGraph placed = passes.getLast();
+    placed.check(placed.graph()); // what is right passes
     List<Run> wrong = new ArrayList<>();
     int refused = 0;
     for (Mutant mutant : mutants(placed.graph(), axes)) {
@@ -96,7 +97,8 @@ class CollectiveMutantsTest {
         refused++;
       }
     }
-    return new Programs(InnerCollectives.lower(placed.graph()), wrong, refused);
+    Graph right = CollectiveMutants.built(placed.graph());
+    return new Programs(InnerCollectives.lower(right), wrong, refused);
   }
 
   /// The program of what follows the lanes.
@@ -106,6 +108,7 @@ class CollectiveMutantsTest {
     ModelPrograms.Traced lane = models.lane(recipe.batch().microBatch());
     LaneSplit lanes = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
     Graph right = StepGraph.trace(lane.uses(), recipe.optimizer(), grid.stepPlace(lanes, null));
+    var _ = CollectiveMutants.built(right); // what is right passes
     List<Run> wrong = new ArrayList<>();
     int refused = 0;
     for (Mutant mutant : mutants(right, axes)) {
@@ -237,6 +240,7 @@ class CollectiveMutantsTest {
 
     List<Run> wrong = programs.getFirst().wrong;
     for (Run mutant : wrong) {
+      assertThat(ranks).allMatch(rank -> rank.containsKey(mutant.what));
       boolean isCaught =
           ranks.stream()
               .anyMatch(rank -> !Objects.equals(rank.get(mutant.what), rank.get("nothing")));
