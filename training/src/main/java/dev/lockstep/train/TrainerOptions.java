@@ -15,9 +15,9 @@ import java.time.Duration;
 /// @param recompute which activations are computed again instead of kept
 /// @param layout how the run is laid out over the ranks
 /// @param bucketBytes where ranks of `dp` hold all of the state (ZeRO 0) and layers are not spread
-///   over stages: gradients of so many bytes, or of an eighth of all if that is less, are reduced
-///   together as soon as the last lane has made them, the first ones earlier; 0 to reduce all of
-///   them together after it
+///   over stages: gradients are reduced together as soon as the last lane has made so many bytes of
+///   them, or an eighth of all if that is less and at least 1 MiB, the first ones earlier; 0 to
+///   reduce all of them together after it
 public record TrainerOptions(
     String device,
     int threads,

@@ -56,7 +56,7 @@ final class Console {
     return steps * tokensPerStep * 1e9 / Math.max(1, last - first);
   }
 
-  /// Returns what the last step took.
+  /// Returns the time between the last two steps, without what was left out.
   long stepNanos() {
     long last = stepEnds[(int) ((ended - 1) % SPEED_STEPS)];
     long before = stepEnds[(int) (Math.max(0, ended - 2) % SPEED_STEPS)];

@@ -203,9 +203,9 @@ final class TrainingOptions {
       names = "--bucket-mb",
       paramLabel = "N",
       description =
-          "most MiB of gradients that ranks of dp reduce together while the last lane goes on, with"
-              + " --zero 0 and without pp, an eighth of all if that is less; 0: all together after"
-              + " it; the bits stay; default ${DEFAULT-VALUE}")
+          "MiB of gradients from which on ranks of dp reduce them together while the last lane goes"
+              + " on, with --zero 0 and without pp, from an eighth of all on if that is less; 0:"
+              + " all together after it; the bits stay; default ${DEFAULT-VALUE}")
   int bucketMb = 25;
 
   @Option(

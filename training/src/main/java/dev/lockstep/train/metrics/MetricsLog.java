@@ -16,9 +16,9 @@ import java.util.List;
 /// A run's measurements as JSON lines, flushed line by line, and read back for the loss curve.
 /// Single-threaded.
 ///
-/// A training step writes `step`, `loss`, `gradientNorm`, `learningRate`, `milliseconds` of the
-/// step itself and `tokensPerSecond` over the last steps; an evaluation `step` and
-/// `validationLoss`. Losses are float32 in their shortest exact decimals.
+/// A training step writes `step`, `loss`, `gradientNorm`, `learningRate`, `milliseconds` since the
+/// step before, evaluations left out, and `tokensPerSecond` over the last steps; an evaluation
+/// `step` and `validationLoss`. Losses are float32 in their shortest exact decimals.
 public final class MetricsLog implements AutoCloseable {
   private static final ObjectMapper JSON = new ObjectMapper();
 
@@ -84,7 +84,7 @@ public final class MetricsLog implements AutoCloseable {
   /// Writes a training step.
   ///
   /// @param rate learning rate of the step
-  /// @param nanos that the step took
+  /// @param nanos since the step before, evaluations left out
   /// @param tokensPerSecond over the last steps
   public void step(
       long step, float loss, float gradientNorm, float rate, long nanos, double tokensPerSecond) {

@@ -33,8 +33,8 @@ public record BucketPlan(Segments segments, Map<String, Shape> gradients, List<B
   /// The most bytes of the first bucket, if one gradient is not larger.
   private static final long FIRST_BYTES = 1 << 20;
 
-  /// A bucket is no larger than this part of all gradients, but for those within a mebibyte: the
-  /// last one is sent when there is nothing left to hide behind.
+  /// A bucket of more than [#FIRST_BYTES] is complete with this part of all gradients: the last one
+  /// is sent when there is nothing left to hide behind.
   private static final int PARTS = 8;
 
   /// One bucket.
@@ -58,7 +58,7 @@ public record BucketPlan(Segments segments, Map<String, Shape> gradients, List<B
   ///
   /// @param lane the program
   /// @param shapes of its outputs that are gradients
-  /// @param bytes the most bytes of a bucket, if one gradient is not larger; positive
+  /// @param bytes size from which on a bucket is complete, if not before; positive
   public static BucketPlan of(Graph lane, Map<String, Shape> shapes, long bytes) {
     Map<Value, Integer> madeAt = new HashMap<>();
     for (int i = 0; i < lane.nodes().size(); i++) {
