@@ -102,8 +102,8 @@ final class Collectives {
   }
 
   /// Whether two ranks each hold one side of the tree's root: both then join the same two numbers,
-  /// one in the other's order, which gives the same bits. Of a positive and a negative zero the
-  /// order may decide which is the least or the greatest.
+  /// one in the other's order, which gives the same bits, but for which of two NaNs is kept. Of a
+  /// positive and a negative zero the order may decide which is the least or the greatest.
   private static boolean isSwap(AllReduce op) {
     List<List<Subtree>> held = op.lanes().ranks();
     boolean commutes =
