@@ -96,24 +96,19 @@ public final class Trainer implements AutoCloseable {
       var held = stages == null ? List.of(HeldParameters.all(model.parameters())) : stages.held();
       parameters = ModelState.parameters(compute, held);
       moments = ModelState.moments(compute, held);
+      StepPrograms.State state = new StepPrograms.State(parameters, moments);
       checkpoints =
           scope.own(
-              new CheckpointWriter(
-                  job,
-                  compute,
-                  new StepPrograms.State(parameters, moments),
-                  model.parameters(),
-                  output),
+              new CheckpointWriter(job, compute, state, model.parameters(), output),
               CheckpointWriter::close);
-      steps = steps(options, batches);
+      steps = steps(options, state, batches);
     } catch (RuntimeException | Error e) {
       scope.close();
       throw e;
     }
   }
 
-  private Steps steps(TrainerOptions options, Batches batches) {
-    StepPrograms.State state = new StepPrograms.State(parameters, moments);
+  private Steps steps(TrainerOptions options, StepPrograms.State state, Batches batches) {
     if (stages != null) {
       PipelinePlan plan = stages.plan(options.layout().schedule(), recipe.batch().lanes());
       return compute.grid().isSharded()
@@ -122,11 +117,12 @@ public final class Trainer implements AutoCloseable {
     }
     return compute.grid().isSharded()
         ? new ShardedSteps(compute, recipe, programs, state, batches)
-        : new StepPrograms(compute, recipe, reduction(options.bucketBytes()), state, batches);
-  }
-
-  private GradientReduction reduction(long bucketBytes) {
-    return GradientReduction.plan(compute, recipe, programs, bucketBytes);
+        : new StepPrograms(
+            compute,
+            recipe,
+            GradientReduction.plan(compute, recipe, programs, options.bucketBytes()),
+            state,
+            batches);
   }
 
   private static Batches batches(Recipe recipe, Corpus corpus) {
