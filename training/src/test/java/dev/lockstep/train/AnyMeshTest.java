@@ -38,8 +38,6 @@ class AnyMeshTest {
 
   @TempDir Path directory;
 
-  private record Result(List<Float> losses, String weights, String optimizer, float validation) {}
-
   private static Recipe recipe(ModelShape shape, int lanes, int steps) {
     return Recipe.defaults()
         .withModel(shape)
@@ -48,25 +46,9 @@ class AnyMeshTest {
         .withBatch(new BatchShape(lanes, 1, lanes));
   }
 
-  private static Result train(Recipe recipe, Corpus corpus, TrainerOptions options)
+  private static TrainedRun train(Recipe recipe, Corpus corpus, TrainerOptions options)
       throws Exception {
-    List<Result> results =
-        InProcessRanks.run(
-            options.layout().places(),
-            job -> {
-              try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
-                List<Float> losses = new ArrayList<>();
-                while (trainer.stepsDone() < recipe.steps()) {
-                  trainer.step(false);
-                  losses.add(trainer.loss());
-                }
-                float validation = trainer.evaluate();
-                return new Result(
-                    losses, trainer.weightsSha256(), trainer.optimizerSha256(), validation);
-              }
-            });
-    assertThat(results).as("ranks of %s", options).containsOnly(results.getFirst());
-    return results.getFirst();
+    return TrainedRun.of(recipe, corpus, options.layout().places(), options);
   }
 
   /// Draws until a layout fits the recipe.
@@ -111,7 +93,7 @@ class AnyMeshTest {
     ModelShape shape = SHAPES.get(random.nextInt(SHAPES.size()));
     Recipe recipe = recipe(shape, 5 + random.nextInt(4), steps);
     try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
-      Result alone =
+      TrainedRun alone =
           train(
               recipe,
               corpus,
@@ -143,7 +125,7 @@ class AnyMeshTest {
     Recipe recipe = recipe(SHAPES.getFirst(), 5, 1);
     try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
       TrainerOptions options = TrainerOptions.defaults().withThreads(1);
-      Result alone = train(recipe, corpus, options.withLayout(Layout.parse("dp=1")));
+      TrainedRun alone = train(recipe, corpus, options.withLayout(Layout.parse("dp=1")));
       Layout five = Layout.parse("cp=2,ep=2,dp=2,pp=2,tp=2").withZero(3);
       assertThat(train(recipe, corpus, options.withLayout(five))).isEqualTo(alone);
     }

@@ -16,8 +16,6 @@ import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -46,8 +44,6 @@ class FamiliesTest {
     text = TinyText.write(directory.resolve("text"));
   }
 
-  private record Result(List<Float> losses, String weights, String optimizer, float validation) {}
-
   private static Recipe recipe(ModelShape shape) {
     return Recipe.defaults()
         .withModel(shape)
@@ -56,32 +52,17 @@ class FamiliesTest {
         .withBatch(new BatchShape(3, 2, 3));
   }
 
-  private Result train(Recipe recipe, String mesh, int zero, Recompute recompute) throws Exception {
+  private TrainedRun train(Recipe recipe, String mesh, int zero, Recompute recompute)
+      throws Exception {
     Layout layout = mesh.isEmpty() ? Layout.dataParallel() : Layout.parse(mesh).withZero(zero);
     return train(recipe, layout, recompute);
   }
 
-  private Result train(Recipe recipe, Layout layout, Recompute recompute) throws Exception {
+  private TrainedRun train(Recipe recipe, Layout layout, Recompute recompute) throws Exception {
     TrainerOptions options =
         TrainerOptions.defaults().withThreads(1).withRecompute(recompute).withLayout(layout);
     try (Corpus corpus = TinyText.open(text)) {
-      List<Result> results =
-          InProcessRanks.run(
-              layout.places(),
-              job -> {
-                try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
-                  List<Float> losses = new ArrayList<>();
-                  while (trainer.stepsDone() < recipe.steps()) {
-                    trainer.step(false);
-                    losses.add(trainer.loss());
-                  }
-                  float validation = trainer.evaluate();
-                  return new Result(
-                      losses, trainer.weightsSha256(), trainer.optimizerSha256(), validation);
-                }
-              });
-      assertThat(results).as("ranks of --mesh %s", layout.words()).containsOnly(results.getFirst());
-      return results.getFirst();
+      return TrainedRun.of(recipe, corpus, layout.places(), options);
     }
   }
 
@@ -98,7 +79,7 @@ class FamiliesTest {
   void llamaEndsInTheSameBitsWithDropout() throws Exception {
     Recipe recipe = recipe(LLAMA).withDropout(0.2f).withSteps(1);
 
-    Result alone = train(recipe, "", 0, Recompute.NONE);
+    TrainedRun alone = train(recipe, "", 0, Recompute.NONE);
     assertThat(train(recipe, "dp=2,tp=2", 1, Recompute.ATTENTION)).isEqualTo(alone);
     Layout positions = Layout.parse("cp=2");
     assertThat(train(recipe, positions, Recompute.NONE)).isEqualTo(alone);
@@ -110,9 +91,9 @@ class FamiliesTest {
   @ParameterizedTest(name = "{0}")
   @MethodSource("recipes")
   void anyLayoutEndsInTheSameBits(String name, Recipe recipe) throws Exception {
-    Result alone = train(recipe, "", 0, Recompute.NONE);
+    TrainedRun alone = train(recipe, "", 0, Recompute.NONE);
 
-    assertThat(alone.losses).as(name).allSatisfy(loss -> assertThat(loss).isBetween(4f, 7f));
+    assertThat(alone.losses()).as(name).allSatisfy(loss -> assertThat(loss).isBetween(4f, 7f));
     assertThat(train(recipe, "dp=3", 3, Recompute.NONE)).as("dp=3 --zero 3").isEqualTo(alone);
     assertThat(train(recipe, "tp=2", 0, Recompute.BLOCK)).as("tp=2").isEqualTo(alone);
     assertThat(train(recipe, "dp=2,tp=2", 1, Recompute.ATTENTION))
@@ -127,13 +108,13 @@ class FamiliesTest {
   void whatFallsOutDependsOnTheStepAndOnTheSeed() throws Exception {
     Recipe recipe = recipe(MLP).withDropout(0.5f);
 
-    Result first = train(recipe, "", 0, Recompute.NONE);
+    TrainedRun first = train(recipe, "", 0, Recompute.NONE);
 
     assertThat(train(recipe, "", 0, Recompute.NONE)).isEqualTo(first);
-    assertThat(train(recipe.withDropout(0), "", 0, Recompute.NONE).weights)
-        .isNotEqualTo(first.weights);
-    assertThat(train(recipe.withDropout(0.4f), "", 0, Recompute.NONE).weights)
-        .isNotEqualTo(first.weights);
+    assertThat(train(recipe.withDropout(0), "", 0, Recompute.NONE).weights())
+        .isNotEqualTo(first.weights());
+    assertThat(train(recipe.withDropout(0.4f), "", 0, Recompute.NONE).weights())
+        .isNotEqualTo(first.weights());
   }
 
   static Stream<ModelShape> shapes() {

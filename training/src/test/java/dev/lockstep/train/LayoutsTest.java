@@ -14,7 +14,6 @@ import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -31,32 +30,9 @@ class LayoutsTest {
 
   @TempDir Path directory;
 
-  private record Result(List<Float> losses, String weights, String optimizer, float validation) {}
-
   private static Recipe recipe(ModelShape shape, SumBlocks blocks) {
     Recipe recipe = Recipe.defaults().withModel(shape).withBlocks(blocks).withSteps(STEPS);
     return recipe.withBatch(new BatchShape(3, 2, 3));
-  }
-
-  private static Result train(Recipe recipe, Corpus corpus, int ranks, TrainerOptions options)
-      throws Exception {
-    List<Result> results =
-        InProcessRanks.run(
-            ranks,
-            job -> {
-              try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
-                List<Float> losses = new ArrayList<>();
-                while (trainer.stepsDone() < recipe.steps()) {
-                  trainer.step(false);
-                  losses.add(trainer.loss());
-                }
-                float validation = trainer.evaluate();
-                return new Result(
-                    losses, trainer.weightsSha256(), trainer.optimizerSha256(), validation);
-              }
-            });
-    assertThat(results).as("ranks of %s", options.layout()).containsOnly(results.getFirst());
-    return results.getFirst();
   }
 
   private static TrainerOptions options(String mesh, Recompute recompute) {
@@ -69,10 +45,10 @@ class LayoutsTest {
   void tensorParallelismKeepsTheBits(boolean tied, Recompute recompute) throws Exception {
     Recipe recipe = recipe(new GptShape(2, 4, 24, 10, 256, tied), new SumBlocks(4, 2));
     try (Corpus corpus = open()) {
-      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      TrainedRun alone = TrainedRun.of(recipe, corpus, 1, options("", Recompute.NONE));
       for (String mesh : List.of("tp=2", "tp=4", "dp=2,tp=2", "tp=2,dp=3")) {
         int ranks = Layout.parse(mesh).places();
-        assertThat(train(recipe, corpus, ranks, options(mesh, recompute)))
+        assertThat(TrainedRun.of(recipe, corpus, ranks, options(mesh, recompute)))
             .as("--mesh %s", mesh)
             .isEqualTo(alone);
       }
@@ -85,11 +61,11 @@ class LayoutsTest {
         recipe(new GptShape(2, 4, 24, 10, 256, true), new SumBlocks(4, 2))
             .withBatch(new BatchShape(7, 2, 7));
     try (Corpus corpus = open()) {
-      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      TrainedRun alone = TrainedRun.of(recipe, corpus, 1, options("", Recompute.NONE));
       for (String mesh : List.of("dp=2", "dp=3", "dp=2,tp=2", "dp=2,cp=2")) {
         for (long bytes : new long[] {0, 1, 20_000}) {
           TrainerOptions options = options(mesh, Recompute.NONE).withBucketBytes(bytes);
-          assertThat(train(recipe, corpus, Layout.parse(mesh).places(), options))
+          assertThat(TrainedRun.of(recipe, corpus, Layout.parse(mesh).places(), options))
               .as("--mesh %s, buckets of %d bytes", mesh, bytes)
               .isEqualTo(alone);
         }
@@ -120,11 +96,11 @@ class LayoutsTest {
         recipe(new GptShape(2, 4, 24, 10, 256, tied), new SumBlocks(4, 1))
             .withBatch(new BatchShape(lanes, 2, 8));
     try (Corpus corpus = open()) {
-      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      TrainedRun alone = TrainedRun.of(recipe, corpus, 1, options("", Recompute.NONE));
       for (int zero = 1; zero <= 3; zero++) {
         for (String mesh : meshes) {
           int ranks = Layout.parse(mesh).places();
-          assertThat(train(recipe, corpus, ranks, options(mesh, zero)))
+          assertThat(TrainedRun.of(recipe, corpus, ranks, options(mesh, zero)))
               .as("--mesh %s --zero %d", mesh, zero)
               .isEqualTo(alone);
         }
@@ -136,10 +112,10 @@ class LayoutsTest {
   void shardsAreCutWithinLargeTensors() throws Exception {
     Recipe recipe = recipe(new GptShape(1, 2, 256, 6, 256, true), new SumBlocks(1, 1)).withSteps(1);
     try (Corpus corpus = open()) {
-      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
-      assertThat(train(recipe, corpus, 3, options("dp=3", 1))).isEqualTo(alone);
-      assertThat(train(recipe, corpus, 3, options("dp=3", 2))).isEqualTo(alone);
-      assertThat(train(recipe, corpus, 3, options("dp=3", 3))).isEqualTo(alone);
+      TrainedRun alone = TrainedRun.of(recipe, corpus, 1, options("", Recompute.NONE));
+      assertThat(TrainedRun.of(recipe, corpus, 3, options("dp=3", 1))).isEqualTo(alone);
+      assertThat(TrainedRun.of(recipe, corpus, 3, options("dp=3", 2))).isEqualTo(alone);
+      assertThat(TrainedRun.of(recipe, corpus, 3, options("dp=3", 3))).isEqualTo(alone);
     }
   }
 
@@ -149,8 +125,8 @@ class LayoutsTest {
         recipe(new GptShape(1, 4, 24, 10, 256, true), new SumBlocks(4, 2))
             .withPrecision(Precision.BF16);
     try (Corpus corpus = open()) {
-      assertThat(train(recipe, corpus, 4, options("dp=2,tp=2", Recompute.NONE)))
-          .isEqualTo(train(recipe, corpus, 1, options("", Recompute.NONE)));
+      assertThat(TrainedRun.of(recipe, corpus, 4, options("dp=2,tp=2", Recompute.NONE)))
+          .isEqualTo(TrainedRun.of(recipe, corpus, 1, options("", Recompute.NONE)));
     }
   }
 
@@ -174,18 +150,22 @@ class LayoutsTest {
         recipe(new GptShape(2, 4, 24, 12, 256, tied), new SumBlocks(4, 4))
             .withBatch(new BatchShape(lanes, 2, 5));
     try (Corpus corpus = open()) {
-      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      TrainedRun alone = TrainedRun.of(recipe, corpus, 1, options("", Recompute.NONE));
       for (String mesh :
           List.of("cp=4", "dp=2,cp=2", "cp=2,dp=3", "tp=4", "dp=2,tp=2", "dp=2,cp=2,tp=2")) {
         Layout layout = Layout.parse(mesh).withZero(zero);
         layout = layout.withSequenceParallel(mesh.contains("tp"));
         TrainerOptions options = options("", recompute).withLayout(layout);
-        assertThat(train(recipe, corpus, layout.places(), options)).as(mesh).isEqualTo(alone);
+        assertThat(TrainedRun.of(recipe, corpus, layout.places(), options))
+            .as(mesh)
+            .isEqualTo(alone);
       }
       for (String mesh : List.of("pp=2,cp=2", "tp=2,pp=2", "cp=2,pp=2,tp=2", "dp=2,pp=2,cp=2")) {
         Layout layout = Layout.parse(mesh).withSequenceParallel(mesh.contains("tp"));
         TrainerOptions options = options("", recompute).withLayout(layout);
-        assertThat(train(recipe, corpus, layout.places(), options)).as(mesh).isEqualTo(alone);
+        assertThat(TrainedRun.of(recipe, corpus, layout.places(), options))
+            .as(mesh)
+            .isEqualTo(alone);
       }
     }
   }
@@ -193,12 +173,14 @@ class LayoutsTest {
   /// Meshes with `sp` behind them are sequence parallel where they have `tp`.
   private void positionsKeepTheBits(Recipe recipe, List<String> meshes) throws Exception {
     try (Corpus corpus = open()) {
-      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      TrainedRun alone = TrainedRun.of(recipe, corpus, 1, options("", Recompute.NONE));
       for (String mesh : meshes) {
         Layout layout = Layout.parse(mesh.replace(" sp", ""));
         layout = layout.withSequenceParallel(mesh.contains("tp") && mesh.endsWith("sp"));
         TrainerOptions options = options("", Recompute.NONE).withLayout(layout);
-        assertThat(train(recipe, corpus, layout.places(), options)).as(mesh).isEqualTo(alone);
+        assertThat(TrainedRun.of(recipe, corpus, layout.places(), options))
+            .as(mesh)
+            .isEqualTo(alone);
       }
     }
   }
@@ -228,8 +210,8 @@ class LayoutsTest {
   void threeRanksShareOddSizes() throws Exception {
     Recipe recipe = recipe(new GptShape(1, 3, 27, 7, 258, true), new SumBlocks(3, 1));
     try (Corpus corpus = open()) {
-      assertThat(train(recipe, corpus, 3, options("tp=3", Recompute.NONE)))
-          .isEqualTo(train(recipe, corpus, 1, options("", Recompute.NONE)));
+      assertThat(TrainedRun.of(recipe, corpus, 3, options("tp=3", Recompute.NONE)))
+          .isEqualTo(TrainedRun.of(recipe, corpus, 1, options("", Recompute.NONE)));
     }
   }
 
@@ -237,7 +219,7 @@ class LayoutsTest {
   void aRunGoesOnUnderAnotherLayoutInTheMiddle() throws Exception {
     Recipe recipe = recipe(new GptShape(1, 2, 16, 8, 256, true), new SumBlocks(2, 1)).withSteps(4);
     try (Corpus corpus = open()) {
-      Result alone = train(recipe, corpus, 1, options("", Recompute.NONE));
+      TrainedRun alone = TrainedRun.of(recipe, corpus, 1, options("", Recompute.NONE));
       String[] meshes = {"dp=2,tp=2", "dp=2", "dp=3", "tp=2,dp=2"};
       int[] zeros = {0, 3, 1, 2};
       Path checkpoint = directory.resolve("checkpoint");
@@ -255,7 +237,7 @@ class LayoutsTest {
                               : Trainer.resume(job, SavedRun.open(checkpoint), corpus, options)) {
                         trainer.step(false);
                         assertThat(trainer.stepsDone()).isEqualTo(until);
-                        assertThat(trainer.loss()).isEqualTo(alone.losses.get(until - 1));
+                        assertThat(trainer.loss()).isEqualTo(alone.losses().get(until - 1));
                         if (trainer.isSplit() || job.rank() == 0) {
                           trainer.save(checkpoint);
                         }
@@ -264,7 +246,7 @@ class LayoutsTest {
                     })
                 .getFirst();
       }
-      assertThat(weights).isEqualTo(alone.weights + alone.optimizer);
+      assertThat(weights).isEqualTo(alone.weights() + alone.optimizer());
     }
   }
 

@@ -14,7 +14,6 @@ import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -38,8 +37,6 @@ class MoeTest {
     text = TinyText.write(directory.resolve("text"));
   }
 
-  private record Result(List<Float> losses, String weights, String optimizer, float validation) {}
-
   /// Five lanes: uneven on two and three places.
   private static Recipe recipe() {
     return Recipe.defaults()
@@ -60,31 +57,15 @@ class MoeTest {
     return TrainerOptions.defaults().withThreads(1).withRecompute(recompute).withLayout(layout);
   }
 
-  private Result train(Recipe recipe, TrainerOptions options) throws Exception {
+  private TrainedRun train(Recipe recipe, TrainerOptions options) throws Exception {
     try (Corpus corpus = TinyText.open(text)) {
-      List<Result> results =
-          InProcessRanks.run(
-              options.layout().places(),
-              job -> {
-                try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
-                  List<Float> losses = new ArrayList<>();
-                  while (trainer.stepsDone() < recipe.steps()) {
-                    trainer.step(false);
-                    losses.add(trainer.loss());
-                  }
-                  float validation = trainer.evaluate();
-                  return new Result(
-                      losses, trainer.weightsSha256(), trainer.optimizerSha256(), validation);
-                }
-              });
-      assertThat(results).as("ranks of %s", options.layout()).containsOnly(results.getFirst());
-      return results.getFirst();
+      return TrainedRun.of(recipe, corpus, options.layout().places(), options);
     }
   }
 
   private void keepsTheBits(Recipe recipe, String... layouts) throws Exception {
-    Result alone = train(recipe, options("dp=1", Recompute.NONE));
-    assertThat(alone.losses).allSatisfy(loss -> assertThat(loss).isBetween(4f, 7f));
+    TrainedRun alone = train(recipe, options("dp=1", Recompute.NONE));
+    assertThat(alone.losses()).allSatisfy(loss -> assertThat(loss).isBetween(4f, 7f));
     for (String layout : layouts) {
       assertThat(train(recipe, options(layout, Recompute.NONE)))
           .as("--mesh %s", layout)
@@ -170,7 +151,7 @@ class MoeTest {
   @Test
   void recomputationDropoutAndBfloat16KeepTheBits() throws Exception {
     Recipe recipe = recipe().withPrecision(Precision.BF16).withDropout(0.1f);
-    Result alone = train(recipe, options("dp=1", Recompute.NONE));
+    TrainedRun alone = train(recipe, options("dp=1", Recompute.NONE));
 
     for (Recompute recompute : Recompute.values()) {
       for (String mesh : List.of("dp=2", "ep=2", "cp=2", "ep=2 --sequence-parallel")) {
@@ -184,7 +165,7 @@ class MoeTest {
   @Test
   void aRunGoesOnUnderAnotherLayoutInTheMiddle() throws Exception {
     Recipe recipe = recipe().withSteps(4);
-    Result alone = train(recipe, options("dp=1", Recompute.NONE));
+    TrainedRun alone = train(recipe, options("dp=1", Recompute.NONE));
     List<String> layouts = List.of("ep=2", "dp=2,tp=2 --zero 1", "cp=2", "dp=2,ep=2 --zero 3");
     Path checkpoint = directory.resolve("checkpoint");
     String hashes = "";
@@ -201,7 +182,7 @@ class MoeTest {
                               ? Trainer.start(job, recipe, corpus, options)
                               : Trainer.resume(job, SavedRun.open(checkpoint), corpus, options)) {
                         trainer.step(false);
-                        assertThat(trainer.loss()).isEqualTo(alone.losses.get(until - 1));
+                        assertThat(trainer.loss()).isEqualTo(alone.losses().get(until - 1));
                         if (trainer.isSplit() || job.rank() == 0) {
                           trainer.save(checkpoint);
                         }
@@ -211,7 +192,7 @@ class MoeTest {
                 .getFirst();
       }
     }
-    assertThat(hashes).isEqualTo(alone.weights + alone.optimizer);
+    assertThat(hashes).isEqualTo(alone.weights() + alone.optimizer());
   }
 
   /// Three experts, heads and blocks, where nothing is a power of two: the same programs, run by a
@@ -225,12 +206,12 @@ class MoeTest {
             .withBlocks(new SumBlocks(3, 1))
             .withBatch(new BatchShape(2, 2, 2))
             .withSteps(5);
-    Result expected = train(recipe, options("dp=1", Recompute.NONE).withDevice("reference"));
+    TrainedRun expected = train(recipe, options("dp=1", Recompute.NONE).withDevice("reference"));
 
-    Result found = train(recipe, options(mesh, Recompute.NONE));
+    TrainedRun found = train(recipe, options(mesh, Recompute.NONE));
 
     for (int step = 0; step < recipe.steps(); step++) {
-      assertThat(found.losses.get(step)).isCloseTo(expected.losses.get(step), within(5e-5f));
+      assertThat(found.losses().get(step)).isCloseTo(expected.losses().get(step), within(5e-5f));
     }
   }
 
