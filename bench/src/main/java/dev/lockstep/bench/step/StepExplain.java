@@ -12,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.function.Function;
 
 /// `lockstep explain step MODEL`, or `perf step MODEL --plan`: what a training step does on the
 /// busiest rank, op by op, with bytes, FLOPs, a predicted time, the collectives along each axis and
@@ -24,6 +25,12 @@ public final class StepExplain {
   /// @param arguments what follows the words `explain step`
   /// @throws ConfigurationException if an option is wrong
   public static int run(List<String> arguments, PrintStream out) {
+    return run(arguments, out, Rates::measure);
+  }
+
+  /// Runs the command with rates that come from elsewhere.
+  static int run(
+      List<String> arguments, PrintStream out, Function<TrainerOptions, Rates> measured) {
     if (arguments.isEmpty() || arguments.contains("--help") || arguments.contains("-h")) {
       out.print(StepOptions.help("lockstep explain step"));
       return arguments.isEmpty() ? 2 : 0;
@@ -34,7 +41,7 @@ public final class StepExplain {
     try (MemoryPool pool = MemoryPool.root("explain", Long.MAX_VALUE);
         StepPlan plan =
             new StepPlan(pool, options.recipe(), options.trainerOptions(share), options.ranks())) {
-      Rates rates = Rates.measure(options.trainerOptions(share));
+      Rates rates = measured.apply(options.trainerOptions(share));
       print(plan, options, rates, out);
       printSequence(pool, plan, options, share, out);
       new UnevenExplain(plan, options, options.trainerOptions(share), rates).print(pool, out);

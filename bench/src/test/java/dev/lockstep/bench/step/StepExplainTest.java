@@ -1,8 +1,10 @@
-package dev.lockstep.bench;
+package dev.lockstep.bench.step;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.bench.ExplainCommand;
+import dev.lockstep.bench.PerfCommand;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.model.LlamaShape;
 import java.io.ByteArrayOutputStream;
@@ -18,9 +20,20 @@ import org.junit.jupiter.api.io.TempDir;
 
 @Timeout(60)
 class StepExplainTest {
+  // Measuring takes a second; what is told of a plan does not depend on it.
+  private static final Rates RATES = new Rates(1e11, 2e10);
+
   @TempDir Path folder;
 
   private static String explain(String arguments) throws Exception {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {
+      assertThat(StepExplain.run(List.of(arguments.split(" ", -1)), out, _ -> RATES)).isZero();
+    }
+    return bytes.toString(StandardCharsets.UTF_8);
+  }
+
+  private static String explainAsPerf(String arguments) throws Exception {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {
       assertThat(
@@ -40,7 +53,7 @@ class StepExplainTest {
   @Test
   void printsOpsMemoryAndAPredictedTime() throws Exception {
     String text =
-        explain(
+        explainAsPerf(
             "gpt --layers 2 --heads 2 --width 32 --context 16 --micro-batch 3 --lanes 4 --threads"
                 + " 2");
     assertThat(text)
