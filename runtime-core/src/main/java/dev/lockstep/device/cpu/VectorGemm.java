@@ -31,6 +31,13 @@ final class VectorGemm implements GemmKernels {
   /// a quarter of other server cores' 2 MiB.
   private static final long A_BYTES = 384 << 10;
 
+  /// Panels of a transposed `A` that are packed at once where there is room: a row of `A` holds
+  /// them side by side, and is read in whole lines.
+  private static final int ACROSS = 16;
+
+  /// What of a transposed `A` is packed at once at most; it comes back from the last-level cache.
+  private static final long ACROSS_BYTES = 2 << 20;
+
   private final PackKernels packing;
 
   VectorGemm(PackKernels packing) {
@@ -66,11 +73,21 @@ final class VectorGemm implements GemmKernels {
     return (Tree.depth(gemm.blocks) + (gemm.chain == null ? 0 : gemm.chain.cells())) * TILE;
   }
 
-  /// How many row panels are packed at once: they share a column panel that comes from the
-  /// last-level cache, and stay in the core's own together with it.
-  private static int packedPanels(Gemm gemm) {
+  /// How many row panels share a column panel that comes from the last-level cache, and stay in the
+  /// core's own together with it.
+  private static int sharingPanels(Gemm gemm) {
     long panels = A_BYTES / Math.max(1, aPanelBytes(gemm));
     return Math.clamp(panels, 1, Math.max(1, Math.ceilDiv(gemm.m, ROWS)));
+  }
+
+  /// How many row panels are packed at once: those that share, and more of a transposed `A`.
+  private static int packedPanels(Gemm gemm) {
+    int sharing = sharingPanels(gemm);
+    if (!gemm.transposeA) {
+      return sharing;
+    }
+    long panels = Math.min(ACROSS, ACROSS_BYTES / Math.max(1, aPanelBytes(gemm)));
+    return Math.clamp(panels, sharing, Math.max(sharing, Math.ceilDiv(gemm.m, ROWS)));
   }
 
   /// Room for a packed row panel, and for the store that reaches past it.
@@ -87,16 +104,34 @@ final class VectorGemm implements GemmKernels {
   public void compute(
       Gemm gemm, int rowFrom, int rowTo, int columnFrom, int columnTo, long scratch) {
     int panels = packedPanels(gemm);
+    int sharing = sharingPanels(gemm);
     long panelBytes = aPanelBytes(gemm);
     long sums = scratch + panels * panelBytes;
     long wide = sums + tileBytes(gemm);
     for (int first = rowFrom; first < rowTo; first += panels) {
       int end = Math.min(rowTo, first + panels);
       packing.rows(gemm, first, end, scratch, panelBytes, wide);
-      for (int j = columnFrom; j < columnTo; j++) {
-        for (int i = first; i < end; i++) {
-          tile(gemm, i * ROWS, rows(gemm, i), j, scratch + (i - first) * panelBytes, sums);
-        }
+      for (int next = first; next < end; next += sharing) {
+        int last = Math.min(end, next + sharing);
+        long panel = scratch + (next - first) * panelBytes;
+        multiply(gemm, next, last, columnFrom, columnTo, panel, panelBytes, sums);
+      }
+    }
+  }
+
+  /// Multiplies packed row panels `[from, to)` by column panels; `panel` is the first of them.
+  private static void multiply(
+      Gemm gemm,
+      int from,
+      int to,
+      int columnFrom,
+      int columnTo,
+      long panel,
+      long panelBytes,
+      long sums) {
+    for (int j = columnFrom; j < columnTo; j++) {
+      for (int i = from; i < to; i++) {
+        tile(gemm, i * ROWS, rows(gemm, i), j, panel + (i - from) * panelBytes, sums);
       }
     }
   }
