@@ -134,8 +134,7 @@ public final class CompileCommand implements CommandProvider {
         compiler.keepsCollectives(form)
             ? RunGraphs.of(recipe, layout, ranks)
             : RunGraphs.betweenCollectives(recipe, layout, ranks);
-    try {
-      ProgramFolder programs = ProgramFolder.open(folder);
+    try (ProgramFolder programs = ProgramFolder.open(folder)) {
       for (RunGraphs.Group group : groups) {
         compiler.write(
             new AheadOfTime.Build(
@@ -147,6 +146,7 @@ public final class CompileCommand implements CommandProvider {
                 programs.group(group.name()),
                 line -> out.println(group.name().isEmpty() ? line : group.name() + ": " + line)));
       }
+      programs.finish();
       out.println("the programs are in " + folder);
     } catch (IllegalArgumentException | UncheckedIOException e) {
       throw new ConfigurationException(

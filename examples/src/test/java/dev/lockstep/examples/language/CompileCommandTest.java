@@ -213,6 +213,37 @@ class CompileCommandTest {
         .hasMessageContaining("cause=FileAlreadyExistsException: " + list);
   }
 
+  /// The last of the files is in the way: all that was compiled before it is dropped.
+  @Test
+  void aCompilationThatFailsLateLeavesTheEarlierOne() throws IOException {
+    String folder = directory.toString();
+    assertThat(compile(small("--out", folder))).isZero();
+    byte[] lane = Files.readAllBytes(directory.resolve("lane.hlo.pb"));
+    Path mine = Files.writeString(directory.resolve("step-rank-1.json"), "mine");
+    List<String> before = written();
+    assertThatThrownBy(
+            () -> compile(small("--zero", "1", "--nproc-per-node", "2", "--out", folder)))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("cause=FileAlreadyExistsException: " + mine);
+    assertThat(written()).isEqualTo(before);
+    assertThat(directory.resolve("lane.hlo.pb")).hasBinaryContent(lane);
+    assertThat(mine).hasContent("mine");
+  }
+
+  /// Killed while it collected, or between its list and its last file.
+  @Test
+  void whatAKilledCompilationLeftIsCleared() throws IOException {
+    String folder = directory.toString();
+    assertThat(compile(small("--zero", "1", "--nproc-per-node", "2", "--out", folder))).isZero();
+    Files.delete(directory.resolve("step-rank-1.json"));
+    Path collected = Files.createDirectories(directory.resolve(".lockstep-compile/stage-0"));
+    Files.writeString(collected.resolve("lane.json"), "half");
+    assertThat(compile(small("--out", folder))).isZero();
+    assertThat(written())
+        .contains("step.json")
+        .doesNotContain(".lockstep-compile", "step-rank-0.json");
+  }
+
   @Test
   void saysThatTheFolderCannotBeWritten() throws IOException {
     Path file = Files.createFile(directory.resolve("file"));
