@@ -3,6 +3,8 @@ package dev.lockstep.transport.efa.ffi;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.NoSuchElementException;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
 /// The search for libfabric on this machine: found, or a sentence that says what to install.
 public sealed interface LibfabricLookup {
@@ -36,29 +38,49 @@ public sealed interface LibfabricLookup {
 
   /// Looks for the library in these files, in this order. Never throws.
   static LibfabricLookup find(List<String> files) {
+    return find(files, NativeLibfabric::open);
+  }
+
+  /// Looks for the library in these files, in this order: a system's may be too old where Amazon's
+  /// is not. Never throws.
+  ///
+  /// @param open opens a file, as [NativeLibfabric#open]
+  static LibfabricLookup find(List<String> files, Function<String, Libfabric> open) {
     List<String> tried = new ArrayList<>();
+    @Nullable Absent unfit = null;
     for (String file : files) {
       try {
-        NativeLibfabric library = NativeLibfabric.open(file);
-        if (Integer.compareUnsigned(library.version(), Fi.API_VERSION) < 0) {
-          return new Absent(
-              "libfabric is too old: file=%s, version=%s, needed=1.17 (install libfabric 1.17 or later: apt-get install libfabric1, or Amazon's EFA installer)"
-                  .formatted(file, version(library)));
+        Libfabric library = open.apply(file);
+        if (Integer.compareUnsigned(library.version(), Fi.API_VERSION) >= 0) {
+          return new Found(library, file);
         }
-        return new Found(library, file);
+        unfit = unfit == null ? tooOld(library, file) : unfit;
       } catch (IllegalArgumentException notThere) {
         tried.add(file);
       } catch (NoSuchElementException incomplete) {
-        return new Absent(
-            "library is not libfabric: file=%s, cause=%s (set %s to libfabric's file)"
-                .formatted(file, incomplete.getMessage(), VARIABLE));
+        unfit = unfit == null ? incomplete(incomplete, file) : unfit;
       } catch (LinkageError | UnsupportedOperationException | IllegalCallerException denied) {
         return new Absent(denied(denied));
       }
     }
+    if (unfit != null) {
+      return unfit;
+    }
     return new Absent(
         "libfabric is not installed: tried=%s (apt-get install libfabric1, or Amazon's EFA installer; set %s to its file if it lies elsewhere)"
             .formatted(tried, VARIABLE));
+  }
+
+  private static Absent tooOld(Libfabric library, String file) {
+    return new Absent(
+        "libfabric is too old: file=%s, version=%s, needed=1.17 (install libfabric 1.17 or later: apt-get install libfabric1, or Amazon's EFA installer)"
+            .formatted(file, version(library)));
+  }
+
+  private static Absent incomplete(NoSuchElementException cause, String file) {
+    return new Absent(
+        "library is not libfabric: file=%s, cause=%s (set %s to libfabric's file)"
+            .formatted(file, cause.getMessage(), VARIABLE));
   }
 
   /// Returns a library's version as its users write it.

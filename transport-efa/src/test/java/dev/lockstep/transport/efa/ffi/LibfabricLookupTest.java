@@ -5,9 +5,15 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.ByteArrayOutputStream;
 import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandles;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 final class LibfabricLookupTest {
@@ -23,6 +29,52 @@ final class LibfabricLookupTest {
   void anotherLibraryIsNotTakenForLibfabric() {
     var absent = (LibfabricLookup.Absent) LibfabricLookup.find(List.of("libc.so.6"));
     assertThat(absent.reason()).startsWith("library is not libfabric: file=libc.so.6");
+  }
+
+  @Test
+  void tooOldLibraryIsASentenceWithBothVersions() {
+    try (Arena arena = Arena.ofConfined()) {
+      var absent =
+          (LibfabricLookup.Absent)
+              LibfabricLookup.find(List.of("libfabric.so.1"), _ -> standIn(arena, 1 << 16 | 16));
+      assertThat(absent.reason())
+          .startsWith("libfabric is too old: file=libfabric.so.1, version=1.16, needed=1.17")
+          .contains("apt-get install libfabric1");
+    }
+  }
+
+  @Test
+  void oldestVersionThatIsEnoughIsTaken() {
+    try (Arena arena = Arena.ofConfined()) {
+      assertThat(LibfabricLookup.find(List.of("it"), _ -> standIn(arena, 1 << 16 | 17)))
+          .isInstanceOf(LibfabricLookup.Found.class);
+    }
+  }
+
+  @Test
+  void newerLibraryBehindATooOldOneIsTaken() {
+    Map<String, Integer> versions = Map.of("system's", 1 << 16 | 11, "Amazon's", 2 << 16);
+    try (Arena arena = Arena.ofConfined()) {
+      var found =
+          (LibfabricLookup.Found)
+              LibfabricLookup.find(
+                  List.of("system's", "Amazon's"),
+                  file -> standIn(arena, Objects.requireNonNull(versions.get(file))));
+      assertThat(found.file()).isEqualTo("Amazon's");
+      assertThat(LibfabricLookup.version(found.library())).isEqualTo("2.0");
+    }
+  }
+
+  /// A library all of whose functions answer a version.
+  @SuppressWarnings("restricted") // makes a function of the C library's kind
+  private static Libfabric standIn(Arena arena, int version) {
+    MemorySegment function =
+        Linker.nativeLinker()
+            .upcallStub(
+                MethodHandles.constant(int.class, version),
+                FunctionDescriptor.of(ValueLayout.JAVA_INT),
+                arena);
+    return new NativeLibfabric(_ -> Optional.of(function));
   }
 
   @Test
