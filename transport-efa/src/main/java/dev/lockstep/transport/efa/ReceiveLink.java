@@ -67,6 +67,7 @@ final class ReceiveLink extends FabricLink {
       }
       if (failure == null && loss != null && head < tail) {
         failure = loss; // what is waited for has not come
+        grants.dropUnsaid();
       }
       if (failure == null && loss == null && grants.issue(this, eagerBytes)) {
         engine.markDirty(this);

@@ -21,6 +21,8 @@ import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportHarness;
 import dev.lockstep.transport.TransportHarness.Pair;
+import dev.lockstep.transport.efa.ffi.EndpointCalls;
+import dev.lockstep.transport.efa.ffi.Libfabric;
 import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
@@ -28,6 +30,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -274,6 +277,64 @@ final class FabricTransportTest {
       assertThat(ranks.failure(next)).isSameAs(cause);
       Transfer later = receive(ranks.zeros(0, 1000), WORLD, bytes.length + 1);
       assertThat(link.receiver().post(later)).isEqualTo(Link.CLOSED);
+    }
+  }
+
+  /// Whoever cannot be asked for a long message says so at once: there is no completion to wait
+  /// for.
+  @Test
+  void peerThatCannotBeAskedFailsWhatIsPostedAndHoldsNoMemory() {
+    AtomicBoolean refuses = new AtomicBoolean();
+    List<Transport> transports = new ArrayList<>();
+    for (TransportContext context : TransportHarness.contexts(2, directory)) {
+      transports.add(
+          new OfiTcpProvider()
+              .open(context, USUAL, library -> new RefusingLibfabric(library, refuses)));
+    }
+    try (TransportHarness ranks = new TransportHarness(transports);
+        MemoryPool pool = MemoryPool.root("mine", 1 << 22)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      ranks.until(((ReceiveLink) link.receiver())::isGreeted);
+      Buffer target = HostMemory.allocate(pool, "target", 1_000_000);
+      Transfer receiving = receive(target.registration(), WORLD, 0);
+      refuses.set(true);
+      assertThat(link.receiver().post(receiving)).isEqualTo(Link.ACCEPTED);
+      assertThat(ranks.failure(receiving))
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining("endpoint=rank 0, status=-107");
+      Transfer later = receive(target.registration(), WORLD, 1);
+      assertThat(link.receiver().post(later)).isEqualTo(Link.CLOSED);
+      target.close();
+      ranks.until(() -> pool.usedBytes() == 0);
+    }
+  }
+
+  /// Refuses to send anything, once it is told to, as to a peer that is not connected.
+  private static final class RefusingLibfabric extends ForwardingLibfabric {
+    private static final long NOT_CONNECTED = -107;
+    private final AtomicBoolean refuses;
+
+    RefusingLibfabric(Libfabric library, AtomicBoolean refuses) {
+      super(library);
+      this.refuses = refuses;
+    }
+
+    @Override
+    public long send(
+        EndpointCalls endpoint,
+        long buffer,
+        long bytes,
+        long descriptor,
+        long destination,
+        long context) {
+      return refuses.get()
+          ? NOT_CONNECTED
+          : super.send(endpoint, buffer, bytes, descriptor, destination, context);
+    }
+
+    @Override
+    public long inject(EndpointCalls endpoint, long buffer, long bytes, long destination) {
+      return refuses.get() ? NOT_CONNECTED : super.inject(endpoint, buffer, bytes, destination);
     }
   }
 
