@@ -5,9 +5,8 @@ import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.transport.efa.ffi.Fi;
 import dev.lockstep.transport.efa.ffi.Libfabric;
 import java.lang.foreign.MemorySegment;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -19,21 +18,12 @@ import org.jspecify.annotations.Nullable;
 /// The endpoint of one rank: rails, frames, and the links that use them. All but [#hold] and
 /// [#tryHold] is called with the lock held (Note [who touches what]).
 final class Engine implements RailEvents {
-  private static final VarHandle HELD;
-
-  static {
-    try {
-      HELD = MethodHandles.lookup().findVarHandle(Engine.class, "held", boolean.class);
-    } catch (ReflectiveOperationException impossible) {
-      throw new ExceptionInInitializerError(impossible);
-    }
-  }
-
   /// How long a closing rank keeps the wire going for what is on its way out, and for peers that
   /// may still touch its endpoint: long enough for a peer that a loaded machine keeps from its
   /// turn.
   static final long FAREWELL_NANOS = 1_000_000_000;
 
+  private final EndpointLock lock;
   private final Failures failures;
   private final String transport;
   private final FrameShape frames;
@@ -62,12 +52,10 @@ final class Engine implements RailEvents {
   long messagesReceived;
   long bytesReceived;
 
-  @SuppressWarnings("unused") // by HELD
-  private boolean held;
-
   /// Opens the endpoint.
   ///
   /// @param found borrowed until the engine is closed
+  /// @param liveness how long a silent peer counts as alive
   /// @throws TransportException if libfabric refuses
   Engine(
       Discovery found,
@@ -76,7 +64,9 @@ final class Engine implements RailEvents {
       int rank,
       int ranks,
       MemoryPool pool,
+      Duration liveness,
       FabricOptions options) {
+    this.lock = new EndpointLock(found.kind().name(), liveness.multipliedBy(2));
     this.transport = found.kind().name();
     this.frames = found.kind().frames();
     this.job = job;
@@ -124,20 +114,18 @@ final class Engine implements RailEvents {
     }
   }
 
-  /// Waits for the lock.
+  /// Waits for the lock, as [EndpointLock#hold].
   void hold() {
-    while (!tryHold()) {
-      Thread.onSpinWait();
-    }
+    lock.hold();
   }
 
   /// Takes the lock if it is free.
   boolean tryHold() {
-    return HELD.compareAndSet(this, false, true);
+    return lock.tryHold();
   }
 
   void letGo() {
-    HELD.setRelease(this, false);
+    lock.letGo();
   }
 
   String transport() {

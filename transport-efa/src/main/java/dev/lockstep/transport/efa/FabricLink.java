@@ -194,7 +194,11 @@ abstract class FabricLink implements Link {
 
   @Override
   public final void close() {
-    engine.hold();
+    try {
+      engine.hold();
+    } catch (TransportException stuck) {
+      return; // whoever is inside libfabric has the transfers too
+    }
     try {
       if (closed) {
         return;

@@ -1,5 +1,6 @@
 package dev.lockstep.transport.efa;
 
+import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
@@ -10,14 +11,20 @@ import dev.lockstep.transport.efa.ffi.Libfabric;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// One rank's end of a libfabric provider: one endpoint that all links share.
 final class FabricTransport implements Transport {
+  private static final Logger LOG = LoggerFactory.getLogger(FabricTransport.class);
+
   private final TransportContext context;
   private final Discovery found;
   private final Engine engine;
   private final Keeper keeper;
   private volatile FabricLink[] links = {};
+  private final AtomicBoolean closing = new AtomicBoolean();
   private volatile boolean closed;
 
   private FabricTransport(TransportContext context, Discovery found, Engine engine) {
@@ -43,6 +50,7 @@ final class FabricTransport implements Transport {
               context.rank(),
               context.worldSize(),
               context.memory(),
+              context.liveness(),
               options);
       return new FabricTransport(context, found, engine);
     } catch (RuntimeException | Error failure) {
@@ -184,13 +192,31 @@ final class FabricTransport implements Transport {
     return engine;
   }
 
+  /// Ends what there is to end. Where libfabric does not return from a call of another thread's,
+  /// that is left to the time when it does, with all memory that it may touch.
   @Override
   public void close() {
+    if (!closing.compareAndSet(false, true)) {
+      return;
+    }
+    try {
+      leave();
+      keeper.close();
+      free();
+    } catch (TransportException stuck) {
+      closed = true;
+      LOG.warn("transport is left as it is: rank={}", engine.rank(), stuck);
+      keeper.finish(
+          () -> {
+            leave();
+            free();
+          });
+    }
+  }
+
+  private void leave() {
     engine.hold();
     try {
-      if (closed) {
-        return;
-      }
       closed = true;
       // Who has heard that its peer left need not tell it the same.
       engine.progress();
@@ -202,7 +228,9 @@ final class FabricTransport implements Transport {
       link.close();
     }
     sayFarewell();
-    keeper.close();
+  }
+
+  private void free() {
     engine.hold();
     try {
       engine.close();

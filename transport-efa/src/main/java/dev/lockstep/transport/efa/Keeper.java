@@ -1,7 +1,10 @@
 package dev.lockstep.transport.efa;
 
+import dev.lockstep.failure.TransportException;
+import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -21,11 +24,15 @@ final class Keeper implements AutoCloseable {
   /// refuses them.
   private static final long ASK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
+  /// How long a turn may take before one looks who has the lock.
+  private static final Duration AWHILE = Duration.ofMillis(100);
+
   private final Engine engine;
   private final Runnable chores = this::doChores;
   private final int mostSilences;
   private final Thread thread;
   private volatile boolean stopped;
+  private volatile @Nullable Runnable last;
   private long askedAt = System.nanoTime();
 
   /// Starts the thread.
@@ -43,18 +50,31 @@ final class Keeper implements AutoCloseable {
     while (!stopped) {
       boolean busy = true;
       if (engine.tryHold()) {
+        Runnable end = last;
         try {
-          busy = turn();
+          busy = end == null ? turn() : false;
         } catch (RuntimeException | Error unexpected) {
           LOG.warn(
               "libfabric transport's thread met a failure: rank={}", engine.rank(), unexpected);
         } finally {
           engine.letGo();
         }
+        if (end != null) {
+          finish(end, engine.rank());
+          return;
+        }
       } else {
         engine.want(chores);
       }
       LockSupport.parkNanos(this, busy ? BUSY_NANOS : QUIET_NANOS);
+    }
+  }
+
+  private static void finish(Runnable end, int rank) {
+    try {
+      end.run();
+    } catch (RuntimeException stuckAgain) {
+      LOG.warn("libfabric transport is not closed: rank={}", rank, stuckAgain);
     }
   }
 
@@ -73,7 +93,16 @@ final class Keeper implements AutoCloseable {
     }
   }
 
+  /// Has the thread do something and end as soon as it gets the lock, which it may never.
+  void finish(Runnable what) {
+    last = what;
+    stopped = false;
+    LockSupport.unpark(thread);
+  }
+
   /// Ends the thread and waits for it.
+  ///
+  /// @throws TransportException if it does not come back from libfabric
   @Override
   public void close() {
     stopped = true;
@@ -81,7 +110,10 @@ final class Keeper implements AutoCloseable {
     boolean interrupted = false;
     while (thread.isAlive()) {
       try {
-        thread.join();
+        if (!thread.join(AWHILE)) {
+          engine.hold(); // it does not wait for the lock: either it has it, or it ends
+          engine.letGo();
+        }
       } catch (InterruptedException again) {
         interrupted = true;
       }
