@@ -15,6 +15,8 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// How links end and what refuses to go over them: the part of every transport's contract that is
 /// about failures, which [TransportContractTest] hands on.
@@ -149,8 +151,9 @@ public abstract class TransportFailuresTest {
   }
 
   /// Who leaves has said its last word only when what it sent before has been read.
-  @Test
-  void whatWasSentIsReadAfterItsSenderHasLeft() {
+  @ParameterizedTest(name = "closes its transport: {0}")
+  @ValueSource(booleans = {false, true})
+  void whatWasSentIsReadAfterItsSenderHasLeft(boolean closesTransport) {
     int messages = 3;
     try (TransportHarness ranks = open(2)) {
       Pair link = ranks.link(0, 1, WORLD);
@@ -161,7 +164,12 @@ public abstract class TransportFailuresTest {
         ranks.post(link.sender(), sending);
         ranks.await(sending);
       }
-      link.sender().close();
+      if (closesTransport) {
+        Thread leaving = Thread.ofPlatform().daemon().start(ranks.transport(0)::close);
+        ranks.until(() -> !leaving.isAlive());
+      } else {
+        link.sender().close();
+      }
       for (int i = 0; i < messages; i++) {
         Registration target = ranks.zeros(0, 1000 + i);
         Transfer receiving = receive(target, WORLD, i);
