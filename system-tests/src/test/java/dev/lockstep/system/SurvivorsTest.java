@@ -44,8 +44,10 @@ class SurvivorsTest {
       for (Command rank : ranks) {
         rank.await("it sums", () -> rank.out().stream().anyMatch(line -> line.startsWith("sums")));
       }
-      long killed = System.nanoTime(); // one clock for all processes of a host
       ranks.get(VICTIM).signal("KILL");
+      // One clock for all processes of a host, read when the signal is out: starting what sends it
+      // may take long.
+      long killed = System.nanoTime();
       for (int rank = 0; rank < RANKS; rank++) {
         if (rank != VICTIM) {
           Command survivor = ranks.get(rank);
