@@ -420,6 +420,21 @@ final class Engine implements RailEvents {
   }
 
   @Override
+  public void segmentLost(int error, String words, long bytes) {
+    // Providers do not say whose it was: `udp;ofi_rxd` of 1.17 has only its flags and bytes.
+    int peer = links.onlyWriter();
+    String endpoint = peer < 0 ? "local" : "rank " + peer;
+    String said = "a segment was cut after %d bytes: %s".formatted(bytes, words);
+    TransportException cause =
+        failures.ofCompletion("fi_writedata of a peer", endpoint, error, said);
+    if (peer < 0) {
+      endpointFailed(cause);
+    } else {
+      peers.lost(peer, cause);
+    }
+  }
+
+  @Override
   public void endpointFailed(TransportException cause) {
     if (failure == null) {
       failure = cause;

@@ -103,6 +103,21 @@ final class Links {
     return false;
   }
 
+  /// Returns the one peer that has leave to write into memory here, -1 if there are several or
+  /// none.
+  int onlyWriter() {
+    int writer = -1;
+    for (ReceiveLink link : receivers) {
+      if (link.holdsMemory()) {
+        if (writer >= 0 && writer != link.peer()) {
+          return -1;
+        }
+        writer = link.peer();
+      }
+    }
+    return writer;
+  }
+
   /// Returns whether a peer that is not known yet may still send a greeting.
   boolean isGreetingDue(int peer) {
     for (ReceiveLink link : receivers) {

@@ -354,6 +354,12 @@ final class Rail implements AutoCloseable {
             error.get(JAVA_LONG, Layouts.offset(Layouts.CQ_ERR_ENTRY, "err_data")));
     long context = error.get(JAVA_LONG, 0);
     long slot = (context - firstContext) / CONTEXT_BYTES;
+    long flags = error.get(JAVA_LONG, Layouts.offset(Layouts.CQ_ERR_ENTRY, "flags"));
+    if ((flags & (Fi.REMOTE_WRITE | Fi.REMOTE_CQ_DATA)) != 0) {
+      long bytes = error.get(JAVA_LONG, Layouts.offset(Layouts.CQ_ERR_ENTRY, "len"));
+      events.segmentLost(code, words, bytes);
+      return true;
+    }
     if (context < firstContext || slot >= contexts.byteSize() / CONTEXT_BYTES) {
       // An error of a connection that belongs to none of the operations: those fail by themselves.
       return true;

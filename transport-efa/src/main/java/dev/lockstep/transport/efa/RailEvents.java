@@ -4,6 +4,12 @@ import dev.lockstep.failure.TransportException;
 
 /// What a rail tells whoever reads its completions, with the lock of the endpoint held.
 interface RailEvents {
+  /// A segment of a peer was given up by the provider after it had begun to arrive: nobody will say
+  /// that it is here.
+  ///
+  /// @param bytes of it that did arrive
+  void segmentLost(int error, String words, long bytes);
+
   /// A frame was sent; its memory is free.
   void frameSent(int frame);
 

@@ -362,7 +362,7 @@ final class ReceiveLink extends FabricLink {
     return sender >= 0;
   }
 
-  /// Returns whether its sender has leave to write into memory here, for tests.
+  /// Returns whether its sender has leave to write into memory here.
   boolean holdsMemory() {
     return grants.hasSaid();
   }

@@ -55,9 +55,9 @@ final class BadNetworkTest {
 
   /// Real packets that are lost, come twice, late and out of order under `udp;ofi_rxd`.
   ///
-  /// Its acknowledgements go past the relay, to the socket that its own greeting names. Where they
-  /// come late, twice or not at all as well, it has been seen to stand still for good: it lets an
-  /// older one take the place of a newer. [LostPacketsTest] loses those of one side.
+  /// Its acknowledgements go past the relay, to the socket that its own greeting names. It lets an
+  /// older one take the place of a newer, and where they are lost as well it may give a segment up:
+  /// [LostPacketsTest] loses them.
   @ParameterizedTest(name = "loses {0} %, doubles {1} %, delays {2} % by up to {3} us")
   @CsvSource({"0, 20, 50, 300", "2, 20, 50, 300", "3, 5, 20, 1000"})
   @Tag("long")

@@ -22,6 +22,10 @@ import java.util.ServiceLoader;
 /// One of two ranks that are processes, as the test and as the process that it kills.
 final class FabricProcess implements AutoCloseable {
   static final int BYTES = 8 << 20;
+
+  /// What a process says in the end whose messages have all arrived whole.
+  static final String WHOLE = "all messages are whole";
+
   private static final int WORLD = 1;
   private static final Duration PATIENCE = Duration.ofSeconds(30);
 
@@ -87,21 +91,32 @@ final class FabricProcess implements AutoCloseable {
     }
   }
 
-  /// The process to be killed: exchanges messages forever.
+  /// A process that exchanges as many messages as it is told to, checks each, and says so.
+  ///
+  /// @param arguments provider, directory, rank and number of messages
   public static void main(String[] arguments) {
-    try (FabricProcess process = new FabricProcess(arguments[0], 1, Path.of(arguments[1]))) {
-      for (long sequence = 0; sequence < Long.MAX_VALUE; sequence++) {
+    int rank = Integer.parseInt(arguments[2]);
+    long messages = Long.parseLong(arguments[3]);
+    try (FabricProcess process = new FabricProcess(arguments[0], rank, Path.of(arguments[1]))) {
+      for (long sequence = 0; sequence < messages; sequence++) {
+        process.theirs.segment().fill((byte) 0);
         process.exchange(sequence);
+        if (process.theirs.segment().mismatch(process.mine.segment()) >= 0) {
+          throw new AssertionError("message is not whole: sequence=" + sequence);
+        }
       }
+      System.out.println(WHOLE);
     }
   }
 
+  /// Starts the process to be killed: exchanges messages forever.
   static Process start(String provider, Path directory) throws IOException {
-    return start(provider, directory, Map.of());
+    return start(provider, directory, Map.of(), 1, Long.MAX_VALUE);
   }
 
-  /// Starts the process with more in its environment than this one has.
-  static Process start(String provider, Path directory, Map<String, String> environment)
+  /// Starts a process with more in its environment than this one has; what it says goes to [#log].
+  static Process start(
+      String provider, Path directory, Map<String, String> environment, int rank, long messages)
       throws IOException {
     var builder =
         new ProcessBuilder(
@@ -112,12 +127,15 @@ final class FabricProcess implements AutoCloseable {
             System.getProperty("java.class.path"),
             FabricProcess.class.getName(),
             provider,
-            directory.toString());
+            directory.toString(),
+            Integer.toString(rank),
+            Long.toString(messages));
     builder.environment().putAll(environment);
-    return builder
-        .redirectErrorStream(true)
-        .redirectOutput(directory.resolve("log").toFile())
-        .start();
+    return builder.redirectErrorStream(true).redirectOutput(log(directory, rank).toFile()).start();
+  }
+
+  static Path log(Path directory, int rank) {
+    return directory.resolve("log" + rank);
   }
 
   @Override
