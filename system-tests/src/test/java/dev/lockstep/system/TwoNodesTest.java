@@ -1,19 +1,17 @@
 package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
@@ -27,8 +25,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// host's shared memory.
 @Timeout(180)
 class TwoNodesTest {
-  private static final String[] NODES = {"lockstep-test-0", "lockstep-test-1"};
-  private static final String[] ADDRESSES = {"10.99.7.1", "10.99.7.2"};
   private static final Duration LIVENESS = Duration.ofSeconds(2);
 
   // The ranks' word to their launchers and the launchers' two seconds to end everything.
@@ -36,67 +32,22 @@ class TwoNodesTest {
 
   @TempDir static Path folder;
 
+  private static @Nullable TwoNodes nodes;
+
   @BeforeAll
-  static void layTheCable() throws Exception {
-    remove();
-    boolean can =
-        ip("netns", "add", NODES[0])
-            && ip("netns", "add", NODES[1])
-            && ip("link", "add", "ls0", "netns", NODES[0], "type", "veth", "peer", "name", "ls1");
-    if (!can) {
-      remove();
-    }
-    assumeTrue(can, "judge ip: network namespaces cannot be made here (needs root and iproute2)");
-    assertThat(ip("link", "set", "ls1", "netns", NODES[1])).isTrue();
-    for (int node = 0; node < NODES.length; node++) {
-      String[] commands = {
-        "addr add " + ADDRESSES[node] + "/24 dev ls" + node,
-        "link set lo up",
-        "link set ls" + node + " up"
-      };
-      for (String command : commands) {
-        assertThat(inNode(node, command)).as(command).isTrue();
-      }
-    }
+  static void layTheCable() {
+    nodes = TwoNodes.joined();
   }
 
   @AfterAll
-  static void remove() throws Exception {
-    for (String node : NODES) {
-      ip("netns", "del", node);
+  static void remove() {
+    if (nodes != null) {
+      nodes.close();
     }
   }
 
-  private static boolean inNode(int node, String command) throws Exception {
-    List<String> arguments = new ArrayList<>(List.of("-n", NODES[node]));
-    arguments.addAll(Arrays.asList(command.split(" ")));
-    return ip(arguments.toArray(String[]::new));
-  }
-
-  private static boolean ip(String... arguments) throws InterruptedException {
-    return output("ip", arguments).isPresent();
-  }
-
-  /// Changes or shows how a node filters packets.
-  ///
-  /// @return what was shown; empty if it cannot be done here
-  private static Optional<String> nft(int node, String command) throws InterruptedException {
-    return output("ip", "netns", "exec", NODES[node], "nft", command);
-  }
-
-  private static Optional<String> output(String program, String... arguments)
-      throws InterruptedException {
-    List<String> command = new ArrayList<>(List.of(program));
-    command.addAll(Arrays.asList(arguments));
-    try {
-      Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-      byte[] words = process.getInputStream().readAllBytes();
-      return process.waitFor() == 0
-          ? Optional.of(new String(words, StandardCharsets.UTF_8))
-          : Optional.empty();
-    } catch (IOException _) {
-      return Optional.empty();
-    }
+  private static TwoNodes nodes() {
+    return Objects.requireNonNull(nodes);
   }
 
   private static Path token() throws IOException {
@@ -117,10 +68,10 @@ class TwoNodesTest {
             "--nproc-per-node=1",
             "--nnodes=2",
             "--node-rank=" + node,
-            "--rdzv-endpoint=" + ADDRESSES[0] + ":" + port);
-    List<String> program = new ArrayList<>(List.of("ip", "netns", "exec", NODES[node]));
-    program.addAll(Command.lockstepProgram(false, TinyJob.with(launch, options)));
-    return Command.start(Map.of("LOCKSTEP_JOB_TOKEN_FILE", token().toString()), program);
+            "--rdzv-endpoint=" + TwoNodes.address(0) + ":" + port);
+    List<String> program = Command.lockstepProgram(false, TinyJob.with(launch, options));
+    return Command.start(
+        Map.of("LOCKSTEP_JOB_TOKEN_FILE", token().toString()), TwoNodes.on(node, program));
   }
 
   private static String[] options(TinyJob job, String run, String transport, int steps) {
@@ -136,34 +87,14 @@ class TwoNodesTest {
   }
 
   /// One packet in fifty is lost on its way into either node. Not over `ofi:udp`: where packets and
-  /// acknowledgements are lost both ways at once, `ofi_rxd` of 1.17 may stand still for good.
+  /// acknowledgements are lost both ways at once, `ofi_rxd` of 1.17 may give a segment up.
   @ParameterizedTest(name = "{0}")
   @Tag("long")
   @ValueSource(strings = {"ofi:tcp", "aeron-udp"})
   void lostPacketsChangeNoBit(String transport) throws Exception {
-    try {
-      for (int node = 0; node < NODES.length; node++) {
-        String[] rules = {
-          "add table ip lossy",
-          "add chain ip lossy in { type filter hook input priority 0; }",
-          "add rule ip lossy in iif ls" + node + " numgen random mod 50 < 1 counter drop"
-        };
-        for (String rule : rules) {
-          assumeTrue(
-              nft(node, rule).isPresent(),
-              "judge nft: packets cannot be dropped here (apt-get install nftables)");
-        }
-      }
+    try (TwoNodes.Losses losses = nodes().lose(50, List.of(0, 1))) {
       formOneJob(transport, "lossy-");
-      for (int node = 0; node < NODES.length; node++) {
-        assertThat(nft(node, "list chain ip lossy in"))
-            .as("packets lost at node %d", node)
-            .hasValueSatisfying(rules -> assertThat(rules).containsPattern("packets [1-9]"));
-      }
-    } finally {
-      for (int node = 0; node < NODES.length; node++) {
-        var _ = nft(node, "delete table ip lossy");
-      }
+      losses.requireSome();
     }
   }
 
@@ -196,7 +127,7 @@ class TwoNodesTest {
       first.await("there is a checkpoint", () -> Files.exists(state));
       List<ProcessHandle> processes = new ArrayList<>(first.descendants());
       processes.addAll(second.descendants());
-      assertThat(inNode(0, "link set ls0 down")).isTrue();
+      assertThat(nodes().configure(0, "link set ls0 down")).isTrue();
 
       assertThat(first.untilEnd()).isLessThan(TO_END);
       assertThat(second.untilEnd()).isLessThan(TO_END);
@@ -208,7 +139,7 @@ class TwoNodesTest {
           .anyMatch(line -> line.matches("lockstep: .*RankLost.*lostRank=0.*lostRanks=\\[0].*"));
       leftovers.none(processes);
     } finally {
-      inNode(0, "link set ls0 up");
+      nodes().configure(0, "link set ls0 up");
     }
   }
 }

@@ -1,0 +1,144 @@
+package dev.lockstep.system;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+
+/// Two nodes: network namespaces that one cable joins, each with the host's shared memory. One pair
+/// at a time; needs root.
+final class TwoNodes implements AutoCloseable {
+  static final int NODES = 2;
+
+  private static final String[] NAMES = {"lockstep-test-0", "lockstep-test-1"};
+  private static final String[] ADDRESSES = {"10.99.7.1", "10.99.7.2"};
+
+  private TwoNodes() {}
+
+  /// Lays the cable; skips the test where that cannot be done.
+  static TwoNodes joined() {
+    remove();
+    boolean can =
+        ip("netns", "add", NAMES[0])
+            && ip("netns", "add", NAMES[1])
+            && ip("link", "add", "ls0", "netns", NAMES[0], "type", "veth", "peer", "name", "ls1");
+    if (!can) {
+      remove();
+    }
+    assumeTrue(can, "judge ip: network namespaces cannot be made here (needs root and iproute2)");
+    TwoNodes nodes = new TwoNodes();
+    assertThat(ip("link", "set", "ls1", "netns", NAMES[1])).isTrue();
+    for (int node = 0; node < NODES; node++) {
+      String[] commands = {
+        "addr add " + ADDRESSES[node] + "/24 dev ls" + node,
+        "link set lo up",
+        "link set ls" + node + " up"
+      };
+      for (String command : commands) {
+        assertThat(nodes.configure(node, command)).as(command).isTrue();
+      }
+    }
+    return nodes;
+  }
+
+  /// Returns the address by which the other node reaches one.
+  static String address(int node) {
+    return ADDRESSES[node];
+  }
+
+  /// Returns a program that runs on a node.
+  static List<String> on(int node, List<String> program) {
+    List<String> there = new ArrayList<>(List.of("ip", "netns", "exec", NAMES[node]));
+    there.addAll(program);
+    return there;
+  }
+
+  /// Configures a node's network by words of `ip`.
+  ///
+  /// @return whether it was done
+  boolean configure(int node, String command) {
+    List<String> arguments = new ArrayList<>(List.of("-n", NAMES[node]));
+    arguments.addAll(Arrays.asList(command.split(" ")));
+    return ip(arguments.toArray(String[]::new));
+  }
+
+  /// Loses one packet in so many on its way into nodes until closed; skips the test where that
+  /// cannot be done.
+  Losses lose(int oneIn, List<Integer> nodes) {
+    Losses losses = new Losses(nodes);
+    for (int node : nodes) {
+      String[] rules = {
+        "add table ip lossy",
+        "add chain ip lossy in { type filter hook input priority 0; }",
+        "add rule ip lossy in iif ls%d numgen random mod %d < 1 counter drop".formatted(node, oneIn)
+      };
+      for (String rule : rules) {
+        if (nft(node, rule).isEmpty()) {
+          losses.close();
+          assumeTrue(false, "judge nft: packets cannot be dropped here (apt-get install nftables)");
+        }
+      }
+    }
+    return losses;
+  }
+
+  /// Nodes that lose packets.
+  record Losses(List<Integer> nodes) implements AutoCloseable {
+    /// Requires that each of the nodes has lost one at least.
+    void requireSome() {
+      for (int node : nodes) {
+        assertThat(nft(node, "list chain ip lossy in"))
+            .as("packets lost at node %d", node)
+            .hasValueSatisfying(rules -> assertThat(rules).containsPattern("packets [1-9]"));
+      }
+    }
+
+    @Override
+    public void close() {
+      for (int node : nodes) {
+        var _ = nft(node, "delete table ip lossy");
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    remove();
+  }
+
+  private static void remove() {
+    for (String node : NAMES) {
+      ip("netns", "del", node);
+    }
+  }
+
+  private static boolean ip(String... arguments) {
+    return output("ip", arguments).isPresent();
+  }
+
+  /// Changes or shows how a node filters packets.
+  ///
+  /// @return what was shown; empty if it cannot be done here
+  private static Optional<String> nft(int node, String command) {
+    return output("ip", "netns", "exec", NAMES[node], "nft", command);
+  }
+
+  private static Optional<String> output(String program, String... arguments) {
+    List<String> command = new ArrayList<>(List.of(program));
+    command.addAll(Arrays.asList(arguments));
+    try {
+      Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+      byte[] words = process.getInputStream().readAllBytes();
+      return process.onExit().join().exitValue() == 0
+          ? Optional.of(new String(words, StandardCharsets.UTF_8))
+          : Optional.empty();
+    } catch (IOException _) {
+      return Optional.empty();
+    }
+  }
+}
