@@ -71,7 +71,6 @@ class AllocationTest {
 
   @ParameterizedTest(name = "--mesh {0} --zero {1}, threads={2}, transport={3}, same bits={4}")
   @CsvSource({
-    "dp=1, 0, 1, '', true",
     "dp=1, 0, 2, '', true",
     "dp=2, 0, 1, shm, true",
     "dp=2, 3, 2, in-process, true"
@@ -92,6 +91,7 @@ class AllocationTest {
   @Tag("long")
   @ParameterizedTest(name = "--mesh {0} --zero {1}, threads={2}, transport={3}, same bits={4}")
   @CsvSource({
+    "dp=1, 0, 1, '', true",
     "tp=2, 0, 1, in-process, true",
     "dp=2, 0, 2, in-process, true",
     "dp=2, 0, 1, in-process, false",
