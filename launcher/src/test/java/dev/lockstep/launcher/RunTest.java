@@ -27,14 +27,21 @@ import org.junit.jupiter.params.provider.CsvSource;
 final class RunTest {
   private static final Duration END = Duration.ofSeconds(2);
 
+  // The job computes nothing: its ranks start sooner when nothing is optimized.
+  private static final String SOON = "--jvm-arg=-XX:TieredStopAtLevel=1";
+
   @TempDir private Path temporary;
   private final int port = freePort();
 
   private static CommandProcess run(String... arguments) throws IOException {
-    String[] all = new String[arguments.length + 1];
-    all[0] = "run";
-    System.arraycopy(arguments, 0, all, 1, arguments.length);
-    return CommandProcess.start(Map.of(), all);
+    return run(Map.of(), arguments);
+  }
+
+  private static CommandProcess run(Map<String, String> environment, String... arguments)
+      throws IOException {
+    List<String> all = new ArrayList<>(List.of("run", SOON));
+    all.addAll(List.of(arguments));
+    return CommandProcess.start(environment, all.toArray(String[]::new));
   }
 
   private static void assertNothingIsLeft(List<Rank> ranks) {
@@ -69,9 +76,8 @@ final class RunTest {
   void namesTheFirstFailureOnceWithItsStack() throws Exception {
     Path errorFile = temporary.resolve("error.json");
     try (CommandProcess command =
-        CommandProcess.start(
+        run(
             Map.of("TORCHELASTIC_ERROR_FILE", errorFile.toString()),
-            "run",
             "--nproc-per-node",
             "3",
             "test",
@@ -207,9 +213,8 @@ final class RunTest {
   void givesRanksTheVariablesOfTorchrunAndLockstep() throws Exception {
     Path file = temporary.resolve("environment");
     try (CommandProcess command =
-        CommandProcess.start(
+        run(
             Map.of("SLURM_JOB_ID", "7"),
-            "run",
             "--nproc-per-node=2",
             "--rdzv-id=mine",
             "test",
@@ -263,9 +268,8 @@ final class RunTest {
   }
 
   private CommandProcess node(int nodeRank, Path token) throws IOException {
-    return CommandProcess.start(
+    return run(
         Map.of("LOCKSTEP_JOB_TOKEN_FILE", token.toString()),
-        "run",
         "--nnodes=2",
         "--node-rank=" + nodeRank,
         "--rdzv-endpoint=127.0.0.1:" + port,
