@@ -100,7 +100,7 @@ final class StagePlanner {
     GradientGroups groups = groups();
     step.hold("gradients", lanes.slots() * groups.layout().bytes());
     step.hold("gradient shards", groups.shardLayout(grid.data().rank()).bytes());
-    step.reduce(groups, lanes.held().size(), 1);
+    step.reduce(groups, lanes.held().size());
     step.gatherParameters();
     return compileWays()
         + step.compileJoins(joins(lanes), elements(groups.layout()))
@@ -112,7 +112,7 @@ final class StagePlanner {
     ShardRounds rounds = ShardRounds.of(recipe.batch().lanes(), grid.data().ranks(), false);
     step.hold("gradients", groups.laneBytes());
     step.hold("gradient shards", rounds.slots() * groups.shardLayout(grid.data().rank()).bytes());
-    step.reduce(groups, 1, StepPlan.reductions(rounds));
+    step.reduce(groups, rounds);
     step.gatherParameters();
     return compileWays()
         + step.compileJoins(rounds.joins(), shardElements(groups))

@@ -28,9 +28,14 @@ import java.util.stream.IntStream;
 /// @param grid the rank
 /// @param lane the program of a lane on one device
 /// @param cuts borders between the chunks
+/// @param layers how many layers each chunk has
 /// @param uses what each chunk uses of the parameters, in program order
 record Stages(
-    Grid grid, ModelPrograms.Traced lane, List<String> cuts, List<List<ParameterUse>> uses) {
+    Grid grid,
+    ModelPrograms.Traced lane,
+    List<String> cuts,
+    List<Integer> layers,
+    List<List<ParameterUse>> uses) {
   /// Spreads the layers of a model.
   ///
   /// @param perStage chunks of each stage
@@ -39,15 +44,20 @@ record Stages(
     Set<String> data = data(lane);
     List<Long> costs = StageCut.costs(lane.graph(), data, ModelPrograms.LOSS_SUM);
     List<String> cuts = new ArrayList<>();
+    List<Integer> layers = new ArrayList<>();
+    int first = 0;
     for (int border : StageBalance.cuts(costs, perStage * grid.pipeline().ranks())) {
       cuts.add(ModelPrograms.border(border));
+      layers.add(border + 1 - first);
+      first = border + 1;
     }
+    layers.add(costs.size() - first);
     List<List<ParameterUse>> uses = new ArrayList<>();
     for (Chunk chunk : StageCut.cut(lane.graph(), cuts, data, ModelPrograms.LOSS_SUM)) {
       Set<String> inputs = chunk.outside().keySet();
       uses.add(lane.uses().stream().filter(use -> inputs.contains(use.inputName())).toList());
     }
-    return new Stages(grid, lane, List.copyOf(cuts), List.copyOf(uses));
+    return new Stages(grid, lane, List.copyOf(cuts), List.copyOf(layers), List.copyOf(uses));
   }
 
   /// Inputs that are no weights.
@@ -79,6 +89,11 @@ record Stages(
   /// Returns what is of the chunks of a stage.
   private <T> List<T> of(int stage, List<T> chunks) {
     return IntStream.range(0, perStage()).mapToObj(i -> chunks.get(i * count() + stage)).toList();
+  }
+
+  /// Returns how many layers this rank's stage has.
+  int ownLayers() {
+    return of(grid.pipeline().rank(), layers).stream().mapToInt(Integer::intValue).sum();
   }
 
   /// Returns what each chunk of this rank's stage uses, in program order.

@@ -45,12 +45,15 @@ public final class StepPlan implements AutoCloseable {
   private final List<PlannedExchange> exchanges = new ArrayList<>();
   private final int rank;
   private int dataRanks = 1;
+  private int dataRank;
+  private PlannedExchange.Sums sums = PlannedExchange.Sums.BY_THE_TREE;
   private int tensorRanks = 1;
   private int expertRanks = 1;
   private int stageCount = 1;
   private int contextRanks = 1;
   private final Map<String, Long> sent = new LinkedHashMap<>();
   private @Nullable PipelinePlan pipeline;
+  private int layers;
 
   /// Compiles the programs of rank 0, or where ranks share out positions those of the first that
   /// holds the last ones: its queries see the most keys.
@@ -122,10 +125,13 @@ public final class StepPlan implements AutoCloseable {
 
   private void plan(Recipe recipe, TrainerOptions options, Grid grid) {
     dataRanks = grid.data().ranks();
+    dataRank = grid.data().rank();
+    sums = recipe.sameBits() ? PlannedExchange.Sums.BY_THE_TREE : PlannedExchange.Sums.RELAXED;
     tensorRanks = grid.model().tensor().ranks();
     expertRanks = grid.model().expert().ranks();
     stageCount = grid.pipeline().ranks();
     contextRanks = grid.context().ranks();
+    layers = recipe.model().layers();
     LanguageModel model = recipe.model().model(recipe.blocks().tensor());
     ModelPrograms models = recipe.programs(model, options.recompute());
     Stages stages =
@@ -163,6 +169,7 @@ public final class StepPlan implements AutoCloseable {
       Recipe recipe, PipelineSchedule schedule, Stages stages, HeldParameters held) {
     PipelinePlan made = stages.plan(schedule, recipe.batch().lanes());
     pipeline = made;
+    layers = stages.ownLayers();
     return new StagePlanner(this, recipe, stages, made, held).plan();
   }
 
@@ -201,7 +208,7 @@ public final class StepPlan implements AutoCloseable {
 
   private void plan(BucketPlan buckets, int subtrees) {
     memory.put("gradient sums", buckets.layout().bytes());
-    exchanges.addAll(PlannedExchange.ofBuckets(buckets, dataRanks, subtrees));
+    exchanges.addAll(PlannedExchange.ofBuckets(buckets, dataRanks, sums.sent(subtrees)));
   }
 
   /// A device that keeps collectives inside its programs reduces gradients there.
@@ -233,8 +240,11 @@ public final class StepPlan implements AutoCloseable {
     long exchanged =
         compile("joins", plan, LaneSums.join(joined))
             + compile("update", plan, ShardUpdate.graph(recipe, grid, null, groups));
-    int subtrees = isInterleaved ? 1 : plan.held().size();
-    reduce(groups, subtrees, isInterleaved ? reductions(rounds) : 1);
+    if (isInterleaved) {
+      reduce(groups, rounds);
+    } else {
+      reduce(groups, plan.held().size());
+    }
     gatherParameters();
     if (isInterleaved) {
       runs.put("lanes", lanes(rounds, grid.data().rank()));
@@ -243,32 +253,38 @@ public final class StepPlan implements AutoCloseable {
     return exchanged;
   }
 
-  /// Plans the reduction of all groups to shards, waited for.
+  /// Plans the reduction of all groups to shards once, waited for.
   ///
-  /// @param subtrees of the sum over lanes that the rank brings each time
-  void reduce(GradientGroups groups, int subtrees, int times) {
+  /// @param subtrees of the sum over lanes that the rank holds
+  void reduce(GradientGroups groups, int subtrees) {
     for (int group = 0; group < groups.count(); group++) {
       long bytes = groups.groupLayout(group).bytes();
-      String what = "gradients of group " + (group + 1);
       exchanges.add(
-          PlannedExchange.reduceScatter(Layout.DATA, dataRanks, what, bytes, times, "")
-              .ofSubtrees(subtrees));
+          PlannedExchange.ofSums(dataRanks, gradients(group), bytes, sums.sent(subtrees)));
     }
+  }
+
+  private static String gradients(int group) {
+    return "gradients of group " + (group + 1);
+  }
+
+  /// Plans the reduction of all groups to shards round by round, waited for.
+  void reduce(GradientGroups groups, ShardRounds rounds) {
+    for (int group = 0; group < groups.count(); group++) {
+      reduce(groups, group, rounds, "");
+    }
+  }
+
+  private void reduce(GradientGroups groups, int group, ShardRounds rounds, String behind) {
+    long bytes = groups.groupLayout(group).bytes();
+    exchanges.addAll(
+        PlannedExchange.ofRounds(rounds, dataRanks, dataRank, gradients(group), bytes, behind));
   }
 
   /// Plans the gathering of what was updated.
   void gatherParameters() {
     long bytes = memory.getOrDefault("parameters", 0L);
     exchanges.add(PlannedExchange.allGather(Layout.DATA, dataRanks, "parameters", bytes, 1, ""));
-  }
-
-  /// Returns how often a group is reduced.
-  static int reductions(ShardRounds rounds) {
-    return (int)
-        rounds.rounds().stream()
-            .flatMap(round -> round.actions().stream())
-            .filter(ShardRounds.Action.Reduce.class::isInstance)
-            .count();
   }
 
   private long gatheredStep(
@@ -315,14 +331,7 @@ public final class StepPlan implements AutoCloseable {
         continue;
       }
       String next = last + 1 < gathers.phases().size() ? phase(part, gathers, last + 1) : "";
-      exchanges.add(
-          PlannedExchange.reduceScatter(
-              Layout.DATA,
-              dataRanks,
-              "gradients of group " + group,
-              groups.groupLayout(group).bytes(),
-              reductions(rounds),
-              next));
+      reduce(groups, group, rounds, next);
     }
   }
 
@@ -386,7 +395,8 @@ public final class StepPlan implements AutoCloseable {
       runs.put(part.getKey(), times);
       next = end;
       exchanges.addAll(
-          PlannedExchange.ofProgram(part.getValue().graph(), part.getKey(), times, this::ranks));
+          PlannedExchange.ofProgram(
+              part.getValue().graph(), part.getKey(), times, this::ranks, sums));
       bytes += crossing(part.getValue());
     }
     return bytes;
@@ -444,6 +454,11 @@ public final class StepPlan implements AutoCloseable {
   /// Returns the plan of the pipeline; empty without one.
   public Optional<PipelinePlan> pipeline() {
     return Optional.ofNullable(pipeline);
+  }
+
+  /// Returns how many of the model's layers the rank's stage has; without a pipeline all.
+  public int layers() {
+    return layers;
   }
 
   /// Returns the bytes that the rank sends its neighbours in the pipeline in a step; empty without

@@ -21,6 +21,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(60)
 class StepPlanTest {
@@ -222,6 +223,65 @@ class StepPlanTest {
       assertThat(reductions.stream().mapToLong(PlannedExchange::bytes).sum())
           .isEqualTo((recipe.model().parameters() + 256 * 96) * Float.BYTES);
     }
+  }
+
+  /// Of five lanes over three ranks, in rounds, rank 0 brings two and rank 2 one.
+  @ParameterizedTest(name = "--zero {0}")
+  @ValueSource(ints = {2, 3})
+  void aRankSendsTheGradientsOfItsOwnLanesAlone(int zero) {
+    Recipe recipe = ofLanes(5);
+    TrainerOptions options =
+        TrainerOptions.defaults().withThreads(1).withLayout(Layout.parse("dp=3").withZero(zero));
+    try (MemoryPool pool = MemoryPool.root("plan", 1L << 32);
+        StepPlan most = new StepPlan(pool, recipe, options, 3);
+        StepPlan least = StepPlan.ofLeastBusy(pool, recipe, options, 3)) {
+      assertThat(least.rank()).isEqualTo(2);
+      List<PlannedExchange> reductions = gradients(least);
+      long bytes =
+          reductions.stream().filter(r -> r.sentBytes() > 0).mapToLong(r -> r.bytes()).sum();
+      assertThat(bytes).isGreaterThan(recipe.model().parameters() * Float.BYTES);
+      assertThat(sent(reductions)).isCloseTo(bytes * 2 / 3, within(100L));
+      assertThat(sent(gradients(most))).isEqualTo(2 * sent(reductions));
+      // The rounds complete lanes 0 and 1, lane 2, lane 3, and lane 4 of the tree.
+      for (StepPlan plan : List.of(most, least)) {
+        assertThat(
+                gradients(plan).stream()
+                    .filter(each -> each.what().matches(".* group 1(,.*)?"))
+                    .mapToInt(PlannedExchange::times)
+                    .sum())
+            .isEqualTo(4);
+      }
+    }
+  }
+
+  /// Rank 0 has lanes 0 to 2 of five: two subtrees, which a relaxed sum joins before they are sent.
+  /// An all-reduce sends its share of the result beside.
+  @ParameterizedTest(name = "--zero {0}")
+  @CsvSource({"0, 3, 2", "1, 2, 1"})
+  void aRelaxedRankSendsTheSumOfItsSubtrees(int zero, int exactly, int relaxedly) {
+    TrainerOptions options =
+        TrainerOptions.defaults().withThreads(1).withLayout(Layout.parse("dp=2").withZero(zero));
+    try (MemoryPool pool = MemoryPool.root("plan", 1L << 32);
+        StepPlan exact = new StepPlan(pool, ofLanes(5), options, 2);
+        StepPlan relaxed = new StepPlan(pool, ofLanes(5).withSameBits(false), options, 2)) {
+      long sent = sent(zero == 0 ? exact.exchanges() : gradients(exact));
+      long relaxedSent = sent(zero == 0 ? relaxed.exchanges() : gradients(relaxed));
+      assertThat(sent * relaxedly).isEqualTo(relaxedSent * exactly).isPositive();
+    }
+  }
+
+  private static Recipe ofLanes(int lanes) {
+    return Recipe.defaults()
+        .withModel(new GptShape(1, 2, 16, 8, 256, true))
+        .withBatch(Recipe.BatchShape.of(lanes, 1));
+  }
+
+  private static List<PlannedExchange> gradients(StepPlan plan) {
+    return plan.exchanges().stream().filter(each -> each.what().contains("gradients of")).toList();
+  }
+
+  private static long sent(List<PlannedExchange> exchanges) {
+    return exchanges.stream().mapToLong(PlannedExchange::sentBytesPerStep).sum();
   }
 
   /// What the order of the lanes saves, and what a stage takes beside memory of the transport.

@@ -1,15 +1,19 @@
 package dev.lockstep.bench.step;
 
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.train.Recipe;
 import dev.lockstep.train.StepPlan;
 import dev.lockstep.train.TrainerOptions;
+import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.pipeline.PipelinePlan;
 import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 
 /// What the stages of a pipeline take, and for how long they wait for one another.
 ///
@@ -24,13 +28,15 @@ record PipelineExplain(PipelinePlan plan, List<StageCost> costs) {
   /// @param memory bytes that the rank holds
   /// @param inFlight bytes of them that lanes keep between their ways forth and back
   /// @param sent bytes to the next stage and to the one before, in a step
+  /// @param layers blocks of the model
   private record StageCost(
       List<Double> forward,
       List<Double> backward,
       double update,
       long memory,
       long inFlight,
-      List<Long> sent) {
+      List<Long> sent,
+      int layers) {
     static StageCost of(StepPlan plan, Rates rates, int stage, int stages, int perStage) {
       List<Double> forth = new ArrayList<>();
       List<Double> back = new ArrayList<>();
@@ -53,7 +59,8 @@ record PipelineExplain(PipelinePlan plan, List<StageCost> costs) {
           update,
           plan.peakBytes(),
           plan.memory().getOrDefault("lanes in flight", 0L),
-          List.copyOf(plan.sentBytes().values()));
+          List.copyOf(plan.sentBytes().values()),
+          plan.layers());
     }
 
     private static double seconds(StepPlan plan, Rates rates, String part) {
@@ -63,18 +70,22 @@ record PipelineExplain(PipelinePlan plan, List<StageCost> costs) {
           .sum();
     }
 
+    /// Seconds of a lane's ways forth and back.
+    double lane() {
+      return sum(forward) + sum(backward);
+    }
+
     private static double sum(List<Double> chunks) {
       return chunks.stream().mapToDouble(Double::doubleValue).sum();
     }
   }
 
   private static PipelineExplain of(
-      MemoryPool pool, StepOptions options, TrainerOptions trainer, Rates rates) {
+      MemoryPool pool, StepOptions options, Recipe recipe, TrainerOptions trainer, Rates rates) {
     List<StageCost> costs = new ArrayList<>();
     PipelinePlan pipeline = null;
     for (int stage = 0; stage < options.stages(); stage++) {
-      try (StepPlan plan =
-          StepPlan.ofStage(pool, options.recipe(), trainer, options.ranks(), stage)) {
+      try (StepPlan plan = StepPlan.ofStage(pool, recipe, trainer, options.ranks(), stage)) {
         int perStage = trainer.layout().chunks();
         costs.add(StageCost.of(plan, rates, stage, options.stages(), perStage));
         pipeline = plan.pipeline().orElseThrow();
@@ -86,22 +97,43 @@ record PipelineExplain(PipelinePlan plan, List<StageCost> costs) {
     return new PipelineExplain(pipeline, costs);
   }
 
-  /// Prints each stage, the share of the time in which they wait, and where stages hold several
-  /// chunks what it would be with one.
+  /// Prints each stage, the share of the time in which they wait, where stages hold several chunks
+  /// what it would be with one, and where the blocks cannot be dealt out evenly what it would be
+  /// with others.
   static void print(MemoryPool pool, StepOptions options, int share, Rates rates, PrintStream out) {
     TrainerOptions trainer = options.trainerOptions(share);
-    PipelineExplain own = of(pool, options, trainer, rates);
+    Recipe recipe = options.recipe();
+    PipelineExplain own = of(pool, options, recipe, trainer, rates);
     own.printStages(out);
-    int perStage = trainer.layout().chunks();
-    if (perStage == 1) {
+    if (trainer.layout().chunks() == 1) {
       own.printTimes("%d stages".formatted(options.stages()), out);
-      return;
+    } else {
+      printChunks(pool, options, trainer, rates, own, out);
     }
+    int layers = recipe.model().layers();
+    int chunks = own.plan.chunks();
+    if (layers % chunks != 0) {
+      ModelShape model = recipe.model();
+      int fitting = Math.round(layers / (float) chunks) * chunks;
+      Recipe other = recipe.withModel(model.with(Map.of("--layers", fitting), model.tiedHead()));
+      own.printUneven(of(pool, options, other, trainer, rates), out);
+    }
+  }
+
+  private static void printChunks(
+      MemoryPool pool,
+      StepOptions options,
+      TrainerOptions trainer,
+      Rates rates,
+      PipelineExplain own,
+      PrintStream out) {
+    int perStage = trainer.layout().chunks();
     own.printTimes("%d stages of %d chunks".formatted(options.stages(), perStage), out);
     PipelineExplain whole =
         of(
             pool,
             options,
+            options.recipe(),
             trainer.withLayout(
                 trainer.layout().withSchedule(PipelineSchedule.ONE_FORWARD_ONE_BACKWARD)),
             rates);
@@ -114,6 +146,51 @@ record PipelineExplain(PipelinePlan plan, List<StageCost> costs) {
         whole.most(StageCost::memory),
         own.most(PipelineExplain::sent),
         whole.most(PipelineExplain::sent));
+  }
+
+  /// Compares with stages of a model whose blocks they can share out evenly.
+  private void printUneven(PipelineExplain fitting, PrintStream out) {
+    line(
+        out,
+        "uneven     stages have %s of %d blocks: the largest takes %.1f %% of a lane's time, an"
+            + " even share is %.1f %%",
+        layersByStage(),
+        layers(),
+        largest() * 100,
+        100.0 / costs.size());
+    line(
+        out,
+        "fitting    with --layers %d they have %s: the largest takes %.1f %%, and stages wait for"
+            + " %.1f %% of the lanes' time instead of %.1f %%;",
+        fitting.layers(),
+        fitting.layersByStage(),
+        fitting.largest() * 100,
+        fitting.times().bubble() * 100,
+        times().bubble() * 100);
+    line(
+        out,
+        "           a lane takes %.3f ms of the step for a block instead of %.3f",
+        fitting.perBlock() * 1e3,
+        perBlock() * 1e3);
+  }
+
+  private int layers() {
+    return costs.stream().mapToInt(StageCost::layers).sum();
+  }
+
+  private String layersByStage() {
+    return costs.stream().map(cost -> "" + cost.layers).collect(Collectors.joining(", "));
+  }
+
+  /// Which share of a lane's time the stage takes that takes most of it.
+  private double largest() {
+    double all = costs.stream().mapToDouble(StageCost::lane).sum();
+    return costs.stream().mapToDouble(StageCost::lane).max().orElse(0) / all;
+  }
+
+  /// Seconds of a step, without its update, for a block of a lane.
+  private double perBlock() {
+    return times().total() / plan.count() / layers();
   }
 
   private static long sent(StageCost cost) {
@@ -147,8 +224,7 @@ record PipelineExplain(PipelinePlan plan, List<StageCost> costs) {
   }
 
   private void printTimes(String what, PrintStream out) {
-    PipelinePlan.Times times =
-        plan.times(byChunk(StageCost::forward), byChunk(StageCost::backward));
+    PipelinePlan.Times times = times();
     double update = costs.stream().mapToDouble(StageCost::update).max().orElse(0);
     line(
         out,
@@ -158,6 +234,10 @@ record PipelineExplain(PipelinePlan plan, List<StageCost> costs) {
         times.total() * 1e3,
         update * 1e3,
         times.bubble() * 100);
+  }
+
+  private PipelinePlan.Times times() {
+    return plan.times(byChunk(StageCost::forward), byChunk(StageCost::backward));
   }
 
   /// Times by chunk, counted over all stages.

@@ -78,7 +78,7 @@ class StepExplainTest {
   void tellsWhatEachStageOfAPipelineTakes() throws Exception {
     String text =
         explain(
-            "gpt -np 2 --mesh pp=2 --layers 2 --heads 2 --width 32 --context 16 --micro-batch 3"
+            "gpt -np 2 --mesh pp=2 --layers 3 --heads 2 --width 32 --context 16 --micro-batch 3"
                 + " --lanes 4 --threads 1");
     // 4 lanes of 3 windows of 16 tokens of 32 features.
     String sent = "%,12d".formatted(4 * 3 * 16 * 32 * Float.BYTES);
@@ -86,7 +86,9 @@ class StepExplainTest {
         .contains("forward, run 4 times", "lanes in flight", "pipeline: 2 stages")
         .containsPattern("(?m)^    0 .*" + sent + " +0$")
         .containsPattern("(?m)^    1 .* 0 " + sent + "$")
-        .containsPattern("stages wait for [0-9.]+ % of the lanes' time");
+        .containsPattern("stages wait for [0-9.]+ % of the lanes' time")
+        .contains("stages have 2, 1 of 3 blocks", "with --layers 4 they have 2, 2:")
+        .containsPattern("stages wait for [0-9.]+ % of the lanes' time instead of [0-9.]+ %");
   }
 
   @Test
@@ -102,7 +104,8 @@ class StepExplainTest {
         .containsPattern("(?m)^    0 .* %,d +%,d$".formatted(2 * message, message))
         .containsPattern("(?m)^    1 .* %,d +%,d$".formatted(message, 2 * message))
         .containsPattern("2 stages of 2 chunks, .*stages wait for [0-9.]+ %")
-        .containsPattern("one chunk per stage, .*stages wait for [0-9.]+ %");
+        .containsPattern("one chunk per stage, .*stages wait for [0-9.]+ %")
+        .doesNotContain("blocks:");
   }
 
   @Test

@@ -6,6 +6,7 @@ import dev.lockstep.graph.SumTree.Subtree;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
+import java.util.stream.Stream;
 
 /// In which order ranks that keep shards of sums alone take their lanes (ZeRO 2 and 3): in rounds,
 /// at round `t` rank `r` computes lane `t·R + r`. Each subtree of the lane tree that a round
@@ -42,6 +43,25 @@ public record ShardRounds(List<Round> rounds, int slots, int joins) {
   /// Copies the list.
   public ShardRounds {
     rounds = List.copyOf(rounds);
+  }
+
+  /// Returns how often lanes are reduced.
+  public int reductions() {
+    return (int) reduced().count();
+  }
+
+  /// Returns how often lanes are reduced of which a rank brings one.
+  ///
+  /// @param rank place on the data axis
+  public int reductionsOf(int rank) {
+    return (int) reduced().filter(lanes -> !lanes.ranks().get(rank).isEmpty()).count();
+  }
+
+  private Stream<LaneSplit> reduced() {
+    return rounds.stream()
+        .flatMap(round -> round.actions.stream())
+        .filter(Action.Reduce.class::isInstance)
+        .map(action -> ((Action.Reduce) action).lanes());
   }
 
   private record Held(Subtree tree, int slot) {}
