@@ -24,7 +24,6 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -39,13 +38,13 @@ import org.junit.jupiter.params.provider.EnumSource;
 /// Checkpoints are written by all ranks side by side, while training goes on, and as one.
 @Timeout(120)
 class CheckpointsTest {
-  private static final Recipe RECIPE =
+  static final Recipe RECIPE =
       Recipe.defaults()
           .withModel(new GptShape(1, 4, 16, 8, 256, true))
           .withBlocks(new SumBlocks(4, 1))
           .withBatch(new BatchShape(3, 1, 3))
           .withSteps(4);
-  private static final Recipe TINY =
+  static final Recipe TINY =
       RECIPE.withModel(new MlpShape(1, 4, 4, 2, 4, 256, true)).withSteps(1_000_000);
 
   @TempDir Path directory;
@@ -61,7 +60,7 @@ class CheckpointsTest {
     corpus.close();
   }
 
-  private static TrainerOptions options(String mesh, int zero) {
+  static TrainerOptions options(String mesh, int zero) {
     return TrainerOptions.defaults().withThreads(1).withLayout(Layout.parse(mesh).withZero(zero));
   }
 
@@ -253,52 +252,6 @@ class CheckpointsTest {
         });
   }
 
-  @Tag("long")
-  @Test
-  void whereverTheFirstOfTwoRanksDiesACheckpointIsThereAndWhole() throws Exception {
-    int dying = 0;
-    long call = 0;
-    while (endsAt(dying, call)) {
-      call += 4;
-    }
-    System.out.printf(
-        "checkpoints: rank %d of 2 killed at every fourth of %d calls, one whole each time%n",
-        dying, call);
-    assertThat(call).isGreaterThan(3);
-  }
-
-  /// Saves twice with two ranks, of which one dies at a call of the second time; returns whether it
-  /// came so far.
-  private boolean endsAt(int dying, long call) throws Exception {
-    Path folder = directory.resolve("of-two-" + call).resolve("checkpoint");
-    Map<Long, String> hashes = new ConcurrentHashMap<>();
-    FailingFiles mortal = new FailingFiles();
-    boolean died = false;
-    try {
-      InProcessRanks.run(
-          2,
-          job -> {
-            CheckpointFiles disk = job.rank() == dying ? mortal : CheckpointFiles.disk();
-            Output output = new Output(disk, CheckpointWriter.FILE_BYTES);
-            try (Trainer trainer = Trainer.start(job, TINY, corpus, options("tp=2", 0), output)) {
-              step(trainer, hashes);
-              trainer.save(folder);
-              step(trainer, hashes);
-              if (job.rank() == dying) {
-                mortal.arm(Failure.KILLED, call);
-              }
-              trainer.save(folder);
-            }
-            return 0;
-          });
-    } catch (Exception expected) {
-      died = true;
-    }
-    assertThat(died).as("call %d", call).isEqualTo(mortal.calls() > call);
-    assertThat(opened(folder, hashes)).as("call %d", call).isIn(died ? 1L : 2L, 2L);
-    return died;
-  }
-
   private void whereverWritingEnds(Failure how, int stride) throws Exception {
     FailingFiles disk = new FailingFiles();
     Path folder = directory.resolve("checkpoint");
@@ -343,13 +296,13 @@ class CheckpointsTest {
     }
   }
 
-  private static void step(Trainer trainer, Map<Long, String> hashes) {
+  static void step(Trainer trainer, Map<Long, String> hashes) {
     trainer.step(false);
     hashes.put(trainer.stepsDone(), trainer.weightsSha256() + trainer.optimizerSha256());
   }
 
   /// The step of the checkpoint that is there, whose files are those of that step.
-  private static long opened(Path folder, Map<Long, String> hashes) {
+  static long opened(Path folder, Map<Long, String> hashes) {
     SavedRun saved = SavedRun.open(folder);
     try (SafetensorsSet weights = SafetensorsSet.open(saved.folder(), "model");
         SafetensorsSet moments = SafetensorsSet.open(saved.folder(), "optimizer")) {
@@ -357,32 +310,6 @@ class CheckpointsTest {
           .isEqualTo(hashes.get(saved.step()));
     }
     return saved.step();
-  }
-
-  @Test
-  void whatOneRankCannotWriteFailsOnAllAndTheRunGoesOn() throws Exception {
-    Path folder = directory.resolve("checkpoint");
-    FailingFiles full = new FailingFiles();
-    InProcessRanks.run(
-        2,
-        job -> {
-          CheckpointFiles disk = job.rank() == 1 ? full : CheckpointFiles.disk();
-          Output output = new Output(disk, CheckpointWriter.FILE_BYTES);
-          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options("tp=2", 0), output)) {
-            trainer.save(folder);
-            trainer.step(false);
-            full.arm(Failure.FULL, 0);
-            assertThatThrownBy(() -> trainer.save(folder))
-                .isInstanceOf(CheckpointException.class)
-                .hasMessageContaining("rank 1 says: IOException: No space left on device");
-            assertThat(SavedRun.open(folder).step()).isZero();
-            job.store().barrier("checked", 2, java.time.Duration.ofSeconds(30));
-            full.arm(Failure.NONE, 0);
-            trainer.save(folder);
-            assertThat(SavedRun.open(folder).step()).isEqualTo(1);
-          }
-          return 0;
-        });
   }
 
   @Test

@@ -1,0 +1,204 @@
+package dev.lockstep.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.failure.LockstepException;
+import dev.lockstep.job.Job;
+import dev.lockstep.train.CheckpointWriter.Output;
+import dev.lockstep.train.FailingFiles.Failure;
+import dev.lockstep.train.checkpoint.CheckpointFiles;
+import dev.lockstep.train.data.Corpus;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/// Two ranks write a checkpoint side by side, and one of them fails: wherever it does, a whole
+/// checkpoint is there, and the other one hears of it.
+@Timeout(240)
+class CheckpointWritersTest {
+  private static final Duration WAIT = Duration.ofSeconds(30);
+
+  @TempDir Path directory;
+  private Corpus corpus;
+
+  @BeforeEach
+  void openText() throws IOException {
+    corpus = TinyText.open(TinyText.write(directory.resolve("text")));
+  }
+
+  @AfterEach
+  void closeText() {
+    corpus.close();
+  }
+
+  private Trainer start(Job job, Recipe recipe, int failing, FailingFiles files) {
+    CheckpointFiles disk = job.rank() == failing ? files : CheckpointFiles.disk();
+    Output output = new Output(disk, CheckpointWriter.FILE_BYTES);
+    return Trainer.start(job, recipe, corpus, CheckpointsTest.options("tp=2", 0), output);
+  }
+
+  /// The first writes the headers and puts the folder in its place, the second its part alone.
+  @Tag("long")
+  @ParameterizedTest(name = "rank {0}, {1} at every {2} calls")
+  @CsvSource({"0, KILLED, 4", "1, KILLED, 1", "1, TORN, 6"})
+  void whereverOneOfTwoRanksDiesACheckpointIsThereAndWhole(int dying, Failure how, int stride)
+      throws Exception {
+    long call = 0;
+    while (endsAt(dying, how, call)) {
+      call += stride;
+    }
+    System.out.printf(
+        "checkpoints: rank %d of 2 %s at every %d of %d calls, one whole each time%n",
+        dying, how, stride, call);
+    assertThat(call).isGreaterThan(3);
+  }
+
+  /// Saves twice with two ranks, of which one dies at a call of the second time; returns whether it
+  /// came so far.
+  private boolean endsAt(int dying, Failure how, long call) throws Exception {
+    Path folder = directory.resolve("of-two-" + call).resolve("checkpoint");
+    Map<Long, String> hashes = new ConcurrentHashMap<>();
+    FailingFiles mortal = new FailingFiles();
+    List<String> told = Collections.synchronizedList(new ArrayList<>());
+    boolean died = false;
+    try {
+      InProcessRanks.run(
+          2,
+          job -> {
+            try (Trainer trainer = start(job, CheckpointsTest.TINY, dying, mortal)) {
+              CheckpointsTest.step(trainer, hashes);
+              trainer.save(folder);
+              CheckpointsTest.step(trainer, hashes);
+              if (job.rank() == dying) {
+                mortal.arm(how, call);
+                trainer.save(folder);
+              } else {
+                saveBesideTheDying(trainer, folder, told);
+              }
+            }
+            return 0;
+          });
+    } catch (Exception expected) {
+      died = true;
+    }
+    assertThat(died).as("call %d", call).isEqualTo(mortal.calls() > call);
+    assertThat(told)
+        .as("call %d", call)
+        .hasSize(died ? 1 : 0)
+        .allMatch(words -> words.contains("failedRank=" + dying + ","));
+    // The first rank may die when it has put the new one in its place.
+    long newest = died && dying > 0 ? 1 : 2;
+    assertThat(CheckpointsTest.opened(folder, hashes))
+        .as("call %d", call)
+        .isIn(died ? 1L : 2L, newest);
+    return died;
+  }
+
+  private static void saveBesideTheDying(Trainer trainer, Path folder, List<String> told) {
+    try {
+      trainer.save(folder);
+    } catch (LockstepException lost) {
+      told.add(String.valueOf(lost.getMessage()));
+      throw lost;
+    }
+  }
+
+  /// At whichever of the second writer's calls no space is left, both say so, the old one stays,
+  /// and the run goes on.
+  @Tag("long")
+  @Test
+  void whereverTheSecondOfTwoRanksFindsNoSpaceTheOldOneStays() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    Map<Long, String> hashes = new ConcurrentHashMap<>();
+    FailingFiles full = new FailingFiles();
+    List<Long> points =
+        InProcessRanks.run(
+            2,
+            job -> {
+              try (Trainer trainer = start(job, CheckpointsTest.TINY, 1, full)) {
+                trainer.save(folder);
+                long call = 0;
+                while (findsNoSpace(job, trainer, full, call, hashes, folder)) {
+                  call++;
+                }
+                return call;
+              }
+            });
+    System.out.printf(
+        "checkpoints: rank 1 of 2 without space from each of %d calls on%n", points.getFirst());
+    assertThat(points.getFirst()).isGreaterThan(3);
+  }
+
+  /// Saves once while the disk of rank 1 is full from a call on, and once more where that failed;
+  /// returns whether it did.
+  private static boolean findsNoSpace(
+      Job job,
+      Trainer trainer,
+      FailingFiles full,
+      long call,
+      Map<Long, String> hashes,
+      Path folder) {
+    long saved = trainer.stepsDone();
+    CheckpointsTest.step(trainer, hashes);
+    if (job.rank() == 1) {
+      full.arm(Failure.FULL, call);
+    }
+    boolean failed = false;
+    try {
+      trainer.save(folder);
+    } catch (CheckpointException told) {
+      failed = true;
+      assertThat(told).hasMessageContaining("rank 1 says: IOException: No space left on device");
+      assertThat(SavedRun.stepOf(folder)).isEqualTo(saved);
+    }
+    job.store().barrier("saved " + call, 2, WAIT);
+    if (job.rank() == 1) {
+      assertThat(failed).as("call %d of %d", call, full.calls()).isEqualTo(full.calls() > call);
+      full.arm(Failure.NONE, 0);
+    }
+    if (failed) {
+      trainer.save(folder);
+    }
+    assertThat(CheckpointsTest.opened(folder, hashes)).isEqualTo(saved + 1);
+    return failed;
+  }
+
+  @Test
+  void whatOneRankCannotWriteFailsOnAllAndTheRunGoesOn() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    FailingFiles full = new FailingFiles();
+    InProcessRanks.run(
+        2,
+        job -> {
+          try (Trainer trainer = start(job, CheckpointsTest.RECIPE, 1, full)) {
+            trainer.save(folder);
+            trainer.step(false);
+            full.arm(Failure.FULL, 0);
+            assertThatThrownBy(() -> trainer.save(folder))
+                .isInstanceOf(CheckpointException.class)
+                .hasMessageContaining("rank 1 says: IOException: No space left on device");
+            assertThat(SavedRun.open(folder).step()).isZero();
+            job.store().barrier("checked", 2, WAIT);
+            full.arm(Failure.NONE, 0);
+            trainer.save(folder);
+            assertThat(SavedRun.open(folder).step()).isEqualTo(1);
+          }
+          return 0;
+        });
+  }
+}
