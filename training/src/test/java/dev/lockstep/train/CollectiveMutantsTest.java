@@ -1,18 +1,11 @@
 package dev.lockstep.train;
 
-import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.collective.Mesh;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.LaneSplit;
-import dev.lockstep.graph.Node;
-import dev.lockstep.graph.Value;
-import dev.lockstep.graph.ValueType;
 import dev.lockstep.job.Job;
-import dev.lockstep.memory.Buffer;
-import dev.lockstep.tensor.DType;
-import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.model.GptShape;
@@ -22,22 +15,16 @@ import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.parallel.Scope;
-import dev.lockstep.train.parallel.SplitProgram;
 import dev.lockstep.train.placement.CollectiveMutants;
 import dev.lockstep.train.placement.CollectiveMutants.Mutant;
 import dev.lockstep.train.placement.InnerCollectives;
 import dev.lockstep.train.placement.PlacedGraph;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Random;
-import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
@@ -123,19 +110,9 @@ class CollectiveMutantsTest {
 
   /// Of collectives that an output depends on: the others are left out when a program is lowered.
   private static List<Mutant> mutants(Graph graph, List<String> axes) {
-    Set<Value> read = new HashSet<>();
-    graph.outputs().forEach(output -> read.add(output.value()));
-    List<Mutant> mutants = new ArrayList<>();
-    for (int i = graph.nodes().size() - 1; i >= 0; i--) {
-      Node node = graph.nodes().get(i);
-      if (node.outputs().stream().anyMatch(read::contains)) {
-        read.addAll(node.inputs());
-        if (CollectiveMutants.isCollective(node)) {
-          mutants.addAll(CollectiveMutants.misplaced(graph, i, axes));
-        }
-      }
-    }
-    return mutants;
+    return CollectiveMutants.live(graph).reversed().stream()
+        .flatMap(index -> CollectiveMutants.misplaced(graph, index, axes).stream())
+        .toList();
   }
 
   /// What a rank makes of the programs, by what is wrong with them.
@@ -145,73 +122,14 @@ class CollectiveMutantsTest {
       JobExchange exchange = JobExchange.open(scope, job, recipe, options);
       RankCompute compute = RankCompute.open(scope, options, job, exchange.place());
       Map<String, String> outcomes = new HashMap<>();
-      outcomes.put("nothing", run(compute, job.rank(), programs.right));
-      assertThat(run(compute, job.rank(), programs.right)).isEqualTo(outcomes.get("nothing"));
+      outcomes.put("nothing", ProgramBits.of(compute, job.rank(), programs.right));
+      assertThat(ProgramBits.of(compute, job.rank(), programs.right))
+          .isEqualTo(outcomes.get("nothing"));
       for (Run wrong : programs.wrong) {
-        outcomes.put(wrong.what, runWrong(compute, job.rank(), wrong.graph));
+        outcomes.put(wrong.what, ProgramBits.ofWrong(compute, job.rank(), wrong.graph));
       }
       return outcomes;
     }
-  }
-
-  /// Without what was gathered a program may look for what is not there; alike on all ranks.
-  private static String runWrong(RankCompute compute, int rank, Graph graph) {
-    try {
-      return run(compute, rank, graph);
-    } catch (IndexOutOfBoundsException refused) {
-      return "refused";
-    }
-  }
-
-  /// Runs a program on numbers of this rank's own and returns the bits of what it gives.
-  private static String run(RankCompute open, int rank, Graph graph) {
-    try (Scope scope = new Scope()) {
-      RankCompute compute = open.in(scope);
-      Map<String, Tensor> tensors = new HashMap<>();
-      for (Graph.Named input : graph.inputs()) {
-        tensors.put(input.name(), filled(compute, input, rank));
-      }
-      SplitProgram program = new SplitProgram(scope, compute.device(), graph, compute.exchange());
-      for (Graph.Named output : graph.outputs()) {
-        if (!graph.aliases().containsKey(output.name())) {
-          tensors.put(output.name(), allocated(compute, output));
-        }
-      }
-      program.bind(tensors).run(compute.stream());
-      compute.stream().synchronize();
-      StringBuilder bits = new StringBuilder();
-      for (Graph.Named output : graph.outputs()) {
-        String name = graph.aliases().getOrDefault(output.name(), output.name());
-        MemorySegment memory = requireNonNull(tensors.get(name)).segment();
-        for (long i = 0; i < memory.byteSize() / Float.BYTES; i++) {
-          assertThat(memory.getAtIndex(ValueLayout.JAVA_FLOAT, i)).as(name).isNotNaN();
-          bits.append(memory.getAtIndex(ValueLayout.JAVA_INT, i)).append(' ');
-        }
-      }
-      return bits.toString();
-    }
-  }
-
-  private static Tensor allocated(RankCompute compute, Graph.Named named) {
-    ValueType type = named.value().type();
-    Buffer buffer = compute.allocateShared(named.name(), type.bytes());
-    return Tensor.of(buffer, type.dtype(), type.shape());
-  }
-
-  /// Numbers by name and rank: alike on no two ranks, so that every collective matters.
-  private static Tensor filled(RankCompute compute, Graph.Named input, int rank) {
-    Tensor tensor = allocated(compute, input);
-    Random random = new Random(31L * input.name().hashCode() + rank);
-    MemorySegment memory = tensor.segment();
-    for (long i = 0; i < memory.byteSize() / Float.BYTES; i++) {
-      if (tensor.dtype() == DType.I32) {
-        boolean isOrder = input.name().equals(StepGraph.LEAF_ORDER);
-        memory.setAtIndex(ValueLayout.JAVA_INT, i, isOrder ? (int) i : random.nextInt(256));
-      } else {
-        memory.setAtIndex(ValueLayout.JAVA_FLOAT, i, 0.01f + random.nextFloat() / 2);
-      }
-    }
-    return tensor;
   }
 
   private interface Part {

@@ -11,8 +11,10 @@ import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.Value;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /// Variants of a program of which one collective is wrong. Results keep their types, as nobody has
 /// looked at the ops yet: [#built] does.
@@ -22,11 +24,39 @@ public final class CollectiveMutants {
   /// A program with one wrong collective.
   ///
   /// @param what which collective, and what is wrong with it
-  public record Mutant(String what, Graph graph) {}
+  /// @param wrong what is wrong with it
+  public record Mutant(String what, String wrong, Graph graph) {}
 
   /// Returns whether ranks meet in a node.
   public static boolean isCollective(Node node) {
     return node.op() instanceof Primitive primitive && primitive.isCollective();
+  }
+
+  /// Returns the indices of the collectives that an output depends on, ascending.
+  public static List<Integer> live(Graph graph) {
+    Set<Value> read = new HashSet<>();
+    graph.outputs().forEach(output -> read.add(output.value()));
+    List<Integer> live = new ArrayList<>();
+    for (int i = graph.nodes().size() - 1; i >= 0; i--) {
+      Node node = graph.nodes().get(i);
+      if (node.outputs().stream().anyMatch(read::contains)) {
+        read.addAll(node.inputs());
+        if (isCollective(node)) {
+          live.addFirst(i);
+        }
+      }
+    }
+    return live;
+  }
+
+  /// Returns the axis along which ranks meet in a collective.
+  public static String axis(Node node) {
+    return switch ((Primitive) node.op()) {
+      case Primitive.AllReduce(String axis, var _, var _) -> axis;
+      case Primitive.ReduceScatter(String axis, var _, var _, int _) -> axis;
+      case Primitive.AllGather(String axis, int _, int _) -> axis;
+      case Primitive op -> throw new IllegalArgumentException("no collective: op=" + op);
+    };
   }
 
   /// Returns a program without a collective, with it twice, and with it on other axes.
@@ -64,7 +94,7 @@ public final class CollectiveMutants {
   }
 
   private static Mutant mutant(Node node, int index, String wrong, Graph graph) {
-    return new Mutant("node %d, %s, %s".formatted(index, node.op(), wrong), graph);
+    return new Mutant("node %d, %s, %s".formatted(index, node.op(), wrong), wrong, graph);
   }
 
   private static Primitive on(String other, Primitive collective) {
