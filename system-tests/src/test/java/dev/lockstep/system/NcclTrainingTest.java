@@ -26,12 +26,15 @@ import org.junit.jupiter.params.provider.CsvSource;
 class NcclTrainingTest {
   private static final int LANES = 5;
 
+  private static Result alone;
+
   @TempDir Path folder;
 
   @BeforeAll
-  static void takeTheStandIns() {
+  static void takeTheStandIns(@TempDir Path folder) throws Exception {
     StandInGpus.take();
     StandInGpus.takeNccl();
+    alone = StandInGpus.train(folder, gpt(), Layout.dataParallel(), "cpu");
   }
 
   @AfterAll
@@ -49,7 +52,6 @@ class NcclTrainingTest {
 
   /// Trains on one CPU rank and on these devices, and returns how much NCCL did.
   private long endsInTheBitsOfOneCpuRank(Layout layout, String... devices) throws Exception {
-    Result alone = StandInGpus.train(folder, gpt(), Layout.dataParallel(), "cpu");
     long before = StandInCounts.ncclOperations();
     assertThat(StandInGpus.train(folder, gpt(), layout, devices)).isEqualTo(alone);
     return StandInCounts.ncclOperations() - before;
