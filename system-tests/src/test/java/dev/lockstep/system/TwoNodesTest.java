@@ -117,6 +117,7 @@ class TwoNodesTest {
   }
 
   @Test
+  @Tag("long")
   void aPulledCableNamesTheLostRanksOnBothSides() throws Exception {
     Leftovers leftovers = Leftovers.beforehand();
     TinyJob job = new TinyJob(folder);
