@@ -54,19 +54,23 @@ final class WholeStepTest {
         arguments(GPT, Precision.BF16, 0f, "dp=2", false),
         arguments(LLAMA, Precision.F32, 0f, "dp=4", false),
         arguments(MOE, Precision.F32, 0f, "dp=2", false),
-        arguments(MOE, Precision.F32, 0f, "dp=4", false),
-        arguments(EVEN_GPT, Precision.F32, 0.2f, "tp=2", false),
-        arguments(EVEN_GPT, Precision.F32, 0f, "tp=4", false),
         arguments(EVEN_GPT, Precision.F32, 0.2f, "dp=2,tp=2", false),
         arguments(EVEN_GPT, Precision.F32, 0.2f, "tp=2", true),
         arguments(EVEN_LLAMA, Precision.F32, 0f, "tp=2", true),
-        arguments(EVEN_LLAMA, Precision.F32, 0f, "dp=2,tp=2", false),
         arguments(EVEN_GPT, Precision.F32, 0.2f, "cp=2", false),
         arguments(EVEN_LLAMA, Precision.F32, 0f, "cp=2", false),
-        arguments(EVEN_GPT, Precision.F32, 0f, "cp=2,tp=2", false),
         arguments(EVEN_MOE, Precision.F32, 0f, "ep=2", false),
-        arguments(EVEN_MOE, Precision.F32, 0f, "dp=2,ep=2", false),
         arguments(EVEN_MOE, Precision.F32, 0f, "ep=2,tp=2", false));
+  }
+
+  static Stream<Arguments> moreSteps() {
+    return Stream.of(
+        arguments(MOE, Precision.F32, 0f, "dp=4", false),
+        arguments(EVEN_GPT, Precision.F32, 0.2f, "tp=2", false),
+        arguments(EVEN_GPT, Precision.F32, 0f, "tp=4", false),
+        arguments(EVEN_LLAMA, Precision.F32, 0f, "dp=2,tp=2", false),
+        arguments(EVEN_GPT, Precision.F32, 0f, "cp=2,tp=2", false),
+        arguments(EVEN_MOE, Precision.F32, 0f, "dp=2,ep=2", false));
   }
 
   private static WholeStep whole(Object... of) {
@@ -100,7 +104,18 @@ final class WholeStepTest {
   @MethodSource("steps")
   void followTheReference(
       ModelShape shape, Precision precision, float dropout, String mesh, boolean isSequence) {
-    WholeStep whole = whole(shape, precision, dropout, mesh, isSequence);
+    assertFollowsTheReference(whole(shape, precision, dropout, mesh, isSequence), precision);
+  }
+
+  @Tag("long")
+  @ParameterizedTest(name = "{0}, {1}, dropout={2}, {3}, sequence parallel {4}")
+  @MethodSource("moreSteps")
+  void followTheReferenceOverMoreLayouts(
+      ModelShape shape, Precision precision, float dropout, String mesh, boolean isSequence) {
+    assertFollowsTheReference(whole(shape, precision, dropout, mesh, isSequence), precision);
+  }
+
+  private static void assertFollowsTheReference(WholeStep whole, Precision precision) {
     List<Map<String, double[]>> expected = whole.expectedLanes();
     Emitted lane = Emitted.of(whole.graphs("lane"), whole.ranks(), SumOrder.LANE_TREE);
     List<Map<String, double[]>> lanes = lane.interpreted(whole.laneInputs());
@@ -176,7 +191,7 @@ final class WholeStepTest {
   @Test
   @Timeout(1200)
   void allRunUnderXla() throws Exception {
-    runUnderXla(steps().toList());
+    runUnderXla(Stream.concat(steps(), moreSteps()).toList());
   }
 
   /// The updates of ZeRO, each rank's module in a process of its own.
