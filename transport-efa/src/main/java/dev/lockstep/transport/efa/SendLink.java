@@ -16,6 +16,10 @@ final class SendLink extends FabricLink {
   /// on, and few enough for other links to have their turn.
   private static final int MOST_WRITES = 8;
 
+  /// How often to look for a grant before the receiver is told what waits for one: in a collective
+  /// both post at once, and grants are on their way.
+  private static final int TURNS_UNTIL_ANNOUNCED = 64;
+
   private final LinkAddress receiver;
   private final int number;
   private final Grants grants;
@@ -28,6 +32,10 @@ final class SendLink extends FabricLink {
 
   private boolean started;
   private boolean announced;
+
+  /// How often a message has waited to be asked for.
+  private int turns;
+
   private long sentFrames;
   private long consumedFrames;
   private long grantedBytes;
@@ -68,6 +76,7 @@ final class SendLink extends FabricLink {
         next++;
         started = false;
         announced = false;
+        turns = 0;
         work++;
       }
     } catch (RuntimeException memoryIsClosed) {
@@ -176,7 +185,7 @@ final class SendLink extends FabricLink {
 
   /// Tells a receiver that has not asked for the message yet what it is.
   private void announce(Transfer transfer) {
-    if (announced) {
+    if (announced || ++turns < TURNS_UNTIL_ANNOUNCED) {
       return;
     }
     int frame = claimFrame();

@@ -280,6 +280,23 @@ final class FabricTransportTest {
     }
   }
 
+  /// Where both ends post at once the grant is on its way: telling the receiver what waits for it
+  /// would cost a frame for nothing.
+  @Test
+  void longMessageIsAnnouncedOnlyWhenNobodyAsksForItForAWhile() {
+    try (TransportHarness ranks = open(new OfiTcpProvider(), USUAL)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      ReceiveLink receiver = (ReceiveLink) link.receiver();
+      ranks.until(receiver::isGreeted);
+      ranks.post(link.sender(), send(ranks.random(0, 1_000_000, 1), WORLD, 0));
+      for (int turn = 0; turn < 20; turn++) {
+        ranks.poll();
+      }
+      assertThat(receiver.unreadFrames()).isZero();
+      ranks.until(() -> receiver.unreadFrames() == 1);
+    }
+  }
+
   /// Whoever cannot be asked for a long message says so at once: there is no completion to wait
   /// for.
   @Test
