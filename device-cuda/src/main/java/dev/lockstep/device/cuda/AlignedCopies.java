@@ -42,9 +42,12 @@ final class AlignedCopies implements AutoCloseable {
     return address % LtProduct.ALIGNMENT == 0;
   }
 
+  /// Frees all copies, also where one of them cannot be freed.
   @Override
   public void close() {
-    copies.values().forEach(CudaBuffer::close);
+    Endings endings = new Endings();
+    copies.values().forEach(copy -> endings.of(copy::close));
     copies.clear();
+    endings.throwFirst();
   }
 }

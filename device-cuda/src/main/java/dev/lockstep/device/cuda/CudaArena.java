@@ -63,8 +63,9 @@ final class CudaArena {
   /// Counts a closed program out.
   synchronized void leave() {
     if (--members == 0) {
-      allocated().close();
-      device.destroyEvent(event);
+      try (CudaBuffer _ = allocated()) {
+        device.destroyEvent(event);
+      }
     }
   }
 }

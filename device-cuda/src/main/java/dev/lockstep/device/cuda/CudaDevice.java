@@ -222,12 +222,9 @@ final class CudaDevice implements Device {
     }
   }
 
-  void destroyRecordings(List<Long> graphs) {
+  void destroyRecording(long graph) {
     if (!context.isLost()) {
-      CudaDriver driver = context.enter();
-      for (long graph : graphs) {
-        context.check(driver.graphExecDestroy(graph), "cuGraphExecDestroy", "");
-      }
+      context.check(context.enter().graphExecDestroy(graph), "cuGraphExecDestroy", "");
     }
   }
 

@@ -294,16 +294,12 @@ final class CudaProgram implements Program {
       throw new IllegalStateException(
           "program is running: program=" + source.name() + " (wait for its stream first)");
     }
-    try {
-      device.destroyRecordings(recorded);
-    } finally {
-      try {
-        freeFaultWords();
-      } finally {
-        aligned.forEach(AlignedCopies::close);
-        times.forEach(ActionTimes::destroy);
-        arena.leave();
-      }
-    }
+    Endings endings = new Endings();
+    recorded.forEach(graph -> endings.of(() -> device.destroyRecording(graph)));
+    endings.of(this::freeFaultWords);
+    aligned.forEach(copies -> endings.of(copies::close));
+    times.forEach(marks -> endings.of(marks::destroy));
+    endings.of(arena::leave);
+    endings.throwFirst();
   }
 }

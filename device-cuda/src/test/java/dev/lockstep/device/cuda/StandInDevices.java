@@ -30,6 +30,14 @@ final class StandInDevices {
     return provider(files, decorator, driver -> driver, nccl -> nccl);
   }
 
+  /// Devices that multiply by the stand-in for cuBLASLt and whose driver is what a decorator makes
+  /// of the stand-in.
+  static DeviceProvider withCublasLtAnd(UnaryOperator<CudaDriver> decorator) {
+    StandIns.assumeCompiler();
+    List<String> files = List.of(StandIns.cublasLt().toString());
+    return provider(files, products -> products, decorator, nccl -> nccl);
+  }
+
   /// Devices whose driver is what a decorator makes of the stand-in.
   static DeviceProvider decorated(UnaryOperator<CudaDriver> decorator) {
     return provider(List.of(), products -> products, decorator, nccl -> nccl);
