@@ -4,6 +4,7 @@ import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.Op;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Optional;
 
@@ -30,6 +31,16 @@ public interface Device extends AutoCloseable {
   /// Allocates zeroed memory that a peer process on this host can map, so that collectives read it
   /// in place; plain memory on a device that was opened [DeviceOptions#alone].
   Buffer allocateShared(String name, long bytes);
+
+  /// Pins host memory, so that [Stream#prepareCopyIn] and [Stream#prepareCopyOut] between it and
+  /// tensors go straight and pass what they need not wait for. Where that is of no use, or the
+  /// system refuses, which the device says once, copies are as without. The caller closes what is
+  /// returned before it frees the memory.
+  ///
+  /// @param host native memory, none of it pinned already
+  default HostPin pin(MemorySegment host) {
+    return () -> {};
+  }
 
   /// Returns whether `op` on operands of these types runs here.
   Support supports(Op op, List<ValueType> operands);

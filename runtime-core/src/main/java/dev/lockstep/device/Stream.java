@@ -22,6 +22,18 @@ public interface Stream extends AutoCloseable {
   /// @throws IndexOutOfBoundsException if a program that is over met an id outside its table
   void copyOut(MemorySegment to, Tensor from);
 
+  /// Prepares a copy of host memory into a tensor of as many bytes, which need not be done when
+  /// [HostCopy#start] returns; the caller closes it.
+  default HostCopy prepareCopyIn(Tensor to, MemorySegment from) {
+    return new ImmediateCopy(() -> copyIn(to, from));
+  }
+
+  /// Prepares a copy of a tensor into host memory of as many bytes, which need not be done when
+  /// [HostCopy#start] returns; the caller closes it.
+  default HostCopy prepareCopyOut(MemorySegment to, Tensor from) {
+    return new ImmediateCopy(() -> copyOut(to, from));
+  }
+
   /// Marks this point of the queue.
   Event record();
 

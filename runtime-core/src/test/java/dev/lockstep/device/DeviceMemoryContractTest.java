@@ -32,6 +32,7 @@ import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -104,6 +105,40 @@ public abstract class DeviceMemoryContractTest extends DeviceContract {
       assertThatThrownBy(() -> stream.copyOut(all, part))
           .isInstanceOf(IllegalArgumentException.class);
     }
+  }
+
+  /// @param pinned whether the host memory is pinned
+  @ParameterizedTest(name = "pinned={0}")
+  @ValueSource(booleans = {false, true})
+  void preparedCopiesAreStartedAgainAndAgain(boolean pinned) {
+    try (Buffer buffer = device().allocate("numbers", 64);
+        Stream stream = device().newStream();
+        Arena arena = Arena.ofConfined()) {
+      MemorySegment host = arena.allocate(64, 64);
+      Tensor all = Tensor.of(buffer, DType.F32, Shape.of(16));
+      try (HostPin _ = pinned ? device().pin(host) : () -> {}) {
+        MemorySegment half = host.asSlice(32, 32);
+        try (HostCopy in = stream.prepareCopyIn(all, host);
+            HostCopy out =
+                stream.prepareCopyOut(half, new Tensor(buffer, 0, DType.F32, Shape.of(8)))) {
+          for (int round = 0; round < 3; round++) {
+            host.copyFrom(HostElements.encode(arena, numbers(round), DType.F32));
+            in.start();
+            in.await();
+            out.start();
+            out.await();
+            assertThat(out.isDone()).isTrue();
+            assertThat(half.mismatch(host.asSlice(0, 32))).isEqualTo(-1);
+          }
+        }
+      }
+      assertThatThrownBy(() -> stream.prepareCopyOut(host.asSlice(0, 8), all).start())
+          .isInstanceOf(IllegalArgumentException.class);
+    }
+  }
+
+  private static double[] numbers(int first) {
+    return IntStream.range(first, first + 16).asDoubleStream().toArray();
   }
 
   @Test

@@ -2,8 +2,8 @@ package dev.lockstep.device.cuda;
 
 import dev.lockstep.device.BoundProgram;
 import dev.lockstep.device.Program;
+import dev.lockstep.device.plan.Binding;
 import dev.lockstep.memory.Buffer;
-import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /// A program with its tensors: an executable graph of the driver's, owned by the program.
@@ -11,13 +11,14 @@ final class CudaBoundProgram implements BoundProgram {
   private final CudaProgram program;
   private final long graph;
   private final Buffer[] buffers;
+  private final BoundBytes bytes;
   private final @Nullable ActionTimes times;
 
-  CudaBoundProgram(
-      CudaProgram program, long graph, List<Buffer> buffers, @Nullable ActionTimes times) {
+  CudaBoundProgram(CudaProgram program, long graph, Binding binding, @Nullable ActionTimes times) {
     this.program = program;
     this.graph = graph;
-    this.buffers = buffers.toArray(Buffer[]::new);
+    this.buffers = binding.buffers().toArray(Buffer[]::new);
+    this.bytes = BoundBytes.of(binding);
     this.times = times;
   }
 
@@ -54,14 +55,9 @@ final class CudaBoundProgram implements BoundProgram {
     }
   }
 
-  /// Whether the buffer is bound.
-  boolean uses(Buffer buffer) {
-    for (Buffer bound : buffers) {
-      if (bound.equals(buffer)) {
-        return true;
-      }
-    }
-    return false;
+  /// Whether any of the bytes `[start, end)` of a buffer are bound.
+  boolean uses(Buffer buffer, long start, long end) {
+    return bytes.touch(buffer, start, end);
   }
 
   /// Whether each run is waited for and the times of its actions are taken.

@@ -4,6 +4,7 @@ import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceCollectives;
 import dev.lockstep.device.DeviceInfo;
 import dev.lockstep.device.DeviceOptions;
+import dev.lockstep.device.HostPin;
 import dev.lockstep.device.Numerics;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.Support;
@@ -42,6 +43,7 @@ final class CudaDevice implements Device {
   private final DeviceInfo info;
   private final MemoryPool pool;
   private final CudaMemory memory;
+  private final HostPins pins;
   private final Kernels kernels;
   private final @Nullable LtMultiplier library;
   private final Optional<Nccl> nccl;
@@ -61,6 +63,7 @@ final class CudaDevice implements Device {
             libraries.nvrtc(), new CubinCache(cache), context.name(), context.architecture());
     this.kernels = new Kernels(context, compiler);
     this.memory = new CudaMemory(context, pool, this::settle);
+    this.pins = new HostPins(context);
     this.library =
         libraries.cublasLt().map(lt -> new LtMultiplier(lt, context.name())).orElse(null);
     this.nccl = libraries.nccl();
@@ -134,6 +137,15 @@ final class CudaDevice implements Device {
   @Override
   public Buffer allocateShared(String name, long bytes) {
     return memory.allocate(name, bytes);
+  }
+
+  @Override
+  public HostPin pin(MemorySegment host) {
+    return pins.pin(host);
+  }
+
+  HostPins pins() {
+    return pins;
   }
 
   @Override

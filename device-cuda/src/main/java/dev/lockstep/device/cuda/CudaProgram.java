@@ -190,7 +190,7 @@ final class CudaProgram implements Program {
       recorded.add(recording);
       aligned.add(copies);
     }
-    return new CudaBoundProgram(this, recording, binding.buffers(), marks);
+    return new CudaBoundProgram(this, recording, binding, marks);
   }
 
   /// Counts a run in.

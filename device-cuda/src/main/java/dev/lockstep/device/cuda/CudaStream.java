@@ -2,51 +2,31 @@ package dev.lockstep.device.cuda;
 
 import dev.lockstep.device.BoundProgram;
 import dev.lockstep.device.Event;
+import dev.lockstep.device.HostCopy;
 import dev.lockstep.device.Stream;
-import dev.lockstep.device.cuda.ffi.Cu;
 import dev.lockstep.device.cuda.ffi.CudaDriver;
-import dev.lockstep.failure.DeviceLostException;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
-import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/// A queue of the driver's. What is queued holds its leases in a ring of **slots**, each with an
-/// event of the driver's behind it, until the GPU has passed it; when all slots are taken the host
-/// waits for the oldest.
-///
-/// Slots are numbered by **tickets** that only grow: those below `passed` are over, those below
-/// `queued` are in the ring.
+/// A queue of the driver's. What it was given and the GPU has not passed stands in a [WorkRing].
 ///
 /// Copies run on queues of their own, one for each direction, beside what the stream computes: a
-/// copy waits for the last work in the ring that uses its tensor's buffer, be it a program or
-/// another copy, and a program that is queued behind a copy to the device waits for it if it uses
-/// that buffer. Whoever waits for the stream waits for its copies too.
+/// copy waits for the last work in the ring that uses its tensor's bytes, be it a program or a copy
+/// of the other direction, and a program that is queued behind copies waits for those that use its
+/// bytes. Whoever waits for the stream waits for its copies too.
 final class CudaStream implements Stream {
   private static final Logger LOG = LoggerFactory.getLogger(CudaStream.class);
-
-  /// How much is under way at most.
-  static final int SLOTS = 64;
 
   private final CudaDevice device;
   private final CudaContext context;
   private final long handle;
   private final Staging inward;
   private final Staging outward;
-  private final ReentrantLock lock = new ReentrantLock();
-  private final long[] events = new long[SLOTS];
-  private final @Nullable CudaBoundProgram[] programs = new CudaBoundProgram[SLOTS];
-  private final @Nullable Buffer[] buffers = new Buffer[SLOTS];
-  private long passed;
-  private long queued;
-
-  /// Copies to the device of tickets below this are waited for by what is computed from here on.
-  private long awaited;
-
-  private @Nullable IndexOutOfBoundsException fault;
+  private final WorkRing ring;
   private volatile boolean closed;
 
   /// Opens a queue; the device's context is current.
@@ -58,9 +38,7 @@ final class CudaStream implements Stream {
     this.handle = handle;
     this.inward = new Staging(device, handle);
     this.outward = new Staging(device, handle);
-    for (int i = 0; i < SLOTS; i++) {
-      events[i] = device.newEvent(Cu.EVENT_DISABLE_TIMING);
-    }
+    this.ring = new WorkRing(device, handle);
   }
 
   long handle() {
@@ -86,7 +64,7 @@ final class CudaStream implements Stream {
     bound.launch(this);
     boolean isQueued = false;
     try {
-      queue(bound, null, handle);
+      ring.add(bound);
       isQueued = true;
     } finally {
       if (!isQueued) {
@@ -99,109 +77,15 @@ final class CudaStream implements Stream {
     }
   }
 
-  /// Waits for the oldest slot if all are taken.
   private void makeRoom() {
     device.requireCollectives();
-    lock.lock();
-    try {
-      retire();
-      if (queued - passed < SLOTS) {
-        throwFault();
-        return;
-      }
-    } finally {
-      lock.unlock();
-    }
-    long oldest = events[(int) ((queued - SLOTS) % SLOTS)];
-    context.check(context.driver().eventSynchronize(oldest), "cuEventSynchronize", "");
-    lock.lock();
-    try {
-      retire();
-      throwFault();
-    } finally {
-      lock.unlock();
-    }
-  }
-
-  /// Puts what was queued last into the ring.
-  ///
-  /// @param on the driver's queue that it was given to
-  private long queue(@Nullable CudaBoundProgram program, @Nullable Buffer buffer, long on) {
-    lock.lock();
-    try {
-      int slot = (int) (queued % SLOTS);
-      context.check(context.driver().eventRecord(events[slot], on), "cuEventRecord", "");
-      programs[slot] = program;
-      buffers[slot] = buffer;
-      return queued++;
-    } finally {
-      lock.unlock();
-    }
-  }
-
-  /// Gives back the leases of what is over. The lock is held.
-  private void retire() {
-    while (passed < queued) {
-      int status = context.driver().eventQuery(events[(int) (passed % SLOTS)]);
-      if (status == Cu.ERROR_NOT_READY) {
-        return;
-      }
-      context.check(status, "cuEventQuery", "");
-      retireOldest();
-    }
-  }
-
-  private void retireOldest() {
-    int slot = (int) (passed % SLOTS);
-    passed++;
-    CudaBoundProgram program = programs[slot];
-    Buffer buffer = buffers[slot];
-    programs[slot] = null;
-    buffers[slot] = null;
-    if (program != null) {
-      IndexOutOfBoundsException found = program.owner().takeFault();
-      fault = fault == null ? found : fault;
-      program.ended();
-    }
-    if (buffer != null) {
-      buffer.release();
-    }
-  }
-
-  /// Throws what a program that is over found wrong. The lock is held.
-  private void throwFault() {
-    IndexOutOfBoundsException found = fault;
-    if (found != null) {
-      fault = null;
-      found.fillInStackTrace(); // here is who waits for it
-      throw found;
-    }
+    ring.makeRoom();
   }
 
   /// Gives back the leases of what is over: of everything if the device is lost, or is found lost
   /// here, which whoever uses it next hears of.
   void settle() {
-    lock.lock();
-    try {
-      if (closed) {
-        return;
-      }
-      try {
-        context.enter();
-        retire();
-      } catch (DeviceLostException lost) {
-        retireAll();
-      }
-    } finally {
-      lock.unlock();
-    }
-  }
-
-  /// Gives back all leases, of a device that does nothing any more. The lock is held.
-  private void retireAll() {
-    while (passed < queued) {
-      retireOldest();
-    }
+    ring.settle();
   }
 
   /// Throws what ended the device's collectives, if something did.
@@ -211,17 +95,7 @@ final class CudaStream implements Stream {
 
   /// Whether the GPU has passed a ticket.
   boolean hasPassed(long ticket) {
-    lock.lock();
-    try {
-      // What a lost device left behind has not been passed, though its slot is free.
-      if (!closed && (ticket >= passed || context.isLost())) {
-        context.enter();
-        retire();
-      }
-      return ticket < passed;
-    } finally {
-      lock.unlock();
-    }
+    return ring.hasPassed(ticket);
   }
 
   private static void requireBytes(Tensor tensor, MemorySegment host) {
@@ -243,9 +117,9 @@ final class CudaStream implements Stream {
     boolean isQueued = false;
     try {
       inward.open();
-      awaitLastUse(buffer, inward);
+      ring.order(to, inward);
       inward.copyIn(pointer, from, buffer.name());
-      queue(null, buffer, inward.handle());
+      ring.add(to, inward);
       isQueued = true;
     } finally {
       if (!isQueued) {
@@ -265,7 +139,7 @@ final class CudaStream implements Stream {
     boolean isCopied = false;
     try {
       outward.open();
-      awaitLastUse(buffer, outward);
+      ring.order(from, outward);
       outward.copyOut(to, pointer, buffer.name());
       isCopied = true;
     } finally {
@@ -275,51 +149,82 @@ final class CudaStream implements Stream {
       buffer.release();
     }
     device.requireCollectives();
-    lock.lock();
-    try {
-      retire(); // whoever made what was copied may have met a wrong id
-      throwFault();
-    } finally {
-      lock.unlock();
-    }
+    ring.retireAndThrow(); // whoever made what was copied may have met a wrong id
   }
 
-  /// Lets copies wait for the last work that reads or writes a buffer.
-  private void awaitLastUse(Buffer buffer, Staging copies) {
-    lock.lock();
-    try {
-      for (long ticket = queued - 1; ticket >= passed; ticket--) {
-        int slot = (int) (ticket % SLOTS);
-        CudaBoundProgram program = programs[slot];
-        if (buffer.equals(buffers[slot]) || (program != null && program.uses(buffer))) {
-          copies.after(events[slot]);
-          return;
-        }
-      }
-    } finally {
-      lock.unlock();
-    }
+  @Override
+  public HostCopy prepareCopyIn(Tensor to, MemorySegment from) {
+    requireBytes(to, from);
+    return device.pins().hold(from)
+        ? new PinnedCopy(this, inward, to, from)
+        : Stream.super.prepareCopyIn(to, from);
   }
 
-  /// Lets what is computed from here on wait for the copies to the device that it needs. They run
-  /// one after the other, so the last of them is enough.
+  @Override
+  public HostCopy prepareCopyOut(MemorySegment to, Tensor from) {
+    requireBytes(from, to);
+    return device.pins().hold(to)
+        ? new PinnedCopy(this, outward, from, to)
+        : Stream.super.prepareCopyOut(to, from);
+  }
+
+  /// Queues a copy between a tensor and pinned host memory.
   ///
-  /// @param program what comes; null for all copies
-  private void awaitCopies(@Nullable CudaBoundProgram program) {
-    lock.lock();
+  /// @param way in which direction
+  /// @return its ticket
+  long copy(Staging way, Tensor tensor, MemorySegment host) {
+    enter();
+    long pointer = device.address(tensor);
+    makeRoom();
+    Buffer buffer = tensor.buffer();
+    buffer.acquire();
+    boolean isQueued = false;
     try {
-      for (long ticket = queued - 1; ticket >= Math.max(passed, awaited); ticket--) {
-        int slot = (int) (ticket % SLOTS);
-        Buffer buffer = buffers[slot];
-        if (buffer != null && (program == null || program.uses(buffer))) {
-          context.check(
-              context.driver().streamWaitEvent(handle, events[slot], 0), "cuStreamWaitEvent", "");
-          awaited = ticket + 1;
-          return;
-        }
+      way.open();
+      ring.order(tensor, way);
+      if (way == inward) {
+        way.copyPinnedIn(pointer, host, buffer.name());
+      } else {
+        way.copyPinnedOut(host, pointer, buffer.name());
       }
+      long ticket = ring.add(tensor, way);
+      isQueued = true;
+      return ticket;
     } finally {
-      lock.unlock();
+      if (!isQueued) {
+        way.drain();
+        buffer.release();
+      }
+    }
+  }
+
+  /// Whether a copy is over.
+  boolean isOver(long ticket) {
+    boolean isOver = ring.isOver(ticket);
+    if (isOver) {
+      device.requireCollectives();
+    }
+    return isOver;
+  }
+
+  /// Waits until a copy is over.
+  void awaitOver(long ticket) {
+    enter();
+    ring.awaitOver(ticket);
+    device.requireCollectives();
+    ring.retireAndThrow(); // whoever made what was copied may have met a wrong id
+  }
+
+  /// Waits for a copy, whatever becomes of it.
+  void settle(long ticket, Staging way) {
+    try {
+      if (!closed) {
+        enter();
+        ring.awaitOver(ticket);
+      }
+    } catch (RuntimeException failed) {
+      LOG.debug("a copy did not end well: device={}", context.name(), failed);
+      way.drain();
     }
   }
 
@@ -333,15 +238,23 @@ final class CudaStream implements Stream {
     enter();
     makeRoom();
     awaitCopies(null);
-    return queue(null, null, handle);
+    return ring.add(null);
   }
 
   /// Lets what is queued from now on wait until another stream of the device has passed a ticket.
   void await(CudaStream other, long ticket) {
-    long event = other.events[(int) (ticket % SLOTS)]; // a later ticket's is behind this one's
+    long event = other.ring.event(ticket);
     context.check(enter().streamWaitEvent(handle, event, 0), "cuStreamWaitEvent", "");
     inward.after(event); // the other stream may use what is copied next
     outward.after(event);
+  }
+
+  /// Lets what is computed from here on wait for the copies that it needs.
+  ///
+  /// @param program what comes; null for all copies
+  private void awaitCopies(@Nullable CudaBoundProgram program) {
+    ring.order(program, inward);
+    ring.order(program, outward);
   }
 
   /// Whether the stream is of this device.
@@ -360,13 +273,7 @@ final class CudaStream implements Stream {
     CudaDriver driver = enter();
     awaitCopies(null);
     context.check(driver.streamSynchronize(handle), "cuStreamSynchronize", "");
-    lock.lock();
-    try {
-      retire();
-      throwFault();
-    } finally {
-      lock.unlock();
-    }
+    ring.retireAndThrow();
   }
 
   /// Waits for everything, whatever becomes of it, and frees the queue.
@@ -384,19 +291,12 @@ final class CudaStream implements Stream {
       failure = lost;
     }
     closed = true;
-    lock.lock();
-    try {
-      retireAll();
-    } finally {
-      lock.unlock();
-    }
+    ring.close();
     try (outward;
         inward) {
       // Both are closed, whichever of them fails.
     } finally {
-      for (long event : events) {
-        device.destroyEvent(event);
-      }
+      ring.destroy();
       device.forget(this);
     }
     if (failure != null) {

@@ -13,7 +13,7 @@ final class NcclWatch implements AutoCloseable {
   private static final long PAUSE_NANOS = 1_000_000;
 
   /// As many as a stream has slots: no more are under way.
-  private static final int MOST = CudaStream.SLOTS;
+  private static final int MOST = WorkRing.SLOTS;
 
   private final CudaCollectives owner;
   private final ReentrantLock lock = new ReentrantLock();

@@ -7,9 +7,9 @@ import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
 /// The way of a stream's copies in one direction: a queue of the driver's of its own, and a ring of
-/// chunks of pinned host memory; while the GPU copies one, the host fills or empties another.
-/// Copies pass what the stream computes, and wait by [#after] for what they must. Opened with the
-/// first copy. Confined to its stream.
+/// chunks of pinned host memory; while the GPU copies one, the host fills or empties another. What
+/// is pinned itself is copied straight. Copies pass what the stream computes, and wait by [#after]
+/// for what they must. Opened with the first copy. Confined to its stream.
 final class Staging implements AutoCloseable {
   // Long enough that the host's copying takes longer than what the driver does for a chunk.
   private static final int CHUNK_BYTES = 256 << 10;
@@ -23,6 +23,7 @@ final class Staging implements AutoCloseable {
   private final boolean[] busy = new boolean[CHUNKS];
   private final @Nullable MemorySegment[] chunks = new MemorySegment[CHUNKS];
   private long next; // chunk, counted from the first copy
+  private long awaited;
   private long stream;
   private long order;
   private @Nullable PinnedMemory memory;
@@ -102,6 +103,16 @@ final class Staging implements AutoCloseable {
     return stream;
   }
 
+  /// Returns the first ticket of which what the stream computes may not have waited yet.
+  long awaited() {
+    return awaited;
+  }
+
+  /// Says that what the stream computes from here on waits for all copies of tickets below this.
+  void awaitedBelow(long ticket) {
+    awaited = ticket;
+  }
+
   /// Queues a copy to the device, for which nothing waits yet; the host memory may be used again at
   /// once.
   void copyIn(long to, MemorySegment from, String tensor) {
@@ -115,6 +126,16 @@ final class Staging implements AutoCloseable {
       check(driver().memcpyHtoDAsync(to + done, pinned.address(), length, stream), "HtoD", tensor);
       mark(chunk);
     }
+  }
+
+  /// Queues a copy from pinned host memory, which is left alone until it is over.
+  void copyPinnedIn(long to, MemorySegment from, String tensor) {
+    check(driver().memcpyHtoDAsync(to, from.address(), from.byteSize(), stream), "HtoD", tensor);
+  }
+
+  /// Queues a copy to pinned host memory, which is left alone until it is over.
+  void copyPinnedOut(MemorySegment to, long from, String tensor) {
+    check(driver().memcpyDtoHAsync(to.address(), from, to.byteSize(), stream), "DtoH", tensor);
   }
 
   /// Copies from the device and waits for it.

@@ -80,6 +80,9 @@ public final class Cu {
   /// `CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP`.
   public static final int HOST_PORTABLE_MAPPED = 3;
 
+  /// `CU_MEMHOSTREGISTER_PORTABLE`.
+  public static final int HOST_REGISTER_PORTABLE = 1;
+
   /// `CU_MEMPOOL_ATTR_RELEASE_THRESHOLD`, a `cuuint64_t`.
   public static final int POOL_RELEASE_THRESHOLD = 4;
 

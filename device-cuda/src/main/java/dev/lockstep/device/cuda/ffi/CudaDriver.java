@@ -68,6 +68,12 @@ public interface CudaDriver {
   /// `cuMemFreeHost`.
   int memFreeHost(long address);
 
+  /// `cuMemHostRegister_v2`.
+  int memHostRegister(long address, long bytes, int flags);
+
+  /// `cuMemHostUnregister`.
+  int memHostUnregister(long address);
+
   /// `cuMemcpyHtoDAsync_v2`.
   int memcpyHtoDAsync(long to, long from, long bytes, long stream);
 

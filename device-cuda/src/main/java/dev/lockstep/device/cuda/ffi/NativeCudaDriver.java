@@ -26,6 +26,8 @@ final class NativeCudaDriver implements CudaDriver {
   private final MemorySegment memPoolSetAttribute;
   private final MemorySegment memHostAlloc;
   private final MemorySegment memFreeHost;
+  private final MemorySegment memHostRegister;
+  private final MemorySegment memHostUnregister;
   private final MemorySegment memcpyHtoDAsync;
   private final MemorySegment memcpyDtoHAsync;
   private final MemorySegment memcpyDtoDAsync;
@@ -78,6 +80,8 @@ final class NativeCudaDriver implements CudaDriver {
     memPoolSetAttribute = library.findOrThrow("cuMemPoolSetAttribute");
     memHostAlloc = library.findOrThrow("cuMemHostAlloc");
     memFreeHost = library.findOrThrow("cuMemFreeHost");
+    memHostRegister = library.findOrThrow("cuMemHostRegister_v2");
+    memHostUnregister = library.findOrThrow("cuMemHostUnregister");
     memcpyHtoDAsync = library.findOrThrow("cuMemcpyHtoDAsync_v2");
     memcpyDtoHAsync = library.findOrThrow("cuMemcpyDtoHAsync_v2");
     memcpyDtoDAsync = library.findOrThrow("cuMemcpyDtoDAsync_v2");
@@ -194,6 +198,16 @@ final class NativeCudaDriver implements CudaDriver {
   @Override
   public int memFreeHost(long address) {
     return call(memFreeHost, address);
+  }
+
+  @Override
+  public int memHostRegister(long address, long bytes, int flags) {
+    return call(memHostRegister, address, bytes, flags);
+  }
+
+  @Override
+  public int memHostUnregister(long address) {
+    return call(memHostUnregister, address);
   }
 
   @Override
