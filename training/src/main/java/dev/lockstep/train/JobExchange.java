@@ -167,6 +167,12 @@ final class JobExchange implements Exchange {
     }
 
     @Override
+    public boolean poll() {
+      Work started = work;
+      return started == null || started.poll();
+    }
+
+    @Override
     public void await() {
       Work started = work;
       if (started != null) {
@@ -385,6 +391,12 @@ final class JobExchange implements Exchange {
       @Override
       public void start() {
         started = prepared.start();
+      }
+
+      @Override
+      public boolean poll() {
+        Work work = started;
+        return work == null || work.poll();
       }
 
       @Override

@@ -108,7 +108,8 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
     Exchange host =
         device.info().hostAddressable()
             ? place.exchange
-            : new HostStagedExchange(place.exchange, stream, job, place.grid.pipeline().rank());
+            : new HostStagedExchange(
+                place.exchange, device, stream, job, place.grid.pipeline().rank());
     Exchange reached =
         DeviceExchange.open(scope, device, stream, place.exchange, host, job, options.timeout());
     return new RankCompute(device, stream, scope, arena, place.with(reached));

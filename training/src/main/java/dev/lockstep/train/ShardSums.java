@@ -91,9 +91,7 @@ final class ShardSums {
           steps.add(
               () -> {
                 compute.exchange().settle(compute.stream());
-                for (Exchange.Prepared collective : all) {
-                  collective.run();
-                }
+                compute.exchange().runAll(all);
               });
         }
         case ShardRounds.Action.Join join -> {
@@ -137,9 +135,7 @@ final class ShardSums {
     Exchange.Prepared[] scalars = collectives.toArray(Exchange.Prepared[]::new);
     BoundProgram[] joined = adds.toArray(BoundProgram[]::new);
     return stream -> {
-      for (Exchange.Prepared scalar : scalars) {
-        scalar.run();
-      }
+      compute.exchange().runAll(scalars);
       for (BoundProgram add : joined) {
         stream.run(add);
       }

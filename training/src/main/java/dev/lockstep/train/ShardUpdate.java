@@ -26,7 +26,7 @@ final class ShardUpdate {
   private final RankCompute compute;
   private final SplitProgram program;
   private final SplitProgram.Bound bound;
-  private final List<Exchange.Prepared> gathers = new ArrayList<>();
+  private final Exchange.Prepared[] gathers;
   private final HostScalar learningRate;
   private final HostScalar number;
   private final HostScalar stop;
@@ -69,8 +69,9 @@ final class ShardUpdate {
       bind(bindings, piece, state, groups, sums);
     }
     bound = program.bind(bindings);
-    for (int unit = 0; unit < shards.units().size() && !grid.isGathered(); unit++) {
-      gathers.add(gather(state.parameters(), shards, unit));
+    gathers = new Exchange.Prepared[grid.isGathered() ? 0 : shards.units().size()];
+    for (int unit = 0; unit < gathers.length; unit++) {
+      gathers[unit] = gather(state.parameters(), shards, unit);
     }
     learningRate = compute.scalar(scalars.get(StepGraph.LEARNING_RATE));
     number = compute.scalar(scalars.get(StepGraph.STEP));
@@ -148,9 +149,7 @@ final class ShardUpdate {
     number.set((float) (index + 1));
     bound.run(compute.stream());
     compute.exchange().settle(compute.stream());
-    for (int i = 0; i < gathers.size(); i++) { // an iterator is not always compiled away
-      gathers.get(i).run();
-    }
+    compute.exchange().runAll(gathers);
   }
 
   /// Returns the programs of the update.

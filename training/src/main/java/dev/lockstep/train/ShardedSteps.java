@@ -171,12 +171,11 @@ final class ShardedSteps implements Steps {
       Tensor output = shard.get(scalar).reshape(Shape.of(1));
       collectives.add(own(compute.exchange().prepare(sum, inputs, output)));
     }
+    Exchange.Prepared[] all = collectives.toArray(Exchange.Prepared[]::new);
     plan.add(
         () -> {
           compute.exchange().settle(compute.stream());
-          for (int i = 0; i < collectives.size(); i++) {
-            collectives.get(i).run();
-          }
+          compute.exchange().runAll(all);
         });
   }
 

@@ -7,6 +7,8 @@ import dev.lockstep.device.DeviceInfo;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
 import dev.lockstep.device.Event;
+import dev.lockstep.device.HostCopy;
+import dev.lockstep.device.HostPin;
 import dev.lockstep.device.Numerics;
 import dev.lockstep.device.Program;
 import dev.lockstep.device.Stream;
@@ -27,11 +29,12 @@ import java.util.Optional;
 import java.util.ServiceLoader;
 
 /// The CPU device as if it lay behind a bus: the host cannot address its memory, and gets at it by
-/// copies alone.
+/// copies alone, those of collectives late.
 final class FarDevice implements Device {
   private final Device near;
   private final String kind;
   private final boolean isExact;
+  private final FarCopies copies = new FarCopies();
 
   private FarDevice(Device near, String kind, boolean isExact) {
     this.near = near;
@@ -159,6 +162,16 @@ final class FarDevice implements Device {
     }
 
     @Override
+    public HostCopy prepareCopyIn(Tensor to, MemorySegment from) {
+      return FarCopies.in(near, FarDevice.near(to), from);
+    }
+
+    @Override
+    public HostCopy prepareCopyOut(MemorySegment to, Tensor from) {
+      return FarCopies.out(near, to, FarDevice.near(from));
+    }
+
+    @Override
     public Event record() {
       return near.record();
     }
@@ -196,6 +209,11 @@ final class FarDevice implements Device {
   }
 
   @Override
+  public HostPin pin(MemorySegment host) {
+    return copies.pin(host);
+  }
+
+  @Override
   public Support supports(Op op, List<ValueType> operands) {
     return near.supports(op, operands);
   }
@@ -223,5 +241,6 @@ final class FarDevice implements Device {
   @Override
   public void close() {
     near.close();
+    copies.requireNone();
   }
 }

@@ -24,6 +24,9 @@ import org.junit.jupiter.params.provider.CsvSource;
 class FarDeviceTest {
   private static final int STEPS = 2;
 
+  /// Several buckets of so small a model.
+  private static final long BUCKET_BYTES = 8 << 10;
+
   @TempDir Path directory;
 
   private record Result(float loss, float norm, String weights, String optimizer) {}
@@ -37,7 +40,11 @@ class FarDeviceTest {
 
   private static Result train(Job job, Recipe recipe, Corpus corpus, Layout layout, String device) {
     TrainerOptions options =
-        TrainerOptions.defaults().withThreads(1).withDevice(device).withLayout(layout);
+        TrainerOptions.defaults()
+            .withThreads(1)
+            .withDevice(device)
+            .withLayout(layout)
+            .withBucketBytes(BUCKET_BYTES);
     try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
       while (trainer.stepsDone() < STEPS) {
         trainer.step(false);
@@ -78,7 +85,9 @@ class FarDeviceTest {
     "2, 'dp=2', 2",
     "3, 'dp=3', 3",
     "2, 'tp=2', 0",
-    "2, 'pp=2', 0"
+    "2, 'pp=2', 0",
+    "4, 'dp=2,pp=2', 2",
+    "4, 'dp=2,tp=2', 0"
   })
   void endsInTheBitsOfTheSameDeviceNearby(int ranks, String mesh, int zero) throws Exception {
     Result near = train(1, layout("dp=1", 0), List.of("cpu"));

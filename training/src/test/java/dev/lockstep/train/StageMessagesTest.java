@@ -174,6 +174,11 @@ class StageMessagesTest {
       }
 
       @Override
+      public boolean poll() {
+        return message.poll();
+      }
+
+      @Override
       public void await() {
         if (held.remove(link, message)) {
           message.start(); // nothing has overtaken it

@@ -58,6 +58,25 @@ public interface Exchange {
   /// @param whole the parts of all, in rank order; null but on rank 0; borrowed
   Prepared gather(List<Long> counts, Tensor part, @Nullable Tensor whole);
 
+  /// Runs collectives one after another, in the same order on every rank. Where they follow the
+  /// stream all are started first: what one copies is copied while others are on their way.
+  ///
+  /// @param collectives of which none reads what another one writes
+  default void runAll(Prepared[] collectives) {
+    if (followsStream()) {
+      for (Prepared collective : collectives) {
+        collective.start();
+      }
+      for (Prepared collective : collectives) {
+        collective.await();
+      }
+    } else {
+      for (Prepared collective : collectives) {
+        collective.run();
+      }
+    }
+  }
+
   /// Returns what every rank of the job says, in rank order; all call this together.
   ///
   /// @param mine of any length
@@ -79,6 +98,10 @@ public interface Exchange {
     /// Allocates nothing.
     void start();
 
+    /// Moves what was started without waiting, and returns whether [#await] need not wait.
+    /// Allocates nothing.
+    boolean poll();
+
     /// Waits until it is sent, or received; returns at once if it was not started.
     void await();
 
@@ -95,6 +118,12 @@ public interface Exchange {
     /// [#await]. An exchange that cannot run it meanwhile runs it at once.
     default void start() {
       run();
+    }
+
+    /// Moves what was started without waiting, and returns whether [#await] need not wait.
+    /// Allocates nothing.
+    default boolean poll() {
+      return true;
     }
 
     /// Waits for what was started; allocates nothing.
