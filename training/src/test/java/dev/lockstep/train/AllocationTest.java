@@ -70,11 +70,7 @@ class AllocationTest {
   }
 
   @ParameterizedTest(name = "--mesh {0} --zero {1}, threads={2}, transport={3}, same bits={4}")
-  @CsvSource({
-    "dp=1, 0, 2, '', true",
-    "dp=2, 0, 1, shm, true",
-    "dp=2, 3, 2, in-process, true"
-  })
+  @CsvSource({"dp=1, 0, 2, '', true", "dp=2, 0, 1, shm, true", "dp=2, 3, 2, in-process, true"})
   @Timeout(120)
   void stepsAllocateNothingOnAnyThread(
       String mesh, int zero, int threads, String transport, boolean sameBits) throws Exception {
