@@ -1,7 +1,6 @@
 package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -22,6 +21,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 class KilledRankTest {
   private static final Duration END = Duration.ofSeconds(2);
   private static final int SIGINT = 2;
+  private static final int INTERRUPTED = 130;
+  private static final int TERMINATED = 143;
 
   @TempDir static Path folder;
   private static TinyJob job;
@@ -37,38 +38,53 @@ class KilledRankTest {
 
   private static Command start(String name, String transport) throws IOException {
     String[] options =
-        job.gpt(name, "--steps=400", "--save-every=20", "--threads=1", "--transport=" + transport);
+        job.gpt(name, "--steps=240", "--save-every=20", "--threads=1", "--transport=" + transport);
     return Command.lockstep(TinyJob.with(List.of("run", "--nproc-per-node=2"), options));
   }
 
   private void awaitFirstCheckpoint(Command command, String name) {
-    Path state = job.run(name).resolve("checkpoint/trainer_state.json");
-    command.await("there is a checkpoint", () -> Files.exists(state));
+    awaitCheckpointAfter(command, name, 0);
+  }
+
+  private void awaitCheckpointAfter(Command command, String name, long millis) {
+    command.await("there is a checkpoint", () -> checkpointMillis(name) > millis);
+  }
+
+  /// Returns when the checkpoint was written, 0 if there is none.
+  private static long checkpointMillis(String name) {
+    return job.run(name).resolve("checkpoint/trainer_state.json").toFile().lastModified();
+  }
+
+  private Command resume(String name, String... launch) throws IOException {
+    String[] resumed = {
+      "gpt", "--data=" + job.text(), "--cache=" + job.cache(), "--resume=" + job.run(name)
+    };
+    return Command.lockstep(TinyJob.with(List.of(launch), resumed));
   }
 
   private void goesOnToTheSameEnd(String name) throws Exception {
-    String[] resumed = {
-      "run", "gpt", "--data=" + job.text(), "--cache=" + job.cache(), "--resume=" + job.run(name)
-    };
-    try (Command command = Command.lockstep(resumed)) {
+    try (Command command = resume(name, "run")) {
       assertThat(command.done().printed("weights sha256")).isEqualTo(whole);
       assertThat(command.printed("resumed after step")).matches("\\d+");
     }
   }
 
   @Test
-  void aKilledRankIsNamedAndTheRunGoesOnFromItsCheckpoint() throws Exception {
-    isNamedAndTheRunGoesOn("shm");
+  void aKilledRunAndThenAnInterruptedOneGoOnToTheSameEnd() throws Exception {
+    aKilledRankIsNamed("shm");
+    anInterruptedRunSaves("killed-shm");
+    goesOnToTheSameEnd("killed-shm");
   }
 
   @ParameterizedTest
   @Tag("long")
   @ValueSource(strings = {"ofi:tcp", "aeron-udp"})
   void aKilledRankIsNamedOverAWireToo(String transport) throws Exception {
-    isNamedAndTheRunGoesOn(transport);
+    aKilledRankIsNamed(transport);
+    goesOnToTheSameEnd("killed-" + transport);
   }
 
-  private void isNamedAndTheRunGoesOn(String transport) throws Exception {
+  private void aKilledRankIsNamed(String transport) throws Exception {
     Libfabric.require(transport);
     Leftovers leftovers = Leftovers.beforehand();
     try (Command command = start("killed-" + transport, transport)) {
@@ -85,24 +101,25 @@ class KilledRankTest {
           .contains("rank 1 of 2 failed: process ended: signal=SIGKILL, exitCode=137");
       leftovers.none(processes);
     }
-    goesOnToTheSameEnd("killed-" + transport);
   }
 
-  @Test
-  void anInterruptedRunSavesAndGoesOn() throws Exception {
-    assumeFalse(isIgnored(SIGINT), "SIGINT is ignored where the tests run");
+  /// What was killed is resumed for that.
+  private void anInterruptedRunSaves(String name) throws Exception {
+    boolean ignored = isIgnored(SIGINT);
+    long before = checkpointMillis(name);
     Leftovers leftovers = Leftovers.beforehand();
-    try (Command command = start("stopped", "shm")) {
-      awaitFirstCheckpoint(command, "stopped");
+    try (Command command = resume(name, "run", "--nproc-per-node=2")) {
+      awaitCheckpointAfter(command, name, before);
       List<ProcessHandle> processes = command.descendants();
-      command.signal("INT");
+      command.signal(ignored ? "TERM" : "INT");
 
       assertThat(command.untilEnd()).isLessThan(END);
-      assertThat(command.exitCode()).as("%s", command.output()).isEqualTo(130);
-      assertThat(command.printed("stopped after step")).contains("--resume " + job.run("stopped"));
+      assertThat(command.exitCode())
+          .as("%s", command.output())
+          .isEqualTo(ignored ? TERMINATED : INTERRUPTED);
+      assertThat(command.printed("stopped after step")).contains("--resume " + job.run(name));
       leftovers.none(processes);
     }
-    goesOnToTheSameEnd("stopped");
   }
 
   /// A process started in the background of a plain shell ignores SIGINT, and so do its children.
