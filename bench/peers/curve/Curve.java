@@ -23,7 +23,7 @@ import java.util.zip.ZipFile;
 /// `java.base`, sorted by path and joined, the first nine tenths to train, beside the one that PyTorch took
 /// with the same hyper-parameters. See `bench/peers/curve/run`.
 ///
-///     Curve FOLDER STEPS EVERY THREADS
+///     Curve FOLDER STEPS EVERY THREADS SEED
 class Curve {
   /// Validation loss in nats per byte after 0, 100, … 1,000 steps.
   private static final double[] PYTORCH = {
@@ -37,6 +37,7 @@ class Curve {
     int steps = Integer.parseInt(args[1]);
     int every = Integer.parseInt(args[2]);
     int threads = Integer.parseInt(args[3]);
+    long seed = Long.parseLong(args[4]);
     Path text = folder.resolve("java.base.txt");
     if (!Files.exists(text)) {
       write(text);
@@ -47,6 +48,7 @@ class Curve {
             .withModel(new GptShape(6, 6, 384, 256, 256, true))
             .withBatch(BatchShape.of(1, 8))
             .withLearningRate(new LearningRate(RATE, RATE, 0))
+            .withSeed(seed)
             .withSteps(steps);
     TrainerOptions options = TrainerOptions.defaults().withThreads(threads);
     try (Job job = Job.join();
