@@ -420,9 +420,13 @@ final class Engine implements RailEvents {
   }
 
   @Override
-  public void segmentLost(int error, String words, long bytes) {
-    // Providers do not say whose it was: `udp;ofi_rxd` of 1.17 has only its flags and bytes.
-    int peer = links.onlyWriter();
+  public void segmentLost(int error, String words, long bytes, long immediate) {
+    if (!links.hasWriter()) {
+      return; // nobody waits for it
+    }
+    // Few providers say whose it was: `udp;ofi_rxd` of 1.17 has only its flags and bytes.
+    ReceiveLink named = immediate == 0 ? null : links.receiver(Wire.linkOf(immediate));
+    int peer = named == null ? links.onlyWriter() : named.peer();
     String endpoint = peer < 0 ? "local" : "rank " + peer;
     String said = "a segment was cut after %d bytes: %s".formatted(bytes, words);
     TransportException cause =

@@ -103,12 +103,22 @@ final class Links {
     return false;
   }
 
-  /// Returns the one peer that has leave to write into memory here, -1 if there are several or
-  /// none.
+  /// Returns whether a peer that is not lost has leave to write into memory here.
+  boolean hasWriter() {
+    for (ReceiveLink link : receivers) {
+      if (link.holdsMemory() && !link.mute) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// Returns the one peer that is not lost and has leave to write into memory here, -1 if there are
+  /// several or none.
   int onlyWriter() {
     int writer = -1;
     for (ReceiveLink link : receivers) {
-      if (link.holdsMemory()) {
+      if (link.holdsMemory() && !link.mute) {
         if (writer >= 0 && writer != link.peer()) {
           return -1;
         }

@@ -355,9 +355,11 @@ final class Rail implements AutoCloseable {
     long context = error.get(JAVA_LONG, 0);
     long slot = (context - firstContext) / CONTEXT_BYTES;
     long flags = error.get(JAVA_LONG, Layouts.offset(Layouts.CQ_ERR_ENTRY, "flags"));
-    if ((flags & (Fi.REMOTE_WRITE | Fi.REMOTE_CQ_DATA)) != 0) {
+    // FI_REMOTE_CQ_DATA says nothing: errors of own writes over shm carry it too.
+    if ((flags & Fi.REMOTE_WRITE) != 0) {
       long bytes = error.get(JAVA_LONG, Layouts.offset(Layouts.CQ_ERR_ENTRY, "len"));
-      events.segmentLost(code, words, bytes);
+      long immediate = error.get(JAVA_LONG, Layouts.offset(Layouts.CQ_ERR_ENTRY, "data"));
+      events.segmentLost(code, words, bytes, immediate);
       return true;
     }
     if (context < firstContext || slot >= contexts.byteSize() / CONTEXT_BYTES) {

@@ -8,7 +8,8 @@ interface RailEvents {
   /// that it is here.
   ///
   /// @param bytes of it that did arrive
-  void segmentLost(int error, String words, long bytes);
+  /// @param immediate its immediate data, 0 where the provider leaves it out
+  void segmentLost(int error, String words, long bytes, long immediate);
 
   /// A frame was sent; its memory is free.
   void frameSent(int frame);

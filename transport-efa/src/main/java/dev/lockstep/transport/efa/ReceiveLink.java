@@ -146,6 +146,7 @@ final class ReceiveLink extends FabricLink {
           return 0; // segments of earlier messages are on their way
         }
         failure = broken("link was closed by its sender");
+        grants.dropUnsaid();
         leaves = grants.hasSaid();
         engine.markDirty(this);
       }
@@ -365,6 +366,11 @@ final class ReceiveLink extends FabricLink {
   /// Returns whether its sender has leave to write into memory here.
   boolean holdsMemory() {
     return grants.hasSaid();
+  }
+
+  /// Returns the number that segments of this link carry, for tests.
+  int number() {
+    return number;
   }
 
   /// Returns how many frames wait for their turn, for tests.

@@ -185,7 +185,8 @@ final class SendLink extends FabricLink {
 
   /// Tells a receiver that has not asked for the message yet what it is.
   private void announce(Transfer transfer) {
-    if (announced || ++turns < TURNS_UNTIL_ANNOUNCED) {
+    turns = Math.min(turns + 1, TURNS_UNTIL_ANNOUNCED);
+    if (announced || turns < TURNS_UNTIL_ANNOUNCED) {
       return;
     }
     int frame = claimFrame();

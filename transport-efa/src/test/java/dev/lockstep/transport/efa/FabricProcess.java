@@ -23,6 +23,9 @@ import java.util.ServiceLoader;
 final class FabricProcess implements AutoCloseable {
   static final int BYTES = 8 << 20;
 
+  /// What a process says first, when it has its transport.
+  static final String BEGUN = "messages begin";
+
   /// What a process says in the end whose messages have all arrived whole.
   static final String WHOLE = "all messages are whole";
 
@@ -98,6 +101,7 @@ final class FabricProcess implements AutoCloseable {
     int rank = Integer.parseInt(arguments[2]);
     long messages = Long.parseLong(arguments[3]);
     try (FabricProcess process = new FabricProcess(arguments[0], rank, Path.of(arguments[1]))) {
+      System.out.println(BEGUN);
       for (long sequence = 0; sequence < messages; sequence++) {
         process.theirs.segment().fill((byte) 0);
         process.exchange(sequence);

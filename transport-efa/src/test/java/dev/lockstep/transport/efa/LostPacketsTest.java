@@ -78,6 +78,7 @@ final class LostPacketsTest {
             .as("rank %d has ended: %s", rank, Files.readString(log))
             .isTrue();
         assertThat(Files.readString(log))
+            .contains(FabricProcess.BEGUN)
             .containsAnyOf(FabricProcess.WHOLE, TransportException.class.getName());
       }
     } finally {

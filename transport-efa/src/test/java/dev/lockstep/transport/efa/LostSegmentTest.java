@@ -31,6 +31,9 @@ final class LostSegmentTest {
 
   @TempDir private Path directory;
 
+  /// What the provider says of the segment.
+  private volatile long immediate;
+
   private TransportHarness open(int ranks, AtomicInteger cuts) {
     LibfabricJudge.require(new OfiTcpProvider());
     List<Transport> transports = new ArrayList<>();
@@ -83,8 +86,28 @@ final class LostSegmentTest {
     }
   }
 
+  /// As `net` reports a connection that ends within a segment.
+  @Test
+  void segmentThatIsNamedFailsItsPeerAlone() {
+    AtomicInteger cuts = new AtomicInteger();
+    try (TransportHarness ranks = open(3, cuts)) {
+      var first = receive(ranks.zeros(0, 1_000_000), WORLD, 0);
+      var second = receive(ranks.zeros(0, 1_000_000), WORLD, 0);
+      Pair link = ranks.link(0, 1, WORLD);
+      Pair other = ranks.link(2, 1, WORLD);
+      ranks.post(link.receiver(), first);
+      ranks.post(other.receiver(), second);
+      ranks.until(((ReceiveLink) link.receiver())::holdsMemory);
+      ranks.until(((ReceiveLink) other.receiver())::holdsMemory);
+      immediate = Wire.immediate(((ReceiveLink) other.receiver()).number(), 0, 1, 0);
+      cuts.set(1);
+      assertThat(ranks.failure(second)).hasMessageContaining("endpoint=rank 2");
+      assertThat(first.failure()).isNull();
+    }
+  }
+
   /// Reports as many segments as cut as it is told to.
-  private static final class CuttingLibfabric extends ForwardingLibfabric {
+  private final class CuttingLibfabric extends ForwardingLibfabric {
     private final AtomicInteger cuts;
 
     CuttingLibfabric(Libfabric library, AtomicInteger cuts) {
@@ -105,6 +128,7 @@ final class LostSegmentTest {
       cuts.decrementAndGet();
       Discovery.set(entry, Layouts.CQ_ERR_ENTRY, "flags", Fi.REMOTE_WRITE | Fi.REMOTE_CQ_DATA);
       Discovery.set(entry, Layouts.CQ_ERR_ENTRY, "len", (long) CUT_AT);
+      Discovery.set(entry, Layouts.CQ_ERR_ENTRY, "data", immediate);
       Discovery.set(entry, Layouts.CQ_ERR_ENTRY, "err", 265); // FI_ETRUNC
       return 1;
     }

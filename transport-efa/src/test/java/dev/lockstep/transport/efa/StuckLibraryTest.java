@@ -29,7 +29,8 @@ import org.junit.jupiter.api.io.TempDir;
 final class StuckLibraryTest {
   private static final int WORLD = 1;
   private static final Duration LIVENESS = Duration.ofMillis(200);
-  private static final Duration IN_TIME = LIVENESS.multipliedBy(2).plusSeconds(1);
+  // Of a pause of whoever waits two milliseconds count at most.
+  private static final Duration IN_TIME = LIVENESS.multipliedBy(2).plusSeconds(10);
 
   @TempDir private Path directory;
 
