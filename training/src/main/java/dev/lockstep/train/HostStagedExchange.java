@@ -323,6 +323,11 @@ final class HostStagedExchange implements Exchange {
       awaitOnHost();
       isStarted = false;
       take();
+      ended();
+    }
+
+    /// Lets what waits begin behind this.
+    void ended() {
       advance();
     }
 
@@ -384,6 +389,17 @@ final class HostStagedExchange implements Exchange {
       } else {
         awaitTaken();
         begin();
+      }
+    }
+
+    /// The host may wait for the GPU next, and that for a peer which needs what was sent before
+    /// this: it has begun by then.
+    @Override
+    void ended() {
+      if (sends()) {
+        super.ended();
+      } else {
+        beginAll();
       }
     }
 

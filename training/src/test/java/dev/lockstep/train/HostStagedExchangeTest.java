@@ -170,6 +170,20 @@ class HostStagedExchangeTest {
     }
   }
 
+  /// Behind it the host may wait for the GPU, which may wait for a peer that needs what was sent.
+  @Test
+  void whoHasReceivedHasBegunWhatWasSentBefore() {
+    try (Exchange.Message sent = exchange.message(Layout.PIPELINE, true, 0, tensor("sent"));
+        Exchange.Message received = exchange.message(Layout.PIPELINE, false, 1, tensor("got"))) {
+      events.clear();
+      sent.start();
+      received.start();
+      received.await();
+      assertThat(events).containsSubsequence("out sent", "begin got", "in got", "begin sent");
+      sent.await();
+    }
+  }
+
   @Test
   void wordsAreSaidBehindWhatWasStarted() {
     Exchange.Prepared a = sum("a");
