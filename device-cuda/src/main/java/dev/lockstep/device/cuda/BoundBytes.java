@@ -8,9 +8,10 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
-/// Which bytes of which buffers a program is bound to. What lies side by side counts as one range,
-/// the gaps that alignment leaves included.
+/// Which bytes of which buffers a program is bound to, or a collective. What lies side by side
+/// counts as one range, the gaps that alignment leaves included.
 final class BoundBytes {
   /// The alignment of tensors that share a buffer.
   private static final long GAP = 64;
@@ -29,13 +30,15 @@ final class BoundBytes {
   }
 
   static BoundBytes of(Binding binding) {
+    return of(Stream.concat(binding.inputs().stream(), binding.outputs().stream()).toList());
+  }
+
+  static BoundBytes of(List<Tensor> tensors) {
     Map<Buffer, List<Range>> byBuffer = new HashMap<>();
-    for (List<Tensor> tensors : List.of(binding.inputs(), binding.outputs())) {
-      for (Tensor tensor : tensors) {
-        byBuffer
-            .computeIfAbsent(tensor.buffer(), _ -> new ArrayList<>())
-            .add(new Range(tensor.buffer(), tensor.offset(), tensor.offset() + tensor.bytes()));
-      }
+    for (Tensor tensor : tensors) {
+      byBuffer
+          .computeIfAbsent(tensor.buffer(), _ -> new ArrayList<>())
+          .add(new Range(tensor.buffer(), tensor.offset(), tensor.offset() + tensor.bytes()));
     }
     List<Range> all = new ArrayList<>();
     byBuffer.values().forEach(ranges -> all.addAll(merged(ranges)));

@@ -55,6 +55,11 @@ final class CudaBoundProgram implements BoundProgram {
     }
   }
 
+  /// The bytes that it is bound to.
+  BoundBytes bytes() {
+    return bytes;
+  }
+
   /// Whether any of the bytes `[start, end)` of a buffer are bound.
   boolean uses(Buffer buffer, long start, long end) {
     return bytes.touch(buffer, start, end);

@@ -60,7 +60,7 @@ final class CudaStream implements Stream {
           "program was compiled by another device: device=" + context.name());
     }
     makeRoom();
-    awaitCopies(bound);
+    awaitCopies(bound.bytes());
     bound.launch(this);
     boolean isQueued = false;
     try {
@@ -233,11 +233,18 @@ final class CudaStream implements Stream {
     return new CudaEvent(this, mark());
   }
 
-  /// Marks this point of the queue by a ticket.
+  /// Marks this point of the queue by a ticket, behind all copies.
   long mark() {
+    return mark(null);
+  }
+
+  /// Marks this point of the queue by a ticket, behind the copies of these bytes.
+  ///
+  /// @param used null for all copies
+  long mark(@Nullable BoundBytes used) {
     enter();
     makeRoom();
-    awaitCopies(null);
+    awaitCopies(used);
     return ring.add(null);
   }
 
@@ -251,10 +258,10 @@ final class CudaStream implements Stream {
 
   /// Lets what is computed from here on wait for the copies that it needs.
   ///
-  /// @param program what comes; null for all copies
-  private void awaitCopies(@Nullable CudaBoundProgram program) {
-    ring.order(program, inward);
-    ring.order(program, outward);
+  /// @param used by what comes; null for all copies
+  private void awaitCopies(@Nullable BoundBytes used) {
+    ring.order(used, inward);
+    ring.order(used, outward);
   }
 
   /// Whether the stream is of this device.

@@ -50,13 +50,16 @@ final class HostPins {
       return () -> {};
     }
     bytes.put(address, size);
-    return () -> unpin(address);
+    AtomicBoolean open = new AtomicBoolean(true);
+    return () -> {
+      if (open.getAndSet(false)) {
+        unpin(address);
+      }
+    };
   }
 
   private void unpin(long address) {
-    if (bytes.remove(address) == null) {
-      return;
-    }
+    bytes.remove(address);
     if (context.isLost()) {
       context.driver().memHostUnregister(address); // the driver may have let go of it already
     } else {

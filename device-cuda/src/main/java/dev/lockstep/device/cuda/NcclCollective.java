@@ -11,6 +11,7 @@ import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 
 /// A collective with its tensors, which it leases until it is closed.
 final class NcclCollective implements DeviceGroup.Prepared {
@@ -21,6 +22,7 @@ final class NcclCollective implements DeviceGroup.Prepared {
   private final Arena arena;
   private final NcclStep[] steps;
   private final List<Buffer> leased = new ArrayList<>();
+  private final BoundBytes used;
   private long ticket = -1;
   private boolean isStarted;
   private boolean isBroken;
@@ -42,6 +44,7 @@ final class NcclCollective implements DeviceGroup.Prepared {
     CudaDevice device = group.owner().device();
     List<Long> addresses = inputs.stream().map(device::address).toList();
     long to = device.address(output);
+    this.used = BoundBytes.of(Stream.concat(inputs.stream(), Stream.of(output)).toList());
     this.arena = Arena.ofConfined();
     boolean isPlanned = false;
     try {
@@ -132,7 +135,7 @@ final class NcclCollective implements DeviceGroup.Prepared {
       throw new IllegalStateException("collective is closed: op=" + op);
     }
     group.owner().requireSound();
-    stream.await(compute, compute.mark());
+    stream.await(compute, compute.mark(used));
     long ready = stream.mark();
     try {
       queue();

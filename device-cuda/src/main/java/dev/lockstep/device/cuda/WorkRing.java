@@ -271,8 +271,8 @@ final class WorkRing {
   /// Lets what is computed from here on wait for the copies of a direction that it needs. They run
   /// one after the other, so the last of them is enough.
   ///
-  /// @param program what comes; null for all copies
-  void order(@Nullable CudaBoundProgram program, Staging copies) {
+  /// @param used by what comes; null for all copies
+  void order(@Nullable BoundBytes used, Staging copies) {
     lock.lock();
     try {
       for (long ticket = queued - 1; ticket >= Math.max(passed, copies.awaited()); ticket--) {
@@ -280,7 +280,7 @@ final class WorkRing {
         Buffer buffer = buffers[slot];
         if (ways[slot] == copies
             && buffer != null
-            && (program == null || program.uses(buffer, starts[slot], ends[slot]))) {
+            && (used == null || used.touch(buffer, starts[slot], ends[slot]))) {
           context.check(
               context.driver().streamWaitEvent(compute, events[slot], 0), "cuStreamWaitEvent", "");
           copies.awaitedBelow(ticket + 1);
