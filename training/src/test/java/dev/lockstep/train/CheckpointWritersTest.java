@@ -55,7 +55,7 @@ class CheckpointWritersTest {
   /// The first writes the headers and puts the folder in its place, the second its part alone.
   @Tag("long")
   @ParameterizedTest(name = "rank {0}, {1} at every {2} calls")
-  @CsvSource({"0, KILLED, 4", "1, KILLED, 1", "1, TORN, 6"})
+  @CsvSource({"0, KILLED, 8", "1, KILLED, 3", "1, TORN, 9"})
   void whereverOneOfTwoRanksDiesACheckpointIsThereAndWhole(int dying, Failure how, int stride)
       throws Exception {
     long call = 0;
