@@ -28,8 +28,8 @@ class GemmTest {
             new int[] {37, 5, 48, 3, 5},
             new int[] {6, 40, 9, 1, 12},
             // Of a transposed A more is packed at once than multiplied.
-            new int[] {200, 33, 2100, 1, 1},
-            new int[] {200, 33, 2100, 1, 4},
+            new int[] {200, 5, 2100, 1, 1},
+            new int[] {200, 5, 2100, 1, 4},
             new int[] {0, 8, 8, 1, 1},
             new int[] {8, 0, 8, 1, 1},
             new int[] {8, 8, 0, 1, 2})
