@@ -38,6 +38,7 @@ public interface Device extends AutoCloseable {
   /// returned before it frees the memory.
   ///
   /// @param host native memory, none of it pinned already
+  /// @throws dev.lockstep.failure.DeviceLostException if the device is lost
   default HostPin pin(MemorySegment host) {
     return () -> {};
   }

@@ -24,12 +24,16 @@ public interface Stream extends AutoCloseable {
 
   /// Prepares a copy of host memory into a tensor of as many bytes, which need not be done when
   /// [HostCopy#start] returns; the caller closes it.
+  ///
+  /// @throws IllegalArgumentException if the sizes differ, here or when it is started
   default HostCopy prepareCopyIn(Tensor to, MemorySegment from) {
     return new ImmediateCopy(() -> copyIn(to, from));
   }
 
   /// Prepares a copy of a tensor into host memory of as many bytes, which need not be done when
   /// [HostCopy#start] returns; the caller closes it.
+  ///
+  /// @throws IllegalArgumentException if the sizes differ, here or when it is started
   default HostCopy prepareCopyOut(MemorySegment to, Tensor from) {
     return new ImmediateCopy(() -> copyOut(to, from));
   }
