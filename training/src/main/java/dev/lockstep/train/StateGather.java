@@ -1,6 +1,7 @@
 package dev.lockstep.train;
 
 import dev.lockstep.graph.Blocks;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
@@ -8,7 +9,6 @@ import dev.lockstep.train.checkpoint.TensorSource;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
-import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.train.placement.ModelPlace;
 import dev.lockstep.train.placement.Placement;
 import java.lang.foreign.MemorySegment;

@@ -4,9 +4,9 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.job.Job;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.data.Batches;
@@ -16,11 +16,9 @@ import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.parallel.Exchange;
-import dev.lockstep.train.parallel.Scope;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -47,38 +45,11 @@ class FlippedBitTest {
   @TempDir Path directory;
 
   /// Flips a bit of the first contribution when it is about to be reduced for the first time.
-  private static final class Flipping implements Exchange {
-    private final Exchange exchange;
+  private static final class Flipping extends ForwardingExchange {
     private boolean flipped;
 
     Flipping(Exchange exchange) {
-      this.exchange = exchange;
-    }
-
-    @Override
-    public Prepared reduceScatter(
-        String axis, LaneSplit lanes, List<Long> counts, List<Tensor> inputs, Tensor output) {
-      return exchange.reduceScatter(axis, lanes, counts, inputs, output);
-    }
-
-    @Override
-    public Prepared allGather(String axis, List<Long> counts, Tensor part, Tensor whole) {
-      return exchange.allGather(axis, counts, part, whole);
-    }
-
-    @Override
-    public Prepared gather(List<Long> counts, Tensor part, @Nullable Tensor whole) {
-      return exchange.gather(counts, part, whole);
-    }
-
-    @Override
-    public List<String> words(String mine) {
-      return exchange.words(mine);
-    }
-
-    @Override
-    public Message message(String axis, boolean forth, int from, Tensor memory) {
-      return exchange.message(axis, forth, from, memory);
+      super(exchange);
     }
 
     @Override

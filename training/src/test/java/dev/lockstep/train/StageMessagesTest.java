@@ -3,9 +3,8 @@ package dev.lockstep.train;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.failure.LockstepException;
-import dev.lockstep.graph.LaneSplit;
-import dev.lockstep.graph.Primitive;
 import dev.lockstep.job.Job;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.Recipe.SumBlocks;
@@ -15,7 +14,6 @@ import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.parallel.Exchange;
-import dev.lockstep.train.parallel.Scope;
 import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -79,8 +77,7 @@ class StageMessagesTest {
   private record Which(String link, int number, Wrong wrong) {}
 
   /// Lets messages pass but one. Tells which there are, or that the one was overtaken.
-  private static final class Astray implements Exchange {
-    private final Exchange exchange;
+  private static final class Astray extends ForwardingExchange {
     private final int stage;
     private final Optional<Which> which;
     private final Consumer<Which> seen;
@@ -88,7 +85,7 @@ class StageMessagesTest {
     private final Map<String, Message> held = new HashMap<>(); // until the next one has gone
 
     Astray(Exchange exchange, int stage, Optional<Which> which, Consumer<Which> seen) {
-      this.exchange = exchange;
+      super(exchange);
       this.stage = stage;
       this.which = which;
       this.seen = seen;
@@ -190,32 +187,6 @@ class StageMessagesTest {
       public void close() {
         message.close();
       }
-    }
-
-    @Override
-    public Prepared prepare(Primitive op, List<Tensor> inputs, Tensor output) {
-      return exchange.prepare(op, inputs, output);
-    }
-
-    @Override
-    public Prepared reduceScatter(
-        String axis, LaneSplit lanes, List<Long> counts, List<Tensor> inputs, Tensor output) {
-      return exchange.reduceScatter(axis, lanes, counts, inputs, output);
-    }
-
-    @Override
-    public Prepared allGather(String axis, List<Long> counts, Tensor part, Tensor whole) {
-      return exchange.allGather(axis, counts, part, whole);
-    }
-
-    @Override
-    public Prepared gather(List<Long> counts, Tensor part, @Nullable Tensor whole) {
-      return exchange.gather(counts, part, whole);
-    }
-
-    @Override
-    public List<String> words(String mine) {
-      return exchange.words(mine);
     }
   }
 

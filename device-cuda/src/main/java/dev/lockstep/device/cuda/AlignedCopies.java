@@ -1,5 +1,6 @@
 package dev.lockstep.device.cuda;
 
+import dev.lockstep.memory.Scope;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -45,9 +46,9 @@ final class AlignedCopies implements AutoCloseable {
   /// Frees all copies, also where one of them cannot be freed.
   @Override
   public void close() {
-    Endings endings = new Endings();
-    copies.values().forEach(copy -> endings.of(copy::close));
-    copies.clear();
-    endings.throwFirst();
+    try (Scope scope = new Scope()) {
+      copies.values().forEach(copy -> scope.own(copy, CudaBuffer::close));
+      copies.clear();
+    }
   }
 }

@@ -60,11 +60,6 @@ final class CudaBoundProgram implements BoundProgram {
     return bytes;
   }
 
-  /// Whether any of the bytes `[start, end)` of a buffer are bound.
-  boolean uses(Buffer buffer, long start, long end) {
-    return bytes.touch(buffer, start, end);
-  }
-
   /// Whether each run is waited for and the times of its actions are taken.
   boolean isTimed() {
     return times != null;

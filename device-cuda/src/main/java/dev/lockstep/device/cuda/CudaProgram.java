@@ -12,6 +12,7 @@ import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.Node;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -294,12 +295,12 @@ final class CudaProgram implements Program {
       throw new IllegalStateException(
           "program is running: program=" + source.name() + " (wait for its stream first)");
     }
-    Endings endings = new Endings();
-    recorded.forEach(graph -> endings.of(() -> device.destroyRecording(graph)));
-    endings.of(this::freeFaultWords);
-    aligned.forEach(copies -> endings.of(copies::close));
-    times.forEach(marks -> endings.of(marks::destroy));
-    endings.of(arena::leave);
-    endings.throwFirst();
+    try (Scope scope = new Scope()) { // last first: what was recorded, the memory it uses behind it
+      scope.own(arena, CudaArena::leave);
+      times.forEach(marks -> scope.own(marks, ActionTimes::destroy));
+      aligned.forEach(copies -> scope.own(copies, AlignedCopies::close));
+      scope.own(this, CudaProgram::freeFaultWords);
+      recorded.forEach(graph -> scope.own(graph, device::destroyRecording));
+    }
   }
 }

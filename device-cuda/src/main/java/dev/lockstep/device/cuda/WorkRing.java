@@ -265,7 +265,7 @@ final class WorkRing {
     CudaBoundProgram program = programs[slot];
     return program == null
         ? buffer.equals(buffers[slot]) && starts[slot] < end && start < ends[slot]
-        : program.uses(buffer, start, end);
+        : program.bytes().touch(buffer, start, end);
   }
 
   /// Lets what is computed from here on wait for the copies of a direction that it needs. They run

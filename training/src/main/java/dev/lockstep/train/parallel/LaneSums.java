@@ -9,6 +9,7 @@ import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.optim.StepGraph;
 import java.util.ArrayList;

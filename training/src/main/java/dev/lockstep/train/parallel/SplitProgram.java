@@ -16,6 +16,7 @@ import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.util.ArrayList;

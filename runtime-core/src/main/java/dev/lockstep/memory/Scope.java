@@ -1,4 +1,4 @@
-package dev.lockstep.train.parallel;
+package dev.lockstep.memory;
 
 import java.util.ArrayDeque;
 import java.util.Deque;
