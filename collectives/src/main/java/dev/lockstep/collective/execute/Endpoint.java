@@ -31,9 +31,9 @@ public final class Endpoint implements AutoCloseable {
       descriptors = List.copyOf(descriptors);
     }
 
-    private Mailboxes mailboxes(int communicator, Members members) {
+    private Mailboxes mailboxes(int communicator, Members members, Idle idle) {
       return new Mailboxes(
-          access, communicator, members, outgoing, descriptors.toArray(byte[][]::new));
+          access, communicator, members, outgoing, descriptors.toArray(byte[][]::new), idle);
     }
   }
 
@@ -75,7 +75,8 @@ public final class Endpoint implements AutoCloseable {
     this.access = shared.map(SharedMemory::access).orElse(null);
     this.signals =
         shared.map(memory -> new Signals(memory.access(), communicator, members)).orElse(null);
-    this.mail = shared.map(memory -> memory.mailboxes(communicator, members)).orElse(null);
+    this.mail =
+        shared.map(memory -> memory.mailboxes(communicator, members, driving.idle)).orElse(null);
     this.pool = pool;
     this.nothing = HostMemory.allocate(pool, "messages of no bytes", Long.BYTES);
   }

@@ -3,54 +3,84 @@ package dev.lockstep.collective.execute;
 import java.util.concurrent.locks.LockSupport;
 
 /// How a thread waits: it spins while an answer may come in a microsecond, then yields while other
-/// ranks may want its core, then parks. Stateless, allocates nothing.
+/// ranks may want its core, then parks. Allocates nothing; threads may share one.
+///
+/// Where the answer must come from a rank behind this one on its core, every look at memory only
+/// delays it. So a rank yields after one look for as long as yields let somebody else run. How many
+/// ranks and cores there are is only where this starts: ranks that are bound see fewer cores than
+/// there are, and those that are not may meet on one.
 final class Idle {
   // A pause keeps the core for up to a hundred cycles: too long for an answer that is one hop away.
   private static final int EAGER_SPINS = 64;
 
   // About 10 us: longer than a few hops. A rank that is to answer may stand behind this one on its
-  // core, even where there are cores enough: then every hop takes as long as this.
+  // core, even where there are cores enough; until that is noticed a hop takes as long as this.
   private static final int SPINS = 150;
-
-  // Ranks that share cores must let each other run at once.
-  private static final int CROWDED_SPINS = 20;
 
   // A yield with nobody else to run takes half a microsecond: about 1 ms in all.
   private static final int YIELDS = 2_000;
 
+  // Handing a core over and getting it back takes longer, a yield with nobody else to run does not.
+  private static final long HANDED_OVER_NANOS = 1_000;
+
+  // For how many yields a rank takes it that it shares its core. Where it does not, that costs a
+  // wait the half microsecond of a yield.
+  private static final int SHARED_YIELDS = 64;
+
   // As short as Linux parks a thread.
   private static final long PARK_NANOS = 50_000;
 
-  private final int spins;
+  /// Yields for which the core is taken to be shared. Threads race for it, which does no harm.
+  private int shared;
 
   /// Makes the strategy for `ranks` ranks on this host.
   Idle(int ranks) {
-    this.spins = ranks <= Runtime.getRuntime().availableProcessors() ? SPINS : CROWDED_SPINS;
+    this.shared = ranks > Runtime.getRuntime().availableProcessors() ? SHARED_YIELDS : 0;
+  }
+
+  /// Returns whether another rank is taken to wait for this core.
+  boolean isShared() {
+    return shared > 0;
   }
 
   /// Waits a little: the longer, the more often there was nothing to do.
   ///
   /// @param times how often in a row there was nothing to do
-  @SuppressWarnings("ThreadPriorityCheck") // ranks that share a core hand it to each other
   void idle(int times) {
-    if (times < spins) {
+    if (isSpinning(times)) {
       if (times >= EAGER_SPINS) {
         Thread.onSpinWait();
       }
-    } else if (times < spins + YIELDS) {
-      Thread.yield();
+    } else if (times < SPINS + YIELDS) {
+      yieldCore();
     } else {
       LockSupport.parkNanos(PARK_NANOS);
     }
   }
 
+  @SuppressWarnings("ThreadPriorityCheck") // ranks that share a core hand it to each other
+  private void yieldCore() {
+    long before = System.nanoTime();
+    Thread.yield();
+    yielded(System.nanoTime() - before);
+  }
+
+  /// Learns from how long a yield took whether somebody else wants this core.
+  void yielded(long nanos) {
+    if (nanos > HANDED_OVER_NANOS) {
+      shared = SHARED_YIELDS;
+    } else if (shared > 0) {
+      shared--;
+    }
+  }
+
   /// Returns whether waiting has not yet become a matter of the scheduler.
   boolean isSpinning(int times) {
-    return times < spins;
+    return !isShared() && times < SPINS;
   }
 
   /// Returns whether it is time to look at clocks and failures.
   boolean isTimeToCheck(int times) {
-    return (times & 63) == 63 || times >= spins + YIELDS;
+    return (times & 63) == 63 || times >= SPINS + YIELDS;
   }
 }

@@ -36,7 +36,8 @@ final class Mailboxes implements AutoCloseable {
 
   private static final long QUEUE_BYTES = DEPTH * SLOT_BYTES;
 
-  /// How often a look is repeated at once: an answer of a rank in step is a hop away.
+  /// How often a look is repeated at once where nobody waits for the core: an answer of a rank in
+  /// step is a hop away.
   private static final int LOOKS = 16;
 
   private static final int HASH_BITS = 24;
@@ -46,6 +47,7 @@ final class Mailboxes implements AutoCloseable {
   private final PeerAccess access;
   private final int communicator;
   private final int rank;
+  private final Idle idle;
   private final int[] jobRanks;
   private final Buffer buffer;
   private final MemorySegment outgoing;
@@ -61,12 +63,19 @@ final class Mailboxes implements AutoCloseable {
   ///
   /// @param outgoing [#bytes] zeroed bytes that peers can read; owned from here on
   /// @param descriptors by which to open each rank's memory
+  /// @param idle how whoever moves the communicator waits
   Mailboxes(
-      PeerAccess access, int communicator, Members members, Buffer outgoing, byte[][] descriptors) {
+      PeerAccess access,
+      int communicator,
+      Members members,
+      Buffer outgoing,
+      byte[][] descriptors,
+      Idle idle) {
     int ranks = members.size();
     this.access = access;
     this.communicator = communicator;
     this.rank = members.rank();
+    this.idle = idle;
     this.jobRanks = members.toArray();
     this.buffer = outgoing;
     this.outgoing = outgoing.segment();
@@ -183,7 +192,7 @@ final class Mailboxes implements AutoCloseable {
     long at = number % DEPTH * SLOT_BYTES;
     long word = (long) WORD.getAcquire(queue, at);
     for (int looks = 1; word >>> HASH_BITS != number + 1; looks++) {
-      if (looks == LOOKS) {
+      if (looks == LOOKS || idle.isShared()) {
         return -1;
       }
       word = (long) WORD.getAcquire(queue, at);

@@ -1,0 +1,63 @@
+package dev.lockstep.collective.execute;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+@Timeout(10)
+class IdleTest {
+  private static final int PROCESSORS = Runtime.getRuntime().availableProcessors();
+  private static final long ALONE_NANOS = 400;
+  private static final long HANDED_OVER_NANOS = 2_500;
+
+  @Test
+  void ranksWithACoreEachSpin() {
+    Idle idle = new Idle(PROCESSORS);
+
+    assertThat(idle.isSpinning(0)).isTrue();
+    assertThat(idle.isSpinning(100)).isTrue();
+    assertThat(idle.isSpinning(1_000)).isFalse();
+  }
+
+  @Test
+  void ranksThatAreMoreThanCoresYieldAtOnce() {
+    Idle idle = new Idle(PROCESSORS + 1);
+
+    assertThat(idle.isSpinning(0)).isFalse();
+  }
+
+  @Test
+  void ranksThatAreBoundToCoresOfTheirOwnSpinThoughTheySeeOnlyThose() {
+    Idle idle = new Idle(PROCESSORS + 1);
+
+    for (int i = 0; i < 1_000; i++) {
+      idle.yielded(ALONE_NANOS);
+    }
+
+    assertThat(idle.isSpinning(0)).isTrue();
+  }
+
+  @Test
+  void aRankThatHandsItsCoreOverYieldsAtOnceNextTime() {
+    Idle idle = new Idle(PROCESSORS);
+
+    idle.yielded(ALONE_NANOS);
+    assertThat(idle.isSpinning(0)).isTrue();
+
+    idle.yielded(HANDED_OVER_NANOS);
+    assertThat(idle.isSpinning(0)).isFalse();
+  }
+
+  @Test
+  void aRankThatIsAloneOnItsCoreAgainSpinsAgain() {
+    Idle idle = new Idle(PROCESSORS);
+    idle.yielded(HANDED_OVER_NANOS);
+
+    for (int i = 0; i < 1_000; i++) {
+      idle.yielded(ALONE_NANOS);
+    }
+
+    assertThat(idle.isSpinning(0)).isTrue();
+  }
+}
