@@ -4,10 +4,16 @@ import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import java.util.Optional;
 
-/// Barrier by signals in memory that all ranks share: the dissemination of [MessageBarrier].
+/// Barrier by signals in memory that all ranks share: among few ranks every one tells every other
+/// one, among more by the dissemination of [MessageBarrier].
 ///
-/// `ceil(log2 P)` signals deep. The peers of all rounds differ, so one slot serves them all.
+/// One signal deep for up to 8 ranks, `ceil(log2 P)` for more. A rank that waits for others may
+/// have to wait for their turn on a core, once for every signal of depth. The peers of all rounds
+/// differ, so one slot serves them all.
 public final class SignalBarrier extends PlannedAlgorithm {
+  /// Seven signals and as many looks take about as long as the hop that they save.
+  private static final int FEW_RANKS = 8;
+
   /// Makes the algorithm.
   public SignalBarrier() {
     super("signal-barrier", CollectiveKind.BARRIER);
@@ -25,6 +31,16 @@ public final class SignalBarrier extends PlannedAlgorithm {
 
   private static Steps steps(int ranks, int rank) {
     Steps steps = new Steps();
+    if (ranks <= FEW_RANKS) {
+      int[] peers = Parts.peers(rank, ranks);
+      for (int peer : peers) {
+        steps.signal(peer, Parts.HERE);
+      }
+      for (int peer : peers) {
+        steps.await(peer, Parts.HERE);
+      }
+      return steps;
+    }
     for (int distance = 1; distance < ranks; distance <<= 1) {
       steps.signal((rank + distance) % ranks, Parts.HERE);
       steps.await(Math.floorMod(rank - distance, ranks), Parts.HERE);
