@@ -32,6 +32,9 @@ final class Cast {
   /// Steps of ranks that are not simulated, looked through for what they send to those that are.
   private static final long MOST_SEARCHED_STEPS = 400_000_000;
 
+  /// Ranks whose steps say how many all have.
+  private static final int FEW = 8;
+
   /// Steps of other members of a kind that are looked at before it is believed.
   private static final long CHECKED_STEPS = 1_000_000;
 
@@ -94,11 +97,12 @@ final class Cast {
   /// @throws IllegalArgumentException if they have too many steps
   static Cast unfolded(Schedule schedule, Fabric fabric, Durations durations, long mostSteps) {
     Cast cast = new Cast(schedule, fabric, durations, false, mostSteps);
+    cast.refuseByFew(schedule.ranks());
     long steps = 0;
     for (int rank = 0; rank < schedule.ranks(); rank++) {
       steps += cast.add(rank).steps();
       cast.members.set(rank, 1L);
-      cast.refuseMoreThan(steps, (double) schedule.ranks() / (rank + 1));
+      cast.refuseMoreThan(steps, 1);
     }
     cast.countUsers();
     if (!cast.match()) {
@@ -125,7 +129,21 @@ final class Cast {
         kindsOfRanks++;
       }
     }
-    refuseMoreThan(schedule.steps(0).size(), (double) kindsOfRanks);
+    refuseByFew(kindsOfRanks);
+  }
+
+  /// Refuses what is too much if all programs are like those of a few ranks. The first one alone
+  /// may be the root of a tree.
+  private void refuseByFew(long all) {
+    if (schedule.steps(0).size() * all <= mostSteps) {
+      return;
+    }
+    int stride = schedule.ranks() / FEW | 1;
+    long steps = 0;
+    for (long i = 0; i < FEW; i++) {
+      steps += schedule.steps((int) (i * stride % schedule.ranks())).size();
+    }
+    refuseMoreThan(steps, (double) all / FEW);
   }
 
   private void refuseLongSearch() {
