@@ -5,6 +5,7 @@ import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.schedule.Shares;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /// How a reduction is dealt out to the ranks of groups within groups.
 ///
@@ -43,14 +44,33 @@ final class Hierarchy {
   /// Returns the group sizes that may be used. Groups are joined by T if they are subtrees of T
   /// over the ranks; so in same-bits mode groups are taken smaller, to a power of two.
   static List<Integer> levels(CollectiveRequest request) {
+    boolean joinsByTree = request.kind().reduces() && request.mode() == Mode.SAME_BITS;
     List<Integer> levels = new ArrayList<>();
     for (int size : request.topology().levels()) {
-      int taken = request.mode() == Mode.SAME_BITS ? Integer.lowestOneBit(size) : size;
+      int taken = joinsByTree ? Integer.lowestOneBit(size) : size;
       if (taken > (levels.isEmpty() ? 1 : levels.getLast())) {
         levels.add(taken);
       }
     }
     return levels;
+  }
+
+  /// Returns why there is nothing to go by, if all ranks are equally near.
+  static Optional<String> noLevels(CollectiveRequest request) {
+    return request.topology().levels().isEmpty()
+        ? Optional.of("all ranks are equally near")
+        : Optional.empty();
+  }
+
+  /// Returns why contributions cannot be joined group by group.
+  static Optional<String> noGroups(CollectiveRequest request) {
+    return noLevels(request)
+        .or(
+            () ->
+                levels(request).isEmpty()
+                    ? Optional.of("no group of ranks is a subtree of the lane tree")
+                    : Optional.empty())
+        .or(() -> Parts.notInRankOrder(request));
   }
 
   /// Returns the number of levels.
@@ -61,6 +81,21 @@ final class Hierarchy {
   /// Returns the number of outermost groups.
   int groups() {
     return Math.ceilDiv(ranks, sizes[levels()]);
+  }
+
+  /// Returns the outermost group in which a rank is.
+  int group(int rank) {
+    return rank / sizes[levels()];
+  }
+
+  /// Returns the first rank of an outermost group; the number of ranks after the last one.
+  int start(int group) {
+    return (int) Math.min(ranks, (long) group * sizes[levels()]);
+  }
+
+  /// Returns the number of ranks in a full group of a level; 1 on level 0.
+  int size(int level) {
+    return sizes[level];
   }
 
   /// Returns the number of units in a full group of a level, from 1 on.

@@ -208,7 +208,27 @@ public final class Requests {
           CollectiveRequest.allReduce(
               DType.F32, new ReduceOp.Sum(), 70, size % 2 == 1, grouped, lanes, Mode.SAME_BITS));
     }
+    addGrouped(requests, new Topology(ranks + 1, List.of(2), false));
     return requests;
+  }
+
+  /// Adds requests of ranks in groups, the last of them smaller or not.
+  private static void addGrouped(List<CollectiveRequest> requests, Topology grouped) {
+    int ranks = grouped.ranks();
+    LaneSplit lanes = LaneSplit.onePerRank(ranks);
+    Counts parts = Counts.of(IntStream.range(0, ranks).mapToObj(rank -> 2L + rank % 2).toList());
+    Counts matrix = Counts.of(IntStream.range(0, ranks * ranks).mapToObj(i -> i % 3L).toList());
+    ReduceOp sum = new ReduceOp.Sum();
+    requests.add(CollectiveRequest.broadcast(DType.F32, 18, ranks - 1, grouped));
+    requests.add(CollectiveRequest.allGather(DType.F32, parts, false, grouped));
+    requests.add(CollectiveRequest.allToAll(DType.F32, matrix, false, grouped));
+    requests.add(
+        CollectiveRequest.reduce(
+            DType.F32, sum, 18, ranks - 1, true, grouped, lanes, Mode.SAME_BITS));
+    for (Mode mode : Mode.values()) {
+      requests.add(
+          CollectiveRequest.reduceScatter(DType.F32, sum, parts, true, grouped, lanes, mode));
+    }
   }
 
   /// Returns a request of any kind over up to as many ranks, with anything that a request may have.

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.schedule.Schedule;
@@ -15,6 +16,7 @@ import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -97,6 +99,45 @@ class FoldingTest {
       Schedule schedule = schedule(name, allReduceOnTrn3(ranks, bytes));
       assertSame(schedule, TRN3);
     }
+  }
+
+  @ParameterizedTest(name = "P={0}, part={1}")
+  @CsvSource({"288, 1000", "296, 268", "300, 268"})
+  void foldedIsUnfoldedForGathersAndScattersWithRanksLeftOver(int ranks, long part) {
+    Topology topology = new Topology(ranks, List.of(4, 144), false);
+    CollectiveRequest gather =
+        CollectiveRequest.allGather(DType.F32, Counts.each(ranks, part), true, topology);
+    CollectiveRequest scatter =
+        CollectiveRequest.reduceScatter(
+            DType.F32,
+            new ReduceOp.Sum(),
+            Counts.each(ranks, part),
+            true,
+            topology,
+            LaneSplit.onePerRank(ranks),
+            Mode.RELAXED);
+    assertFolded(schedule("hierarchical-all-gather", gather));
+    assertFolded(schedule("hierarchical-sliced-reduce-scatter", scatter));
+  }
+
+  @Test
+  @Timeout(120)
+  @Tag("long")
+  void aGatherOfAMillionRanksIsFolded() {
+    int ranks = 1_000_000;
+    Topology topology = new Topology(ranks, List.of(4, 144), false);
+    CollectiveRequest gather =
+        CollectiveRequest.allGather(DType.F32, Counts.each(ranks, 268), true, topology);
+    Schedule schedule = schedule("hierarchical-all-gather", gather);
+    Simulation simulation = Simulator.run(schedule, TRN3);
+    assertThat(simulation.programs()).isLessThan(200);
+    // A gibibyte through a chip's links within the server, 128 GB/s, is what bounds it.
+    assertThat(simulation.nanos()).isBetween(6e6, 15e6);
+  }
+
+  private static void assertFolded(Schedule schedule) {
+    assertThat(Simulator.run(schedule, TRN3).isFolded()).as(schedule.toString()).isTrue();
+    assertSame(schedule, TRN3);
   }
 
   @Test
