@@ -82,7 +82,8 @@ final class PerfOptions {
       names = {"-w", "--warmup_iters"},
       paramLabel = "N",
       description =
-          "untimed operations per size (default: at least 5, until operations stop getting faster)")
+          "untimed operations per size; of 1000 and more, and where none are asked for, also until"
+              + " operations stop getting faster")
   private @Nullable Integer warmups;
 
   @Option(
@@ -114,8 +115,8 @@ final class PerfOptions {
   @Option(
       names = "--dirty",
       description =
-          "every rank writes its input before each operation, as training does; operations are"
-              + " timed one by one, the slowest rank counts, the median is shown")
+          "every rank writes its input before each operation, as training does, and all begin it at"
+              + " once; each operation is timed, the slowest rank counts, the median is shown")
   private boolean dirty;
 
   @Option(

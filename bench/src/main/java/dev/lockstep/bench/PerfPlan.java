@@ -22,8 +22,8 @@ import java.util.OptionalInt;
 /// @param stepFactor each size is the one before times this; 1 if `stepBytes` is used
 /// @param stepBytes each size is the one before plus this; 0 if `stepFactor` is used
 /// @param iterations timed operations per size
-/// @param warmups untimed operations per size; empty to warm up until operations stop getting
-///   faster
+/// @param warmups untimed operations per size; empty, and of 1000 and more also, to warm up until
+///   operations stop getting faster
 /// @param checks whether results are checked
 /// @param dtype element type
 /// @param op reduce op

@@ -44,6 +44,7 @@ final class RankRun implements AutoCloseable {
   private final Buffer output;
   private final Buffer expected;
   private final Buffer times;
+  private final CommonStart commonStart;
   private int wrongLeft;
   private final WarmUp warmUp;
 
@@ -58,7 +59,8 @@ final class RankRun implements AutoCloseable {
     this.output = shared("perf output", plan.maxBytes());
     this.expected = HostMemory.allocate(job.memory(), "perf expected", plan.maxBytes());
     this.times = shared("perf times", 8L * Math.max(1, plan.iterations()));
-    this.warmUp = new WarmUp(plan.warmups(), barrier, this::slowest);
+    this.commonStart = new CommonStart(job, communicator, barrier);
+    this.warmUp = new WarmUp(plan.warmups(), this::slowest);
     this.wrongLeft = job.rank() == 0 ? plan.wrongElements() : 0;
   }
 
@@ -83,7 +85,6 @@ final class RankRun implements AutoCloseable {
     Buffers buffers = buffers(request);
     fill(buffers);
     try (PreparedCollective operation = prepare(request, plan.algorithm(), buffers)) {
-      warmUp.run(List.of(operation));
       double[] single = new double[plan.iterations()];
       double mean = plan.dirty() ? dirty(operation, buffers, single) : clean(operation, single);
       Arrays.sort(single);
@@ -146,13 +147,10 @@ final class RankRun implements AutoCloseable {
       for (Algorithm algorithm : Algorithms.applicable(request)) {
         all.add(prepare(request, Optional.of(algorithm), buffers));
       }
-      warmUp.run(all);
+      WarmUp.Trial trial = (operation, number) -> dirty(operation, buffers, number);
+      warmUp.run(all, trial);
       double[][] times = new double[all.size()][plan.iterations()];
-      for (int i = 0; i < plan.iterations(); i++) {
-        for (int which = 0; which < all.size(); which++) {
-          times[which][i] = dirty(all.get(which), buffers, i);
-        }
-      }
+      WarmUp.time(all, trial, times);
       List<PerfChoice.Measured> measured = new ArrayList<>();
       for (int which = 0; which < all.size(); which++) {
         slowest(times[which]);
@@ -170,6 +168,7 @@ final class RankRun implements AutoCloseable {
   /// Fills the times of single operations in a loop over unchanged buffers and returns their mean,
   /// averaged over the ranks.
   private double clean(PreparedCollective operation, double[] single) {
+    warmUp.run(List.of(operation), this::inStep);
     barrier.run();
     long start = System.nanoTime();
     for (int i = 0; i < plan.iterations(); i++) {
@@ -178,9 +177,7 @@ final class RankRun implements AutoCloseable {
     double mean = (System.nanoTime() - start) / (double) plan.iterations();
     barrier.run();
     for (int i = 0; i < single.length; i++) {
-      long from = System.nanoTime();
-      operation.run();
-      single[i] = System.nanoTime() - from;
+      single[i] = timed(operation);
     }
     slowest(single);
     return agree(new double[] {mean}, new ReduceOp.Avg())[0];
@@ -189,11 +186,10 @@ final class RankRun implements AutoCloseable {
   /// Fills the times of single operations, each after every rank has written its input, and returns
   /// their mean.
   private double dirty(PreparedCollective operation, Buffers buffers, double[] single) {
-    double sum = 0;
-    for (int i = 0; i < single.length; i++) {
-      single[i] = dirty(operation, buffers, i);
-      sum += single[i];
-    }
+    WarmUp.Trial trial = (same, number) -> dirty(same, buffers, number);
+    warmUp.run(List.of(operation), trial);
+    WarmUp.time(List.of(operation), trial, new double[][] {single});
+    double sum = Arrays.stream(single).sum();
     slowest(single);
     return sum / single.length;
   }
@@ -202,7 +198,17 @@ final class RankRun implements AutoCloseable {
     if (buffers.in() != null) {
       touch(buffers.in().segment(), (byte) number);
     }
+    commonStart.together();
+    return timed(operation);
+  }
+
+  private double inStep(PreparedCollective operation, int number) {
+    double nanos = timed(operation);
     barrier.run();
+    return nanos;
+  }
+
+  private static double timed(PreparedCollective operation) {
     long start = System.nanoTime();
     operation.run();
     return System.nanoTime() - start;
@@ -243,6 +249,7 @@ final class RankRun implements AutoCloseable {
 
   @Override
   public void close() {
+    commonStart.close();
     barrier.close();
     times.close();
     expected.close();

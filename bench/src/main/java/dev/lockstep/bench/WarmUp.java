@@ -10,6 +10,8 @@ import java.util.concurrent.TimeUnit;
 ///
 /// Compilers work beside the ranks and make an operation faster in steps, with plateaus between: so
 /// it must not have become faster for a while, longer before the first size than before the others.
+/// An operation is run here by the very code that times it: around one that takes a fifth of a
+/// microsecond, a loop that has not been compiled takes longer than what it times.
 final class WarmUp {
   /// Operations at least, where none are asked for.
   static final int LEAST = 5;
@@ -17,7 +19,8 @@ final class WarmUp {
   /// How long the ranks must not have become faster: a plateau before the last compiler is done.
   private static final double FIRST_STABLE_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
 
-  private static final double STABLE_NANOS = TimeUnit.MILLISECONDS.toNanos(60);
+  /// Another size may need code that has not run yet; its compiler shares a core with a rank.
+  private static final double STABLE_NANOS = TimeUnit.MILLISECONDS.toNanos(250);
 
   /// Operations before the first size at least: compilers look at what has run some thousand times,
   /// however long that took.
@@ -26,7 +29,7 @@ final class WarmUp {
   /// How long it may take at most.
   private static final double FIRST_MOST_NANOS = TimeUnit.MILLISECONDS.toNanos(6000);
 
-  private static final double MOST_NANOS = TimeUnit.MILLISECONDS.toNanos(1000);
+  private static final double MOST_NANOS = TimeUnit.MILLISECONDS.toNanos(2000);
 
   /// A round is as long as it takes to see a difference that is none of the clock.
   private static final double ROUND_NANOS = TimeUnit.MILLISECONDS.toNanos(5);
@@ -36,43 +39,61 @@ final class WarmUp {
   /// A round that takes less than this part of the fastest one was faster.
   private static final double FASTER = 0.97;
 
+  /// Who asks for as many operations wants them at their final speed: as many are run, and then
+  /// more until they stop getting faster.
+  private static final int MANY = 1000;
+
+  /// Runs an operation once, as it is timed.
+  interface Trial {
+    /// Runs it.
+    ///
+    /// @param number counts the trials of this operation
+    /// @return its time in nanoseconds
+    double nanos(PreparedCollective operation, int number);
+  }
+
   /// Replaces each number by the greatest of all ranks.
   interface Slowest {
     void of(double[] numbers);
   }
 
   private final OptionalInt asked;
-  private final PreparedCollective barrier;
   private final Slowest slowest;
   private boolean first = true;
 
   /// Makes the warm-up of one rank.
   ///
   /// @param asked operations of each size; empty to run until they stop getting faster
-  /// @param barrier borrowed
-  WarmUp(OptionalInt asked, PreparedCollective barrier, Slowest slowest) {
+  WarmUp(OptionalInt asked, Slowest slowest) {
     this.asked = asked;
-    this.barrier = barrier;
     this.slowest = slowest;
   }
 
   /// Runs operations; all ranks together, equally often.
-  void run(List<PreparedCollective> operations) {
+  ///
+  /// @param trial keeps the ranks in step
+  void run(List<PreparedCollective> operations, Trial trial) {
     if (asked.isPresent()) {
-      var _ = round(operations, asked.getAsInt());
-      return;
+      var _ = round(operations, trial, asked.getAsInt());
     }
+    if (asked.orElse(MANY) >= MANY) {
+      settle(operations, trial);
+    }
+  }
+
+  /// Runs operations until they stop getting faster.
+  private void settle(List<PreparedCollective> operations, Trial trial) {
     double stable = first ? FIRST_STABLE_NANOS : STABLE_NANOS;
     double most = first ? FIRST_MOST_NANOS : MOST_NANOS;
     int least = first ? FIRST_LEAST : LEAST;
     first = false;
-    double total = round(operations, LEAST);
+    double total = round(operations, trial, LEAST);
     int times = (int) Math.clamp(LEAST * ROUND_NANOS / total, 1, MOST_IN_ROUND);
     double best = Double.POSITIVE_INFINITY;
     double since = 0;
     int done = 0;
     while (total < most && (since < stable || done < least)) {
-      double nanos = round(operations, times);
+      double nanos = round(operations, trial, times);
       done += times * operations.size();
       total += nanos;
       since += nanos;
@@ -84,16 +105,23 @@ final class WarmUp {
   }
 
   /// Returns the slowest rank's time.
-  private double round(List<PreparedCollective> operations, int times) {
+  private double round(List<PreparedCollective> operations, Trial trial, int times) {
+    double[][] each = new double[operations.size()][times];
     long start = System.nanoTime();
-    for (int i = 0; i < times; i++) {
-      for (PreparedCollective operation : operations) {
-        operation.run();
-        barrier.run();
-      }
-    }
+    time(operations, trial, each);
     double[] nanos = {System.nanoTime() - start};
     slowest.of(nanos);
     return nanos[0];
+  }
+
+  /// Runs operations one after another, again and again, and fills in the time of each.
+  ///
+  /// @param nanos as many times as each is to run, by operation
+  static void time(List<PreparedCollective> operations, Trial trial, double[][] nanos) {
+    for (int i = 0; i < nanos[0].length; i++) {
+      for (int which = 0; which < nanos.length; which++) {
+        nanos[which][i] = trial.nanos(operations.get(which), i);
+      }
+    }
   }
 }

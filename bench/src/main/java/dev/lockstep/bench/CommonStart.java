@@ -1,0 +1,77 @@
+package dev.lockstep.bench;
+
+import dev.lockstep.collective.Communicator;
+import dev.lockstep.collective.PreparedCollective;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.job.Job;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
+import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+
+/// Lets the ranks begin an operation at the same moment.
+///
+/// Ranks leave a barrier one after another, as far apart as a word takes from core to core, which
+/// is what a short collective takes too: who leaves first, and whether that is the root, would
+/// decide what is measured. Ranks of one host have one clock, so they agree on a time, the latest
+/// of what each proposes, and wait for it. Where there is not a core for every rank, or not one
+/// host, they start when they leave a barrier.
+final class CommonStart implements AutoCloseable {
+  /// From a rank's proposal to the start: longer than ranks in step take to agree.
+  private static final long AHEAD_NANOS = 5_000;
+
+  private final PreparedCollective barrier;
+  private final boolean agrees;
+  private final Buffer time;
+  private final PreparedCollective latest;
+
+  /// Prepares to agree.
+  ///
+  /// @param barrier borrowed
+  CommonStart(Job job, Communicator communicator, PreparedCollective barrier) {
+    this.barrier = barrier;
+    int ranks = job.worldSize();
+    this.agrees =
+        job.localWorldSize() == ranks && ranks <= Runtime.getRuntime().availableProcessors();
+    this.time = HostMemory.allocateShared(job.memory(), "perf start", 8, job.directory());
+    Tensor tensor = Tensor.of(time, DType.I64, Shape.of(1));
+    this.latest =
+        communicator.prepare(
+            CollectiveRequest.allReduce(
+                DType.I64,
+                new ReduceOp.Max(),
+                1,
+                true,
+                communicator.topology(),
+                LaneSplit.onePerRank(ranks),
+                Mode.SAME_BITS),
+            List.of(tensor),
+            tensor);
+  }
+
+  /// Returns when every rank may begin.
+  void together() {
+    if (!agrees) {
+      barrier.run();
+      return;
+    }
+    time.segment().set(ValueLayout.JAVA_LONG, 0, System.nanoTime() + AHEAD_NANOS);
+    latest.run();
+    long start = time.segment().get(ValueLayout.JAVA_LONG, 0);
+    while (System.nanoTime() < start) {
+      Thread.onSpinWait();
+    }
+  }
+
+  @Override
+  public void close() {
+    latest.close();
+    time.close();
+  }
+}
