@@ -16,10 +16,10 @@ import org.jspecify.annotations.Nullable;
 /// beside one. Confined to whoever moves the communicator; allocates nothing.
 ///
 /// A rank writes what it sends into memory of its own, which the receiver reads: one queue of slots
-/// per receiver. A slot is a word and the message behind it, so that the first 56 bytes come with
-/// the word in one cache line. The word is that of [Signals]: it counts the messages of the queue
-/// and carries a hash over the collectives of all of them. The receiver says by a signal, now and
-/// then, how many it has taken; a queue that is full is back pressure.
+/// per receiver. A slot is a word and the message behind it, in the same cache line if it fits in
+/// there. The word is that of [Signals]: it counts the messages of the queue and carries a hash
+/// over the collectives of all of them. The receiver says by a signal, now and then, how many it
+/// has taken; a queue that is full is back pressure.
 final class Mailboxes implements AutoCloseable {
   /// Longest message. Beyond about this length a message that is written once more costs more than
   /// the signals that reading in place needs.
@@ -31,8 +31,13 @@ final class Mailboxes implements AutoCloseable {
   /// Messages of a queue. A rank is at most one collective ahead of one that answers it.
   private static final int DEPTH = 16;
 
+  private static final int LINE_BYTES = 64;
+
+  /// Longest message that lies in the line of its word.
+  private static final int BESIDE_BYTES = LINE_BYTES - Long.BYTES;
+
   /// Whole pairs of cache lines: processors fetch them in pairs.
-  private static final long SLOT_BYTES = LONGEST_BYTES + 128;
+  private static final long SLOT_BYTES = LONGEST_BYTES + 2 * LINE_BYTES;
 
   private static final long QUEUE_BYTES = DEPTH * SLOT_BYTES;
 
@@ -58,6 +63,10 @@ final class Mailboxes implements AutoCloseable {
   private final long[] taken; // of what was sent, as far as this rank has looked
   private final long[] received;
   private final long[] receivedHash;
+
+  /// What [#arrived] has looked at, lest a compiler finds that it need not look.
+  @SuppressWarnings("unused") // written is enough
+  private long seen;
 
   /// Makes the mailboxes of one rank.
   ///
@@ -113,7 +122,8 @@ final class Mailboxes implements AutoCloseable {
       }
     }
     long at = peer * QUEUE_BYTES + number % DEPTH * SLOT_BYTES;
-    copy(message, 0, outgoing, at + Long.BYTES, message.byteSize());
+    long bytes = message.byteSize();
+    copy(message, 0, outgoing, at + offset(bytes), bytes);
     long hash = StableHash.mix(sentHash[peer], operation);
     sentHash[peer] = hash;
     sent[peer] = number + 1;
@@ -128,14 +138,15 @@ final class Mailboxes implements AutoCloseable {
   /// @throws PeerFailure if the peer sends from another collective
   boolean receive(int peer, MemorySegment into, Sink.@Nullable Reduce join, long operation) {
     MemorySegment queue = queue(peer);
-    long at = arrived(peer, queue, operation);
+    long bytes = into.byteSize();
+    long at = arrived(peer, queue, offset(bytes), operation);
     if (at < 0) {
       return false;
     }
     if (join == null) {
-      copy(queue, at, into, 0, into.byteSize());
+      copy(queue, at, into, 0, bytes);
     } else {
-      long elements = into.byteSize() / join.dtype().bytes();
+      long elements = bytes / join.dtype().bytes();
       Reducer.reduce(join.op(), join.dtype(), into, 0, queue, at, elements);
     }
     take(peer, operation);
@@ -157,11 +168,12 @@ final class Mailboxes implements AutoCloseable {
       DType dtype,
       long operation) {
     MemorySegment queue = queue(peer);
-    long at = arrived(peer, queue, operation);
+    long bytes = into.byteSize();
+    long at = arrived(peer, queue, offset(bytes), operation);
     if (at < 0) {
       return false;
     }
-    long elements = into.byteSize() / dtype.bytes();
+    long elements = bytes / dtype.bytes();
     if (first) {
       Reducer.join(op, dtype, into, 0, queue, at, with, 0, elements);
     } else {
@@ -169,6 +181,13 @@ final class Mailboxes implements AutoCloseable {
     }
     take(peer, operation);
     return true;
+  }
+
+  /// Returns where in its slot a message starts. A longer one has lines of its own, aligned, and
+  /// that of the word is written after them: the receiver, which is looking at it, would take it
+  /// away meanwhile.
+  private static long offset(long bytes) {
+    return bytes <= BESIDE_BYTES ? Long.BYTES : LINE_BYTES;
   }
 
   /// Returns whether a message of a peer waits to be taken.
@@ -187,21 +206,28 @@ final class Mailboxes implements AutoCloseable {
   }
 
   /// Returns where in the queue a peer's next message starts, or -1 if it is not there.
-  private long arrived(int peer, MemorySegment queue, long operation) {
+  ///
+  /// Each look is at the word and at where the message starts, so that a line of its own is on its
+  /// way here together with that of the word, not after it.
+  private long arrived(int peer, MemorySegment queue, long offset, long operation) {
     long number = received[peer];
     long at = number % DEPTH * SLOT_BYTES;
     long word = (long) WORD.getAcquire(queue, at);
+    long start = (long) WORD.getOpaque(queue, at + offset);
     for (int looks = 1; word >>> HASH_BITS != number + 1; looks++) {
       if (looks == LOOKS || idle.isShared()) {
+        seen = start;
         return -1;
       }
       word = (long) WORD.getAcquire(queue, at);
+      start ^= (long) WORD.getOpaque(queue, at + offset);
     }
+    seen = start;
     long hash = StableHash.mix(receivedHash[peer], operation);
     if ((word & HASH_MASK) != (hash & HASH_MASK)) {
       throw new PeerFailure(peer, PeerFailure.Kind.DISAGREES, "message of another collective");
     }
-    return at + Long.BYTES;
+    return at + offset;
   }
 
   /// Frees the slot of the message that has been read.
