@@ -5,11 +5,11 @@ import static dev.lockstep.collective.algorithm.Parts.READY;
 import static dev.lockstep.collective.algorithm.Parts.got;
 import static dev.lockstep.collective.algorithm.Parts.output;
 import static dev.lockstep.collective.algorithm.Parts.peers;
-import static dev.lockstep.collective.algorithm.Parts.scratch;
 import static dev.lockstep.collective.algorithm.Parts.sent;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.schedule.Range;
 import java.util.Optional;
 
 /// All-to-all in memory that all ranks share: every rank reads its part of each peer's input where
@@ -43,7 +43,11 @@ public final class DirectAllToAll extends PlannedAlgorithm {
         steps.signal(peer, READY);
       }
     }
-    steps.copy(sent(request, rank, rank), got(request, rank, rank));
+    Range kept = sent(request, rank, rank);
+    boolean stays = request.inPlace() && kept.offset() == got(request, rank, rank).offset();
+    if (!stays) {
+      steps.copy(kept, got(request, rank, rank));
+    }
     for (int peer : peers) {
       if (request.count(peer, rank) > 0) {
         steps.await(peer, READY);
@@ -56,9 +60,11 @@ public final class DirectAllToAll extends PlannedAlgorithm {
         steps.await(peer, READ);
       }
     }
-    if (request.inPlace()) {
-      long all = request.outputElements(rank);
-      steps.copy(scratch(rank, 0, all), output(rank, 0, all));
+    for (int from = 0; request.inPlace() && from < request.ranks(); from++) {
+      if (from != rank || !stays) {
+        Range part = got(request, rank, from);
+        steps.copy(part, output(rank, part.offset(), part.elements()));
+      }
     }
     return steps;
   }
