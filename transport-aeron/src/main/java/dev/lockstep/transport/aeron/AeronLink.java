@@ -4,7 +4,6 @@ import dev.lockstep.failure.TransportException;
 import dev.lockstep.transport.Envelope;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.Transfer;
-import io.aeron.logbuffer.FrameDescriptor;
 import io.aeron.protocol.DataHeaderFlyweight;
 import java.util.ArrayDeque;
 import java.util.zip.CRC32C;
@@ -25,7 +24,7 @@ abstract class AeronLink implements Link {
 
   private final int peer;
   private final int communicator;
-  private final int payloadPerFrame;
+  private int payloadPerFrame;
   private final CRC32C crc = new CRC32C();
   final ArrayDeque<Transfer> queue = new ArrayDeque<>(QUEUE);
   private final TermView.Cache views = new TermView.Cache();
@@ -33,12 +32,15 @@ abstract class AeronLink implements Link {
   private long messages;
   private long payloadBytes;
 
-  AeronLink(int peer, int communicator, Medium medium) {
+  AeronLink(int peer, int communicator) {
     this.peer = peer;
     this.communicator = communicator;
-    int room = medium.mtuBytes() - DataHeaderFlyweight.HEADER_LENGTH - Envelope.BYTES;
-    this.payloadPerFrame = room / CUT_BYTES * CUT_BYTES;
-    assert medium.mtuBytes() % FrameDescriptor.FRAME_ALIGNMENT == 0;
+  }
+
+  /// Takes note of the largest frame, which the sender has chosen.
+  final void setMtu(int bytes) {
+    int room = bytes - DataHeaderFlyweight.HEADER_LENGTH - Envelope.BYTES;
+    payloadPerFrame = room / CUT_BYTES * CUT_BYTES;
   }
 
   abstract boolean sends();

@@ -25,9 +25,8 @@ final class AeronReceiveLink extends AeronLink implements ControlledFragmentHand
   private final Envelope arrived = new Envelope();
   private boolean envelopeSeen;
 
-  AeronReceiveLink(
-      int peer, int communicator, Subscription subscription, int session, Medium medium) {
-    super(peer, communicator, medium);
+  AeronReceiveLink(int peer, int communicator, Subscription subscription, int session) {
+    super(peer, communicator);
     this.subscription = subscription;
     this.session = session;
   }
@@ -45,10 +44,11 @@ final class AeronReceiveLink extends AeronLink implements ControlledFragmentHand
     Image sender = image;
     if (sender == null) {
       sender = subscription.imageBySessionId(session);
-      image = sender;
       if (sender == null) {
         return 0;
       }
+      image = sender;
+      setMtu(sender.mtuLength());
     }
     int frames = sender.controlledPoll(this, FRAMES_PER_POLL);
     if (frames == 0 && (sender.isClosed() || sender.isEndOfStream())) {

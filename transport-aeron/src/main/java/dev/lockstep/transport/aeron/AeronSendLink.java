@@ -12,13 +12,19 @@ import org.agrona.concurrent.UnsafeBuffer;
 /// Sending end: claims frames in the publication's log and copies envelope and payload straight
 /// into them.
 final class AeronSendLink extends AeronLink {
+  /// So few that what has come meanwhile is read while it is in the cache.
+  private static final int FRAMES_PER_POLL = 2;
+
   private final ExclusivePublication publication;
+  private final AeronEngine engine;
   private final BufferClaim claim = new BufferClaim();
   private boolean envelopeSent;
 
-  AeronSendLink(int peer, int communicator, ExclusivePublication publication, Medium medium) {
-    super(peer, communicator, medium);
+  AeronSendLink(int peer, int communicator, ExclusivePublication publication, AeronEngine engine) {
+    super(peer, communicator);
     this.publication = publication;
+    this.engine = engine;
+    setMtu(publication.maxPayloadLength() + DataHeaderFlyweight.HEADER_LENGTH);
   }
 
   @Override
@@ -29,8 +35,9 @@ final class AeronSendLink extends AeronLink {
   @Override
   public int poll() {
     int frames = 0;
-    while (!queue.isEmpty() && sendFrame(queue.peekFirst())) {
+    while (frames < FRAMES_PER_POLL && !queue.isEmpty() && sendFrame(queue.peekFirst())) {
       frames++;
+      int _ = engine.turn();
     }
     return frames;
   }

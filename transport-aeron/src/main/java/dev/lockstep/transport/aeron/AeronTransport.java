@@ -12,10 +12,8 @@ import io.aeron.Aeron;
 import io.aeron.ChannelUriStringBuilder;
 import io.aeron.ExclusivePublication;
 import io.aeron.Subscription;
-import io.aeron.driver.MediaDriver;
 import io.aeron.exceptions.AeronException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.List;
@@ -32,56 +30,36 @@ import org.slf4j.LoggerFactory;
 /// sender. The sender publishes in that session, and the receiver takes its frames alone.
 final class AeronTransport implements Transport {
   private static final Logger LOG = LoggerFactory.getLogger(AeronTransport.class);
-  private static final long POLL_NANOS = 200_000;
+  private static final long POLL_NANOS = 100_000;
   private static final long OTHERS_NANOS = 250_000_000;
 
   private final TransportContext context;
   private final Medium medium;
-  private final Path folder;
-  private final @Nullable MediaDriver driver;
-  private final Aeron aeron;
+  private final AeronEngine engine;
   private final List<AeronLink> links = new CopyOnWriteArrayList<>();
   private final SecureRandom sessions = new SecureRandom();
   private int nextStream;
   private volatile boolean closed;
 
-  private AeronTransport(
-      TransportContext context,
-      Medium medium,
-      Path folder,
-      @Nullable MediaDriver driver,
-      Aeron aeron) {
+  private AeronTransport(TransportContext context, Medium medium, AeronEngine engine) {
     this.context = context;
     this.medium = medium;
-    this.folder = folder;
-    this.driver = driver;
-    this.aeron = aeron;
+    this.engine = engine;
   }
 
   static AeronTransport open(TransportContext context, Medium medium) {
-    Path folder = DriverFolder.in(context.directory());
-    MediaDriver driver =
-        context.localLeader() ? DriverFolder.launch(context.directory(), medium) : null;
-    Aeron aeron = null;
     try {
-      aeron =
-          Aeron.connect(
-              new Aeron.Context()
-                  .aeronDirectoryName(folder.toString())
-                  .useConductorAgentInvoker(false)
-                  .preTouchMappedMemory(true)
-                  .errorHandler(error -> LOG.debug("aeron client", error)));
-      return new AeronTransport(context, medium, folder, driver, aeron);
+      return new AeronTransport(
+          context,
+          medium,
+          medium.isUdp() ? RankDriver.open(context, medium) : HostDriver.open(context, medium));
+    } catch (LockstepException typed) {
+      throw typed;
     } catch (RuntimeException e) {
-      closeQuietly(aeron);
-      closeQuietly(driver);
-      if (e instanceof LockstepException typed) {
-        throw typed;
-      }
       throw new TransportException(
-          folder.toString(),
+          context.directory().toString(),
           "aeron cannot be opened: transport=%s, rank=%d, directory=%s, cause=%s"
-              .formatted(medium.name(), context.rank(), folder, e.getMessage()),
+              .formatted(medium.name(), context.rank(), context.directory(), e.getMessage()),
           e);
     }
   }
@@ -109,15 +87,17 @@ final class AeronTransport implements Transport {
 
   @Override
   public Link openReceive(int peer, int communicator, Duration timeout) {
-    DriverFolder.requireRoomForLink(folder, medium);
+    Medium.Way way = wayTo(peer);
+    DriverFolder.requireRoomForLink(engine.folder(), way);
     int stream = streamOf(nextStream++);
     int session = sessions.nextInt();
     try {
-      Subscription subscription = aeron.addSubscription(medium.receiveChannel(), stream);
-      String address = stream + " " + session + " " + reachable(subscription, timeout);
+      Subscription subscription = subscribe(stream, timeout);
+      String address =
+          "%d %d %d %s"
+              .formatted(stream, session, way.mtuBytes(), reachable(subscription, timeout));
       context.addresses().publish(key(communicator, peer, context.rank()), bytes(address));
-      AeronReceiveLink link =
-          new AeronReceiveLink(peer, communicator, subscription, session, medium);
+      AeronReceiveLink link = new AeronReceiveLink(peer, communicator, subscription, session);
       links.add(link);
       return link;
     } catch (AeronException e) {
@@ -127,18 +107,24 @@ final class AeronTransport implements Transport {
 
   @Override
   public Link openSend(int peer, int communicator, Duration timeout) {
-    DriverFolder.requireRoomForLink(folder, medium);
+    Medium.Way way = wayTo(peer);
+    DriverFolder.requireRoomForLink(engine.folder(), way);
     byte[] published = context.addresses().lookup(key(communicator, context.rank(), peer), timeout);
-    String[] address = text(published).split(" ", 3);
+    String[] address = text(published).split(" ", 4);
+    String channel =
+        new ChannelUriStringBuilder(address[3])
+            .sessionId(Integer.parseInt(address[1]))
+            .mtu(Math.min(way.mtuBytes(), Integer.parseInt(address[2])))
+            .termLength(way.termBytes())
+            .build();
     try {
       ExclusivePublication publication =
-          aeron.addExclusivePublication(
-              sendChannel(address[2], Integer.parseInt(address[1])), Integer.parseInt(address[0]));
+          publish(channel, Integer.parseInt(address[0]), peer, communicator, timeout);
       await(
           () -> publication.isConnected() ? publication : null,
           timeout,
           () -> notConnected(peer, communicator));
-      AeronSendLink link = new AeronSendLink(peer, communicator, publication, medium);
+      AeronSendLink link = new AeronSendLink(peer, communicator, publication, engine);
       links.add(link);
       return link;
     } catch (AeronException e) {
@@ -146,12 +132,27 @@ final class AeronTransport implements Transport {
     }
   }
 
-  private String sendChannel(String published, int session) {
-    return new ChannelUriStringBuilder(published)
-        .sessionId(session)
-        .mtu(medium.mtuBytes())
-        .termLength(Medium.TERM_BYTES)
-        .build();
+  private Subscription subscribe(int stream, Duration timeout) {
+    Aeron client = engine.client();
+    long id = client.asyncAddSubscription(medium.receiveChannel(), stream);
+    return await(
+        () -> client.getSubscription(id),
+        timeout,
+        () -> "driver did not answer: transport=" + medium.name());
+  }
+
+  private ExclusivePublication publish(
+      String channel, int stream, int peer, int communicator, Duration timeout) {
+    Aeron client = engine.client();
+    long id = client.asyncAddExclusivePublication(channel, stream);
+    return await(
+        () -> client.getExclusivePublication(id), timeout, () -> notConnected(peer, communicator));
+  }
+
+  private Medium.Way wayTo(int peer) {
+    List<String> hosts = context.hosts();
+    boolean ofThisHost = hosts.get(peer).equals(hosts.get(context.rank()));
+    return ofThisHost ? medium.toHost() : medium.toNetwork();
   }
 
   private static String key(int communicator, int from, int to) {
@@ -178,11 +179,15 @@ final class AeronTransport implements Transport {
       if (found != null) {
         return found;
       }
-      if (System.nanoTime() > deadline || aeron.isClosed()) {
+      if (System.nanoTime() > deadline || engine.client().isClosed()) {
         throw new TransportException(
-            folder.toString(), complaint.get() + ", timeoutMillis=" + timeout.toMillis(), null);
+            engine.folder().toString(),
+            complaint.get() + ", timeoutMillis=" + timeout.toMillis(),
+            null);
       }
-      LockSupport.parkNanos(POLL_NANOS);
+      if (engine.turn() == 0) {
+        LockSupport.parkNanos(POLL_NANOS);
+      }
     }
   }
 
@@ -199,7 +204,7 @@ final class AeronTransport implements Transport {
 
   @Override
   public int poll() {
-    int work = 0;
+    int work = engine.turn();
     for (int i = 0; i < links.size(); i++) {
       work += links.get(i).poll();
     }
@@ -224,12 +229,12 @@ final class AeronTransport implements Transport {
     }
     closed = true;
     links.forEach(AeronLink::close);
-    closeQuietly(aeron);
+    engine.closeClient();
     sayLeft();
-    if (driver != null) {
+    if (engine.ownsDriver()) {
       awaitOthers();
-      closeQuietly(driver);
     }
+    engine.close();
   }
 
   private void sayLeft() {
@@ -246,7 +251,7 @@ final class AeronTransport implements Transport {
   private void awaitOthers() {
     long deadline = System.nanoTime() + OTHERS_NANOS;
     for (int rank = 0; rank < context.worldSize(); rank++) {
-      if (rank != context.rank()) {
+      if (mayNeedDriver(rank)) {
         try {
           Duration left = Duration.ofNanos(Math.max(0, deadline - System.nanoTime()));
           context.addresses().lookup(leftKey(rank), left);
@@ -258,18 +263,15 @@ final class AeronTransport implements Transport {
     }
   }
 
-  private static String leftKey(int rank) {
-    return "aeron/left/" + rank;
+  /// With a driver of its own a rank serves those that it sends to, with the host's all.
+  private boolean mayNeedDriver(int rank) {
+    return rank != context.rank()
+        && (!medium.isUdp()
+            || links.stream().anyMatch(link -> link.sends() && link.peer() == rank));
   }
 
-  private static void closeQuietly(@Nullable AutoCloseable resource) {
-    if (resource != null) {
-      try {
-        resource.close();
-      } catch (Exception e) {
-        LOG.debug("closing aeron", e);
-      }
-    }
+  private static String leftKey(int rank) {
+    return "aeron/left/" + rank;
   }
 
   private static byte[] bytes(String text) {

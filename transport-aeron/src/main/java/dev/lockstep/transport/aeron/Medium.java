@@ -1,40 +1,51 @@
 package dev.lockstep.transport.aeron;
 
-import java.net.InetAddress;
-import java.net.UnknownHostException;
-
 /// How frames travel: Aeron's IPC logs or its UDP protocol, and how large they are.
 ///
 /// @param name transport name
 /// @param bindAddress local address for UDP, empty for IPC
-/// @param mtuBytes largest frame
-/// @param logsPerLink logs that a link keeps on this host: IPC ranks share one, UDP has one at each
-///   end
-record Medium(String name, String bindAddress, int mtuBytes, int logsPerLink) {
-  /// 4 MiB terms: a frame may take an eighth of one, and a mesh of 8 ranks stays under 700 MiB of
-  /// shared memory.
-  static final int TERM_BYTES = 4 << 20;
+/// @param toHost how they travel to ranks of this host
+/// @param toNetwork how they travel to other hosts
+record Medium(String name, String bindAddress, Way toHost, Way toNetwork) {
+  /// Sizes on one way.
+  ///
+  /// @param mtuBytes largest frame
+  /// @param termBytes length of a log's terms; half of it is the most that a receiver lets come
+  /// @param logs how many logs a link keeps on this host: IPC ranks share one, UDP has one at each
+  ///   end
+  record Way(int mtuBytes, int termBytes, int logs) {
+    /// What a log takes beside its three terms: metadata, rounded up generously.
+    private static final long LOG_META_BYTES = 64 << 10;
+
+    /// Returns what a link takes of this host's shared memory.
+    long linkBytes() {
+      return logs * (3L * termBytes + LOG_META_BYTES);
+    }
+  }
+
+  /// Where packets take long, much may be on its way. A frame may take an eighth of a term, and a
+  /// mesh of 8 ranks stays under 700 MiB of shared memory.
+  private static final int LONG_TERM_BYTES = 4 << 20;
+
+  /// Between ranks of a host, logs that stay in the processor's cache: every byte passes through
+  /// two, and both are written once more when they are cleaned.
+  private static final int SHORT_TERM_BYTES = 512 << 10;
 
   /// Aeron's largest IPC frame: the fewer frames, the fewer claims per message.
   private static final int IPC_MTU_BYTES = 65_504;
 
-  /// On loopback packets of 8 KiB leave room for 16 in the default window of 128 KiB.
-  private static final int LOOPBACK_MTU_BYTES = 8_192;
-
-  /// Between hosts what an Ethernet frame of 1,500 bytes carries, since the path's size is not
-  /// known.
-  private static final int NETWORK_MTU_BYTES = 1_408;
-
   static Medium ipc() {
-    return new Medium("aeron-ipc", "", IPC_MTU_BYTES, 1);
+    Way way = new Way(IPC_MTU_BYTES, LONG_TERM_BYTES, 1);
+    return new Medium("aeron-ipc", "", way, way);
   }
 
   static Medium udp(String bindAddress) {
+    int window = Math.min(SocketLimits.receiveBytes(), SHORT_TERM_BYTES / 2);
     return new Medium(
         "aeron-udp",
         bindAddress,
-        isLoopback(bindAddress) ? LOOPBACK_MTU_BYTES : NETWORK_MTU_BYTES,
-        2);
+        new Way(Mtu.onLoopback(window), SHORT_TERM_BYTES, 2),
+        new Way(Mtu.ofInterface(bindAddress), LONG_TERM_BYTES, 1));
   }
 
   boolean isUdp() {
@@ -46,11 +57,9 @@ record Medium(String name, String bindAddress, int mtuBytes, int logsPerLink) {
     return isUdp() ? "aeron:udp?endpoint=" + bindAddress + ":0" : "aeron:ipc";
   }
 
-  private static boolean isLoopback(String address) {
-    try {
-      return InetAddress.getByName(address).isLoopbackAddress();
-    } catch (UnknownHostException e) {
-      return false;
-    }
+  /// Returns the most bytes that a receiver lets come on any way.
+  int windowBytes() {
+    return Math.min(
+        SocketLimits.receiveBytes(), Math.max(toHost.termBytes, toNetwork.termBytes) / 2);
   }
 }

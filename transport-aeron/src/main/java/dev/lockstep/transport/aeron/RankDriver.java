@@ -1,0 +1,150 @@
+package dev.lockstep.transport.aeron;
+
+import dev.lockstep.transport.TransportContext;
+import io.aeron.Aeron;
+import io.aeron.driver.MediaDriver;
+import io.aeron.driver.ThreadingMode;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import org.agrona.concurrent.AgentInvoker;
+
+/// A driver of this rank's own, which whoever waits for a message moves: a packet is on its way, or
+/// in the log, without another thread having had its turn on the core. While nobody waits a daemon
+/// thread moves it: what was sent is to arrive, what was lost to be sent again, and peers are to
+/// hear that this rank lives.
+final class RankDriver implements AeronEngine {
+  /// How often the daemon thread looks whether anybody else has moved the driver.
+  private static final long WATCH_NANOS = 1_000_000;
+
+  /// Driver and client share a process and its fate: neither needs to watch the other.
+  private static final long FOREVER_NANOS = TimeUnit.HOURS.toNanos(24);
+
+  private static final VarHandle HELD;
+  private static final VarHandle TURNS;
+
+  static {
+    try {
+      MethodHandles.Lookup lookup = MethodHandles.lookup();
+      HELD = lookup.findVarHandle(RankDriver.class, "held", boolean.class);
+      TURNS = lookup.findVarHandle(RankDriver.class, "turns", long.class);
+    } catch (ReflectiveOperationException impossible) {
+      throw new ExceptionInInitializerError(impossible);
+    }
+  }
+
+  private final Path folder;
+  private final MediaDriver driver;
+  private final Aeron client;
+  private final AgentInvoker driverWork;
+  private final AgentInvoker clientWork;
+  private final Thread watch;
+  private volatile boolean closed;
+
+  @SuppressWarnings("unused") // by HELD
+  private boolean held;
+
+  private long turns; // of whoever holds; read by the watch
+
+  private RankDriver(Path folder, MediaDriver driver, Aeron client, int rank) {
+    this.folder = folder;
+    this.driver = driver;
+    this.client = client;
+    this.driverWork = driver.sharedAgentInvoker();
+    this.clientWork = client.conductorAgentInvoker();
+    this.watch = new Thread(this::watch, "lockstep-aeron-" + rank);
+    watch.setDaemon(true);
+  }
+
+  static RankDriver open(TransportContext context, Medium medium) {
+    Path folder = DriverFolder.ofRank(context.directory(), context.rank());
+    MediaDriver driver =
+        DriverFolder.launch(
+            context.directory(),
+            folder,
+            DriverFolder.settings(folder, medium)
+                .threadingMode(ThreadingMode.INVOKER)
+                .asyncExecutorEnabled(false)
+                .reResolutionCheckIntervalNs(0)
+                .clientLivenessTimeoutNs(FOREVER_NANOS)
+                .publicationUnblockTimeoutNs(2 * FOREVER_NANOS));
+    try {
+      Aeron client =
+          Aeron.connect(
+              DriverFolder.client(folder)
+                  .useConductorAgentInvoker(true)
+                  .driverTimeoutMs(TimeUnit.NANOSECONDS.toMillis(FOREVER_NANOS)));
+      RankDriver opened = new RankDriver(folder, driver, client, context.rank());
+      opened.watch.start();
+      return opened;
+    } catch (RuntimeException e) {
+      Closing.quietly(driver);
+      throw e;
+    }
+  }
+
+  @Override
+  public Aeron client() {
+    return client;
+  }
+
+  @Override
+  public Path folder() {
+    return folder;
+  }
+
+  @Override
+  public int turn() {
+    if (!HELD.compareAndSet(this, false, true)) {
+      return 0;
+    }
+    try {
+      TURNS.setOpaque(this, turns + 1);
+      return driverWork.invoke() + clientWork.invoke();
+    } finally {
+      HELD.setRelease(this, false);
+    }
+  }
+
+  private void watch() {
+    long seen = -1;
+    while (!closed) {
+      long now = (long) TURNS.getOpaque(this);
+      if (now != seen) {
+        seen = now;
+      } else if (turn() > 0) {
+        seen = now + 1;
+        continue;
+      }
+      LockSupport.parkNanos(this, WATCH_NANOS);
+    }
+  }
+
+  @Override
+  public boolean ownsDriver() {
+    return true;
+  }
+
+  @Override
+  public void closeClient() {
+    Closing.quietly(client);
+  }
+
+  /// Nobody has a turn any more: whoever is in the middle of one ends it first, as it never waits.
+  @Override
+  @SuppressWarnings("ThreadPriorityCheck") // who holds may wait for this core
+  public void close() {
+    if (closed) {
+      return;
+    }
+    closed = true;
+    LockSupport.unpark(watch);
+    while (!HELD.compareAndSet(this, false, true)) {
+      Thread.yield();
+    }
+    Closing.quietly(client);
+    Closing.quietly(driver);
+  }
+}
