@@ -127,7 +127,8 @@ final class PerfOptions {
   @Option(
       names = "--transport",
       paramLabel = "T",
-      description = "shm, aeron-ipc, aeron-udp or in-process (default: chosen)")
+      description =
+          "shm, aeron-ipc, aeron-udp, efa, ofi:PROVIDER, shm+NAME or in-process (default: chosen)")
   private String transport = "";
 
   @Option(names = "--relaxed", description = "sums may be joined in any order")

@@ -64,7 +64,12 @@ final class Core implements AutoCloseable {
     this.progress = new Progress(job, endpoint, driving);
     this.preparation =
         new Preparation(
-            job, endpoint, progress, agreement, new Planner(links.fabric()), options.timeout());
+            job,
+            endpoint,
+            progress,
+            agreement,
+            new Planner(links.fabric(topology, isOneHost(job, endpoint.members()))),
+            options.timeout());
     this.oneShots =
         new OneShots(
             job,
@@ -118,6 +123,10 @@ final class Core implements AutoCloseable {
         job, options, Topology.of(hosts, shared.isPresent()), driving, endpoint, agreement, links);
   }
 
+  private static boolean isOneHost(Job job, Members members) {
+    return members.jobRanks().stream().map(job.hosts()::get).distinct().count() == 1;
+  }
+
   private static void agreeOnMode(Job job, Agreement agreement, CommunicatorOptions options) {
     List<String> modes = agreement.exchange("mode", options.mode().name(), options.timeout());
     for (int rank = 0; rank < modes.size(); rank++) {
@@ -139,7 +148,7 @@ final class Core implements AutoCloseable {
       Transport transport,
       int communicator,
       Duration timeout) {
-    Optional<PeerAccess> access = transport.peerAccess();
+    Optional<PeerAccess> access = transport.peerAccess(members.jobRanks());
     if (access.isEmpty()) {
       agreement.exchange("peer-memory", NOTHING, timeout);
       return Optional.empty();

@@ -28,6 +28,7 @@ final class LinkChoice {
   private final CommunicatorOptions options;
   private final String transport;
   private final boolean peerMemory;
+  private final boolean hostwise;
   private String first = "";
 
   /// Makes the choice for a communicator.
@@ -39,11 +40,17 @@ final class LinkChoice {
     this.options = options;
     this.transport = transport.name();
     this.peerMemory = transport.peerAccess().isPresent();
+    this.hostwise = transport instanceof HostwiseTransport;
   }
 
   /// Returns constants of typical links of this transport.
   LinkTable typical() {
-    return LinkTable.typical(transport, peerMemory);
+    LinkTable table = LinkTable.typical(transport, peerMemory);
+    return hostwise ? table.withNear(typicalNear()) : table;
+  }
+
+  private Fabric typicalNear() {
+    return LinkTable.typical(transport, true).fabric();
   }
 
   /// Returns what the first rank states or has kept; empty if the ranks must measure. A rank alone
@@ -80,21 +87,38 @@ final class LinkChoice {
   /// @param probe a communicator of these ranks for this alone; borrowed
   LinkTable fit(Core probe) {
     long start = System.nanoTime();
-    Fabric fabric;
-    try (LinkProbe meter = LinkProbe.of(probe)) {
-      meter.warmUp(Duration.parse(first.substring(FIT.length())));
-      fabric = LinkFit.fit(transport, probe.topology(), meter.mostBytes(), meter);
-    }
+    Fabric fabric = measure(probe);
+    Optional<Fabric> near = hostwise ? fitNear(probe) : Optional.empty();
     // All ranks have measured the same numbers; only the first one's processors and clock differ.
-    LinkTable mine = job.rank() == 0 ? judge(fabric, start) : typical();
+    LinkTable mine = job.rank() == 0 ? judge(fabric, near, start) : typical();
     String agreed = agreement.first("links/fitted", mine.encode(), options.timeout());
     return LinkTable.decode(agreed);
   }
 
+  private Fabric measure(Core probe) {
+    try (LinkProbe meter = LinkProbe.of(probe)) {
+      meter.warmUp(Duration.parse(first.substring(FIT.length())));
+      return LinkFit.fit(transport, probe.topology(), meter.mostBytes(), meter);
+    }
+  }
+
+  /// Measures within each host, all at once; a rank alone on its host has nothing to measure.
+  private Optional<Fabric> fitNear(Core probe) {
+    List<String> hosts = job.hosts();
+    int host = hosts.indexOf(hosts.get(job.rank()));
+    try (Core within = probe.split(host, job.rank()).orElseThrow()) {
+      return within.topology().ranks() == 1 ? Optional.empty() : Optional.of(measure(within));
+    }
+  }
+
   /// Keeps what was fitted, if it can be true.
-  private LinkTable judge(Fabric fabric, long start) {
+  private LinkTable judge(Fabric fabric, Optional<Fabric> near, long start) {
+    int processors = Runtime.getRuntime().availableProcessors();
     Optional<String> doubt =
-        LinkFit.implausible(fabric, job.worldSize(), Runtime.getRuntime().availableProcessors());
+        LinkFit.implausible(fabric, job.worldSize(), processors)
+            .or(
+                () ->
+                    near.flatMap(it -> LinkFit.implausible(it, job.localWorldSize(), processors)));
     LOG.debug(
         "links are fitted: transport={}, ranks={}, millis={}, doubt={}",
         transport,
@@ -105,6 +129,9 @@ final class LinkChoice {
       return typical();
     }
     LinkTable table = new LinkTable(key(), Instant.now(), fabric);
+    if (hostwise) {
+      table = table.withNear(near.orElseGet(this::typicalNear));
+    }
     if (options.links() instanceof Links.Fitted(Path cache, _, _)) {
       new LinkCache(cache).keep(table);
     }

@@ -21,15 +21,21 @@ import org.slf4j.LoggerFactory;
 
 /// Chooses the transport of a communicator, the same on every rank.
 ///
-/// A named transport is used or refused. Else the first of in-process, shm, efa, aeron-ipc,
-/// aeron-udp, then any other by name, that every rank can use and open; what is passed over is
-/// logged.
+/// A named transport is used or refused, for all links. Else the first of in-process, shm, efa,
+/// aeron-ipc, aeron-udp, then any other by name, that every rank can use and open; where that joins
+/// several hosts, links within a host go by `shm` if every rank can use that. Both together are
+/// named `shm+efa`. What is passed over is logged.
 final class TransportChoice {
   private static final Logger LOG = LoggerFactory.getLogger(TransportChoice.class);
   private static final List<String> PREFERENCE =
       List.of("in-process", "shm", "efa", "aeron-ipc", "aeron-udp");
   private static final String OPTION = "--transport";
   private static final String USABLE = "";
+
+  /// Joins ranks of one host where another transport joins hosts.
+  private static final String NEAR = "shm";
+
+  private static final String BOTH = NEAR + HostwiseTransport.JOINT;
 
   private final Job job;
   private final Agreement agreement;
@@ -56,7 +62,7 @@ final class TransportChoice {
   /// Throws if a transport is named that is not installed.
   static void requireInstalled(String named) {
     Set<String> names = installed().keySet();
-    if (!named.isEmpty() && !names.contains(named)) {
+    if (!named.isEmpty() && !names.contains(far(named))) {
       throw refused(
           named, "there is no such transport (use one of " + String.join(", ", names) + ")");
     }
@@ -86,16 +92,42 @@ final class TransportChoice {
       }
     }
     requireInstalled(named);
+    boolean ofUse = HostwiseTransport.isOfUse(job.hosts());
+    String one = named.startsWith(BOTH) && context().isOneHost() ? NEAR : far(named);
     List<String> reasons = new ArrayList<>();
     for (TransportProvider provider : providers.values()) {
-      if (named.isEmpty() || provider.name().equals(named)) {
-        Transport opened = open(provider, reasons);
+      if (one.isEmpty() || provider.name().equals(one)) {
+        Transport opened = open(provider, false, reasons);
         if (opened != null) {
-          return opened;
+          return ofUse && (named.isEmpty() || named.startsWith(BOTH)) ? withNear(opened) : opened;
         }
       }
     }
     throw refused(named, String.join("; ", reasons));
+  }
+
+  /// Returns the transport between hosts of a name.
+  private static String far(String named) {
+    return named.startsWith(BOTH) ? named.substring(BOTH.length()) : named;
+  }
+
+  /// Returns a transport between hosts with another one within them, if every rank could open that.
+  ///
+  /// @throws ConfigurationException if not, and it is named
+  private Transport withNear(Transport far) {
+    List<String> reasons = new ArrayList<>();
+    TransportProvider provider = providers.get(NEAR);
+    Transport near;
+    try {
+      near = provider == null ? null : open(provider, true, reasons);
+      if (near == null && !named.isEmpty()) {
+        throw refused(named, String.join("; ", reasons));
+      }
+    } catch (RuntimeException | Error failure) {
+      far.close();
+      throw failure;
+    }
+    return near == null ? far : new HostwiseTransport(near, far, job.hosts(), job.rank());
   }
 
   private static String shown(String name) {
@@ -112,10 +144,14 @@ final class TransportChoice {
   }
 
   /// Returns the transport if every rank could open it; else adds the reason.
-  private @Nullable Transport open(TransportProvider provider, List<String> reasons) {
+  ///
+  /// @param withinHosts whether it is to join ranks of one host only, else all
+  private @Nullable Transport open(
+      TransportProvider provider, boolean withinHosts, List<String> reasons) {
     String name = provider.name();
-    String obstacle = obstacle(provider);
-    if (!allAgree(name + "/usable", obstacle, name, reasons)) {
+    String question = withinHosts ? "within-hosts/" + name : name;
+    String obstacle = obstacle(provider, withinHosts);
+    if (!allAgree(question + "/usable", obstacle, name, reasons)) {
       return null;
     }
     Transport opened = null;
@@ -125,7 +161,7 @@ final class TransportChoice {
     } catch (TransportException cannot) {
       failure = String.valueOf(cannot.getMessage());
     }
-    if (allAgree(name + "/opened", failure, name, reasons)) {
+    if (allAgree(question + "/opened", failure, name, reasons)) {
       return opened;
     }
     if (opened != null) {
@@ -138,11 +174,12 @@ final class TransportChoice {
     return job.transportContext();
   }
 
-  private String obstacle(TransportProvider provider) {
+  private String obstacle(TransportProvider provider, boolean withinHosts) {
     if (provider.probe() instanceof Availability.Unavailable(String reason)) {
       return reason;
     }
-    return provider.reaches(context()) instanceof Availability.Unavailable(String reason)
+    return !withinHosts
+            && provider.reaches(context()) instanceof Availability.Unavailable(String reason)
         ? reason
         : USABLE;
   }

@@ -2,6 +2,7 @@ package dev.lockstep.transport;
 
 import dev.lockstep.memory.Registration;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 
 /// One rank's end of a transport. Links and peer access are confined to the thread that drives
@@ -27,6 +28,14 @@ public interface Transport extends AutoCloseable {
 
   /// Returns in-place access to peers' memory, if this transport shares memory with all of them.
   Optional<PeerAccess> peerAccess();
+
+  /// Returns in-place access to the memory of some ranks, this one among them, if this transport
+  /// shares memory with all of these. The same on each of them.
+  ///
+  /// @param ranks of the job
+  default Optional<PeerAccess> peerAccess(List<Integer> ranks) {
+    return peerAccess();
+  }
 
   /// Moves whatever can be moved without waiting, on all links; allocates nothing.
   ///

@@ -1,5 +1,6 @@
 package dev.lockstep.collective.plan;
 
+import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.simulate.Compute;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Level;
@@ -10,6 +11,9 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import java.util.zip.CRC32C;
 
 /// What joins the ranks of a communicator, by constants from which schedules are timed: fitted on
@@ -18,9 +22,14 @@ import java.util.zip.CRC32C;
 /// @param key what it holds for, [#key]; empty if it was stated
 /// @param fitted when it was fitted; [Instant#EPOCH] if it was stated
 /// @param fabric the constants: one level that joins all ranks
-public record LinkTable(String key, Instant fitted, Fabric fabric) {
+/// @param near links between ranks of one host, where those of `fabric` are between hosts: a level
+///   that joins all ranks of a host
+public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Level> near) {
   private static final String FORMAT = "lockstep-links 1";
   private static final int SHARED_SHORT_BYTES = 1024;
+
+  /// What the names of fields begin with that say how ranks of one host are joined.
+  private static final String NEAR = "near.";
 
   /// Checks that there is one level.
   public LinkTable {
@@ -29,6 +38,45 @@ public record LinkTable(String key, Instant fitted, Fabric fabric) {
           "links of a host have one level: fabric=%s, levels=%d"
               .formatted(fabric.name(), fabric.levels().size()));
     }
+  }
+
+  /// Makes the table of links that are all alike.
+  public LinkTable(String key, Instant fitted, Fabric fabric) {
+    this(key, fitted, fabric, Optional.empty());
+  }
+
+  /// Returns this table with other links within hosts.
+  ///
+  /// @param links of one host, one level; what ranks take for their steps is this table's
+  public LinkTable withNear(Fabric links) {
+    return new LinkTable(key, fitted, fabric, Optional.of(links.levels().getFirst()));
+  }
+
+  /// Returns what joins the ranks of a communicator.
+  ///
+  /// @param isOneHost whether all of them are on one host
+  public Fabric fabric(Topology topology, boolean isOneHost) {
+    if (near.isEmpty() || (!isOneHost && topology.levels().isEmpty())) {
+      return fabric;
+    }
+    String name = fabric.name();
+    if (isOneHost) {
+      return new Fabric(name, fabric.compute(), List.of(near.get()));
+    }
+    // Ranks that do not all share memory have no mailboxes.
+    Level all = near.get();
+    Level within =
+        new Level(
+            all.name(),
+            topology.levels().getFirst(),
+            all.messageNanos(),
+            0,
+            all.messageNanos(),
+            all.messageNanos(),
+            all.bandwidth(),
+            all.bandwidth(),
+            0);
+    return new Fabric(name, fabric.compute(), List.of(within, fabric.levels().getFirst()));
   }
 
   /// Returns what a fit holds for: these ranks on this host under this Java.
@@ -86,7 +134,6 @@ public record LinkTable(String key, Instant fitted, Fabric fabric) {
   /// Returns this table as text of a few lines, with a checksum in the last one.
   public String encode() {
     Compute compute = fabric.compute();
-    Level links = fabric.levels().getFirst();
     String text =
         String.join(
             "\n",
@@ -94,20 +141,26 @@ public record LinkTable(String key, Instant fitted, Fabric fabric) {
             "key=" + key,
             "fitted=" + fitted.getEpochSecond(),
             "name=" + fabric.name(),
-            "links=" + links.name(),
             "start=" + compute.startNanos(),
             "step=" + compute.stepNanos(),
             "moves=" + compute.movesMessages(),
+            "copy=" + words(compute.copy()),
+            "join=" + words(compute.join()),
+            encode("", fabric.levels().getFirst()) + near.map(it -> encode(NEAR, it)).orElse(""));
+    return text + "crc=" + crc(text) + "\n";
+  }
+
+  private static String encode(String prefix, Level links) {
+    return Stream.of(
+            "links=" + links.name(),
             "message=" + links.messageNanos(),
             "shortBytes=" + links.shortBytes(),
             "short=" + links.shortNanos(),
             "signal=" + links.signalNanos(),
-            "copy=" + words(compute.copy()),
-            "join=" + words(compute.join()),
             "bandwidth=" + words(links.bandwidth()),
-            "read=" + words(links.read()),
-            "");
-    return text + "crc=" + crc(text) + "\n";
+            "read=" + words(links.read()))
+        .map(field -> prefix + field + "\n")
+        .collect(Collectors.joining());
   }
 
   /// Returns the table that a text stands for.
@@ -144,21 +197,24 @@ public record LinkTable(String key, Instant fitted, Fabric fabric) {
               rates("copy"),
               rates("join"),
               Boolean.parseBoolean(text("moves")));
-      Level links =
-          new Level(
-              text("links"),
-              Level.ALL,
-              number("message"),
-              Long.parseLong(text("shortBytes")),
-              number("short"),
-              number("signal"),
-              rates("bandwidth"),
-              rates("read"),
-              0);
       return new LinkTable(
           text("key"),
           Instant.ofEpochSecond(Long.parseLong(text("fitted"))),
-          new Fabric(text("name"), compute, List.of(links)));
+          new Fabric(text("name"), compute, List.of(level(""))),
+          fields.containsKey(NEAR + "links") ? Optional.of(level(NEAR)) : Optional.empty());
+    }
+
+    private Level level(String prefix) {
+      return new Level(
+          text(prefix + "links"),
+          Level.ALL,
+          number(prefix + "message"),
+          Long.parseLong(text(prefix + "shortBytes")),
+          number(prefix + "short"),
+          number(prefix + "signal"),
+          rates(prefix + "bandwidth"),
+          rates(prefix + "read"),
+          0);
     }
 
     private String text(String field) {

@@ -173,7 +173,9 @@ final class TrainingOptions {
   @Option(
       names = "--transport",
       paramLabel = "NAME",
-      description = "shm, aeron-ipc or aeron-udp; default: the best that reaches all ranks")
+      description =
+          "shm, aeron-ipc, aeron-udp, efa, ofi:PROVIDER, or shm+NAME for memory within hosts and"
+              + " NAME between them; default: the best that reaches all ranks")
   String transport = "";
 
   @Option(

@@ -59,7 +59,7 @@ final class InProcessNeighbors implements Neighbors {
   }
 
   @Override
-  public boolean shareMemory() {
+  public boolean sharesMemoryWith(int peer) {
     return true;
   }
 

@@ -28,9 +28,9 @@ public interface Neighbors extends AutoCloseable {
   ///   opened
   SharedArea find(String key, int peer, Duration timeout);
 
-  /// Returns whether every rank of the job can open memory of every other. Waits for ranks that
-  /// have not opened their transport.
-  boolean shareMemory();
+  /// Returns whether this rank and a peer can open each other's memory. Waits for a peer that has
+  /// not opened its transport.
+  boolean sharesMemoryWith(int peer);
 
   /// Returns a descriptor of the range, see [dev.lockstep.transport.PeerAccess#describe].
   byte[] describe(Registration registration);

@@ -11,7 +11,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import org.jspecify.annotations.Nullable;
+import java.util.stream.IntStream;
 
 /// A transport whose links are rings in shared memory. The receiver makes the ring and offers it;
 /// the sender finds it.
@@ -27,7 +27,6 @@ public final class RingTransport implements Transport {
   private final RingSignals signals;
   private final RingPeerAccess access;
   private volatile RingLink[] links = {};
-  private @Nullable Boolean sharesMemory;
   private boolean closed;
 
   /// Opens the transport of one rank.
@@ -106,13 +105,15 @@ public final class RingTransport implements Transport {
   }
 
   @Override
-  public synchronized Optional<PeerAccess> peerAccess() {
-    Boolean known = sharesMemory;
-    if (known == null) {
-      known = neighbors.shareMemory();
-      sharesMemory = known;
-    }
-    return known ? Optional.of(access) : Optional.empty();
+  public Optional<PeerAccess> peerAccess() {
+    return peerAccess(IntStream.range(0, context.worldSize()).boxed().toList());
+  }
+
+  @Override
+  public Optional<PeerAccess> peerAccess(List<Integer> ranks) {
+    return ranks.stream().allMatch(neighbors::sharesMemoryWith)
+        ? Optional.of(access)
+        : Optional.empty();
   }
 
   @Override

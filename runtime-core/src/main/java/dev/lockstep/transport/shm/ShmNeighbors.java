@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -31,6 +32,7 @@ final class ShmNeighbors implements Neighbors {
 
   private final TransportContext context;
   private final String namespace;
+  private final Map<Integer, Boolean> seen = new ConcurrentHashMap<>();
   private final Map<FileAddress, Mapping> mappings = new HashMap<>();
 
   /// Tells the peers of which process namespace this rank is.
@@ -54,8 +56,13 @@ final class ShmNeighbors implements Neighbors {
   }
 
   private boolean sees(int peer, Duration timeout) {
-    byte[] theirs = context.addresses().lookup(namespaceKey(peer), timeout);
-    return namespace.equals(new String(theirs, StandardCharsets.UTF_8));
+    Boolean known = seen.get(peer);
+    if (known == null) {
+      byte[] theirs = context.addresses().lookup(namespaceKey(peer), timeout);
+      known = namespace.equals(new String(theirs, StandardCharsets.UTF_8));
+      seen.put(peer, known);
+    }
+    return known;
   }
 
   private static String namespaceKey(int rank) {
@@ -93,17 +100,16 @@ final class ShmNeighbors implements Neighbors {
   }
 
   @Override
-  public boolean shareMemory() {
-    for (int peer = 0; peer < context.worldSize(); peer++) {
-      if (!sees(peer, PATIENCE)) {
-        LOG.info(
-            "ranks {} and {} live in different process namespaces: what they exchange is copied",
-            context.rank(),
-            peer);
-        return false;
-      }
+  public boolean sharesMemoryWith(int peer) {
+    boolean known = seen.containsKey(peer);
+    boolean sees = sees(peer, PATIENCE);
+    if (!sees && !known) {
+      LOG.info(
+          "ranks {} and {} live in different process namespaces: what they exchange is copied",
+          context.rank(),
+          peer);
     }
-    return true;
+    return sees;
   }
 
   /// Offset and length of the range, then where the region lies.

@@ -80,7 +80,7 @@ public abstract class FaultyProvider implements TransportProvider {
     }
 
     @Override
-    public boolean shareMemory() {
+    public boolean sharesMemoryWith(int peer) {
       return false;
     }
 
