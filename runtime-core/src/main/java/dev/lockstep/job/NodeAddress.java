@@ -1,9 +1,11 @@
 package dev.lockstep.job;
 
 import java.io.IOException;
+import java.net.Inet6Address;
 import java.net.InetAddress;
 import java.net.NetworkInterface;
 import java.net.SocketException;
+import java.util.Comparator;
 import java.util.Optional;
 
 /// Addresses of this node.
@@ -34,7 +36,7 @@ final class NodeAddress {
   /// @param storeHost where the other nodes reach the store, if it is on this node
   static String seenByOthers(InetAddress local, String storeHost) {
     if (!local.isLoopbackAddress()) {
-      return local.getHostAddress();
+      return text(local);
     }
     String own = toListenAt(storeHost);
     if (!own.equals(ANY) && !StoreAddress.isLoopback(own)) {
@@ -43,7 +45,7 @@ final class NodeAddress {
     try {
       InetAddress named = InetAddress.getLocalHost();
       if (!named.isLoopbackAddress()) {
-        return named.getHostAddress();
+        return text(named);
       }
     } catch (IOException _) {
       // The host's name says nothing; its interfaces do.
@@ -57,11 +59,19 @@ final class NodeAddress {
           .filter(NodeAddress::isUp)
           .flatMap(NetworkInterface::inetAddresses)
           .filter(address -> !address.isLoopbackAddress() && !address.isLinkLocalAddress())
-          .map(InetAddress::getHostAddress)
-          .findFirst();
+          .min(Comparator.comparing(Inet6Address.class::isInstance)) // others know IPv4 at least
+          .map(NodeAddress::text);
     } catch (SocketException _) {
       return Optional.empty();
     }
+  }
+
+  /// Returns an address without the interface that Java writes behind IPv6's: it is this node's,
+  /// and only link-local addresses need one.
+  private static String text(InetAddress address) {
+    String text = address.getHostAddress();
+    int scope = text.indexOf('%');
+    return scope < 0 || address.isLinkLocalAddress() ? text : text.substring(0, scope);
   }
 
   private static boolean isUp(NetworkInterface candidate) {

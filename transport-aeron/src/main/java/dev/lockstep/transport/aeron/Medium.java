@@ -54,12 +54,17 @@ record Medium(String name, String bindAddress, Way toHost, Way toNetwork) {
 
   /// Channel on which this rank receives one link; the kernel chooses the port.
   String receiveChannel() {
-    return isUdp() ? "aeron:udp?endpoint=" + bindAddress + ":0" : "aeron:ipc";
+    return isUdp() ? "aeron:udp?endpoint=" + host() + ":0" : "aeron:ipc";
   }
 
   /// Returns the most bytes that a receiver lets come on any way.
   int windowBytes() {
     return Math.min(
         SocketLimits.receiveBytes(), Math.max(toHost.termBytes, toNetwork.termBytes) / 2);
+  }
+
+  /// Returns the address as channels write it.
+  private String host() {
+    return bindAddress.contains(":") ? "[" + bindAddress + "]" : bindAddress;
   }
 }
