@@ -20,8 +20,8 @@ import java.util.List;
 /// Ranks leave a barrier one after another, as far apart as a word takes from core to core, which
 /// is what a short collective takes too: who leaves first, and whether that is the root, would
 /// decide what is measured. Ranks of one host have one clock, so they agree on a time, the latest
-/// of what each proposes, and wait for it. Where there is not a core for every rank, or not one
-/// host, they start when they leave a barrier.
+/// of what each proposes, and wait for it. Where any sees less than a core for every rank, or they
+/// have not one host, they start when they leave a barrier.
 final class CommonStart implements AutoCloseable {
   /// From a rank's proposal to the start: longer than ranks in step take to agree.
   private static final long AHEAD_NANOS = 5_000;
@@ -29,7 +29,7 @@ final class CommonStart implements AutoCloseable {
   private final PreparedCollective barrier;
   private final boolean agrees;
   private final Buffer time;
-  private final PreparedCollective latest;
+  private final PreparedCollective greatest;
 
   /// Prepares to agree.
   ///
@@ -37,11 +37,9 @@ final class CommonStart implements AutoCloseable {
   CommonStart(Job job, Communicator communicator, PreparedCollective barrier) {
     this.barrier = barrier;
     int ranks = job.worldSize();
-    this.agrees =
-        job.localWorldSize() == ranks && ranks <= Runtime.getRuntime().availableProcessors();
     this.time = HostMemory.allocateShared(job.memory(), "perf start", 8, job.directory());
     Tensor tensor = Tensor.of(time, DType.I64, Shape.of(1));
-    this.latest =
+    this.greatest =
         communicator.prepare(
             CollectiveRequest.allReduce(
                 DType.I64,
@@ -53,6 +51,16 @@ final class CommonStart implements AutoCloseable {
                 Mode.SAME_BITS),
             List.of(tensor),
             tensor);
+    boolean could =
+        job.localWorldSize() == ranks && ranks <= Runtime.getRuntime().availableProcessors();
+    this.agrees = greatest(could ? 0 : 1) == 0;
+  }
+
+  /// Returns the greatest of what the ranks say.
+  private long greatest(long mine) {
+    time.segment().set(ValueLayout.JAVA_LONG, 0, mine);
+    greatest.run();
+    return time.segment().get(ValueLayout.JAVA_LONG, 0);
   }
 
   /// Returns when every rank may begin.
@@ -61,9 +69,7 @@ final class CommonStart implements AutoCloseable {
       barrier.run();
       return;
     }
-    time.segment().set(ValueLayout.JAVA_LONG, 0, System.nanoTime() + AHEAD_NANOS);
-    latest.run();
-    long start = time.segment().get(ValueLayout.JAVA_LONG, 0);
+    long start = greatest(System.nanoTime() + AHEAD_NANOS);
     while (System.nanoTime() < start) {
       Thread.onSpinWait();
     }
@@ -71,7 +77,7 @@ final class CommonStart implements AutoCloseable {
 
   @Override
   public void close() {
-    latest.close();
+    greatest.close();
     time.close();
   }
 }
