@@ -209,6 +209,7 @@ final class FabricTransport implements Transport {
       keeper.finish(
           () -> {
             leave();
+            keeper.close();
             free();
           });
     }

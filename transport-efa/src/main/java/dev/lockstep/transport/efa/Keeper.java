@@ -4,7 +4,6 @@ import dev.lockstep.failure.TransportException;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -32,7 +31,6 @@ final class Keeper implements AutoCloseable {
   private final int mostSilences;
   private final Thread thread;
   private volatile boolean stopped;
-  private volatile @Nullable Runnable last;
   private long askedAt = System.nanoTime();
 
   /// Starts the thread.
@@ -50,31 +48,18 @@ final class Keeper implements AutoCloseable {
     while (!stopped) {
       boolean busy = true;
       if (engine.tryHold()) {
-        Runnable end = last;
         try {
-          busy = end == null ? turn() : false;
+          busy = turn();
         } catch (RuntimeException | Error unexpected) {
           LOG.warn(
               "libfabric transport's thread met a failure: rank={}", engine.rank(), unexpected);
         } finally {
           engine.letGo();
         }
-        if (end != null) {
-          finish(end, engine.rank());
-          return;
-        }
       } else {
         engine.want(chores);
       }
       LockSupport.parkNanos(this, busy ? BUSY_NANOS : QUIET_NANOS);
-    }
-  }
-
-  private static void finish(Runnable end, int rank) {
-    try {
-      end.run();
-    } catch (RuntimeException stuckAgain) {
-      LOG.warn("libfabric transport is not closed: rank={}", rank, stuckAgain);
     }
   }
 
@@ -93,11 +78,25 @@ final class Keeper implements AutoCloseable {
     }
   }
 
-  /// Has the thread do something and end as soon as it gets the lock, which it may never.
+  /// Has a thread of its own do something once it gets the lock, which it may never. The keeper's
+  /// thread may have ended already, or end at any time from now on.
   void finish(Runnable what) {
-    last = what;
-    stopped = false;
-    LockSupport.unpark(thread);
+    stopped = true;
+    Thread end = new Thread(() -> runLast(what), "lockstep-fabric-end-" + engine.rank());
+    end.setDaemon(true);
+    end.start();
+  }
+
+  private void runLast(Runnable what) {
+    while (!engine.tryHold()) {
+      LockSupport.parkNanos(this, QUIET_NANOS);
+    }
+    engine.letGo();
+    try {
+      what.run();
+    } catch (RuntimeException stuckAgain) {
+      LOG.warn("libfabric transport is not closed: rank={}", engine.rank(), stuckAgain);
+    }
   }
 
   /// Ends the thread and waits for it.
