@@ -346,12 +346,26 @@ final class Engine implements RailEvents {
 
   @Override
   public void frameArrived(int receive, long bytes) {
-    // What is damaged or of another job names no link that could be believed: it is as if it had
-    // never come, and whoever waits for it says so.
-    boolean kept = incoming.isSound(receive, bytes, job, crc) && deliver(receive);
+    boolean kept = false;
+    if (!incoming.isWhole(receive, bytes, crc)) {
+      frameDamaged(bytes);
+    } else if (Wire.isOf(incoming.segment(receive), incoming.offset(receive), job)) {
+      kept = deliver(receive);
+    }
     if (!kept) {
       incoming.recycle(receive);
     }
+  }
+
+  /// Nobody sends a frame again, and whose it was is written where it may be damaged: all links
+  /// break, since one of them would wait for good.
+  private void frameDamaged(long bytes) {
+    links.breakAll(
+        new TransportException(
+            "local",
+            "frame arrived damaged: transport=%s, rank=%d, frameBytes=%d (check the cables, cards and memory of this host and of its peers)"
+                .formatted(transport, rank, bytes),
+            null));
   }
 
   /// Returns whether the frame is kept until its turn comes.

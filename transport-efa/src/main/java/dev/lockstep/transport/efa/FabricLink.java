@@ -145,6 +145,9 @@ abstract class FabricLink implements Link {
   /// for those whose messages are here.
   abstract void lost(RuntimeException cause);
 
+  /// Breaks the link for a reason of this end, which the peer is told.
+  abstract void breakHere(RuntimeException cause);
+
   final TransportException broken(String what) {
     return new TransportException(
         "rank " + peer,

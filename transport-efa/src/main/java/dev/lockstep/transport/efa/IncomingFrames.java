@@ -78,10 +78,10 @@ final class IncomingFrames {
     return shape.offset(receive % FrameSlab.FRAMES);
   }
 
-  /// Returns whether a frame that arrived is whole and of this job.
-  boolean isSound(int receive, long bytes, long job, CRC32C crc) {
+  /// Returns whether a frame arrived as it was sent.
+  boolean isWhole(int receive, long bytes, CRC32C crc) {
     FrameSlab slab = slab(receive);
-    return Wire.isSound(slab.segment(), offset(receive), bytes, job, crc, slab.bytes());
+    return Wire.isWhole(slab.segment(), offset(receive), bytes, crc, slab.bytes());
   }
 
   /// Takes a frame that arrived back, to be filled again.

@@ -63,6 +63,16 @@ final class Links {
     }
   }
 
+  /// Breaks all links for a reason of this end, which their peers are told.
+  void breakAll(RuntimeException cause) {
+    for (SendLink link : senders) {
+      link.breakHere(cause);
+    }
+    for (ReceiveLink link : receivers) {
+      link.breakHere(cause);
+    }
+  }
+
   /// Has the links with a peer say nothing more.
   void mute(int peer) {
     for (SendLink link : senders) {

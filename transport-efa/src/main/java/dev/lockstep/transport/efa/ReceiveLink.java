@@ -216,8 +216,8 @@ final class ReceiveLink extends FabricLink {
     transfer.progress += bytes;
   }
 
-  /// Breaks the link for a reason of this end, which the sender is told.
-  private void breakHere(RuntimeException cause) {
+  @Override
+  void breakHere(RuntimeException cause) {
     if (failure == null) {
       failure = cause;
       leaves = true;

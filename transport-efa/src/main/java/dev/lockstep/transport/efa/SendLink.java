@@ -80,11 +80,7 @@ final class SendLink extends FabricLink {
         work++;
       }
     } catch (RuntimeException memoryIsClosed) {
-      if (failure == null) {
-        failure = memoryIsClosed;
-        leaves = true;
-        engine.markDirty(this);
-      }
+      breakHere(memoryIsClosed);
     }
     work += completeAll();
     failPosted();
@@ -387,8 +383,13 @@ final class SendLink extends FabricLink {
 
   @Override
   void leave() {
+    breakHere(broken("link is closed"));
+  }
+
+  @Override
+  void breakHere(RuntimeException cause) {
     if (failure == null) {
-      failure = broken("link is closed");
+      failure = cause;
       leaves = true;
       engine.markDirty(this);
     }

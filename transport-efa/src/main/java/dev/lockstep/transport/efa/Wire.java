@@ -104,16 +104,19 @@ final class Wire {
     frame.set(INT, at + CRC_AT, checksum(frame, at, crc, bytes));
   }
 
-  /// Returns whether what arrived is a frame of this job, whole and as it was sent.
-  static boolean isSound(
-      MemorySegment frame, long at, long arrived, long job, CRC32C crc, ByteBuffer bytes) {
+  /// Returns whether what arrived is whole and as it was sent, by whomever.
+  static boolean isWhole(MemorySegment frame, long at, long arrived, CRC32C crc, ByteBuffer bytes) {
     return arrived >= HEADER_BYTES
-        && frame.get(INT, at) == MAGIC
-        && frame.get(SHORT, at + 4) == VERSION
-        && frame.get(LONG, at + 8) == job
         && bytes(frame, at) >= 0
         && bytes(frame, at) == arrived - HEADER_BYTES
         && frame.get(INT, at + CRC_AT) == checksum(frame, at, crc, bytes);
+  }
+
+  /// Returns whether what arrived whole is a frame of a job.
+  static boolean isOf(MemorySegment frame, long at, long job) {
+    return frame.get(INT, at) == MAGIC
+        && frame.get(SHORT, at + 4) == VERSION
+        && frame.get(LONG, at + 8) == job;
   }
 
   private static int checksum(MemorySegment frame, long at, CRC32C crc, ByteBuffer bytes) {
