@@ -13,7 +13,7 @@ import dev.lockstep.graph.Primitive.ScatterAdd;
 import dev.lockstep.graph.Primitive.Tanh;
 
 /// How near a device's float32 results must come to the float64 reference.
-final class Accuracy {
+public final class Accuracy {
   // Our own polynomials promise 2 ulp; other devices' libraries promise up to 4.
   private static final int FUNCTION_ULPS = 4;
 
@@ -28,7 +28,8 @@ final class Accuracy {
 
   private Accuracy() {}
 
-  static void check(Op op, double[] found, double[] expected) {
+  /// Compares the results of one op on operands that are representable in its types.
+  public static void check(Op op, double[] found, double[] expected) {
     switch (op) {
       case Composite _ -> Closeness.assertClose(found, expected, COMPOSITE_TOLERANCE);
       case MatMul _, ReduceSum _, ScatterAdd _ ->

@@ -34,12 +34,16 @@ public final class CompositeCases {
   private static final Blocks TOKENS = new Blocks(2, 3);
 
   private final List<OpCase> cases = new ArrayList<>();
+  private final long firstSeed;
 
-  private CompositeCases() {}
+  /// Starts without cases; each draws its operands from a seed of its own, from `firstSeed` on.
+  CompositeCases(long firstSeed) {
+    this.firstSeed = firstSeed;
+  }
 
   /// Returns the cases; operands of gradients are consistent with a forward pass.
   public static List<OpCase> all() {
-    CompositeCases made = new CompositeCases();
+    CompositeCases made = new CompositeCases(1_000);
     made.linear();
     made.gelu();
     made.gates();
@@ -52,12 +56,17 @@ public final class CompositeCases {
     made.crossEntropy();
     made.squaredNorm();
     made.adamW();
-    return List.copyOf(made.cases);
+    return made.made();
+  }
+
+  /// Returns the cases made so far.
+  List<OpCase> made() {
+    return List.copyOf(cases);
   }
 
   /// Operands drawn anew for each case.
   private Samples samples() {
-    return new Samples(1_000 + cases.size());
+    return new Samples(firstSeed + cases.size());
   }
 
   private void linear() {
@@ -101,7 +110,7 @@ public final class CompositeCases {
     rmsNorm(new long[] {0, 7}, Blocks.WHOLE);
   }
 
-  private void rmsNorm(long[] shape, Blocks tokens) {
+  void rmsNorm(long[] shape, Blocks tokens) {
     long width = shape[shape.length - 1];
     // With one feature the curve is as sharp as epsilon is small: too sharp for differences.
     float epsilon = width == 1 ? 0.5f : 1e-5f;
@@ -133,7 +142,7 @@ public final class CompositeCases {
     dropout(0.5f, Part.all(Shape.of(0, 4)), 1, 1);
   }
 
-  private void dropout(float rate, Part part, int step, int lane) {
+  void dropout(float rate, Part part, int step, int lane) {
     Uniform random = new Uniform(part, 0x1234_5678_9ABC_DEF0L, 40_000);
     cases.add(
         samples()
@@ -151,7 +160,7 @@ public final class CompositeCases {
     layerNorm(new long[] {0, 7}, Blocks.WHOLE);
   }
 
-  private void layerNorm(long[] shape, Blocks tokens) {
+  void layerNorm(long[] shape, Blocks tokens) {
     long width = shape[shape.length - 1];
     OpCase forward = samples().normal(shape).normal(width).normal(width).of(new LayerNorm(1e-5f));
     cases.add(forward);
@@ -176,7 +185,7 @@ public final class CompositeCases {
     attention(0, 5, 6, 2);
   }
 
-  private void attention(long batch, long positions, long features, int heads) {
+  void attention(long batch, long positions, long features, int heads) {
     OpCase forward =
         samples().normal(batch, positions, 3 * features).of(new CausalAttention(heads));
     cases.add(forward);
@@ -201,7 +210,7 @@ public final class CompositeCases {
   }
 
   /// `extents` are sequences, queries and keys.
-  private void groupedAttention(long[] extents, GroupedAttention op, long size) {
+  void groupedAttention(long[] extents, GroupedAttention op, long size) {
     long[] q = {extents[0], extents[1], op.heads() * size};
     long[] k = {extents[0], extents[2], op.keyValueHeads() * size};
     OpCase forward = samples().normal(q).normal(k).normal(k).of(op);
@@ -228,7 +237,7 @@ public final class CompositeCases {
     crossEntropy(3, new long[] {0}, new CrossEntropy(Blocks.WHOLE, Blocks.WHOLE));
   }
 
-  private void crossEntropy(int vocabulary, long[] rows, CrossEntropy op) {
+  void crossEntropy(int vocabulary, long[] rows, CrossEntropy op) {
     long[] shape = Arrays.copyOf(rows, rows.length + 1);
     shape[rows.length] = vocabulary;
     OpCase forward = samples().normal(shape).targets(vocabulary, rows).of(op);

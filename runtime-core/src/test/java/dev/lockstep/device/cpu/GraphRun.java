@@ -98,6 +98,12 @@ final class GraphRun implements AutoCloseable {
     return elements;
   }
 
+  /// Sets the inputs to those of another run of the graph.
+  GraphRun copyFrom(GraphRun other) {
+    buffer.segment().copyFrom(other.buffer.segment());
+    return this;
+  }
+
   /// Sets the inputs, runs, and returns the outputs in order.
   List<double[]> run(Map<String, double[]> inputs) {
     inputs.forEach(this::set);
