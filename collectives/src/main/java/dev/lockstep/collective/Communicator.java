@@ -36,6 +36,9 @@ import org.jspecify.annotations.Nullable;
 /// element type: an [IllegalArgumentException] on this rank alone, that names rank, collective and
 /// sequence, before anything was sent.
 ///
+/// Reductions join pair by pair and round each join to the element type, `BF16`, `F16` and the
+/// 8-bit floats by way of `float`: the same bits on every algorithm and transport, see [ReduceOp].
+///
 /// Calls that start a collective come from one thread at a time; [#abort] and everything on [Work]
 /// from any.
 public final class Communicator implements AutoCloseable {

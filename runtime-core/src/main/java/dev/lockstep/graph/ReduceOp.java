@@ -3,6 +3,12 @@ package dev.lockstep.graph;
 import dev.lockstep.tensor.DType;
 
 /// How contributions are joined by a reducing collective.
+///
+/// Contributions are joined pair by pair. Floats of one and two bytes are joined in `float`, and
+/// each join is rounded to the element type: a sum of `n` of them is rounded `n - 1` times, not
+/// once. A partial sum that travels from rank to rank is as wide as its elements; one rounding at
+/// the end would be possible only where a single rank reads all the others, and the bits would tell
+/// which algorithm and layout it was. Who wants a sum that is rounded once sends `F32`.
 public sealed interface ReduceOp {
   /// `a + b`.
   record Sum() implements ReduceOp {}
