@@ -115,11 +115,8 @@ final class Preparation {
                       .computeIfAbsent(
                           space, wanted -> open(peer, wanted, offers.get(peer), mapped)));
       Program program = ProgramCompiler.compile(schedule, bindings, endpoint, timeout);
-      return PreparedTimes.areWanted()
-          ? new PreparedTimes(
-              progress, schedule, predicted, program, memory, mapped, callSite, deadline.toNanos())
-          : new Prepared(
-              progress, schedule, predicted, program, memory, mapped, callSite, deadline.toNanos());
+      return new Prepared(
+          progress, schedule, predicted, program, memory, mapped, callSite, deadline.toNanos());
     } catch (RuntimeException | Error failure) {
       mapped.forEach(Prepared.Mapped::forget);
       memory.close();

@@ -3,13 +3,14 @@ package dev.lockstep.collective;
 import dev.lockstep.collective.execute.Operation;
 import dev.lockstep.collective.execute.Program;
 import dev.lockstep.collective.execute.Progress;
+import dev.lockstep.collective.execute.RunTimes;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.transport.PeerAccess;
 import java.util.List;
 import java.util.OptionalDouble;
 
 /// A collective bound to its memory and links; its own handle.
-class Prepared implements PreparedCollective, Work {
+final class Prepared implements PreparedCollective, Work {
   /// A peer's memory that is mapped as long as this lives.
   static final class Mapped {
     private final PeerAccess access;
@@ -65,43 +66,39 @@ class Prepared implements PreparedCollective, Work {
             memory.readable());
   }
 
-  final boolean belongsTo(Progress other) {
+  boolean belongsTo(Progress other) {
     return progress.equals(other);
   }
 
-  final boolean isClosed() {
+  boolean isClosed() {
     return closed;
   }
 
   /// Returns the operation, to be started.
-  final Operation operation() {
+  Operation operation() {
     requireOpen();
     return operation;
   }
 
-  final Program program() {
+  Program program() {
     return program;
   }
 
-  final Memory memory() {
+  Memory memory() {
     return memory;
   }
 
   @Override
-  public final Work start() {
+  public Work start() {
     requireOpen();
     progress.start(operation, timeoutNanos, true);
     return this;
   }
 
   @Override
-  public final void run() {
-    run(timeoutNanos);
-  }
-
-  void run(long timeout) {
+  public void run() {
     requireOpen();
-    progress.run(operation, timeout);
+    progress.run(operation, timeoutNanos);
   }
 
   private void requireOpen() {
@@ -112,27 +109,27 @@ class Prepared implements PreparedCollective, Work {
   }
 
   @Override
-  public final Schedule schedule() {
+  public Schedule schedule() {
     return schedule;
   }
 
   @Override
-  public final OptionalDouble predictedNanos() {
+  public OptionalDouble predictedNanos() {
     return predicted;
   }
 
   @Override
-  public final boolean isDone() {
+  public boolean isDone() {
     return operation.isDone();
   }
 
   @Override
-  public final void await() {
+  public void await() {
     progress.await(operation);
   }
 
   @Override
-  public final boolean poll() {
+  public boolean poll() {
     progress.poll();
     return operation.isDone();
   }
@@ -149,6 +146,10 @@ class Prepared implements PreparedCollective, Work {
               .formatted(schedule.request().words()));
     }
     closed = true;
+    RunTimes times = program.times();
+    if (times != null) {
+      times.log(schedule, predicted);
+    }
     mapped.forEach(Mapped::forget);
     program.close();
     memory.close();

@@ -390,7 +390,8 @@ final class OperationsTest {
         });
   }
 
-  private static long agreeOnLeast(Ranks.Rank rank, long mine) {
+  /// Returns the least of what the ranks say: all make as many rounds.
+  static long agreeOnLeast(Ranks.Rank rank, long mine) {
     Tensor tensor = rank.privateTensor(DType.I64, 1);
     tensor.segment().set(ValueLayout.JAVA_LONG, 0, mine);
     rank.communicator.allReduce(tensor, tensor, new ReduceOp.Max());

@@ -41,6 +41,7 @@ public final class Operation {
   private final String words;
   private final String callSite;
   private final Program program;
+  private final @Nullable RunTimes times;
   private final Staging[] before;
   private final Staging[] after;
   private final Region[] tensors;
@@ -75,6 +76,7 @@ public final class Operation {
     this.words = words;
     this.callSite = callSite;
     this.program = program;
+    this.times = program.times();
     this.before = before.toArray(Staging[]::new);
     this.after = after.toArray(Staging[]::new);
     this.tensors = tensors.toArray(Region[]::new);
@@ -178,6 +180,9 @@ public final class Operation {
     for (Staging staging : before) {
       MemorySegment.copy(staging.from(), 0, staging.to(), 0, staging.to().byteSize());
     }
+    if (times != null) {
+      times.start();
+    }
     program.begin(sequence);
   }
 
@@ -189,6 +194,9 @@ public final class Operation {
     release();
     STATE.setRelease(this, State.DONE);
   }
+    if (times != null) {
+      times.end();
+    }
 
   void fail(CollectiveException cause) {
     release();

@@ -5,6 +5,7 @@ import dev.lockstep.transport.Transport;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeSet;
+import org.jspecify.annotations.Nullable;
 
 /// One rank's steps, bound to memory and links; run again and again. Confined to whoever moves its
 /// communicator; a run allocates nothing.
@@ -30,6 +31,7 @@ public final class Program implements AutoCloseable {
   private final Transport transport;
   private final boolean overLinks;
   private final long fingerprint;
+  private final @Nullable RunTimes times = RunTimes.ifWanted();
   private long operation;
   private int next;
 
@@ -53,6 +55,11 @@ public final class Program implements AutoCloseable {
   /// Returns the hash that tells this collective from others.
   long fingerprint() {
     return fingerprint;
+  }
+
+  /// Returns how long the runs took, null if nobody wants to know.
+  public @Nullable RunTimes times() {
+    return times;
   }
 
   /// Makes ready for a run.
