@@ -1,5 +1,7 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.execute.ProgramCompiler;
+import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Space;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
@@ -17,6 +19,13 @@ import java.util.Map;
 /// @param callSite where it was prepared
 /// @param memory descriptors of what peers may read in place, by space
 record Offer(String words, long fingerprint, String callSite, Map<Space, byte[]> memory) {
+  Offer(Schedule schedule, int communicator, String callSite, Map<Space, byte[]> memory) {
+    this(
+        schedule.request().words(),
+        ProgramCompiler.fingerprint(schedule, communicator),
+        callSite,
+        memory);
+  }
 
   byte[] encode() {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();

@@ -110,7 +110,7 @@ final class OneShots implements AutoCloseable {
           request.inputs(rank) == 0 ? null : new Tensor(staging, 0, dtype, Shape.of(brings));
       Tensor out = gets == 0 ? null : new Tensor(staging, outAt, dtype, Shape.of(gets));
       Prepared prepared =
-          preparation.prepare(request, in == null ? List.of() : List.of(in), out, ANY);
+          preparation.prepareNext(request, in == null ? List.of() : List.of(in), out, ANY);
       return new Entry(prepared, in, out, largest(request) * dtype.bytes(), staging);
     } catch (RuntimeException | Error failure) {
       staging.close();

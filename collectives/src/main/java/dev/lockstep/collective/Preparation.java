@@ -3,6 +3,7 @@ package dev.lockstep.collective;
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.execute.Bindings;
 import dev.lockstep.collective.execute.CallSite;
+import dev.lockstep.collective.execute.Disagreement;
 import dev.lockstep.collective.execute.Endpoint;
 import dev.lockstep.collective.execute.Program;
 import dev.lockstep.collective.execute.ProgramCompiler;
@@ -14,6 +15,7 @@ import dev.lockstep.collective.schedule.JoinTree;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Space;
 import dev.lockstep.collective.schedule.Step;
+import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.RankLostException;
@@ -71,6 +73,26 @@ final class Preparation {
     return prepare(planner.choose(request), inputs, output, deadline);
   }
 
+  /// As [#prepare(CollectiveRequest, List, Tensor, Duration)], of what this rank calls next. Ranks
+  /// that have prepared what they call are inside it already: one that waits there for this one
+  /// learns what this one calls.
+  Prepared prepareNext(
+      CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output, Duration deadline) {
+    TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
+    Candidate choice = planner.choose(request);
+    Schedule schedule = Objects.requireNonNull(choice.schedule(), "refused");
+    if (endpoint.ranks() > 1) {
+      String callSite = CallSite.here();
+      Offer mine = new Offer(schedule, endpoint.communicator(), callSite, Map.of());
+      try {
+        progress.announce(mine.fingerprint(), mine.words(), callSite);
+      } catch (JobFailedException failed) {
+        throw ended(schedule, mine, failed);
+      }
+    }
+    return prepare(choice, inputs, output, deadline);
+  }
+
   /// As [#prepare(CollectiveRequest, List, Tensor, Duration)], by an algorithm of the caller's.
   ///
   /// @throws IllegalArgumentException if it cannot do what is asked
@@ -125,12 +147,7 @@ final class Preparation {
   }
 
   private List<Offer> exchange(Schedule schedule, String callSite, Memory memory) {
-    Offer mine =
-        new Offer(
-            schedule.request().words(),
-            ProgramCompiler.fingerprint(schedule, endpoint.communicator()),
-            callSite,
-            memory.descriptors());
+    Offer mine = new Offer(schedule, endpoint.communicator(), callSite, memory.descriptors());
     if (endpoint.ranks() == 1) {
       return List.of(mine);
     }
@@ -139,7 +156,12 @@ final class Preparation {
       if (offers.get(peer).fingerprint() != mine.fingerprint()) {
         CollectiveMismatchException mismatch =
             mismatch(
-                schedule, mine, endpoint.members().jobRank(peer), offers.get(peer).description());
+                schedule,
+                new Disagreement(
+                    job.rank(),
+                    mine.description(),
+                    endpoint.members().jobRank(peer),
+                    offers.get(peer).description()));
         letOthersSee();
         progress.abort(mismatch, mine.description());
         throw mismatch;
@@ -162,33 +184,33 @@ final class Preparation {
     try {
       return agreement.exchange("prepare/" + preparations++, mine.encode(), timeout);
     } catch (JobFailedException failed) {
-      FailureRecord record = failed.failure();
-      if (record.kind().equals(CollectiveMismatchException.class.getSimpleName())) {
-        throw mismatch(schedule, mine, record.rank(), record.activity());
-      }
-      throw new RankLostException(
-          schedule.request().kind().label(),
-          job.rank(),
-          progress.nextSequence(),
-          record.rank(),
-          "rank was lost: lostRank=%d, op=%s, rank=%d, how=%s, %s"
-              .formatted(record.rank(), mine.words(), job.rank(), record.kind(), record.message()),
-          failed);
+      throw ended(schedule, mine, failed);
     }
   }
 
-  private CollectiveMismatchException mismatch(
-      Schedule schedule, Offer mine, int peer, String theirs) {
-    return new CollectiveMismatchException(
+  /// Returns what the job's failure means for who prepares.
+  private CollectiveException ended(Schedule schedule, Offer mine, JobFailedException failed) {
+    FailureRecord record = failed.failure();
+    Optional<Disagreement> mismatch = Disagreement.of(record, job.rank(), mine.description());
+    if (mismatch.isPresent()) {
+      return mismatch(schedule, mismatch.get());
+    }
+    if (record.rank() == job.rank()) {
+      progress.checkUsable(schedule.request().kind().label());
+    }
+    return new RankLostException(
         schedule.request().kind().label(),
         job.rank(),
         progress.nextSequence(),
-        peer,
-        mine.description(),
-        theirs,
-        "ranks prepare different collectives: rank %d %s, rank %d %s (call the same ones in the same order on every rank)"
-            .formatted(job.rank(), mine.description(), peer, theirs),
-        null);
+        record.rank(),
+        "rank was lost: lostRank=%d, op=%s, rank=%d, how=%s, %s"
+            .formatted(record.rank(), mine.words(), job.rank(), record.kind(), record.message()),
+        failed);
+  }
+
+  private CollectiveMismatchException mismatch(Schedule schedule, Disagreement between) {
+    return between.failure(
+        "prepare", schedule.request().kind().label(), progress.nextSequence(), null);
   }
 
   private MemorySegment open(int peer, Space space, Offer offer, List<Prepared.Mapped> mapped) {

@@ -106,7 +106,10 @@ public final class Operation {
 
   /// Returns everything that is known of it, for messages.
   String description() {
-    String site = callSite.isEmpty() ? CallSite.here() : callSite;
+    return describe(words, sequence, callSite.isEmpty() ? CallSite.here() : callSite);
+  }
+
+  static String describe(String words, long sequence, String site) {
     return "%s at sequence %d%s"
         .formatted(words, sequence, site.isEmpty() ? "" : ", called at " + site);
   }
@@ -177,11 +180,11 @@ public final class Operation {
 
   /// Its turn has come.
   void begin() {
-    for (Staging staging : before) {
-      MemorySegment.copy(staging.from(), 0, staging.to(), 0, staging.to().byteSize());
-    }
     if (times != null) {
       times.start();
+    }
+    for (Staging staging : before) {
+      MemorySegment.copy(staging.from(), 0, staging.to(), 0, staging.to().byteSize());
     }
     program.begin(sequence);
   }
@@ -191,12 +194,12 @@ public final class Operation {
     for (Staging staging : after) {
       MemorySegment.copy(staging.from(), 0, staging.to(), 0, staging.to().byteSize());
     }
-    release();
-    STATE.setRelease(this, State.DONE);
-  }
     if (times != null) {
       times.end();
     }
+    release();
+    STATE.setRelease(this, State.DONE);
+  }
 
   void fail(CollectiveException cause) {
     release();

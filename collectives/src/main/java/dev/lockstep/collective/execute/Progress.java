@@ -74,6 +74,17 @@ public final class Progress implements AutoCloseable {
     }
   }
 
+  /// Tells the other ranks what this one calls next, before it has anything to start: those that
+  /// wait in another collective at this place look for that.
+  ///
+  /// @param fingerprint hash of the collective
+  /// @param words the request, for messages
+  /// @param site where it is called, or empty
+  public void announce(long fingerprint, String words, String site) {
+    long sequence = nextSequence();
+    watch.stand(sequence, fingerprint, Operation.describe(words, sequence, site));
+  }
+
   /// Puts an operation at the end of the queue; allocates nothing.
   ///
   /// @param asynchronous whether nobody may wait for it for a while

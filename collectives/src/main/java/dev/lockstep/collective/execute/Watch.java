@@ -29,7 +29,6 @@ final class Watch {
   /// mismatch.
   private static final long LONG_WAIT_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
-  private static final String MISMATCH = CollectiveMismatchException.class.getSimpleName();
   private static final String TIMEOUT = CollectiveTimeoutException.class.getSimpleName();
 
   private final Job job;
@@ -69,7 +68,7 @@ final class Watch {
       lookedFor = operation.sequence();
       nextLookNanos = 0;
       job.activity("waiting in " + operation.description());
-      job.store().set(prefix + "in/" + endpoint.jobRank(), standing(operation));
+      stand(operation.sequence(), operation.program().fingerprint(), operation.description());
     }
     if (elapsed > nextLookNanos) {
       nextLookNanos = elapsed + LONG_WAIT_NANOS;
@@ -81,15 +80,17 @@ final class Watch {
     }
   }
 
-  /// Where a rank stands that waits for long: sequence, hash and description of its collective.
-  private static byte[] standing(Operation operation) {
-    return "%d %d %s"
-        .formatted(operation.sequence(), operation.program().fingerprint(), operation.description())
-        .getBytes(StandardCharsets.UTF_8);
+  /// Tells the other ranks where this one stands.
+  ///
+  /// @param fingerprint hash of its collective
+  void stand(long sequence, long fingerprint, String description) {
+    String standing = "%d %d %s".formatted(sequence, fingerprint, description);
+    job.store().set(prefix + "in/" + endpoint.jobRank(), standing.getBytes(StandardCharsets.UTF_8));
   }
 
-  /// Ranks whose collectives have no signal or link in common never hear of each other's hash:
-  /// those that wait for long compare what they are in.
+  /// Ranks whose collectives have no signal or link in common never hear of each other's hash, and
+  /// one that still prepares its call says nothing on the wire: those that wait for long compare
+  /// what they are in.
   private void lookForOthers(Operation operation) {
     for (int peer : endpoint.members().jobRanks()) {
       Optional<byte[]> found =
@@ -191,12 +192,18 @@ final class Watch {
       writeNote(operation, jobRank(failure));
       return mismatchedByNote(operation, job.store().get(noteTo(endpoint.jobRank()), EXCHANGE));
     } catch (JobFailedException failed) {
-      return failed.failure().rank() == jobRank(failure)
-          ? ofRecord(operation, failed.failure())
+      FailureRecord record = failed.failure();
+      return record.rank() == jobRank(failure) || isMismatchOfOthers(record)
+          ? ofRecord(operation, record)
           : mismatched(operation, jobRank(failure), unknown(failure), failure);
     } catch (LockstepException silent) {
       return mismatched(operation, jobRank(failure), unknown(failure), failure);
     }
+  }
+
+  /// Another rank may have noticed first: what it says of the peer is more than this one knows.
+  private boolean isMismatchOfOthers(FailureRecord record) {
+    return Disagreement.of(record, endpoint.jobRank(), "").isPresent();
   }
 
   private static String unknown(PeerFailure failure) {
@@ -222,8 +229,10 @@ final class Watch {
 
   private CollectiveException ofRecord(Operation operation, FailureRecord record) {
     JobFailedException failed = new JobFailedException(operation.name(), record);
-    if (record.kind().equals(MISMATCH) && record.rank() != endpoint.jobRank()) {
-      return mismatched(operation, record.rank(), record.activity(), failed);
+    Optional<Disagreement> mismatch =
+        Disagreement.of(record, endpoint.jobRank(), operation.description());
+    if (mismatch.isPresent()) {
+      return failure(operation, mismatch.get(), failed);
     }
     if (record.kind().equals(TIMEOUT)) {
       return timedOut(operation, silent(operation), failed);
@@ -248,16 +257,12 @@ final class Watch {
   private CollectiveMismatchException mismatched(
       Operation operation, int peer, String theirs, @Nullable Throwable cause) {
     String mine = operation.description();
-    return new CollectiveMismatchException(
-        operation.kind().label(),
-        endpoint.jobRank(),
-        operation.sequence(),
-        peer,
-        mine,
-        theirs,
-        "ranks call different collectives: rank %d %s, rank %d %s (call the same ones in the same order on every rank)"
-            .formatted(endpoint.jobRank(), mine, peer, theirs),
-        cause);
+    return failure(operation, new Disagreement(endpoint.jobRank(), mine, peer, theirs), cause);
+  }
+
+  private static CollectiveMismatchException failure(
+      Operation operation, Disagreement between, @Nullable Throwable cause) {
+    return between.failure("call", operation.kind().label(), operation.sequence(), cause);
   }
 
   private CollectiveTimeoutException timedOut(

@@ -36,6 +36,8 @@ public record CollectiveRequest(
     Topology topology,
     LaneSplit lanes,
     Mode mode) {
+  private static final int MOST_COUNTS_IN_WORDS = 64;
+
   /// Checks that the parts fit together.
   public CollectiveRequest {
     int ranks = topology.ranks();
@@ -357,7 +359,8 @@ public record CollectiveRequest(
     return hash.value();
   }
 
-  /// Returns the request in words, for messages: `all_reduce(dtype=f32, elements=1024, op=sum)`.
+  /// Returns the request in words, for messages: `all_reduce(dtype=f32, elements=1024, op=sum)`;
+  /// more of it where it is not as usual: counts that differ, a factor, in place.
   public String words() {
     StringBuilder text = new StringBuilder(kind.label());
     if (kind == CollectiveKind.BARRIER) {
@@ -365,14 +368,26 @@ public record CollectiveRequest(
     }
     text.append("(dtype=").append(dtype.name().toLowerCase(Locale.ROOT));
     text.append(", elements=").append(total());
+    if (!counts.areEqual() && counts.size() <= MOST_COUNTS_IN_WORDS) {
+      text.append(", counts=").append(counts);
+    }
     if (reduceOp != null) {
       text.append(", op=").append(reduceOp.label());
+      if (reduceOp instanceof ReduceOp.PreMulSum(double factor)) {
+        text.append(", factor=").append(factor);
+      }
       if (lanes.lanes() != ranks()) {
         text.append(", lanes=").append(lanes.lanes());
       }
     }
     if (root >= 0) {
       text.append(", root=").append(root);
+    }
+    if (inPlace && kind != CollectiveKind.BROADCAST) {
+      text.append(", inPlace=true");
+    }
+    if (mode == Mode.RELAXED) {
+      text.append(", mode=relaxed");
     }
     return text.append(')').toString();
   }
