@@ -190,11 +190,15 @@ final class Calls {
   /// What a rank brings and gets is staged, so each rank may call in place or not, as it likes; but
   /// a call in place must be one.
   private void check(Call call, CollectiveRequest request) {
-    if (call.kind() == CollectiveKind.BROADCAST || call.kind() == CollectiveKind.BARRIER) {
-      return;
-    }
     Tensor in = call.in();
     Tensor out = call.out();
+    if (call.kind() == CollectiveKind.BROADCAST || call.kind() == CollectiveKind.BARRIER) {
+      Tensor buffer = in == null ? out : in;
+      if (buffer != null) {
+        TensorChecks.checkOpen(request, rank, core.progress().nextSequence(), buffer);
+      }
+      return;
+    }
     boolean inPlace = in != null && out != null && TensorChecks.isInPlace(request, rank, in, out);
     TensorChecks.check(
         request.withInPlace(inPlace),

@@ -162,8 +162,13 @@ public final class Communicator implements AutoCloseable {
     core.progress().checkUsable(request.kind().label());
     if (!request.topology().equals(topology())) {
       throw new IllegalArgumentException(
-          "request is made for other ranks: op=%s, rank=%d, topology=%s, expected=%s"
-              .formatted(request.kind().label(), rank(), request.topology(), topology()));
+          "request is made for other ranks: op=%s, rank=%d, sequence=%d, topology=%s, expected=%s"
+              .formatted(
+                  request.kind().label(),
+                  rank(),
+                  core.progress().nextSequence(),
+                  request.topology(),
+                  topology()));
     }
   }
 
@@ -171,7 +176,8 @@ public final class Communicator implements AutoCloseable {
   /// They run in the order given.
   ///
   /// @return the work of all of them
-  /// @throws IllegalStateException if one is under way or closed, or a tensor is closed
+  /// @throws IllegalStateException if one is under way, closed or given twice, or a tensor is
+  ///   closed
   /// @throws IllegalArgumentException if one belongs to another communicator
   public Work startTogether(List<PreparedCollective> group) {
     List<Operation> operations = new ArrayList<>();
@@ -179,8 +185,11 @@ public final class Communicator implements AutoCloseable {
     for (PreparedCollective member : group) {
       if (!(member instanceof Prepared made) || !made.belongsTo(core.progress())) {
         throw new IllegalArgumentException(
-            "prepared collective belongs to another communicator: op=%s, rank=%d"
-                .formatted(member.schedule().request().words(), rank()));
+            "prepared collective belongs to another communicator: op=%s, rank=%d, sequence=%d"
+                .formatted(
+                    member.schedule().request().kind().label(),
+                    rank(),
+                    core.progress().nextSequence()));
       }
       operations.add(made.operation());
       works.add(made);

@@ -20,6 +20,7 @@ final class TensorChecks {
   }
 
   /// @throws IllegalArgumentException if tensors do not fit; it names rank, collective and sequence
+  /// @throws IllegalStateException if one is closed; it names them too
   static void check(
       CollectiveRequest request,
       int rank,
@@ -27,6 +28,11 @@ final class TensorChecks {
       List<Tensor> inputs,
       @Nullable Tensor output) {
     new TensorChecks(request, rank, sequence).check(inputs, output);
+  }
+
+  /// @throws IllegalStateException if a tensor is closed; it names rank, collective and sequence
+  static void checkOpen(CollectiveRequest request, int rank, long sequence, Tensor tensor) {
+    new TensorChecks(request, rank, sequence).isOpen("buffer", tensor);
   }
 
   private void check(List<Tensor> inputs, @Nullable Tensor output) {
@@ -56,7 +62,15 @@ final class TensorChecks {
     }
   }
 
+  private void isOpen(String what, Tensor tensor) {
+    if (tensor.buffer().isClosed()) {
+      throw new IllegalStateException(
+          sentence(what + " is closed", "buffer=" + tensor.buffer().name()));
+    }
+  }
+
   private void fits(String what, Tensor tensor, long elements) {
+    isOpen(what, tensor);
     if (tensor.dtype() != request.dtype()) {
       throw wrong(
           what + " has another element type",
@@ -97,8 +111,11 @@ final class TensorChecks {
   }
 
   private IllegalArgumentException wrong(String what, String details) {
-    return new IllegalArgumentException(
-        "%s: op=%s, rank=%d, sequence=%d, %s"
-            .formatted(what, request.kind().label(), rank, sequence, details));
+    return new IllegalArgumentException(sentence(what, details));
+  }
+
+  private String sentence(String what, String details) {
+    return "%s: op=%s, rank=%d, sequence=%d, %s"
+        .formatted(what, request.kind().label(), rank, sequence, details);
   }
 }

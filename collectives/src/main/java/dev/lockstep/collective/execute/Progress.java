@@ -113,6 +113,11 @@ public final class Progress implements AutoCloseable {
       try {
         for (Operation operation : operations) {
           requireIdle(operation);
+          if (operations.subList(0, leased).contains(operation)) {
+            throw new IllegalStateException(
+                "collective stands twice in a group: op=%s, rank=%d, sequence=%d"
+                    .formatted(operation.kind().label(), endpoint.rank(), nextSequence));
+          }
           lease(operation);
           leased++;
         }
