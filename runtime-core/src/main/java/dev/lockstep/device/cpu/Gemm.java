@@ -32,6 +32,15 @@ final class Gemm {
 
   boolean narrowB;
 
+  /// Whether sums go on from what `C` holds, in one chain with what made it: a later [#part].
+  boolean onward;
+
+  /// Whether this is a [#part].
+  boolean part;
+
+  /// Where in `k` a part begins.
+  private int from;
+
   /// Whether the old value of `C` is added.
   boolean accumulate;
 
@@ -83,6 +92,23 @@ final class Gemm {
       int m, int n, int k, boolean transposeA, boolean transposeB, int outer, int blocks) {
     return new Gemm(
         m, n, k, transposeA, transposeB, transposeA ? m : k, transposeB ? k : n, n, outer, blocks);
+  }
+
+  /// Returns the part `[from, to)` of `k` of a plain product of one block. Parts that are made one
+  /// after the other have the product's bits.
+  Gemm part(int from, int to) {
+    var part = new Gemm(m, n, to - from, transposeA, transposeB, lda, ldb, ldc, 1, 1);
+    part.part = true;
+    part.from = from;
+    part.onward = from > 0;
+    return part;
+  }
+
+  /// Takes the addresses of the product that this is a part of.
+  void takeAddresses(Gemm whole) {
+    a = whole.a + 4L * from * (transposeA ? lda : 1);
+    b = whole.b + 4L * from * (transposeB ? 1 : ldb);
+    c = whole.c;
   }
 
   boolean plain() {

@@ -14,6 +14,12 @@ interface GemmKernels {
   /// Room that each thread needs while it computes.
   long scratchBytes(Gemm gemm);
 
+  /// In how many parts of `k`, one after the other, a plain product of one block is made best (see
+  /// [Gemm#part]).
+  default int parts(Gemm gemm) {
+    return 1;
+  }
+
   /// Packs column panels `[from, to)` of `op(B)`; scratch as for [#compute].
   void packB(Gemm gemm, int from, int to, long scratch);
 

@@ -8,10 +8,12 @@ import org.jspecify.annotations.Nullable;
 /// what follows is done, on the way.
 ///
 /// `B` is packed in groups of columns that stay in the last-level cache; the tiles of a group are
-/// row panels by as many column ranges as make the tiles a multiple of the threads.
+/// row panels by as many column ranges as make the tiles a multiple of the threads. A long sum may
+/// be made in parts of `k` ([GemmKernels#parts]), each of which goes on from the result of the one
+/// before.
 final class GemmStep extends Step {
   /// What of `B` is packed at once.
-  private static final long GROUP_BYTES = 4 << 20;
+  static final long GROUP_BYTES = 4 << 20;
 
   /// Values by id; -1 is none. Where a chain follows, it says where results go, not `out`.
   ///
@@ -23,13 +25,15 @@ final class GemmStep extends Step {
   private final Gemm gemm;
   private final int batch;
   private final Operands values;
-  private final long panelBytes;
+  private final Gemm[] parts;
   private final int panels;
   private final int rowPanels;
-  private final int groupPanels;
   private final int threads;
+  private final long sharedBytes;
   private final long scratchBytes;
   private final ThreadTeam.Task pack = this::packPanels;
+  private Gemm part;
+  private long panelBytes;
   private int first;
   private int groupEnd;
   private int ranges;
@@ -41,10 +45,39 @@ final class GemmStep extends Step {
     this.threads = threads;
     panels = kernels.columnPanels(gemm);
     rowPanels = kernels.rowPanels(gemm);
-    panelBytes = panels == 0 ? 0 : kernels.packedBytes(gemm) / panels;
-    groupPanels =
-        panelBytes == 0 ? Math.max(1, panels) : (int) Math.max(1, GROUP_BYTES / panelBytes);
-    scratchBytes = kernels.scratchBytes(gemm);
+    parts = parts(gemm, values, kernels);
+    part = gemm;
+    long shared = 0;
+    long scratch = 0;
+    for (Gemm each : parts) {
+      long bytes = panelBytes(kernels, each);
+      shared = Math.max(shared, Math.min(groupPanels(bytes), panels) * bytes);
+      scratch = Math.max(scratch, kernels.scratchBytes(each));
+    }
+    sharedBytes = shared;
+    scratchBytes = scratch;
+  }
+
+  private static Gemm[] parts(Gemm gemm, Operands values, GemmKernels kernels) {
+    boolean plain = gemm.chain == null && values.bias < 0 && values.residual < 0;
+    boolean wide = !gemm.narrowA && !gemm.narrowB;
+    int count = plain && wide && gemm.blocks == 1 ? kernels.parts(gemm) : 1;
+    if (count == 1) {
+      return new Gemm[] {gemm};
+    }
+    Gemm[] parts = new Gemm[count];
+    for (int i = 0; i < count; i++) {
+      parts[i] = gemm.part(Cuts.start(i, gemm.k, count), Cuts.start(i + 1, gemm.k, count));
+    }
+    return parts;
+  }
+
+  private long panelBytes(GemmKernels kernels, Gemm each) {
+    return panels == 0 ? 0 : kernels.packedBytes(each) / panels;
+  }
+
+  private int groupPanels(long bytes) {
+    return bytes == 0 ? Math.max(1, panels) : (int) Math.max(1, GROUP_BYTES / bytes);
   }
 
   /// Makes the step of `MatMul` or `Linear` on operands of these shapes.
@@ -73,7 +106,7 @@ final class GemmStep extends Step {
 
   @Override
   long sharedBytes() {
-    return Math.min(groupPanels, panels) * panelBytes;
+    return sharedBytes;
   }
 
   @Override
@@ -93,7 +126,9 @@ final class GemmStep extends Step {
       gemm.chain.at(frame());
     }
     for (int i = 0; i < batch; i++) {
-      multiply();
+      for (Gemm each : parts) {
+        multiply(each);
+      }
       gemm.a += (gemm.narrowA ? 2L : 4L) * gemm.m * gemm.k;
       gemm.b += (gemm.narrowB ? 2L : 4L) * gemm.k * gemm.n;
       gemm.c += 4L * gemm.m * gemm.n;
@@ -106,10 +141,16 @@ final class GemmStep extends Step {
     return value < 0 ? 0 : at(value);
   }
 
-  private void multiply() {
+  private void multiply(Gemm each) {
+    part = each;
+    if (parts.length > 1) {
+      part.takeAddresses(gemm);
+    }
+    panelBytes = panelBytes(kernels().gemm(), part);
+    int groupPanels = groupPanels(panelBytes);
     for (first = 0; first < panels; first += groupPanels) {
       groupEnd = Math.min(panels, first + groupPanels);
-      gemm.packed = frame().shared() - first * panelBytes;
+      part.packed = frame().shared() - first * panelBytes;
       if (panelBytes > 0) {
         frame().team().run(pack, groupEnd - first);
       }
@@ -120,7 +161,7 @@ final class GemmStep extends Step {
   }
 
   private void packPanels(int worker, int from, int to) {
-    kernels().gemm().packB(gemm, first + from, first + to, frame().scratch(worker));
+    kernels().gemm().packB(part, first + from, first + to, frame().scratch(worker));
   }
 
   @Override
@@ -134,7 +175,7 @@ final class GemmStep extends Step {
       int columnTo = first + (int) ((range + 1L) * group / ranges);
       kernels()
           .gemm()
-          .compute(gemm, row, row + rows, columnFrom, columnTo, frame().scratch(worker));
+          .compute(part, row, row + rows, columnFrom, columnTo, frame().scratch(worker));
       tile += rows;
     }
   }
@@ -142,19 +183,20 @@ final class GemmStep extends Step {
   @Override
   String label() {
     return "Gemm m=%d n=%d k=%d%s%s%s%s blocks=%dx%d%s%s%s%s"
-        .formatted(
-            gemm.m,
-            gemm.n,
-            gemm.k,
-            gemm.transposeA ? " Aᵀ" : "",
-            gemm.transposeB ? " Bᵀ" : "",
-            gemm.narrowA ? " bf16 A" : "",
-            gemm.narrowB ? " bf16 B" : "",
-            gemm.outer,
-            gemm.blocks,
-            values.bias() < 0 ? "" : " +bias",
-            values.residual() < 0 ? "" : " +residual",
-            gemm.chain == null ? "" : " +" + gemm.chain.label(),
-            batch == 1 ? "" : " batch=" + batch);
+            .formatted(
+                gemm.m,
+                gemm.n,
+                gemm.k,
+                gemm.transposeA ? " Aᵀ" : "",
+                gemm.transposeB ? " Bᵀ" : "",
+                gemm.narrowA ? " bf16 A" : "",
+                gemm.narrowB ? " bf16 B" : "",
+                gemm.outer,
+                gemm.blocks,
+                values.bias() < 0 ? "" : " +bias",
+                values.residual() < 0 ? "" : " +residual",
+                gemm.chain == null ? "" : " +" + gemm.chain.label(),
+                batch == 1 ? "" : " batch=" + batch)
+        + (parts.length == 1 ? "" : " parts=" + parts.length);
   }
 }

@@ -69,8 +69,9 @@ record KernelSet(
   private static GemmKernels gemm(VectorSpecies<Float> species, CastKernels casts) {
     MethodType withCasts = MethodType.methodType(void.class, CastKernels.class);
     Object packing = instance(hidden(VectorPacking.class, species), withCasts, casts);
-    MethodType withPacking = MethodType.methodType(void.class, PackKernels.class);
-    return (GemmKernels) instance(hidden(VectorGemm.class, species), withPacking, packing);
+    TileKernels tiles = define(TileKernels.class, VectorTiles.class, species);
+    MethodType withBoth = MethodType.methodType(void.class, PackKernels.class, TileKernels.class);
+    return (GemmKernels) instance(hidden(VectorGemm.class, species), withBoth, packing, tiles);
   }
 
   private static AttentionKernels attention(VectorSpecies<Float> species, RowKernels rows) {

@@ -65,7 +65,11 @@ final class ScalarGemm implements GemmKernels {
   }
 
   private static void block(Gemm gemm, int row, int column, int columns, int j, long sums) {
-    Memory.zero(sums, columns * 4L);
+    if (gemm.onward) {
+      Memory.copy(gemm.c + ((long) row * gemm.ldc + column) * 4L, sums, columns * 4L);
+    } else {
+      Memory.zero(sums, columns * 4L);
+    }
     int inner = gemm.k / gemm.outer;
     int lo = Cuts.start(j, inner, gemm.blocks);
     int hi = Cuts.start(j + 1, inner, gemm.blocks);

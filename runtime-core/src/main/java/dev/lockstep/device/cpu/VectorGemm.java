@@ -32,16 +32,23 @@ final class VectorGemm implements GemmKernels {
   private static final long A_BYTES = 384 << 10;
 
   /// Panels of a transposed `A` that are packed at once where there is room: a row of `A` holds
-  /// them side by side, and is read in whole lines.
+  /// them side by side, and is read in whole lines. Of a part it is as many times as many as there
+  /// is room for.
   private static final int ACROSS = 16;
+
+  /// What a part of `k` has at least: what its sums cost to leave the registers and to come back is
+  /// some percent of it.
+  private static final int PART_DEPTH = 512;
 
   /// What of a transposed `A` is packed at once at most; it comes back from the last-level cache.
   private static final long ACROSS_BYTES = 2 << 20;
 
   private final PackKernels packing;
+  private final TileKernels tiles;
 
-  VectorGemm(PackKernels packing) {
+  VectorGemm(PackKernels packing, TileKernels tiles) {
     this.packing = packing;
+    this.tiles = tiles;
   }
 
   @Override
@@ -52,6 +59,21 @@ final class VectorGemm implements GemmKernels {
   @Override
   public int panelColumns() {
     return COLUMNS;
+  }
+
+  /// A transposed `A` and a `B` as it lies, as in the gradient of a weight, are both read row of
+  /// `k` by row: a part of `k` is one piece of memory of either. So where `B` would be packed in
+  /// groups of columns, `k` is cut instead, and each part packs all columns of `B` in order and `A`
+  /// once. The price, `C` read and written for each part, is less than `A`'s packing for each group
+  /// where there are no more columns than `k`.
+  @Override
+  public int parts(Gemm gemm) {
+    boolean inOrder = gemm.transposeA && !gemm.transposeB;
+    if (!WIDE || !inOrder || gemm.n > gemm.k || packedBytes(gemm) <= GemmStep.GROUP_BYTES) {
+      return 1;
+    }
+    long depth = GemmStep.GROUP_BYTES / (columnPanels(gemm) * B_ROW);
+    return Math.ceilDiv(gemm.k, (int) Math.max(PART_DEPTH, depth));
   }
 
   @Override
@@ -86,7 +108,9 @@ final class VectorGemm implements GemmKernels {
     if (!gemm.transposeA) {
       return sharing;
     }
-    long panels = Math.min(ACROSS, ACROSS_BYTES / Math.max(1, aPanelBytes(gemm)));
+    long fit = ACROSS_BYTES / Math.max(1, aPanelBytes(gemm));
+    long panels = gemm.part ? Math.max(ACROSS, fit - fit % ACROSS) : ACROSS;
+    panels = Math.min(panels, fit);
     return Math.clamp(panels, sharing, Math.max(sharing, Math.ceilDiv(gemm.m, ROWS)));
   }
 
@@ -120,7 +144,7 @@ final class VectorGemm implements GemmKernels {
   }
 
   /// Multiplies packed row panels `[from, to)` by column panels; `panel` is the first of them.
-  private static void multiply(
+  private void multiply(
       Gemm gemm,
       int from,
       int to,
@@ -141,18 +165,26 @@ final class VectorGemm implements GemmKernels {
     return Math.min(ROWS, gemm.m - panel * ROWS);
   }
 
-  private static void tile(Gemm gemm, int row, int rows, int panel, long aPanel, long sums) {
+  private void tile(Gemm gemm, int row, int rows, int panel, long aPanel, long sums) {
     int column = panel * COLUMNS;
     int columns = Math.min(COLUMNS, gemm.n - column);
     long bPanel = gemm.packed + (long) panel * gemm.k * B_ROW;
     long target = gemm.c + ((long) row * gemm.ldc + column) * 4L;
     boolean whole = rows == ROWS && columns == COLUMNS;
+    if (gemm.onward) {
+      if (whole) {
+        tiles.multiplyOn(aPanel, bPanel, gemm.k, target, gemm.ldc * 4L);
+      } else {
+        goOnAtEdge(gemm, rows, columns, aPanel, bPanel, sums, target);
+      }
+      return;
+    }
     if (gemm.blocks == 1) {
       if (whole && gemm.plain()) {
-        multiply(aPanel, bPanel, gemm.k, target, gemm.ldc * 4L);
+        tiles.multiply(aPanel, bPanel, gemm.k, target, gemm.ldc * 4L);
         return;
       }
-      multiply(aPanel, bPanel, gemm.k, sums, B_ROW);
+      tiles.multiply(aPanel, bPanel, gemm.k, sums, B_ROW);
     } else {
       joinBlocks(gemm, aPanel, bPanel, sums);
     }
@@ -164,14 +196,26 @@ final class VectorGemm implements GemmKernels {
     }
   }
 
-  private static void joinBlocks(Gemm gemm, long aPanel, long bPanel, long sums) {
+  private void goOnAtEdge(
+      Gemm gemm, int rows, int columns, long aPanel, long bPanel, long sums, long target) {
+    long step = gemm.ldc * 4L;
+    for (int r = 0; r < rows; r++) {
+      Memory.copy(target + r * step, sums + r * B_ROW, columns * 4L);
+    }
+    tiles.multiplyOn(aPanel, bPanel, gemm.k, sums, B_ROW);
+    for (int r = 0; r < rows; r++) {
+      Memory.copy(sums + r * B_ROW, target + r * step, columns * 4L);
+    }
+  }
+
+  private void joinBlocks(Gemm gemm, long aPanel, long bPanel, long sums) {
     int inner = gemm.k / gemm.outer;
     long top = sums;
     int k = 0;
     for (int j = 0; j < gemm.blocks; j++) {
       int depth = Cuts.start(j + 1, inner, gemm.blocks) - Cuts.start(j, inner, gemm.blocks);
       depth *= gemm.outer;
-      multiply(aPanel + k * A_ROW, bPanel + k * B_ROW, depth, top, B_ROW);
+      tiles.multiply(aPanel + k * A_ROW, bPanel + k * B_ROW, depth, top, B_ROW);
       k += depth;
       for (int joins = Tree.joinsAfter(j); joins > 0; joins--) {
         top -= TILE;
@@ -324,165 +368,5 @@ final class VectorGemm implements GemmKernels {
         Memory.copy(source + whole, target + whole, bytes - whole);
       }
     }
-  }
-
-  private static void multiply(long a, long b, int depth, long out, long stride) {
-    if (WIDE) {
-      tile12(a, b, depth, out, stride);
-    } else {
-      tile6(a, b, depth, out, stride);
-    }
-  }
-
-  /// 24 sums, 2 vectors of B and one of A: 27 of 32 registers. Reaches memory without the helpers
-  /// of [Memory]: this body is past the compiler's inlining budget, which only the JDK's own
-  /// accessors ignore.
-  private static void tile12(long a, long b, int depth, long out, long stride) {
-    FloatVector zero = FloatVector.zero(S);
-    FloatVector c0 = zero;
-    FloatVector d0 = zero;
-    FloatVector c1 = zero;
-    FloatVector d1 = zero;
-    FloatVector c2 = zero;
-    FloatVector d2 = zero;
-    FloatVector c3 = zero;
-    FloatVector d3 = zero;
-    FloatVector c4 = zero;
-    FloatVector d4 = zero;
-    FloatVector c5 = zero;
-    FloatVector d5 = zero;
-    FloatVector c6 = zero;
-    FloatVector d6 = zero;
-    FloatVector c7 = zero;
-    FloatVector d7 = zero;
-    FloatVector c8 = zero;
-    FloatVector d8 = zero;
-    FloatVector c9 = zero;
-    FloatVector d9 = zero;
-    FloatVector c10 = zero;
-    FloatVector d10 = zero;
-    FloatVector c11 = zero;
-    FloatVector d11 = zero;
-    for (int k = 0; k < depth; k++) {
-      long ap = at(a + k * A_ROW);
-      long bp = at(b + k * B_ROW);
-      FloatVector x = FloatVector.fromMemorySegment(S, ALL, at(bp), LITTLE_ENDIAN);
-      FloatVector y = FloatVector.fromMemorySegment(S, ALL, at(bp + VECTOR), LITTLE_ENDIAN);
-      FloatVector s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap));
-      c0 = s.fma(x, c0);
-      d0 = s.fma(y, d0);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 4));
-      c1 = s.fma(x, c1);
-      d1 = s.fma(y, d1);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 8));
-      c2 = s.fma(x, c2);
-      d2 = s.fma(y, d2);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 12));
-      c3 = s.fma(x, c3);
-      d3 = s.fma(y, d3);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 16));
-      c4 = s.fma(x, c4);
-      d4 = s.fma(y, d4);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 20));
-      c5 = s.fma(x, c5);
-      d5 = s.fma(y, d5);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 24));
-      c6 = s.fma(x, c6);
-      d6 = s.fma(y, d6);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 28));
-      c7 = s.fma(x, c7);
-      d7 = s.fma(y, d7);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 32));
-      c8 = s.fma(x, c8);
-      d8 = s.fma(y, d8);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 36));
-      c9 = s.fma(x, c9);
-      d9 = s.fma(y, d9);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 40));
-      c10 = s.fma(x, c10);
-      d10 = s.fma(y, d10);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, ap + 44));
-      c11 = s.fma(x, c11);
-      d11 = s.fma(y, d11);
-    }
-    long to = at(out);
-    long step = at(stride);
-    c0.intoMemorySegment(ALL, to, LITTLE_ENDIAN);
-    d0.intoMemorySegment(ALL, to + VECTOR, LITTLE_ENDIAN);
-    c1.intoMemorySegment(ALL, to + step, LITTLE_ENDIAN);
-    d1.intoMemorySegment(ALL, to + step + VECTOR, LITTLE_ENDIAN);
-    c2.intoMemorySegment(ALL, to + 2 * step, LITTLE_ENDIAN);
-    d2.intoMemorySegment(ALL, to + 2 * step + VECTOR, LITTLE_ENDIAN);
-    c3.intoMemorySegment(ALL, to + 3 * step, LITTLE_ENDIAN);
-    d3.intoMemorySegment(ALL, to + 3 * step + VECTOR, LITTLE_ENDIAN);
-    c4.intoMemorySegment(ALL, to + 4 * step, LITTLE_ENDIAN);
-    d4.intoMemorySegment(ALL, to + 4 * step + VECTOR, LITTLE_ENDIAN);
-    c5.intoMemorySegment(ALL, to + 5 * step, LITTLE_ENDIAN);
-    d5.intoMemorySegment(ALL, to + 5 * step + VECTOR, LITTLE_ENDIAN);
-    c6.intoMemorySegment(ALL, to + 6 * step, LITTLE_ENDIAN);
-    d6.intoMemorySegment(ALL, to + 6 * step + VECTOR, LITTLE_ENDIAN);
-    c7.intoMemorySegment(ALL, to + 7 * step, LITTLE_ENDIAN);
-    d7.intoMemorySegment(ALL, to + 7 * step + VECTOR, LITTLE_ENDIAN);
-    c8.intoMemorySegment(ALL, to + 8 * step, LITTLE_ENDIAN);
-    d8.intoMemorySegment(ALL, to + 8 * step + VECTOR, LITTLE_ENDIAN);
-    c9.intoMemorySegment(ALL, to + 9 * step, LITTLE_ENDIAN);
-    d9.intoMemorySegment(ALL, to + 9 * step + VECTOR, LITTLE_ENDIAN);
-    c10.intoMemorySegment(ALL, to + 10 * step, LITTLE_ENDIAN);
-    d10.intoMemorySegment(ALL, to + 10 * step + VECTOR, LITTLE_ENDIAN);
-    c11.intoMemorySegment(ALL, to + 11 * step, LITTLE_ENDIAN);
-    d11.intoMemorySegment(ALL, to + 11 * step + VECTOR, LITTLE_ENDIAN);
-  }
-
-  /// 12 sums, 2 vectors of B and one of A: 15 of 16 registers.
-  private static void tile6(long a, long b, int depth, long out, long stride) {
-    FloatVector zero = FloatVector.zero(S);
-    FloatVector c0 = zero;
-    FloatVector d0 = zero;
-    FloatVector c1 = zero;
-    FloatVector d1 = zero;
-    FloatVector c2 = zero;
-    FloatVector d2 = zero;
-    FloatVector c3 = zero;
-    FloatVector d3 = zero;
-    FloatVector c4 = zero;
-    FloatVector d4 = zero;
-    FloatVector c5 = zero;
-    FloatVector d5 = zero;
-    for (int k = 0; k < depth; k++) {
-      long ap = at(a + k * A_ROW);
-      long bp = at(b + k * B_ROW);
-      FloatVector x = FloatVector.fromMemorySegment(S, ALL, at(bp), LITTLE_ENDIAN);
-      FloatVector y = FloatVector.fromMemorySegment(S, ALL, at(bp + VECTOR), LITTLE_ENDIAN);
-      FloatVector s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap)));
-      c0 = s.fma(x, c0);
-      d0 = s.fma(y, d0);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 4)));
-      c1 = s.fma(x, c1);
-      d1 = s.fma(y, d1);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 8)));
-      c2 = s.fma(x, c2);
-      d2 = s.fma(y, d2);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 12)));
-      c3 = s.fma(x, c3);
-      d3 = s.fma(y, d3);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 16)));
-      c4 = s.fma(x, c4);
-      d4 = s.fma(y, d4);
-      s = FloatVector.broadcast(S, ALL.get(Memory.F32, at(ap + 20)));
-      c5 = s.fma(x, c5);
-      d5 = s.fma(y, d5);
-    }
-    c0.intoMemorySegment(ALL, at(out), LITTLE_ENDIAN);
-    d0.intoMemorySegment(ALL, at(out + VECTOR), LITTLE_ENDIAN);
-    c1.intoMemorySegment(ALL, at(out + stride), LITTLE_ENDIAN);
-    d1.intoMemorySegment(ALL, at(out + stride + VECTOR), LITTLE_ENDIAN);
-    c2.intoMemorySegment(ALL, at(out + 2 * stride), LITTLE_ENDIAN);
-    d2.intoMemorySegment(ALL, at(out + 2 * stride + VECTOR), LITTLE_ENDIAN);
-    c3.intoMemorySegment(ALL, at(out + 3 * stride), LITTLE_ENDIAN);
-    d3.intoMemorySegment(ALL, at(out + 3 * stride + VECTOR), LITTLE_ENDIAN);
-    c4.intoMemorySegment(ALL, at(out + 4 * stride), LITTLE_ENDIAN);
-    d4.intoMemorySegment(ALL, at(out + 4 * stride + VECTOR), LITTLE_ENDIAN);
-    c5.intoMemorySegment(ALL, at(out + 5 * stride), LITTLE_ENDIAN);
-    d5.intoMemorySegment(ALL, at(out + 5 * stride + VECTOR), LITTLE_ENDIAN);
   }
 }

@@ -24,6 +24,9 @@ final class VectorPacking implements PackKernels {
   /// Panels that are packed at once: as many pages are written in turn.
   private static final int STREAMS = 16;
 
+  /// The same of a part, which thereby reads whole rows of `B`.
+  private static final int PART_STREAMS = 64;
+
   /// The lanes that a row of packed `A` fills.
   private static final VectorMask<Float> A_LANES = S.indexInRange(0, ROWS);
 
@@ -41,8 +44,9 @@ final class VectorPacking implements PackKernels {
     }
     int whole = from;
     if (!gemm.transposeB && gemm.blocks == 1) {
+      int streams = gemm.part ? PART_STREAMS : STREAMS;
       for (; whole < Math.min(to, gemm.n / COLUMNS); ) {
-        int panels = Math.min(STREAMS, Math.min(to, gemm.n / COLUMNS) - whole);
+        int panels = Math.min(streams, Math.min(to, gemm.n / COLUMNS) - whole);
         packPairs(gemm, whole, panels);
         whole += panels;
       }

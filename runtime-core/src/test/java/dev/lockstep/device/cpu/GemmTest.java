@@ -39,6 +39,14 @@ class GemmTest {
                     .map(t -> Arguments.of(s[0], s[1], s[2], s[3], s[4], t >= 2, t % 2 == 1)));
   }
 
+  /// Those of one block, without the long sums, which tell no more here.
+  private static Stream<Arguments> shapesOfOneBlock() {
+    return shapes()
+        .map(Arguments::get)
+        .filter(s -> s[3].equals(1) && s[4].equals(1) && (int) s[2] < 1000)
+        .map(s -> Arguments.of(s[0], s[1], s[2], s[5], s[6]));
+  }
+
   @ParameterizedTest(name = "m={0} n={1} k={2} outer={3} blocks={4} tA={5} tB={6}")
   @MethodSource("shapes")
   void addsAscendingInBlocksJoinedByTheTree(
@@ -115,6 +123,31 @@ class GemmTest {
     long scratch = kernels.room(gemms.scratchBytes(gemm));
     gemms.packB(gemm, 0, gemms.columnPanels(gemm), scratch);
     gemms.compute(gemm, 0, gemms.rowPanels(gemm), 0, gemms.columnPanels(gemm), scratch);
+  }
+
+  @ParameterizedTest(name = "m={0} n={1} k={2} tA={3} tB={4}")
+  @MethodSource("shapesOfOneBlock")
+  void partsMadeInTurnHaveTheBitsOfTheWhole(int m, int n, int k, boolean tA, boolean tB) {
+    var kernels = new Kernels(m * 31L + n);
+    Gemm whole = Gemm.of(m, n, k, tA, tB, 1, 1);
+    whole.a = kernels.normal(m * k);
+    whole.b = kernels.normal(k * n);
+    whole.c = kernels.zeros(m * n);
+    multiply(KernelSet.scalar(), whole, kernels);
+    int[] wanted = Kernels.bits(whole.c, m * n);
+    Kernels.all()
+        .forEach(
+            set -> {
+              whole.c = kernels.zeros(m * n);
+              for (int i = 0; i < 3; i++) {
+                Gemm part = whole.part(Cuts.start(i, k, 3), Cuts.start(i + 1, k, 3));
+                part.takeAddresses(whole);
+                multiply(set, part, kernels);
+              }
+              assertThat(Kernels.bits(whole.c, m * n))
+                  .as("%d bits", set.vectorBits())
+                  .isEqualTo(wanted);
+            });
   }
 
   @Test
