@@ -6,6 +6,7 @@ import dev.lockstep.transport.Reducer;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -19,7 +20,10 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
-/// Joining two contributions: what every all-reduce does for each element.
+/// Joining two contributions: what every all-reduce does for each element. Held against the copy of
+/// [Peaks], measured just before: `timesOfCopy` says how many times as long a join takes as that
+/// copy takes for the same bytes, read and written (less than 1 where caches hold them); the share
+/// of the peak is 1 divided by that.
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
@@ -43,15 +47,39 @@ public class ReducerBenchmark {
   private MemorySegment a;
   private MemorySegment b;
   private MemorySegment joined;
+  private Peaks peaks;
 
   /// Made by JMH.
   @SuppressWarnings("NullAway.Init") // JMH calls open() first
   public ReducerBenchmark() {}
 
+  /// Counts bytes.
+  @State(Scope.Thread)
+  @AuxCounters(AuxCounters.Type.OPERATIONS)
+  public static class Counters {
+    /// Bytes read and written, in thousands of millions. JMH prints the microseconds that one of
+    /// those takes: a million divided by them are GB/s.
+    public double gigaByte;
+
+    /// Microseconds that the copy takes; JMH divides the time by it.
+    public double timesOfCopy;
+
+    /// Made by JMH.
+    public Counters() {}
+
+    /// Starts an iteration.
+    @Setup(org.openjdk.jmh.annotations.Level.Iteration)
+    public void reset() {
+      gigaByte = 0;
+      timesOfCopy = 0;
+    }
+  }
+
   /// Allocates the operands.
   @Setup
   @SuppressWarnings("MustBeClosed") // closed by close()
   public void open() {
+    peaks = Peaks.measure();
     arena = Arena.ofConfined();
     a = arena.allocate(bytes, 64);
     b = arena.allocate(bytes, 64);
@@ -60,8 +88,10 @@ public class ReducerBenchmark {
 
   /// Joins once.
   @Benchmark
-  public void join() {
+  public void join(Counters counters) {
     Reducer.join(SUM, dtype, joined, 0, a, 0, b, 0, bytes / dtype.bytes());
+    counters.gigaByte += 3 * bytes / 1e9;
+    counters.timesOfCopy += 3 * bytes / peaks.bytesPerMicrosecond();
   }
 
   /// Frees the operands.
