@@ -86,9 +86,10 @@ public final class RandomCases {
     return new Blocks(outer, between(1, 6));
   }
 
-  /// Two dimensions, up to some 80,000 elements: ten tiles of element-wise work.
+  /// Two dimensions, of every third up to some 80,000 elements: ten tiles of element-wise work.
   private long[] matrix() {
-    return new long[] {some(280), odd(280)};
+    boolean isLarge = random.nextInt(3) == 0;
+    return isLarge ? new long[] {between(240, 290), odd(290)} : new long[] {some(60), odd(150)};
   }
 
   private void elementwise() {

@@ -10,9 +10,11 @@ import dev.lockstep.graph.RandomCases;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -47,12 +49,17 @@ class SameBitsTest {
     return Stream.of(PrimitiveCases.all(), CompositeCases.all()).flatMap(List::stream);
   }
 
+  static LongStream seeds() {
+    return LongStream.rangeClosed(2, 15);
+  }
+
   @ParameterizedTest(name = "{0}")
   @MethodSource("everything")
   void eightThreadsHaveTheSameBits(OpCase op) {
     compare(op, List.of(DEVICES.getLast(), DEVICES.get(DEVICES.size() - 2)), op.toString());
   }
 
+  /// More of them in [#manyRandomShapes].
   @ParameterizedTest(name = "seed={0}")
   @ValueSource(longs = 1)
   void randomShapesAreCloseToFloat64AndThreadsAndWidthsDoNotMatter(long seed) {
@@ -68,6 +75,13 @@ class SameBitsTest {
         }
       }
     }
+  }
+
+  @Tag("long")
+  @ParameterizedTest(name = "seed={0}")
+  @MethodSource("seeds")
+  void manyRandomShapes(long seed) {
+    randomShapesAreCloseToFloat64AndThreadsAndWidthsDoNotMatter(seed);
   }
 
   /// Compares all devices with the scalar path and returns what that one found.
