@@ -123,7 +123,7 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
       return Optional.empty();
     }
     boolean keeps = provider.keepsCollectives();
-    String root = keeps ? job.transportContext().bindAddress() + ":" + freePort() : "";
+    String root = keeps ? endpoint(job.transportContext().bindAddress(), freePort()) : "";
     List<String> kinds = place.exchange.words(keeps ? provider.name() : "");
     List<String> roots = place.exchange.words(root);
     Set<String> kindsOfStage = new HashSet<>();
@@ -144,6 +144,10 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
   }
 
   /// Whoever needs it opens it soon; until then it is free for all that ask for none by number.
+  private static String endpoint(String address, int port) {
+    return (address.contains(":") ? "[" + address + "]" : address) + ":" + port;
+  }
+
   private static int freePort() {
     try (ServerSocket socket = new ServerSocket(0)) {
       return socket.getLocalPort();

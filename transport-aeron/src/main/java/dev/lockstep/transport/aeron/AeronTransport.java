@@ -17,7 +17,9 @@ import java.nio.charset.StandardCharsets;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
@@ -38,6 +40,13 @@ final class AeronTransport implements Transport {
   private final AeronEngine engine;
   private final List<AeronLink> links = new CopyOnWriteArrayList<>();
   private final SecureRandom sessions = new SecureRandom();
+
+  /// Which of this rank's transports this is: a job may open several, one after another.
+  private final int life;
+
+  /// The same of the ranks that this one sends to.
+  private final Map<Integer, Integer> lives = new ConcurrentHashMap<>();
+
   private int nextStream;
   private volatile boolean closed;
 
@@ -45,6 +54,7 @@ final class AeronTransport implements Transport {
     this.context = context;
     this.medium = medium;
     this.engine = engine;
+    this.life = medium.isUdp() ? sessions.nextInt() : 0;
   }
 
   static AeronTransport open(TransportContext context, Medium medium) {
@@ -94,8 +104,8 @@ final class AeronTransport implements Transport {
     try {
       Subscription subscription = subscribe(stream, timeout);
       String address =
-          "%d %d %d %s"
-              .formatted(stream, session, way.mtuBytes(), reachable(subscription, timeout));
+          "%d %d %d %d %s"
+              .formatted(stream, session, life, way.mtuBytes(), reachable(subscription, timeout));
       context.addresses().publish(key(communicator, peer, context.rank()), bytes(address));
       AeronReceiveLink link = new AeronReceiveLink(peer, communicator, subscription, session);
       links.add(link);
@@ -110,11 +120,12 @@ final class AeronTransport implements Transport {
     Medium.Way way = wayTo(peer);
     DriverFolder.requireRoomForLink(engine.folder(), way);
     byte[] published = context.addresses().lookup(key(communicator, context.rank(), peer), timeout);
-    String[] address = text(published).split(" ", 4);
+    String[] address = text(published).split(" ", 5);
+    lives.put(peer, Integer.parseInt(address[2]));
     String channel =
-        new ChannelUriStringBuilder(address[3])
+        new ChannelUriStringBuilder(address[4])
             .sessionId(Integer.parseInt(address[1]))
-            .mtu(Math.min(way.mtuBytes(), Integer.parseInt(address[2])))
+            .mtu(Math.min(way.mtuBytes(), Integer.parseInt(address[3])))
             .termLength(way.termBytes())
             .build();
     try {
@@ -239,7 +250,7 @@ final class AeronTransport implements Transport {
 
   private void sayLeft() {
     try {
-      context.addresses().publish(leftKey(context.rank()), new byte[0]);
+      context.addresses().publish(leftKey(context.rank(), life), new byte[0]);
     } catch (LockstepException gone) {
       LOG.debug("the job's store is gone: {}", gone.getMessage());
     }
@@ -254,7 +265,7 @@ final class AeronTransport implements Transport {
       if (mayNeedDriver(rank)) {
         try {
           Duration left = Duration.ofNanos(Math.max(0, deadline - System.nanoTime()));
-          context.addresses().lookup(leftKey(rank), left);
+          context.addresses().lookup(leftKey(rank, lives.getOrDefault(rank, 0)), left);
         } catch (LockstepException gone) {
           LOG.debug("rank {} did not leave aeron: {}", rank, gone.getMessage());
           return;
@@ -270,8 +281,8 @@ final class AeronTransport implements Transport {
             || links.stream().anyMatch(link -> link.sends() && link.peer() == rank));
   }
 
-  private static String leftKey(int rank) {
-    return "aeron/left/" + rank;
+  private String leftKey(int rank, int whichLife) {
+    return "aeron/left/" + medium.name() + "/" + rank + "/" + whichLife;
   }
 
   private static byte[] bytes(String text) {

@@ -24,9 +24,14 @@ final class DriverFolder {
     return jobFolder.resolve("aeron");
   }
 
-  /// Returns the folder of a rank's own driver.
+  /// Makes the folder of a rank's own driver: a job may have several.
   static Path ofRank(Path jobFolder, int rank) {
-    return jobFolder.resolve("aeron-" + rank);
+    try {
+      return Files.createTempDirectory(jobFolder, "aeron-" + rank + "-");
+    } catch (IOException e) {
+      throw new TransportException(
+          jobFolder.toString(), "job folder cannot be written: directory=" + jobFolder, e);
+    }
   }
 
   /// Returns what all drivers have in common.

@@ -45,7 +45,7 @@ record Medium(String name, String bindAddress, Way toHost, Way toNetwork) {
         "aeron-udp",
         bindAddress,
         new Way(Mtu.onLoopback(window), SHORT_TERM_BYTES, 2),
-        new Way(Mtu.ofInterface(bindAddress), LONG_TERM_BYTES, 1));
+        new Way(Mtu.toNetwork(bindAddress, SocketLimits.receiveBytes()), LONG_TERM_BYTES, 1));
   }
 
   boolean isUdp() {

@@ -1,15 +1,24 @@
 package dev.lockstep.transport.aeron;
 
+import dev.lockstep.failure.ConfigurationException;
 import io.aeron.logbuffer.FrameDescriptor;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.NetworkInterface;
+import org.jspecify.annotations.Nullable;
 
 /// How large Aeron's packets may be, so that none is cut into fragments on its way: then one lost
 /// fragment would lose them all.
 final class Mtu {
-  /// Ethernet, where nothing else is known.
+  /// Names the largest packet that every hop between a job's hosts takes, headers included.
+  static final String VARIABLE = "LOCKSTEP_AERON_MTU";
+
+  /// Ethernet: what any way between hosts takes. Interfaces may say more than the way does, and a
+  /// packet that is too long for it would be lost without a word.
   private static final int ETHERNET_BYTES = 1_500;
+
+  /// The shortest that IPv6 allows.
+  private static final int LEAST_BYTES = 1_280;
 
   /// The interface that ranks of one host reach each other by, whatever address they use.
   private static final int LOOPBACK_BYTES = 65_536;
@@ -28,13 +37,47 @@ final class Mtu {
     return Math.min(packetBytes(LOOPBACK_BYTES), windowBytes / FRAMES_PER_WINDOW);
   }
 
-  /// Returns the largest packet that the interface with an address takes.
-  static int ofInterface(String address) {
+  /// Returns the largest packet to other hosts.
+  ///
+  /// @param address of this host's interface
+  static int toNetwork(String address, int windowBytes) {
+    int path = pathBytes(System.getenv(VARIABLE));
+    return toNetwork(Math.min(path, interfaceBytes(address)), windowBytes);
+  }
+
+  static int toNetwork(int pathBytes, int windowBytes) {
+    return Math.min(packetBytes(pathBytes), packetBytes(windowBytes / FRAMES_PER_WINDOW));
+  }
+
+  /// Returns what the way between hosts takes.
+  ///
+  /// @param told by whoever knows it
+  static int pathBytes(@Nullable String told) {
+    if (told == null || told.isEmpty()) {
+      return ETHERNET_BYTES;
+    }
+    try {
+      int bytes = Integer.parseInt(told);
+      if (bytes >= LEAST_BYTES && bytes <= LOOPBACK_BYTES) {
+        return bytes;
+      }
+    } catch (NumberFormatException _) {
+      // said below
+    }
+    throw new ConfigurationException(
+        VARIABLE,
+        told,
+        "size of packets is impossible: %s=%s (use %d to %d bytes, as `ip link` shows them on every hop)"
+            .formatted(VARIABLE, told, LEAST_BYTES, LOOPBACK_BYTES));
+  }
+
+  /// Returns what the interface with an address takes.
+  static int interfaceBytes(String address) {
     try {
       NetworkInterface found = NetworkInterface.getByInetAddress(InetAddress.getByName(address));
-      return packetBytes(found == null ? ETHERNET_BYTES : found.getMTU());
+      return found == null ? ETHERNET_BYTES : found.getMTU();
     } catch (IOException unknown) {
-      return packetBytes(ETHERNET_BYTES);
+      return ETHERNET_BYTES;
     }
   }
 

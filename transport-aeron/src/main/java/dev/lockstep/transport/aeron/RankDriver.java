@@ -2,6 +2,7 @@ package dev.lockstep.transport.aeron;
 
 import dev.lockstep.transport.TransportContext;
 import io.aeron.Aeron;
+import io.aeron.driver.Configuration;
 import io.aeron.driver.MediaDriver;
 import io.aeron.driver.ThreadingMode;
 import java.lang.invoke.MethodHandles;
@@ -60,6 +61,8 @@ final class RankDriver implements AeronEngine {
 
   static RankDriver open(TransportContext context, Medium medium) {
     Path folder = DriverFolder.ofRank(context.directory(), context.rank());
+    // Whether a rank that says nothing is dead is the job's to decide, not Aeron's.
+    long silence = 2 * context.liveness().toNanos();
     MediaDriver driver =
         DriverFolder.launch(
             context.directory(),
@@ -69,9 +72,14 @@ final class RankDriver implements AeronEngine {
                 .asyncExecutorEnabled(false)
                 .reResolutionCheckIntervalNs(0)
                 .clientLivenessTimeoutNs(FOREVER_NANOS)
-                .publicationUnblockTimeoutNs(2 * FOREVER_NANOS));
+                .publicationUnblockTimeoutNs(2 * FOREVER_NANOS)
+                .publicationConnectionTimeoutNs(
+                    Math.max(silence, Configuration.PUBLICATION_CONNECTION_TIMEOUT_DEFAULT_NS))
+                .imageLivenessTimeoutNs(
+                    Math.max(silence, Configuration.IMAGE_LIVENESS_TIMEOUT_DEFAULT_NS)));
+    Aeron client = null;
     try {
-      Aeron client =
+      client =
           Aeron.connect(
               DriverFolder.client(folder)
                   .useConductorAgentInvoker(true)
@@ -79,7 +87,8 @@ final class RankDriver implements AeronEngine {
       RankDriver opened = new RankDriver(folder, driver, client, context.rank());
       opened.watch.start();
       return opened;
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
+      Closing.quietly(client);
       Closing.quietly(driver);
       throw e;
     }
@@ -114,9 +123,12 @@ final class RankDriver implements AeronEngine {
       long now = (long) TURNS.getOpaque(this);
       if (now != seen) {
         seen = now;
-      } else if (turn() > 0) {
-        seen = now + 1;
-        continue;
+      } else {
+        int done = turn();
+        seen = (long) TURNS.getOpaque(this);
+        if (done > 0) {
+          continue;
+        }
       }
       LockSupport.parkNanos(this, WATCH_NANOS);
     }
