@@ -108,10 +108,11 @@ static void start_together(void) {
   }
 }
 
-static double dirty(float *in, float *out, int count, int part, int written, int iterations, double *times) {
+static double dirty(float *in, float *out, int count, int part, float *first, int written, int iterations,
+                    double *times) {
   for (int i = 0; i < iterations; i++) {
     const float value = (float)(i & 15);
-    for (int k = 0; k < written; k++) in[k] = value;
+    for (int k = 0; k < written; k++) first[k] = value;
     start_together();
     const double start = now();
     operate(in, out, count, part);
@@ -145,7 +146,8 @@ int main(int argc, char **argv) {
   check(MPI_Init(&argc, &argv));
   check(MPI_Comm_rank(MPI_COMM_WORLD, &rank));
   check(MPI_Comm_size(MPI_COMM_WORLD, &ranks));
-  has_cores = ranks <= sysconf(_SC_NPROCESSORS_ONLN);
+  const char *const cores = getenv("MPI_PERF_CORES"); /* a bound rank sees its own alone */
+  has_cores = ranks <= (cores == NULL ? sysconf(_SC_NPROCESSORS_ONLN) : atol(cores));
   if (argc < 8) {
     if (rank == 0)
       fprintf(stderr, "usage: mpi_perf COLLECTIVE MIN MAX FACTOR ITERATIONS WARM_UPS dirty|clean [ROOT]\n");
@@ -175,9 +177,13 @@ int main(int argc, char **argv) {
     double micros[2];
     for (int in_place = 0; in_place < 2; in_place++) {
       float *const out = in_place ? a : b;
-      const int written = (kind == ALL_GATHER || kind == GATHER) && !in_place ? part : count;
+      /* A rank's input: one part of what is gathered, nothing where the root alone gives. */
+      const int gathers = kind == ALL_GATHER || kind == GATHER;
+      const int gives = (kind != BROADCAST && kind != SCATTER) || rank == root;
+      const int written = gathers ? part : gives ? count : 0;
+      float *const first = gathers && in_place && (kind == ALL_GATHER || rank == root) ? a + rank * part : a;
       for (int i = 0; i < warm_ups; i++) operate(a, out, count, part);
-      micros[in_place] = is_dirty ? dirty(a, out, count, part, written, iterations, times)
+      micros[in_place] = is_dirty ? dirty(a, out, count, part, first, written, iterations, times)
                                   : clean(a, out, count, part, iterations);
     }
     if (rank == 0) {
