@@ -15,7 +15,7 @@ import java.util.Map;
 /// cells each, and its `i`-th member fetches the `i`-th run of `n-1` cells, from the `i`-th members
 /// of the units that have them. So turning the units round changes nothing. A last unit that is
 /// smaller exchanges cells with every full one: where its own units are equally many as, or divide,
-/// the full ones, each of them serves every so-maniest, else all its ranks serve all.
+/// the full ones, each of them serves every n-th of those, else all its ranks serve all.
 ///
 /// Everything is computed from a rank's number. Which elements a rank fetches takes time in
 /// proportion to the number of units that it fetches from.

@@ -30,6 +30,12 @@ final class Idle {
   // As short as Linux parks a thread.
   private static final long PARK_NANOS = 50_000;
 
+  // A rank that computes on this core has it for some slices: whoever waits looks at clocks and
+  // failures after each yield then.
+  private static final long SLOW_NANOS = 1_000_000;
+
+  private boolean slow;
+
   /// Yields for which the core is taken to be shared. Threads race for it, which does no harm.
   private int shared;
 
@@ -67,6 +73,7 @@ final class Idle {
 
   /// Learns from how long a yield took whether somebody else wants this core.
   void yielded(long nanos) {
+    slow = nanos > SLOW_NANOS;
     if (nanos > HANDED_OVER_NANOS) {
       shared = SHARED_YIELDS;
     } else if (shared > 0) {
@@ -81,6 +88,6 @@ final class Idle {
 
   /// Returns whether it is time to look at clocks and failures.
   boolean isTimeToCheck(int times) {
-    return (times & 63) == 63 || times >= SPINS + YIELDS;
+    return (times & 63) == 63 || times >= SPINS + YIELDS || slow;
   }
 }

@@ -50,6 +50,18 @@ class IdleTest {
   }
 
   @Test
+  void aRankWhoseYieldTookMillisecondsLooksAtClocksAtOnce() {
+    Idle idle = new Idle(PROCESSORS);
+    assertThat(idle.isTimeToCheck(1)).isFalse();
+
+    idle.yielded(3_000_000);
+    assertThat(idle.isTimeToCheck(1)).isTrue();
+
+    idle.yielded(HANDED_OVER_NANOS);
+    assertThat(idle.isTimeToCheck(1)).isFalse();
+  }
+
+  @Test
   void aRankThatIsAloneOnItsCoreAgainSpinsAgain() {
     Idle idle = new Idle(PROCESSORS);
     idle.yielded(HANDED_OVER_NANOS);

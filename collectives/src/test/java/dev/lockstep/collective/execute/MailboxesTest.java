@@ -14,6 +14,7 @@ import dev.lockstep.transport.Sink;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicLongArray;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -116,6 +117,37 @@ class MailboxesTest {
     }
   }
 
+  @ParameterizedTest(name = "bytes={0}")
+  @ValueSource(ints = {8, 57, 200, 1024})
+  void messagesBetweenTwoThreadsArriveWhole(int bytes) throws Exception {
+    int messages = 10_000;
+    Thread sending =
+        Thread.ofPlatform()
+            .daemon()
+            .start(
+                () -> {
+                  MemorySegment message = sent.segment().asSlice(0, bytes);
+                  for (int number = 0; number < messages; number++) {
+                    message.fill((byte) number);
+                    while (!send(message)) {
+                      Thread.onSpinWait();
+                    }
+                  }
+                });
+    MemorySegment into = got.segment().asSlice(0, bytes);
+    for (int number = 0; number < messages; number++) {
+      while (!receive(into)) {
+        Thread.onSpinWait();
+      }
+      for (int at = 0; at < bytes; at++) {
+        if (into.get(ValueLayout.JAVA_BYTE, at) != (byte) number) {
+          throw new AssertionError("message is torn: number=%d, at=%d".formatted(number, at));
+        }
+      }
+    }
+    sending.join();
+  }
+
   @Test
   void aMessageOfAnotherCollectiveIsRefused() {
     assertThat(sender.send(RECEIVER, message(Mailboxes.LONGEST_BYTES, 1), OPERATION + 1)).isTrue();
@@ -129,7 +161,7 @@ class MailboxesTest {
   private final class Host implements PeerAccess {
     private final List<Buffer> outgoing =
         List.of(mail("mail of the sender"), mail("mail of the receiver"));
-    private final long[][] signals = new long[2][SLOTS];
+    private final AtomicLongArray signals = new AtomicLongArray(2 * SLOTS);
 
     private Buffer mail(String name) {
       return HostMemory.allocate(pool, name, Mailboxes.bytes(2));
@@ -164,13 +196,13 @@ class MailboxesTest {
 
     @Override
     public void signal(int peer, int communicator, int slot, long value) {
-      signals[peer][slot] = value;
+      signals.setRelease(peer * SLOTS + slot, value);
     }
 
     @Override
     public long signalled(int peer, int communicator, int slot) {
       // Two ranks: the word is that of the other one to whoever asks about it.
-      return signals[1 - peer][slot];
+      return signals.getAcquire((1 - peer) * SLOTS + slot);
     }
   }
 }
