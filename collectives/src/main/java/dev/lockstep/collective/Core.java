@@ -88,8 +88,8 @@ final class Core implements AutoCloseable {
     Transport transport =
         new TransportChoice(job, agreement, options.transport(), options.timeout()).open();
     Driving driving = new Driving(transport, job.rank(), job.localWorldSize());
-    LinkChoice choice = new LinkChoice(job, agreement, options, transport);
     try {
+      LinkChoice choice = new LinkChoice(job, agreement, options, transport);
       Optional<LinkTable> known = choice.known();
       if (known.isPresent()) {
         return of(job, options, driving, members, id, agreement, known.get());

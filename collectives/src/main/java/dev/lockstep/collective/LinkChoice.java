@@ -9,9 +9,12 @@ import dev.lockstep.transport.Transport;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -78,8 +81,16 @@ final class LinkChoice {
 
   private String key() {
     List<String> hosts = job.hosts();
+    String layout = hostwise ? transport + "/" + ranksOfHosts(hosts) : transport;
     return LinkTable.key(
-        transport, job.worldSize(), hosts.stream().distinct().count(), hosts.getFirst());
+        layout, job.worldSize(), hosts.stream().distinct().count(), hosts.getFirst());
+  }
+
+  /// Returns how many ranks run on each host, in the order of their first ranks.
+  private static String ranksOfHosts(List<String> hosts) {
+    Map<String, Integer> ranks = new LinkedHashMap<>();
+    hosts.forEach(host -> ranks.merge(host, 1, Integer::sum));
+    return ranks.values().stream().map(String::valueOf).collect(Collectors.joining(","));
   }
 
   /// Measures, on all ranks, after [#known] has returned nothing.
@@ -91,7 +102,9 @@ final class LinkChoice {
     Optional<Fabric> near = hostwise ? fitNear(probe) : Optional.empty();
     // All ranks have measured the same numbers; only the first one's processors and clock differ.
     LinkTable mine = job.rank() == 0 ? judge(fabric, near, start) : typical();
-    String agreed = agreement.first("links/fitted", mine.encode(), options.timeout());
+    // The first rank may have measured on while this one, alone on its host, had nothing to.
+    Duration patience = LinkProbe.timeout(options);
+    String agreed = agreement.first("links/fitted", mine.encode(), patience);
     return LinkTable.decode(agreed);
   }
 
@@ -132,7 +145,8 @@ final class LinkChoice {
     if (hostwise) {
       table = table.withNear(near.orElseGet(this::typicalNear));
     }
-    if (options.links() instanceof Links.Fitted(Path cache, _, _)) {
+    boolean complete = !hostwise || near.isPresent();
+    if (complete && options.links() instanceof Links.Fitted(Path cache, _, _)) {
       new LinkCache(cache).keep(table);
     }
     return table;

@@ -125,9 +125,14 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     return mostBytes;
   }
 
-  /// The user's deadline is for collectives of the user's sizes.
   private Duration timeout() {
-    Duration users = core.options().timeout();
+    return timeout(core.options());
+  }
+
+  /// Returns how long measuring may take: the user's deadline is for collectives of the user's
+  /// sizes.
+  static Duration timeout(CommunicatorOptions options) {
+    Duration users = options.timeout();
     return users.compareTo(LEAST_TIMEOUT) < 0 ? LEAST_TIMEOUT : users;
   }
 

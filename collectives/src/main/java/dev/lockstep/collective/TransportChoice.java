@@ -161,13 +161,15 @@ final class TransportChoice {
     } catch (TransportException cannot) {
       failure = String.valueOf(cannot.getMessage());
     }
-    if (allAgree(question + "/opened", failure, name, reasons)) {
-      return opened;
+    boolean kept = false;
+    try {
+      kept = allAgree(question + "/opened", failure, name, reasons);
+    } finally {
+      if (!kept && opened != null) {
+        opened.close();
+      }
     }
-    if (opened != null) {
-      opened.close();
-    }
-    return null;
+    return kept ? opened : null;
   }
 
   private TransportContext context() {

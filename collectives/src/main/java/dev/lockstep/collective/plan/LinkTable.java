@@ -25,7 +25,7 @@ import java.util.zip.CRC32C;
 /// @param near links between ranks of one host, where those of `fabric` are between hosts: a level
 ///   that joins all ranks of a host
 public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Level> near) {
-  private static final String FORMAT = "lockstep-links 1";
+  private static final String FORMAT = "lockstep-links 2";
   private static final int SHARED_SHORT_BYTES = 1024;
 
   /// What the names of fields begin with that say how ranks of one host are joined.
@@ -59,24 +59,23 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
     if (near.isEmpty() || (!isOneHost && topology.levels().isEmpty())) {
       return fabric;
     }
-    String name = fabric.name();
-    if (isOneHost) {
-      return new Fabric(name, fabric.compute(), List.of(near.get()));
+    List<Level> levels;
+    if (!isOneHost) {
+      Level within = withoutMemory(near.get(), topology.levels().getFirst());
+      levels = List.of(within, fabric.levels().getFirst());
+    } else if (topology.peerMemory()) {
+      levels = List.of(near.get());
+    } else {
+      levels = List.of(withoutMemory(near.get(), Level.ALL));
     }
-    // Ranks that do not all share memory have no mailboxes.
-    Level all = near.get();
-    Level within =
-        new Level(
-            all.name(),
-            topology.levels().getFirst(),
-            all.messageNanos(),
-            0,
-            all.messageNanos(),
-            all.messageNanos(),
-            all.bandwidth(),
-            all.bandwidth(),
-            0);
-    return new Fabric(name, fabric.compute(), List.of(within, fabric.levels().getFirst()));
+    return new Fabric(fabric.name(), fabric.compute(), levels);
+  }
+
+  /// Returns links by messages alone: ranks that do not all share memory have no mailboxes.
+  private static Level withoutMemory(Level links, long ranks) {
+    double latency = links.messageNanos();
+    Rates rates = links.bandwidth();
+    return new Level(links.name(), ranks, latency, 0, latency, latency, rates, rates, 0);
   }
 
   /// Returns what a fit holds for: these ranks on this host under this Java.

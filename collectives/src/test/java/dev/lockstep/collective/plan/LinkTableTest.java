@@ -27,6 +27,14 @@ class LinkTableTest {
   }
 
   @Test
+  void ranksOfOneHostThatDoNotSeeEachOthersMemoryHaveMessagesAlone() {
+    Level links = BOTH.fabric(Topology.oneNode(4, false), true).levels().getFirst();
+    assertThat(links.ranks()).isEqualTo(Level.ALL);
+    assertThat(links.shortBytes()).isZero();
+    assertThat(links.signalNanos()).isEqualTo(NEAR.levels().getFirst().messageNanos());
+  }
+
+  @Test
   void ranksOfSeveralHostsHaveBothLevelsWithoutMailboxes() {
     Fabric fabric = BOTH.fabric(new Topology(8, List.of(4), false), false);
     assertThat(fabric.levels()).hasSize(2);
