@@ -12,6 +12,4 @@ module dev.lockstep.collective {
   exports dev.lockstep.collective.schedule;
   exports dev.lockstep.collective.simulate;
   exports dev.lockstep.collective.verify;
-
-  uses dev.lockstep.transport.TransportProvider;
 }

@@ -21,7 +21,6 @@ module dev.lockstep.launcher {
   uses dev.lockstep.device.DeviceProvider;
   uses dev.lockstep.launcher.CommandProvider;
   uses dev.lockstep.launcher.JobProvider;
-  uses dev.lockstep.transport.TransportProvider;
 
   provides ch.qos.logback.classic.spi.Configurator with
       dev.lockstep.launcher.logging.CommandLogging;

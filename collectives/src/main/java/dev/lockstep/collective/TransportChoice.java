@@ -6,29 +6,24 @@ import dev.lockstep.failure.TransportException;
 import dev.lockstep.job.Job;
 import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportContext;
+import dev.lockstep.transport.TransportOrder;
 import dev.lockstep.transport.TransportProvider;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import java.util.ServiceLoader;
 import java.util.Set;
-import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /// Chooses the transport of a communicator, the same on every rank.
 ///
-/// A named transport is used or refused, for all links. Else the first of in-process, shm, efa,
-/// aeron-ipc, aeron-udp, then any other by name, that every rank can use and open; where that joins
-/// several hosts, links within a host go by `shm` if every rank can use that. Both together are
-/// named `shm+efa`. What is passed over is logged.
+/// A named transport is used or refused, for all links. Else the first by [TransportOrder] that
+/// every rank can use and open; where that joins several hosts, links within a host go by `shm` if
+/// every rank can use that. Both together are named `shm+efa`. What is passed over is logged.
 final class TransportChoice {
   private static final Logger LOG = LoggerFactory.getLogger(TransportChoice.class);
-  private static final List<String> PREFERENCE =
-      List.of("in-process", "shm", "efa", "aeron-ipc", "aeron-udp");
   private static final String OPTION = "--transport";
   private static final String USABLE = "";
 
@@ -48,33 +43,16 @@ final class TransportChoice {
     this.agreement = agreement;
     this.named = named;
     this.timeout = timeout;
-    this.providers = installed();
-  }
-
-  private static Map<String, TransportProvider> installed() {
-    Map<String, TransportProvider> found = new TreeMap<>(byPreference());
-    for (TransportProvider provider : ServiceLoader.load(TransportProvider.class)) {
-      found.putIfAbsent(provider.name(), provider);
-    }
-    return found;
+    this.providers = TransportOrder.installed();
   }
 
   /// Throws if a transport is named that is not installed.
   static void requireInstalled(String named) {
-    Set<String> names = installed().keySet();
+    Set<String> names = TransportOrder.installed().keySet();
     if (!named.isEmpty() && !names.contains(far(named))) {
       throw refused(
           named, "there is no such transport (use one of " + String.join(", ", names) + ")");
     }
-  }
-
-  private static Comparator<String> byPreference() {
-    return Comparator.comparingInt(
-            (String name) -> {
-              int place = PREFERENCE.indexOf(name);
-              return place < 0 ? PREFERENCE.size() : place;
-            })
-        .thenComparing(Comparator.naturalOrder());
   }
 
   /// Returns the opened transport; blocks until all ranks have chosen.

@@ -1,11 +1,12 @@
 package dev.lockstep.launcher.doctor;
 
 import dev.lockstep.device.DeviceProvider;
-import dev.lockstep.failure.Availability;
 import dev.lockstep.launcher.doctor.Finding.Verdict;
+import dev.lockstep.transport.TransportOrder;
 import dev.lockstep.transport.TransportProvider;
 import java.io.PrintStream;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.ServiceLoader;
@@ -13,12 +14,24 @@ import java.util.ServiceLoader;
 /// Looks at this machine and at what is installed, and says what training finds here.
 public final class Doctor {
   private final List<String> jobs;
+  private final List<TransportProvider> transports;
+  private final List<String> limits;
 
   /// Makes a doctor.
   ///
   /// @param jobs names of the jobs that are installed
   public Doctor(List<String> jobs) {
+    this(jobs, TransportOrder.installed().values(), ProcFiles.lines("/proc/self/limits"));
+  }
+
+  /// Makes a doctor of another machine.
+  ///
+  /// @param transports in the order in which a job tries them
+  /// @param limits lines of `/proc/self/limits`
+  Doctor(List<String> jobs, Collection<TransportProvider> transports, List<String> limits) {
     this.jobs = List.copyOf(jobs);
+    this.transports = List.copyOf(transports);
+    this.limits = List.copyOf(limits);
   }
 
   /// Prints one line per finding and returns whether training can work here.
@@ -38,7 +51,11 @@ public final class Doctor {
   private List<Finding> findings() {
     List<Finding> findings = new ArrayList<>(new Machine().findings());
     findings.addAll(new SharedMemory().findings());
-    findings.addAll(transports());
+    Transports found = new Transports(transports);
+    findings.add(new LockedMemory(limits).finding(found.pinning()));
+    findings.addAll(
+        orNeeded(
+            found.findings(), "transports", "none works here, so ranks cannot train together"));
     findings.addAll(devices());
     findings.add(
         jobs.isEmpty()
@@ -48,32 +65,14 @@ public final class Doctor {
     return findings;
   }
 
-  private static List<Finding> transports() {
-    List<Finding> found =
-        ServiceLoader.load(TransportProvider.class).stream()
-            .map(ServiceLoader.Provider::get)
-            .sorted(Comparator.comparing(TransportProvider::name))
-            .map(provider -> finding("transport " + provider.name(), provider.probe()))
-            .toList();
-    return orNeeded(found, "transports", "none works here, so ranks cannot train together");
-  }
-
   private static List<Finding> devices() {
     List<Finding> found =
         ServiceLoader.load(DeviceProvider.class).stream()
             .map(ServiceLoader.Provider::get)
             .sorted(Comparator.comparing(DeviceProvider::name))
-            .map(provider -> finding("device " + provider.name(), provider.probe()))
+            .map(provider -> Finding.of("device " + provider.name(), provider.probe()))
             .toList();
     return orNeeded(found, "devices", "none works here, so nothing can be computed");
-  }
-
-  private static Finding finding(String name, Availability availability) {
-    return switch (availability) {
-      case Availability.Available(int count, String detail) ->
-          Finding.ok(name, count == 1 ? detail : count + " x " + detail);
-      case Availability.Unavailable(String reason) -> Finding.absent(name, reason);
-    };
   }
 
   private static List<Finding> orNeeded(List<Finding> found, String name, String sentence) {

@@ -1,5 +1,7 @@
 package dev.lockstep.launcher.doctor;
 
+import dev.lockstep.failure.Availability;
+
 /// One line of the report.
 ///
 /// @param name what was looked at
@@ -24,6 +26,14 @@ record Finding(String name, Verdict verdict, String detail) {
     String word() {
       return word;
     }
+  }
+
+  static Finding of(String name, Availability availability) {
+    return switch (availability) {
+      case Availability.Available(int count, String detail) ->
+          ok(name, count == 1 ? detail : count + " x " + detail);
+      case Availability.Unavailable(String reason) -> absent(name, reason);
+    };
   }
 
   static Finding ok(String name, String detail) {

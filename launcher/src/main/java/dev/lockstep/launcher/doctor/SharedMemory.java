@@ -21,7 +21,7 @@ final class SharedMemory {
   private static final int PEER_SECONDS = 5;
 
   List<Finding> findings() {
-    return List.of(tmpfs(), lockedMemory(), memoryFiles());
+    return List.of(tmpfs(), memoryFiles());
   }
 
   private static Finding tmpfs() {
@@ -44,22 +44,6 @@ final class SharedMemory {
     } catch (IOException e) {
       return Finding.absent("/dev/shm", e.getMessage() + remedy);
     }
-  }
-
-  private static Finding lockedMemory() {
-    String limit =
-        ProcFiles.lines("/proc/self/limits").stream()
-            .filter(line -> line.startsWith("Max locked memory"))
-            .map(line -> line.replaceAll("Max locked memory +(\\S+).*", "$1"))
-            .findFirst()
-            .orElse("unknown");
-    if (limit.equals("unlimited") || !limit.matches("\\d{1,18}")) {
-      return Finding.ok("locked memory", limit);
-    }
-    return Finding.ok(
-        "locked memory",
-        "%s (network cards that read memory need more: ulimit -l unlimited)"
-            .formatted(ProcFiles.size(Long.parseLong(limit))));
   }
 
   /// Makes a memory file and lets another process read it, as ranks do.

@@ -1,0 +1,35 @@
+package dev.lockstep.transport;
+
+import java.util.Comparator;
+import java.util.List;
+import java.util.ServiceLoader;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
+/// The order in which a job tries transports if it names none: in-process, shm, efa, aeron-ipc,
+/// aeron-udp, then any other by name. The first that every rank can use is taken.
+public final class TransportOrder {
+  private static final List<String> PREFERENCE =
+      List.of("in-process", "shm", "efa", "aeron-ipc", "aeron-udp");
+
+  private TransportOrder() {}
+
+  /// Returns the installed transports by name, in this order.
+  public static SortedMap<String, TransportProvider> installed() {
+    SortedMap<String, TransportProvider> found = new TreeMap<>(byPreference());
+    for (TransportProvider provider : ServiceLoader.load(TransportProvider.class)) {
+      found.putIfAbsent(provider.name(), provider);
+    }
+    return found;
+  }
+
+  /// Returns this order of names.
+  public static Comparator<String> byPreference() {
+    return Comparator.comparingInt(
+            (String name) -> {
+              int place = PREFERENCE.indexOf(name);
+              return place < 0 ? PREFERENCE.size() : place;
+            })
+        .thenComparing(Comparator.naturalOrder());
+  }
+}
