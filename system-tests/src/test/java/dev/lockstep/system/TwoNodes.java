@@ -3,12 +3,14 @@ package dev.lockstep.system;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.lockstep.transport.PacketRelay.Weather;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /// Two nodes: network namespaces that one cable joins, each with the host's shared memory. One pair
 /// at a time; needs root.
@@ -18,21 +20,52 @@ final class TwoNodes implements AutoCloseable {
   private static final String[] NAMES = {"lockstep-test-0", "lockstep-test-1"};
   private static final String[] ADDRESSES = {"10.99.7.1", "10.99.7.2"};
 
-  private TwoNodes() {}
+  private final @Nullable BadCable cable;
+
+  private TwoNodes(@Nullable BadCable cable) {
+    this.cable = cable;
+  }
 
   /// Lays the cable; skips the test where that cannot be done.
   static TwoNodes joined() {
-    remove();
+    addNodes();
     boolean can =
-        ip("netns", "add", NAMES[0])
-            && ip("netns", "add", NAMES[1])
-            && ip("link", "add", "ls0", "netns", NAMES[0], "type", "veth", "peer", "name", "ls1");
+        ip("link", "add", "ls0", "netns", NAMES[0], "type", "veth", "peer", "name", "ls1");
+    if (!can) {
+      remove();
+    }
+    assumeTrue(can, "judge ip: nodes cannot be joined here (needs root)");
+    assertThat(ip("link", "set", "ls1", "netns", NAMES[1])).isTrue();
+    return new TwoNodes(null).configured();
+  }
+
+  /// Lays a cable on which packets get lost, come twice, late and out of order; skips the test
+  /// where that cannot be done.
+  static TwoNodes joined(Weather weather) {
+    addNodes();
+    try {
+      BadCable cable = new BadCable(List.of("ls0", "ls1"), weather, 7);
+      for (int node = 0; node < NODES; node++) {
+        assertThat(ip("link", "set", "ls" + node, "netns", NAMES[node])).isTrue();
+      }
+      return new TwoNodes(cable).configured();
+    } catch (IOException cannot) {
+      remove();
+      assumeTrue(false, "judge tun: " + cannot.getMessage() + " (needs root and /dev/net/tun)");
+      throw new AssertionError(cannot);
+    }
+  }
+
+  private static void addNodes() {
+    remove();
+    boolean can = ip("netns", "add", NAMES[0]) && ip("netns", "add", NAMES[1]);
     if (!can) {
       remove();
     }
     assumeTrue(can, "judge ip: network namespaces cannot be made here (needs root and iproute2)");
-    TwoNodes nodes = new TwoNodes();
-    assertThat(ip("link", "set", "ls1", "netns", NAMES[1])).isTrue();
+  }
+
+  private TwoNodes configured() {
     for (int node = 0; node < NODES; node++) {
       String[] commands = {
         "addr add " + ADDRESSES[node] + "/24 dev ls" + node,
@@ -40,10 +73,15 @@ final class TwoNodes implements AutoCloseable {
         "link set ls" + node + " up"
       };
       for (String command : commands) {
-        assertThat(nodes.configure(node, command)).as(command).isTrue();
+        assertThat(configure(node, command)).as(command).isTrue();
       }
     }
-    return nodes;
+    return this;
+  }
+
+  /// Returns how many packets were lost, doubled or delayed on a bad cable.
+  long interferences() {
+    return cable == null ? 0 : cable.interferences();
   }
 
   /// Returns the address by which the other node reaches one.
@@ -108,6 +146,9 @@ final class TwoNodes implements AutoCloseable {
 
   @Override
   public void close() {
+    if (cable != null) {
+      cable.close();
+    }
     remove();
   }
 
