@@ -5,9 +5,13 @@ import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Step;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.IntFunction;
+import java.util.function.IntUnaryOperator;
+import java.util.function.Predicate;
+import java.util.function.UnaryOperator;
 
 /// Makes every schedule that differs from a given one by one mistake.
 final class Mutants {
@@ -37,13 +41,11 @@ final class Mutants {
     Step step = steps.get(index);
     add("dropped", rank, step, program -> program.remove(index));
     add("doubled", rank, step, program -> program.add(index, step));
-    for (int other = index + 1; other < steps.size() && other <= index + 2; other++) {
+    for (int other = index + 1; other < steps.size(); other++) {
       int with = other;
-      add("swapped", rank, step, program -> program.set(index, program.set(with, step)));
-    }
-    int next = nextOnLink(steps, index);
-    if (next > index + 2) {
-      add("reordered", rank, step, program -> program.set(index, program.set(next, step)));
+      if (!steps.get(with).equals(step)) {
+        add("swapped", rank, step, program -> program.set(index, program.set(with, step)));
+      }
     }
     for (Step wrong : misdirected(step)) {
       add("misdirected", rank, step, program -> program.set(index, wrong));
@@ -52,14 +54,40 @@ final class Mutants {
       add("displaced", rank, step, program -> program.set(index, wrong));
     }
     if (step instanceof Step.Signal(int peer, int slot)) {
-      removePair(rank, index, peer, slot);
+      int await = partner(rank, index, peer, new Step.Await(rank, slot)::equals);
+      removePair("unsignalled", rank, index, peer, await);
+    }
+    if (step instanceof Step.Send(int peer, Range from) && peer != rank) {
+      int receive = partner(rank, index, peer, other -> isReceive(other, rank));
+      if (from.elements() > 0) {
+        removePair("unsent", rank, index, peer, receive);
+      }
+      reorderPairs(rank, index, peer, receive);
+    }
+    for (int other = rank + 1; other < original.ranks(); other++) {
+      for (int at = Math.max(0, index - 1); at <= index + 1; at++) {
+        exchange(rank, index, other, at);
+      }
     }
   }
 
   private void add(String kind, int rank, Step step, Consumer<List<Step>> mistake) {
-    List<Step> steps = new ArrayList<>(original.steps(rank));
+    List<Step> steps = steps(rank);
     mistake.accept(steps);
     keep(kind, rank, step, with -> with == rank ? steps : original.steps(with));
+  }
+
+  private void add(
+      String kind, int rank, List<Step> steps, int other, List<Step> others, Step step) {
+    keep(
+        kind,
+        rank,
+        step,
+        with -> with == rank ? steps : with == other ? others : original.steps(with));
+  }
+
+  private List<Step> steps(int rank) {
+    return new ArrayList<>(original.steps(rank));
   }
 
   private void keep(String kind, int rank, Step step, IntFunction<List<Step>> steps) {
@@ -71,51 +99,109 @@ final class Mutants {
                 original.algorithm(), original.request(), steps, original::scratch, with -> with)));
   }
 
-  /// Removes a signal together with the await that it satisfies.
-  private void removePair(int rank, int index, int peer, int slot) {
-    List<Step> steps = new ArrayList<>(original.steps(rank));
-    Step signal = steps.remove(index);
-    long before = steps.subList(0, index).stream().filter(signal::equals).count();
-    List<Step> peers = new ArrayList<>(original.steps(peer));
-    Step await = new Step.Await(rank, slot);
+  /// Returns where at the peer that stands which belongs to a step of this rank: the step of its
+  /// kind with as many before it.
+  private int partner(int rank, int index, int peer, Predicate<Step> belongs) {
+    List<Step> steps = original.steps(rank);
+    Step step = steps.get(index);
+    long before = steps.subList(0, index).stream().filter(other -> isLike(step, other)).count();
+    List<Step> peers = original.steps(peer);
     int found = -1;
     for (long seen = -1; seen < before; seen++) {
       found++;
-      while (!peers.get(found).equals(await)) {
+      while (!belongs.test(peers.get(found))) {
         found++;
       }
     }
-    peers.remove(found);
-    keep(
-        "unsignalled",
-        rank,
-        signal,
-        with -> with == rank ? steps : with == peer ? peers : original.steps(with));
+    return found;
   }
 
-  /// Returns where the next message of the same link and direction stands, or the next step with
-  /// the same peer in whose memory a step reads; -1 if there is none.
-  private static int nextOnLink(List<Step> steps, int index) {
-    Step step = steps.get(index);
-    for (int at = index + 1; at < steps.size(); at++) {
-      boolean same =
-          switch (step) {
-            case Step.Send(int peer, _) -> steps.get(at) instanceof Step.Send s && s.peer() == peer;
-            case Step.Receive(int peer, _) ->
-                steps.get(at) instanceof Step.Receive r && r.peer() == peer;
-            case Step.ReceiveReduce(int peer, _) ->
-                steps.get(at) instanceof Step.ReceiveReduce r && r.peer() == peer;
-            case Step.Signal(int peer, _) ->
-                steps.get(at) instanceof Step.Signal s && s.peer() == peer;
-            case Step.Await(int peer, _) ->
-                steps.get(at) instanceof Step.Await a && a.peer() == peer;
-            default -> false;
-          };
-      if (same) {
-        return at;
+  /// Returns whether two steps count as one after the other at the peer: signals of a slot, or
+  /// messages of a link.
+  private static boolean isLike(Step step, Step other) {
+    return step instanceof Step.Send(int peer, _)
+        ? other instanceof Step.Send(int to, _) && to == peer
+        : step.equals(other);
+  }
+
+  private static boolean isReceive(Step step, int from) {
+    return switch (step) {
+      case Step.Receive(int peer, _) -> peer == from;
+      case Step.ReceiveReduce(int peer, _) -> peer == from;
+      default -> false;
+    };
+  }
+
+  /// Removes what a rank says to a peer at both ends.
+  private void removePair(String kind, int rank, int index, int peer, int partner) {
+    List<Step> steps = steps(rank);
+    List<Step> peers = steps(peer);
+    Step step = steps.remove(index);
+    peers.remove(partner);
+    add(kind, rank, steps, peer, peers, step);
+  }
+
+  /// Swaps a message with each later one of its link, at both ends.
+  private void reorderPairs(int rank, int index, int peer, int partner) {
+    List<Step> steps = original.steps(rank);
+    for (int later = index + 1; later < steps.size(); later++) {
+      if (isLike(steps.get(index), steps.get(later))) {
+        int with = partner(rank, later, peer, other -> isReceive(other, rank));
+        List<Step> mine = steps(rank);
+        List<Step> peers = steps(peer);
+        Collections.swap(mine, index, later);
+        Collections.swap(peers, partner, with);
+        add("reordered", rank, mine, peer, peers, steps.get(index));
       }
     }
-    return -1;
+  }
+
+  /// Exchanges steps between two ranks, each on the memory of the rank that now does it.
+  private void exchange(int rank, int index, int other, int at) {
+    List<Step> steps = steps(rank);
+    List<Step> others = steps(other);
+    if (at >= others.size()) {
+      return;
+    }
+    Step mine = steps.get(index);
+    Step theirs = others.get(at);
+    steps.set(index, moved(theirs, other, rank));
+    others.set(at, moved(mine, rank, other));
+    if (!steps.get(index).equals(mine) || !others.get(at).equals(theirs)) {
+      add("exchanged", rank, steps, other, others, mine);
+    }
+  }
+
+  /// Returns a step as another rank does it: what was its own memory is the other's; what it had to
+  /// do with the other, that has to do with it.
+  private static Step moved(Step step, int from, int to) {
+    IntUnaryOperator peers = peer -> peer == to ? from : peer;
+    UnaryOperator<Range> ranges = range -> in(range, range.rank() == from ? to : range.rank());
+    return switch (step) {
+      case Step.Send(int peer, Range range) ->
+          new Step.Send(peers.applyAsInt(peer), ranges.apply(range));
+      case Step.Receive(int peer, Range range) ->
+          new Step.Receive(peers.applyAsInt(peer), ranges.apply(range));
+      case Step.ReceiveReduce(int peer, Range range) ->
+          new Step.ReceiveReduce(peers.applyAsInt(peer), ranges.apply(range));
+      case Step.Copy(Range source, Range target) ->
+          new Step.Copy(ranges.apply(source), ranges.apply(target));
+      case Step.Reduce(Range target, JoinTree tree) ->
+          new Step.Reduce(ranges.apply(target), mapped(tree, ranges));
+      case Step.Scale(Range source, Range target) ->
+          new Step.Scale(ranges.apply(source), ranges.apply(target));
+      case Step.Divide(Range target) -> new Step.Divide(ranges.apply(target));
+      case Step.Signal(int peer, int slot) -> new Step.Signal(peers.applyAsInt(peer), slot);
+      case Step.Await(int peer, int slot) -> new Step.Await(peers.applyAsInt(peer), slot);
+    };
+  }
+
+  private static JoinTree mapped(JoinTree tree, UnaryOperator<Range> ranges) {
+    return switch (tree) {
+      case JoinTree.Leaf(Range range) -> new JoinTree.Leaf(ranges.apply(range));
+      case JoinTree.Node(JoinTree left, JoinTree right) ->
+          new JoinTree.Node(mapped(left, ranges), mapped(right, ranges));
+    };
   }
 
   private List<Step> misdirected(Step step) {
@@ -137,15 +223,29 @@ final class Mutants {
             wrong.add(new Step.Copy(in(from, peer), target));
         case Step.Scale(Range from, Range target) when from.rank() != peer ->
             wrong.add(new Step.Scale(in(from, peer), target));
-        case Step.Reduce(Range target, JoinTree.Node(JoinTree left, JoinTree.Leaf(Range range)))
-            when range.rank() != peer ->
-            wrong.add(
-                new Step.Reduce(
-                    target, new JoinTree.Node(left, new JoinTree.Leaf(in(range, peer)))));
+        case Step.Reduce(Range target, JoinTree tree) ->
+            withALeafIn(tree, peer).forEach(other -> wrong.add(new Step.Reduce(target, other)));
         default -> {}
       }
     }
     return wrong;
+  }
+
+  /// Returns the trees that differ in one leaf, which is read of another rank.
+  private static List<JoinTree> withALeafIn(JoinTree tree, int rank) {
+    List<JoinTree> trees = new ArrayList<>();
+    switch (tree) {
+      case JoinTree.Leaf(Range range) -> {
+        if (range.rank() != rank) {
+          trees.add(new JoinTree.Leaf(in(range, rank)));
+        }
+      }
+      case JoinTree.Node(JoinTree left, JoinTree right) -> {
+        withALeafIn(left, rank).forEach(other -> trees.add(new JoinTree.Node(other, right)));
+        withALeafIn(right, rank).forEach(other -> trees.add(new JoinTree.Node(left, other)));
+      }
+    }
+    return trees;
   }
 
   private static Range in(Range range, int rank) {
