@@ -6,16 +6,23 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.algorithm.Requests;
+import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.schedule.Step;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
+import java.util.Random;
+import java.util.Set;
+import java.util.TreeSet;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -31,6 +38,9 @@ class FoldingTest {
   private static final Fabric FLAT =
       new Fabric(
           "flat", Compute.device(100, 1e12), List.of(Level.of("link", Level.ALL, 1500, 25e9)));
+
+  /// Of all ranks together, to be simulated one by one.
+  private static final long MOST_STEPS = 1_500_000;
 
   private static void assertSame(Schedule schedule, Fabric fabric) {
     Simulation folded = Simulator.run(schedule, fabric);
@@ -61,16 +71,145 @@ class FoldingTest {
 
   @ParameterizedTest(name = "P={0}")
   @ValueSource(ints = {1, 2, 3, 4, 7, 8, 16})
-  void foldedIsUnfoldedForEveryAlgorithm(int ranks) {
-    for (CollectiveRequest request : requests(ranks)) {
-      for (Algorithm algorithm : Algorithms.all()) {
+  void foldedIsUnfoldedInBothModes(int ranks) {
+    assertSame(requests(ranks), Algorithms.all());
+  }
+
+  @ParameterizedTest(name = "P={0}")
+  @ValueSource(ints = {1, 2, 3, 4})
+  void foldedIsUnfoldedForEveryKindAndAlgorithm(int ranks) {
+    assertSameForEveryKind(ranks);
+  }
+
+  @ParameterizedTest(name = "P={0}")
+  @ValueSource(ints = {5, 6, 7, 8, 9, 12, 16, 33})
+  @Tag("long")
+  void foldedIsUnfoldedForEveryKindAndAlgorithmAmongMore(int ranks) {
+    assertSameForEveryKind(ranks);
+  }
+
+  private static void assertSameForEveryKind(int ranks) {
+    Set<String> compared = assertSame(Requests.ofEveryKind(ranks, false), Requests.algorithms());
+    if (Integer.bitCount(ranks) == 1 && ranks > 1) {
+      // Hierarchies want levels: they have a test of their own below.
+      assertThat(compared)
+          .containsAll(
+              Requests.algorithms().stream()
+                  .map(Algorithm::name)
+                  .filter(name -> !name.startsWith("hierarchical"))
+                  .toList());
+    }
+  }
+
+  /// Returns the names of the algorithms that did any of the requests.
+  private static Set<String> assertSame(
+      List<CollectiveRequest> requests, List<Algorithm> algorithms) {
+    Set<String> compared = new TreeSet<>();
+    for (CollectiveRequest request : requests) {
+      for (Algorithm algorithm : algorithms) {
         if (algorithm.refusal(request).isEmpty()) {
           assertSame(algorithm.schedule(request), FLAT);
           assertSame(algorithm.schedule(request), TRN3);
           assertSame(algorithm.schedule(request), H200);
+          compared.add(algorithm.name());
         }
       }
     }
+    return compared;
+  }
+
+  /// Every algorithm of which a rank has no more than a few messages for each doubling of the
+  /// ranks.
+  @ParameterizedTest(name = "P={0}")
+  @ValueSource(ints = {256, 1024, 4096})
+  @Tag("long")
+  void foldedIsUnfoldedForEveryAlgorithmOfLogarithmicDepth(int ranks) {
+    Set<String> compared = new TreeSet<>();
+    Set<CollectiveKind> kinds = EnumSet.noneOf(CollectiveKind.class);
+    for (CollectiveRequest request : amongMany(ranks)) {
+      for (Algorithm algorithm : Requests.algorithms()) {
+        if (algorithm.refusal(request).isEmpty()) {
+          Schedule schedule = algorithm.schedule(request);
+          if (isLogarithmic(schedule)) {
+            assertSame(schedule, FLAT);
+            assertSame(schedule, TRN3);
+            compared.add(algorithm.name());
+            kinds.add(request.kind());
+          }
+        }
+      }
+    }
+    System.out.printf("folded is unfolded at %d ranks: %s%n", ranks, compared);
+    // Bruck's all-to-all is few messages deep too, but copies every rank's elements in each round.
+    EnumSet<CollectiveKind> expected = EnumSet.allOf(CollectiveKind.class);
+    if (ranks > 256) {
+      expected.remove(CollectiveKind.ALL_TO_ALL);
+    }
+    assertThat(kinds).isEqualTo(expected);
+  }
+
+  /// Returns whether no rank has more than a few messages and signals for each doubling of the
+  /// ranks, and all together not too many steps to make them all.
+  private static boolean isLogarithmic(Schedule schedule) {
+    int ranks = schedule.ranks();
+    long most = 6L * Integer.numberOfTrailingZeros(ranks);
+    for (int rank : new int[] {0, 1, ranks / 2 + 1, ranks - 1}) {
+      List<Step> steps = schedule.steps(rank);
+      long words =
+          steps.stream()
+              .filter(
+                  step ->
+                      switch (step) {
+                        case Step.Send _,
+                            Step.Receive _,
+                            Step.ReceiveReduce _,
+                            Step.Signal _,
+                            Step.Await _ ->
+                            true;
+                        case Step.Copy _, Step.Reduce _, Step.Scale _, Step.Divide _ -> false;
+                      })
+              .count();
+      if (words > most || (long) steps.size() * ranks > MOST_STEPS) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /// Returns requests of every kind among very many ranks: even and uneven counts, a root in the
+  /// middle, both modes.
+  private static List<CollectiveRequest> amongMany(int ranks) {
+    Topology topology = Topology.oneNode(ranks, true);
+    LaneSplit lanes = LaneSplit.onePerRank(ranks);
+    int root = ranks / 2 + 1;
+    List<CollectiveRequest> requests = new ArrayList<>();
+    requests.add(CollectiveRequest.barrier(topology));
+    requests.add(CollectiveRequest.sendReceive(DType.F32, 1000, true, topology));
+    requests.add(
+        CollectiveRequest.allToAll(
+            DType.F32, Counts.each((long) ranks * ranks, 3), false, topology));
+    Random random = new Random(ranks);
+    for (Counts counts :
+        List.of(Counts.each(ranks, 32), Counts.of(random.longs(ranks, 0, 6).boxed().toList()))) {
+      requests.add(CollectiveRequest.allGather(DType.F32, counts, false, topology));
+      requests.add(CollectiveRequest.gather(DType.F32, counts, root, false, topology));
+      requests.add(CollectiveRequest.scatter(DType.F32, counts, root, true, topology));
+      for (Mode mode : Mode.values()) {
+        requests.add(
+            CollectiveRequest.reduceScatter(
+                DType.F32, new ReduceOp.Sum(), counts, true, topology, lanes, mode));
+      }
+    }
+    requests.add(CollectiveRequest.broadcast(DType.F32, 5000, root, topology));
+    for (Mode mode : Mode.values()) {
+      requests.add(
+          CollectiveRequest.reduce(
+              DType.F32, new ReduceOp.Avg(), 5000, root, false, topology, lanes, mode));
+      requests.add(
+          CollectiveRequest.allReduce(
+              DType.F32, new ReduceOp.Sum(), 64L * ranks + 5, true, topology, lanes, mode));
+    }
+    return requests;
   }
 
   @ParameterizedTest(name = "P={0}")

@@ -19,14 +19,19 @@ final class Mutants {
   record Mutant(String kind, String what, Schedule schedule) {}
 
   private final Schedule original;
+  private final int reach;
   private final List<Mutant> mutants = new ArrayList<>();
 
-  private Mutants(Schedule original) {
+  private Mutants(Schedule original, int reach) {
     this.original = original;
+    this.reach = reach;
   }
 
-  static List<Mutant> of(Schedule original) {
-    Mutants made = new Mutants(original);
+  /// Returns the mutants of a schedule.
+  ///
+  /// @param reach how far apart steps of a rank may be that are swapped; those of a link always are
+  static List<Mutant> of(Schedule original, int reach) {
+    Mutants made = new Mutants(original, reach);
     for (int rank = 0; rank < original.ranks(); rank++) {
       int steps = original.steps(rank).size();
       for (int step = 0; step < steps; step++) {
@@ -43,7 +48,8 @@ final class Mutants {
     add("doubled", rank, step, program -> program.add(index, step));
     for (int other = index + 1; other < steps.size(); other++) {
       int with = other;
-      if (!steps.get(with).equals(step)) {
+      boolean near = with - index <= reach || isOfOneLink(step, steps.get(with));
+      if (near && !steps.get(with).equals(step)) {
         add("swapped", rank, step, program -> program.set(index, program.set(with, step)));
       }
     }
@@ -122,6 +128,15 @@ final class Mutants {
     return step instanceof Step.Send(int peer, _)
         ? other instanceof Step.Send(int to, _) && to == peer
         : step.equals(other);
+  }
+
+  private static boolean isOfOneLink(Step step, Step other) {
+    return switch (step) {
+      case Step.Send _ -> isLike(step, other);
+      case Step.Receive(int peer, _) -> isReceive(other, peer);
+      case Step.ReceiveReduce(int peer, _) -> isReceive(other, peer);
+      default -> false;
+    };
   }
 
   private static boolean isReceive(Step step, int from) {
