@@ -192,7 +192,7 @@ class FaultyFabricTest {
           PreparedCollective prepared =
               communicator.prepare(request, algorithm, List.of(in.tensor()), out.tensor())) {
         for (long i = 0; i < RANKS * elements; i++) {
-          in.set(i, 10 * job.rank() + i / elements + 100 * (i % 1000));
+          in.set(i, 10L * job.rank() + i / elements + 100 * (i % 1000));
         }
         prepared.run();
         for (long i = 0; i < RANKS * elements; i++) {
@@ -218,7 +218,7 @@ class FaultyFabricTest {
     }
 
     void set(long at, long value) {
-      buffer.segment().setAtIndex(ValueLayout.JAVA_FLOAT, at, value);
+      buffer.segment().setAtIndex(ValueLayout.JAVA_FLOAT, at, (float) value);
     }
 
     void require(long at, long value, String algorithm) {
