@@ -11,7 +11,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// `perf` between processes, over every transport that joins them: rows of nccl-tests' columns.
+/// `perf` between processes, over transports of every module: rows of nccl-tests' columns.
 @Timeout(120)
 @Tag("long")
 class PerfOverTransportsTest {
@@ -21,8 +21,7 @@ class PerfOverTransportsTest {
   private static final Offset<Double> ROUNDED = within(0.1);
 
   @ParameterizedTest
-  @ValueSource(
-      strings = {"shm", "aeron-ipc", "aeron-udp", "ofi:tcp", "ofi:shm", "ofi:udp", "ofi:net"})
+  @ValueSource(strings = {"shm", "aeron-udp", "ofi:tcp", "ofi:udp"})
   void printsRowsInTheColumnsOfNcclTests(String transport) throws Exception {
     Libfabric.require(transport);
     String options = "perf all_reduce -np 2 -b 4 -e 1M -f 512 -n 5 -w 5 --transport " + transport;
