@@ -4,8 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.ConfigurationException;
-import dev.lockstep.memory.Registration;
-import dev.lockstep.transport.Transfer;
 import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportHarness;
@@ -44,21 +42,7 @@ final class HostwiseTransportTest {
   @CsvSource({"0, 1, true", "3, 2, true", "1, 2, false", "3, 0, false"})
   void messagesWithinAHostGoNearAndAllOthersFar(int from, int to, boolean isNear) {
     try (TransportHarness harness = open()) {
-      TransportHarness.Pair link = harness.link(from, to, 1);
-      Registration source = harness.random(0, 100_000, 1);
-      Registration target = harness.zeros(0, 100_000);
-      Transfer sending = TransportHarness.send(source, 1, 0);
-      Transfer receiving = TransportHarness.receive(target, 1, 0);
-      harness.post(link.receiver(), receiving);
-      harness.post(link.sender(), sending);
-      harness.until(
-          () -> {
-            int _ = link.sender().poll() + link.receiver().poll();
-            return sending.state() != Transfer.State.POSTED
-                && receiving.state() != Transfer.State.POSTED;
-          });
-      harness.await(sending, receiving);
-      assertThat(target.segment().mismatch(source.segment())).isEqualTo(-1);
+      harness.deliver(harness.link(from, to, 1), 1, 0, 100_000);
       assertThat(near.get(from).counters().bytesSent()).isEqualTo(isNear ? 100_000 : 0);
       assertThat(far.get(from).counters().bytesSent()).isEqualTo(isNear ? 0 : 100_000);
       assertThat(harness.transport(to).counters().bytesReceived()).isEqualTo(100_000);

@@ -200,23 +200,29 @@ public final class TransportHarness implements AutoCloseable {
     Pair back = link(1, 0, 1);
     SplittableRandom random = new SplittableRandom(7);
     for (int i = 0; i < messages; i++) {
-      Pair pair = i % 2 == 0 ? there : back;
       int bytes = random.nextInt(random.nextInt(longest) + 1);
-      Registration source = random(0, bytes, i);
-      Registration target = zeros(0, bytes);
-      Transfer sending = send(source, 1, i);
-      Transfer receiving = receive(target, 1, i);
-      post(pair.receiver(), receiving);
-      post(pair.sender(), sending);
-      until(
-          () -> {
-            int _ = pair.sender().poll() + pair.receiver().poll();
-            return sending.state() != Transfer.State.POSTED
-                && receiving.state() != Transfer.State.POSTED;
-          });
-      await(sending, receiving);
-      assertThat(target.segment().mismatch(source.segment())).as("message %d", i).isEqualTo(-1);
+      deliver(i % 2 == 0 ? there : back, 1, i, bytes);
     }
+  }
+
+  /// Sends a message over a link and requires it to arrive whole.
+  public void deliver(Pair pair, int communicator, long sequence, int bytes) {
+    Registration source = random(0, bytes, sequence);
+    Registration target = zeros(0, bytes);
+    Transfer sending = send(source, communicator, sequence);
+    Transfer receiving = receive(target, communicator, sequence);
+    post(pair.receiver(), receiving);
+    post(pair.sender(), sending);
+    until(
+        () -> {
+          int _ = pair.sender().poll() + pair.receiver().poll();
+          return sending.state() != Transfer.State.POSTED
+              && receiving.state() != Transfer.State.POSTED;
+        });
+    await(sending, receiving);
+    assertThat(target.segment().mismatch(source.segment()))
+        .as("message %d", sequence)
+        .isEqualTo(-1);
   }
 
   /// Polls until all transfers are complete; fails with the failure of one that failed.
