@@ -20,7 +20,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.LongPredicate;
-import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -74,16 +73,6 @@ final class DamagedWireTest {
         .allSatisfy(failure -> assertThat(failure).isInstanceOf(TransportException.class))
         .filteredOn(failure -> String.valueOf(failure.getMessage()).startsWith("frame arrived"))
         .hasSizeGreaterThan(2);
-  }
-
-  /// Whoever is not known cannot be answered: its silence says it, after the liveness time.
-  @ParameterizedTest(name = "{0}")
-  @MethodSource("providers")
-  @Tag("long")
-  void damagedGreetingsEndInAFailureToo(FabricProvider provider) {
-    try (TransportHarness ranks = open(provider, frame -> frame == 0, _ -> false)) {
-      assertThat(exchange(ranks)).isNotEmpty();
-    }
   }
 
   @ParameterizedTest(name = "{0}")
