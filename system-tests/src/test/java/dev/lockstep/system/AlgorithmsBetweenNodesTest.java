@@ -4,9 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.system.EveryAlgorithm.Result;
 import dev.lockstep.transport.PacketRelay.Weather;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -73,11 +71,7 @@ class AlgorithmsBetweenNodesTest {
 
   /// Starts the ranks, the last on the second node and the others on the first.
   private List<List<Result>> run(String transport, int ranks, long[] sizes) throws Exception {
-    Path token =
-        Files.createFile(
-            folder.resolve("token"),
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-    Files.writeString(token, "what all ranks of this job know");
+    Path token = Rendezvous.token(folder);
     List<Command> started = new ArrayList<>();
     try {
       for (int rank = 0; rank < ranks; rank++) {

@@ -3,11 +3,7 @@ package dev.lockstep.system;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.system.EveryAlgorithm.Result;
-import java.net.InetAddress;
-import java.net.ServerSocket;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -35,8 +31,8 @@ class HostwiseTest {
     List<List<Result>> wanted = collectives.inThreads("in-process", ranks, false);
     List<Command> started = new ArrayList<>();
     try {
-      String port = freePort();
-      String token = token().toString();
+      String port = Rendezvous.freePort();
+      String token = Rendezvous.token(folder).toString();
       for (int rank = 0; rank < ranks; rank++) {
         started.add(Command.start(environment(rank, ranks, port, token), program()));
       }
@@ -90,8 +86,9 @@ class HostwiseTest {
   @Test
   void trainingOnTwoHostsOfTwoRanksEndsInTheSameBits() throws Exception {
     TinyJob job = new TinyJob(folder);
-    String port = freePort();
-    Map<String, String> environment = Map.of("LOCKSTEP_JOB_TOKEN_FILE", token().toString());
+    String port = Rendezvous.freePort();
+    Map<String, String> environment =
+        Map.of("LOCKSTEP_JOB_TOKEN_FILE", Rendezvous.token(folder).toString());
     String[] mesh = job.gpt("hosts", "--steps=6", "--threads=1", "--mesh=dp=2,tp=2");
     try (Command alone =
             Command.lockstep(TinyJob.with(List.of("run"), job.gpt("alone", "--steps=6")));
@@ -113,19 +110,5 @@ class HostwiseTest {
             "--node-rank=" + node,
             "--rdzv-endpoint=127.0.0.1:" + port);
     return Command.lockstepProgram(false, TinyJob.with(launch, job));
-  }
-
-  private static String freePort() throws Exception {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return Integer.toString(socket.getLocalPort());
-    }
-  }
-
-  private Path token() throws Exception {
-    Path token =
-        Files.createFile(
-            folder.resolve("token"),
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-    return Files.writeString(token, "what all ranks of this job know");
   }
 }

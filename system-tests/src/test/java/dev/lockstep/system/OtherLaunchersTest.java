@@ -4,11 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -43,20 +39,6 @@ class OtherLaunchersTest {
     return Command.lockstepProgram(true, TinyJob.with(List.of("run"), options(run)));
   }
 
-  private static String freePort() throws IOException {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return Integer.toString(socket.getLocalPort());
-    }
-  }
-
-  private static Path token() throws IOException {
-    Path token =
-        Files.createFile(
-            folder.resolve("token-" + System.nanoTime()),
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-    return Files.writeString(token, "what all ranks of this job know");
-  }
-
   private static boolean isThere(String... program) throws InterruptedException {
     try {
       Process process = new ProcessBuilder(program).redirectErrorStream(true).start();
@@ -69,8 +51,8 @@ class OtherLaunchersTest {
 
   @Test
   void underSlurmsVariables() throws Exception {
-    String port = freePort();
-    String token = token().toString();
+    String port = Rendezvous.freePort();
+    String token = Rendezvous.token(folder).toString();
     List<Command> ranks = new ArrayList<>();
     try {
       for (int rank = 0; rank < 2; rank++) {
@@ -113,8 +95,8 @@ class OtherLaunchersTest {
             "OMPI_ALLOW_RUN_AS_ROOT", "1",
             "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1",
             "MASTER_ADDR", "127.0.0.1",
-            "MASTER_PORT", freePort(),
-            "LOCKSTEP_JOB_TOKEN_FILE", token().toString());
+            "MASTER_PORT", Rendezvous.freePort(),
+            "LOCKSTEP_JOB_TOKEN_FILE", Rendezvous.token(folder).toString());
     List<String> program = new ArrayList<>(List.of("mpirun", "-np", "2", "--oversubscribe"));
     for (String name : List.of("MASTER_ADDR", "MASTER_PORT", "LOCKSTEP_JOB_TOKEN_FILE")) {
       program.addAll(List.of("-x", name));

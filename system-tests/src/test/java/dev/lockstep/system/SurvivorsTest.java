@@ -2,11 +2,7 @@ package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.net.InetAddress;
-import java.net.ServerSocket;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -36,8 +32,8 @@ class SurvivorsTest {
     Libfabric.require(transport);
     List<Command> ranks = new ArrayList<>();
     try {
-      String port = freePort();
-      String token = token();
+      String port = Rendezvous.freePort();
+      String token = Rendezvous.token(folder).toString();
       for (int rank = 0; rank < RANKS; rank++) {
         ranks.add(Command.start(environment(rank, port, token), program(transport)));
       }
@@ -88,19 +84,5 @@ class SurvivorsTest {
     program.set(program.size() - 1, SummingRank.class.getName());
     program.add(transport);
     return program;
-  }
-
-  private static String freePort() throws Exception {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return Integer.toString(socket.getLocalPort());
-    }
-  }
-
-  private String token() throws Exception {
-    Path token =
-        Files.createFile(
-            folder.resolve("token"),
-            PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-    return Files.writeString(token, "what all ranks of this job know").toString();
   }
 }

@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -50,17 +49,6 @@ class TwoNodesTest {
     return Objects.requireNonNull(nodes);
   }
 
-  private static Path token() throws IOException {
-    Path token = folder.resolve("token");
-    if (!Files.exists(token)) {
-      Files.createFile(
-          token,
-          PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-      Files.writeString(token, "what both nodes of this job know");
-    }
-    return token;
-  }
-
   private static Command launch(int node, int port, String... options) throws IOException {
     List<String> launch =
         List.of(
@@ -71,7 +59,8 @@ class TwoNodesTest {
             "--rdzv-endpoint=" + TwoNodes.address(0) + ":" + port);
     List<String> program = Command.lockstepProgram(false, TinyJob.with(launch, options));
     return Command.start(
-        Map.of("LOCKSTEP_JOB_TOKEN_FILE", token().toString()), TwoNodes.on(node, program));
+        Map.of("LOCKSTEP_JOB_TOKEN_FILE", Rendezvous.token(folder).toString()),
+        TwoNodes.on(node, program));
   }
 
   private static String[] options(TinyJob job, String run, String transport, int steps) {
