@@ -2,6 +2,7 @@ package dev.lockstep.launcher.doctor;
 
 import dev.lockstep.device.DeviceProvider;
 import dev.lockstep.launcher.doctor.Finding.Verdict;
+import dev.lockstep.memory.LockedMemory;
 import dev.lockstep.transport.TransportOrder;
 import dev.lockstep.transport.TransportProvider;
 import java.io.PrintStream;
@@ -9,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.ServiceLoader;
 
 /// Looks at this machine and at what is installed, and says what training finds here.
@@ -52,7 +54,7 @@ public final class Doctor {
     List<Finding> findings = new ArrayList<>(new Machine().findings());
     findings.addAll(new SharedMemory().findings());
     Transports found = new Transports(transports);
-    findings.add(new LockedMemory(limits).finding(found.pinning()));
+    findings.add(lockedMemory(found.pinning()));
     findings.addAll(
         orNeeded(
             found.findings(), "transports", "none works here, so ranks cannot train together"));
@@ -63,6 +65,30 @@ public final class Doctor {
                 "jobs", "none is installed (add lockstep-examples or a module of your own)")
             : Finding.ok("jobs", String.join(", ", jobs)));
     return findings;
+  }
+
+  /// Returns how much memory may be kept from being paged out.
+  ///
+  /// @param pinning name of the transport that is there and needs it, empty for none
+  private Finding lockedMemory(String pinning) {
+    String name = "locked memory";
+    Optional<LockedMemory> limit = LockedMemory.find(limits);
+    if (limit.isEmpty() || limit.get().isUnlimited()) {
+      return Finding.ok(name, limit.isEmpty() ? "unknown" : "unlimited");
+    }
+    String size = ProcFiles.size(limit.get().bytes());
+    if (pinning.isEmpty()) {
+      return Finding.ok(
+          name, size + " (network cards that read memory need more: ulimit -l unlimited)");
+    }
+    return limit.get().isTooLittle()
+        ? Finding.absent(
+            name,
+            "%s is too little for %s, which copies what it cannot lock or does not open at all (%s)"
+                .formatted(size, pinning, LockedMemory.REMEDY))
+        : Finding.ok(
+            name,
+            "%s: %s copies what exceeds it (%s)".formatted(size, pinning, LockedMemory.REMEDY));
   }
 
   private static List<Finding> devices() {

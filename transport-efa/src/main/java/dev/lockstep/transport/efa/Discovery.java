@@ -3,6 +3,7 @@ package dev.lockstep.transport.efa;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import dev.lockstep.memory.LockedMemory;
 import dev.lockstep.transport.efa.ffi.Fi;
 import dev.lockstep.transport.efa.ffi.Layouts;
 import dev.lockstep.transport.efa.ffi.Libfabric;

@@ -1,4 +1,4 @@
-package dev.lockstep.transport.efa;
+package dev.lockstep.memory;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
@@ -18,6 +18,7 @@ final class LockedMemoryTest {
     assertThat(LockedMemory.parse(limits("8388608")).bytes()).isEqualTo(8 << 20);
     assertThat(LockedMemory.parse(limits("unlimited")).bytes()).isEqualTo(Long.MAX_VALUE);
     assertThat(LockedMemory.parse(List.of()).bytes()).isEqualTo(64 << 10);
+    assertThat(LockedMemory.find(List.of())).isEmpty();
   }
 
   @Test
