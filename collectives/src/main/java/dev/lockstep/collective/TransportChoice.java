@@ -27,10 +27,7 @@ final class TransportChoice {
   private static final String OPTION = "--transport";
   private static final String USABLE = "";
 
-  /// Joins ranks of one host where another transport joins hosts.
-  private static final String NEAR = "shm";
-
-  private static final String BOTH = NEAR + HostwiseTransport.JOINT;
+  private static final String BOTH = TransportOrder.WITHIN_HOSTS + HostwiseTransport.JOINT;
 
   private final Job job;
   private final Agreement agreement;
@@ -71,7 +68,8 @@ final class TransportChoice {
     }
     requireInstalled(named);
     boolean ofUse = HostwiseTransport.isOfUse(job.hosts());
-    String one = named.startsWith(BOTH) && context().isOneHost() ? NEAR : far(named);
+    String one =
+        named.startsWith(BOTH) && context().isOneHost() ? TransportOrder.WITHIN_HOSTS : far(named);
     List<String> reasons = new ArrayList<>();
     for (TransportProvider provider : providers.values()) {
       if (one.isEmpty() || provider.name().equals(one)) {
@@ -94,7 +92,7 @@ final class TransportChoice {
   /// @throws ConfigurationException if not, and it is named
   private Transport withNear(Transport far) {
     List<String> reasons = new ArrayList<>();
-    TransportProvider provider = providers.get(NEAR);
+    TransportProvider provider = providers.get(TransportOrder.WITHIN_HOSTS);
     Transport near;
     try {
       near = provider == null ? null : open(provider, true, reasons);

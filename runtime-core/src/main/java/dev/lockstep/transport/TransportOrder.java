@@ -12,6 +12,9 @@ public final class TransportOrder {
   private static final List<String> PREFERENCE =
       List.of("in-process", "shm", "efa", "aeron-ipc", "aeron-udp");
 
+  /// Joins ranks of one host where another transport joins hosts.
+  public static final String WITHIN_HOSTS = "shm";
+
   private TransportOrder() {}
 
   /// Returns the installed transports by name, in this order.
@@ -23,8 +26,7 @@ public final class TransportOrder {
     return found;
   }
 
-  /// Returns this order of names.
-  public static Comparator<String> byPreference() {
+  private static Comparator<String> byPreference() {
     return Comparator.comparingInt(
             (String name) -> {
               int place = PREFERENCE.indexOf(name);

@@ -5,6 +5,7 @@ import dev.lockstep.launcher.doctor.Finding.Verdict;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.transport.AddressBook;
 import dev.lockstep.transport.TransportContext;
+import dev.lockstep.transport.TransportOrder;
 import dev.lockstep.transport.TransportProvider;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -17,9 +18,6 @@ import java.util.List;
 final class Transports {
   /// What reaches only memory that is kept from being paged out.
   private static final String PINNING = "efa";
-
-  /// Joins ranks of one host beside what joins hosts.
-  private static final String NEAR = "shm";
 
   private static final String NONE = "none";
 
@@ -61,12 +59,18 @@ final class Transports {
     if (findings.stream().anyMatch(finding -> finding.verdict() == Verdict.OK)) {
       String near = taken(List.of("here", "here"));
       String far = taken(List.of("here", "there"));
-      boolean both = isThere(NEAR) && !far.startsWith(NONE);
+      boolean both = isThere(TransportOrder.WITHIN_HOSTS) && !far.startsWith(NONE);
       findings.add(
           Finding.ok(
               "transport choice",
               "a job on this host would take: %s; between hosts: %s%s"
-                  .formatted(near, far, both ? ", and shm within those of several ranks" : "")));
+                  .formatted(
+                      near,
+                      far,
+                      both
+                          ? ", and %s within those of several ranks"
+                              .formatted(TransportOrder.WITHIN_HOSTS)
+                          : "")));
     }
     return findings;
   }
