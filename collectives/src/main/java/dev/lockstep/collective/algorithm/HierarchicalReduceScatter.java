@@ -22,7 +22,8 @@ import java.util.Optional;
 /// ranks a rank sends `(P-g)/P * S/g` bytes beyond its group, in messages of one part. Scratch:
 /// less than `S`; `S` more where a rank joins contributions of its own.
 ///
-/// A rank's steps take time and memory in proportion to the number of ranks.
+/// A rank's steps take memory in proportion to the number of ranks, and time in proportion to that
+/// and the units of a group.
 public final class HierarchicalReduceScatter extends PlannedAlgorithm {
   /// Makes the algorithm.
   public HierarchicalReduceScatter() {

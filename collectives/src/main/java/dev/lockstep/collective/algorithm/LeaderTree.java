@@ -1,6 +1,11 @@
 package dev.lockstep.collective.algorithm;
 
+import static dev.lockstep.collective.algorithm.Parts.input;
+import static dev.lockstep.collective.algorithm.Parts.output;
+import static dev.lockstep.collective.algorithm.Parts.scratch;
+
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.schedule.Range;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -16,6 +21,11 @@ record LeaderTree(int ranks, List<Integer> sizes, int root) {
   /// @param peer the other one
   /// @param leads whether this rank leads both together
   record Meeting(int peer, boolean leads) {}
+
+  /// Returns the tree in which all ranks are one group: [Binomial]'s.
+  static LeaderTree withoutGroups(CollectiveRequest request) {
+    return new LeaderTree(request.ranks(), List.of(1, request.ranks()), request.root());
+  }
 
   /// Returns the tree over the groups that a request's ranks may be joined by.
   static LeaderTree of(CollectiveRequest request) {
@@ -37,6 +47,45 @@ record LeaderTree(int ranks, List<Integer> sizes, int root) {
       meetWithin(level, rank, meetings);
     }
     return meetings;
+  }
+
+  /// Returns a rank's steps by which contributions are joined up the tree.
+  Steps reduce(CollectiveRequest request, int rank) {
+    Steps steps = new Steps();
+    long elements = request.total();
+    boolean isRoot = rank == root;
+    Range sum = isRoot ? output(rank, 0, elements) : scratch(rank, 0, elements);
+    Range held = input(rank, 0, 0, elements);
+    if (request.inputs(rank) > 1) {
+      steps.reduce(sum, Parts.chain(request, rank, 0, elements));
+      held = sum;
+    } else if (isRoot && request.inPlace()) {
+      held = sum;
+    }
+    for (Meeting meeting : meetings(rank)) {
+      if (!meeting.leads()) {
+        steps.send(meeting.peer(), held);
+      } else if (held.equals(sum)) {
+        steps.receiveReduce(meeting.peer(), sum);
+      } else {
+        steps.receive(meeting.peer(), sum);
+        steps.join(sum, held);
+        held = sum;
+      }
+    }
+    if (isRoot) {
+      if (!held.equals(sum)) {
+        steps.copy(held, sum);
+      }
+      steps.finish(request, sum);
+    }
+    return steps;
+  }
+
+  /// Returns how much scratch the steps of [#reduce] need.
+  long reduceScratch(CollectiveRequest request, int rank) {
+    boolean joins = meetings(rank).size() > 1 || request.inputs(rank) > 1;
+    return rank != root && joins ? request.total() : 0;
   }
 
   private void meetWithin(int level, int rank, List<Meeting> meetings) {

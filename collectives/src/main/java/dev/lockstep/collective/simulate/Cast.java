@@ -115,7 +115,7 @@ final class Cast {
   private void refuseMoreThan(long steps, double factor) {
     if (steps * factor > mostSteps) {
       throw new IllegalArgumentException(
-          "too many steps to simulate: algorithm=%s, ranks=%d, stepsAtLeast=%d, most=%d (choose a hierarchical algorithm, or fewer ranks)"
+          "too many steps to simulate: algorithm=%s, ranks=%d, stepsAbout=%d, most=%d (choose a hierarchical algorithm, or fewer ranks)"
               .formatted(
                   schedule.algorithm(), schedule.ranks(), (long) (steps * factor), mostSteps));
     }
