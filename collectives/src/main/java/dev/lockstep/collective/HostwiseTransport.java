@@ -79,11 +79,6 @@ final class HostwiseTransport implements Transport {
   }
 
   @Override
-  public Optional<PeerAccess> peerAccess() {
-    return Optional.empty();
-  }
-
-  @Override
   public Optional<PeerAccess> peerAccess(List<Integer> ranks) {
     return ranks.stream().allMatch(this::isNear) ? near.peerAccess(ranks) : Optional.empty();
   }

@@ -1,5 +1,6 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.execute.Members;
 import dev.lockstep.collective.plan.LinkCache;
 import dev.lockstep.collective.plan.LinkFit;
 import dev.lockstep.collective.plan.LinkTable;
@@ -42,7 +43,7 @@ final class LinkChoice {
     this.agreement = agreement;
     this.options = options;
     this.transport = transport.name();
-    this.peerMemory = transport.peerAccess().isPresent();
+    this.peerMemory = transport.peerAccess(Members.all(job).jobRanks()).isPresent();
     this.hostwise = transport instanceof HostwiseTransport;
   }
 

@@ -57,7 +57,7 @@ final class HostwiseTransportTest {
       assertThat(transport.peerAccess(List.of(0, 1))).isPresent();
       assertThat(transport.peerAccess(List.of(1))).isPresent();
       assertThat(transport.peerAccess(List.of(1, 2))).isEmpty();
-      assertThat(transport.peerAccess()).isEmpty();
+      assertThat(transport.peerAccess(List.of(0, 1, 2, 3))).isEmpty();
     }
   }
 

@@ -26,16 +26,11 @@ public interface Transport extends AutoCloseable {
   /// Forgets a range.
   void deregister(Registration registration);
 
-  /// Returns in-place access to peers' memory, if this transport shares memory with all of them.
-  Optional<PeerAccess> peerAccess();
-
   /// Returns in-place access to the memory of some ranks, this one among them, if this transport
   /// shares memory with all of these. The same on each of them.
   ///
   /// @param ranks of the job
-  default Optional<PeerAccess> peerAccess(List<Integer> ranks) {
-    return peerAccess();
-  }
+  Optional<PeerAccess> peerAccess(List<Integer> ranks);
 
   /// Moves whatever can be moved without waiting, on all links; allocates nothing.
   ///

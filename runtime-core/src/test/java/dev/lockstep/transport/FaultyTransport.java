@@ -123,7 +123,7 @@ public final class FaultyTransport implements Transport {
   }
 
   @Override
-  public Optional<PeerAccess> peerAccess() {
+  public Optional<PeerAccess> peerAccess(List<Integer> ranks) {
     return Optional.empty();
   }
 

@@ -25,7 +25,7 @@ public abstract class PeerAccessContractTest {
   protected abstract TransportHarness open(int ranks);
 
   private static PeerAccess access(TransportHarness ranks, int rank) {
-    return ranks.transport(rank).peerAccess().orElseThrow();
+    return ranks.transport(rank).peerAccess(ranks.numbers()).orElseThrow();
   }
 
   @Test

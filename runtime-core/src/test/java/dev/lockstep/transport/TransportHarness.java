@@ -20,6 +20,7 @@ import java.util.SplittableRandom;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.function.BooleanSupplier;
+import java.util.stream.IntStream;
 
 /// The ranks of one job as a test drives them: opens links, makes messages, and polls every
 /// transport from the test's own thread until something has come true.
@@ -71,6 +72,11 @@ public final class TransportHarness implements AutoCloseable {
         book,
         memory,
         Duration.ofSeconds(2));
+  }
+
+  /// Returns all ranks.
+  public List<Integer> numbers() {
+    return IntStream.range(0, transports.size()).boxed().toList();
   }
 
   /// Returns one rank's transport.

@@ -11,7 +11,6 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.IntStream;
 
 /// A transport whose links are rings in shared memory. The receiver makes the ring and offers it;
 /// the sender finds it.
@@ -102,11 +101,6 @@ public final class RingTransport implements Transport {
   @Override
   public void deregister(Registration registration) {
     neighbors.deregister(registration);
-  }
-
-  @Override
-  public Optional<PeerAccess> peerAccess() {
-    return peerAccess(IntStream.range(0, context.worldSize()).boxed().toList());
   }
 
   @Override

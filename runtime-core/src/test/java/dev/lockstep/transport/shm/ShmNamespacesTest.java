@@ -69,7 +69,7 @@ final class ShmNamespacesTest {
       ranks.post(link.receiver(), receiving);
       ranks.await(sending, receiving);
       assertThat(target.segment().mismatch(source.segment())).isEqualTo(-1);
-      assertThat(ranks.transport(0).peerAccess()).isEmpty();
+      assertThat(ranks.transport(0).peerAccess(ranks.numbers())).isEmpty();
     }
     assertThat(files()).isEmpty();
   }

@@ -94,7 +94,7 @@ final class ShmProcess implements AutoCloseable {
   }
 
   private void sumsInPlace() {
-    PeerAccess access = transport.peerAccess().orElseThrow();
+    PeerAccess access = transport.peerAccess(List.of(rank, peer)).orElseThrow();
     try (Buffer mine = filled(7 * (rank + 1))) {
       access.openSignals(WORLD);
       book.publish("descriptor/" + rank, access.describe(mine.registration()));
@@ -112,7 +112,7 @@ final class ShmProcess implements AutoCloseable {
 
   /// What a peer sees of this process stays valid when it is killed.
   private void publishAndHang() {
-    PeerAccess access = transport.peerAccess().orElseThrow();
+    PeerAccess access = transport.peerAccess(List.of(rank, peer)).orElseThrow();
     Buffer mine = filled(5);
     book.publish("descriptor/" + rank, access.describe(mine.registration()));
     out.post(send(mine.registration(), WORLD, 0));
@@ -123,7 +123,7 @@ final class ShmProcess implements AutoCloseable {
 
   /// Opens the other process's memory and takes a part of its message.
   MemorySegment meetVictim(Transfer receiving) {
-    PeerAccess access = transport.peerAccess().orElseThrow();
+    PeerAccess access = transport.peerAccess(List.of(rank, peer)).orElseThrow();
     MemorySegment theirs = access.open(peer, book.lookup("descriptor/" + peer, PATIENCE));
     in.post(receiving);
     await(() -> receiving.progress > 0);

@@ -209,7 +209,7 @@ final class AeronTransport implements Transport {
   public void deregister(Registration registration) {}
 
   @Override
-  public Optional<PeerAccess> peerAccess() {
+  public Optional<PeerAccess> peerAccess(List<Integer> ranks) {
     return Optional.empty();
   }
 

@@ -10,6 +10,7 @@ import dev.lockstep.transport.TransportCounters;
 import dev.lockstep.transport.efa.ffi.Libfabric;
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.slf4j.Logger;
@@ -150,7 +151,7 @@ final class FabricTransport implements Transport {
   }
 
   @Override
-  public Optional<PeerAccess> peerAccess() {
+  public Optional<PeerAccess> peerAccess(List<Integer> ranks) {
     return Optional.empty();
   }
 
