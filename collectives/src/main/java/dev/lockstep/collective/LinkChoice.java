@@ -82,7 +82,8 @@ final class LinkChoice {
 
   private String key() {
     List<String> hosts = job.hosts();
-    String layout = hostwise ? transport + "/" + ranksOfHosts(hosts) : transport;
+    boolean shares = HostwiseTransport.isOfUse(hosts);
+    String layout = shares ? transport + "/" + ranksOfHosts(hosts) : transport;
     return LinkTable.key(
         layout, job.worldSize(), hosts.stream().distinct().count(), hosts.getFirst());
   }

@@ -28,7 +28,9 @@ import java.util.function.DoubleConsumer;
 /// Finds the constants of links by measuring a few schedules: each constant is set so that the
 /// simulator takes as long for a schedule as it took. One after another: what steps and signals
 /// cost, what messages cost, and, size by size, how fast ranks copy, read their peers, join and
-/// send. Where ranks share cores all of them are at work, so that sharing is in the constants.
+/// send. Where ranks share cores all of them are at work, so that sharing is in the constants. How
+/// fast a rank sends is measured with one sender per host; where hosts run several ranks, what
+/// these carry together is measured too.
 ///
 /// All ranks measure the same numbers, so all find the same constants.
 public final class LinkFit {
@@ -46,6 +48,14 @@ public final class LinkFit {
   private static final int PASSES = 2;
   private static final int ROUNDS = 4;
   private static final double MOST_APART = 4;
+
+  /// Place among the sizes of the one at which all ranks of a host send at once: 1 MiB, which takes
+  /// far longer than a message's latency, and on a slow wire not too long.
+  private static final int SHARED_SIZE = 4;
+
+  /// Ranks of a host whose messages take this much longer together than alone share a cable.
+  private static final double LONGER = 1.1;
+
   private static final double LEAST_LINE_NANOS = 20;
   private static final double MOST_SIGNAL_NANOS = 2_000;
   private static final double MOST_MESSAGE_NANOS = 50_000;
@@ -69,6 +79,8 @@ public final class LinkFit {
   private double join = 0.02;
   private double wire = 0.2;
   private double read = 0.1;
+  private double
+      uplink; // nanoseconds per byte of all ranks of a host together, 0 if none is shared
 
   private LinkFit(String name, Topology topology, LinkMeter meter) {
     this.name = name;
@@ -159,24 +171,50 @@ public final class LinkFit {
     for (long bytes = LEAST_BYTES; bytes <= mostBytes; bytes *= FACTOR) {
       sizes.add(new Size(bytes));
     }
+    Size shared = sizes.get(Math.min(SHARED_SIZE, sizes.size() - 1));
+    Measured together = new Measured(fromHostToHost(shared.bytes, hostRanks()));
     for (int pass = 0; pass < PASSES; pass++) {
       calls.forEach(Measured::again);
       sizes.forEach(Size::again);
+      if (hostRanks() > 1) {
+        together.again();
+      }
     }
     latencies();
+    double sharedNanos = 0;
     List<Rates.Point> copies = new ArrayList<>();
     List<Rates.Point> joins = new ArrayList<>();
     List<Rates.Point> wires = new ArrayList<>();
     List<Rates.Point> reads = new ArrayList<>();
     for (Size size : sizes) {
       size.solve();
-      long workingSet = size.bytes * topology.ranks();
+      if (size == shared && hostRanks() > 1) {
+        sharedNanos = sharing(together);
+      }
+      long workingSet = size.bytes * (hostRanks() > 1 ? hostRanks() : topology.ranks());
       copies.add(new Rates.Point(workingSet, 1e9 / copy));
       joins.add(new Rates.Point(workingSet, 1e9 / join));
       wires.add(new Rates.Point(workingSet, 1e9 / wire));
       reads.add(new Rates.Point(workingSet, 1e9 / read));
     }
+    uplink = sharedNanos;
     return fabric(new Rates(copies), new Rates(joins), new Rates(wires), new Rates(reads));
+  }
+
+  private int hostRanks() {
+    return topology.levels().isEmpty() ? 1 : topology.levels().getFirst();
+  }
+
+  /// Returns what a byte takes where all ranks of a host send at once, 0 if no longer than each
+  /// rank's takes alone: then they share nothing. A rank alone has sent and received in turn, so an
+  /// uplink that carries both ways at once takes at most twice as long for a byte as it did.
+  private double sharing(Measured together) {
+    double alone = 2 * wire;
+    double most = (hostRanks() - 1) * alone;
+    together.solve(0, wire, more -> uplink = (alone + Math.min(more, most)) / hostRanks());
+    double found = uplink;
+    uplink = 0;
+    return found * hostRanks() > LONGER * alone ? found : 0;
   }
 
   /// A schedule and its time.
@@ -280,7 +318,8 @@ public final class LinkFit {
   }
 
   private double predicted(Schedule schedule) {
-    return Simulator.run(schedule, fabric(rate(copy), rate(join), rate(wire), rate(read))).nanos();
+    Fabric links = fabric(rate(copy), rate(join), rate(wire), rate(read));
+    return Simulator.run(schedule, LinkTable.stated(links).fabric(topology, false)).nanos();
   }
 
   private static Rates rate(double nanosPerByte) {
@@ -298,7 +337,7 @@ public final class LinkFit {
             topology.peerMemory() ? signal : message,
             wires,
             reads,
-            0);
+            uplink > 0 ? 1e9 / uplink : 0);
     return new Fabric(name, new Compute(start, step, copies, joins, true), List.of(links));
   }
 
@@ -322,8 +361,10 @@ public final class LinkFit {
         _ -> 0);
   }
 
+  /// Messages of every rank to the next; where hosts run several ranks of the first one of each,
+  /// lest a rank has one slow partner and one fast one.
   private Schedule messages(long bytes) {
-    return exchange(new MessageSendReceive(), bytes);
+    return hostRanks() > 1 ? fromHostToHost(bytes, 1) : exchange(new MessageSendReceive(), bytes);
   }
 
   private Schedule reads(long bytes) {
@@ -333,6 +374,36 @@ public final class LinkFit {
   private Schedule exchange(Algorithm algorithm, long bytes) {
     long elements = bytes / DType.F32.bytes();
     return algorithm.schedule(CollectiveRequest.sendReceive(DType.F32, elements, false, topology));
+  }
+
+  /// Messages from host to host, of some ranks each.
+  ///
+  /// @param senders how many of each host's ranks take part: the first one, or all
+  private Schedule fromHostToHost(long bytes, int senders) {
+    long elements = bytes / DType.F32.bytes();
+    CollectiveRequest request = CollectiveRequest.sendReceive(DType.F32, elements, false, topology);
+    return Schedule.of(
+        "from-host-to-host",
+        request,
+        rank ->
+            rank % hostRanks() >= senders
+                ? List.of()
+                : List.of(
+                    new Step.Receive(
+                        away(rank, -1, senders), new Range(rank, new Space.Output(), 0, elements)),
+                    new Step.Send(
+                        away(rank, 1, senders), new Range(rank, new Space.Input(0), 0, elements))),
+        _ -> List.of(),
+        rank -> rank % hostRanks() < senders ? 0 : 1);
+  }
+
+  /// Returns the rank's partner on the next host or the one before; the last may have fewer ranks.
+  private int away(int rank, int by, int senders) {
+    int size = hostRanks();
+    int hosts = (topology.ranks() + size - 1) / size;
+    return senders == 1
+        ? Math.floorMod(rank / size + by, hosts) * size
+        : Math.floorMod(rank + by * size, topology.ranks());
   }
 
   /// Joins of the rank alone.

@@ -21,11 +21,12 @@ import java.util.zip.CRC32C;
 ///
 /// @param key what it holds for, [#key]; empty if it was stated
 /// @param fitted when it was fitted; [Instant#EPOCH] if it was stated
-/// @param fabric the constants: one level that joins all ranks
+/// @param fabric the constants: one level that joins all ranks; where hosts run several ranks its
+///   uplink is what these carry together
 /// @param near links between ranks of one host, where those of `fabric` are between hosts: a level
 ///   that joins all ranks of a host
 public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Level> near) {
-  private static final String FORMAT = "lockstep-links 2";
+  private static final String FORMAT = "lockstep-links 3";
   private static final int SHARED_SHORT_BYTES = 1024;
 
   /// What the names of fields begin with that say how ranks of one host are joined.
@@ -56,18 +57,19 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
   ///
   /// @param isOneHost whether all of them are on one host
   public Fabric fabric(Topology topology, boolean isOneHost) {
-    if (near.isEmpty() || (!isOneHost && topology.levels().isEmpty())) {
-      return fabric;
-    }
-    List<Level> levels;
+    Level all = fabric.levels().getFirst();
+    Level inner = near.orElse(all);
     if (!isOneHost) {
-      Level within = withoutMemory(near.get(), topology.levels().getFirst());
-      levels = List.of(within, fabric.levels().getFirst());
-    } else if (topology.peerMemory()) {
-      levels = List.of(near.get());
-    } else {
-      levels = List.of(withoutMemory(near.get(), Level.ALL));
+      boolean isOneLevel = inner.equals(all) && all.uplinkBytesPerSecond() == 0;
+      return isOneLevel || topology.levels().isEmpty()
+          ? fabric
+          : joining(List.of(withoutMemory(inner, topology.levels().getFirst()), all));
     }
+    return joining(
+        List.of(near.isEmpty() || topology.peerMemory() ? inner : withoutMemory(inner, Level.ALL)));
+  }
+
+  private Fabric joining(List<Level> levels) {
     return new Fabric(fabric.name(), fabric.compute(), levels);
   }
 
@@ -104,7 +106,8 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
   }
 
   /// Returns a table for links of which nothing is known: that of a host with a few cores, rounded.
-  /// Algorithms keep the order that they have on most hosts; times may be wrong by a factor.
+  /// Algorithms keep the order that they have on most hosts; times may be wrong by a factor. A
+  /// host's ranks share one card.
   ///
   /// @param transport name
   /// @param peerMemory whether ranks read each other's memory
@@ -116,7 +119,8 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
         peerMemory
             ? new Level(
                 "memory", Level.ALL, 1_000, SHARED_SHORT_BYTES, 150, 80, rates(4e9), read, 0)
-            : new Level("network", Level.ALL, 10_000, 0, 10_000, 10_000, rates(2e9), rates(2e9), 0);
+            : new Level(
+                "network", Level.ALL, 10_000, 0, 10_000, 10_000, rates(2e9), rates(2e9), 2e9);
     return stated(new Fabric(transport, new Compute(50, 10, copy, join, true), List.of(links)));
   }
 
@@ -157,7 +161,8 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
             "short=" + links.shortNanos(),
             "signal=" + links.signalNanos(),
             "bandwidth=" + words(links.bandwidth()),
-            "read=" + words(links.read()))
+            "read=" + words(links.read()),
+            "uplink=" + links.uplinkBytesPerSecond())
         .map(field -> prefix + field + "\n")
         .collect(Collectors.joining());
   }
@@ -213,7 +218,7 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
           number(prefix + "signal"),
           rates(prefix + "bandwidth"),
           rates(prefix + "read"),
-          0);
+          number(prefix + "uplink"));
     }
 
     private String text(String field) {

@@ -53,9 +53,22 @@ final class Durations {
   ///
   /// @param users ranks that share the uplink at that level
   long wire(int level, long bytes, long users) {
+    return picos(bytes * Math.max(send[level], shareNanos(level, users)));
+  }
+
+  /// Returns how long a message takes a rank's thread that moves it.
+  long moving(int level, long bytes) {
+    return picos(bytes * send[level]);
+  }
+
+  /// Returns how long a rank's share of the uplink carries a message, 0 where there is none.
+  long carried(int level, long bytes, long users) {
+    return picos(bytes * shareNanos(level, users));
+  }
+
+  private double shareNanos(int level, long users) {
     double uplink = fabric.levels().get(level).uplinkBytesPerSecond();
-    double share = uplink > 0 ? 1e9 * users / uplink : 0;
-    return picos(bytes * Math.max(send[level], share));
+    return uplink > 0 ? 1e9 * users / uplink : 0;
   }
 
   /// Returns the time to join an arrived message into what is there.

@@ -32,8 +32,9 @@ final class Run {
     final long[] begin; // when each step was issued
     final long[] end; // when it was complete, UNKNOWN before
     final long[] arrived; // signal, or message: its last byte at the earliest, or its first one
-
     // where the rank moves messages itself; UNKNOWN before
+    final boolean[]
+        carried; // message: that the uplink has it, where the rank moves messages itself
 
     Progress(RankProgram program, int number, int levels) {
       this.program = program;
@@ -43,6 +44,7 @@ final class Run {
       this.begin = new long[program.steps()];
       this.end = new long[program.steps()];
       this.arrived = new long[program.steps()];
+      this.carried = new boolean[program.steps()];
       Arrays.fill(begin, UNKNOWN);
       Arrays.fill(end, UNKNOWN);
       Arrays.fill(arrived, UNKNOWN);
@@ -105,10 +107,7 @@ final class Run {
     }
     if (durations.movesMessages()) {
       for (int i = 0; i < count; i++) {
-        rank.arrived[arriving[i]] = time;
-        if (rank.begin[arriving[i]] != UNKNOWN) {
-          receive(rank, arriving[i], time);
-        }
+        moveIn(rank, arriving[i], time);
       }
       return;
     }
@@ -131,6 +130,31 @@ final class Run {
       rank.end[message] = end;
       wake(rank, end);
     }
+  }
+
+  /// The rank's thread moves a message whose first byte arrives now; where an uplink is slower, it
+  /// does so in time for the last one.
+  private void moveIn(Progress rank, int step, long time) {
+    int level = rank.program.levels[step];
+    long carried = rank.carried[step] ? 0 : carriedIn(rank, step);
+    if (carried > 0) {
+      rank.carried[step] = true;
+      rank.in[level] = Math.max(time, rank.in[level]) + carried;
+      long ready = rank.in[level] - durations.moving(level, rank.program.bytes[step]);
+      if (ready > time) {
+        events.add(ready, (long) rank.number << 32 | step);
+        return;
+      }
+    }
+    rank.arrived[step] = time;
+    if (rank.begin[step] != UNKNOWN) {
+      receive(rank, step, time);
+    }
+  }
+
+  private long carriedIn(Progress rank, int step) {
+    return durations.carried(
+        rank.program.levels[step], rank.program.bytes[step], users(rank, step));
   }
 
   private void wake(Progress rank, long time) {
@@ -182,11 +206,7 @@ final class Run {
     rank.begin[step] = rank.clock;
     rank.clock += durations.step;
     switch (op) {
-      case SEND -> {
-        long wire = sendWire(rank, step);
-        announce(rank, step, rank.clock, rank.clock + wire);
-        rank.clock += wire;
-      }
+      case SEND -> moveOut(rank, step);
       case RECEIVE, RECEIVE_REDUCE -> {
         if (durations.movesMessages()) {
           if (rank.arrived[step] != UNKNOWN) {
@@ -264,10 +284,28 @@ final class Run {
   /// Returns how long a message takes to arrive: as long as its sender or its receiver is slower.
   private long wire(Progress rank, int step) {
     RankProgram program = rank.program;
+    return durations.wire(program.levels[step], program.bytes[step], users(rank, step));
+  }
+
+  /// Returns how many share the uplink of a message's sender or its receiver, whichever are more.
+  private long users(Progress rank, int step) {
+    RankProgram program = rank.program;
     int level = program.levels[step];
     int sender = cast.programs.get(program.matchProgram[step]).rank;
-    long users = Math.max(cast.senders(sender, level), cast.receivers(program.rank, level));
-    return durations.wire(level, program.bytes[step], users);
+    return Math.max(cast.senders(sender, level), cast.receivers(program.rank, level));
+  }
+
+  /// The rank's thread moves a message; where an uplink is slower, the message is through when that
+  /// has carried it, and the thread goes on.
+  private void moveOut(Progress rank, int step) {
+    RankProgram program = rank.program;
+    int level = program.levels[step];
+    long bytes = program.bytes[step];
+    long start = Math.max(rank.clock, rank.out[level]);
+    rank.clock += durations.moving(level, bytes);
+    long users = cast.senders(program.rank, level);
+    rank.out[level] = Math.max(rank.clock, start + durations.carried(level, bytes, users));
+    announce(rank, step, start, rank.out[level]);
   }
 
   /// Takes a message off the wire where the rank's thread does so, from `time` on.
@@ -275,7 +313,8 @@ final class Run {
     RankProgram program = rank.program;
     long joined =
         program.op(step) == Op.RECEIVE_REDUCE ? durations.joinArrived(program.bytes[step]) : 0;
-    rank.clock = Math.max(time, rank.clock) + wire(rank, step) + joined;
+    long moved = durations.moving(program.levels[step], program.bytes[step]);
+    rank.clock = Math.max(time, rank.clock) + moved + joined;
     rank.end[step] = rank.clock;
     wake(rank, rank.clock);
   }

@@ -11,7 +11,8 @@ import java.util.Optional;
 /// The model: issuing a step takes a rank a fixed time; copies and joins take time by their bytes;
 /// a message takes its link's latency and, at the sender and at the receiver, its bytes over the
 /// link's bandwidth; a rank's link carries one message at a time in each direction. Ranks whose
-/// messages leave their group by one uplink share it evenly for the whole schedule. Buffers are
+/// messages leave their group by one uplink share it evenly for the whole schedule; a rank that
+/// moves messages itself does something else while a slower uplink carries them. Buffers are
 /// unbounded.
 public final class Simulator {
   private Simulator() {}

@@ -87,6 +87,35 @@ class LinkFitTest {
     }
   }
 
+  /// Two hosts or three, whose ranks have fast links among them and leave by a cable.
+  private static Fabric hosts(int hostRanks, double link, double cable) {
+    return new Fabric(
+        "hosts",
+        new Compute(40, 15, Rates.constant(20e9), Rates.constant(20e9), true),
+        List.of(
+            Level.of("memory", hostRanks, 900, 10e9),
+            Level.shared("network", Level.ALL, 9_000, link, cable)));
+  }
+
+  @ParameterizedTest(name = "ranks={0}, hostRanks={1}, link={2}, cable={3}")
+  @CsvSource({
+    "4, 2, 4e9, 2e9, 2e9",
+    "8, 4, 2e9, 2e9, 2e9",
+    "8, 4, 2e9, 1e9, 1e9",
+    "9, 3, 1e9, 1e9, 1e9",
+    "5, 3, 2e9, 2e9, 2e9",
+    "8, 4, 2e9, 5e9, 0",
+    "8, 4, 2e9, 0, 0"
+  })
+  void whatRanksOfAHostCarryTogetherIsFound(
+      int ranks, int hostRanks, double link, double cable, double expected) {
+    Topology topology = new Topology(ranks, List.of(hostRanks), false);
+    Simulated links = new Simulated(hosts(hostRanks, link, cable), ranks);
+    Level fitted = LinkFit.fit("hosts", topology, 4L << 20, links).levels().getFirst();
+    assertThat(fitted.uplinkBytesPerSecond()).isCloseTo(expected, withinPercentage(5));
+    assertThat(1e9 / fitted.bandwidth().nanosPerByte(1 << 20)).isCloseTo(link, withinPercentage(5));
+  }
+
   @ParameterizedTest(name = "signalNanos={0}, ranks={1}")
   @CsvSource({"0.1, 2, true", "100, 2, false", "9000, 2, true", "9000, 5, false"})
   void signalsThatNoCacheTakesAreNotBelievedWhereEveryRankHasACore(

@@ -50,6 +50,22 @@ class LinkTableTest {
   @Test
   void oneRankOfEachHostHasTheLinksBetweenThem() {
     assertThat(BOTH.fabric(Topology.oneNode(2, false), false)).isEqualTo(ALIKE.fabric());
-    assertThat(ALIKE.fabric(new Topology(8, List.of(4), false), false)).isEqualTo(ALIKE.fabric());
+    LinkTable apart = LinkTable.stated(fabric(0));
+    assertThat(apart.fabric(new Topology(8, List.of(4), false), false)).isEqualTo(apart.fabric());
+  }
+
+  @Test
+  void aCableThatRanksShareMakesALevelOfTheirHostThoughTheWireJoinsThemToo() {
+    LinkTable shared = LinkTable.stated(fabric(3e9));
+    Fabric fabric = shared.fabric(new Topology(8, List.of(4), false), false);
+    assertThat(fabric.levels()).hasSize(2);
+    assertThat(fabric.levels().getFirst()).isEqualTo(Level.of("wire", 4, 5_000, 2e9));
+    assertThat(fabric.levels().getLast().uplinkBytesPerSecond()).isEqualTo(3e9);
+    assertThat(LinkTable.decode(shared.encode())).isEqualTo(shared);
+  }
+
+  private static Fabric fabric(double cable) {
+    return new Fabric(
+        "wire", NEAR.compute(), List.of(Level.shared("wire", Level.ALL, 5_000, 2e9, cable)));
   }
 }

@@ -5,10 +5,12 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.algorithm.PairwiseAllToAll;
 import dev.lockstep.collective.algorithm.RingAllReduce;
 import dev.lockstep.collective.algorithm.SignalBarrier;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.schedule.Schedule;
@@ -132,6 +134,52 @@ class PlannerTest {
         }
       }
     }
+  }
+
+  /// Links of hosts that run several ranks, whose cable carries what is stated.
+  private static Planner hosts(Topology topology, double cable) {
+    Fabric typical = LinkTable.typical("wire", false).fabric();
+    Level wire = Level.shared("wire", Level.ALL, 10_000, 2e9, cable);
+    return new Planner(
+        LinkTable.stated(new Fabric("wire", typical.compute(), List.of(wire)))
+            .withNear(LinkTable.typical("shm", true).fabric())
+            .fabric(topology, false));
+  }
+
+  @ParameterizedTest(name = "cable={0}")
+  @CsvSource({
+    "0, exchange-reduce-scatter, exchange-all-gather",
+    "4e9, hierarchical-reduce-scatter, hierarchical-all-gather",
+    "2e9, hierarchical-reduce-scatter, hierarchical-all-gather"
+  })
+  void ranksOfAHostThatShareACableAreJoinedBeforeTheyUseIt(
+      double cable, String reduceScatter, String allGather) {
+    Topology topology = new Topology(8, List.of(4), false);
+    Planner planner = hosts(topology, cable);
+    Counts parts = Counts.each(8, 128);
+    CollectiveRequest joined =
+        CollectiveRequest.reduceScatter(
+            DType.F32,
+            new ReduceOp.Sum(),
+            parts,
+            true,
+            topology,
+            LaneSplit.onePerRank(8),
+            Mode.SAME_BITS);
+    assertThat(planner.choose(joined).algorithm()).isEqualTo(reduceScatter);
+    CollectiveRequest gathered = CollectiveRequest.allGather(DType.F32, parts, true, topology);
+    assertThat(planner.choose(gathered).algorithm()).isEqualTo(allGather);
+  }
+
+  @Test
+  void messagesThatShareACableTakeAsLongAsItCarriesThem() {
+    Topology topology = new Topology(8, List.of(4), false);
+    CollectiveRequest request =
+        CollectiveRequest.allToAll(DType.F32, Counts.each(64, 1 << 18), false, topology);
+    double apart = hosts(topology, 0).by(new PairwiseAllToAll(), request).nanos().orElseThrow();
+    double shared = hosts(topology, 2e9).by(new PairwiseAllToAll(), request).nanos().orElseThrow();
+    double bytes = 16.0 * (1 << 20); // from four ranks to four others, one MiB each
+    assertThat(shared).isGreaterThan(bytes / 2e9 * 1e9).isGreaterThan(1.5 * apart);
   }
 
   @Test
