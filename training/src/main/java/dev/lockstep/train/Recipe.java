@@ -142,11 +142,14 @@ public record Recipe(
     return changed(parts -> parts.blocks = other);
   }
 
-  /// Returns this recipe with another number of steps and the usual schedule for it.
+  /// Returns this recipe with another number of steps. The usual schedule becomes the usual one of
+  /// so many steps; another stays as it is.
   public Recipe withSteps(int other) {
     return changed(
         parts -> {
-          parts.learningRate = LearningRate.of(learningRate.peak(), other);
+          if (hasUsualSchedule()) {
+            parts.learningRate = LearningRate.of(learningRate.peak(), other);
+          }
           parts.steps = other;
         });
   }
@@ -154,6 +157,17 @@ public record Recipe(
   /// Returns this recipe with another schedule.
   public Recipe withLearningRate(LearningRate other) {
     return changed(parts -> parts.learningRate = other);
+  }
+
+  /// Returns this recipe with another peak of its schedule. The usual schedule stays the usual one;
+  /// another keeps its form, as [LearningRate#withPeak] says.
+  public Recipe withPeakLearningRate(float other) {
+    return withLearningRate(
+        hasUsualSchedule() ? LearningRate.of(other, steps) : learningRate.withPeak(other));
+  }
+
+  private boolean hasUsualSchedule() {
+    return learningRate.equals(LearningRate.of(learningRate.peak(), steps));
   }
 
   /// Returns this recipe with another seed.

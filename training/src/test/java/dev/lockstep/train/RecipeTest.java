@@ -34,6 +34,32 @@ class RecipeTest {
   }
 
   @Test
+  void otherStepsKeepAScheduleOfOnesOwn() {
+    LearningRate constant = new LearningRate(1e-3f, 1e-3f, 0);
+    Recipe recipe = Recipe.defaults().withLearningRate(constant).withSteps(50);
+
+    assertThat(recipe.learningRate()).isEqualTo(constant);
+    assertThat(recipe.learningRate().at(1, 50)).isEqualTo(1e-3f);
+  }
+
+  @Test
+  void otherStepsAndPeaksKeepTheUsualScheduleUsual() {
+    Recipe recipe = Recipe.defaults().withSteps(50).withPeakLearningRate(7e-4f).withSteps(300);
+
+    assertThat(recipe.learningRate()).isEqualTo(LearningRate.of(7e-4f, 300));
+  }
+
+  @Test
+  void anotherPeakKeepsTheFormOfASchedule() {
+    Recipe recipe =
+        Recipe.defaults()
+            .withLearningRate(new LearningRate(1e-3f, 5e-4f, 3))
+            .withPeakLearningRate(2e-3f);
+
+    assertThat(recipe.learningRate()).isEqualTo(new LearningRate(2e-3f, 1e-3f, 3));
+  }
+
+  @Test
   void readsWhatWasWrittenBeforeThereWereOtherPrecisionsThanFloat32() {
     String json = Recipe.defaults().toJson();
     String older = json.replace(",\"precision\":\"F32\"", "");

@@ -14,7 +14,6 @@ import dev.lockstep.train.data.DataOptions;
 import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
-import dev.lockstep.train.optim.LearningRate;
 import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -310,19 +309,13 @@ final class TrainingOptions {
               new SumBlocks(
                   orElse(tensorBlocks, blocks.tensor()), orElse(tokenBlocks, blocks.tokens())));
     }
-    if (steps != null || learningRate != null) {
-      int count = orElse(steps, base.steps());
-      float peak = orElse(learningRate, base.learningRate().peak());
-      changed = changed.withSteps(count).withLearningRate(schedule(base, peak, count));
+    if (learningRate != null) {
+      changed = changed.withPeakLearningRate(learningRate);
+    }
+    if (steps != null) {
+      changed = changed.withSteps(steps);
     }
     return changed;
-  }
-
-  /// The usual schedule stays the usual one; one that a recipe file describes keeps its form.
-  private static LearningRate schedule(Recipe base, float peak, int steps) {
-    LearningRate described = base.learningRate();
-    boolean usual = described.equals(LearningRate.of(described.peak(), base.steps()));
-    return usual ? LearningRate.of(peak, steps) : described.withPeak(peak);
   }
 
   /// What the other options are put over.

@@ -26,7 +26,7 @@ public record LearningRate(float peak, float minimum, int warmupSteps) {
   /// Returns the usual schedule of a run of `steps` steps: down to a tenth of the peak, after a
   /// warm-up of 100 steps, or of a tenth of a shorter run.
   public static LearningRate of(float peak, int steps) {
-    return new LearningRate(peak, peak / 10, Math.min(DEFAULT_WARMUP, steps / 10));
+    return new LearningRate(peak, peak / 10, Math.clamp(steps / 10, 0, DEFAULT_WARMUP));
   }
 
   /// Returns this schedule with another peak: as long a warm-up, down to the same share of the
