@@ -142,6 +142,11 @@ public record Recipe(
     return changed(parts -> parts.blocks = other);
   }
 
+  /// Returns this recipe with other numbers of the optimizer.
+  public Recipe withOptimizer(AdamWOptions other) {
+    return changed(parts -> parts.optimizer = other);
+  }
+
   /// Returns this recipe with another number of steps. The usual schedule becomes the usual one of
   /// so many steps; another stays as it is.
   public Recipe withSteps(int other) {

@@ -7,6 +7,7 @@ import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.nn.Precision;
+import dev.lockstep.train.optim.AdamWOptions;
 import dev.lockstep.train.optim.LearningRate;
 import org.junit.jupiter.api.Test;
 
@@ -18,6 +19,7 @@ class RecipeTest {
             .withModel(new GptShape(2, 2, 32, 16, 256, false))
             .withBatch(BatchShape.of(5, 2))
             .withSteps(37)
+            .withOptimizer(new AdamWOptions(0.8f, 0.95f, 1e-6f, 0, Float.MAX_VALUE))
             .withSeed(-3)
             .withSameBits(false)
             .withPrecision(Precision.BF16);

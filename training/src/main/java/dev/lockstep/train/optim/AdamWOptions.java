@@ -9,7 +9,7 @@ import dev.lockstep.train.options.OptionCheck;
 /// @param beta2 decay of the second moment
 /// @param epsilon added to the root of the second moment
 /// @param weightDecay decay of matrices; vectors are not decayed
-/// @param clip greatest global norm of the mean gradient
+/// @param clip greatest global norm of the mean gradient; [Float#MAX_VALUE] clips nothing
 public record AdamWOptions(float beta1, float beta2, float epsilon, float weightDecay, float clip) {
   /// Checks the numbers.
   ///
