@@ -123,8 +123,8 @@ class PerfTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "magic            | must be one of broadcast-all-reduce, direct-all-reduce",
-        "direct-broadcast | must be one of broadcast-all-reduce, direct-all-reduce",
+        "magic            | must be one of broadcast-all-reduce, spread-all-reduce",
+        "direct-broadcast | must be one of broadcast-all-reduce, spread-all-reduce",
         "ring-all-reduce  | does not realise the lane tree"
       })
   void anAlgorithmThatCannotBeIsOneSentence(String name, String part) {

@@ -194,7 +194,7 @@ class PlanCommandsTest {
     assertThat(out)
         .startsWith("links: ")
         .contains("read (GB/s)")
-        .contains("choice: direct-all-reduce")
+        .contains("choice: spread-all-reduce")
         .contains("ring does not realise the lane tree")
         .contains("signal rank 1");
   }

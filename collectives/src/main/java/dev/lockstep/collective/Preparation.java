@@ -128,6 +128,7 @@ final class Preparation {
     try {
       List<Offer> offers = exchange(schedule, callSite, memory);
       Map<Integer, Map<Space, MemorySegment>> opened = new HashMap<>();
+      boolean writes = schedule.steps(endpoint.rank()).stream().anyMatch(Step::writesPeers);
       Bindings bindings =
           Bindings.of(
               memory.spaces(),
@@ -135,7 +136,14 @@ final class Preparation {
                   opened
                       .computeIfAbsent(peer, _ -> new HashMap<>())
                       .computeIfAbsent(
-                          space, wanted -> open(peer, wanted, offers.get(peer), mapped)));
+                          space,
+                          wanted ->
+                              open(
+                                  peer,
+                                  wanted,
+                                  writes && isResult(schedule.request(), wanted),
+                                  offers.get(peer),
+                                  mapped)));
       Program program = ProgramCompiler.compile(schedule, bindings, endpoint, timeout);
       return new Prepared(
           progress, schedule, predicted, program, memory, mapped, callSite, deadline.toNanos());
@@ -213,7 +221,8 @@ final class Preparation {
         "prepare", schedule.request().kind().label(), progress.nextSequence(), null);
   }
 
-  private MemorySegment open(int peer, Space space, Offer offer, List<Prepared.Mapped> mapped) {
+  private MemorySegment open(
+      int peer, Space space, boolean writes, Offer offer, List<Prepared.Mapped> mapped) {
     byte[] descriptor = offer.memory().get(space);
     PeerAccess access = endpoint.access().orElseThrow();
     if (descriptor == null) {
@@ -221,9 +230,19 @@ final class Preparation {
           "peer does not offer memory that the schedule reads: peer=" + peer + ", space=" + space);
     }
     int jobRank = endpoint.members().jobRank(peer);
-    MemorySegment segment = access.open(jobRank, descriptor);
+    MemorySegment segment =
+        writes ? access.openToWrite(jobRank, descriptor) : access.open(jobRank, descriptor);
     mapped.add(new Prepared.Mapped(access, jobRank, descriptor));
     return segment;
+  }
+
+  /// Returns whether a space is memory of the output: what is written is read by the same mapping.
+  private static boolean isResult(CollectiveRequest request, Space space) {
+    return switch (space) {
+      case Space.Output _ -> true;
+      case Space.Input(int index) -> index == 0 && request.inPlace();
+      case Space.Scratch _ -> false;
+    };
   }
 
   /// Returns whether a rank's steps have to do with memory that ranks share.
@@ -239,6 +258,7 @@ final class Preparation {
                     tree.forEachSource(source -> foreign[0] |= source.rank() != endpoint.rank());
                     yield foreign[0];
                   }
+                  case Step.Spread _, Step.Swap _ -> true;
                   case Step.Send _,
                       Step.Receive _,
                       Step.ReceiveReduce _,

@@ -175,7 +175,7 @@ class LinksTest {
                           tensor)) {
                 chosen.run();
                 named.run();
-                assertThat(chosen.schedule().algorithm()).isEqualTo("direct-all-reduce");
+                assertThat(chosen.schedule().algorithm()).isEqualTo("spread-all-reduce");
                 assertThat(named.schedule().algorithm()).isEqualTo("exchange-all-reduce");
                 assertThat(named.predictedNanos().orElseThrow())
                     .isGreaterThan(chosen.predictedNanos().orElseThrow());

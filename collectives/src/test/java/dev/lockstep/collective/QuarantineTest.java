@@ -11,13 +11,15 @@ import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/// After a failure a peer may still be reading: the memory stays until it says that it does not.
+/// After a failure a peer may still be reading or writing: the memory stays until it says that it
+/// does not. A peer that comes later does not begin to.
 @Timeout(30)
 final class QuarantineTest {
   /// Long enough to be read in place.
@@ -68,6 +70,42 @@ final class QuarantineTest {
               closed.countDown();
               rank.communicator.close();
               assertThat(rank.job.memory().usedBytes()).isLessThanOrEqualTo(used - BYTES);
+              return true;
+            });
+    for (Ranks.Outcome<Boolean> outcome : outcomes) {
+      assertThat(outcome.failure()).isNull();
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"in-process", "shm"})
+  void memoryOfARankThatHasGivenUpIsNotWrittenByALatePeer(String transport) {
+    CountDownLatch givenUp = new CountDownLatch(1);
+    CountDownLatch late = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            SameBitsTest.over(transport),
+            rank -> {
+              Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
+              PreparedCollective sum = prepareSum(rank.communicator, tensor);
+              sum.run();
+              if (rank.number() == 1) {
+                givenUp.await();
+                assertThatThrownBy(sum::run).isInstanceOf(CollectiveException.class);
+                late.countDown();
+                sum.close();
+                return true;
+              }
+              Work work = sum.start();
+              rank.communicator.abort(new IllegalStateException("enough"));
+              assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
+              tensor.segment().fill((byte) 7);
+              MemorySegment before = tensor.segment().asSlice(0, BYTES - 1);
+              givenUp.countDown();
+              late.await();
+              assertThat(before.mismatch(tensor.segment().asSlice(1))).isEqualTo(-1);
+              sum.close();
               return true;
             });
     for (Ranks.Outcome<Boolean> outcome : outcomes) {

@@ -25,7 +25,13 @@ public interface PeerAccess {
   /// @throws dev.lockstep.failure.TransportException if the peer's memory cannot be opened
   MemorySegment open(int peer, byte[] descriptor);
 
-  /// Drops the mapping behind a descriptor that [#open] returned.
+  /// As [#open], for reading and writing: what is written is the peer's at once. Who writes has to
+  /// have the peer's word, by a signal, that it may.
+  ///
+  /// @throws dev.lockstep.failure.TransportException as [#open]
+  MemorySegment openToWrite(int peer, byte[] descriptor);
+
+  /// Drops the mapping behind a descriptor that [#open] or [#openToWrite] returned.
   void forget(int peer, byte[] descriptor);
 
   /// Prepares the signal slots of a communicator; every member calls it before the first signal.

@@ -47,6 +47,23 @@ public abstract class PeerAccessContractTest {
   }
 
   @Test
+  void whatAPeerWritesInPlaceIsTheOwnersAndLeavesReadersMappingsAlone() {
+    try (TransportHarness ranks = open(2)) {
+      Buffer buffer = ranks.shared(100_000);
+      var range = new Registration(buffer.registration().region(), 5000, 70_000);
+      byte[] descriptor = access(ranks, 0).describe(range);
+      MemorySegment read = access(ranks, 1).open(0, descriptor);
+      MemorySegment written = access(ranks, 1).openToWrite(0, descriptor);
+      written.set(ValueLayout.JAVA_LONG, 64, 7);
+      assertThat(buffer.segment().get(ValueLayout.JAVA_LONG, 5064)).isEqualTo(7);
+      access(ranks, 1).forget(0, descriptor);
+      assertThat(read.isReadOnly()).isTrue();
+      assertThat(read.get(ValueLayout.JAVA_LONG, 64)).isEqualTo(7);
+      access(ranks, 1).forget(0, descriptor);
+    }
+  }
+
+  @Test
   void garbageDescriptorsAreTypedErrors() {
     try (TransportHarness ranks = open(2)) {
       byte[] good = access(ranks, 0).describe(ranks.shared(4096).registration());

@@ -18,6 +18,7 @@ public final class Algorithms {
   private static final List<Algorithm> IN_ORDER =
       List.of(
           new BroadcastAllReduce(),
+          new SpreadAllReduce(),
           new DirectAllReduce(),
           new RingAllReduce(),
           new ExchangeAllReduce(),
@@ -51,6 +52,7 @@ public final class Algorithms {
           new BinomialReduce(),
           new HierarchicalReduce(),
           new HierarchicalScatterReduce(),
+          new SwapAllToAll(),
           new DirectAllToAll(),
           new PairwiseAllToAll(),
           new BruckAllToAll(),
@@ -63,6 +65,7 @@ public final class Algorithms {
           new BinomialScatter(),
           new SignalBarrier(),
           new MessageBarrier(),
+          new SwapSendReceive(),
           new DirectSendReceive(),
           new MessageSendReceive());
 

@@ -24,6 +24,9 @@ final class Parts {
   /// The signal that a rank's memory has been read.
   static final int READ = 2;
 
+  /// The signal that what a rank swaps with another one is swapped.
+  static final int SWAPPED = 1;
+
   /// The signal of a barrier.
   static final int HERE = 3;
 

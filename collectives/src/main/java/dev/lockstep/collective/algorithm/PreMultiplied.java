@@ -52,9 +52,12 @@ final class PreMultiplied {
         case Step.ReceiveReduce(int peer, Range into) -> steps.receiveReduce(peer, moved(into));
         case Step.Copy(Range from, Range to) -> steps.copy(moved(from), moved(to));
         case Step.Reduce(Range to, JoinTree tree) -> steps.reduce(moved(to), moved(tree));
+        case Step.Spread(List<Range> to, JoinTree tree) ->
+            steps.spread(to.stream().map(this::moved).toList(), moved(tree));
         case Step.Signal(int peer, int slot) -> steps.signal(peer, slot);
         case Step.Await(int peer, int slot) -> steps.await(peer, slot);
-        case Step.Scale _, Step.Divide _ -> throw new AssertionError("not a step of a plain sum");
+        case Step.Scale _, Step.Divide _, Step.Swap _ ->
+            throw new AssertionError("not a step of a plain sum");
       }
     }
     return steps;

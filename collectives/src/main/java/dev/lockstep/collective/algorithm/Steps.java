@@ -53,6 +53,20 @@ final class Steps {
     }
   }
 
+  /// Joins sources and writes the result to several ranks, of which this one is the first.
+  void spread(List<Range> to, JoinTree tree) {
+    if (to.getFirst().elements() > 0) {
+      steps.add(new Step.Spread(to, tree));
+    }
+  }
+
+  /// Exchanges a range of this rank with one of a peer.
+  void swap(Range own, Range theirs) {
+    if (own.elements() > 0) {
+      steps.add(new Step.Swap(own, theirs));
+    }
+  }
+
   /// Joins a range into another.
   void join(Range into, Range from) {
     reduce(into, new JoinTree.Node(new JoinTree.Leaf(into), new JoinTree.Leaf(from)));

@@ -14,4 +14,7 @@ abstract class Action {
   /// @param operation hash of the collective and its sequence
   /// @return whether the step is done
   abstract boolean run(long operation);
+
+  /// Frees what the step holds for itself.
+  void close() {}
 }

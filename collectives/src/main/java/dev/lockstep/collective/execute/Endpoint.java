@@ -161,7 +161,7 @@ public final class Endpoint implements AutoCloseable {
         peer, to -> transport.openSend(members.jobRank(to), communicator, timeout));
   }
 
-  /// Tells the peers that this rank will not touch their memory any more.
+  /// Tells the peers that this rank will not touch their memory any more, nor may they its.
   void acknowledge() {
     for (int peer = 0; access != null && peer < ranks; peer++) {
       if (peer != rank) {

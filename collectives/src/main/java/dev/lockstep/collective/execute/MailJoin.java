@@ -49,7 +49,13 @@ record MailJoin(Step.Receive receive, JoinTree tree, Range with, boolean first) 
           }
         }
         case Step.Divide _ -> {}
-        case Step.ReceiveReduce _, Step.Copy _, Step.Scale _, Step.Signal _, Step.Await _ -> {
+        case Step.ReceiveReduce _,
+            Step.Copy _,
+            Step.Spread _,
+            Step.Swap _,
+            Step.Scale _,
+            Step.Signal _,
+            Step.Await _ -> {
           return null;
         }
       }

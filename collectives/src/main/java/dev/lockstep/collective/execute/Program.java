@@ -156,9 +156,7 @@ public final class Program implements AutoCloseable {
   @Override
   public void close() {
     for (Action action : actions) {
-      if (action instanceof TreeJoin join) {
-        join.close();
-      }
+      action.close();
     }
   }
 }

@@ -15,10 +15,12 @@ import dev.lockstep.transport.Transfer;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// Binds one rank's steps of a schedule to memory, links and signals.
@@ -31,6 +33,8 @@ public final class ProgramCompiler {
   /// @param peer the other rank
   /// @param mail whether through the mailboxes; else over the link
   private record Way(int peer, boolean mail) {}
+
+  private static final MemorySegment[] NOTHING_MORE = {};
 
   private final Schedule schedule;
   private final CollectiveRequest request;
@@ -109,6 +113,8 @@ public final class ProgramCompiler {
         case Step.Send _,
             Step.Copy _,
             Step.Reduce _,
+            Step.Spread _,
+            Step.Swap _,
             Step.Scale _,
             Step.Divide _,
             Step.Signal _,
@@ -170,6 +176,8 @@ public final class ProgramCompiler {
               into);
       case Step.Copy(Range from, Range to) -> copy(from, to);
       case Step.Reduce(Range to, JoinTree tree) -> reduce(to, tree);
+      case Step.Spread(List<Range> to, JoinTree tree) -> spread(to, tree);
+      case Step.Swap(Range own, Range theirs) -> swap(own, theirs);
       case Step.Scale(Range from, Range to) ->
           to.elements() == 0
               ? null
@@ -224,8 +232,66 @@ public final class ProgramCompiler {
           new Actions.Join(peer[0], reduceOp(), dtype, segment(to), segment(left), segment(right));
       case JoinTree.Node node ->
           new TreeJoin(
-              peer[0], reduceOp(), dtype, segment(to), node, this::segment, endpoint.pool());
+              peer[0],
+              reduceOp(),
+              dtype,
+              segment(to),
+              NOTHING_MORE,
+              node,
+              this::segment,
+              endpoint.pool());
     };
+  }
+
+  private @Nullable Action spread(List<Range> to, JoinTree tree) {
+    if (to.getFirst().elements() == 0) {
+      return null;
+    }
+    int[] written = to.stream().mapToInt(this::peer).filter(peer -> peer >= 0).toArray();
+    int peer = written.length == 0 ? -1 : written[0];
+    MemorySegment[] targets = segments(to);
+    Action step =
+        switch (tree) {
+          case JoinTree.Leaf(Range range) -> copies(peer, range, to);
+          case JoinTree.Node(JoinTree.Leaf(Range left), JoinTree.Leaf(Range right)) ->
+              new Writes.Join(peer, reduceOp(), dtype, targets, segment(left), segment(right));
+          case JoinTree.Node node ->
+              new TreeJoin(
+                  peer,
+                  reduceOp(),
+                  dtype,
+                  targets[0],
+                  Arrays.copyOfRange(targets, 1, targets.length),
+                  node,
+                  this::segment,
+                  endpoint.pool());
+        };
+    return new Writes.Guarded(endpoint, written, step);
+  }
+
+  /// One contribution is copied to wherever it does not lie.
+  private Action copies(int peer, Range from, List<Range> to) {
+    MemorySegment source = segment(from);
+    MemorySegment[] targets =
+        Stream.of(segments(to))
+            .filter(target -> target.address() != source.address())
+            .toArray(MemorySegment[]::new);
+    return new Writes.Copies(peer, source, targets);
+  }
+
+  private MemorySegment[] segments(List<Range> ranges) {
+    return ranges.stream().map(this::segment).toArray(MemorySegment[]::new);
+  }
+
+  private @Nullable Action swap(Range own, Range theirs) {
+    if (own.elements() == 0) {
+      return null;
+    }
+    int peer = theirs.rank();
+    return new Writes.Guarded(
+        endpoint,
+        new int[] {peer},
+        new Writes.Swap(peer, segment(own), segment(theirs), endpoint.pool()));
   }
 
   private Action joinOnTheWay(Range to) {
@@ -291,17 +357,24 @@ public final class ProgramCompiler {
       case Step.ReceiveReduce(_, Range into) -> touches(into, message);
       case Step.Copy(Range from, Range to) ->
           touches(to, message) || (message.writes() && touches(from, message));
-      case Step.Reduce(Range to, JoinTree tree) -> {
-        boolean[] touched = {touches(to, message)};
-        tree.forEachSource(source -> touched[0] |= message.writes() && touches(source, message));
-        yield touched[0];
-      }
+      case Step.Reduce(Range to, JoinTree tree) ->
+          touches(to, message) || (message.writes() && touches(tree, message));
+      case Step.Spread(List<Range> to, JoinTree tree) ->
+          to.stream().anyMatch(range -> touches(range, message))
+              || (message.writes() && touches(tree, message));
+      case Step.Swap(Range own, _) -> touches(own, message);
       case Step.Scale(Range from, Range to) ->
           touches(to, message) || (message.writes() && touches(from, message));
       case Step.Divide(Range target) -> touches(target, message);
       case Step.Signal _ -> true;
       case Step.Await _ -> false;
     };
+  }
+
+  private boolean touches(JoinTree tree, Posted message) {
+    boolean[] touched = {false};
+    tree.forEachSource(source -> touched[0] |= touches(source, message));
+    return touched[0];
   }
 
   private boolean touches(Range range, Posted message) {

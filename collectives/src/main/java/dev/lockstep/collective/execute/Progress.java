@@ -337,13 +337,13 @@ public final class Progress implements AutoCloseable {
       queue.clear();
       waiting = 0;
     }
+    endpoint.acknowledge(); // before the tensors are their owner's again
     operation.fail(typed);
     for (Operation other : ended) {
       if (!other.equals(operation)) {
         other.fail(watch.aborted(other, typed));
       }
     }
-    endpoint.acknowledge();
     watch.report(operation, typed);
   }
 

@@ -16,8 +16,9 @@ import java.util.function.Function;
 
 /// Joins three or more sources by a tree in one pass: block by block, with partial results in a few
 /// registers of one block each that stay in the first-level cache. The result's block is written
-/// last, so it may lie where a source lies. Owns its registers.
-final class TreeJoin extends Action implements AutoCloseable {
+/// last, so it may lie where a source lies; from there it is copied to further results. Owns its
+/// registers.
+final class TreeJoin extends Action {
   /// Four registers of this size and three blocks of sources fit the smallest usual first-level
   /// cache, 32 KiB.
   private static final int BLOCK_BYTES = 4096;
@@ -27,6 +28,7 @@ final class TreeJoin extends Action implements AutoCloseable {
   private final ReduceOp op;
   private final DType dtype;
   private final MemorySegment to;
+  private final MemorySegment[] more;
   private final List<int[]> joins = new ArrayList<>();
   private final MemorySegment[] sources;
   private final int[] code; // result, left, right; sources first, then registers
@@ -39,6 +41,7 @@ final class TreeJoin extends Action implements AutoCloseable {
       ReduceOp op,
       DType dtype,
       MemorySegment to,
+      MemorySegment[] more,
       JoinTree.Node tree,
       Function<Range, MemorySegment> memory,
       MemoryPool pool) {
@@ -46,6 +49,7 @@ final class TreeJoin extends Action implements AutoCloseable {
     this.op = op;
     this.dtype = dtype;
     this.to = to;
+    this.more = more;
     List<MemorySegment> collected = new ArrayList<>();
     tree.forEachSource(range -> collected.add(memory.apply(range)));
     this.sources = collected.toArray(MemorySegment[]::new);
@@ -89,6 +93,9 @@ final class TreeJoin extends Action implements AutoCloseable {
             offset(code[i + 2], block),
             elements);
       }
+      for (MemorySegment result : more) {
+        MemorySegment.copy(to, block, result, block, elements * dtype.bytes());
+      }
     }
     return true;
   }
@@ -102,7 +109,7 @@ final class TreeJoin extends Action implements AutoCloseable {
   }
 
   @Override
-  public void close() {
+  void close() {
     registers.close();
   }
 }

@@ -216,7 +216,7 @@ public final class Explanation {
       case Step.Receive(int peer, _) -> add(received, peer + ">" + rank, node);
       case Step.ReceiveReduce(int peer, _) -> add(received, peer + ">" + rank, node);
       case Step.Await(int peer, int slot) -> add(received, peer + ">" + rank + "/" + slot, node);
-      case Step.Copy _, Step.Reduce _, Step.Scale _, Step.Divide _ -> {}
+      case Step.Copy _, Step.Reduce _, Step.Spread _, Step.Swap _, Step.Scale _, Step.Divide _ -> {}
     }
   }
 

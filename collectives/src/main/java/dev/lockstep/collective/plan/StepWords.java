@@ -3,6 +3,8 @@ package dev.lockstep.collective.plan;
 import dev.lockstep.collective.schedule.JoinTree;
 import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Step;
+import java.util.List;
+import java.util.stream.Collectors;
 
 /// Steps in words: ranges of the rank's own memory without its number.
 final class StepWords {
@@ -20,6 +22,12 @@ final class StepWords {
       case Step.Copy(Range from, Range to) ->
           "copy " + words(from, rank) + " to " + words(to, rank);
       case Step.Reduce(Range to, JoinTree tree) -> words(to, rank) + " = " + words(tree, rank);
+      case Step.Spread(List<Range> to, JoinTree tree) ->
+          to.stream().map(range -> words(range, rank)).collect(Collectors.joining(", "))
+              + " = "
+              + words(tree, rank);
+      case Step.Swap(Range own, Range theirs) ->
+          "swap " + words(own, rank) + " with " + words(theirs, rank);
       case Step.Scale(Range from, Range to) ->
           words(to, rank) + " = " + words(from, rank) + " times the factor";
       case Step.Divide(Range target) -> "divide " + words(target, rank) + " by the ranks";

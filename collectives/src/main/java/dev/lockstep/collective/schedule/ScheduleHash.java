@@ -1,6 +1,7 @@
 package dev.lockstep.collective.schedule;
 
 import dev.lockstep.collective.request.StableHash;
+import java.util.List;
 
 /// The identity of a schedule: a hash of its request and of the steps of one rank of each kind.
 final class ScheduleHash {
@@ -36,6 +37,12 @@ final class ScheduleHash {
         add(hash.add(5), to);
         add(tree);
       }
+      case Step.Spread(List<Range> to, JoinTree tree) -> {
+        hash.add(10).add(to.size());
+        to.forEach(range -> add(hash, range));
+        add(tree);
+      }
+      case Step.Swap(Range own, Range theirs) -> add(add(hash.add(11), own), theirs);
       case Step.Scale(Range from, Range to) -> add(add(hash.add(9), from), to);
       case Step.Divide(Range target) -> add(hash.add(6), target);
       case Step.Signal(int peer, int slot) -> hash.add(7).add(peer).add(slot);

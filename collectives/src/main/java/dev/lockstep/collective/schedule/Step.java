@@ -1,10 +1,18 @@
 package dev.lockstep.collective.schedule;
 
+import java.util.List;
+
 /// One instruction of a rank's program; see [Schedule] for the order in which steps take effect.
 ///
-/// Ranges that a step writes, and those that it sends, are the rank's own. Copies and reductions
-/// may read peers' memory in place where the topology has peer memory.
+/// Ranges that a step writes, and those that it sends, are the rank's own, but for [Spread] and
+/// [Swap], which write peers' memory too. Copies and reductions may read peers' memory in place
+/// where the topology has peer memory.
 public sealed interface Step {
+  /// Returns whether peers' memory is written.
+  default boolean writesPeers() {
+    return this instanceof Spread || this instanceof Swap;
+  }
+
   /// Sends a message.
   ///
   /// @param peer receiver
@@ -35,6 +43,27 @@ public sealed interface Step {
   /// @param to result; the same elements as a source, or none of any source's
   /// @param tree sources and order
   record Reduce(Range to, JoinTree tree) implements Step {}
+
+  /// Joins any number of sources at once, and writes the result to several ranks.
+  ///
+  /// @param to results, none of which overlaps another one, the first of this rank; each the same
+  ///   elements as a source, or none of any source's
+  /// @param tree sources and order
+  record Spread(List<Range> to, JoinTree tree) implements Step {
+    /// Copies the list.
+    public Spread {
+      to = List.copyOf(to);
+      if (to.isEmpty()) {
+        throw new IllegalArgumentException("spread goes nowhere: tree=" + tree);
+      }
+    }
+  }
+
+  /// Exchanges elements of this rank's memory with as many of a peer's.
+  ///
+  /// @param own this rank's
+  /// @param theirs the peer's
+  record Swap(Range own, Range theirs) implements Step {}
 
   /// Multiplies a contribution by the factor of a pre-multiplied sum.
   ///

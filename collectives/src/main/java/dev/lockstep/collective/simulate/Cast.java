@@ -334,6 +334,8 @@ final class Cast {
                 Step.ReceiveReduce _,
                 Step.Copy _,
                 Step.Reduce _,
+                Step.Spread _,
+                Step.Swap _,
                 Step.Scale _,
                 Step.Divide _,
                 Step.Await _ ->

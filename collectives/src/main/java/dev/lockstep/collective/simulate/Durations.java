@@ -3,12 +3,17 @@ package dev.lockstep.collective.simulate;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.JoinTree;
 import dev.lockstep.collective.schedule.Range;
+import dev.lockstep.collective.schedule.Space;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
 
 /// How long things take on a fabric, for one request; in picoseconds, so that sums are exact.
 final class Durations {
   private static final double PICOS = 1000;
 
   private final Fabric fabric;
+  private final boolean inPlace;
   private final long workingSet;
   private final double copy;
   private final double join;
@@ -19,6 +24,7 @@ final class Durations {
 
   Durations(Fabric fabric, CollectiveRequest request) {
     this.fabric = fabric;
+    this.inPlace = request.inPlace();
     long buffers = Math.max(request.inputElements(0), request.outputElements(0));
     long ranksOfHost = Math.min(request.ranks(), fabric.levels().getFirst().ranks());
     this.workingSet = buffers * request.dtype().bytes() * ranksOfHost;
@@ -104,6 +110,31 @@ final class Durations {
           }
         });
     return latency[0] + picos(nanos[0]);
+  }
+
+  /// As a reduction to this rank; each other result is written at the rate of joins where it lies
+  /// on a source, whose lines have come already, and else at that of reading there.
+  long spread(int rank, List<Range> to, JoinTree tree, int elementBytes) {
+    Set<Integer> here = new HashSet<>();
+    tree.forEachSource(
+        source -> {
+          if (inPlace && source.space().equals(new Space.Input(0))) {
+            here.add(source.rank());
+          }
+        });
+    long total = reduce(rank, to.getFirst(), tree, elementBytes);
+    for (Range result : to.subList(1, to.size())) {
+      double bytes = (double) result.elements() * elementBytes;
+      double foreign = Math.max(join, read[level(rank, result.rank())]);
+      total += picos(bytes * (here.contains(result.rank()) ? join : foreign));
+    }
+    return total;
+  }
+
+  /// Each line comes from the peer once, to be written where it has come from.
+  long swap(int rank, Range theirs, long bytes) {
+    double foreign = Math.max(copy, read[level(rank, theirs.rank())]);
+    return peerLatency(rank, theirs) + picos(bytes * (foreign + copy));
   }
 
   long divide(long bytes) {

@@ -110,6 +110,15 @@ final class RankProgram {
         tree.forEachSource(source -> open.touch(source, false));
         local(at, open, durations.reduce(rank, to, tree, elementBytes));
       }
+      case Step.Spread(List<Range> to, JoinTree tree) -> {
+        to.forEach(range -> open.touch(range, true));
+        tree.forEachSource(source -> open.touch(source, false));
+        local(at, open, durations.spread(rank, to, tree, elementBytes));
+      }
+      case Step.Swap(Range own, Range theirs) -> {
+        open.touch(own, true);
+        local(at, open, durations.swap(rank, theirs, own.elements() * elementBytes));
+      }
       case Step.Scale(Range from, Range to) -> {
         open.touch(from, false);
         open.touch(to, true);

@@ -18,6 +18,7 @@ final class FormCheck {
   private final List<List<Step>> programs;
   private final Layout[] layouts;
   private final boolean peerMemory;
+  private final boolean writesPeers;
   private final Map<Counter, Integer> balance = new HashMap<>();
   private int rank;
   private int index;
@@ -25,6 +26,7 @@ final class FormCheck {
   FormCheck(Schedule schedule, List<List<Step>> programs, Layout[] layouts) {
     this.programs = programs;
     this.layouts = layouts;
+    this.writesPeers = programs.stream().flatMap(List::stream).anyMatch(Step::writesPeers);
     this.peerMemory = schedule.request().topology().peerMemory();
   }
 
@@ -50,15 +52,15 @@ final class FormCheck {
   private void check(Step step) {
     switch (step) {
       case Step.Send(int peer, Range from) -> {
-        peer(step, peer);
+        message(step, peer);
         own(step, from);
       }
       case Step.Receive(int peer, Range into) -> {
-        peer(step, peer);
+        message(step, peer);
         written(step, into);
       }
       case Step.ReceiveReduce(int peer, Range into) -> {
-        peer(step, peer);
+        message(step, peer);
         written(step, into);
       }
       case Step.Copy(Range from, Range to) -> moves(step, from, to);
@@ -69,6 +71,13 @@ final class FormCheck {
       case Step.Reduce(Range to, JoinTree tree) -> {
         written(step, to);
         tree.forEachSource(source -> source(step, source, to));
+      }
+      case Step.Spread(List<Range> to, JoinTree tree) -> spreads(step, to, tree);
+      case Step.Swap(Range own, Range theirs) -> {
+        written(step, own);
+        peer(step, theirs.rank());
+        writtenAnywhere(step, theirs);
+        sameLength(step, own, theirs);
       }
       case Step.Divide(Range target) -> written(step, target);
       case Step.Signal(int peer, int slot) -> signal(step, peer, new Counter(rank, peer, slot), 1);
@@ -82,6 +91,20 @@ final class FormCheck {
     sameLength(step, from, to);
     if (place(from).overlaps(place(to))) {
       refuse(step, "moves a range onto itself");
+    }
+  }
+
+  private void spreads(Step step, List<Range> to, JoinTree tree) {
+    written(step, to.getFirst());
+    for (int i = 0; i < to.size(); i++) {
+      Range result = to.get(i);
+      writtenAnywhere(step, result);
+      tree.forEachSource(source -> source(step, source, result));
+      for (Range other : to.subList(0, i)) {
+        if (place(other).overlaps(place(result))) {
+          refuse(step, "writes one range twice");
+        }
+      }
     }
   }
 
@@ -104,6 +127,14 @@ final class FormCheck {
     balance.merge(counter, change, Integer::sum);
   }
 
+  /// A message may still be read or written when a signal says what a peer has come to.
+  private void message(Step step, int peer) {
+    peer(step, peer);
+    if (writesPeers) {
+      refuse(step, "is a message where ranks write each other's memory");
+    }
+  }
+
   private void peer(Step step, int peer) {
     if (peer < 0 || peer >= programs.size() || peer == rank) {
       refuse(step, "names a peer that is none");
@@ -112,6 +143,11 @@ final class FormCheck {
 
   private void written(Step step, Range range) {
     own(step, range);
+    writtenAnywhere(step, range);
+  }
+
+  private void writtenAnywhere(Step step, Range range) {
+    read(step, range);
     if (range.space() instanceof Space.Input) {
       refuse(step, "writes to an input");
     }

@@ -48,6 +48,7 @@ final class RankState {
     if (message.writes) {
       for (SymbolicMemory.Stretch stretch : cut(message.place).values()) {
         stretch.written = position();
+        stretch.writer = SymbolicMemory.OWNER;
       }
     }
     underWay.remove(message);

@@ -13,6 +13,9 @@ final class SymbolicMemory {
   /// A write that is under way: nothing is ordered after it.
   static final int UNDER_WAY = Integer.MAX_VALUE;
 
+  /// The writer of a stretch that no peer has written.
+  static final int OWNER = -1;
+
   /// A stretch of elements.
   static final class Stretch {
     int expression = Expressions.UNDEFINED;
@@ -20,6 +23,9 @@ final class SymbolicMemory {
 
     /// Position of the last write among its writer's steps.
     int written;
+
+    /// The rank that wrote last, or [#OWNER].
+    int writer = OWNER;
 
     /// For each rank the position of its last reading step, plus one; null if nobody has read.
     int @Nullable [] read;
@@ -29,6 +35,7 @@ final class SymbolicMemory {
       copy.expression = expression;
       copy.shift = shift;
       copy.written = written;
+      copy.writer = writer;
       copy.read = read == null ? null : read.clone();
       return copy;
     }

@@ -12,7 +12,6 @@ import java.util.Map;
 import java.util.TreeSet;
 import java.util.function.IntUnaryOperator;
 import java.util.function.ToIntFunction;
-import org.jspecify.annotations.Nullable;
 
 /// Runs a schedule over symbolic values, twice in a row, on links that hold nothing: a message is
 /// complete when both ends have been issued.
@@ -21,7 +20,7 @@ import org.jspecify.annotations.Nullable;
 /// not depend on timing, and room in a link can only help: one run decides for all. Races are found
 /// by happens-before alone, not by the order in which this run does things: a message orders what
 /// its sender did before it before what its receiver does after it, a signal likewise, and a send's
-/// completion orders nothing.
+/// completion orders nothing. Where ranks write each other's memory there are signals alone.
 final class SymbolicRun {
   /// The second run finds what is left over from the first.
   private static final int RUNS = 2;
@@ -32,6 +31,10 @@ final class SymbolicRun {
   private final Layout[] layouts;
   private final RankState[] ranks;
   private final Outcome outcome;
+
+  /// Whether ranks write each other's memory: then what a rank reads of its own counts too.
+  private final boolean writesPeers;
+
   private final Expressions expressions = new Expressions();
   private final Map<Link, ArrayDeque<Message>> sends = new HashMap<>();
   private final Map<Link, ArrayDeque<Message>> receives = new HashMap<>();
@@ -44,6 +47,7 @@ final class SymbolicRun {
     for (int rank = 0; rank < ranks.length; rank++) {
       ranks[rank] = new RankState(rank, ranks.length, programs.get(rank), layouts[rank].memories());
     }
+    this.writesPeers = programs.stream().flatMap(List::stream).anyMatch(Step::writesPeers);
     this.outcome = new Outcome(schedule, layouts, expressions, RUNS);
   }
 
@@ -130,8 +134,7 @@ final class SymbolicRun {
     if (step instanceof Step.Signal || (message.writes && message.place.isEmpty())) {
       return true;
     }
-    Place written = written(step);
-    if (written != null && written.overlaps(message.place)) {
+    if (written(step).stream().anyMatch(written -> written.overlaps(message.place))) {
       return true;
     }
     if (!message.writes) {
@@ -141,25 +144,35 @@ final class SymbolicRun {
       case Step.Send(_, Range from) -> place(from).overlaps(message.place);
       case Step.Copy(Range from, _) -> place(from).overlaps(message.place);
       case Step.Scale(Range from, _) -> place(from).overlaps(message.place);
-      case Step.Reduce(_, JoinTree tree) -> {
-        boolean[] touches = {false};
-        tree.forEachSource(source -> touches[0] |= place(source).overlaps(message.place));
-        yield touches[0];
-      }
-      case Step.Receive _, Step.ReceiveReduce _, Step.Divide _, Step.Signal _, Step.Await _ ->
+      case Step.Reduce(_, JoinTree tree) -> touches(tree, message);
+      case Step.Spread(_, JoinTree tree) -> touches(tree, message);
+      case Step.Swap _,
+          Step.Receive _,
+          Step.ReceiveReduce _,
+          Step.Divide _,
+          Step.Signal _,
+          Step.Await _ ->
           false;
     };
   }
 
-  private @Nullable Place written(Step step) {
+  private boolean touches(JoinTree tree, Message message) {
+    boolean[] touches = {false};
+    tree.forEachSource(source -> touches[0] |= place(source).overlaps(message.place));
+    return touches[0];
+  }
+
+  private List<Place> written(Step step) {
     return switch (step) {
-      case Step.Receive(_, Range into) -> place(into);
-      case Step.ReceiveReduce(_, Range into) -> place(into);
-      case Step.Copy(_, Range to) -> place(to);
-      case Step.Scale(_, Range to) -> place(to);
-      case Step.Reduce(Range to, _) -> place(to);
-      case Step.Divide(Range target) -> place(target);
-      case Step.Send _, Step.Signal _, Step.Await _ -> null;
+      case Step.Receive(_, Range into) -> List.of(place(into));
+      case Step.ReceiveReduce(_, Range into) -> List.of(place(into));
+      case Step.Copy(_, Range to) -> List.of(place(to));
+      case Step.Scale(_, Range to) -> List.of(place(to));
+      case Step.Reduce(Range to, _) -> List.of(place(to));
+      case Step.Spread(List<Range> to, _) -> to.stream().map(this::place).toList();
+      case Step.Swap(Range own, Range theirs) -> List.of(place(own), place(theirs));
+      case Step.Divide(Range target) -> List.of(place(target));
+      case Step.Send _, Step.Signal _, Step.Await _ -> List.of();
     };
   }
 
@@ -179,6 +192,17 @@ final class SymbolicRun {
       }
       case Step.Reduce(Range to, JoinTree tree) -> {
         write(rank, place(to), evaluate(rank, tree));
+        rank.clock[rank.rank]++;
+      }
+      case Step.Spread(List<Range> to, JoinTree tree) -> {
+        List<Piece> joined = evaluate(rank, tree);
+        to.forEach(range -> write(rank, place(range), joined));
+        rank.clock[rank.rank]++;
+      }
+      case Step.Swap(Range own, Range theirs) -> {
+        List<Piece> mine = read(rank, place(own));
+        write(rank, place(own), read(rank, place(theirs)));
+        write(rank, place(theirs), mine);
         rank.clock[rank.rank]++;
       }
       case Step.Scale(Range from, Range to) ->
@@ -214,8 +238,9 @@ final class SymbolicRun {
   private void receive(RankState rank, int peer, Range into) {
     Place place = place(into);
     for (SymbolicMemory.Stretch stretch : rank.cut(place).values()) {
-      checkReadersAreThrough(rank, place, stretch);
+      checkOthersAreThrough(rank, place, stretch);
       stretch.written = SymbolicMemory.UNDER_WAY;
+      stretch.writer = SymbolicMemory.OWNER;
     }
     rank.clock[rank.rank]++;
     queue(receives, new Link(peer, rank.rank, 0)).add(message(rank, place, true, List.of()));
@@ -268,25 +293,30 @@ final class SymbolicRun {
     }
   }
 
-  /// Returns a range's value, seen by `reader` now; refuses what races with its owner.
+  /// Returns a range's value, seen by `reader` now; refuses what races with who wrote it.
   private List<Piece> read(RankState reader, Place place) {
     RankState owner = ranks[place.rank()];
     for (SymbolicMemory.Stretch stretch : owner.cut(place).values()) {
-      if (owner == reader) {
+      if (owner == reader && !writesPeers) {
         continue;
       }
-      if (stretch.written >= reader.clock[owner.rank]) {
+      int writer = writer(stretch, owner);
+      if (writer != reader.rank && stretch.written >= reader.clock[writer]) {
         throw new RefusedException(
             reader.rank,
             reader.next,
-            "reads what its owner may be writing: %s, owner=%d"
-                .formatted(reader.describe(reader.next), owner.rank));
+            "reads what another rank may be writing: %s, writer=%d"
+                .formatted(reader.describe(reader.next), writer));
       }
       int[] read = stretch.read == null ? new int[ranks.length] : stretch.read;
       read[reader.rank] = reader.position() + 1;
       stretch.read = read;
     }
     return values(place, reader);
+  }
+
+  private static int writer(SymbolicMemory.Stretch stretch, RankState owner) {
+    return stretch.writer == SymbolicMemory.OWNER ? owner.rank : stretch.writer;
   }
 
   private List<Piece> values(Place place, RankState reader) {
@@ -311,19 +341,21 @@ final class SymbolicRun {
     return pieces;
   }
 
-  /// Writes a value; what the pieces leave out becomes undefined. Refuses what races with readers.
+  /// Writes a value; what the pieces leave out becomes undefined. Refuses what races with others.
   private void write(RankState writer, Place place, List<Piece> pieces) {
-    for (SymbolicMemory.Stretch stretch : writer.cut(place).values()) {
-      checkReadersAreThrough(writer, place, stretch);
+    RankState owner = ranks[place.rank()];
+    for (SymbolicMemory.Stretch stretch : owner.cut(place).values()) {
+      checkOthersAreThrough(writer, place, stretch);
       stretch.expression = Expressions.UNDEFINED;
       stretch.written = writer.position();
+      stretch.writer = owner == writer ? SymbolicMemory.OWNER : writer.rank;
     }
-    store(writer, place, pieces);
+    store(owner, place, pieces);
   }
 
-  private void store(RankState writer, Place place, List<Piece> pieces) {
+  private static void store(RankState owner, Place place, List<Piece> pieces) {
     for (Piece piece : pieces) {
-      SymbolicMemory memory = writer.memories.get(place.memory());
+      SymbolicMemory memory = owner.memories.get(place.memory());
       for (SymbolicMemory.Stretch stretch :
           memory.cut(place.from() + piece.from(), place.from() + piece.to()).values()) {
         stretch.expression = piece.expression();
@@ -332,11 +364,19 @@ final class SymbolicRun {
     }
   }
 
-  private void checkReadersAreThrough(
+  private void checkOthersAreThrough(
       RankState writer, Place place, SymbolicMemory.Stretch stretch) {
+    int before = writer(stretch, ranks[place.rank()]);
+    if (before != writer.rank && stretch.written >= writer.clock[before]) {
+      throw new RefusedException(
+          writer.rank,
+          writer.next,
+          "writes what another rank may be writing: %s, writer=%d, elements=[%d, %d)"
+              .formatted(writer.describe(writer.next), before, place.from(), place.to()));
+    }
     int[] read = stretch.read;
     for (int reader = 0; read != null && reader < read.length; reader++) {
-      if (read[reader] > writer.clock[reader]) {
+      if (reader != writer.rank && read[reader] > writer.clock[reader]) {
         throw new RefusedException(
             writer.rank,
             writer.next,

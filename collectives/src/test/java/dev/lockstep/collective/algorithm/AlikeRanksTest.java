@@ -58,6 +58,17 @@ final class AlikeRanksTest {
               tree.forEachSource(source -> owners.add(owner(schedule, rank, source)));
               yield "reduce " + to.elements() + owners.stream().sorted().toList();
             }
+            case Step.Spread(List<Range> to, var tree) -> {
+              List<String> owners = new ArrayList<>();
+              tree.forEachSource(source -> owners.add(owner(schedule, rank, source)));
+              yield "spread %d from %s to %s"
+                  .formatted(
+                      to.getFirst().elements(),
+                      owners.stream().sorted().toList(),
+                      to.stream().map(range -> owner(schedule, rank, range)).toList());
+            }
+            case Step.Swap(_, Range theirs) ->
+                "swap %d with %s".formatted(theirs.elements(), owner(schedule, rank, theirs));
             case Step.Scale(Range from, _) -> "scale " + from.elements();
             case Step.Divide(Range target) -> "divide " + target.elements();
             case Step.Signal(int peer, int slot) -> "signal " + schedule.alike(peer) + " " + slot;

@@ -201,6 +201,10 @@ public final class Requests {
     requests.add(
         CollectiveRequest.allToAll(
             DType.F32, Counts.each((long) ranks * ranks, 2), false, topology));
+    requests.add(
+        CollectiveRequest.allToAll(
+            DType.F32, Counts.each((long) ranks * ranks, 18), true, topology));
+    requests.add(CollectiveRequest.sendReceive(DType.F32, 35, true, Topology.oneNode(2, true)));
     for (int size : new int[] {ranks + 1, 2 * ranks}) {
       Topology grouped = new Topology(size, List.of(2), false);
       LaneSplit lanes = LaneSplit.onePerRank(size);

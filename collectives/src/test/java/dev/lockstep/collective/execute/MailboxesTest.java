@@ -189,6 +189,11 @@ class MailboxesTest {
     }
 
     @Override
+    public MemorySegment openToWrite(int peer, byte[] descriptor) {
+      throw new UnsupportedOperationException();
+    }
+
+    @Override
     public void forget(int peer, byte[] descriptor) {}
 
     @Override

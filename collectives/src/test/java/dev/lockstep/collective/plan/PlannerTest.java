@@ -64,8 +64,8 @@ class PlannerTest {
   @CsvSource({
     "true, 1, broadcast-all-reduce",
     "true, 64, broadcast-all-reduce",
-    "true, 64000, direct-all-reduce",
-    "true, 4000000, direct-all-reduce",
+    "true, 64000, spread-all-reduce",
+    "true, 4000000, spread-all-reduce",
     "false, 1, broadcast-all-reduce",
     "false, 64000, exchange-all-reduce"
   })

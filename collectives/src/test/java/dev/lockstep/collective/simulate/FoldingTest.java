@@ -91,12 +91,14 @@ class FoldingTest {
   private static void assertSameForEveryKind(int ranks) {
     Set<String> compared = assertSame(Requests.ofEveryKind(ranks, false), Requests.algorithms());
     if (Integer.bitCount(ranks) == 1 && ranks > 1) {
-      // Hierarchies want levels: they have a test of their own below.
+      // Hierarchies want levels: they have a test of their own below. Only two ranks send to each
+      // other.
       assertThat(compared)
           .containsAll(
               Requests.algorithms().stream()
                   .map(Algorithm::name)
                   .filter(name -> !name.startsWith("hierarchical"))
+                  .filter(name -> ranks == 2 || !name.equals("swap-send-receive"))
                   .toList());
     }
   }
@@ -166,7 +168,13 @@ class FoldingTest {
                             Step.Signal _,
                             Step.Await _ ->
                             true;
-                        case Step.Copy _, Step.Reduce _, Step.Scale _, Step.Divide _ -> false;
+                        case Step.Copy _,
+                            Step.Reduce _,
+                            Step.Spread _,
+                            Step.Swap _,
+                            Step.Scale _,
+                            Step.Divide _ ->
+                            false;
                       })
               .count();
       if (words > most || (long) steps.size() * ranks > MOST_STEPS) {

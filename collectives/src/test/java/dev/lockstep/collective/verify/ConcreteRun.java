@@ -304,17 +304,21 @@ final class ConcreteRun {
       case Step.ReceiveReduce(_, Range into) -> overlap(into, message.range);
       case Step.Copy(Range from, Range to) ->
           overlap(to, message.range) || (!message.send && overlap(from, message.range));
-      case Step.Reduce(Range to, JoinTree tree) -> {
-        boolean[] waits = {overlap(to, message.range)};
-        tree.forEachSource(source -> waits[0] |= !message.send && overlap(source, message.range));
-        yield waits[0];
-      }
+      case Step.Reduce(Range to, JoinTree tree) -> waitsFor(List.of(to), tree, message);
+      case Step.Spread(List<Range> to, JoinTree tree) -> waitsFor(to, tree, message);
+      case Step.Swap(Range own, _) -> overlap(own, message.range);
       case Step.Scale(Range from, Range to) ->
           overlap(to, message.range) || (!message.send && overlap(from, message.range));
       case Step.Divide(Range target) -> overlap(target, message.range);
       case Step.Signal _ -> true;
       case Step.Await _ -> false;
     };
+  }
+
+  private boolean waitsFor(List<Range> to, JoinTree tree, Message message) {
+    boolean[] waits = {to.stream().anyMatch(range -> overlap(range, message.range))};
+    tree.forEachSource(source -> waits[0] |= !message.send && overlap(source, message.range));
+    return waits[0];
   }
 
   private boolean overlap(Range a, Range b) {
@@ -342,6 +346,15 @@ final class ConcreteRun {
           post(receives, rank, new Link(peer, rank, 0), new Message(into, false, true));
       case Step.Copy(Range from, Range to) -> store(to, load(from), false);
       case Step.Reduce(Range to, JoinTree tree) -> store(to, evaluate(tree), false);
+      case Step.Spread(List<Range> to, JoinTree tree) -> {
+        long[] joined = evaluate(tree);
+        to.forEach(range -> store(range, joined, false));
+      }
+      case Step.Swap(Range own, Range theirs) -> {
+        long[] mine = load(own);
+        store(own, load(theirs), false);
+        store(theirs, mine, false);
+      }
       case Step.Scale(Range from, Range to) ->
           store(to, map(load(from), ConcreteRun::scaled), false);
       case Step.Divide(Range target) ->

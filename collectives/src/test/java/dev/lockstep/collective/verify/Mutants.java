@@ -203,6 +203,10 @@ final class Mutants {
           new Step.Copy(ranges.apply(source), ranges.apply(target));
       case Step.Reduce(Range target, JoinTree tree) ->
           new Step.Reduce(ranges.apply(target), mapped(tree, ranges));
+      case Step.Spread(List<Range> target, JoinTree tree) ->
+          new Step.Spread(target.stream().map(ranges).toList(), mapped(tree, ranges));
+      case Step.Swap(Range own, Range theirs) ->
+          new Step.Swap(ranges.apply(own), in(theirs, peers.applyAsInt(theirs.rank())));
       case Step.Scale(Range source, Range target) ->
           new Step.Scale(ranges.apply(source), ranges.apply(target));
       case Step.Divide(Range target) -> new Step.Divide(ranges.apply(target));
@@ -240,6 +244,13 @@ final class Mutants {
             wrong.add(new Step.Scale(in(from, peer), target));
         case Step.Reduce(Range target, JoinTree tree) ->
             withALeafIn(tree, peer).forEach(other -> wrong.add(new Step.Reduce(target, other)));
+        case Step.Spread(List<Range> target, JoinTree tree) -> {
+          withALeafIn(tree, peer).forEach(other -> wrong.add(new Step.Spread(target, other)));
+          forEachChanged(
+              target, range -> in(range, peer), other -> wrong.add(new Step.Spread(other, tree)));
+        }
+        case Step.Swap(Range own, Range theirs) when theirs.rank() != peer ->
+            wrong.add(new Step.Swap(own, in(theirs, peer)));
         default -> {}
       }
     }
@@ -261,6 +272,18 @@ final class Mutants {
       }
     }
     return trees;
+  }
+
+  /// Calls the consumer with the lists that differ in one range, for each that a change changes.
+  private static void forEachChanged(
+      List<Range> ranges, UnaryOperator<Range> change, Consumer<List<Range>> consumer) {
+    for (int i = 0; i < ranges.size(); i++) {
+      List<Range> changed = new ArrayList<>(ranges);
+      changed.set(i, change.apply(ranges.get(i)));
+      if (!changed.equals(ranges)) {
+        consumer.accept(changed);
+      }
+    }
   }
 
   private static Range in(Range range, int rank) {
@@ -285,6 +308,17 @@ final class Mutants {
       case Step.Divide(Range target) ->
           List.of(new Step.Divide(moved(target)), new Step.Divide(shorter(target)));
       case Step.Reduce(Range to, JoinTree tree) -> List.of(new Step.Reduce(moved(to), tree));
+      case Step.Spread(List<Range> to, JoinTree tree) -> {
+        List<Step> wrong = new ArrayList<>();
+        forEachChanged(to, Mutants::moved, other -> wrong.add(new Step.Spread(other, tree)));
+        wrong.add(new Step.Spread(to.subList(0, to.size() - 1), tree));
+        yield wrong;
+      }
+      case Step.Swap(Range own, Range theirs) ->
+          List.of(
+              new Step.Swap(moved(own), theirs),
+              new Step.Swap(own, moved(theirs)),
+              new Step.Swap(shorter(own), shorter(theirs)));
       default -> List.of();
     };
   }

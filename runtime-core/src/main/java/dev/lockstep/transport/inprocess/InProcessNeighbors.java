@@ -92,6 +92,11 @@ final class InProcessNeighbors implements Neighbors {
 
   @Override
   public MemorySegment open(int peer, byte[] descriptor) {
+    return openToWrite(peer, descriptor).asReadOnly();
+  }
+
+  @Override
+  public MemorySegment openToWrite(int peer, byte[] descriptor) {
     ByteBuffer fields = ByteBuffer.wrap(descriptor);
     if (descriptor.length != 20
         || !(shared.get(regionKey(peer, fields.getInt())) instanceof Region region)) {
@@ -99,7 +104,7 @@ final class InProcessNeighbors implements Neighbors {
           "rank " + peer, "peer's memory is not known: peer=" + peer, null);
     }
     try {
-      return region.segment().asSlice(fields.getLong(), fields.getLong()).asReadOnly();
+      return region.segment().asSlice(fields.getLong(), fields.getLong());
     } catch (IllegalStateException | IndexOutOfBoundsException gone) {
       throw new TransportException(
           "rank " + peer,

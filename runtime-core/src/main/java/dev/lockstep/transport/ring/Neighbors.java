@@ -38,7 +38,10 @@ public interface Neighbors extends AutoCloseable {
   /// Opens a range for reading, see [dev.lockstep.transport.PeerAccess#open].
   MemorySegment open(int peer, byte[] descriptor);
 
-  /// Takes one [#open] back.
+  /// Opens a range for reading and writing, see [dev.lockstep.transport.PeerAccess#openToWrite].
+  MemorySegment openToWrite(int peer, byte[] descriptor);
+
+  /// Takes one [#open] or [#openToWrite] back.
   void forget(int peer, byte[] descriptor);
 
   /// Forgets what [#describe] kept of the range's region.

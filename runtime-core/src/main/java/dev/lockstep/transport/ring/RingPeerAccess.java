@@ -29,6 +29,13 @@ final class RingPeerAccess implements PeerAccess {
   }
 
   @Override
+  public MemorySegment openToWrite(int peer, byte[] descriptor) {
+    MemorySegment range = neighbors.openToWrite(peer, descriptor);
+    counters.readInPlace(range.byteSize());
+    return range;
+  }
+
+  @Override
   public void forget(int peer, byte[] descriptor) {
     neighbors.forget(peer, descriptor);
   }

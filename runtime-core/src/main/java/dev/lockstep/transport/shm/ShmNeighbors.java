@@ -33,7 +33,7 @@ final class ShmNeighbors implements Neighbors {
   private final TransportContext context;
   private final String namespace;
   private final Map<Integer, Boolean> seen = new ConcurrentHashMap<>();
-  private final Map<FileAddress, Mapping> mappings = new HashMap<>();
+  private final Map<FileAddress, Mapped> mappings = new HashMap<>();
 
   /// Tells the peers of which process namespace this rank is.
   ShmNeighbors(TransportContext context) {
@@ -124,11 +124,20 @@ final class ShmNeighbors implements Neighbors {
   }
 
   @Override
-  public synchronized MemorySegment open(int peer, byte[] descriptor) {
+  public MemorySegment open(int peer, byte[] descriptor) {
+    return open(peer, descriptor, MapMode.READ_ONLY);
+  }
+
+  @Override
+  public MemorySegment openToWrite(int peer, byte[] descriptor) {
+    return open(peer, descriptor, MapMode.READ_WRITE);
+  }
+
+  private synchronized MemorySegment open(int peer, byte[] descriptor, MapMode mode) {
     FileAddress address = address(peer, descriptor);
-    ByteBuffer range = ByteBuffer.wrap(descriptor);
-    long offset = range.getLong();
-    long bytes = range.getLong();
+    ByteBuffer fields = ByteBuffer.wrap(descriptor);
+    long offset = fields.getLong();
+    long bytes = fields.getLong();
     if (offset < 0 || bytes < 0 || offset > address.bytes() - bytes) {
       throw new TransportException(
           "rank " + peer,
@@ -136,22 +145,19 @@ final class ShmNeighbors implements Neighbors {
               .formatted(peer, address.bytes(), offset, bytes),
           null);
     }
-    Mapping mapping = mappings.get(address);
-    if (mapping == null) {
-      mapping = Mapping.of(address, peer, MapMode.READ_ONLY);
-      mappings.put(address, mapping);
-    }
-    mapping.uses++;
-    return mapping.segment().asSlice(offset, bytes);
+    Mapped mapped = mappings.computeIfAbsent(address, _ -> new Mapped());
+    MemorySegment range = mapped.as(mode, address, peer).segment().asSlice(offset, bytes);
+    mapped.uses++;
+    return range;
   }
 
   @Override
   public synchronized void forget(int peer, byte[] descriptor) {
     FileAddress address = address(peer, descriptor);
-    Mapping mapping = mappings.get(address);
-    if (mapping != null && --mapping.uses == 0) {
+    Mapped mapped = mappings.get(address);
+    if (mapped != null && --mapped.uses == 0) {
       mappings.remove(address);
-      mapping.close();
+      mapped.close();
     }
   }
 
@@ -170,7 +176,7 @@ final class ShmNeighbors implements Neighbors {
 
   @Override
   public synchronized void close() {
-    mappings.values().forEach(Mapping::close);
+    mappings.values().forEach(Mapped::close);
     mappings.clear();
   }
 
@@ -181,11 +187,24 @@ final class ShmNeighbors implements Neighbors {
     }
   }
 
+  /// A peer's region, mapped for reading, for writing too, or both; and how often it is in use.
+  private static final class Mapped {
+    private final Map<MapMode, Mapping> modes = new HashMap<>();
+    private int uses;
+
+    Mapping as(MapMode mode, FileAddress address, int peer) {
+      return modes.computeIfAbsent(mode, wanted -> Mapping.of(address, peer, wanted));
+    }
+
+    void close() {
+      modes.values().forEach(Mapping::close);
+    }
+  }
+
   /// A peer's memory in this process. It outlives the peer: the kernel keeps the pages.
   private static final class Mapping implements SharedArea {
     private final Arena arena;
     private final MemorySegment segment;
-    private int uses;
 
     private Mapping(Arena arena, MemorySegment segment) {
       this.arena = arena;

@@ -95,6 +95,11 @@ public abstract class FaultyProvider implements TransportProvider {
     }
 
     @Override
+    public MemorySegment openToWrite(int peer, byte[] descriptor) {
+      return neighbors.openToWrite(peer, descriptor);
+    }
+
+    @Override
     public void forget(int peer, byte[] descriptor) {
       neighbors.forget(peer, descriptor);
     }
