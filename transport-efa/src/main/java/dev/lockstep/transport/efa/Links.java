@@ -98,6 +98,15 @@ final class Links {
     return null;
   }
 
+  /// Has the links that wait for a peer and have not heard of its ends greet them again.
+  void greetAgain(int peer) {
+    for (SendLink link : senders) {
+      if (link.peer() == peer) {
+        link.greetAgain();
+      }
+    }
+  }
+
   /// Returns whether a link waits for a peer.
   boolean isAwaited(int peer) {
     for (SendLink link : senders) {

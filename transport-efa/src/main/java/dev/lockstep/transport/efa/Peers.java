@@ -83,7 +83,8 @@ final class Peers {
     }
   }
 
-  /// Asks the peers that links wait for whether they are there.
+  /// Asks the peers that links wait for whether they are there, and greets again where nothing was
+  /// heard of a link's other end.
   ///
   /// @param most how often in a row a peer may fail to answer
   void ask(int most) {
@@ -93,7 +94,10 @@ final class Peers {
       }
       if (!links.isAwaited(peer.rank())) {
         peer.heard = true;
-      } else if (peer.heard) {
+        continue;
+      }
+      links.greetAgain(peer.rank());
+      if (peer.heard) {
         peer.silences = 0;
         peer.heard = false;
         peer.pingWanted = true;

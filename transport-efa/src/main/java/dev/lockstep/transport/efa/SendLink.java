@@ -42,6 +42,10 @@ final class SendLink extends FabricLink {
   private int writing;
 
   private boolean greets = true;
+
+  /// Whether the receiver has said anything, and so has read a greeting.
+  private boolean answered;
+
   private boolean disputes;
   private boolean leaves;
   private boolean peerLeft;
@@ -287,8 +291,18 @@ final class SendLink extends FabricLink {
     }
   }
 
+  /// Greets again if a transfer waits for a receiver that has said nothing yet: a greeting that
+  /// arrived damaged has broken its end, and it cannot tell anybody so.
+  void greetAgain() {
+    if (!answered && isWaiting()) {
+      greets = true;
+      engine.markDirty(this);
+    }
+  }
+
   /// Takes what the receiver says.
   void told(int kind, MemorySegment frame, long at) {
+    answered = true;
     long body = at + Wire.HEADER_BYTES;
     switch (kind) {
       case Wire.CREDIT -> consumedFrames = Math.max(consumedFrames, Wire.number(frame, at));

@@ -63,7 +63,7 @@ final class DamagedWireTest {
   @MethodSource("providers")
   void whateverFrameIsDamagedNobodyWaitsAndNothingIsWrong(FabricProvider provider) {
     List<Throwable> failures = new ArrayList<>();
-    for (int at = 1; at < EVENTS; at++) { // the first is a greeting
+    for (int at = 0; at < EVENTS; at++) { // the first is a greeting
       int which = at;
       try (TransportHarness ranks = open(provider, frame -> frame == which, _ -> false)) {
         failures.addAll(exchange(ranks));
@@ -73,6 +73,20 @@ final class DamagedWireTest {
         .allSatisfy(failure -> assertThat(failure).isInstanceOf(TransportException.class))
         .filteredOn(failure -> String.valueOf(failure.getMessage()).startsWith("frame arrived"))
         .hasSizeGreaterThan(2);
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("providers")
+  void whoseGreetingWasDamagedIsToldThoughItsReceiverDidNotKnowIt(FabricProvider provider) {
+    try (TransportHarness ranks = open(provider, frame -> frame == 0, _ -> false)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Transfer sending = send(ranks.random(0, 600_000, 1), WORLD, 0);
+      Transfer receiving = TransportHarness.receive(ranks.zeros(0, 600_000), WORLD, 0);
+      post(ranks, link.receiver(), receiving);
+      post(ranks, link.sender(), sending);
+      assertThat(ranks.failure(receiving)).hasMessageStartingWith("frame arrived damaged");
+      assertThat(ranks.failure(sending)).hasMessageStartingWith("link was closed by its receiver");
+    }
   }
 
   @ParameterizedTest(name = "{0}")
