@@ -11,9 +11,6 @@ import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.util.HashMap;
 import java.util.Map;
-import java.util.PriorityQueue;
-import java.util.Random;
-import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /// A bad network: takes UDP packets on a port of its own and passes them on to a target and back,
@@ -28,31 +25,22 @@ public final class PacketRelay implements Relay {
   public record Weather(int dropsPercent, int doublesPercent, int delaysPercent, int delayMicros) {}
 
   /// A packet on its way.
-  private record Packet(
-      long due, long number, DatagramChannel by, SocketAddress to, ByteBuffer bytes) {}
+  private record Packet(DatagramChannel by, SocketAddress to, ByteBuffer bytes) {}
+
+  private static final long LONGEST_WAIT_NANOS = 1_000_000_000;
 
   private final Selector selector;
   private final DatagramChannel front;
   private final InetSocketAddress target;
-  private final Weather weather;
-  private final Random random;
+  private final Storm<Packet> storm;
   private final Map<SocketAddress, DatagramChannel> clients = new HashMap<>();
-  private final PriorityQueue<Packet> delayed =
-      new PriorityQueue<>(
-          (a, b) ->
-              a.due() != b.due()
-                  ? Long.compare(a.due(), b.due())
-                  : Long.compare(a.number(), b.number()));
   private final ByteBuffer buffer = ByteBuffer.allocateDirect(1 << 16);
-  private final AtomicLong interferences = new AtomicLong();
   private final Thread thread;
-  private long packets;
 
   /// Opens a port on loopback whose packets go to `target`.
   public PacketRelay(InetSocketAddress target, Weather weather, long seed) throws IOException {
     this.target = target;
-    this.weather = weather;
-    this.random = new Random(seed);
+    this.storm = new Storm<>(weather, seed);
     this.selector = Selector.open();
     this.front = open(null);
     this.thread = Thread.ofPlatform().daemon().name("packet-relay").start(this::run);
@@ -78,18 +66,17 @@ public final class PacketRelay implements Relay {
   /// Returns how many packets were lost, doubled or delayed so far.
   @Override
   public long interferences() {
-    return interferences.get();
+    return storm.interferences();
   }
 
   private void run() {
     try {
       while (selector.isOpen()) {
-        Packet next = delayed.peek();
-        long wait = next == null ? 1000 : Math.max(1, (next.due() - System.nanoTime()) / 1_000_000);
-        if (next != null && next.due() <= System.nanoTime()) {
+        long wait = storm.calm(LONGEST_WAIT_NANOS);
+        if (wait == 0) {
           selector.selectNow(this::read);
         } else {
-          selector.select(this::read, wait);
+          selector.select(this::read, Math.max(1, wait / 1_000_000));
         }
         deliver();
       }
@@ -108,9 +95,9 @@ public final class PacketRelay implements Relay {
         buffer.flip();
         ByteBuffer bytes = ByteBuffer.allocate(buffer.remaining()).put(buffer).flip();
         if (key.attachment() instanceof SocketAddress client) {
-          pass(front, client, bytes);
+          storm.take(new Packet(front, client, bytes));
         } else {
-          pass(client(from), target, bytes);
+          storm.take(new Packet(client(from), target, bytes));
         }
       }
     } catch (IOException lost) {
@@ -128,25 +115,8 @@ public final class PacketRelay implements Relay {
     return known;
   }
 
-  private void pass(DatagramChannel by, SocketAddress to, ByteBuffer bytes) {
-    if (random.nextInt(100) < weather.dropsPercent()) {
-      interferences.incrementAndGet();
-      return;
-    }
-    int copies = random.nextInt(100) < weather.doublesPercent() ? 2 : 1;
-    for (int i = 0; i < copies; i++) {
-      boolean late = random.nextInt(100) < weather.delaysPercent();
-      long delay = late ? random.nextInt(weather.delayMicros() + 1) * 1000L : 0;
-      interferences.addAndGet(late || i > 0 ? 1 : 0);
-      delayed.add(new Packet(System.nanoTime() + delay, packets++, by, to, bytes));
-    }
-  }
-
   private void deliver() throws IOException {
-    for (Packet next = delayed.peek();
-        next != null && next.due() <= System.nanoTime();
-        next = delayed.peek()) {
-      delayed.remove();
+    for (Packet next = storm.next(); next != null; next = storm.next()) {
       next.by().send(next.bytes().duplicate(), next.to());
     }
   }
