@@ -89,6 +89,11 @@ final class TwoNodes implements AutoCloseable {
     return ADDRESSES[node];
   }
 
+  /// Returns the way onto a node for threads of this process.
+  static NodeEntry entry(int node) throws IOException {
+    return new NodeEntry("/var/run/netns/" + NAMES[node]);
+  }
+
   /// Returns a program that runs on a node.
   static List<String> on(int node, List<String> program) {
     List<String> there = new ArrayList<>(List.of("ip", "netns", "exec", NAMES[node]));
