@@ -26,7 +26,8 @@ public final class CpuDeviceProvider implements DeviceProvider {
   @Override
   public Availability probe() {
     // How wide the vectors are depends on how the JVM that computes is started.
-    return new Availability.Available(1, model() + ", " + threads(availableThreads()));
+    return new Availability.Available(
+        1, "%s, %s, %s".formatted(model(), Caches.found(), threads(availableThreads())));
   }
 
   @Override
@@ -40,8 +41,10 @@ public final class CpuDeviceProvider implements DeviceProvider {
           null);
     }
     int bits = bits(options.vectorBits());
-    KernelSet kernels = bits == KernelSet.SCALAR_BITS ? KernelSet.scalar() : KernelSet.vector(bits);
-    String description = description(bits, options.threads());
+    Caches caches = Caches.found();
+    KernelSet kernels =
+        bits == KernelSet.SCALAR_BITS ? KernelSet.scalar() : KernelSet.vector(bits, caches);
+    String description = description(bits, caches, options.threads());
     DeviceInfo info = new DeviceInfo("cpu:0", description, options.threads(), bits, true);
     return new CpuDevice(info, options, kernels);
   }
@@ -67,9 +70,9 @@ public final class CpuDeviceProvider implements DeviceProvider {
     return wanted == 0 ? widest : wanted;
   }
 
-  private static String description(int bits, int threads) {
+  private static String description(int bits, Caches caches, int threads) {
     String width = bits == KernelSet.SCALAR_BITS ? "scalar" : bits + "-bit vectors";
-    return "%s, %s, %s".formatted(model(), width, threads(threads));
+    return "%s, %s, %s, %s".formatted(model(), caches, width, threads(threads));
   }
 
   private static String threads(int threads) {

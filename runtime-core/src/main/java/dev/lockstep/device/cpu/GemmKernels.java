@@ -8,6 +8,9 @@ interface GemmKernels {
   /// Columns of `C` in a column panel.
   int panelColumns();
 
+  /// What of `op(B)` is packed at once, as far as whole column panels allow.
+  long groupBytes();
+
   /// Room for all of `op(B)` packed; 0 where nothing is packed.
   long packedBytes(Gemm gemm);
 

@@ -12,9 +12,6 @@ import org.jspecify.annotations.Nullable;
 /// be made in parts of `k` ([GemmKernels#parts]), each of which goes on from the result of the one
 /// before.
 final class GemmStep extends Step {
-  /// What of `B` is packed at once.
-  static final long GROUP_BYTES = 4 << 20;
-
   /// Values by id; -1 is none. Where a chain follows, it says where results go, not `out`.
   ///
   /// @param narrowA whether `a` is bfloat16
@@ -29,6 +26,7 @@ final class GemmStep extends Step {
   private final int panels;
   private final int rowPanels;
   private final int threads;
+  private final long groupBytes;
   private final long sharedBytes;
   private final long scratchBytes;
   private final ThreadTeam.Task pack = this::packPanels;
@@ -43,6 +41,7 @@ final class GemmStep extends Step {
     this.batch = batch;
     this.values = values;
     this.threads = threads;
+    groupBytes = kernels.groupBytes();
     panels = kernels.columnPanels(gemm);
     rowPanels = kernels.rowPanels(gemm);
     parts = parts(gemm, values, kernels);
@@ -77,7 +76,7 @@ final class GemmStep extends Step {
   }
 
   private int groupPanels(long bytes) {
-    return bytes == 0 ? Math.max(1, panels) : (int) Math.max(1, GROUP_BYTES / bytes);
+    return bytes == 0 ? Math.max(1, panels) : (int) Math.max(1, groupBytes / bytes);
   }
 
   /// Makes the step of `MatMul` or `Linear` on operands of these shapes.

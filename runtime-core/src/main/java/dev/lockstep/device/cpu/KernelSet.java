@@ -49,15 +49,20 @@ record KernelSet(
         new ScalarAttention());
   }
 
-  /// Returns the kernels for vectors of 128, 256 or 512 bits.
+  /// Returns the kernels for vectors of 128, 256 or 512 bits and the caches found.
   static KernelSet vector(int vectorBits) {
+    return vector(vectorBits, Caches.found());
+  }
+
+  /// Returns the kernels for vectors of 128, 256 or 512 bits: the same bits whatever the caches.
+  static KernelSet vector(int vectorBits, Caches caches) {
     VectorSpecies<Float> species =
         VectorSpecies.of(float.class, VectorShape.forBitSize(vectorBits));
     RowKernels rows = define(RowKernels.class, VectorRows.class, species);
     CastKernels casts = define(CastKernels.class, VectorCasts.class, species);
     return new KernelSet(
         vectorBits,
-        gemm(species, casts),
+        gemm(species, casts, caches),
         define(ElementKernels.class, VectorElements.class, species),
         casts,
         define(RandomKernels.class, VectorRandom.class, species),
@@ -66,12 +71,14 @@ record KernelSet(
         attention(species, rows));
   }
 
-  private static GemmKernels gemm(VectorSpecies<Float> species, CastKernels casts) {
+  private static GemmKernels gemm(VectorSpecies<Float> species, CastKernels casts, Caches caches) {
     MethodType withCasts = MethodType.methodType(void.class, CastKernels.class);
     Object packing = instance(hidden(VectorPacking.class, species), withCasts, casts);
     TileKernels tiles = define(TileKernels.class, VectorTiles.class, species);
-    MethodType withBoth = MethodType.methodType(void.class, PackKernels.class, TileKernels.class);
-    return (GemmKernels) instance(hidden(VectorGemm.class, species), withBoth, packing, tiles);
+    MethodType withAll =
+        MethodType.methodType(void.class, PackKernels.class, TileKernels.class, Caches.class);
+    Lookup type = hidden(VectorGemm.class, species);
+    return (GemmKernels) instance(type, withAll, packing, tiles, caches);
   }
 
   private static AttentionKernels attention(VectorSpecies<Float> species, RowKernels rows) {

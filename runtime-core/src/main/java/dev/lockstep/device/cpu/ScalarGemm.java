@@ -19,6 +19,11 @@ final class ScalarGemm implements GemmKernels {
   }
 
   @Override
+  public long groupBytes() {
+    return 0;
+  }
+
+  @Override
   public long packedBytes(Gemm gemm) {
     return 0;
   }

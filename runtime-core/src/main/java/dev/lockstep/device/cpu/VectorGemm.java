@@ -27,10 +27,6 @@ final class VectorGemm implements GemmKernels {
   private static final long B_ROW = 2 * VECTOR;
   private static final long TILE = ROWS * B_ROW;
 
-  /// What of `A` is packed at once: half of the 1 MiB that a core of Zen 4 or later has to itself,
-  /// a quarter of other server cores' 2 MiB.
-  private static final long A_BYTES = 384 << 10;
-
   /// Panels of a transposed `A` that are packed at once where there is room: a row of `A` holds
   /// them side by side, and is read in whole lines. Of a part it is as many times as many as there
   /// is room for.
@@ -40,15 +36,14 @@ final class VectorGemm implements GemmKernels {
   /// some percent of it.
   private static final int PART_DEPTH = 512;
 
-  /// What of a transposed `A` is packed at once at most; it comes back from the last-level cache.
-  private static final long ACROSS_BYTES = 2 << 20;
-
   private final PackKernels packing;
   private final TileKernels tiles;
+  private final Caches caches;
 
-  VectorGemm(PackKernels packing, TileKernels tiles) {
+  VectorGemm(PackKernels packing, TileKernels tiles, Caches caches) {
     this.packing = packing;
     this.tiles = tiles;
+    this.caches = caches;
   }
 
   @Override
@@ -69,11 +64,16 @@ final class VectorGemm implements GemmKernels {
   @Override
   public int parts(Gemm gemm) {
     boolean inOrder = gemm.transposeA && !gemm.transposeB;
-    if (!WIDE || !inOrder || gemm.n > gemm.k || packedBytes(gemm) <= GemmStep.GROUP_BYTES) {
+    if (!WIDE || !inOrder || gemm.n > gemm.k || packedBytes(gemm) <= groupBytes()) {
       return 1;
     }
-    long depth = GemmStep.GROUP_BYTES / (columnPanels(gemm) * B_ROW);
+    long depth = groupBytes() / (columnPanels(gemm) * B_ROW);
     return Math.ceilDiv(gemm.k, (int) Math.max(PART_DEPTH, depth));
+  }
+
+  @Override
+  public long groupBytes() {
+    return caches.groupBytes();
   }
 
   @Override
@@ -97,18 +97,18 @@ final class VectorGemm implements GemmKernels {
 
   /// How many row panels share a column panel that comes from the last-level cache, and stay in the
   /// core's own together with it.
-  private static int sharingPanels(Gemm gemm) {
-    long panels = A_BYTES / Math.max(1, aPanelBytes(gemm));
+  private int sharingPanels(Gemm gemm) {
+    long panels = caches.sharingBytes() / Math.max(1, aPanelBytes(gemm));
     return Math.clamp(panels, 1, Math.max(1, Math.ceilDiv(gemm.m, ROWS)));
   }
 
   /// How many row panels are packed at once: those that share, and more of a transposed `A`.
-  private static int packedPanels(Gemm gemm) {
+  private int packedPanels(Gemm gemm) {
     int sharing = sharingPanels(gemm);
     if (!gemm.transposeA) {
       return sharing;
     }
-    long fit = ACROSS_BYTES / Math.max(1, aPanelBytes(gemm));
+    long fit = caches.acrossBytes() / Math.max(1, aPanelBytes(gemm));
     long panels = gemm.part ? Math.max(ACROSS, fit - fit % ACROSS) : ACROSS;
     panels = Math.min(panels, fit);
     return Math.clamp(panels, sharing, Math.max(sharing, Math.ceilDiv(gemm.m, ROWS)));
