@@ -242,6 +242,34 @@ final class OperationsTest {
         });
   }
 
+  @ParameterizedTest(name = "{0}, shared={1}")
+  @CsvSource({"shm, true", "shm, false", "in-process, true", "messages-only, false"})
+  void whatTwoRanksSendEachOtherInPlaceChangesPlaces(String transport, boolean shared) {
+    int elements = 5003;
+    Ranks.run(
+        2,
+        over(transport),
+        rank -> {
+          int other = 1 - rank.communicator.rank();
+          Tensor mine = filled(rank, elements);
+          Tensor tensor = shared ? rank.sharedTensor(DType.I32, elements) : empty(rank, elements);
+          try (PreparedCollective swap =
+              rank.communicator.prepare(
+                  CollectiveRequest.sendReceive(
+                      DType.I32, elements, true, rank.communicator.topology()),
+                  List.of(tensor),
+                  tensor)) {
+            for (int round = 0; round < 3; round++) {
+              tensor.segment().copyFrom(mine.segment());
+              swap.run();
+              assertThat(of(tensor))
+                  .isEqualTo(IntStream.range(0, elements).map(i -> value(other, i)).toArray());
+            }
+          }
+          return true;
+        });
+  }
+
   @ParameterizedTest(name = "{0}")
   @ValueSource(strings = {"in-process", "shm", "messages-only"})
   void partsOfASplitRunAtTheSameTime(String transport) {

@@ -112,8 +112,8 @@ final class Durations {
     return latency[0] + picos(nanos[0]);
   }
 
-  /// As a reduction to this rank; each other result is written at the rate of joins where it lies
-  /// on a source, whose lines have come already, and else at that of reading there.
+  /// As a reduction to this rank; the lines of each other result come from its rank at the rate of
+  /// reading there, unless it lies on a source, whose lines have come already.
   long spread(int rank, List<Range> to, JoinTree tree, int elementBytes) {
     Set<Integer> here = new HashSet<>();
     tree.forEachSource(
@@ -125,8 +125,8 @@ final class Durations {
     long total = reduce(rank, to.getFirst(), tree, elementBytes);
     for (Range result : to.subList(1, to.size())) {
       double bytes = (double) result.elements() * elementBytes;
-      double foreign = Math.max(join, read[level(rank, result.rank())]);
-      total += picos(bytes * (here.contains(result.rank()) ? join : foreign));
+      double foreign = read[level(rank, result.rank())];
+      total += picos(bytes * (here.contains(result.rank()) ? Math.min(join, foreign) : foreign));
     }
     return total;
   }
