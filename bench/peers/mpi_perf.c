@@ -2,7 +2,8 @@
  *
  *   mpi_perf COLLECTIVE MIN_BYTES MAX_BYTES FACTOR ITERATIONS WARM_UPS dirty|clean [ROOT]
  *
- * Rank 0 prints one line per size: bytes, and the microseconds out of place and in place.
+ * Rank 0 prints one line per size: bytes, the microseconds out of place and in place, and how many operations were
+ * repeated, since a rank had begun them late.
  * A size is nccl-tests': of all-gather, reduce-scatter, all-to-all, gather and scatter it is that of the
  * larger buffer, of the others that of a rank's buffer.
  *
@@ -10,6 +11,7 @@
  *        slowest rank counts, the median over the iterations is printed.
  * clean: a loop over unchanged buffers, its mean over the iterations and the ranks.
  */
+#include <math.h>
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,10 +24,16 @@ enum kind { ALL_REDUCE, ALL_GATHER, REDUCE_SCATTER, BROADCAST, REDUCE, ALL_TO_AL
 static const char *const names[KINDS] = {"all_reduce", "all_gather", "reduce_scatter", "broadcast", "reduce",
                                          "alltoall",   "gather",     "scatter",        "sendrecv"};
 
-/* From a rank's proposal of a start to that start: longer than ranks in step take to agree. */
+/* From a rank's proposal of a start to that start: longer than ranks in step take to agree. Where half of them come late
+ * it is doubled; if not even the most is enough, ranks do not run side by side and meet in a barrier. */
 #define AHEAD_SECONDS 5e-6
+#define MOST_AHEAD_SECONDS 1e-3
+
+/* Who begins this much later than agreed was away. */
+#define LATE_SECONDS 2e-7
 
 static int rank, ranks, root, has_cores;
+static double ahead = AHEAD_SECONDS;
 static enum kind kind;
 
 /* Whether the size counts the parts of all ranks. */
@@ -96,29 +104,49 @@ static double now(void) {
 }
 
 /* Ranks leave a barrier one after another, as far apart as a short collective takes. So where each has a core they
- * begin at a time that all agree on, the latest of what each proposes. */
-static void start_together(void) {
+ * begin at a time that all agree on, the latest of what each proposes. Returns whether this rank is in time. */
+static int start_together(void) {
   if (!has_cores) {
     check(MPI_Barrier(MPI_COMM_WORLD));
-    return;
+    return 1;
   }
-  double start = now() + AHEAD_SECONDS;
+  double start = now() + ahead, time;
   check(MPI_Allreduce(MPI_IN_PLACE, &start, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD));
-  while (now() < start) {
+  do time = now();
+  while (time < start);
+  return time - start < LATE_SECONDS;
+}
+
+/* Times the operations that have no time yet; what a rank began late has none afterwards either. Returns how many. */
+static int time_missing(float *in, float *out, int count, int part, float *first, int written, int iterations,
+                        double *times) {
+  int missing = 0;
+  for (int i = 0; i < iterations; i++) {
+    if (times[i] < INFINITY) continue;
+    const float value = (float)(i & 15);
+    for (int k = 0; k < written; k++) first[k] = value;
+    const int in_time = start_together();
+    const double start = now();
+    operate(in, out, count, part);
+    times[i] = in_time ? now() - start : INFINITY;
   }
+  check(MPI_Allreduce(MPI_IN_PLACE, times, iterations, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD));
+  for (int i = 0; i < iterations; i++) missing += times[i] == INFINITY;
+  return missing;
 }
 
 static double dirty(float *in, float *out, int count, int part, float *first, int written, int iterations,
-                    double *times) {
-  for (int i = 0; i < iterations; i++) {
-    const float value = (float)(i & 15);
-    for (int k = 0; k < written; k++) first[k] = value;
-    start_together();
-    const double start = now();
-    operate(in, out, count, part);
-    times[i] = now() - start;
+                    double *times, int *repeated) {
+  for (int i = 0; i < iterations; i++) times[i] = INFINITY;
+  int missing, tried = iterations;
+  while ((missing = time_missing(in, out, count, part, first, written, iterations, times)) > 0) {
+    *repeated += missing;
+    if (2 * missing >= tried) {
+      ahead *= 2;
+      has_cores &= ahead <= MOST_AHEAD_SECONDS;
+    }
+    tried = missing;
   }
-  check(MPI_Allreduce(MPI_IN_PLACE, times, iterations, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD));
   qsort(times, (size_t)iterations, sizeof *times, ascending);
   return times[iterations / 2] * 1e6;
 }
@@ -175,6 +203,7 @@ int main(int argc, char **argv) {
     const int part = (int)(bytes / 4 / ranks);
     const int count = in_parts() ? part * ranks : (int)(bytes / 4);
     double micros[2];
+    int repeated = 0;
     for (int in_place = 0; in_place < 2; in_place++) {
       float *const out = in_place ? a : b;
       /* A rank's input: one part of what is gathered, nothing where the root alone gives. */
@@ -183,11 +212,11 @@ int main(int argc, char **argv) {
       const int written = gathers ? part : gives ? count : 0;
       float *const first = gathers && in_place && (kind == ALL_GATHER || rank == root) ? a + rank * part : a;
       for (int i = 0; i < warm_ups; i++) operate(a, out, count, part);
-      micros[in_place] = is_dirty ? dirty(a, out, count, part, first, written, iterations, times)
+      micros[in_place] = is_dirty ? dirty(a, out, count, part, first, written, iterations, times, &repeated)
                                   : clean(a, out, count, part, iterations);
     }
     if (rank == 0) {
-      printf("%ld %.3f %.3f\n", bytes, micros[0], micros[1]);
+      printf("%ld %.3f %.3f %d\n", bytes, micros[0], micros[1], repeated);
       fflush(stdout);
     }
   }

@@ -20,14 +20,22 @@ import java.util.List;
 /// Ranks leave a barrier one after another, as far apart as a word takes from core to core, which
 /// is what a short collective takes too: who leaves first, and whether that is the root, would
 /// decide what is measured. Ranks of one host have one clock, so they agree on a time, the latest
-/// of what each proposes, and wait for it. Where any sees less than a core for every rank, or they
-/// have not one host, they start when they leave a barrier.
+/// of what each proposes, and wait for it. A rank that has agreed too late, or was away when the
+/// time came, says so. Where any sees less than a core for every rank, or they have not one host,
+/// they start when they leave a barrier.
 final class CommonStart implements AutoCloseable {
   /// From a rank's proposal to the start: longer than ranks in step take to agree.
   private static final long AHEAD_NANOS = 5_000;
 
+  /// If not even this is long enough, ranks do not run side by side.
+  private static final long MOST_AHEAD_NANOS = 1_000_000;
+
+  /// Who begins this much later than agreed was away: a look at the clock takes far less.
+  private static final long LATE_NANOS = 200;
+
   private final PreparedCollective barrier;
-  private final boolean agrees;
+  private boolean agrees;
+  private long aheadNanos = AHEAD_NANOS;
   private final Buffer time;
   private final PreparedCollective greatest;
 
@@ -64,15 +72,26 @@ final class CommonStart implements AutoCloseable {
   }
 
   /// Returns when every rank may begin.
-  void together() {
+  ///
+  /// @return whether it is in time on this rank
+  boolean together() {
     if (!agrees) {
       barrier.run();
-      return;
+      return true;
     }
-    long start = greatest(System.nanoTime() + AHEAD_NANOS);
-    while (System.nanoTime() < start) {
+    long start = greatest(System.nanoTime() + aheadNanos);
+    long now = System.nanoTime();
+    while (now < start) {
       Thread.onSpinWait();
+      now = System.nanoTime();
     }
+    return now - start < LATE_NANOS;
+  }
+
+  /// Gives the ranks more time to agree from now on; all ranks together.
+  void later() {
+    aheadNanos *= 2;
+    agrees &= aheadNanos <= MOST_AHEAD_NANOS;
   }
 
   @Override

@@ -180,6 +180,7 @@ final class PerfReport {
     node.put("median", timing.spread().median());
     node.put("p99", timing.spread().p99());
     node.put("max", timing.spread().max());
+    node.put("repeated", timing.spread().repeated());
     if (timing.wrong() >= 0) {
       node.put("nwrong", timing.wrong());
     }

@@ -74,21 +74,24 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
   /// @param median the middle
   /// @param p99 the value that 99 of 100 do not exceed
   /// @param max the slowest
-  record Spread(double min, double median, double p99, double max) {
+  /// @param repeated how many were timed again, since a rank had begun them late
+  record Spread(double min, double median, double p99, double max, long repeated) {
     /// @param sorted nanoseconds, ascending
-    static Spread of(double[] sorted) {
+    static Spread of(double[] sorted, long repeated) {
       int last = sorted.length - 1;
       int p99 = Math.max(0, (int) Math.ceil(sorted.length * 0.99) - 1);
       return new Spread(
           sorted[0] / 1000,
           sorted[sorted.length / 2] / 1000,
           sorted[p99] / 1000,
-          sorted[last] / 1000);
+          sorted[last] / 1000,
+          repeated);
     }
 
     String words() {
       return String.format(
-          Locale.ROOT, "min %.2f median %.2f p99 %.2f max %.2f us", min, median, p99, max);
+              Locale.ROOT, "min %.2f median %.2f p99 %.2f max %.2f us", min, median, p99, max)
+          + (repeated > 0 ? ", begun late and repeated " + repeated : "");
     }
   }
 

@@ -45,8 +45,9 @@ final class RankRun implements AutoCloseable {
   private final Buffer expected;
   private final Buffer times;
   private final CommonStart commonStart;
-  private int wrongLeft;
   private final WarmUp warmUp;
+  private final TimelySamples samples;
+  private int wrongLeft;
 
   RankRun(Job job, PerfPlan plan, Communicator communicator) {
     this.job = job;
@@ -61,6 +62,7 @@ final class RankRun implements AutoCloseable {
     this.times = shared("perf times", 8L * Math.max(1, plan.iterations()));
     this.commonStart = new CommonStart(job, communicator, barrier);
     this.warmUp = new WarmUp(plan.warmups(), this::slowest);
+    this.samples = new TimelySamples(this::slowest, commonStart::later);
     this.wrongLeft = job.rank() == 0 ? plan.wrongElements() : 0;
   }
 
@@ -86,13 +88,19 @@ final class RankRun implements AutoCloseable {
     fill(buffers);
     try (PreparedCollective operation = prepare(request, plan.algorithm(), buffers)) {
       double[] single = new double[plan.iterations()];
-      double mean = plan.dirty() ? dirty(operation, buffers, single) : clean(operation, single);
+      long repeated = 0;
+      double mean = 0;
+      if (plan.dirty()) {
+        repeated = dirty(operation, buffers, single);
+      } else {
+        mean = clean(operation, single);
+      }
       Arrays.sort(single);
       double nanos = plan.dirty() ? single[single.length / 2] : mean;
       long wrong = plan.checks() ? wrong(operation, buffers, count) : -1;
       double factor = plan.collective().busFactor(job.worldSize());
       return Timing.of(
-          size(count), nanos, factor, wrong, Spread.of(single), PerfRow.By.of(operation));
+          size(count), nanos, factor, wrong, Spread.of(single, repeated), PerfRow.By.of(operation));
     }
   }
 
@@ -150,14 +158,13 @@ final class RankRun implements AutoCloseable {
       WarmUp.Trial trial = (operation, number) -> dirty(operation, buffers, number);
       warmUp.run(all, trial);
       double[][] times = new double[all.size()][plan.iterations()];
-      WarmUp.time(all, trial, times);
+      var _ = samples.time(all, trial, times);
       List<PerfChoice.Measured> measured = new ArrayList<>();
       for (int which = 0; which < all.size(); which++) {
-        slowest(times[which]);
         Arrays.sort(times[which]);
         measured.add(
             new PerfChoice.Measured(
-                PerfRow.By.of(all.get(which)), Spread.of(times[which]).median()));
+                PerfRow.By.of(all.get(which)), Spread.of(times[which], 0).median()));
       }
       return new PerfChoice(size(count), chosen.schedule().algorithm(), measured);
     } finally {
@@ -184,22 +191,20 @@ final class RankRun implements AutoCloseable {
   }
 
   /// Fills the times of single operations, each after every rank has written its input, and returns
-  /// their mean.
-  private double dirty(PreparedCollective operation, Buffers buffers, double[] single) {
+  /// how many were repeated since a rank began them late.
+  private long dirty(PreparedCollective operation, Buffers buffers, double[] single) {
     WarmUp.Trial trial = (same, number) -> dirty(same, buffers, number);
     warmUp.run(List.of(operation), trial);
-    WarmUp.time(List.of(operation), trial, new double[][] {single});
-    double sum = Arrays.stream(single).sum();
-    slowest(single);
-    return sum / single.length;
+    return samples.time(List.of(operation), trial, new double[][] {single});
   }
 
   private double dirty(PreparedCollective operation, Buffers buffers, int number) {
     if (buffers.in() != null) {
       touch(buffers.in().segment(), (byte) number);
     }
-    commonStart.together();
-    return timed(operation);
+    boolean isTimely = commonStart.together();
+    double nanos = timed(operation);
+    return isTimely ? nanos : TimelySamples.LATE;
   }
 
   private double inStep(PreparedCollective operation, int number) {

@@ -41,7 +41,7 @@ class WarmUpTest {
   }
 
   /// An operation that does nothing.
-  private static final class Nothing implements PreparedCollective {
+  static final class Nothing implements PreparedCollective {
     @Override
     public Work start() {
       throw new UnsupportedOperationException();
