@@ -12,8 +12,13 @@ import java.util.Optional;
 /// used in relaxed mode; then the exchanges, which send as much as a ring where every rank brings
 /// one subtree and realise the lane tree.
 public final class Algorithms {
-  /// A message of this size takes long enough that what every message costs hardly counts.
+  /// Sizes of chunks: from one that takes long enough on a host that what every message costs
+  /// hardly counts, to one that does so on a wire of great latency.
   private static final long CHUNK_BYTES = 64 << 10;
+
+  private static final long MIDDLE_CHUNK_BYTES = 256 << 10;
+  private static final long LARGE_CHUNK_BYTES = 1 << 20;
+  private static final long LARGEST_CHUNK_BYTES = 4 << 20;
 
   private static final List<Algorithm> IN_ORDER =
       List.of(
@@ -28,7 +33,13 @@ public final class Algorithms {
           HierarchicalAllReduce.halving(),
           HierarchicalAllReduce.doubling(),
           new RingAllReduce(CHUNK_BYTES),
+          new RingAllReduce(MIDDLE_CHUNK_BYTES, CHUNK_BYTES),
+          new RingAllReduce(LARGE_CHUNK_BYTES, MIDDLE_CHUNK_BYTES),
+          new RingAllReduce(LARGEST_CHUNK_BYTES, LARGE_CHUNK_BYTES),
           new DoubleTreeAllReduce(CHUNK_BYTES),
+          new DoubleTreeAllReduce(MIDDLE_CHUNK_BYTES, CHUNK_BYTES),
+          new DoubleTreeAllReduce(LARGE_CHUNK_BYTES, MIDDLE_CHUNK_BYTES),
+          new DoubleTreeAllReduce(LARGEST_CHUNK_BYTES, LARGE_CHUNK_BYTES),
           new DirectReduceScatter(),
           new RingReduceScatter(),
           new ExchangeReduceScatter(),

@@ -17,24 +17,39 @@ import java.util.Optional;
 /// and one more for each chunk; a rank sends `2 S` bytes at most. No scratch.
 public final class DoubleTreeAllReduce extends PlannedAlgorithm {
   private final long chunkBytes;
+  private final long smallerBytes;
 
   /// Makes the algorithm.
   ///
   /// @param chunkBytes most bytes of a message, as long as a half has not too many chunks
   public DoubleTreeAllReduce(long chunkBytes) {
+    this(chunkBytes, 0);
+  }
+
+  /// Makes the algorithm that refuses where smaller chunks are the same.
+  ///
+  /// @param chunkBytes most bytes of a message, as long as a half has not too many chunks
+  /// @param smallerBytes another size, of an algorithm that is tried too; 0 if there is none
+  DoubleTreeAllReduce(long chunkBytes, long smallerBytes) {
     super("double-tree-all-reduce/" + chunkBytes, CollectiveKind.ALL_REDUCE);
     this.chunkBytes = chunkBytes;
+    this.smallerBytes = smallerBytes;
   }
 
   @Override
   Optional<String> obstacle(CollectiveRequest request) {
     return Parts.notTheLaneTree(request, "a double binary tree")
-        .or(() -> Parts.notInRankOrder(request));
+        .or(() -> Parts.notInRankOrder(request))
+        .or(() -> chunks(request).sameAs(smallerBytes, 1));
+  }
+
+  private Chunks chunks(CollectiveRequest request) {
+    return new Chunks(request, Cut.evenly(request, 2), chunkBytes);
   }
 
   @Override
   Plan plan(CollectiveRequest request) {
-    Chunks chunks = new Chunks(request, Cut.evenly(request, 2), chunkBytes);
+    Chunks chunks = chunks(request);
     return Plan.of(rank -> steps(request, chunks, rank));
   }
 

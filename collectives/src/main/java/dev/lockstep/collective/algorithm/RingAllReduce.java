@@ -16,30 +16,45 @@ import java.util.Optional;
 /// messages deep; a rank sends `2(P-1)/P * S` bytes, whatever it contributes. No scratch.
 public final class RingAllReduce extends PlannedAlgorithm {
   private final long chunkBytes;
+  private final long smallerBytes;
 
   /// Makes the algorithm that sends whole shares.
   public RingAllReduce() {
     super("ring-all-reduce", CollectiveKind.ALL_REDUCE);
     this.chunkBytes = 0;
+    this.smallerBytes = 0;
   }
 
   /// Makes the algorithm that sends shares in chunks.
   ///
   /// @param chunkBytes most bytes of a message, as long as a share has not too many chunks
   public RingAllReduce(long chunkBytes) {
+    this(chunkBytes, 0);
+  }
+
+  /// Makes the algorithm that sends shares in chunks and refuses where smaller ones are the same.
+  ///
+  /// @param chunkBytes most bytes of a message, as long as a share has not too many chunks
+  /// @param smallerBytes another size, of an algorithm that is tried too; 0 if there is none
+  RingAllReduce(long chunkBytes, long smallerBytes) {
     super("ring-all-reduce/" + chunkBytes, CollectiveKind.ALL_REDUCE);
     this.chunkBytes = chunkBytes;
+    this.smallerBytes = smallerBytes;
   }
 
   @Override
   Optional<String> obstacle(CollectiveRequest request) {
-    return Parts.notTheLaneTree(request, "a ring");
+    return Parts.notTheLaneTree(request, "a ring")
+        .or(() -> chunks(request).sameAs(smallerBytes, request.ranks() - 1));
+  }
+
+  private Chunks chunks(CollectiveRequest request) {
+    return new Chunks(request, Cut.evenly(request, request.ranks()), chunkBytes);
   }
 
   @Override
   Plan plan(CollectiveRequest request) {
-    Ring ring =
-        new Ring(request, new Chunks(request, Cut.evenly(request, request.ranks()), chunkBytes));
+    Ring ring = new Ring(request, chunks(request));
     return Plan.of(rank -> steps(request, ring, rank))
         .withAlike(rank -> Parts.alikeByRotation(request, rank));
   }

@@ -277,15 +277,10 @@ public final class Requests {
 
   /// Returns every algorithm; those that send chunks do so with chunks of a cache line.
   public static List<Algorithm> algorithms() {
-    List<Algorithm> algorithms = new ArrayList<>();
-    for (Algorithm algorithm : Algorithms.all()) {
-      switch (algorithm) {
-        case DoubleTreeAllReduce _ -> algorithms.add(new DoubleTreeAllReduce(64));
-        case RingAllReduce ring when ring.name().contains("/") ->
-            algorithms.add(new RingAllReduce(64));
-        default -> algorithms.add(algorithm);
-      }
-    }
+    List<Algorithm> algorithms = new ArrayList<>(Algorithms.all());
+    algorithms.removeIf(algorithm -> algorithm.name().contains("/"));
+    algorithms.add(new DoubleTreeAllReduce(64));
+    algorithms.add(new RingAllReduce(64));
     return algorithms;
   }
 }

@@ -14,6 +14,7 @@ import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.simulate.Compute;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Level;
 import dev.lockstep.collective.verify.Verdict;
@@ -134,6 +135,40 @@ class PlannerTest {
         }
       }
     }
+  }
+
+  @ParameterizedTest(name = "bytes={0}")
+  @CsvSource({
+    "1_048_576, double-tree-all-reduce/65536, double-tree-all-reduce/1048576",
+    "67_108_864, double-tree-all-reduce/4194304, double-tree-all-reduce/65536",
+    "67_108_864, ring-all-reduce/262144, ring-all-reduce/1048576"
+  })
+  void sizesOfChunksAreComparedByWhatTheyCost(long bytes, String better, String worse) {
+    CollectiveRequest request = allReduce(64, bytes / 4, false, Mode.RELAXED);
+    Fabric fabric =
+        new Fabric(
+            "wire", Compute.device(100, 1e12), List.of(Level.of("wire", Level.ALL, 1000, 10e9)));
+    assertThat(nanos(better, request, fabric)).isLessThan(nanos(worse, request, fabric));
+  }
+
+  private static double nanos(String algorithm, CollectiveRequest request, Fabric fabric) {
+    Algorithm named = Algorithms.named(algorithm).orElseThrow();
+    return Planner.candidate(named, request, fabric).orElseThrow().nanos().orElseThrow();
+  }
+
+  @Test
+  void largerChunksAreRefusedWhereSmallerOnesAreTheSame() {
+    List<String> few = named(allReduce(4, 4 * 16_000, false, Mode.RELAXED));
+    assertThat(few).contains("ring-all-reduce/65536", "double-tree-all-reduce/65536");
+    assertThat(few).doesNotContain("ring-all-reduce/262144", "double-tree-all-reduce/1048576");
+    List<String> many = named(allReduce(4, 4 << 20, false, Mode.RELAXED));
+    assertThat(many).contains("ring-all-reduce/262144", "ring-all-reduce/1048576");
+    List<String> most = named(allReduce(2, 64 << 20, false, Mode.RELAXED));
+    assertThat(most).contains("ring-all-reduce/65536").doesNotContain("ring-all-reduce/262144");
+  }
+
+  private static List<String> named(CollectiveRequest request) {
+    return Algorithms.applicable(request).stream().map(Algorithm::name).toList();
   }
 
   /// Links of hosts that run several ranks, whose cable carries what is stated.
