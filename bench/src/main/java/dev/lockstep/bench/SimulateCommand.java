@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 
 /// `lockstep simulate COLLECTIVE --fabric F --ranks N --bytes B`: times the schedule that would run
@@ -71,10 +72,30 @@ public final class SimulateCommand implements CommandProvider {
       List<Candidate> rows = asked.stream().toList();
       return PlanOptions.asked(new CostTable(request, rows), named.get().name());
     }
-    Candidate choice = Planner.costs(request, fabric).choice();
-    OptionValues.require(
-        choice.nanos().isPresent(), "--ranks", "" + request.ranks(), choice.reason());
+    CostTable table = Planner.costs(request, fabric);
+    Candidate choice = table.choice();
+    if (choice.nanos().isEmpty()) {
+      throw OptionValues.wrong("--ranks", "" + request.ranks(), tooMany(table));
+    }
     return choice;
+  }
+
+  /// Says why no algorithm can be timed, and what number of ranks might do.
+  private static String tooMany(CostTable table) {
+    String reasons =
+        table.candidates().stream()
+            .filter(Candidate::isApplicable)
+            .map(candidate -> candidate.algorithm() + ": " + candidate.reason())
+            .collect(Collectors.joining("; "));
+    List<Integer> levels = table.request().topology().levels();
+    int group = levels.isEmpty() ? 1 : levels.getLast();
+    int whole = table.request().ranks() / group * group;
+    return "cannot be simulated by any algorithm, %s%s"
+        .formatted(
+            reasons,
+            whole == table.request().ranks()
+                ? ""
+                : " (ranks of whole groups are alike: take --ranks=" + whole + ")");
   }
 
   private static void print(

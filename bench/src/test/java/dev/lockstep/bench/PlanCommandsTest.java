@@ -72,6 +72,16 @@ class PlanCommandsTest {
     assertThat(out).containsPattern("time +2[12]\\.\\d+ us");
   }
 
+  @ParameterizedTest
+  @CsvSource({"gather, linear-gather", "scatter, linear-scatter"})
+  void aStarOfManyRanksIsTimedThoughItsRootHasAStepForEach(String collective, String algorithm)
+      throws Exception {
+    String[] star = {
+      collective, "--fabric", "trn3-ultraserver", "--ranks", "20000", "--algorithm", algorithm
+    };
+    assertThat(simulate(star)).contains("algorithm      " + algorithm).contains("20,000 of 20,000");
+  }
+
   @Test
   void simulatesAFabricFromAFile() throws Exception {
     String out = simulate("broadcast", "--fabric", fabric(FABRIC), "--ranks", "4", "--bytes", "1M");

@@ -8,7 +8,8 @@ import dev.lockstep.graph.LaneSplit;
 import java.util.List;
 
 /// How many steps a rank would have, without making them: among very many ranks an algorithm whose
-/// steps grow with their number is known by how they grow among fewer.
+/// steps grow with their number is known by how they grow among fewer. One rank that has many, the
+/// root of a star, is no obstacle.
 final class StepCount {
   /// Steps of one rank beyond which nothing is simulated.
   static final long MOST = 200_000;
@@ -25,14 +26,25 @@ final class StepCount {
         || !request.counts().areEqual()) {
       return 0;
     }
-    long few = steps(algorithm, withRanks(request, FEW));
-    long twice = steps(algorithm, withRanks(request, 2 * FEW));
-    boolean growsWithRanks = 2 * twice > 3 * few;
-    return growsWithRanks ? twice * (request.ranks() / (2 * FEW)) : twice;
+    CollectiveRequest few = withRanks(request, FEW);
+    CollectiveRequest twice = withRanks(request, 2 * FEW);
+    return Math.min(
+        estimate(steps(algorithm, few, true), steps(algorithm, twice, true), request.ranks()),
+        estimate(steps(algorithm, few, false), steps(algorithm, twice, false), request.ranks()));
   }
 
-  private static long steps(Algorithm algorithm, CollectiveRequest request) {
-    return algorithm.refusal(request).isPresent() ? 0 : algorithm.schedule(request).steps(0).size();
+  private static long estimate(long few, long twice, int ranks) {
+    boolean growsWithRanks = 2 * twice > 3 * few;
+    return growsWithRanks ? twice * (ranks / (2 * FEW)) : twice;
+  }
+
+  /// Returns the steps of the root, or of the rank farthest from it.
+  private static long steps(Algorithm algorithm, CollectiveRequest request, boolean ofRoot) {
+    int root = Math.max(0, request.root());
+    int rank = ofRoot ? root : root == 0 ? request.ranks() - 1 : 0;
+    return algorithm.refusal(request).isPresent()
+        ? 0
+        : algorithm.schedule(request).steps(rank).size();
   }
 
   private static CollectiveRequest withRanks(CollectiveRequest request, int ranks) {

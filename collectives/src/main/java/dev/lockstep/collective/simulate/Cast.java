@@ -70,7 +70,11 @@ final class Cast {
     Cast cast = new Cast(schedule, fabric, durations, true, mostSteps);
     int ranks = schedule.ranks();
     cast.kinds = new int[ranks];
-    cast.refuseManyKinds();
+    long kinds = cast.countKinds();
+    if (kinds == ranks) {
+      return Optional.empty();
+    }
+    cast.refuseByFew(kinds);
     long steps = 0;
     for (int rank = 0; rank < ranks; rank++) {
       int like = schedule.alike(rank);
@@ -81,9 +85,6 @@ final class Cast {
       int number = Objects.requireNonNull(cast.numbers.get(like), "alike is not the lowest rank");
       cast.kinds[rank] = number;
       cast.members.set(number, cast.members.get(number) + 1);
-    }
-    if (cast.programs.size() == ranks) {
-      return Optional.empty();
     }
     cast.refuseLongSearch();
     cast.countUsers();
@@ -122,28 +123,32 @@ final class Cast {
   }
 
   /// Counts the kinds before their programs are made, which takes memory.
-  private void refuseManyKinds() {
+  private long countKinds() {
     long kindsOfRanks = 0;
     for (int rank = 0; rank < schedule.ranks(); rank++) {
       if (schedule.alike(rank) == rank) {
         kindsOfRanks++;
       }
     }
-    refuseByFew(kindsOfRanks);
+    return kindsOfRanks;
   }
 
-  /// Refuses what is too much if all programs are like those of a few ranks. The first one alone
-  /// may be the root of a tree.
+  /// Refuses what is too much if all programs are like those of a few ranks, but for the longest,
+  /// which may be the root's.
   private void refuseByFew(long all) {
     if (schedule.steps(0).size() * all <= mostSteps) {
       return;
     }
     int stride = schedule.ranks() / FEW | 1;
     long steps = 0;
+    long longest = 0;
     for (long i = 0; i < FEW; i++) {
-      steps += schedule.steps((int) (i * stride % schedule.ranks())).size();
+      long some = schedule.steps((int) (i * stride % schedule.ranks())).size();
+      steps += some;
+      longest = Math.max(longest, some);
     }
-    refuseMoreThan(steps, (double) all / FEW);
+    double others = (double) (all - 1) / (FEW - 1) * (steps - longest);
+    refuseMoreThan(longest + (long) others, 1);
   }
 
   private void refuseLongSearch() {

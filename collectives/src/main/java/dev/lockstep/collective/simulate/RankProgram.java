@@ -20,6 +20,7 @@ final class RankProgram {
   }
 
   private static final long[] NOBODY = {};
+  private static final int[] NO_STEPS = {};
 
   final int rank;
   private final Op[] ops;
@@ -44,9 +45,8 @@ final class RankProgram {
   /// number.
   final long[][] listeners;
 
-  private int[] bursts = {}; // for each step the first of its burst
-
-  private long[] outgoing = {}; // sorted: (channel, step), see channel()
+  private int[] bursts = NO_STEPS; // for each step the first of its burst
+  private long[] outgoing = NOBODY; // sorted: (peer, step), see key()
 
   RankProgram(Schedule schedule, Durations durations, int rank) {
     this.rank = rank;

@@ -282,6 +282,37 @@ class FoldingTest {
     assertThat(simulation.nanos()).isBetween(6e6, 15e6);
   }
 
+  /// No two ranks of a tree do the same at one time, so all are simulated.
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"binomial-broadcast", "binomial-reduce", "binomial-gather", "linear-scatter"})
+  @Tag("long")
+  void treesAndStarsOfAMillionRanksAreTimed(String algorithm) {
+    int ranks = 1_000_000;
+    Topology topology = new Topology(ranks, List.of(4, 144), false);
+    Counts parts = Counts.each(ranks, 1);
+    List<CollectiveRequest> requests =
+        List.of(
+            CollectiveRequest.broadcast(DType.F32, 1 << 20, 0, topology),
+            CollectiveRequest.reduce(
+                DType.F32,
+                new ReduceOp.Sum(),
+                1 << 20,
+                0,
+                true,
+                topology,
+                LaneSplit.onePerRank(ranks),
+                Mode.RELAXED),
+            CollectiveRequest.gather(DType.F32, parts, 0, true, topology),
+            CollectiveRequest.scatter(DType.F32, parts, 0, true, topology));
+    Algorithm named = Algorithms.named(algorithm).orElseThrow();
+    CollectiveRequest request =
+        requests.stream().filter(it -> it.kind() == named.kind()).findFirst().orElseThrow();
+    Simulation simulation = Simulator.run(named.schedule(request), TRN3);
+    assertThat(simulation.programs()).isEqualTo(ranks);
+    assertThat(simulation.nanos()).isGreaterThan(20 * 1500); // hops of NeuronLink, for each bit
+  }
+
   private static void assertFolded(Schedule schedule) {
     assertThat(Simulator.run(schedule, TRN3).isFolded()).as(schedule.toString()).isTrue();
     assertSame(schedule, TRN3);
