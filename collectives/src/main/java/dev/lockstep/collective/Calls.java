@@ -6,6 +6,7 @@ import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Partners;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
@@ -131,6 +132,28 @@ final class Calls {
         out);
   }
 
+  /// A rank that neither sends nor receives says by a tensor what the others do.
+  Call sendReceive(@Nullable Tensor in, @Nullable Tensor out, Supplier<Partners> who) {
+    Tensor like = in == null ? out : in;
+    CollectiveRequest request =
+        named(
+            CollectiveKind.SEND_RECEIVE,
+            () -> {
+              if (like == null) {
+                throw new IllegalArgumentException(
+                    "a tensor is missing, which says type and number of elements of what ranks"
+                        + " send");
+              }
+              return CollectiveRequest.sendReceive(
+                  like.dtype(), like.shape().elements(), who.get(), false, topology);
+            });
+    return new Call(
+        CollectiveKind.SEND_RECEIVE,
+        () -> request,
+        request.inputs(rank) == 0 ? null : in,
+        request.partners().source(rank) == Partners.NOBODY ? null : out);
+  }
+
   Call barrier() {
     return new Call(CollectiveKind.BARRIER, () -> CollectiveRequest.barrier(topology), null, null);
   }
@@ -162,7 +185,7 @@ final class Calls {
           "deadline is not positive: op=%s, rank=%d, timeout=%s".formatted(op, rank, timeout));
     }
     progress.checkUsable(op);
-    CollectiveRequest request = request(call);
+    CollectiveRequest request = named(call.kind(), call.request());
     check(call, request);
     try {
       return core.oneShots().operation(request, call.in(), call.out());
@@ -175,14 +198,13 @@ final class Calls {
   }
 
   /// Makes a request; what is wrong with it names rank and sequence too.
-  private CollectiveRequest request(Call call) {
+  private CollectiveRequest named(CollectiveKind kind, Supplier<CollectiveRequest> request) {
     try {
-      return call.request().get();
+      return request.get();
     } catch (IllegalArgumentException wrong) {
       throw new IllegalArgumentException(
           "%s, op=%s, rank=%d, sequence=%d"
-              .formatted(
-                  wrong.getMessage(), call.kind().label(), rank, core.progress().nextSequence()),
+              .formatted(wrong.getMessage(), kind.label(), rank, core.progress().nextSequence()),
           wrong);
     }
   }

@@ -5,6 +5,7 @@ import dev.lockstep.collective.execute.Operation;
 import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Partners;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
@@ -382,6 +383,44 @@ public final class Communicator implements AutoCloseable {
   /// Starts what [#sendReceive(Tensor, Tensor)] does.
   public Work sendReceiveAsync(Tensor in, Tensor out) {
     return calls.start(calls.sendReceive(in, out), timeout);
+  }
+
+  /// Sends a tensor to the rank some places after this one, and gets that of the rank as many
+  /// places before it, counted round. With a distance of the ranks of a row, for example, what a
+  /// neighbour above or below needs of a grid is exchanged.
+  ///
+  /// @param in what this rank sends
+  /// @param out what it gets
+  /// @param distance the same on every rank; negative for ranks before
+  public void sendReceive(Tensor in, Tensor out, int distance) {
+    calls.run(calls.sendReceive(in, out, () -> shift(distance)), timeout);
+  }
+
+  /// Starts what [#sendReceive(Tensor, Tensor, int)] does.
+  public Work sendReceiveAsync(Tensor in, Tensor out, int distance) {
+    return calls.start(calls.sendReceive(in, out, () -> shift(distance)), timeout);
+  }
+
+  private Partners shift(int distance) {
+    return Partners.shift(topology().ranks(), distance);
+  }
+
+  /// Sends a tensor to a chosen rank and gets one from another, as all ranks know: every rank calls
+  /// it with the same destinations, also one that neither sends nor gets anything, which returns at
+  /// once. All tensors have equally many elements.
+  ///
+  /// @param in what this rank sends; null if nothing
+  /// @param out what it gets; null if nothing. A rank that does neither passes a tensor like the
+  ///   others' all the same, which is left alone
+  /// @param destinations for each rank whom it sends to, -1 for nobody; no rank twice
+  public void sendReceive(@Nullable Tensor in, @Nullable Tensor out, List<Integer> destinations) {
+    calls.run(calls.sendReceive(in, out, () -> Partners.of(destinations)), timeout);
+  }
+
+  /// Starts what [#sendReceive(Tensor, Tensor, List)] does.
+  public Work sendReceiveAsync(
+      @Nullable Tensor in, @Nullable Tensor out, List<Integer> destinations) {
+    return calls.start(calls.sendReceive(in, out, () -> Partners.of(destinations)), timeout);
   }
 
   /// Waits until every rank has come here.

@@ -162,6 +162,51 @@ final class OperationsTest {
         });
   }
 
+  private static int[] from(int rank, int elements) {
+    return IntStream.range(0, elements).map(i -> value(rank, i)).toArray();
+  }
+
+  @ParameterizedTest(name = "{0}, async={1}")
+  @CsvSource({"in-process, true", "shm, false", "messages-only, false"})
+  void ranksSendToWhomTheyChoose(String transport, boolean asynchronous) {
+    int ranks = 4;
+    int part = 300;
+    Ranks.run(
+        ranks,
+        over(transport),
+        rank -> {
+          Communicator all = rank.communicator;
+          int me = all.rank();
+          for (int distance : new int[] {-1, 0, 2, 5}) {
+            Tensor mine = filled(rank, part);
+            Tensor got = empty(rank, part);
+            call(
+                asynchronous,
+                () -> all.sendReceive(mine, got, distance),
+                () -> all.sendReceiveAsync(mine, got, distance));
+            assertThat(of(got)).isEqualTo(from(Math.floorMod(me - distance, ranks), part));
+          }
+          List<Integer> stages = List.of(1, 2, -1, -1);
+          Tensor mine = filled(rank, part);
+          Tensor got = me == 1 || me == 2 ? empty(rank, part) : null;
+          Tensor sent = me == 2 ? null : mine;
+          call(
+              asynchronous,
+              () -> all.sendReceive(sent, got, stages),
+              () -> all.sendReceiveAsync(sent, got, stages));
+          if (got != null) {
+            assertThat(of(got)).isEqualTo(from(me - 1, part));
+          }
+          assertThat(of(mine))
+              .as("of a rank that neither sends nor gets")
+              .isEqualTo(from(me, part));
+          List<Integer> pair = List.of(3, -1, -1, 0);
+          all.sendReceive(mine, mine, pair);
+          assertThat(of(mine)).isEqualTo(from(me == 0 || me == 3 ? 3 - me : me, part));
+          return true;
+        });
+  }
+
   private static int sumOver(int ranks, long index) {
     return IntStream.range(0, ranks).map(rank -> value(rank, index)).sum();
   }
@@ -478,6 +523,11 @@ final class OperationsTest {
           isRefused("all_gather", "count=-1", () -> one.allGatherV(ten, ten, List.of(-1L)));
           isRefused(
               "sendrecv", "overlap", () -> one.sendReceive(slice(ten, 0, 9), slice(ten, 1, 9)));
+          isRefused("sendrecv", "destination=1", () -> one.sendReceive(ten, ten, List.of(1)));
+          isRefused("sendrecv", "two ranks", () -> one.sendReceive(ten, ten, List.of(0, 0)));
+          isRefused("sendrecv", "partnersOf=2", () -> one.sendReceive(ten, ten, List.of(0, 1)));
+          isRefused("sendrecv", "inputs=0", () -> one.sendReceive(null, ten, List.of(0)));
+          isRefused("sendrecv", "is missing", () -> one.sendReceive(null, null, List.of(-1)));
           Tensor closed = filled(rank, 10);
           closed.buffer().close();
           assertThatThrownBy(() -> one.allToAll(closed, ten))

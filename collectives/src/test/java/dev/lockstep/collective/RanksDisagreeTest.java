@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Partners;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.failure.CollectiveException;
@@ -44,6 +45,7 @@ final class RanksDisagreeTest {
     ROOT("root=0", "root=1"),
     COUNTS("elements=600, counts=[200, ", "elements=600, counts=[199, "),
     KIND("all_reduce(", "reduce_scatter("),
+    PARTNERS("sendrecv(dtype=f32, elements=600)", "sendrecv(dtype=f32, elements=600, shift=2)"),
     PLACE("op=sum)", "op=sum, inPlace=true)"),
     MODE("op=sum)", "op=sum, mode=relaxed)");
 
@@ -68,6 +70,9 @@ final class RanksDisagreeTest {
                 ? CollectiveRequest.reduceScatter(
                     dtype, SUM, Counts.each(ranks, 600), false, topology, lanes, Mode.SAME_BITS)
                 : sum(dtype, SUM, 600L * ranks, false, topology, Mode.SAME_BITS);
+        case PARTNERS ->
+            CollectiveRequest.sendReceive(
+                dtype, 600, Partners.shift(ranks, isLast ? 2 : 1), false, topology);
         case COUNT, DTYPE, OP, FACTOR, PLACE, MODE ->
             sum(
                 dtype,
@@ -83,7 +88,7 @@ final class RanksDisagreeTest {
       return switch (this) {
         case OP -> isLast ? new ReduceOp.Max() : SUM;
         case FACTOR -> new ReduceOp.PreMulSum(isLast ? 0.25 : 0.5);
-        case COUNT, DTYPE, ROOT, COUNTS, KIND, PLACE, MODE -> SUM;
+        case COUNT, DTYPE, ROOT, COUNTS, KIND, PARTNERS, PLACE, MODE -> SUM;
       };
     }
 
@@ -135,8 +140,8 @@ final class RanksDisagreeTest {
       case ALL_GATHER ->
           all.allGatherV(
               in, out, LongStream.range(0, all.size()).mapToObj(request.counts()::get).toList());
-      case REDUCE, ALL_TO_ALL, GATHER, SCATTER, BARRIER, SEND_RECEIVE ->
-          throw new AssertionError(request.kind());
+      case SEND_RECEIVE -> all.sendReceive(in, out, request.partners().destination(0));
+      case REDUCE, ALL_TO_ALL, GATHER, SCATTER, BARRIER -> throw new AssertionError(request.kind());
     }
   }
 
@@ -177,6 +182,7 @@ final class RanksDisagreeTest {
     "FACTOR, 2, messages-only",
     "ROOT, 3, messages-only",
     "COUNTS, 3, shm",
+    "PARTNERS, 3, shm",
     "PLACE, 3, shm"
   })
   void whatRanksPrepareDifferently(Field field, int ranks, String transport) {
@@ -267,7 +273,8 @@ final class RanksDisagreeTest {
     "DTYPE, 3, shm",
     "ROOT, 3, messages-only",
     "COUNTS, 2, shm",
-    "KIND, 3, messages-only"
+    "KIND, 3, messages-only",
+    "PARTNERS, 3, messages-only"
   })
   void whatRanksCallDifferentlyAtFirst(Field field, int ranks, String transport) {
     long start = System.nanoTime();

@@ -8,14 +8,15 @@ import static dev.lockstep.collective.algorithm.Parts.scratch;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Partners;
 import dev.lockstep.collective.schedule.Range;
 import java.util.Optional;
 
-/// Send to the next rank in memory that all ranks share: every rank reads the elements of the one
-/// before where they lie.
+/// Send to chosen ranks in memory that all ranks share: every rank reads the elements that are for
+/// it where they lie.
 ///
 /// Two signals deep. A rank copies `S` bytes; in place it does so twice, by way of scratch, since
-/// its own elements must stand until the next rank has read them.
+/// its own elements must stand until they have been read.
 public final class DirectSendReceive extends PlannedAlgorithm {
   /// Makes the algorithm.
   public DirectSendReceive() {
@@ -29,33 +30,37 @@ public final class DirectSendReceive extends PlannedAlgorithm {
 
   @Override
   Plan plan(CollectiveRequest request) {
-    boolean staged = request.inPlace() && request.ranks() > 1;
     return Plan.of(rank -> steps(request, rank))
-        .withScratch(_ -> staged ? request.total() : 0)
-        .withAlike(_ -> 0);
+        .withScratch(rank -> Parts.swaps(request, rank) ? request.total() : 0)
+        .withAlike(rank -> request.partners().isShift() ? 0 : rank);
   }
 
   private static Steps steps(CollectiveRequest request, int rank) {
     Steps steps = new Steps();
-    int ranks = request.ranks();
+    int to = request.partners().destination(rank);
+    int from = request.partners().source(rank);
     long elements = request.total();
-    if (elements == 0 || (ranks == 1 && request.inPlace())) {
-      return steps;
-    }
-    if (ranks == 1) {
-      steps.copy(input(rank, 0, 0, elements), output(rank, 0, elements));
-      return steps;
-    }
-    int before = Math.floorMod(rank - 1, ranks);
-    int next = (rank + 1) % ranks;
     Range result = output(rank, 0, elements);
-    Range got = request.inPlace() ? scratch(rank, 0, elements) : result;
-    steps.signal(next, READY);
-    steps.await(before, READY);
-    steps.copy(input(before, 0, 0, elements), got);
-    steps.signal(before, READ);
-    steps.await(next, READ);
-    if (request.inPlace()) {
+    if (elements == 0 || (to == rank && request.inPlace())) {
+      return steps;
+    }
+    if (to == rank) {
+      steps.copy(input(rank, 0, 0, elements), result);
+      return steps;
+    }
+    Range got = Parts.swaps(request, rank) ? scratch(rank, 0, elements) : result;
+    if (to != Partners.NOBODY) {
+      steps.signal(to, READY);
+    }
+    if (from != Partners.NOBODY) {
+      steps.await(from, READY);
+      steps.copy(input(from, 0, 0, elements), got);
+      steps.signal(from, READ);
+    }
+    if (to != Partners.NOBODY) {
+      steps.await(to, READ);
+    }
+    if (!got.equals(result)) {
       steps.copy(got, result);
     }
     return steps;

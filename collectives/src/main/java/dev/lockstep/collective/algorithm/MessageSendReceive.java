@@ -6,10 +6,11 @@ import static dev.lockstep.collective.algorithm.Parts.scratch;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Partners;
 import dev.lockstep.collective.schedule.Range;
 import java.util.Optional;
 
-/// Send to the next rank by one message.
+/// Send to chosen ranks, each by one message.
 ///
 /// One message deep; a rank sends `S` bytes. In place what arrives goes through scratch.
 public final class MessageSendReceive extends PlannedAlgorithm {
@@ -25,28 +26,32 @@ public final class MessageSendReceive extends PlannedAlgorithm {
 
   @Override
   Plan plan(CollectiveRequest request) {
-    boolean staged = request.inPlace() && request.ranks() > 1;
     return Plan.of(rank -> steps(request, rank))
-        .withScratch(_ -> staged ? request.total() : 0)
-        .withAlike(_ -> 0);
+        .withScratch(rank -> Parts.swaps(request, rank) ? request.total() : 0)
+        .withAlike(rank -> request.partners().isShift() ? 0 : rank);
   }
 
   private static Steps steps(CollectiveRequest request, int rank) {
     Steps steps = new Steps();
-    int ranks = request.ranks();
+    int to = request.partners().destination(rank);
+    int from = request.partners().source(rank);
     long elements = request.total();
     Range own = input(rank, 0, 0, elements);
     Range result = output(rank, 0, elements);
-    if (ranks == 1) {
+    if (to == rank) {
       if (!request.inPlace()) {
         steps.copy(own, result);
       }
       return steps;
     }
-    Range got = request.inPlace() ? scratch(rank, 0, elements) : result;
-    steps.receive(Math.floorMod(rank - 1, ranks), got);
-    steps.send((rank + 1) % ranks, own);
-    if (request.inPlace()) {
+    Range got = Parts.swaps(request, rank) ? scratch(rank, 0, elements) : result;
+    if (from != Partners.NOBODY) {
+      steps.receive(from, got);
+    }
+    if (to != Partners.NOBODY) {
+      steps.send(to, own);
+    }
+    if (!got.equals(result)) {
       steps.copy(got, result);
     }
     return steps;

@@ -2,6 +2,7 @@ package dev.lockstep.collective.algorithm;
 
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Partners;
 import dev.lockstep.collective.schedule.JoinTree;
 import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Shares;
@@ -63,6 +64,16 @@ final class Parts {
     long start = request.receiveStart(to, from);
     long elements = request.count(from, to);
     return request.inPlace() ? scratch(to, start, elements) : output(to, start, elements);
+  }
+
+  /// Returns whether in a send/receive a rank must keep what it sends while it gets something in
+  /// its place.
+  static boolean swaps(CollectiveRequest request, int rank) {
+    int to = request.partners().destination(rank);
+    return request.inPlace()
+        && to != rank
+        && to != Partners.NOBODY
+        && request.partners().source(rank) != Partners.NOBODY;
   }
 
   /// Returns the ranks but this one, starting with its successor: so no two ranks turn to the same

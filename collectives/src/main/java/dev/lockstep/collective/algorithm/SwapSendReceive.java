@@ -23,9 +23,11 @@ public final class SwapSendReceive extends PlannedAlgorithm {
     if (!request.inPlace()) {
       return Optional.of("what is sent must stand");
     }
-    return request.ranks() == 2
-        ? Parts.noPeerMemory(request)
-        : Optional.of("only two ranks send to each other");
+    boolean isPair =
+        request.ranks() == 2
+            && request.partners().destination(0) == 1
+            && request.partners().destination(1) == 0;
+    return isPair ? Parts.noPeerMemory(request) : Optional.of("only two ranks send to each other");
   }
 
   @Override

@@ -20,7 +20,7 @@ public enum CollectiveKind {
   SCATTER(8, "scatter", false),
   /// No rank leaves before every rank has entered.
   BARRIER(9, "barrier", false),
-  /// Every rank sends its elements to the next one and gets those of the one before.
+  /// Ranks send their elements to chosen ones, as a rule each to the next, and get those of others.
   SEND_RECEIVE(10, "sendrecv", false);
 
   private final byte code;

@@ -26,6 +26,7 @@ import org.jspecify.annotations.Nullable;
 /// @param lanes which subtrees of the sum each rank brings, one input each; one leaf per rank for
 ///   kinds that do not reduce
 /// @param mode what is promised about the bits
+/// @param partners who sends to whom in a send/receive; [Partners#none()] for the other kinds
 public record CollectiveRequest(
     CollectiveKind kind,
     DType dtype,
@@ -35,7 +36,8 @@ public record CollectiveRequest(
     boolean inPlace,
     Topology topology,
     LaneSplit lanes,
-    Mode mode) {
+    Mode mode,
+    Partners partners) {
   private static final int MOST_COUNTS_IN_WORDS = 64;
 
   /// Checks that the parts fit together.
@@ -72,6 +74,37 @@ public record CollectiveRequest(
           "only sums have lanes: kind=%s, lanes=%d, ranks=%d"
               .formatted(kind.label(), lanes.lanes(), ranks));
     }
+    if (partners.ranks() != (kind == CollectiveKind.SEND_RECEIVE ? ranks : 0)) {
+      throw new IllegalArgumentException(
+          "partners are not those of the communicator's ranks: kind=%s, ranks=%d, partnersOf=%d"
+              .formatted(kind.label(), ranks, partners.ranks()));
+    }
+  }
+
+  /// Makes the request of any kind; of a send/receive that by which every rank sends to the next.
+  public CollectiveRequest(
+      CollectiveKind kind,
+      DType dtype,
+      @Nullable ReduceOp reduceOp,
+      int root,
+      Counts counts,
+      boolean inPlace,
+      Topology topology,
+      LaneSplit lanes,
+      Mode mode) {
+    this(
+        kind,
+        dtype,
+        reduceOp,
+        root,
+        counts,
+        inPlace,
+        topology,
+        lanes,
+        mode,
+        kind == CollectiveKind.SEND_RECEIVE
+            ? Partners.shift(topology.ranks(), 1)
+            : Partners.none());
   }
 
   /// Returns the request of an all-reduce.
@@ -171,6 +204,27 @@ public record CollectiveRequest(
     return moving(CollectiveKind.SEND_RECEIVE, dtype, -1, Counts.one(elements), inPlace, topology);
   }
 
+  /// Returns the request by which ranks send to chosen ones.
+  ///
+  /// @param elements of each message
+  /// @param partners who sends to whom
+  /// @param inPlace whether a rank that sends and receives gets what it receives in place of what
+  ///   it has sent
+  public static CollectiveRequest sendReceive(
+      DType dtype, long elements, Partners partners, boolean inPlace, Topology topology) {
+    return new CollectiveRequest(
+        CollectiveKind.SEND_RECEIVE,
+        dtype,
+        null,
+        -1,
+        Counts.one(elements),
+        inPlace,
+        topology,
+        LaneSplit.onePerRank(topology.ranks()),
+        Mode.SAME_BITS,
+        partners);
+  }
+
   private static CollectiveRequest moving(
       CollectiveKind kind,
       DType dtype,
@@ -186,12 +240,13 @@ public record CollectiveRequest(
   /// Returns this request with input and output in the same or in different memory.
   public CollectiveRequest withInPlace(boolean together) {
     return new CollectiveRequest(
-        kind, dtype, reduceOp, root, counts, together, topology, lanes, mode);
+        kind, dtype, reduceOp, root, counts, together, topology, lanes, mode, partners);
   }
 
   /// Returns this request with another reduce op.
   public CollectiveRequest withReduceOp(ReduceOp op) {
-    return new CollectiveRequest(kind, dtype, op, root, counts, inPlace, topology, lanes, mode);
+    return new CollectiveRequest(
+        kind, dtype, op, root, counts, inPlace, topology, lanes, mode, partners);
   }
 
   /// Returns the number of ranks.
@@ -204,7 +259,8 @@ public record CollectiveRequest(
     return switch (kind) {
       case ALL_REDUCE, REDUCE_SCATTER, REDUCE ->
           lanes.isOnePerRank() ? 1 : lanes.ranks().get(rank).size();
-      case ALL_GATHER, ALL_TO_ALL, GATHER, SEND_RECEIVE -> 1;
+      case ALL_GATHER, ALL_TO_ALL, GATHER -> 1;
+      case SEND_RECEIVE -> partners.destination(rank) == Partners.NOBODY ? 0 : 1;
       case BROADCAST, SCATTER -> rank == root ? 1 : 0;
       case BARRIER -> 0;
     };
@@ -218,7 +274,8 @@ public record CollectiveRequest(
   /// Returns the number of elements of each input of a rank.
   public long inputElements(int rank) {
     return switch (kind) {
-      case ALL_REDUCE, REDUCE, SEND_RECEIVE -> counts.get(0);
+      case ALL_REDUCE, REDUCE -> counts.get(0);
+      case SEND_RECEIVE -> inputs(rank) * counts.get(0);
       case BROADCAST -> rank == root ? counts.get(0) : 0;
       case ALL_GATHER, GATHER -> counts.get(rank);
       case REDUCE_SCATTER -> total();
@@ -231,7 +288,8 @@ public record CollectiveRequest(
   /// Returns the number of elements of a rank's output, 0 if it has none.
   public long outputElements(int rank) {
     return switch (kind) {
-      case ALL_REDUCE, BROADCAST, SEND_RECEIVE -> counts.get(0);
+      case ALL_REDUCE, BROADCAST -> counts.get(0);
+      case SEND_RECEIVE -> partners.source(rank) == Partners.NOBODY ? 0 : counts.get(0);
       case REDUCE -> rank == root ? counts.get(0) : 0;
       case REDUCE_SCATTER, SCATTER -> counts.get(rank);
       case ALL_GATHER -> total();
@@ -341,6 +399,9 @@ public record CollectiveRequest(
     if (reduceOp instanceof ReduceOp.PreMulSum(double factor)) {
       hash.add(Double.doubleToLongBits(factor));
     }
+    if (hasChosenPartners()) {
+      partners.addTo(hash);
+    }
     hash.add(counts.size()).add(counts.areEqual() ? 1 : 0);
     for (long part = 0; part < (counts.areEqual() ? 1 : counts.size()); part++) {
       hash.add(counts.get(part));
@@ -383,6 +444,9 @@ public record CollectiveRequest(
     if (root >= 0) {
       text.append(", root=").append(root);
     }
+    if (hasChosenPartners()) {
+      text.append(", ").append(partners);
+    }
     if (inPlace && kind != CollectiveKind.BROADCAST) {
       text.append(", inPlace=true");
     }
@@ -390,6 +454,10 @@ public record CollectiveRequest(
       text.append(", mode=relaxed");
     }
     return text.append(')').toString();
+  }
+
+  private boolean hasChosenPartners() {
+    return kind == CollectiveKind.SEND_RECEIVE && !partners.equals(Partners.shift(ranks(), 1));
   }
 
   private static long expectedCounts(CollectiveKind kind, int ranks) {

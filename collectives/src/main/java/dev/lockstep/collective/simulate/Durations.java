@@ -1,5 +1,6 @@
 package dev.lockstep.collective.simulate;
 
+import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.JoinTree;
 import dev.lockstep.collective.schedule.Range;
@@ -25,7 +26,10 @@ final class Durations {
   Durations(Fabric fabric, CollectiveRequest request) {
     this.fabric = fabric;
     this.inPlace = request.inPlace();
-    long buffers = Math.max(request.inputElements(0), request.outputElements(0));
+    long buffers =
+        request.kind() == CollectiveKind.SEND_RECEIVE
+            ? request.total()
+            : Math.max(request.inputElements(0), request.outputElements(0));
     long ranksOfHost = Math.min(request.ranks(), fabric.levels().getFirst().ranks());
     this.workingSet = buffers * request.dtype().bytes() * ranksOfHost;
     this.copy = fabric.compute().copy().nanosPerByte(workingSet);

@@ -102,8 +102,7 @@ final class Outcome {
       case BROADCAST -> expected.add(new Expected(0, own, request.root(), 0));
       case SCATTER ->
           expected.add(new Expected(0, own, request.root(), request.displacement(rank)));
-      case SEND_RECEIVE ->
-          expected.add(new Expected(0, own, Math.floorMod(rank - 1, request.ranks()), 0));
+      case SEND_RECEIVE -> expected.add(new Expected(0, own, request.partners().source(rank), 0));
       case ALL_GATHER, GATHER -> {
         for (int from = 0; from < request.ranks(); from++) {
           long offset = request.displacement(from);
