@@ -182,7 +182,7 @@ final class Memory implements AutoCloseable {
     return List.copyOf(touched);
   }
 
-  /// Returns all regions, which peers may read during a run.
+  /// Returns all regions, which peers may touch during a run.
   List<Region> readable() {
     Set<Region> all = new LinkedHashSet<>(touched);
     owned.forEach(buffer -> all.add(buffer.registration().region()));

@@ -17,7 +17,7 @@ import java.util.Map;
 /// @param words the request, for messages
 /// @param fingerprint hash of request and schedule
 /// @param callSite where it was prepared
-/// @param memory descriptors of what peers may read in place, by space
+/// @param memory descriptors of what peers may touch in place, by space
 record Offer(String words, long fingerprint, String callSite, Map<Space, byte[]> memory) {
   Offer(Schedule schedule, int communicator, String callSite, Map<Space, byte[]> memory) {
     this(

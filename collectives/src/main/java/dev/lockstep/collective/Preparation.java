@@ -227,7 +227,10 @@ final class Preparation {
     PeerAccess access = endpoint.access().orElseThrow();
     if (descriptor == null) {
       throw new IllegalStateException(
-          "peer does not offer memory that the schedule reads: peer=" + peer + ", space=" + space);
+          "peer does not offer memory that the schedule touches: peer="
+              + peer
+              + ", space="
+              + space);
     }
     int jobRank = endpoint.members().jobRank(peer);
     MemorySegment segment =

@@ -3,6 +3,7 @@ package dev.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.CollectiveTimeoutException;
@@ -287,9 +288,16 @@ final class OperationsTest {
         });
   }
 
-  @ParameterizedTest(name = "{0}, shared={1}")
-  @CsvSource({"shm, true", "shm, false", "in-process, true", "messages-only, false"})
-  void whatTwoRanksSendEachOtherInPlaceChangesPlaces(String transport, boolean shared) {
+  @ParameterizedTest(name = "{0}, shared={1}, {2}")
+  @CsvSource({
+    "shm, true, swap-send-receive",
+    "shm, false, swap-send-receive",
+    "shm, true, direct-send-receive",
+    "in-process, true, swap-send-receive",
+    "messages-only, false, message-send-receive"
+  })
+  void whatTwoRanksSendEachOtherInPlaceChangesPlaces(
+      String transport, boolean shared, String algorithm) {
     int elements = 5003;
     Ranks.run(
         2,
@@ -302,6 +310,7 @@ final class OperationsTest {
               rank.communicator.prepare(
                   CollectiveRequest.sendReceive(
                       DType.I32, elements, true, rank.communicator.topology()),
+                  Algorithms.named(algorithm).orElseThrow(),
                   List.of(tensor),
                   tensor)) {
             for (int round = 0; round < 3; round++) {

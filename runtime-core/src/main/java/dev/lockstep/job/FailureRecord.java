@@ -30,4 +30,10 @@ public record FailureRecord(
   public static FailureRecord ofExit(int rank, String host, String message) {
     return FailureRecords.lost(rank, host, FailureRecords.PROCESS_EXIT, message, "");
   }
+
+  /// Returns whether the rank's process has ended, so that it touches nothing any more. One whose
+  /// heartbeat was lost may go on.
+  public boolean isProcessExit() {
+    return kind.equals(FailureRecords.PROCESS_EXIT);
+  }
 }

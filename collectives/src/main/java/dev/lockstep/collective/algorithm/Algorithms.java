@@ -8,9 +8,9 @@ import java.util.Optional;
 /// The algorithms that there are. Which one runs a request is for
 /// [dev.lockstep.collective.plan.Planner] to choose; of those that it finds equal, and where
 /// nothing can be timed, the first of this order is taken: where ranks read each other's memory
-/// those that do, since they move every byte once; then the ring, which sends least but may only be
-/// used in relaxed mode; then the exchanges, which send as much as a ring where every rank brings
-/// one subtree and realise the lane tree.
+/// those that do, which stage nothing; then the ring, which sends least but may only be used in
+/// relaxed mode; then the exchanges, which send as much as a ring where every rank brings one
+/// subtree and realise the lane tree.
 public final class Algorithms {
   /// Sizes of chunks: from one that takes long enough on a host that what every message costs
   /// hardly counts, to one that does so on a wire of great latency.

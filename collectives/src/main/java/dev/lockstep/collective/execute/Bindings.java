@@ -11,7 +11,7 @@ public interface Bindings {
   /// Returns this rank's memory of that name.
   Registration own(Space space);
 
-  /// Returns a peer's memory of that name, mapped for reading.
+  /// Returns a peer's memory of that name, mapped for what the schedule does with it.
   MemorySegment peer(int rank, Space space);
 
   /// Returns bindings of fixed memory.
@@ -39,7 +39,7 @@ public interface Bindings {
   /// Opens peers' memory.
   @FunctionalInterface
   interface PeerMemory {
-    /// Returns a peer's memory of that name, mapped for reading.
+    /// Returns a peer's memory of that name, mapped for what the schedule does with it.
     MemorySegment open(int rank, Space space);
   }
 

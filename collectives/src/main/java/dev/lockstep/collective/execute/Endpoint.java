@@ -20,6 +20,9 @@ public final class Endpoint implements AutoCloseable {
   /// The slot of [#acknowledge]; schedules use lower ones.
   private static final int LEFT_SLOT = PeerAccess.SLOTS - 1;
 
+  /// The slot of [#revoke]; the one between is that of mailboxes.
+  private static final int REVOKED_SLOT = PeerAccess.SLOTS - 3;
+
   /// What ranks that share memory have told each other.
   ///
   /// @param access peers' memory, with the communicator's signals open
@@ -161,12 +164,27 @@ public final class Endpoint implements AutoCloseable {
         peer, to -> transport.openSend(members.jobRank(to), communicator, timeout));
   }
 
-  /// Tells the peers that this rank will not touch their memory any more, nor may they its.
+  /// Tells the peers that they may not write this rank's memory any more. Any thread may.
+  void revoke() {
+    tell(REVOKED_SLOT);
+  }
+
+  /// Returns whether a peer has said that its memory may not be written any more.
+  boolean hasRevoked(int peer) {
+    return access != null
+        && access.signalled(members.jobRank(peer), communicator, REVOKED_SLOT) > 0;
+  }
+
+  /// Tells the peers that this rank will not touch their memory any more.
   void acknowledge() {
+    tell(LEFT_SLOT);
+  }
+
+  private void tell(int slot) {
     for (int peer = 0; access != null && peer < ranks; peer++) {
       if (peer != rank) {
         try {
-          access.signal(members.jobRank(peer), communicator, LEFT_SLOT, 1);
+          access.signal(members.jobRank(peer), communicator, slot, 1);
         } catch (RuntimeException _) {
           // The peer is gone: nobody waits for this.
         }

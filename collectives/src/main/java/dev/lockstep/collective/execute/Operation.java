@@ -62,7 +62,7 @@ public final class Operation {
   /// @param before copied when its turn comes
   /// @param after copied when the program is through
   /// @param tensors memory of others, to be leased during a run
-  /// @param readable memory that peers may read during a run
+  /// @param readable memory that peers may touch during a run
   public Operation(
       CollectiveKind kind,
       String words,

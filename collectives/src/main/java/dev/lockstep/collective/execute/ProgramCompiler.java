@@ -233,6 +233,7 @@ public final class ProgramCompiler {
       case JoinTree.Node node ->
           new TreeJoin(
               peer[0],
+              Writes.Permission.OWN,
               reduceOp(),
               dtype,
               segment(to),
@@ -249,34 +250,35 @@ public final class ProgramCompiler {
     }
     int[] written = to.stream().mapToInt(this::peer).filter(peer -> peer >= 0).toArray();
     int peer = written.length == 0 ? -1 : written[0];
+    Writes.Permission permission = new Writes.Permission(endpoint::hasRevoked, written);
     MemorySegment[] targets = segments(to);
-    Action step =
-        switch (tree) {
-          case JoinTree.Leaf(Range range) -> copies(peer, range, to);
-          case JoinTree.Node(JoinTree.Leaf(Range left), JoinTree.Leaf(Range right)) ->
-              new Writes.Join(peer, reduceOp(), dtype, targets, segment(left), segment(right));
-          case JoinTree.Node node ->
-              new TreeJoin(
-                  peer,
-                  reduceOp(),
-                  dtype,
-                  targets[0],
-                  Arrays.copyOfRange(targets, 1, targets.length),
-                  node,
-                  this::segment,
-                  endpoint.pool());
-        };
-    return new Writes.Guarded(endpoint, written, step);
+    return switch (tree) {
+      case JoinTree.Leaf(Range range) -> copies(peer, permission, range, to);
+      case JoinTree.Node(JoinTree.Leaf(Range left), JoinTree.Leaf(Range right)) ->
+          new Writes.Join(
+              peer, permission, reduceOp(), dtype, targets, segment(left), segment(right));
+      case JoinTree.Node node ->
+          new TreeJoin(
+              peer,
+              permission,
+              reduceOp(),
+              dtype,
+              targets[0],
+              Arrays.copyOfRange(targets, 1, targets.length),
+              node,
+              this::segment,
+              endpoint.pool());
+    };
   }
 
   /// One contribution is copied to wherever it does not lie.
-  private Action copies(int peer, Range from, List<Range> to) {
+  private Action copies(int peer, Writes.Permission permission, Range from, List<Range> to) {
     MemorySegment source = segment(from);
     MemorySegment[] targets =
         Stream.of(segments(to))
             .filter(target -> target.address() != source.address())
             .toArray(MemorySegment[]::new);
-    return new Writes.Copies(peer, source, targets);
+    return new Writes.Copies(peer, permission, source, targets);
   }
 
   private MemorySegment[] segments(List<Range> ranges) {
@@ -288,10 +290,12 @@ public final class ProgramCompiler {
       return null;
     }
     int peer = theirs.rank();
-    return new Writes.Guarded(
-        endpoint,
-        new int[] {peer},
-        new Writes.Swap(peer, segment(own), segment(theirs), endpoint.pool()));
+    return new Writes.Swap(
+        peer,
+        new Writes.Permission(endpoint::hasRevoked, new int[] {peer}),
+        segment(own),
+        segment(theirs),
+        endpoint.pool());
   }
 
   private Action joinOnTheWay(Range to) {

@@ -248,7 +248,8 @@ public final class Progress implements AutoCloseable {
         }
         Throwable reason = abortReason;
         if (reason != null && operation.isUnderWay() && idle.isTimeToCheck(times)) {
-          throw watch.aborted(operation, reason); // whoever holds may be busy for long
+          endpoint.revoke(); // whoever holds may be busy for long
+          throw watch.aborted(operation, reason);
         }
         idle.idle(times++);
       }
@@ -337,7 +338,8 @@ public final class Progress implements AutoCloseable {
       queue.clear();
       waiting = 0;
     }
-    endpoint.acknowledge(); // before the tensors are their owner's again
+    endpoint.revoke(); // before the tensors are their owner's again
+    endpoint.acknowledge();
     operation.fail(typed);
     for (Operation other : ended) {
       if (!other.equals(operation)) {
@@ -347,7 +349,7 @@ public final class Progress implements AutoCloseable {
     watch.report(operation, typed);
   }
 
-  /// Keeps memory that peers may still read until they have said that they do not.
+  /// Keeps memory that peers may still touch until they have said that they do not.
   private void quarantine(Operation operation) {
     if (endpoint.access().isEmpty()) {
       return;
@@ -367,6 +369,7 @@ public final class Progress implements AutoCloseable {
       return;
     }
     abortReason = reason;
+    endpoint.revoke();
     var _ = driving.turn(false);
     if (job.failure().isEmpty()) {
       job.fail(reason, activity);
@@ -438,7 +441,8 @@ public final class Progress implements AutoCloseable {
   }
 
   private boolean everybodyLeft() {
-    int dead = job.failure().map(FailureRecord::rank).orElse(-1);
+    int dead =
+        job.failure().filter(FailureRecord::isProcessExit).map(FailureRecord::rank).orElse(-1);
     for (int peer = 0; peer < endpoint.ranks(); peer++) {
       if (peer != endpoint.rank()
           && endpoint.members().jobRank(peer) != dead

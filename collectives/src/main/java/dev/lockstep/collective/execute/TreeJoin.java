@@ -25,6 +25,7 @@ final class TreeJoin extends Action {
 
   private static final int RESULT = -1;
 
+  private final Writes.Permission permission;
   private final ReduceOp op;
   private final DType dtype;
   private final MemorySegment to;
@@ -38,6 +39,7 @@ final class TreeJoin extends Action {
 
   TreeJoin(
       int peer,
+      Writes.Permission permission,
       ReduceOp op,
       DType dtype,
       MemorySegment to,
@@ -46,6 +48,7 @@ final class TreeJoin extends Action {
       Function<Range, MemorySegment> memory,
       MemoryPool pool) {
     super(peer);
+    this.permission = permission;
     this.op = op;
     this.dtype = dtype;
     this.to = to;
@@ -79,6 +82,7 @@ final class TreeJoin extends Action {
   boolean run(long operation) {
     long bytes = to.byteSize();
     for (long block = 0; block < bytes; block += BLOCK_BYTES) {
+      permission.check();
       long elements = Math.min(BLOCK_BYTES, bytes - block) / dtype.bytes();
       for (int i = 0; i < code.length; i += 3) {
         int result = code[i];

@@ -7,6 +7,7 @@ import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.transport.Reducer;
 import java.lang.foreign.MemorySegment;
+import java.util.function.IntPredicate;
 
 /// The steps that write peers' memory, in place: block by block, so that what has just been read or
 /// joined is written from the first-level cache.
@@ -16,44 +17,41 @@ final class Writes {
 
   private Writes() {}
 
-  /// Writes the memory of peers none of which has given up: once a rank has, its memory is its
-  /// owner's again.
-  static final class Guarded extends Action {
-    private final Endpoint endpoint;
-    private final int[] written;
-    private final Action step;
+  /// That peers' memory may be written, which is asked before every block: none of them has given
+  /// up. Once a rank has, its memory is its owner's again.
+  static final class Permission {
+    /// For steps that write this rank's memory alone.
+    static final Permission OWN = new Permission(_ -> false, new int[0]);
 
+    private final IntPredicate hasRevoked;
+    private final int[] written;
+
+    /// @param hasRevoked whether a rank has said that its memory may not be written any more
     /// @param written whose memory the step writes
-    Guarded(Endpoint endpoint, int[] written, Action step) {
-      super(written.length == 0 ? -1 : written[0]);
-      this.endpoint = endpoint;
+    Permission(IntPredicate hasRevoked, int[] written) {
+      this.hasRevoked = hasRevoked;
       this.written = written;
-      this.step = step;
     }
 
-    @Override
-    boolean run(long operation) {
+    /// @throws PeerFailure if a rank has given up
+    void check() {
       for (int rank : written) {
-        if (endpoint.hasAcknowledged(rank)) {
+        if (hasRevoked.test(rank)) {
           throw new PeerFailure(rank, PeerFailure.Kind.UNREACHABLE, "peer has given up");
         }
       }
-      return step.run(operation);
-    }
-
-    @Override
-    void close() {
-      step.close();
     }
   }
 
   /// Copies bytes to several ranks.
   static final class Copies extends Action {
+    private final Permission permission;
     private final MemorySegment from;
     private final MemorySegment[] to;
 
-    Copies(int peer, MemorySegment from, MemorySegment[] to) {
+    Copies(int peer, Permission permission, MemorySegment from, MemorySegment[] to) {
       super(peer);
+      this.permission = permission;
       this.from = from;
       this.to = to;
     }
@@ -62,6 +60,7 @@ final class Writes {
     boolean run(long operation) {
       long bytes = from.byteSize();
       for (long at = 0; at < bytes; at += BLOCK_BYTES) {
+        permission.check();
         long block = Math.min(BLOCK_BYTES, bytes - at);
         for (MemorySegment target : to) {
           MemorySegment.copy(from, at, target, at, block);
@@ -73,6 +72,7 @@ final class Writes {
 
   /// Joins two sources and writes the result to several ranks.
   static final class Join extends Action {
+    private final Permission permission;
     private final ReduceOp op;
     private final DType dtype;
     private final MemorySegment[] to;
@@ -81,12 +81,14 @@ final class Writes {
 
     Join(
         int peer,
+        Permission permission,
         ReduceOp op,
         DType dtype,
         MemorySegment[] to,
         MemorySegment left,
         MemorySegment right) {
       super(peer);
+      this.permission = permission;
       this.op = op;
       this.dtype = dtype;
       this.to = to;
@@ -99,6 +101,7 @@ final class Writes {
       MemorySegment first = to[0];
       long bytes = first.byteSize();
       for (long at = 0; at < bytes; at += BLOCK_BYTES) {
+        permission.check();
         long block = Math.min(BLOCK_BYTES, bytes - at);
         Reducer.join(op, dtype, first, at, left, at, right, at, block / dtype.bytes());
         for (int i = 1; i < to.length; i++) {
@@ -111,13 +114,16 @@ final class Writes {
 
   /// Exchanges memory of this rank with a peer's. Owns the block that is on its way.
   static final class Swap extends Action {
+    private final Permission permission;
     private final MemorySegment own;
     private final MemorySegment theirs;
     private final Buffer onItsWay;
     private final MemorySegment block;
 
-    Swap(int peer, MemorySegment own, MemorySegment theirs, MemoryPool pool) {
+    Swap(
+        int peer, Permission permission, MemorySegment own, MemorySegment theirs, MemoryPool pool) {
       super(peer);
+      this.permission = permission;
       this.own = own;
       this.theirs = theirs;
       this.onItsWay = HostMemory.allocate(pool, "collective registers", BLOCK_BYTES);
@@ -128,6 +134,7 @@ final class Writes {
     boolean run(long operation) {
       long bytes = own.byteSize();
       for (long at = 0; at < bytes; at += BLOCK_BYTES) {
+        permission.check();
         long length = Math.min(BLOCK_BYTES, bytes - at);
         MemorySegment.copy(theirs, at, block, 0, length);
         MemorySegment.copy(own, at, theirs, at, length);

@@ -151,6 +151,9 @@ final class FormCheck {
     if (range.space() instanceof Space.Input) {
       refuse(step, "writes to an input");
     }
+    if (range.rank() != rank && !(range.space() instanceof Space.Output)) {
+      refuse(step, "writes to a peer's " + range.space());
+    }
   }
 
   private void own(Step step, Range range) {

@@ -311,7 +311,11 @@ final class Mutants {
       case Step.Spread(List<Range> to, JoinTree tree) -> {
         List<Step> wrong = new ArrayList<>();
         forEachChanged(to, Mutants::moved, other -> wrong.add(new Step.Spread(other, tree)));
-        wrong.add(new Step.Spread(to.subList(0, to.size() - 1), tree));
+        for (int dropped = 0; dropped < to.size() && to.size() > 1; dropped++) {
+          List<Range> others = new ArrayList<>(to);
+          others.remove(dropped);
+          wrong.add(new Step.Spread(others, tree));
+        }
         yield wrong;
       }
       case Step.Swap(Range own, Range theirs) ->
