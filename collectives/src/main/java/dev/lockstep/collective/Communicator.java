@@ -406,13 +406,18 @@ public final class Communicator implements AutoCloseable {
   }
 
   /// Sends a tensor to a chosen rank and gets one from another, as all ranks know: every rank calls
-  /// it with the same destinations, also one that neither sends nor gets anything, which returns at
-  /// once. All tensors have equally many elements.
+  /// it with the same destinations, also one that neither sends nor gets anything. The first call
+  /// with these destinations waits for all ranks, as that of any collective; later ones wait for a
+  /// rank's partners alone. All tensors have equally many elements. A call takes memory and time
+  /// for the list; a pattern that comes again and again is better prepared.
   ///
   /// @param in what this rank sends; null if nothing
   /// @param out what it gets; null if nothing. A rank that does neither passes a tensor like the
   ///   others' all the same, which is left alone
   /// @param destinations for each rank whom it sends to, -1 for nobody; no rank twice
+  /// @throws IllegalArgumentException if a destination is no rank or stands twice, or the tensors
+  ///   do not fit, on this rank alone
+  /// @throws dev.lockstep.failure.CollectiveMismatchException if ranks prepare different ones
   public void sendReceive(@Nullable Tensor in, @Nullable Tensor out, List<Integer> destinations) {
     calls.run(calls.sendReceive(in, out, () -> Partners.of(destinations)), timeout);
   }

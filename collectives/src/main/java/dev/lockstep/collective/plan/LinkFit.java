@@ -172,11 +172,11 @@ public final class LinkFit {
       sizes.add(new Size(bytes));
     }
     Size shared = sizes.get(Math.min(SHARED_SIZE, sizes.size() - 1));
-    Measured together = new Measured(fromHostToHost(shared.bytes, hostRanks()));
+    Measured together = new Measured(fromHostToHost(shared.bytes, sharers()));
     for (int pass = 0; pass < PASSES; pass++) {
       calls.forEach(Measured::again);
       sizes.forEach(Size::again);
-      if (hostRanks() > 1) {
+      if (sharers() > 1) {
         together.again();
       }
     }
@@ -205,16 +205,32 @@ public final class LinkFit {
     return topology.levels().isEmpty() ? 1 : topology.levels().getFirst();
   }
 
+  /// Returns how many ranks of each host can send to another host at once: all of them where two
+  /// hosts are full, else as many as the last one has.
+  private int sharers() {
+    int size = hostRanks();
+    return size == 1 || topology.ranks() >= 2 * size ? size : Math.max(1, topology.ranks() - size);
+  }
+
   /// Returns what a byte takes where all ranks of a host send at once, 0 if no longer than each
   /// rank's takes alone: then they share nothing. A rank alone has sent and received in turn, so an
-  /// uplink that carries both ways at once takes at most twice as long for a byte as it did.
+  /// uplink that carries both ways at once takes at most twice as long for a byte as it did. Where
+  /// some had to be left out and the others are no slower together, all are taken to share a cable
+  /// that is as fast as one rank.
   private double sharing(Measured together) {
     double alone = 2 * wire;
-    double most = (hostRanks() - 1) * alone;
-    together.solve(0, wire, more -> uplink = (alone + Math.min(more, most)) / hostRanks());
-    double found = uplink;
-    uplink = 0;
-    return found * hostRanks() > LONGER * alone ? found : 0;
+    int sharers = sharers();
+    double found = 0;
+    if (sharers > 1) {
+      double most = (sharers - 1) * alone;
+      together.solve(0, wire, more -> uplink = (alone + Math.min(more, most)) / sharers);
+      found = uplink;
+      uplink = 0;
+    }
+    if (found * sharers > LONGER * alone) {
+      return found;
+    }
+    return sharers < hostRanks() ? wire : 0;
   }
 
   /// A schedule and its time.
@@ -376,34 +392,33 @@ public final class LinkFit {
     return algorithm.schedule(CollectiveRequest.sendReceive(DType.F32, elements, false, topology));
   }
 
-  /// Messages from host to host, of some ranks each.
+  /// Messages from host to host, of some ranks each, between hosts that have so many.
   ///
-  /// @param senders how many of each host's ranks take part: the first one, or all
+  /// @param senders how many of each host's ranks take part: the first one, or all that can
   private Schedule fromHostToHost(long bytes, int senders) {
     long elements = bytes / DType.F32.bytes();
     CollectiveRequest request = CollectiveRequest.sendReceive(DType.F32, elements, false, topology);
+    int size = hostRanks();
+    int hosts = (topology.ranks() - senders) / size + 1;
+    int idle = senders < size ? senders : hosts * size; // the first one
     return Schedule.of(
         "from-host-to-host",
         request,
-        rank ->
-            rank % hostRanks() >= senders
-                ? List.of()
-                : List.of(
-                    new Step.Receive(
-                        away(rank, -1, senders), new Range(rank, new Space.Output(), 0, elements)),
-                    new Step.Send(
-                        away(rank, 1, senders), new Range(rank, new Space.Input(0), 0, elements))),
+        rank -> {
+          int place = rank % size;
+          int host = rank / size;
+          return place >= senders || host >= hosts
+              ? List.of()
+              : List.of(
+                  new Step.Receive(
+                      Math.floorMod(host - 1, hosts) * size + place,
+                      new Range(rank, new Space.Output(), 0, elements)),
+                  new Step.Send(
+                      (host + 1) % hosts * size + place,
+                      new Range(rank, new Space.Input(0), 0, elements)));
+        },
         _ -> List.of(),
-        rank -> rank % hostRanks() < senders ? 0 : 1);
-  }
-
-  /// Returns the rank's partner on the next host or the one before; the last may have fewer ranks.
-  private int away(int rank, int by, int senders) {
-    int size = hostRanks();
-    int hosts = (topology.ranks() + size - 1) / size;
-    return senders == 1
-        ? Math.floorMod(rank / size + by, hosts) * size
-        : Math.floorMod(rank + by * size, topology.ranks());
+        rank -> rank % size < senders && rank / size < hosts ? 0 : idle);
   }
 
   /// Joins of the rank alone.

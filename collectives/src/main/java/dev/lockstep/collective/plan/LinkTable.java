@@ -66,11 +66,30 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
           : joining(List.of(withoutMemory(inner, topology.levels().getFirst()), all));
     }
     return joining(
-        List.of(near.isEmpty() || topology.peerMemory() ? inner : withoutMemory(inner, Level.ALL)));
+        List.of(
+            near.isEmpty() || topology.peerMemory()
+                ? withoutUplink(inner)
+                : withoutMemory(inner, Level.ALL)));
   }
 
   private Fabric joining(List<Level> levels) {
     return new Fabric(fabric.name(), fabric.compute(), levels);
+  }
+
+  /// Returns links that nobody shares: what ranks of one host tell each other takes no cable.
+  private static Level withoutUplink(Level links) {
+    return links.uplinkBytesPerSecond() == 0
+        ? links
+        : new Level(
+            links.name(),
+            links.ranks(),
+            links.messageNanos(),
+            links.shortBytes(),
+            links.shortNanos(),
+            links.signalNanos(),
+            links.bandwidth(),
+            links.read(),
+            0);
   }
 
   /// Returns links by messages alone: ranks that do not all share memory have no mailboxes.

@@ -115,12 +115,15 @@ public final class Partners {
     return 31 * (31 * ranks + distance) + Arrays.hashCode(destinations);
   }
 
-  /// Returns `shift=1`, or the destinations of ranks that are not too many.
+  /// Returns `shift=1`, or the destinations; of many ranks a hash of them.
   @Override
   public String toString() {
     if (destinations == null) {
       return "shift=" + distance;
     }
-    return "to=" + (ranks <= MOST_IN_WORDS ? Arrays.toString(destinations) : "a list of " + ranks);
+    return "to="
+        + (ranks <= MOST_IN_WORDS
+            ? Arrays.toString(destinations)
+            : "a list of %d with hash %08x".formatted(ranks, Arrays.hashCode(destinations)));
   }
 }

@@ -64,6 +64,13 @@ class LinkTableTest {
     assertThat(LinkTable.decode(shared.encode())).isEqualTo(shared);
   }
 
+  @Test
+  void ranksOfOneHostAloneShareNoCable() {
+    LinkTable shared = LinkTable.stated(fabric(3e9));
+    Fabric fabric = shared.fabric(new Topology(4, List.of(), false), true);
+    assertThat(fabric.levels()).containsExactly(Level.of("wire", Level.ALL, 5_000, 2e9));
+  }
+
   private static Fabric fabric(double cable) {
     return new Fabric(
         "wire", NEAR.compute(), List.of(Level.shared("wire", Level.ALL, 5_000, 2e9, cable)));
