@@ -16,6 +16,12 @@ public interface Algorithm {
   /// Returns why this algorithm cannot do what is asked, or nothing if it can.
   Optional<String> refusal(CollectiveRequest request);
 
+  /// Returns why an algorithm before this one in [Algorithms#all] does just the same, or nothing if
+  /// none does. Who chooses leaves such a one out; who names it may have it.
+  default Optional<String> redundancy(CollectiveRequest request) {
+    return Optional.empty();
+  }
+
   /// Returns the schedule: the same for equal requests.
   ///
   /// @throws IllegalArgumentException if [#refusal] has a reason

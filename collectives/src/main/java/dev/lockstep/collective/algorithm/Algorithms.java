@@ -95,9 +95,13 @@ public final class Algorithms {
     return IN_ORDER.stream().filter(algorithm -> algorithm.kind() == kind).toList();
   }
 
-  /// Returns the algorithms that can do a request, in order.
+  /// Returns the algorithms that can do a request, in order, without those that do just the same as
+  /// one before.
   public static List<Algorithm> applicable(CollectiveRequest request) {
-    return IN_ORDER.stream().filter(algorithm -> algorithm.refusal(request).isEmpty()).toList();
+    return IN_ORDER.stream()
+        .filter(algorithm -> algorithm.refusal(request).isEmpty())
+        .filter(algorithm -> algorithm.redundancy(request).isEmpty())
+        .toList();
   }
 
   /// Returns the algorithm of that name, if there is one.

@@ -39,8 +39,12 @@ public final class DoubleTreeAllReduce extends PlannedAlgorithm {
   @Override
   Optional<String> obstacle(CollectiveRequest request) {
     return Parts.notTheLaneTree(request, "a double binary tree")
-        .or(() -> Parts.notInRankOrder(request))
-        .or(() -> chunks(request).sameAs(smallerBytes, 1));
+        .or(() -> Parts.notInRankOrder(request));
+  }
+
+  @Override
+  public Optional<String> redundancy(CollectiveRequest request) {
+    return chunks(request).sameAs(smallerBytes, 1);
   }
 
   private Chunks chunks(CollectiveRequest request) {

@@ -32,7 +32,8 @@ public final class RingAllReduce extends PlannedAlgorithm {
     this(chunkBytes, 0);
   }
 
-  /// Makes the algorithm that sends shares in chunks and refuses where smaller ones are the same.
+  /// Makes the algorithm that sends shares in chunks and is redundant where smaller ones are the
+  /// same.
   ///
   /// @param chunkBytes most bytes of a message, as long as a share has not too many chunks
   /// @param smallerBytes another size, of an algorithm that is tried too; 0 if there is none
@@ -44,8 +45,12 @@ public final class RingAllReduce extends PlannedAlgorithm {
 
   @Override
   Optional<String> obstacle(CollectiveRequest request) {
-    return Parts.notTheLaneTree(request, "a ring")
-        .or(() -> chunks(request).sameAs(smallerBytes, request.ranks() - 1));
+    return Parts.notTheLaneTree(request, "a ring");
+  }
+
+  @Override
+  public Optional<String> redundancy(CollectiveRequest request) {
+    return chunks(request).sameAs(smallerBytes, request.ranks() - 1);
   }
 
   private Chunks chunks(CollectiveRequest request) {

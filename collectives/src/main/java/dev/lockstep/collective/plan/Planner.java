@@ -111,6 +111,11 @@ public final class Planner {
         candidates.add(
             Candidate.refused(
                 algorithm.name(), fabric.name(), algorithm.refusal(request).orElse(reason)));
+      } else if (algorithm.refusal(request).isEmpty()
+          && algorithm.redundancy(request).isPresent()) {
+        candidates.add(
+            Candidate.refused(
+                algorithm.name(), fabric.name(), algorithm.redundancy(request).orElseThrow()));
       } else {
         candidate(algorithm, request, fabric, mostSteps).ifPresent(candidates::add);
       }
