@@ -3,14 +3,18 @@ import dev.lockstep.train.Recipe;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.Trainer;
 import dev.lockstep.train.TrainerOptions;
+import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.data.CorpusListener;
+import dev.lockstep.train.data.CorpusReader;
 import dev.lockstep.train.data.DataOptions;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.optim.AdamWOptions;
 import dev.lockstep.train.optim.LearningRate;
 import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
@@ -23,7 +27,10 @@ import java.util.zip.ZipFile;
 /// `java.base`, sorted by path and joined, the first nine tenths to train, beside the one that PyTorch took
 /// with the same hyper-parameters. See `bench/peers/curve/run`.
 ///
-///     Curve FOLDER STEPS EVERY THREADS SEED
+///     Curve FOLDER STEPS EVERY THREADS SEED [EXPORT]
+///
+/// With EXPORT, a folder, it writes there what `torch_curve.py` needs to begin with the same weights and to see the
+/// same windows.
 class Curve {
   /// Validation loss in nats per byte after 0, 100, … 1,000 steps.
   private static final double[] PYTORCH = {
@@ -31,6 +38,7 @@ class Curve {
   };
 
   private static final float RATE = 1e-3f;
+  private static final int WARM_UP = 100;
 
   public static void main(String[] args) throws IOException {
     Path folder = Path.of(args[0]);
@@ -47,9 +55,9 @@ class Curve {
         defaults
             .withModel(new GptShape(6, 6, 384, 256, 256, true))
             .withBatch(BatchShape.of(1, 8))
-            .withLearningRate(new LearningRate(RATE, RATE, 0))
-            .withSeed(seed)
-            .withSteps(steps);
+            .withSteps(steps)
+            .withLearningRate(new LearningRate(RATE, RATE, WARM_UP))
+            .withSeed(seed);
     TrainerOptions options = TrainerOptions.defaults().withThreads(threads);
     try (Job job = Job.join();
         Corpus corpus =
@@ -62,6 +70,9 @@ class Curve {
           corpus.trainTokens(),
           corpus.validationTokens(),
           corpus.sha256());
+      if (args.length > 5) {
+        export(Path.of(args[5]), trainer, recipe, corpus, every);
+      }
       System.out.println("step   train    held out  PyTorch   ratio   seconds");
       long start = System.nanoTime();
       line(trainer, 0, start);
@@ -72,6 +83,68 @@ class Curve {
         }
       }
       System.out.println("weights sha256 " + trainer.weightsSha256());
+    }
+  }
+
+  /// Writes the first weights, all windows that an evaluation and the steps see, and the hyper-parameters.
+  private static void export(
+      Path folder, Trainer trainer, Recipe recipe, Corpus corpus, int every) throws IOException {
+    Files.createDirectories(folder);
+    trainer.save(folder.resolve("checkpoint"));
+    BatchShape batch = recipe.batch();
+    AdamWOptions optimizer = recipe.optimizer();
+    int context = recipe.model().context();
+    int heldOut = batch.validationBatches() * batch.microBatch();
+    try (OutputStream out =
+        new BufferedOutputStream(Files.newOutputStream(folder.resolve("windows")))) {
+      CorpusReader reader = corpus.newReader();
+      long starts = corpus.validationTokens() - context;
+      int[] window = new int[context + 1];
+      for (int i = 0; i < heldOut; i++) {
+        reader.read(
+            corpus.trainTokens() + i * starts / heldOut,
+            window.length,
+            MemorySegment.ofArray(window),
+            0);
+        bytes(window, 0, window.length, out);
+      }
+      Batches batches = new Batches(corpus, recipe.seed(), 1, batch.microBatch(), context);
+      int[] tokens = new int[batch.microBatch() * context];
+      int[] targets = new int[tokens.length];
+      for (int step = 0; step < recipe.steps(); step++) {
+        batches.fill(step, 0, MemorySegment.ofArray(tokens), MemorySegment.ofArray(targets));
+        for (int from = 0; from < tokens.length; from += context) {
+          bytes(tokens, from, context, out);
+          bytes(targets, from + context - 1, 1, out);
+        }
+      }
+    }
+    Files.writeString(
+        folder.resolve("curve.json"),
+        String.format(
+            Locale.ROOT,
+            """
+            {"layers": 6, "heads": 6, "width": 384, "context": %d, "vocabulary": 256, "micro_batch": %d,
+             "held_out": %d, "every": %d, "rate": %s, "warm_up": %d, "beta1": %s, "beta2": %s, "epsilon": %s,
+             "weight_decay": %s, "clip": %s}
+            """,
+            context,
+            batch.microBatch(),
+            heldOut,
+            every,
+            RATE,
+            WARM_UP,
+            optimizer.beta1(),
+            optimizer.beta2(),
+            optimizer.epsilon(),
+            optimizer.weightDecay(),
+            optimizer.clip()));
+  }
+
+  private static void bytes(int[] tokens, int from, int count, OutputStream out)
+      throws IOException {
+    for (int i = 0; i < count; i++) {
+      out.write(tokens[from + i]);
     }
   }
 
