@@ -3,7 +3,6 @@ package dev.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.CollectiveTimeoutException;
@@ -30,16 +29,16 @@ import org.junit.jupiter.params.provider.ValueSource;
 final class OperationsTest {
   private static final ReduceOp SUM = new ReduceOp.Sum();
 
-  private static CommunicatorOptions over(String transport) {
+  static CommunicatorOptions over(String transport) {
     return SameBitsTest.over(transport);
   }
 
   /// Element `index` of what `rank` brings: unlike every other.
-  private static int value(int rank, long index) {
+  static int value(int rank, long index) {
     return Math.toIntExact(1000L * (rank + 1) + index % 997);
   }
 
-  private static Tensor filled(Ranks.Rank rank, long elements) {
+  static Tensor filled(Ranks.Rank rank, long elements) {
     Tensor tensor = rank.privateTensor(DType.I32, elements);
     for (int i = 0; i < elements; i++) {
       tensor.segment().setAtIndex(ValueLayout.JAVA_INT, i, value(rank.communicator.rank(), i));
@@ -47,11 +46,11 @@ final class OperationsTest {
     return tensor;
   }
 
-  private static Tensor empty(Ranks.Rank rank, long elements) {
+  static Tensor empty(Ranks.Rank rank, long elements) {
     return rank.privateTensor(DType.I32, elements);
   }
 
-  private static int[] of(Tensor tensor) {
+  static int[] of(Tensor tensor) {
     return tensor.segment().toArray(ValueLayout.JAVA_INT);
   }
 
@@ -163,51 +162,6 @@ final class OperationsTest {
         });
   }
 
-  private static int[] from(int rank, int elements) {
-    return IntStream.range(0, elements).map(i -> value(rank, i)).toArray();
-  }
-
-  @ParameterizedTest(name = "{0}, async={1}")
-  @CsvSource({"in-process, true", "shm, false", "messages-only, false"})
-  void ranksSendToWhomTheyChoose(String transport, boolean asynchronous) {
-    int ranks = 4;
-    int part = 300;
-    Ranks.run(
-        ranks,
-        over(transport),
-        rank -> {
-          Communicator all = rank.communicator;
-          int me = all.rank();
-          for (int distance : new int[] {-1, 0, 2, 5}) {
-            Tensor mine = filled(rank, part);
-            Tensor got = empty(rank, part);
-            call(
-                asynchronous,
-                () -> all.sendReceive(mine, got, distance),
-                () -> all.sendReceiveAsync(mine, got, distance));
-            assertThat(of(got)).isEqualTo(from(Math.floorMod(me - distance, ranks), part));
-          }
-          List<Integer> stages = List.of(1, 2, -1, -1);
-          Tensor mine = filled(rank, part);
-          Tensor got = me == 1 || me == 2 ? empty(rank, part) : null;
-          Tensor sent = me == 2 ? null : mine;
-          call(
-              asynchronous,
-              () -> all.sendReceive(sent, got, stages),
-              () -> all.sendReceiveAsync(sent, got, stages));
-          if (got != null) {
-            assertThat(of(got)).isEqualTo(from(me - 1, part));
-          }
-          assertThat(of(mine))
-              .as("of a rank that neither sends nor gets")
-              .isEqualTo(from(me, part));
-          List<Integer> pair = List.of(3, -1, -1, 0);
-          all.sendReceive(mine, mine, pair);
-          assertThat(of(mine)).isEqualTo(from(me == 0 || me == 3 ? 3 - me : me, part));
-          return true;
-        });
-  }
-
   private static int sumOver(int ranks, long index) {
     return IntStream.range(0, ranks).map(rank -> value(rank, index)).sum();
   }
@@ -284,42 +238,6 @@ final class OperationsTest {
                   IntStream.range(0, 3 * part)
                       .map(i -> value(i / part, (long) me * part + i % part))
                       .toArray());
-          return true;
-        });
-  }
-
-  @ParameterizedTest(name = "{0}, shared={1}, {2}")
-  @CsvSource({
-    "shm, true, swap-send-receive",
-    "shm, false, swap-send-receive",
-    "shm, true, direct-send-receive",
-    "in-process, true, swap-send-receive",
-    "messages-only, false, message-send-receive"
-  })
-  void whatTwoRanksSendEachOtherInPlaceChangesPlaces(
-      String transport, boolean shared, String algorithm) {
-    int elements = 5003;
-    Ranks.run(
-        2,
-        over(transport),
-        rank -> {
-          int other = 1 - rank.communicator.rank();
-          Tensor mine = filled(rank, elements);
-          Tensor tensor = shared ? rank.sharedTensor(DType.I32, elements) : empty(rank, elements);
-          try (PreparedCollective swap =
-              rank.communicator.prepare(
-                  CollectiveRequest.sendReceive(
-                      DType.I32, elements, true, rank.communicator.topology()),
-                  Algorithms.named(algorithm).orElseThrow(),
-                  List.of(tensor),
-                  tensor)) {
-            for (int round = 0; round < 3; round++) {
-              tensor.segment().copyFrom(mine.segment());
-              swap.run();
-              assertThat(of(tensor))
-                  .isEqualTo(IntStream.range(0, elements).map(i -> value(other, i)).toArray());
-            }
-          }
           return true;
         });
   }
