@@ -122,7 +122,7 @@ final class Preparation {
       Duration deadline) {
     String callSite = CallSite.here();
     Optional<PeerAccess> access =
-        readsPeers(schedule.steps(endpoint.rank())) ? endpoint.access() : Optional.empty();
+        touchesPeers(schedule.steps(endpoint.rank())) ? endpoint.access() : Optional.empty();
     Memory memory = Memory.of(job, endpoint.rank(), schedule, inputs, output, access);
     List<Prepared.Mapped> mapped = new ArrayList<>();
     try {
@@ -249,7 +249,7 @@ final class Preparation {
   }
 
   /// Returns whether a rank's steps have to do with memory that ranks share.
-  private boolean readsPeers(List<Step> steps) {
+  private boolean touchesPeers(List<Step> steps) {
     return steps.stream()
         .anyMatch(
             step ->

@@ -16,8 +16,9 @@ public interface Algorithm {
   /// Returns why this algorithm cannot do what is asked, or nothing if it can.
   Optional<String> refusal(CollectiveRequest request);
 
-  /// Returns why an algorithm before this one in [Algorithms#all] does just the same, or nothing if
-  /// none does. Who chooses leaves such a one out; who names it may have it.
+  /// Returns why this algorithm need not be tried, since another size of chunks before it in
+  /// [Algorithms#all] makes the same ones; nothing if it is to be tried. Who chooses leaves such a
+  /// one out; who names it may have it.
   default Optional<String> redundancy(CollectiveRequest request) {
     return Optional.empty();
   }

@@ -95,8 +95,8 @@ public final class Algorithms {
     return IN_ORDER.stream().filter(algorithm -> algorithm.kind() == kind).toList();
   }
 
-  /// Returns the algorithms that can do a request, in order, without those that do just the same as
-  /// one before.
+  /// Returns the algorithms that can do a request, in order, without those whose chunks are the
+  /// same as with a smaller size before.
   public static List<Algorithm> applicable(CollectiveRequest request) {
     return IN_ORDER.stream()
         .filter(algorithm -> algorithm.refusal(request).isEmpty())

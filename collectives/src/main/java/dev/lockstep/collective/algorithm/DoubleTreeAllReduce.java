@@ -26,7 +26,7 @@ public final class DoubleTreeAllReduce extends PlannedAlgorithm {
     this(chunkBytes, 0);
   }
 
-  /// Makes the algorithm that refuses where smaller chunks are the same.
+  /// Makes the algorithm that is redundant where smaller chunks are the same.
   ///
   /// @param chunkBytes most bytes of a message, as long as a half has not too many chunks
   /// @param smallerBytes another size, of an algorithm that is tried too; 0 if there is none

@@ -79,8 +79,9 @@ public final class LinkFit {
   private double join = 0.02;
   private double wire = 0.2;
   private double read = 0.1;
-  private double
-      uplink; // nanoseconds per byte of all ranks of a host together, 0 if none is shared
+
+  /// Nanoseconds per byte of all ranks of a host together, 0 if they share nothing.
+  private double uplink;
 
   private LinkFit(String name, Topology topology, LinkMeter meter) {
     this.name = name;

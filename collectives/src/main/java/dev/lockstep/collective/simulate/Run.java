@@ -31,10 +31,13 @@ final class Run {
     final long[] in;
     final long[] begin; // when each step was issued
     final long[] end; // when it was complete, UNKNOWN before
-    final long[] arrived; // signal, or message: its last byte at the earliest, or its first one
-    // where the rank moves messages itself; UNKNOWN before
-    final boolean[]
-        carried; // message: that the uplink has it, where the rank moves messages itself
+
+    /// When a signal came, or a message's last byte at the earliest; its first one where the rank
+    /// moves messages itself. UNKNOWN before.
+    final long[] arrived;
+
+    /// Which messages the uplink has, where the rank moves messages itself.
+    final boolean[] carried;
 
     Progress(RankProgram program, int number, int levels) {
       this.program = program;
