@@ -10,8 +10,10 @@ import dev.lockstep.graph.ReduceOp;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /// Compares what a run left in the outputs with what its request asks for.
 final class Outcome {
@@ -23,6 +25,13 @@ final class Outcome {
   /// @param element the contributions' element that stands first
   private record Expected(long offset, long elements, int origin, long element) {}
 
+  /// A value that was found to be what is asked for.
+  ///
+  /// @param expression its number
+  /// @param origin as [Expected#origin()]
+  /// @param run the run at whose end it was there
+  private record Right(int expression, int origin, int run) {}
+
   private static final int ALL = -1;
 
   private final CollectiveRequest request;
@@ -30,6 +39,7 @@ final class Outcome {
   private final Expressions expressions;
   private final SymbolicMemory reduction;
   private final int[][] entered;
+  private final Set<Right> right = new HashSet<>();
 
   Outcome(Schedule schedule, Layout[] layouts, Expressions expressions, int runs) {
     this.request = schedule.request();
@@ -136,14 +146,22 @@ final class Outcome {
     if (position + stretch.shift != element) {
       throw refuse(rank, "%s holds element %d".formatted(where, position + stretch.shift));
     }
+    Right value = new Right(stretch.expression, expected.origin(), rank.run);
+    if (!right.contains(value)) {
+      check(rank, value, where);
+      right.add(value);
+    }
+  }
+
+  private void check(RankState rank, Right value, String where) {
     Map<Contribution, Integer> found = new HashMap<>();
-    for (Contribution contribution : expressions.contributions(stretch.expression)) {
+    for (Contribution contribution : expressions.contributions(value.expression)) {
       found.merge(contribution, 1, Integer::sum);
     }
     for (int origin = 0; origin < request.ranks(); origin++) {
-      boolean asked = expected.origin() == ALL || expected.origin() == origin;
+      boolean asked = value.origin == ALL || value.origin == origin;
       for (int input = 0; asked && input < request.inputs(origin); input++) {
-        Integer times = found.remove(new Contribution(origin, input, rank.run));
+        Integer times = found.remove(new Contribution(origin, input, value.run));
         if (times == null || times != 1) {
           throw refuse(
               rank,
@@ -157,12 +175,12 @@ final class Outcome {
       throw refuse(rank, where + " holds what does not belong there: " + found.keySet());
     }
     boolean average = request.reduceOp() instanceof ReduceOp.Avg;
-    if (expressions.isQuotient(stretch.expression) != average
-        || expressions.dividesWithin(stretch.expression)) {
+    if (expressions.isQuotient(value.expression) != average
+        || expressions.dividesWithin(value.expression)) {
       throw refuse(rank, where + " is not divided exactly once where it is an average");
     }
     boolean multiplied = request.reduceOp() instanceof ReduceOp.PreMulSum;
-    if (!expressions.multiplies(stretch.expression, multiplied)) {
+    if (!expressions.multiplies(value.expression, multiplied)) {
       throw refuse(rank, where + " does not hold each contribution multiplied as often as asked");
     }
   }

@@ -1,5 +1,6 @@
 package dev.lockstep.collective.verify;
 
+import dev.lockstep.collective.request.StableHash;
 import dev.lockstep.collective.schedule.JoinTree;
 import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Schedule;
@@ -12,6 +13,7 @@ import java.util.Map;
 import java.util.TreeSet;
 import java.util.function.IntUnaryOperator;
 import java.util.function.ToIntFunction;
+import org.jspecify.annotations.Nullable;
 
 /// Runs a schedule over symbolic values, twice in a row, on links that hold nothing: a message is
 /// complete when both ends have been issued.
@@ -25,7 +27,15 @@ final class SymbolicRun {
   /// The second run finds what is left over from the first.
   private static final int RUNS = 2;
 
-  private record Link(int from, int to, int slot) {}
+  private static final Place[] NONE = {};
+
+  private record Link(int from, int to, int slot) {
+    @Override
+    public int hashCode() {
+      return Long.hashCode(
+          StableHash.mix(StableHash.mix(from, to), slot)); // neighbours collide else
+    }
+  }
 
   private final Schedule schedule;
   private final Layout[] layouts;
@@ -104,15 +114,9 @@ final class SymbolicRun {
   }
 
   private boolean advance(RankState rank) {
-    boolean atEnd = rank.next == rank.program.size();
-    Step step = atEnd ? null : rank.program.get(rank.next);
-    for (Message message : List.copyOf(rank.underWay)) {
-      if (step == null || waitsFor(step, message)) {
-        if (!message.complete) {
-          return false;
-        }
-        rank.absorb(message);
-      }
+    Step step = rank.next == rank.program.size() ? null : rank.program.get(rank.next);
+    if (!absorbWhatIsAwaited(rank, step)) {
+      return false;
     }
     if (step == null) {
       outcome.leave(rank, ranks);
@@ -130,50 +134,90 @@ final class SymbolicRun {
     return true;
   }
 
-  private boolean waitsFor(Step step, Message message) {
-    if (step instanceof Step.Signal || (message.writes && message.place.isEmpty())) {
+  /// Sees the completion of the messages that a step waits for; of all of them at the end of a
+  /// program, where `step` is null.
+  ///
+  /// @return whether all of them are complete
+  private boolean absorbWhatIsAwaited(RankState rank, @Nullable Step step) {
+    if (rank.underWay.isEmpty()) {
       return true;
     }
-    if (written(step).stream().anyMatch(written -> written.overlaps(message.place))) {
-      return true;
+    boolean all = step == null || step instanceof Step.Signal;
+    Place[] written = step == null ? NONE : written(step);
+    Place[] read = step == null ? NONE : read(step);
+    int kept = 0;
+    while (kept < rank.underWay.size()) {
+      Message message = rank.underWay.get(kept);
+      if (!all && !waitsFor(written, read, message)) {
+        kept++;
+      } else if (message.complete) {
+        rank.absorb(message);
+      } else {
+        return false;
+      }
     }
-    if (!message.writes) {
-      return false;
+    return true;
+  }
+
+  /// Returns whether a step that writes and reads these places waits for a message.
+  private static boolean waitsFor(Place[] written, Place[] read, Message message) {
+    return (message.writes && (message.place.isEmpty() || overlap(read, message.place)))
+        || overlap(written, message.place);
+  }
+
+  private static boolean overlap(Place[] places, Place place) {
+    for (Place other : places) {
+      if (other.overlaps(place)) {
+        return true;
+      }
     }
+    return false;
+  }
+
+  /// Returns what a step reads and does not write.
+  private Place[] read(Step step) {
     return switch (step) {
-      case Step.Send(_, Range from) -> place(from).overlaps(message.place);
-      case Step.Copy(Range from, _) -> place(from).overlaps(message.place);
-      case Step.Scale(Range from, _) -> place(from).overlaps(message.place);
-      case Step.Reduce(_, JoinTree tree) -> touches(tree, message);
-      case Step.Spread(_, JoinTree tree) -> touches(tree, message);
+      case Step.Send(_, Range from) -> places(from);
+      case Step.Copy(Range from, _) -> places(from);
+      case Step.Scale(Range from, _) -> places(from);
+      case Step.Reduce(_, JoinTree tree) -> places(tree);
+      case Step.Spread(_, JoinTree tree) -> places(tree);
       case Step.Swap _,
           Step.Receive _,
           Step.ReceiveReduce _,
           Step.Divide _,
           Step.Signal _,
           Step.Await _ ->
-          false;
+          NONE;
     };
   }
 
-  private boolean touches(JoinTree tree, Message message) {
-    boolean[] touches = {false};
-    tree.forEachSource(source -> touches[0] |= place(source).overlaps(message.place));
-    return touches[0];
-  }
-
-  private List<Place> written(Step step) {
+  private Place[] written(Step step) {
     return switch (step) {
-      case Step.Receive(_, Range into) -> List.of(place(into));
-      case Step.ReceiveReduce(_, Range into) -> List.of(place(into));
-      case Step.Copy(_, Range to) -> List.of(place(to));
-      case Step.Scale(_, Range to) -> List.of(place(to));
-      case Step.Reduce(Range to, _) -> List.of(place(to));
-      case Step.Spread(List<Range> to, _) -> to.stream().map(this::place).toList();
-      case Step.Swap(Range own, Range theirs) -> List.of(place(own), place(theirs));
-      case Step.Divide(Range target) -> List.of(place(target));
-      case Step.Send _, Step.Signal _, Step.Await _ -> List.of();
+      case Step.Receive(_, Range into) -> places(into);
+      case Step.ReceiveReduce(_, Range into) -> places(into);
+      case Step.Copy(_, Range to) -> places(to);
+      case Step.Scale(_, Range to) -> places(to);
+      case Step.Reduce(Range to, _) -> places(to);
+      case Step.Spread(List<Range> to, _) -> places(to.toArray(Range[]::new));
+      case Step.Swap(Range own, Range theirs) -> places(own, theirs);
+      case Step.Divide(Range target) -> places(target);
+      case Step.Send _, Step.Signal _, Step.Await _ -> NONE;
     };
+  }
+
+  private Place[] places(JoinTree tree) {
+    List<Range> sources = new ArrayList<>();
+    tree.forEachSource(sources::add);
+    return places(sources.toArray(Range[]::new));
+  }
+
+  private Place[] places(Range... ranges) {
+    Place[] places = new Place[ranges.length];
+    for (int i = 0; i < places.length; i++) {
+      places[i] = place(ranges[i]);
+    }
+    return places;
   }
 
   private boolean issue(RankState rank, Step step) {
