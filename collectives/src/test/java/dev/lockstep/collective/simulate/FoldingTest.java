@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.ConcurrentSkipListSet;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -106,17 +107,20 @@ class FoldingTest {
   /// Returns the names of the algorithms that did any of the requests.
   private static Set<String> assertSame(
       List<CollectiveRequest> requests, List<Algorithm> algorithms) {
-    Set<String> compared = new TreeSet<>();
-    for (CollectiveRequest request : requests) {
-      for (Algorithm algorithm : algorithms) {
-        if (algorithm.refusal(request).isEmpty() && algorithm.redundancy(request).isEmpty()) {
-          assertSame(algorithm.schedule(request), FLAT);
-          assertSame(algorithm.schedule(request), TRN3);
-          assertSame(algorithm.schedule(request), H200);
-          compared.add(algorithm.name());
-        }
-      }
-    }
+    Set<String> compared = new ConcurrentSkipListSet<>();
+    requests.parallelStream()
+        .forEach(
+            request -> {
+              for (Algorithm algorithm : algorithms) {
+                if (algorithm.refusal(request).isEmpty()
+                    && algorithm.redundancy(request).isEmpty()) {
+                  assertSame(algorithm.schedule(request), FLAT);
+                  assertSame(algorithm.schedule(request), TRN3);
+                  assertSame(algorithm.schedule(request), H200);
+                  compared.add(algorithm.name());
+                }
+              }
+            });
     return compared;
   }
 

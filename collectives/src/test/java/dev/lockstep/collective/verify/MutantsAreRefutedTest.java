@@ -10,9 +10,12 @@ import dev.lockstep.collective.schedule.Schedule;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Queue;
 import java.util.Random;
 import java.util.Set;
-import java.util.TreeMap;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.ConcurrentSkipListMap;
+import java.util.concurrent.atomic.LongAdder;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -35,14 +38,18 @@ final class MutantsAreRefutedTest {
 
   /// How many of an algorithm's mutants ended how.
   private static final class Count {
-    int mutants;
-    int refuted;
-    int equivalent;
+    final LongAdder mutants = new LongAdder();
+    final LongAdder refuted = new LongAdder();
+    final LongAdder equivalent = new LongAdder();
 
     @Override
     public String toString() {
       return "%d mutants, %d refuted, %d equivalent, %d escaped"
-          .formatted(mutants, refuted, equivalent, mutants - refuted - equivalent);
+          .formatted(
+              mutants.sum(),
+              refuted.sum(),
+              equivalent.sum(),
+              mutants.sum() - refuted.sum() - equivalent.sum());
     }
   }
 
@@ -64,32 +71,35 @@ final class MutantsAreRefutedTest {
     return ranks < 4 ? Integer.MAX_VALUE : 3;
   }
 
+  /// Tries every mutant, on all cores.
   private static void findAll(int ranks) {
-    Map<String, Count> counts = new TreeMap<>();
-    Map<String, Count> kinds = new TreeMap<>();
+    Map<String, Count> counts = new ConcurrentSkipListMap<>();
+    Map<String, Count> kinds = new ConcurrentSkipListMap<>();
     Count all = new Count();
-    List<String> escaped = new ArrayList<>();
-    for (Schedule schedule : schedules(ranks)) {
-      List<Verdict.Reduction> reductions = reductions(schedule);
-      for (Mutants.Mutant mutant : Mutants.of(schedule, reach(ranks))) {
-        List<Count> counted =
-            List.of(
-                counts.computeIfAbsent(schedule.algorithm(), _ -> new Count()),
-                kinds.computeIfAbsent(mutant.kind(), _ -> new Count()),
-                all);
-        counted.forEach(count -> count.mutants++);
-        switch (Verifier.verify(mutant.schedule())) {
-          case Verdict.Refused _ -> counted.forEach(count -> count.refuted++);
-          case Verdict.Proven proven -> {
-            if (isEquivalent(mutant, reductions, proven)) {
-              counted.forEach(count -> count.equivalent++);
-            } else {
-              escaped.add(schedule + ": " + mutant.what());
-            }
-          }
-        }
-      }
-    }
+    Queue<String> escaped = new ConcurrentLinkedQueue<>();
+    schedules(ranks).parallelStream()
+        .forEach(
+            schedule -> {
+              List<Verdict.Reduction> reductions = reductions(schedule);
+              for (Mutants.Mutant mutant : Mutants.of(schedule, reach(ranks))) {
+                List<Count> counted =
+                    List.of(
+                        counts.computeIfAbsent(schedule.algorithm(), _ -> new Count()),
+                        kinds.computeIfAbsent(mutant.kind(), _ -> new Count()),
+                        all);
+                counted.forEach(count -> count.mutants.increment());
+                switch (Verifier.verify(mutant.schedule())) {
+                  case Verdict.Refused _ -> counted.forEach(count -> count.refuted.increment());
+                  case Verdict.Proven proven -> {
+                    if (isEquivalent(mutant, reductions, proven)) {
+                      counted.forEach(count -> count.equivalent.increment());
+                    } else {
+                      escaped.add(schedule + ": " + mutant.what());
+                    }
+                  }
+                }
+              }
+            });
     counts.forEach((algorithm, count) -> System.out.println(algorithm + ": " + count));
     kinds.forEach((kind, count) -> System.out.println(kind + ": " + count));
     System.out.printf("all algorithms, %d ranks: %s%n", ranks, all);

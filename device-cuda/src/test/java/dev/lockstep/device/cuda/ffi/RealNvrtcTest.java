@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.device.cuda.AttentionSources;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -45,15 +46,22 @@ class RealNvrtcTest {
 
   private static void check(String architecture, Predicate<String> files, int... headSizes)
       throws IOException {
-    List<String> wrong = new ArrayList<>();
-    for (Unit unit : units(files, headSizes)) {
+    List<String> wrong =
+        units(files, headSizes).parallelStream()
+            .map(unit -> complaint(unit, architecture))
+            .filter(complaint -> !complaint.isEmpty())
+            .toList();
+    assertThat(wrong).isEmpty();
+  }
+
+  private static String complaint(Unit unit, String architecture) {
+    try {
       String source = Files.readString(RealNvrtc.SOURCES.resolve(unit.file()));
       String log = nvrtc.spills(unit.file(), source, unit.defines(), architecture);
-      if (!log.isEmpty()) {
-        wrong.add(unit + ": " + log);
-      }
+      return log.isEmpty() ? "" : unit + ": " + log;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
-    assertThat(wrong).isEmpty();
   }
 
   private static List<Unit> units(Predicate<String> wanted, int... headSizes) throws IOException {
