@@ -54,13 +54,16 @@ class LayoutsTest {
   @Test
   @Timeout(300)
   void oneToFourProcessesEndInTheSameBitsOverEachTransport() throws Exception {
-    List<Layout> layouts = new ArrayList<>(List.of(new Layout(1, "shm", 2)));
-    for (int ranks = 2; ranks <= 4; ranks++) {
-      for (String transport : List.of("shm", "aeron-ipc", "aeron-udp")) {
-        layouts.add(new Layout(ranks, transport, 1 + ranks % 2));
-      }
-    }
-    allEndAlike(5, layouts);
+    allEndAlike(
+        5,
+        List.of(
+            new Layout(1, "shm", 2),
+            new Layout(2, "aeron-ipc", 1),
+            new Layout(2, "aeron-udp", 1),
+            new Layout(3, "shm", 2),
+            new Layout(3, "aeron-udp", 2),
+            new Layout(4, "shm", 1),
+            new Layout(4, "aeron-ipc", 1)));
   }
 
   @Tag("long")
