@@ -20,6 +20,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.LongStream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Tag;
@@ -172,6 +173,12 @@ final class RanksDisagreeTest {
     }
   }
 
+  /// A rank that has not come to where others disagree hears of them, not of what it does itself.
+  private static void awaitAll(CountDownLatch through) throws InterruptedException {
+    through.countDown();
+    assertThat(through.await(SOON.toSeconds(), TimeUnit.SECONDS)).isTrue();
+  }
+
   private static void isOver(long start) {
     assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(SOON);
   }
@@ -250,6 +257,7 @@ final class RanksDisagreeTest {
 
   private static void checkWhatRanksRunDifferently(Field field, int ranks, String transport) {
     long start = System.nanoTime();
+    CountDownLatch through = new CountDownLatch(ranks);
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             ranks,
@@ -260,6 +268,7 @@ final class RanksDisagreeTest {
               PreparedCollective lasts = prepare(rank, field.request(true, topology));
               others.run();
               lasts.run();
+              awaitAll(through);
               (isLast(rank) ? lasts : others).run();
               return true;
             });
@@ -306,6 +315,7 @@ final class RanksDisagreeTest {
 
   private static void checkWhatRanksCallDifferentlyLater(Field field, int ranks, String transport) {
     long start = System.nanoTime();
+    CountDownLatch through = new CountDownLatch(ranks);
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             ranks,
@@ -313,6 +323,7 @@ final class RanksDisagreeTest {
             rank -> {
               Topology topology = rank.communicator.topology();
               call(rank, field.request(false, topology));
+              awaitAll(through);
               call(rank, field.request(isLast(rank), topology));
               return true;
             });
