@@ -197,6 +197,7 @@ final class Core implements AutoCloseable {
         members.rank() == 0
             ? job.store().add("collective/splits", members.size()) - members.size()
             : 0;
+    progress.announcePast();
     List<Ticket> tickets =
         agreement
             .exchange("split/" + splits++, new Ticket(color, key, base).encode(), options.timeout())
@@ -286,6 +287,7 @@ final class Core implements AutoCloseable {
       return;
     }
     try {
+      progress.announcePast();
       agreement.exchange("close", NOTHING, job.liveness());
     } catch (LockstepException _) {
       // Ranks that do not close by now have failed or are late; they will see this end closed.

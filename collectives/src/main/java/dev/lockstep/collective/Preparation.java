@@ -70,7 +70,9 @@ final class Preparation {
   Prepared prepare(
       CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output, Duration deadline) {
     TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
-    return prepare(planner.choose(request), inputs, output, deadline);
+    Candidate choice = planner.choose(request);
+    progress.announcePast();
+    return prepare(choice, inputs, output, deadline);
   }
 
   /// As [#prepare(CollectiveRequest, List, Tensor, Duration)], of what this rank calls next. Ranks
@@ -103,7 +105,9 @@ final class Preparation {
       @Nullable Tensor output,
       Duration deadline) {
     TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
-    return prepare(planner.by(algorithm, request), inputs, output, deadline);
+    Candidate choice = planner.by(algorithm, request);
+    progress.announcePast();
+    return prepare(choice, inputs, output, deadline);
   }
 
   private Prepared prepare(
@@ -199,7 +203,7 @@ final class Preparation {
   /// Returns what the job's failure means for who prepares.
   private CollectiveException ended(Schedule schedule, Offer mine, JobFailedException failed) {
     FailureRecord record = failed.failure();
-    Optional<Disagreement> mismatch = Disagreement.of(record, job.rank(), mine.description());
+    Optional<Disagreement> mismatch = progress.disagreement(record, mine.description());
     if (mismatch.isPresent()) {
       return mismatch(schedule, mismatch.get());
     }
@@ -218,7 +222,7 @@ final class Preparation {
 
   private CollectiveMismatchException mismatch(Schedule schedule, Disagreement between) {
     return between.failure(
-        "prepare", schedule.request().kind().label(), progress.nextSequence(), null);
+        "prepare", schedule.request().kind().label(), job.rank(), progress.nextSequence(), null);
   }
 
   private MemorySegment open(

@@ -3,6 +3,7 @@ package dev.lockstep.collective.execute;
 import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.job.FailureRecord;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -17,18 +18,20 @@ import org.jspecify.annotations.Nullable;
 public record Disagreement(int rank, String mine, int peer, String theirs) {
   private static final String KIND = CollectiveMismatchException.class.getSimpleName();
   private static final Pattern WHERE = Pattern.compile(" at sequence \\d+|, called at .*");
+  private static final Pattern SEQUENCE = Pattern.compile(" at sequence (\\d+)");
   private static final Pattern SENTENCE =
       Pattern.compile("ranks \\S+ different collectives: rank (\\d+) (.*), rank (\\d+) (.*) \\(.*");
 
-  /// Returns the failure of the rank that noticed.
+  /// Returns the failure of a rank that has noticed or been told.
   ///
   /// @param verb what the ranks do: `call` or `prepare`
-  /// @param op kind of its collective
+  /// @param op kind of the collective that ends with it
+  /// @param at the rank where that ends
   public CollectiveMismatchException failure(
-      String verb, String op, long sequence, @Nullable Throwable cause) {
+      String verb, String op, int at, long sequence, @Nullable Throwable cause) {
     return new CollectiveMismatchException(
         op,
-        rank,
+        at,
         sequence,
         peer,
         mine,
@@ -39,23 +42,38 @@ public record Disagreement(int rank, String mine, int peer, String theirs) {
   }
 
   /// Returns what another rank's mismatch means for this one; empty if the job failed otherwise, or
-  /// this rank itself noticed.
+  /// this rank itself noticed. A rank that has not come to where the two disagree hears of these.
   ///
-  /// @param mine what this rank asks for, and where
-  public static Optional<Disagreement> of(FailureRecord record, int rank, String mine) {
+  /// @param now what this rank asks for, and where
+  /// @param here the sequence of that
+  /// @param past what it asked for before
+  static Optional<Disagreement> of(
+      FailureRecord record, int rank, String now, long here, Stands past) {
     if (!record.kind().equals(KIND) || record.rank() == rank) {
       return Optional.empty();
     }
     Matcher sentence = SENTENCE.matcher(record.message());
     if (!sentence.matches()) {
-      return Optional.of(new Disagreement(rank, mine, record.rank(), record.activity()));
+      return Optional.of(new Disagreement(rank, now, record.rank(), record.activity()));
     }
+    String first = sentence.group(2);
     int peer = Integer.parseInt(sentence.group(3));
-    boolean noticedForUs = peer != rank && what(sentence.group(2)).equals(what(mine));
+    String second = sentence.group(4);
+    OptionalLong where = sequence(first);
+    if (where.isPresent() && here < where.getAsLong()) {
+      return Optional.of(new Disagreement(record.rank(), first, peer, second));
+    }
+    String mine = where.isPresent() ? past.at(where.getAsLong()).orElse(now) : now;
+    boolean noticedForUs = peer != rank && what(first).equals(what(mine));
     return Optional.of(
         noticedForUs
-            ? new Disagreement(rank, mine, peer, sentence.group(4))
-            : new Disagreement(rank, mine, record.rank(), sentence.group(2)));
+            ? new Disagreement(rank, mine, peer, second)
+            : new Disagreement(rank, mine, record.rank(), first));
+  }
+
+  private static OptionalLong sequence(String description) {
+    Matcher found = SEQUENCE.matcher(description);
+    return found.find() ? OptionalLong.of(Long.parseLong(found.group(1))) : OptionalLong.empty();
   }
 
   /// Returns what a rank asks for, without where.

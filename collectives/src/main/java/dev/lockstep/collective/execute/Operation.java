@@ -38,8 +38,7 @@ public final class Operation {
   }
 
   private final CollectiveKind kind;
-  private final String words;
-  private final String callSite;
+  private final Asked asked;
   private final Program program;
   private final @Nullable RunTimes times;
   private final Staging[] before;
@@ -73,8 +72,7 @@ public final class Operation {
       List<Region> tensors,
       List<Region> readable) {
     this.kind = kind;
-    this.words = words;
-    this.callSite = callSite;
+    this.asked = new Asked(words, callSite, program.fingerprint());
     this.program = program;
     this.times = program.times();
     this.before = before.toArray(Staging[]::new);
@@ -106,12 +104,13 @@ public final class Operation {
 
   /// Returns everything that is known of it, for messages.
   String description() {
-    return describe(words, sequence, callSite.isEmpty() ? CallSite.here() : callSite);
+    String site = asked.callSite().isEmpty() ? CallSite.here() : asked.callSite();
+    return Asked.describe(asked.words(), sequence, site);
   }
 
-  static String describe(String words, long sequence, String site) {
-    return "%s at sequence %d%s"
-        .formatted(words, sequence, site.isEmpty() ? "" : ", called at " + site);
+  /// Returns what it is, without when.
+  Asked asked() {
+    return asked;
   }
 
   CollectiveKind kind() {

@@ -4,12 +4,14 @@ import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
+import dev.lockstep.job.JobFailedException;
 import dev.lockstep.memory.Region;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
@@ -37,6 +39,7 @@ public final class Progress implements AutoCloseable {
   private final Job job;
   private final Endpoint endpoint;
   private final Driving driving;
+  private final Past past = new Past();
   private final Watch watch;
   private final Idle idle;
   private final List<Region> quarantined = new ArrayList<>();
@@ -62,7 +65,7 @@ public final class Progress implements AutoCloseable {
     this.job = job;
     this.endpoint = endpoint;
     this.driving = driving;
-    this.watch = new Watch(job, endpoint);
+    this.watch = new Watch(job, endpoint, past);
     this.idle = driving.idle;
     driving.add(this);
   }
@@ -82,7 +85,27 @@ public final class Progress implements AutoCloseable {
   /// @param site where it is called, or empty
   public void announce(long fingerprint, String words, String site) {
     long sequence = nextSequence();
-    watch.stand(sequence, fingerprint, Operation.describe(words, sequence, site));
+    watch.stand(past.stands().with(sequence, fingerprint, Asked.describe(words, sequence, site)));
+  }
+
+  /// Tells the other ranks which collectives this one is through with, before it waits for
+  /// something else: one of them may wait in another collective at the same place.
+  public void announcePast() {
+    if (endpoint.ranks() == 1) {
+      return;
+    }
+    try {
+      watch.stand(past.stands());
+    } catch (JobFailedException _) {
+      // What this rank waits for next ends with it.
+    }
+  }
+
+  /// Returns what the job's failure says of two ranks that disagree; empty if it failed otherwise.
+  ///
+  /// @param mine what this rank is about, and where
+  public Optional<Disagreement> disagreement(FailureRecord record, String mine) {
+    return Disagreement.of(record, endpoint.jobRank(), mine, nextSequence(), past.stands());
   }
 
   /// Puts an operation at the end of the queue; allocates nothing.
@@ -306,7 +329,9 @@ public final class Progress implements AutoCloseable {
     } else {
       removeFirst();
     }
+    long sequence = operation.sequence(); // once it is finished it may be started again
     operation.finish();
+    past.add(sequence, operation.asked());
   }
 
   private @Nullable Operation first() {

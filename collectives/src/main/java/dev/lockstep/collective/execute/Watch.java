@@ -9,10 +9,12 @@ import dev.lockstep.failure.RankLostException;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
@@ -33,14 +35,16 @@ final class Watch {
 
   private final Job job;
   private final Endpoint endpoint;
+  private final Past past;
   private final String prefix;
   private long announced = -1;
   private long lookedFor = -1;
   private long nextLookNanos;
 
-  Watch(Job job, Endpoint endpoint) {
+  Watch(Job job, Endpoint endpoint, Past past) {
     this.job = job;
     this.endpoint = endpoint;
+    this.past = past;
     this.prefix = "collective/" + endpoint.communicator() + "/";
   }
 
@@ -68,7 +72,7 @@ final class Watch {
       lookedFor = operation.sequence();
       nextLookNanos = 0;
       job.activity("waiting in " + operation.description());
-      stand(operation.sequence(), operation.program().fingerprint(), operation.description());
+      stand(stands(operation));
     }
     if (elapsed > nextLookNanos) {
       nextLookNanos = elapsed + LONG_WAIT_NANOS;
@@ -81,27 +85,28 @@ final class Watch {
   }
 
   /// Tells the other ranks where this one stands.
-  ///
-  /// @param fingerprint hash of its collective
-  void stand(long sequence, long fingerprint, String description) {
-    String standing = "%d %d %s".formatted(sequence, fingerprint, description);
-    job.store().set(prefix + "in/" + endpoint.jobRank(), standing.getBytes(StandardCharsets.UTF_8));
+  void stand(Stands mine) {
+    job.store().set(prefix + "in/" + endpoint.jobRank(), mine.encode());
   }
 
-  /// Ranks whose collectives have no signal or link in common never hear of each other's hash, and
-  /// one that still prepares its call says nothing on the wire: those that wait for long compare
-  /// what they are in.
+  private Stands stands(Operation operation) {
+    return past.stands()
+        .with(operation.sequence(), operation.program().fingerprint(), operation.description());
+  }
+
+  /// Ranks whose collectives have no signal or link in common never hear of each other's hash, one
+  /// that still prepares its call says nothing on the wire, and one that was not waited for has
+  /// gone on: those that wait for long compare what all are in and have been in.
   private void lookForOthers(Operation operation) {
+    Stands mine = stands(operation);
     for (int peer : endpoint.members().jobRanks()) {
-      Optional<byte[]> found =
-          peer == endpoint.jobRank() ? Optional.empty() : job.store().peek(prefix + "in/" + peer);
-      if (found.isPresent()) {
-        String[] theirs = new String(found.get(), StandardCharsets.UTF_8).split(" ", 3);
-        if (Long.parseLong(theirs[0]) == operation.sequence()
-            && Long.parseLong(theirs[1]) != operation.program().fingerprint()) {
-          writeNote(operation, peer);
-          throw mismatched(operation, peer, theirs[2], null);
-        }
+      Optional<Stands> theirs =
+          peer == endpoint.jobRank()
+              ? Optional.empty()
+              : job.store().peek(prefix + "in/" + peer).map(Stands::decode);
+      if (theirs.isPresent() && mine.differsFrom(theirs.get()).isPresent()) {
+        writeNote(mine, peer);
+        throw mismatched(operation, mine, peer, theirs.get());
       }
     }
   }
@@ -189,21 +194,24 @@ final class Watch {
   /// yet: it looks for the note while it waits, and answers.
   private CollectiveException disagreed(Operation operation, PeerFailure failure) {
     try {
-      writeNote(operation, jobRank(failure));
+      writeNote(stands(operation), jobRank(failure));
       return mismatchedByNote(operation, job.store().get(noteTo(endpoint.jobRank()), EXCHANGE));
     } catch (JobFailedException failed) {
       FailureRecord record = failed.failure();
       return record.rank() == jobRank(failure) || isMismatchOfOthers(record)
           ? ofRecord(operation, record)
-          : mismatched(operation, jobRank(failure), unknown(failure), failure);
+          : mismatched(
+              operation, operation.description(), jobRank(failure), unknown(failure), failure);
     } catch (LockstepException silent) {
-      return mismatched(operation, jobRank(failure), unknown(failure), failure);
+      return mismatched(
+          operation, operation.description(), jobRank(failure), unknown(failure), failure);
     }
   }
 
   /// Another rank may have noticed first: what it says of the peer is more than this one knows.
   private boolean isMismatchOfOthers(FailureRecord record) {
-    return Disagreement.of(record, endpoint.jobRank(), "").isPresent();
+    return Disagreement.of(record, endpoint.jobRank(), "", Long.MAX_VALUE, Stands.none())
+        .isPresent();
   }
 
   private static String unknown(PeerFailure failure) {
@@ -214,23 +222,31 @@ final class Watch {
     return prefix + "mismatch/" + rank;
   }
 
-  private void writeNote(Operation operation, int peer) {
-    String note = endpoint.jobRank() + " " + operation.description();
-    job.store().set(noteTo(peer), note.getBytes(StandardCharsets.UTF_8));
+  private void writeNote(Stands mine, int peer) {
+    byte[] stands = mine.encode();
+    ByteBuffer note = ByteBuffer.allocate(Integer.BYTES + stands.length);
+    job.store().set(noteTo(peer), note.putInt(endpoint.jobRank()).put(stands).array());
   }
 
   private CollectiveMismatchException mismatchedByNote(Operation operation, byte[] note) {
-    String text = new String(note, StandardCharsets.UTF_8);
-    int end = text.indexOf(' ');
-    int peer = Integer.parseInt(text.substring(0, end));
-    writeNote(operation, peer);
-    return mismatched(operation, peer, text.substring(end + 1), null);
+    ByteBuffer fields = ByteBuffer.wrap(note);
+    int peer = fields.getInt();
+    byte[] theirs = new byte[fields.remaining()];
+    fields.get(theirs);
+    Stands mine = stands(operation);
+    writeNote(mine, peer);
+    return mismatched(operation, mine, peer, Stands.decode(theirs));
   }
 
   private CollectiveException ofRecord(Operation operation, FailureRecord record) {
     JobFailedException failed = new JobFailedException(operation.name(), record);
     Optional<Disagreement> mismatch =
-        Disagreement.of(record, endpoint.jobRank(), operation.description());
+        Disagreement.of(
+            record,
+            endpoint.jobRank(),
+            operation.description(),
+            operation.sequence(),
+            past.stands());
     if (mismatch.isPresent()) {
       return failure(operation, mismatch.get(), failed);
     }
@@ -254,15 +270,29 @@ final class Watch {
         cause);
   }
 
+  /// Where what they say does not differ, one of them has yet to say it.
   private CollectiveMismatchException mismatched(
-      Operation operation, int peer, String theirs, @Nullable Throwable cause) {
-    String mine = operation.description();
+      Operation operation, Stands mine, int peer, Stands theirs) {
+    OptionalLong where = mine.differsFrom(theirs);
+    return where.isEmpty()
+        ? mismatched(operation, mine.last(), peer, theirs.last(), null)
+        : mismatched(
+            operation,
+            mine.at(where.getAsLong()).orElseThrow(),
+            peer,
+            theirs.at(where.getAsLong()).orElseThrow(),
+            null);
+  }
+
+  private CollectiveMismatchException mismatched(
+      Operation operation, String mine, int peer, String theirs, @Nullable Throwable cause) {
     return failure(operation, new Disagreement(endpoint.jobRank(), mine, peer, theirs), cause);
   }
 
-  private static CollectiveMismatchException failure(
+  private CollectiveMismatchException failure(
       Operation operation, Disagreement between, @Nullable Throwable cause) {
-    return between.failure("call", operation.kind().label(), operation.sequence(), cause);
+    return between.failure(
+        "call", operation.kind().label(), endpoint.jobRank(), operation.sequence(), cause);
   }
 
   private CollectiveTimeoutException timedOut(

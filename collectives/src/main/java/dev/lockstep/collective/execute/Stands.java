@@ -1,0 +1,84 @@
+package dev.lockstep.collective.execute;
+
+import java.nio.charset.StandardCharsets;
+import java.util.Collections;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
+/// What a rank says of where it stands: the collective that it is in, if any, and the last ones
+/// before. Two ranks disagree where both have something to say of one place in their communicator
+/// and it is not the same; who is merely late has nothing to say of it yet.
+///
+/// @param collectives by sequence
+record Stands(SortedMap<Long, Stand> collectives) {
+  /// One collective.
+  ///
+  /// @param fingerprint hash that tells it from others
+  /// @param description what it is and where it is called, for messages
+  record Stand(long fingerprint, String description) {}
+
+  /// Copies the map.
+  Stands {
+    collectives = Collections.unmodifiableSortedMap(new TreeMap<>(collectives));
+  }
+
+  static Stands none() {
+    return new Stands(Collections.emptySortedMap());
+  }
+
+  /// Returns these and one more.
+  Stands with(long sequence, long fingerprint, String description) {
+    SortedMap<Long, Stand> more = new TreeMap<>(collectives);
+    more.put(sequence, new Stand(fingerprint, description));
+    return new Stands(more);
+  }
+
+  /// Returns the first place of which two ranks say different things.
+  OptionalLong differsFrom(Stands other) {
+    return collectives.entrySet().stream()
+        .filter(
+            entry -> {
+              Stand theirs = other.collectives.get(entry.getKey());
+              return theirs != null && theirs.fingerprint() != entry.getValue().fingerprint();
+            })
+        .mapToLong(entry -> entry.getKey())
+        .findFirst();
+  }
+
+  /// Returns what the rank was in at a place, if it says.
+  Optional<String> at(long sequence) {
+    return Optional.ofNullable(collectives.get(sequence)).map(Stand::description);
+  }
+
+  /// Returns what the rank is in, or was in last.
+  String last() {
+    return collectives.isEmpty() ? "nothing" : collectives.lastEntry().getValue().description();
+  }
+
+  byte[] encode() {
+    StringBuilder text = new StringBuilder();
+    collectives.forEach(
+        (sequence, stand) ->
+            text.append(sequence)
+                .append(' ')
+                .append(stand.fingerprint())
+                .append(' ')
+                .append(stand.description())
+                .append('\n'));
+    return text.toString().getBytes(StandardCharsets.UTF_8);
+  }
+
+  static Stands decode(byte[] encoded) {
+    SortedMap<Long, Stand> collectives = new TreeMap<>();
+    new String(encoded, StandardCharsets.UTF_8)
+        .lines()
+        .map(line -> line.split(" ", 3))
+        .forEach(
+            fields ->
+                collectives.put(
+                    Long.parseLong(fields[0]), new Stand(Long.parseLong(fields[1]), fields[2])));
+    return new Stands(collectives);
+  }
+}
