@@ -42,7 +42,18 @@ final class Calls {
       CollectiveKind kind,
       Supplier<CollectiveRequest> request,
       @Nullable Tensor in,
-      @Nullable Tensor out) {}
+      @Nullable Tensor out) {
+    /// Returns this call without what a rank leaves alone that sends nothing, or gets nothing.
+    Call without(CollectiveRequest request, int rank) {
+      return kind != CollectiveKind.SEND_RECEIVE
+          ? this
+          : new Call(
+              kind,
+              this.request,
+              request.partners().destination(rank) == Partners.NOBODY ? null : in,
+              request.partners().source(rank) == Partners.NOBODY ? null : out);
+    }
+  }
 
   Call allReduce(Tensor in, Tensor out, ReduceOp op) {
     return new Call(
@@ -132,26 +143,30 @@ final class Calls {
         out);
   }
 
-  /// A rank that neither sends nor receives says by a tensor what the others do.
   Call sendReceive(@Nullable Tensor in, @Nullable Tensor out, Supplier<Partners> who) {
-    Tensor like = in == null ? out : in;
-    CollectiveRequest request =
-        named(
-            CollectiveKind.SEND_RECEIVE,
-            () -> {
-              if (like == null) {
-                throw new IllegalArgumentException(
-                    "a tensor is missing, which says type and number of elements of what ranks"
-                        + " send");
-              }
-              return CollectiveRequest.sendReceive(
-                  like.dtype(), like.shape().elements(), who.get(), false, topology);
-            });
     return new Call(
         CollectiveKind.SEND_RECEIVE,
-        () -> request,
-        request.inputs(rank) == 0 ? null : in,
-        request.partners().source(rank) == Partners.NOBODY ? null : out);
+        () -> {
+          Partners partners = who.get();
+          Tensor like = like(in, out, partners);
+          return CollectiveRequest.sendReceive(
+              like.dtype(), like.shape().elements(), partners, false, topology);
+        },
+        in,
+        out);
+  }
+
+  /// Returns the tensor that says type and number of elements of what ranks send: one that this
+  /// rank sends or gets, or where it does neither, any.
+  private Tensor like(@Nullable Tensor in, @Nullable Tensor out, Partners partners) {
+    boolean sends = partners.ranks() > rank && partners.destination(rank) != Partners.NOBODY;
+    boolean gets = partners.ranks() > rank && partners.source(rank) != Partners.NOBODY;
+    Tensor like = in == null || (gets && !sends && out != null) ? out : in;
+    if (like == null) {
+      throw new IllegalArgumentException(
+          "a tensor is missing, which says type and number of elements of what ranks send");
+    }
+    return like;
   }
 
   Call barrier() {
@@ -177,15 +192,16 @@ final class Calls {
     return new StartedWork(progress, operation);
   }
 
-  private Operation operation(Call call, Duration timeout) {
-    String op = call.kind().label();
+  private Operation operation(Call asked, Duration timeout) {
+    String op = asked.kind().label();
     Progress progress = core.progress();
     if (!timeout.isPositive()) {
       throw new IllegalArgumentException(
           "deadline is not positive: op=%s, rank=%d, timeout=%s".formatted(op, rank, timeout));
     }
     progress.checkUsable(op);
-    CollectiveRequest request = named(call.kind(), call.request());
+    CollectiveRequest request = named(asked.kind(), asked.request());
+    Call call = asked.without(request, rank);
     check(call, request);
     try {
       return core.oneShots().operation(request, call.in(), call.out());
@@ -202,11 +218,16 @@ final class Calls {
     try {
       return request.get();
     } catch (IllegalArgumentException wrong) {
-      throw new IllegalArgumentException(
-          "%s, op=%s, rank=%d, sequence=%d"
-              .formatted(wrong.getMessage(), kind.label(), rank, core.progress().nextSequence()),
-          wrong);
+      throw new IllegalArgumentException(sentence(kind, wrong), wrong);
+    } catch (NullPointerException absent) {
+      throw (NullPointerException)
+          new NullPointerException(sentence(kind, absent)).initCause(absent);
     }
+  }
+
+  private String sentence(CollectiveKind kind, RuntimeException wrong) {
+    return "%s, op=%s, rank=%d, sequence=%d"
+        .formatted(wrong.getMessage(), kind.label(), rank, core.progress().nextSequence());
   }
 
   /// What a rank brings and gets is staged, so each rank may call in place or not, as it likes; but

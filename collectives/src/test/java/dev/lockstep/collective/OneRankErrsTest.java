@@ -15,6 +15,7 @@ import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -242,7 +243,11 @@ final class OneRankErrsTest {
             List.of(
                 argument(
                     "overlap",
-                    my -> my.all.sendReceive(slice(my.got, 0, 30), slice(my.got, 10, 30))))));
+                    my -> my.all.sendReceive(slice(my.got, 0, 30), slice(my.got, 10, 30))),
+                new Mistake(
+                    NullPointerException.class,
+                    "destination is null: sender=1",
+                    my -> my.all.sendReceive(my.part, my.got, Arrays.asList(1, null, 0))))));
   }
 
   /// Where a part of the whole starts that is not the rank's own, but overlaps the whole.

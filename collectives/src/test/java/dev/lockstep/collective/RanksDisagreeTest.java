@@ -390,6 +390,7 @@ final class RanksDisagreeTest {
                   all::barrier,
                   () -> all.allReduce(tensor, tensor, SUM),
                   () -> all.broadcastAsync(tensor, 0),
+                  () -> all.sendReceive(null, null, List.of()),
                   () -> prepare(rank, Field.OP.request(false, topology)),
                   () -> all.split(0, 0));
           for (ThrowingCallable use : uses) {

@@ -66,6 +66,15 @@ final class SendReceiveTest {
           assertThat(OperationsTest.of(mine))
               .as("of a rank that neither sends nor gets")
               .isEqualTo(from(me, part));
+          sent = me == 2 ? rank.privateTensor(DType.F64, 1) : mine; // 2 sends nothing
+          if (asynchronous) {
+            all.sendReceiveAsync(sent, got, stages).await();
+          } else {
+            all.sendReceive(sent, got, stages);
+          }
+          if (got != null) {
+            assertThat(OperationsTest.of(got)).isEqualTo(from(me - 1, part));
+          }
           List<Integer> pair = List.of(3, -1, -1, 0);
           all.sendReceive(mine, mine, pair);
           assertThat(OperationsTest.of(mine))

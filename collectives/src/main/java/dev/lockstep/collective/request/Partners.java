@@ -2,6 +2,7 @@ package dev.lockstep.collective.request;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /// Who sends to whom in a send/receive: each rank to one rank or to nobody, no two to the same.
@@ -46,16 +47,21 @@ public final class Partners {
   ///
   /// @param destinations for each rank whom it sends to, or [#NOBODY]
   /// @throws IllegalArgumentException if one is not a rank, or two ranks send to the same
+  /// @throws NullPointerException if one is null
   public static Partners of(List<Integer> destinations) {
     int ranks = destinations.size();
     int[] to = new int[ranks];
     int[] from = new int[ranks];
     Arrays.fill(from, NOBODY);
-    boolean shifts = ranks > 0 && destinations.getFirst() != NOBODY;
+    boolean shifts = true;
     for (int rank = 0; rank < ranks; rank++) {
-      int destination = destinations.get(rank);
+      int sender = rank;
+      int destination =
+          Objects.requireNonNull(
+              destinations.get(rank),
+              () -> "destination is null: sender=" + sender + " (-1 sends to nobody)");
       to[rank] = destination;
-      shifts &= destination == (rank + (long) destinations.getFirst()) % ranks;
+      shifts &= destination != NOBODY && destination == (rank + (long) to[0]) % ranks;
       if (destination < NOBODY || destination >= ranks) {
         throw new IllegalArgumentException(
             "destination is not a rank: sender=%d, destination=%d, ranks=%d (-1 sends to nobody)"
@@ -71,7 +77,7 @@ public final class Partners {
       }
       from[destination] = rank;
     }
-    return shifts ? shift(ranks, to[0]) : new Partners(ranks, 0, to, from);
+    return shifts && ranks > 0 ? shift(ranks, to[0]) : new Partners(ranks, 0, to, from);
   }
 
   /// Returns the number of ranks.
