@@ -1,5 +1,6 @@
 package dev.lockstep.collective.execute;
 
+import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.MemoryPool;
@@ -17,11 +18,14 @@ import org.jspecify.annotations.Nullable;
 /// One rank's end of a communicator on a transport: its links, signals and mailboxes. Ranks are the
 /// communicator's, unless a name says job rank.
 public final class Endpoint implements AutoCloseable {
-  /// The slot of [#acknowledge]; schedules use lower ones.
-  private static final int LEFT_SLOT = PeerAccess.SLOTS - 1;
+  /// The slot of [#revoke].
+  private static final int REVOKED_SLOT = Schedule.SIGNAL_SLOTS;
 
-  /// The slot of [#revoke]; the one between is that of mailboxes.
-  private static final int REVOKED_SLOT = PeerAccess.SLOTS - 3;
+  /// The slot by which a receiver says how many short messages it has taken, see [Mailboxes].
+  static final int TAKEN_SLOT = Schedule.SIGNAL_SLOTS + 1;
+
+  /// The slot of [#acknowledge].
+  private static final int LEFT_SLOT = Schedule.SIGNAL_SLOTS + 2;
 
   /// What ranks that share memory have told each other.
   ///

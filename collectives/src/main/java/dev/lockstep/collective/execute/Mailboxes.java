@@ -25,9 +25,6 @@ final class Mailboxes implements AutoCloseable {
   /// the signals that reading in place needs.
   static final int LONGEST_BYTES = 1024;
 
-  /// The signal by which a receiver says how many messages it has taken; schedules use lower slots.
-  private static final int TAKEN_SLOT = PeerAccess.SLOTS - 2;
-
   /// Messages of a queue. A rank is at most one collective ahead of one that answers it.
   private static final int DEPTH = 16;
 
@@ -116,7 +113,7 @@ final class Mailboxes implements AutoCloseable {
   boolean send(int peer, MemorySegment message, long operation) {
     long number = sent[peer];
     if (number - taken[peer] >= DEPTH) {
-      taken[peer] = access.signalled(jobRanks[peer], communicator, TAKEN_SLOT);
+      taken[peer] = access.signalled(jobRanks[peer], communicator, Endpoint.TAKEN_SLOT);
       if (number - taken[peer] >= DEPTH) {
         return false;
       }
@@ -237,7 +234,7 @@ final class Mailboxes implements AutoCloseable {
     receivedHash[peer] = StableHash.mix(receivedHash[peer], operation);
     received[peer] = number + 1;
     if ((number + 1) % (DEPTH / 2) == 0) {
-      access.signal(jobRanks[peer], communicator, TAKEN_SLOT, number + 1);
+      access.signal(jobRanks[peer], communicator, Endpoint.TAKEN_SLOT, number + 1);
     }
   }
 

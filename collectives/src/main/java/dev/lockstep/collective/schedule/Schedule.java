@@ -1,6 +1,7 @@
 package dev.lockstep.collective.schedule;
 
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.transport.PeerAccess;
 import java.util.List;
 import java.util.function.IntFunction;
 import java.util.function.IntUnaryOperator;
@@ -23,6 +24,10 @@ import java.util.function.IntUnaryOperator;
 /// **Signals** are counted: the n-th await of a peer's slot is for the n-th signal on it. In each
 /// run as many signals are sent on a slot as are awaited.
 public interface Schedule {
+  /// Number of signal slots from one rank to another that schedules may use, 0 and up. The executor
+  /// keeps the others for what it has to tell a peer itself.
+  int SIGNAL_SLOTS = PeerAccess.SLOTS - 3;
+
   /// Returns the name of the algorithm that made it.
   String algorithm();
 

@@ -5,7 +5,6 @@ import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Space;
 import dev.lockstep.collective.schedule.Step;
-import dev.lockstep.transport.PeerAccess;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -121,8 +120,8 @@ final class FormCheck {
     if (!peerMemory) {
       refuse(step, "signals where ranks share no memory");
     }
-    if (counter.slot() < 0 || counter.slot() >= PeerAccess.SLOTS) {
-      refuse(step, "has no such slot");
+    if (counter.slot() < 0 || counter.slot() >= Schedule.SIGNAL_SLOTS) {
+      refuse(step, "uses a slot that schedules do not have: slots=" + Schedule.SIGNAL_SLOTS);
     }
     balance.merge(counter, change, Integer::sum);
   }
