@@ -6,6 +6,10 @@ import java.lang.foreign.MemorySegment;
 /// In-place access to the memory of peers on the same host, and counters by which ranks signal each
 /// other.
 ///
+/// Who gives access gives all of it: ranks that may read each other's memory may write it, so that
+/// schedules which write need not ask for more than access. A transport that can only let peers
+/// read gives none.
+///
 /// Signals are monotonic 64-bit counters, one per (communicator, slot, from, to); a slot has its
 /// own cache line. Setting one releases, reading one acquires: what was written before the signal
 /// is seen after it.

@@ -145,9 +145,10 @@ final class ShmNeighbors implements Neighbors {
               .formatted(peer, address.bytes(), offset, bytes),
           null);
     }
-    Mapped mapped = mappings.computeIfAbsent(address, _ -> new Mapped());
+    Mapped mapped = mappings.getOrDefault(address, new Mapped());
     MemorySegment range = mapped.as(mode, address, peer).segment().asSlice(offset, bytes);
     mapped.uses++;
+    mappings.put(address, mapped); // only now: one that could not be mapped is not in use
     return range;
   }
 
@@ -159,6 +160,11 @@ final class ShmNeighbors implements Neighbors {
       mappings.remove(address);
       mapped.close();
     }
+  }
+
+  /// Returns of how many regions of peers something is mapped.
+  synchronized int mappedRegions() {
+    return mappings.size();
   }
 
   private static FileAddress address(int peer, byte[] descriptor) {
