@@ -3,7 +3,7 @@
 RANK=r WORLD_SIZE=n MASTER_ADDR=a MASTER_PORT=p gloo_perf.py COLLECTIVE MIN MAX FACTOR ITERATIONS WARM_UPS dirty|clean
 
 Rank 0 prints per size: bytes, and the microseconds in place twice, where Gloo has no other form,
-and how many operations were repeated: none, since ranks meet in a barrier. Whoever waited for a common start by looking at
+how many operations were repeated, none, and how they began: ranks meet in a barrier. Whoever waited for a common start by looking at
 the clock would keep Gloo's own thread from the core that a rank is bound to.
 """
 
@@ -65,7 +65,7 @@ def main():
         dist.all_reduce(mean)
         micros = (times.median().item() if dirty else mean.item() / ranks) * 1e6
         if rank == 0:
-            print(f"{size} {micros:.3f} {micros:.3f} 0", flush=True)
+            print(f"{size} {micros:.3f} {micros:.3f} 0 barrier barrier", flush=True)
         size *= factor
     dist.destroy_process_group()
 

@@ -2,8 +2,8 @@
  *
  *   mpi_perf COLLECTIVE MIN_BYTES MAX_BYTES FACTOR ITERATIONS WARM_UPS dirty|clean [ROOT]
  *
- * Rank 0 prints one line per size: bytes, the microseconds out of place and in place, and how many operations were
- * repeated, since a rank had begun them late.
+ * Rank 0 prints one line per size: bytes, the microseconds out of place and in place, how many operations were
+ * repeated, since a rank had begun them late, and how they began out of place and in place: common or barrier.
  * A size is nccl-tests': of all-gather, reduce-scatter, all-to-all, gather and scatter it is that of the
  * larger buffer, of the others that of a rank's buffer.
  *
@@ -25,14 +25,17 @@ static const char *const names[KINDS] = {"all_reduce", "all_gather", "reduce_sca
                                          "alltoall",   "gather",     "scatter",        "sendrecv"};
 
 /* From a rank's proposal of a start to that start: longer than ranks in step take to agree. Where half of them come late
- * it is doubled; if not even the most is enough, ranks do not run side by side and meet in a barrier. */
+ * it is doubled. If not even the most is enough, ranks do not run side by side: where half of MANY are late, or of fewer
+ * ROUNDS times in a row, all operations of a size are timed again from a barrier. */
 #define AHEAD_SECONDS 5e-6
 #define MOST_AHEAD_SECONDS 1e-3
+#define MANY 8
+#define ROUNDS 3
 
 /* Who begins this much later than agreed was away. */
 #define LATE_SECONDS 2e-7
 
-static int rank, ranks, root, has_cores;
+static int rank, ranks, root, has_cores, is_common;
 static double ahead = AHEAD_SECONDS;
 static enum kind kind;
 
@@ -106,7 +109,7 @@ static double now(void) {
 /* Ranks leave a barrier one after another, as far apart as a short collective takes. So where each has a core they
  * begin at a time that all agree on, the latest of what each proposes. Returns whether this rank is in time. */
 static int start_together(void) {
-  if (!has_cores) {
+  if (!is_common) {
     check(MPI_Barrier(MPI_COMM_WORLD));
     return 1;
   }
@@ -138,13 +141,21 @@ static int time_missing(float *in, float *out, int count, int part, float *first
 static double dirty(float *in, float *out, int count, int part, float *first, int written, int iterations,
                     double *times, int *repeated) {
   for (int i = 0; i < iterations; i++) times[i] = INFINITY;
-  int missing, tried = iterations;
+  int missing, tried = iterations, rounds = 0;
+  ahead = AHEAD_SECONDS;
+  is_common = has_cores;
   while ((missing = time_missing(in, out, count, part, first, written, iterations, times)) > 0) {
-    *repeated += missing;
-    if (2 * missing >= tried) {
+    if (2 * missing < tried) {
+      rounds = 0;
+    } else if (2 * ahead <= MOST_AHEAD_SECONDS) {
       ahead *= 2;
-      has_cores &= ahead <= MOST_AHEAD_SECONDS;
+      rounds = 0;
+    } else if (tried >= MANY || ++rounds >= ROUNDS) {
+      is_common = 0;
+      for (int i = 0; i < iterations; i++) times[i] = INFINITY;
+      missing = iterations;
     }
+    *repeated += missing;
     tried = missing;
   }
   qsort(times, (size_t)iterations, sizeof *times, ascending);
@@ -203,6 +214,7 @@ int main(int argc, char **argv) {
     const int part = (int)(bytes / 4 / ranks);
     const int count = in_parts() ? part * ranks : (int)(bytes / 4);
     double micros[2];
+    const char *starts[2];
     int repeated = 0;
     for (int in_place = 0; in_place < 2; in_place++) {
       float *const out = in_place ? a : b;
@@ -214,9 +226,10 @@ int main(int argc, char **argv) {
       for (int i = 0; i < warm_ups; i++) operate(a, out, count, part);
       micros[in_place] = is_dirty ? dirty(a, out, count, part, first, written, iterations, times, &repeated)
                                   : clean(a, out, count, part, iterations);
+      starts[in_place] = is_dirty && is_common ? "common" : "barrier";
     }
     if (rank == 0) {
-      printf("%ld %.3f %.3f %d\n", bytes, micros[0], micros[1], repeated);
+      printf("%ld %.3f %.3f %d %s %s\n", bytes, micros[0], micros[1], repeated, starts[0], starts[1]);
       fflush(stdout);
     }
   }

@@ -23,7 +23,7 @@ import java.util.List;
 /// of what each proposes, and wait for it. A rank that has agreed too late, or was away when the
 /// time came, says so. Where any sees less than a core for every rank, or they have not one host,
 /// they start when they leave a barrier.
-final class CommonStart implements AutoCloseable {
+final class CommonStart implements TimelySamples.Start, AutoCloseable {
   /// From a rank's proposal to the start: longer than ranks in step take to agree.
   private static final long AHEAD_NANOS = 5_000;
 
@@ -34,6 +34,7 @@ final class CommonStart implements AutoCloseable {
   private static final long LATE_NANOS = 200;
 
   private final PreparedCollective barrier;
+  private final boolean could;
   private boolean agrees;
   private long aheadNanos = AHEAD_NANOS;
   private final Buffer time;
@@ -59,9 +60,10 @@ final class CommonStart implements AutoCloseable {
                 Mode.SAME_BITS),
             List.of(tensor),
             tensor);
-    boolean could =
+    boolean hasCores =
         job.localWorldSize() == ranks && ranks <= Runtime.getRuntime().availableProcessors();
-    this.agrees = greatest(could ? 0 : 1) == 0;
+    this.could = greatest(hasCores ? 0 : 1) == 0;
+    this.agrees = could;
   }
 
   /// Returns the greatest of what the ranks say.
@@ -88,10 +90,27 @@ final class CommonStart implements AutoCloseable {
     return now - start < LATE_NANOS;
   }
 
-  /// Gives the ranks more time to agree from now on; all ranks together.
-  void later() {
-    aheadNanos *= 2;
-    agrees &= aheadNanos <= MOST_AHEAD_NANOS;
+  /// Forgets how late ranks were: the next operation is another one.
+  void anew() {
+    agrees = could;
+    aheadNanos = AHEAD_NANOS;
+  }
+
+  @Override
+  public boolean isCommon() {
+    return agrees;
+  }
+
+  @Override
+  public boolean later() {
+    boolean more = 2 * aheadNanos <= MOST_AHEAD_NANOS;
+    aheadNanos *= more ? 2 : 1;
+    return more;
+  }
+
+  @Override
+  public void atBarrier() {
+    agrees = false;
   }
 
   @Override

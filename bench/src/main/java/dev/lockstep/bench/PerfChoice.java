@@ -11,7 +11,8 @@ import java.util.OptionalDouble;
 /// @param bytes size
 /// @param chosen name of the algorithm that was chosen
 /// @param measured every algorithm that can do it
-record PerfChoice(long bytes, String chosen, List<Measured> measured) {
+/// @param start how all of them began
+record PerfChoice(long bytes, String chosen, List<Measured> measured, PerfRow.Start start) {
   /// Sizes from which predictions count: below, a clock's own time is too much of a time.
   static final long PREDICTED_FROM = 4096;
 
@@ -75,10 +76,10 @@ record PerfChoice(long bytes, String chosen, List<Measured> measured) {
 
   /// Returns a line for every algorithm.
   String details() {
-    StringBuilder lines = new StringBuilder();
+    StringBuilder lines = new StringBuilder("#   start ").append(start.label());
     for (Measured each : measured) {
       lines
-          .append(lines.isEmpty() ? "" : "\n")
+          .append("\n")
           .append(
               "#   %-28s %10s us, predicted %10s, error %s %%"
                   .formatted(

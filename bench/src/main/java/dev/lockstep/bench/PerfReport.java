@@ -160,7 +160,7 @@ final class PerfReport {
   private void putChoices(ArrayNode nodes) {
     for (PerfChoice row : choices) {
       ObjectNode node = nodes.addObject().put("size", row.bytes()).put("chosen", row.chosen());
-      node.put("ratio", row.ratio());
+      node.put("ratio", row.ratio()).put("start", row.start().label());
       ArrayNode algorithms = node.putArray("algorithms");
       for (PerfChoice.Measured each : row.measured()) {
         ObjectNode one = algorithms.addObject().put("algorithm", each.by().algorithm());
@@ -181,6 +181,7 @@ final class PerfReport {
     node.put("p99", timing.spread().p99());
     node.put("max", timing.spread().max());
     node.put("repeated", timing.spread().repeated());
+    node.put("start", timing.spread().start().label());
     if (timing.wrong() >= 0) {
       node.put("nwrong", timing.wrong());
     }

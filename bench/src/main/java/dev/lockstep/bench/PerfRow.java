@@ -68,6 +68,18 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
     }
   }
 
+  /// How ranks begin what is timed.
+  enum Start {
+    /// All at a time that they have agreed on.
+    COMMON,
+    /// Each as it leaves a barrier: they have not a core each, or were late again and again.
+    BARRIER;
+
+    String label() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+  }
+
   /// Single operations, in microseconds: the slowest rank's time of each.
   ///
   /// @param min the fastest
@@ -75,9 +87,10 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
   /// @param p99 the value that 99 of 100 do not exceed
   /// @param max the slowest
   /// @param repeated how many were timed again, since a rank had begun them late
-  record Spread(double min, double median, double p99, double max, long repeated) {
+  /// @param start how all of them began
+  record Spread(double min, double median, double p99, double max, long repeated, Start start) {
     /// @param sorted nanoseconds, ascending
-    static Spread of(double[] sorted, long repeated) {
+    static Spread of(double[] sorted, long repeated, Start start) {
       int last = sorted.length - 1;
       int p99 = Math.max(0, (int) Math.ceil(sorted.length * 0.99) - 1);
       return new Spread(
@@ -85,12 +98,19 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
           sorted[sorted.length / 2] / 1000,
           sorted[p99] / 1000,
           sorted[last] / 1000,
-          repeated);
+          repeated,
+          start);
     }
 
     String words() {
       return String.format(
-              Locale.ROOT, "min %.2f median %.2f p99 %.2f max %.2f us", min, median, p99, max)
+              Locale.ROOT,
+              "min %.2f median %.2f p99 %.2f max %.2f us, start %s",
+              min,
+              median,
+              p99,
+              max,
+              start.label())
           + (repeated > 0 ? ", begun late and repeated " + repeated : "");
     }
   }

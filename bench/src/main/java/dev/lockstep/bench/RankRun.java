@@ -62,7 +62,7 @@ final class RankRun implements AutoCloseable {
     this.times = shared("perf times", 8L * Math.max(1, plan.iterations()));
     this.commonStart = new CommonStart(job, communicator, barrier);
     this.warmUp = new WarmUp(plan.warmups(), this::slowest);
-    this.samples = new TimelySamples(this::slowest, commonStart::later);
+    this.samples = new TimelySamples(this::slowest, commonStart);
     this.wrongLeft = job.rank() == 0 ? plan.wrongElements() : 0;
   }
 
@@ -100,7 +100,12 @@ final class RankRun implements AutoCloseable {
       long wrong = plan.checks() ? wrong(operation, buffers, count) : -1;
       double factor = plan.collective().busFactor(job.worldSize());
       return Timing.of(
-          size(count), nanos, factor, wrong, Spread.of(single, repeated), PerfRow.By.of(operation));
+          size(count),
+          nanos,
+          factor,
+          wrong,
+          Spread.of(single, repeated, plan.dirty() ? start() : PerfRow.Start.BARRIER),
+          PerfRow.By.of(operation));
     }
   }
 
@@ -156,6 +161,7 @@ final class RankRun implements AutoCloseable {
         all.add(prepare(request, Optional.of(algorithm), buffers));
       }
       WarmUp.Trial trial = (operation, number) -> dirty(operation, buffers, number);
+      commonStart.anew();
       warmUp.run(all, trial);
       double[][] times = new double[all.size()][plan.iterations()];
       var _ = samples.time(all, trial, times);
@@ -164,9 +170,9 @@ final class RankRun implements AutoCloseable {
         Arrays.sort(times[which]);
         measured.add(
             new PerfChoice.Measured(
-                PerfRow.By.of(all.get(which)), Spread.of(times[which], 0).median()));
+                PerfRow.By.of(all.get(which)), Spread.of(times[which], 0, start()).median()));
       }
-      return new PerfChoice(size(count), chosen.schedule().algorithm(), measured);
+      return new PerfChoice(size(count), chosen.schedule().algorithm(), measured, start());
     } finally {
       all.forEach(PreparedCollective::close);
     }
@@ -194,6 +200,7 @@ final class RankRun implements AutoCloseable {
   /// how many were repeated since a rank began them late.
   private long dirty(PreparedCollective operation, Buffers buffers, double[] single) {
     WarmUp.Trial trial = (same, number) -> dirty(same, buffers, number);
+    commonStart.anew();
     warmUp.run(List.of(operation), trial);
     return samples.time(List.of(operation), trial, new double[][] {single});
   }
@@ -211,6 +218,11 @@ final class RankRun implements AutoCloseable {
     double nanos = timed(operation);
     barrier.run();
     return nanos;
+  }
+
+  /// Returns how the operations began that were timed last.
+  private PerfRow.Start start() {
+    return commonStart.isCommon() ? PerfRow.Start.COMMON : PerfRow.Start.BARRIER;
   }
 
   private static double timed(PreparedCollective operation) {

@@ -6,47 +6,83 @@ import java.util.List;
 /// Times operations that all ranks begin at once, and again those that a rank began late.
 ///
 /// Whoever is late says so by a time that is greater than any other: as the slowest rank's time
-/// counts, every rank sees it, and all repeat the same operations.
+/// counts, every rank sees it, and all repeat the same operations. Where ranks are late again and
+/// again, however much time they are given, all operations are timed again from a barrier: samples
+/// of two kinds of start are not mixed.
 final class TimelySamples {
+  /// How ranks begin an operation; all ranks together change it.
+  interface Start {
+    /// Returns whether they begin at a time that they have agreed on, not as they leave a barrier.
+    boolean isCommon();
+
+    /// Gives them more time to agree from now on.
+    ///
+    /// @return false if they have the most already
+    boolean later();
+
+    /// Lets them begin as they leave a barrier from now on.
+    void atBarrier();
+  }
+
   /// The time of an operation that this rank began late.
   static final double LATE = Double.POSITIVE_INFINITY;
 
   /// Of so many operations one may be begun late before the ranks give each other more time.
   private static final int PART = 2;
 
+  /// Where half of so many are late in one round, with the most time that there is, it is no
+  /// accident.
+  private static final int MANY = 8;
+
+  /// Nor is it where half of fewer are, so many rounds in a row.
+  private static final int ROUNDS = 3;
+
   private final WarmUp.Slowest slowest;
-  private final Runnable later;
+  private final Start start;
 
   /// Makes the samples of one rank.
-  ///
-  /// @param later makes ranks begin later after they have agreed to; called by all ranks alike
-  TimelySamples(WarmUp.Slowest slowest, Runnable later) {
+  TimelySamples(WarmUp.Slowest slowest, Start start) {
     this.slowest = slowest;
-    this.later = later;
+    this.start = start;
   }
 
   /// Times operations one after another, again and again, and fills in the slowest rank's time of
-  /// each; all ranks together.
+  /// each; all ranks together. Afterwards [Start#isCommon] says how all of them began.
   ///
   /// @param trial returns [#LATE] where this rank has begun late
   /// @return how often an operation was repeated, the same on every rank
   long time(List<PreparedCollective> operations, WarmUp.Trial trial, double[][] nanos) {
-    WarmUp.time(operations, trial, nanos);
     long repeated = 0;
-    for (int which = 0; which < nanos.length; which++) {
-      repeated += settle(operations.get(which), trial, nanos[which]);
+    if (start.isCommon()) {
+      WarmUp.time(operations, trial, nanos);
+      for (int which = 0; which < nanos.length && start.isCommon(); which++) {
+        repeated += settle(operations.get(which), trial, nanos[which]);
+      }
+      if (start.isCommon()) {
+        return repeated;
+      }
+      repeated += (long) nanos.length * nanos[0].length;
+    }
+    WarmUp.time(operations, trial, nanos);
+    for (double[] each : nanos) {
+      slowest.of(each);
     }
     return repeated;
   }
 
+  /// Repeats what began late until nothing does, or there is no hope of it.
   private long settle(PreparedCollective operation, WarmUp.Trial trial, double[] nanos) {
     slowest.of(nanos);
     int tried = nanos.length;
     int late = late(nanos);
+    int rounds = 0;
     long repeated = 0;
     while (late > 0) {
-      if (late * PART >= tried) {
-        later.run();
+      if (late * PART < tried || start.later()) {
+        rounds = 0;
+      } else if (tried >= MANY || ++rounds >= ROUNDS) {
+        start.atBarrier();
+        return repeated;
       }
       for (int i = 0; i < nanos.length; i++) {
         if (nanos[i] == LATE) {

@@ -86,10 +86,13 @@ class PerfTest {
     assertThat(root.path("results").path(7).path("in_place").path("time").asDouble()).isPositive();
     assertThat(root.path("results").path(0).path("out_of_place").path("p99").asDouble())
         .isPositive();
+    assertThat(root.path("results").findValuesAsText("start"))
+        .hasSize(16)
+        .isSubsetOf("common", "barrier");
     // Which algorithm it is depends on what the links of this host were fitted to cost.
     assertThat(outcome.out)
         .containsPattern("#   size 65536: out-of-place \\S+, predicted [0-9.]+ us: ")
-        .contains(" p99 ");
+        .containsPattern(" p99 [0-9.]+ max [0-9.]+ us, start (common|barrier)");
     assertThat(root.path("out_of_bounds").asLong()).isZero();
   }
 
@@ -159,6 +162,7 @@ class PerfTest {
     JsonNode choices = new ObjectMapper().readTree(json.toFile()).path("choices");
     assertThat(choices.size()).isEqualTo(2);
     assertThat(choices.path(0).path("ratio").asDouble()).isGreaterThanOrEqualTo(1);
+    assertThat(choices.path(0).path("start").asText()).isIn("common", "barrier");
     assertThat(choices.path(0).path("algorithms").findValuesAsText("algorithm"))
         .contains("direct-all-gather", "ring-all-gather", choices.path(0).path("chosen").asText());
   }

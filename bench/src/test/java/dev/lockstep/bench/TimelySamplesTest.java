@@ -12,8 +12,30 @@ import org.junit.jupiter.api.Timeout;
 class TimelySamplesTest {
   private static final double[] ON_TIME = {5, 5, 5, 5, 5};
 
+  /// A start that can be put off a few times.
+  private static final class PutOff implements TimelySamples.Start {
+    private static final int MOST = 2;
+    private int postponed;
+    private boolean isCommon = true;
+
+    @Override
+    public boolean isCommon() {
+      return isCommon;
+    }
+
+    @Override
+    public boolean later() {
+      return postponed++ < MOST;
+    }
+
+    @Override
+    public void atBarrier() {
+      isCommon = false;
+    }
+  }
+
   private final List<Integer> tried = new ArrayList<>();
-  private int postponed;
+  private final PutOff start = new PutOff();
 
   /// Times one operation of which this rank begins some late, as often as is said for each.
   private double[] timed(int[] lateTimes, double... others) {
@@ -21,7 +43,7 @@ class TimelySamplesTest {
     WarmUp.Trial trial =
         (_, number) -> {
           tried.add(number);
-          return left[number]-- > 0 ? TimelySamples.LATE : 10 + number;
+          return start.isCommon && left[number]-- > 0 ? TimelySamples.LATE : 10 + number;
         };
     WarmUp.Slowest slowest =
         mine -> {
@@ -31,7 +53,7 @@ class TimelySamplesTest {
         };
     double[][] nanos = {new double[lateTimes.length]};
     List<PreparedCollective> nothing = List.of(new WarmUpTest.Nothing());
-    long repeated = new TimelySamples(slowest, () -> postponed++).time(nothing, trial, nanos);
+    long repeated = new TimelySamples(slowest, start).time(nothing, trial, nanos);
     assertThat(repeated).isEqualTo(tried.size() - lateTimes.length);
     return nanos[0];
   }
@@ -46,13 +68,53 @@ class TimelySamplesTest {
   void whatARankBeganLateIsTimedAgainAndNothingElse() {
     assertThat(timed(new int[] {0, 1, 0, 0, 0}, ON_TIME)).containsExactly(10, 11, 12, 13, 14);
     assertThat(tried).containsExactly(0, 1, 2, 3, 4, 1);
-    assertThat(postponed).isZero();
+    assertThat(start.postponed).isZero();
   }
 
   @Test
   void whereManyAreLateRanksGiveEachOtherMoreTime() {
     assertThat(timed(new int[] {1, 3, 1, 0, 0}, ON_TIME)).containsExactly(10, 11, 12, 13, 14);
     assertThat(tried).containsExactly(0, 1, 2, 3, 4, 0, 1, 2, 1, 1);
-    assertThat(postponed).as("three of five, then the one that was left").isEqualTo(2);
+    assertThat(start.postponed).as("three of five, then the one that was left").isEqualTo(2);
+    assertThat(start.isCommon).isTrue();
+  }
+
+  @Test
+  void whereManyAreLateWhateverTimeTheyHaveAllAreTimedAgainFromABarrier() {
+    int always = Integer.MAX_VALUE;
+    int[] late = {0, 0, 0, 0, always, always, always, always};
+    assertThat(timed(late, new double[8])).containsExactly(10, 11, 12, 13, 14, 15, 16, 17);
+    assertThat(start.isCommon).isFalse();
+    // Four of eight are late, and again with more time twice and twice more with as much.
+    assertThat(tried).hasSize(8 + 4 * 4 + 8);
+  }
+
+  @Test
+  void halfOfManyThatAreLateWithTheMostTimeAreEnough() {
+    start.postponed = PutOff.MOST;
+    int[] late = {1, 1, 1, 1, 0, 0, 0, 0};
+    assertThat(timed(late, new double[8])).containsExactly(10, 11, 12, 13, 14, 15, 16, 17);
+    assertThat(start.isCommon).isFalse();
+    assertThat(tried).hasSize(8 + 8);
+  }
+
+  @Test
+  void oneThatIsLeftIsTriedSeveralTimesBeforeRanksGiveUp() {
+    assertThat(timed(new int[] {0, 4, 0, 0, 0}, ON_TIME)).containsExactly(10, 11, 12, 13, 14);
+    assertThat(start.isCommon).isTrue();
+  }
+
+  @Test
+  void oneThatStaysLateIsNotTriedForEver() {
+    assertThat(timed(new int[] {0, 9, 0, 0, 0}, ON_TIME)).containsExactly(10, 11, 12, 13, 14);
+    assertThat(start.isCommon).isFalse();
+  }
+
+  @Test
+  void whereRanksBeginAtABarrierAnywayNothingIsRepeated() {
+    start.isCommon = false;
+    assertThat(timed(new int[] {9, 9, 9, 9, 9}, 5, 50, 5, 5, 5))
+        .containsExactly(10, 50, 12, 13, 14);
+    assertThat(tried).containsExactly(0, 1, 2, 3, 4);
   }
 }
