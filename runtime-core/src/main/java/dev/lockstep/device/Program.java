@@ -16,10 +16,12 @@ public interface Program extends AutoCloseable {
   long arenaBytes();
 
   /// Checks and fixes where inputs and outputs live. An aliased output may be left out; if it is
-  /// bound, then to its input's memory. Binding may allocate; running does not.
+  /// bound, then to its input's memory. Every other output has its memory to itself; inputs may
+  /// share theirs. Binding may allocate; running does not.
   ///
   /// @param tensors every input and every output by name; borrowed until the last run has ended
-  /// @throws IllegalArgumentException if one is missing, unknown, or of another type
+  /// @throws IllegalArgumentException if one is missing, unknown, or of another type, or an output
+  ///   lies in memory of an input that it does not update or of another output
   BoundProgram bind(Map<String, Tensor> tensors);
 
   /// Returns the plan as text: ops, kernels, offsets, bytes and FLOPs.

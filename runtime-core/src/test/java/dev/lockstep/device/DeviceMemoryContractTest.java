@@ -330,6 +330,33 @@ public abstract class DeviceMemoryContractTest extends DeviceContract {
   }
 
   @Test
+  void refusesAnOutputInMemoryOfAnotherTensor() {
+    GraphBuilder builder = new GraphBuilder("apart");
+    Value x = builder.input("x", ValueType.f32(8));
+    Value y = builder.input("y", ValueType.f32(8));
+    builder.outputInto("newX", builder.one(new Add(), x, y), "x");
+    builder.output("product", builder.one(new Mul(), x, y));
+    builder.output("difference", builder.one(new Sub(), x, y));
+    try (DeviceRunner runner = new DeviceRunner(device(), builder.build());
+        Buffer both = device().allocate("both", 64)) {
+      Map<String, Tensor> tensors = runner.tensors();
+      tensors.put("product", runner.tensor("x"));
+      assertBindFails(runner, tensors, "output=product, other=x");
+      tensors.put("product", eightFrom(both, 0));
+      tensors.put("difference", eightFrom(both, 28));
+      assertBindFails(runner, tensors, "output=difference, other=product");
+      tensors.put("difference", eightFrom(both, 32));
+      runner.program().bind(tensors);
+      tensors.putAll(Map.of("y", runner.tensor("x"), "newX", runner.tensor("x")));
+      assertBindFails(runner, tensors, "output=newX, other=y");
+    }
+  }
+
+  private static Tensor eightFrom(Buffer buffer, long offset) {
+    return new Tensor(buffer, offset, DType.F32, Shape.of(8));
+  }
+
+  @Test
   void refusesIdsOutsideTheTableAndGoesOn() {
     GraphBuilder builder = new GraphBuilder("lookup");
     Value table = builder.input("table", ValueType.f32(4, 2));

@@ -26,11 +26,13 @@ public record Binding(List<Tensor> inputs, List<Tensor> outputs, List<Buffer> bu
     buffers = List.copyOf(buffers);
   }
 
-  /// Checks that every input and every output of a graph has a tensor of its type.
+  /// Checks that every input and every output of a graph has a tensor of its type, and that every
+  /// output has its memory to itself, but for the input that it updates in place. Inputs may share
+  /// memory.
   ///
   /// @param tensors by name; an aliased output may be left out
-  /// @throws IllegalArgumentException if one is missing, unknown, or of another type, or an aliased
-  ///   output does not lie where its input lies
+  /// @throws IllegalArgumentException if one is missing, unknown, or of another type, an aliased
+  ///   output does not lie where its input lies, or an output lies in another tensor's memory
   public static Binding of(Graph graph, Map<String, Tensor> tensors) {
     Set<String> unknown = new HashSet<>(tensors.keySet());
     Set<Buffer> buffers = Collections.newSetFromMap(new IdentityHashMap<>());
@@ -54,7 +56,45 @@ public record Binding(List<Tensor> inputs, List<Tensor> outputs, List<Buffer> bu
       throw new IllegalArgumentException(
           "tensors that the graph does not know: graph=" + graph.name() + ", names=" + unknown);
     }
+    requireOwnMemory(graph, inputs, outputs);
     return new Binding(inputs, outputs, List.copyOf(buffers));
+  }
+
+  /// Programs are planned, and kernels run, as if nothing but what they write changed an input: an
+  /// output over one would be overwritten, or overwrite it, while it is still read.
+  private static void requireOwnMemory(Graph graph, List<Tensor> inputs, List<Tensor> outputs) {
+    for (int i = 0; i < outputs.size(); i++) {
+      Graph.Named output = graph.outputs().get(i);
+      String updated = graph.aliases().get(output.name());
+      for (int j = 0; j < inputs.size(); j++) {
+        Graph.Named input = graph.inputs().get(j);
+        if (!input.name().equals(updated)) {
+          requireApart(graph, output, outputs.get(i), input, inputs.get(j));
+        }
+      }
+      for (int j = 0; j < i; j++) {
+        requireApart(graph, output, outputs.get(i), graph.outputs().get(j), outputs.get(j));
+      }
+    }
+  }
+
+  private static void requireApart(
+      Graph graph, Graph.Named output, Tensor written, Graph.Named other, Tensor tensor) {
+    if (tensor.buffer().equals(written.buffer())
+        && Math.max(tensor.offset(), written.offset())
+            < Math.min(tensor.offset() + tensor.bytes(), written.offset() + written.bytes())) {
+      throw new IllegalArgumentException(
+          "output lies in another tensor's memory: graph=%s, output=%s, other=%s, buffer=%s, outputBytes=[%d, %d), otherBytes=[%d, %d) (bind memory of its own, or declare in the graph that it updates its input)"
+              .formatted(
+                  graph.name(),
+                  output.name(),
+                  other.name(),
+                  written.buffer().name(),
+                  written.offset(),
+                  written.offset() + written.bytes(),
+                  tensor.offset(),
+                  tensor.offset() + tensor.bytes()));
+    }
   }
 
   private static Tensor find(Graph graph, Graph.Named named, Map<String, Tensor> tensors) {
