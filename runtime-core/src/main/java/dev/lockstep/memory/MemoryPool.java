@@ -25,8 +25,7 @@ public final class MemoryPool implements AutoCloseable {
   private final long limitBytes;
   private final @Nullable MemoryPool parent;
   private final @Nullable Cleaner leakCleaner;
-  private final Object lock;
-  private final Set<Charge> outstanding = new LinkedHashSet<>();
+  private final Set<Charge> outstanding; // of the whole tree, whose lock it is
   private final List<String> leakReports = new ArrayList<>();
   private long usedBytes;
   private long peakBytes;
@@ -42,7 +41,7 @@ public final class MemoryPool implements AutoCloseable {
     this.limitBytes = limitBytes;
     this.parent = parent;
     this.leakCleaner = leakCleaner;
-    this.lock = parent == null ? new Object() : parent.lock;
+    this.outstanding = parent == null ? new LinkedHashSet<>() : parent.outstanding;
   }
 
   /// Returns a pool at the top of a tree.
@@ -67,12 +66,13 @@ public final class MemoryPool implements AutoCloseable {
   ///
   /// @throws MemoryBudgetException if this pool or a parent would pass its limit; nothing is
   ///   charged then
+  /// @throws IllegalStateException if this pool or a parent is closed
   public Charge charge(String what, long bytes) {
-    synchronized (lock) {
-      if (closed) {
-        throw new IllegalStateException("memory pool is closed: pool=" + name);
-      }
+    synchronized (outstanding) {
       for (MemoryPool pool = this; pool != null; pool = pool.parent) {
+        if (pool.closed) {
+          throw new IllegalStateException("memory pool is closed: pool=" + pool.name);
+        }
         if (bytes > pool.limitBytes - pool.usedBytes) {
           throw new MemoryBudgetException(
               what, bytes, pool.limitBytes, overBudget(pool, what, bytes), null);
@@ -97,7 +97,7 @@ public final class MemoryPool implements AutoCloseable {
 
   /// Returns the bytes charged now, children included.
   public long usedBytes() {
-    synchronized (lock) {
+    synchronized (outstanding) {
       return usedBytes;
     }
   }
@@ -105,10 +105,12 @@ public final class MemoryPool implements AutoCloseable {
   /// Returns the bytes that are charged to this pool itself now, not to its children, summed by
   /// what they are called, in the order of the names.
   public SortedMap<String, Long> usedBytesByName() {
-    synchronized (lock) {
+    synchronized (outstanding) {
       SortedMap<String, Long> byName = new TreeMap<>();
       for (Charge charge : outstanding) {
-        byName.merge(charge.what, charge.bytes, Long::sum);
+        if (charge.pool == this) {
+          byName.merge(charge.what, charge.bytes, Long::sum);
+        }
       }
       return byName;
     }
@@ -117,7 +119,7 @@ public final class MemoryPool implements AutoCloseable {
   /// Returns the most bytes that were charged at once since the pool was made or [#resetPeak] was
   /// called.
   public long peakBytes() {
-    synchronized (lock) {
+    synchronized (outstanding) {
       return peakBytes;
     }
   }
@@ -125,7 +127,7 @@ public final class MemoryPool implements AutoCloseable {
   /// Forgets the peak so far, of this pool alone: [#peakBytes] starts from what is charged now.
   /// What a start needs for a moment thus does not hide what a later phase holds.
   public void resetPeak() {
-    synchronized (lock) {
+    synchronized (outstanding) {
       peakBytes = usedBytes;
     }
   }
@@ -138,7 +140,7 @@ public final class MemoryPool implements AutoCloseable {
   /// Returns one line for each buffer of this pool, not of its children, that was forgotten without
   /// being closed, if sites are tracked; a diagnosis, found when the garbage collector happens to.
   public List<String> leakReports() {
-    synchronized (lock) {
+    synchronized (outstanding) {
       return List.copyOf(leakReports);
     }
   }
@@ -148,19 +150,20 @@ public final class MemoryPool implements AutoCloseable {
     return leakCleaner;
   }
 
-  /// Closes the pool; idempotent.
+  /// Closes the pool, and thereby its children to new charges; idempotent.
   ///
-  /// @throws IllegalStateException if charges are out; the message lists name, bytes and count, and
-  ///   the sites if they are tracked
+  /// @throws IllegalStateException if charges are out, of this pool or of a child; the message
+  ///   lists name, bytes and count, and the sites if they are tracked
   @Override
   public void close() {
-    synchronized (lock) {
+    synchronized (outstanding) {
       if (closed) {
         return;
       }
-      if (!outstanding.isEmpty()) {
-        IllegalStateException leak = new IllegalStateException(leaks());
-        for (Charge charge : outstanding) {
+      List<Charge> out = outstanding.stream().filter(charge -> charge.pool.isWithin(this)).toList();
+      if (!out.isEmpty()) {
+        IllegalStateException leak = new IllegalStateException(leaks(out));
+        for (Charge charge : out) {
           if (charge.site != null) {
             leak.addSuppressed(charge.site);
           }
@@ -171,10 +174,21 @@ public final class MemoryPool implements AutoCloseable {
     }
   }
 
-  private String leaks() {
+  private boolean isWithin(MemoryPool top) {
+    MemoryPool pool = this;
+    while (pool != null && pool != top) {
+      pool = pool.parent;
+    }
+    return pool == top;
+  }
+
+  /// What a child holds is listed under the child's name.
+  private String leaks(List<Charge> out) {
     Map<String, long[]> byName = new TreeMap<>();
-    for (Charge charge : outstanding) {
-      long[] sum = byName.computeIfAbsent(charge.what, _ -> new long[2]);
+    for (Charge charge : out) {
+      String holder = charge.pool.name.substring(name.length());
+      String what = holder.isEmpty() ? charge.what : holder.substring(1) + "/" + charge.what;
+      long[] sum = byName.computeIfAbsent(what, _ -> new long[2]);
       sum[0] += charge.bytes;
       sum[1]++;
     }
@@ -200,7 +214,7 @@ public final class MemoryPool implements AutoCloseable {
 
     /// Records that the owner of these bytes was forgotten.
     void reportLeak(String report) {
-      synchronized (pool.lock) {
+      synchronized (pool.outstanding) {
         pool.leakReports.add(report);
       }
       LOG.warn(report, site);
@@ -209,7 +223,7 @@ public final class MemoryPool implements AutoCloseable {
     /// Gives the bytes back; idempotent.
     @Override
     public void close() {
-      synchronized (pool.lock) {
+      synchronized (pool.outstanding) {
         if (!pool.outstanding.remove(this)) {
           return;
         }
