@@ -19,12 +19,15 @@ import dev.lockstep.graph.ReferenceInterpreter;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /// What every device must compute: each op against the float64 reference, and the same bits
@@ -94,6 +97,46 @@ public abstract class DeviceContractTest extends DeviceContract {
         assertThatThrownBy(() -> device().compile(graph))
             .isInstanceOf(IllegalArgumentException.class)
             .hasMessageContaining(reason);
+      }
+    }
+  }
+
+  /// Numbers next to the middle between two floats, which have more digits than a double.
+  @ParameterizedTest
+  @EnumSource(
+      value = DType.class,
+      names = {"F32", "BF16", "F16", "F8_E5M2", "F8_E4M3FN"})
+  void roundsWholeNumbersOnce(DType to) {
+    int digits =
+        switch (to) {
+          case F32 -> 24;
+          case F16 -> 11;
+          case BF16 -> 8;
+          case F8_E4M3FN -> 4;
+          default -> 3;
+        };
+    int exponent =
+        switch (to) {
+          case F32, BF16 -> 62;
+          case F8_E4M3FN -> 7;
+          default -> 14;
+        };
+    long one = 1L << exponent;
+    long next = 1L << (exponent - digits + 1);
+    long middle = one + next / 2;
+    long[] whole = {middle, middle + 1, -middle - 1, middle - 1, middle + next, middle + next - 1};
+    double[] rounded = {one, one + next, -one - next, one, one + 2 * next, one + next};
+    ValueType type = new ValueType(DType.I64, Shape.of(whole.length));
+    Primitive.Convert convert = new Primitive.Convert(to);
+    if (device().supports(convert, List.of(type)) instanceof Support.Yes) {
+      GraphBuilder builder = new GraphBuilder("whole");
+      builder.output("y", builder.one(convert, builder.input("x", type)));
+      try (DeviceRunner runner = new DeviceRunner(device(), builder.build());
+          Arena arena = Arena.ofConfined()) {
+        runner.stream()
+            .copyIn(runner.tensor("x"), arena.allocateFrom(ValueLayout.JAVA_LONG, whole));
+        runner.run();
+        assertThat(runner.get("y")).isEqualTo(rounded);
       }
     }
   }

@@ -61,7 +61,18 @@ final class Numbers {
     };
   }
 
-  /// Keeps the low bits.
+  /// The same of a whole number: what lies below a float's last bit is gathered in it.
+  private static float odd(long value) {
+    long magnitude = Math.abs(value); // the least number's are its own bits, read without a sign
+    int below = Math.max(0, Long.SIZE - 24 - Long.numberOfLeadingZeros(magnitude));
+    long kept = magnitude >>> below;
+    if (kept << below != magnitude) {
+      kept |= 1;
+    }
+    return (value < 0 ? -kept : kept) * (float) (1L << below);
+  }
+
+  /// Keeps the low bits; a float type gets the nearest number, ties to even.
   static void storeWhole(DType dtype, long base, long i, long value) {
     switch (dtype) {
       case I64 -> Memory.i64(base + i * 8, value);
@@ -69,8 +80,13 @@ final class Numbers {
       case I16 -> Memory.i16(base + i * 2, (short) value);
       case I8, U8 -> Memory.i8(base + i, (byte) value);
       case BOOL -> Memory.i8(base + i, (byte) (value != 0 ? 1 : 0));
-      case F64, F32, BF16, F16, F8_E4M3FN, F8_E4M3, F8_E5M2 ->
-          store(dtype, base, i, (double) value);
+      case F64 -> Memory.i64(base + i * 8, Double.doubleToRawLongBits((double) value));
+      case F32 -> Memory.f32(base + i * 4, (float) value);
+      case BF16 -> Memory.i16(base + i * 2, NarrowFloat.toBf16(odd(value)));
+      case F16 -> Memory.i16(base + i * 2, NarrowFloat.toF16(odd(value)));
+      case F8_E4M3FN -> Memory.i8(base + i, NarrowFloat.toE4m3fn(odd(value)));
+      case F8_E4M3 -> Memory.i8(base + i, NarrowFloat.toE4m3(odd(value)));
+      case F8_E5M2 -> Memory.i8(base + i, NarrowFloat.toE5m2(odd(value)));
     }
   }
 

@@ -205,7 +205,7 @@ abstract class ScalarStep extends Step {
           int n = (int) Math.min(ElementStep.TILE, end - i);
           kernels().casts().cast(from, to, xAt + i * from.bytes(), outAt + i * to.bytes(), n);
         }
-      } else if (from.isFloat() || to.isFloat()) {
+      } else if (from.isFloat()) {
         for (long i = first; i < end; i++) {
           Numbers.store(to, outAt, i, Numbers.load(from, xAt, i));
         }

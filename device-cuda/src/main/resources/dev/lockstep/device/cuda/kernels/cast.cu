@@ -5,12 +5,11 @@
 
 // Every pair of types.
 extern "C" __global__ void cast(int from, int to, const void* x, void* out, long long n) {
-  bool whole = !ls_is_float(from) && !ls_is_float(to);
   for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
-    if (whole) {
-      ls_store_whole(to, out, i, ls_whole(from, x, i));
-    } else {
+    if (ls_is_float(from)) {
       ls_store(to, out, i, ls_load(from, x, i));
+    } else {
+      ls_store_whole(to, out, i, ls_whole(from, x, i));
     }
   }
 }

@@ -25,11 +25,7 @@ template <class Index>
 __device__ __forceinline__ void indices(int type, void* out, Index extent, Index step, Index n) {
   for (Index i = (Index)LS_GRID_INDEX; i < n; i += (Index)LS_GRID_STRIDE) {
     Index index = i / step % extent;
-    if (ls_is_float(type)) {
-      ls_store(type, out, i, (double)index);
-    } else {
-      ls_store_whole(type, out, i, index);
-    }
+    ls_store_whole(type, out, i, index);
   }
 }
 

@@ -129,9 +129,29 @@ LS_INLINE long long ls_whole(int type, const void* x, long long i) {
   }
 }
 
-// Keeps the low bits.
+// Rounds to a float whose last bit is odd where it is not exact: what lies below that bit is
+// gathered in it, so that rounding once more is as good as rounding once.
+LS_INLINE float ls_odd_whole(long long value) {
+  unsigned long long magnitude = (unsigned long long)value;
+  if (value < 0) magnitude = 0 - magnitude;
+  int below = 0;
+  while (magnitude >> below >> 24 != 0) below++;
+  unsigned long long kept = magnitude >> below;
+  if (kept << below != magnitude) kept |= 1;
+  float wide = (float)kept * __int_as_float((127 + below) << 23);
+  return value < 0 ? -wide : wide;
+}
+
+// Keeps the low bits; a float type gets the nearest number, ties to even.
 LS_INLINE void ls_store_whole(int type, void* x, long long i, long long value) {
   switch (type) {
+    case F64: ((double*)x)[i] = (double)value; break;
+    case F32: ((float*)x)[i] = (float)value; break;
+    case BF16: ((unsigned short*)x)[i] = ls_to_bf16(ls_odd_whole(value)); break;
+    case F16: ((unsigned short*)x)[i] = ls_to_f16(ls_odd_whole(value)); break;
+    case E4M3FN: ((unsigned char*)x)[i] = ls_to_e4m3fn(ls_odd_whole(value)); break;
+    case E4M3: ((unsigned char*)x)[i] = ls_to_e4m3(ls_odd_whole(value)); break;
+    case E5M2: ((unsigned char*)x)[i] = ls_to_e5m2(ls_odd_whole(value)); break;
     case I64: ((long long*)x)[i] = value; break;
     case I32: ((int*)x)[i] = (int)value; break;
     case I16: ((short*)x)[i] = (short)value; break;
