@@ -5,21 +5,11 @@ abstract class LossStep extends Step {
   private static final int TILE_ROWS = 16;
 
   final CrossEntropies call;
+  final Tiles rows;
 
   LossStep(CrossEntropies call) {
     this.call = call;
-  }
-
-  final int tiles() {
-    return Math.ceilDiv(call.rows, TILE_ROWS);
-  }
-
-  static int row(int tile) {
-    return tile * TILE_ROWS;
-  }
-
-  final int rowEnd(int tile) {
-    return Math.min(call.rows, tile * TILE_ROWS);
+    this.rows = new Tiles(call.rows, TILE_ROWS);
   }
 
   /// The forward pass.
@@ -57,13 +47,13 @@ abstract class LossStep extends Step {
       call.count = at(count);
       call.logSumExp = at(logSumExp);
       call.rowLoss = frame().shared();
-      parallel(tiles());
+      parallel(rows.count());
       call.finish(kernels().rows(), frame().scratch(0));
     }
 
     @Override
     public void run(int worker, int from, int to) {
-      call.rows(kernels().rows(), row(from), rowEnd(to), frame().scratch(worker));
+      call.rows(kernels().rows(), rows.start(from), rows.start(to), frame().scratch(worker));
     }
 
     @Override
@@ -103,14 +93,14 @@ abstract class LossStep extends Step {
       call.logSumExp = at(logSumExp);
       call.dlogits = at(dlogits);
       scale = Memory.f32(at(dloss));
-      parallel(tiles());
+      parallel(rows.count());
     }
 
     @Override
     public void run(int worker, int from, int to) {
       kernels()
           .rows()
-          .crossEntropyGrad(call, scale, row(from), rowEnd(to), frame().scratch(worker));
+          .crossEntropyGrad(call, scale, rows.start(from), rows.start(to), frame().scratch(worker));
     }
 
     @Override

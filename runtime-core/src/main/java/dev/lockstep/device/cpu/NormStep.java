@@ -5,21 +5,11 @@ abstract class NormStep extends Step {
   private static final int TILE_ROWS = 16;
 
   final LayerNorms call;
+  final Tiles rows;
 
   NormStep(LayerNorms call) {
     this.call = call;
-  }
-
-  final int rowTiles() {
-    return Math.ceilDiv(call.rows, TILE_ROWS);
-  }
-
-  static int row(int tile) {
-    return tile * TILE_ROWS;
-  }
-
-  final int rowEnd(int tile) {
-    return Math.min(call.rows, tile * TILE_ROWS);
+    this.rows = new Tiles(call.rows, TILE_ROWS);
   }
 
   /// Values by id of `(x, gain, bias) → (y, mean, rstd)`.
@@ -47,12 +37,12 @@ abstract class NormStep extends Step {
       call.y = at(values.y());
       call.mean = at(values.mean());
       call.rstd = at(values.rstd());
-      parallel(rowTiles());
+      parallel(rows.count());
     }
 
     @Override
     public void run(int worker, int from, int to) {
-      kernels().norms().layerNorm(call, row(from), rowEnd(to), frame().scratch(worker));
+      kernels().norms().layerNorm(call, rows.start(from), rows.start(to), frame().scratch(worker));
     }
 
     @Override
@@ -64,9 +54,11 @@ abstract class NormStep extends Step {
   /// A gradient: sums down columns first, since `dx` may take the place of `dy`.
   abstract static class Gradient extends NormStep {
     private final ThreadTeam.Task columns = this::columns;
+    private final Tiles columnTiles;
 
     Gradient(LayerNorms call) {
       super(call);
+      columnTiles = ReduceStep.columns(call.width);
     }
 
     @Override
@@ -76,13 +68,13 @@ abstract class NormStep extends Step {
 
     /// Runs once the call knows where its operands lie.
     final void runColumnsAndRows() {
-      frame().team().run(columns, ReduceStep.columnTiles(call.width));
-      parallel(rowTiles());
+      frame().team().run(columns, columnTiles.count());
+      parallel(rows.count());
     }
 
     private void columns(int worker, int from, int to) {
-      int first = ReduceStep.column(from);
-      paramGrad(first, ReduceStep.columnEnd(to, call.width), frame().scratch(worker));
+      long scratch = frame().scratch(worker);
+      paramGrad(columnTiles.start(from), columnTiles.start(to), scratch);
     }
 
     /// Sums columns `[from, to)` of what gain, and bias if there is one, get.
@@ -127,7 +119,9 @@ abstract class NormStep extends Step {
 
     @Override
     public void run(int worker, int from, int to) {
-      kernels().norms().layerNormGrad(call, row(from), rowEnd(to), frame().scratch(worker));
+      kernels()
+          .norms()
+          .layerNormGrad(call, rows.start(from), rows.start(to), frame().scratch(worker));
     }
 
     @Override
@@ -162,12 +156,12 @@ abstract class NormStep extends Step {
       call.gain = at(gain);
       call.y = at(y);
       call.rstd = at(rstd);
-      parallel(rowTiles());
+      parallel(rows.count());
     }
 
     @Override
     public void run(int worker, int from, int to) {
-      kernels().norms().rmsNorm(call, row(from), rowEnd(to), frame().scratch(worker));
+      kernels().norms().rmsNorm(call, rows.start(from), rows.start(to), frame().scratch(worker));
     }
 
     @Override
@@ -206,7 +200,9 @@ abstract class NormStep extends Step {
 
     @Override
     public void run(int worker, int from, int to) {
-      kernels().norms().rmsNormGrad(call, row(from), rowEnd(to), frame().scratch(worker));
+      kernels()
+          .norms()
+          .rmsNormGrad(call, rows.start(from), rows.start(to), frame().scratch(worker));
     }
 
     @Override

@@ -14,21 +14,26 @@ abstract class ReduceStep extends Step {
     this.out = out;
   }
 
-  /// How many rows of `extent` elements make a tile.
-  static int rowsPerTile(int extent) {
-    return Math.max(1, ElementStep.TILE / Math.max(1, extent));
+  /// Tiles of as many rows of `extent` elements as make an element-wise one.
+  private static Tiles rows(int rows, int extent) {
+    return new Tiles(rows, Math.max(1, ElementStep.TILE / Math.max(1, extent)));
+  }
+
+  /// Tiles of columns: whole cache lines, and whole vectors of every width.
+  static Tiles columns(int width) {
+    return new Tiles(width, 64);
   }
 
   /// Sums along rows.
   static final class RowSum extends ReduceStep {
-    private final int rows;
+    private final Tiles rows;
     private final int extent;
     private final int outer;
     private final int blocks;
 
     RowSum(int x, int out, int rows, int extent, Blocks blocks) {
       super(x, out);
-      this.rows = rows;
+      this.rows = rows(rows, extent);
       this.extent = extent;
       this.outer = Extents.outer(blocks);
       this.blocks = blocks.count();
@@ -42,14 +47,14 @@ abstract class ReduceStep extends Step {
 
     @Override
     void execute() {
-      parallel(Math.ceilDiv(rows, rowsPerTile(extent)));
+      parallel(rows.count());
     }
 
     @Override
     public void run(int worker, int from, int to) {
-      int end = Math.min(rows, to * rowsPerTile(extent));
+      int end = rows.start(to);
       long scratch = frame().scratch(worker);
-      for (int r = from * rowsPerTile(extent); r < end; r++) {
+      for (int r = rows.start(from); r < end; r++) {
         long row = at(x) + (long) r * extent * 4;
         float sum = BlockSums.sum(kernels().rows(), row, extent, outer, blocks, scratch);
         Memory.f32(at(out) + r * 4L, sum);
@@ -58,18 +63,19 @@ abstract class ReduceStep extends Step {
 
     @Override
     String label() {
-      return "RowSum rows=%d extent=%d blocks=%dx%d".formatted(rows, extent, outer, blocks);
+      return "RowSum rows=%d extent=%d blocks=%dx%d"
+          .formatted(rows.extent(), extent, outer, blocks);
     }
   }
 
   /// The greatest along rows.
   static final class RowMax extends ReduceStep {
-    private final int rows;
+    private final Tiles rows;
     private final int extent;
 
     RowMax(int x, int out, int rows, int extent) {
       super(x, out);
-      this.rows = rows;
+      this.rows = rows(rows, extent);
       this.extent = extent;
     }
 
@@ -80,14 +86,14 @@ abstract class ReduceStep extends Step {
 
     @Override
     void execute() {
-      parallel(Math.ceilDiv(rows, rowsPerTile(extent)));
+      parallel(rows.count());
     }
 
     @Override
     public void run(int worker, int from, int to) {
-      int end = Math.min(rows, to * rowsPerTile(extent));
+      int end = rows.start(to);
       long scratch = frame().scratch(worker);
-      for (int r = from * rowsPerTile(extent); r < end; r++) {
+      for (int r = rows.start(from); r < end; r++) {
         float max = kernels().rows().max(at(x) + (long) r * extent * 4, extent, scratch);
         Memory.f32(at(out) + r * 4L, max);
       }
@@ -95,17 +101,19 @@ abstract class ReduceStep extends Step {
 
     @Override
     String label() {
-      return "RowMax rows=%d extent=%d".formatted(rows, extent);
+      return "RowMax rows=%d extent=%d".formatted(rows.extent(), extent);
     }
   }
 
   /// Sums down columns.
   static final class ColumnSum extends ReduceStep {
     private final ColumnSums call;
+    private final Tiles columns;
 
     ColumnSum(int x, int out, int rows, int width, Blocks blocks) {
       super(x, out);
       call = new ColumnSums(rows, width, Extents.outer(blocks), blocks.count());
+      columns = columns(width);
     }
 
     @Override
@@ -117,14 +125,13 @@ abstract class ReduceStep extends Step {
     void execute() {
       call.x = at(x);
       call.out = at(out);
-      parallel(columnTiles(call.width));
+      parallel(columns.count());
     }
 
     @Override
     public void run(int worker, int from, int to) {
-      kernels()
-          .rows()
-          .columnSums(call, column(from), columnEnd(to, call.width), frame().scratch(worker));
+      long scratch = frame().scratch(worker);
+      kernels().rows().columnSums(call, columns.start(from), columns.start(to), scratch);
     }
 
     @Override
@@ -138,7 +145,7 @@ abstract class ReduceStep extends Step {
   static final class WholeRows extends ReduceStep {
     private final DType dtype;
     private final ElementKernels.Binary op;
-    private final int rows;
+    private final Tiles rows;
     private final int extent;
 
     /// `op` is `ADD` or `MAX`.
@@ -146,19 +153,19 @@ abstract class ReduceStep extends Step {
       super(x, out);
       this.dtype = dtype;
       this.op = op;
-      this.rows = rows;
+      this.rows = rows(rows, extent);
       this.extent = extent;
     }
 
     @Override
     void execute() {
-      parallel(Math.ceilDiv(rows, rowsPerTile(extent)));
+      parallel(rows.count());
     }
 
     @Override
     public void run(int worker, int from, int to) {
-      int end = Math.min(rows, to * rowsPerTile(extent));
-      for (int r = from * rowsPerTile(extent); r < end; r++) {
+      int end = rows.start(to);
+      for (int r = rows.start(from); r < end; r++) {
         long first = (long) r * extent;
         long result = op == ElementKernels.Binary.ADD ? 0 : Numbers.least(dtype);
         for (long i = first; i < first + extent; i++) {
@@ -170,22 +177,7 @@ abstract class ReduceStep extends Step {
 
     @Override
     String label() {
-      return "Row%s %s rows=%d extent=%d".formatted(op, dtype, rows, extent);
+      return "Row%s %s rows=%d extent=%d".formatted(op, dtype, rows.extent(), extent);
     }
-  }
-
-  // Columns of a tile: whole cache lines, and whole vectors of every width.
-  private static final int TILE_COLUMNS = 64;
-
-  static int columnTiles(int width) {
-    return Math.ceilDiv(width, TILE_COLUMNS);
-  }
-
-  static int column(int tile) {
-    return tile * TILE_COLUMNS;
-  }
-
-  static int columnEnd(int tile, int width) {
-    return Math.min(width, tile * TILE_COLUMNS);
   }
 }

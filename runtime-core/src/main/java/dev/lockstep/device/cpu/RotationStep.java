@@ -5,11 +5,13 @@ final class RotationStep extends Step {
   private static final int TILE_TOKENS = 8;
 
   private final Rotation call;
+  private final Tiles tokens;
   private final int x;
   private final int out;
 
   RotationStep(Rotation call, int x, int out) {
     this.call = call;
+    this.tokens = new Tiles(call.tokens, TILE_TOKENS);
     this.x = x;
     this.out = out;
   }
@@ -23,13 +25,13 @@ final class RotationStep extends Step {
   void execute() {
     call.x = at(x);
     call.out = at(out);
-    parallel(Math.ceilDiv(call.tokens, TILE_TOKENS));
+    parallel(tokens.count());
   }
 
   @Override
   public void run(int worker, int from, int to) {
-    int end = Math.min(call.tokens, to * TILE_TOKENS);
-    call.rotate(kernels().elements(), from * TILE_TOKENS, end, frame().scratch(worker));
+    long scratch = frame().scratch(worker);
+    call.rotate(kernels().elements(), tokens.start(from), tokens.start(to), scratch);
   }
 
   @Override

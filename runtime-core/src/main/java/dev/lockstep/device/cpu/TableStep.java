@@ -20,10 +20,12 @@ abstract class TableStep extends Step {
 
   /// Copies the rows that ids name.
   static final class Gather extends TableStep {
+    private final Tiles positions;
     private final long rowBytes;
 
     Gather(int table, int ids, int out, int count, int rows, long rowBytes) {
       super(new Embedding(count, rows, 1, 1, 1), ids, table, out);
+      this.positions = new Tiles(count, TILE_ROWS);
       this.rowBytes = rowBytes;
     }
 
@@ -32,12 +34,12 @@ abstract class TableStep extends Step {
       call.idsAt = at(ids);
       call.table = at(table);
       call.updates = at(updates);
-      parallel(Math.ceilDiv(call.ids, TILE_ROWS));
+      parallel(positions.count());
     }
 
     @Override
     public void run(int worker, int from, int to) {
-      call.gather(from * TILE_ROWS, Math.min(call.ids, to * TILE_ROWS), rowBytes);
+      call.gather(positions.start(from), positions.start(to), rowBytes);
     }
 
     @Override
@@ -48,12 +50,15 @@ abstract class TableStep extends Step {
 
   /// Adds rows into those that ids name.
   static final class ScatterAdd extends TableStep {
+    private final Tiles rows;
+
     ScatterAdd(int ids, int updates, int out, int count, int rows, int width, Blocks order) {
       super(
           new Embedding(count, rows, width, Extents.outer(order), order.count()),
           ids,
           out,
           updates);
+      this.rows = new Tiles(rows, TILE_ROWS);
     }
 
     @Override
@@ -73,13 +78,13 @@ abstract class TableStep extends Step {
       call.updates = at(updates);
       call.lists = frame().shared();
       call.list();
-      parallel(Math.ceilDiv(call.rows, TILE_ROWS));
+      parallel(rows.count());
     }
 
     @Override
     public void run(int worker, int from, int to) {
-      int end = Math.min(call.rows, to * TILE_ROWS);
-      call.add(kernels().elements(), from * TILE_ROWS, end, frame().scratch(worker));
+      long scratch = frame().scratch(worker);
+      call.add(kernels().elements(), rows.start(from), rows.start(to), scratch);
     }
 
     @Override
