@@ -3,9 +3,9 @@ package dev.lockstep.graph;
 import dev.lockstep.tensor.Shape;
 import java.util.List;
 
-/// Causal softmax attention and its gradient as primitives. Sums over keys take them ascending;
-/// with the whole row of scores at hand no key blocks are needed. The queries of all heads that
-/// share keys are rows of one matrix, head after head.
+/// Causal softmax attention and its gradient as primitives. Sums over keys take them ascending: the
+/// whole row of scores is at hand. The queries of all heads that share keys are rows of one matrix,
+/// head after head.
 final class AttentionDecomposition {
   private final Emitter emit;
   private final int heads;

@@ -76,8 +76,13 @@ public sealed interface Composite extends Op {
   record LayerNormGrad(Blocks tokens) implements Composite {}
 
   /// `(qkv [B, T, 3C]) → (out [B, T, C], logSumExp [B, H, T])`: causal softmax attention, scale
-  /// `1/sqrt(C/H)`; qkv holds q, k, v side by side, each as heads × head size. Sums over keys take
-  /// key blocks of 64 in ascending order.
+  /// `1/sqrt(C/H)`; qkv holds q, k, v side by side, each as heads × head size.
+  ///
+  /// How sums over keys are ordered is the device's own, but it follows from where a key stands
+  /// alone: a query's results have the same bits with whichever other queries, heads and sequences
+  /// a program computes it. The CPU device adds weighted values in one ascending chain, and weights
+  /// to 16 partial sums, the key's position modulo 16, joined by halves; its gradients' sums over
+  /// keys are ascending chains.
   record CausalAttention(int heads) implements Composite {}
 
   /// `(dout, qkv, out, logSumExp) → dqkv`; the sums over queries (dK, dV) follow `queries`.

@@ -94,8 +94,8 @@ public final class HostMemory {
   }
 
   private static MemorySegment allocatePrivate(Arena arena, String name, long bytes) {
-    // Arena.allocate counts against -XX:MaxDirectMemorySize, which follows the heap's size: only
-    // small buffers come from there where the C library is at hand.
+    // Pages that are mapped come zeroed from the kernel when they are first touched, in huge ones
+    // from a size on; Arena.allocate would fill them. Small buffers would waste most of a page.
     if (bytes < PAGED_FROM || !LibC.isAvailable()) {
       try {
         return arena.allocate(bytes, bytes < PAGED_FROM ? ALIGNMENT : PAGE);
