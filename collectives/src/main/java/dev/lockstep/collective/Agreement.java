@@ -1,5 +1,6 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.execute.Deadlines;
 import dev.lockstep.collective.execute.Members;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.LockstepException;
@@ -39,11 +40,10 @@ final class Agreement {
     job.store().set(key(what, job.rank()), mine);
     List<byte[]> values = new ArrayList<>();
     for (int rank : members.jobRanks()) {
-      long left = timeout.toNanos() - (System.nanoTime() - start);
       values.add(
           rank == job.rank()
               ? mine
-              : get(what, rank, Duration.ofNanos(Math.max(1, left)), timeout, start));
+              : get(what, rank, Deadlines.left(timeout, start), timeout, start));
     }
     return values;
   }

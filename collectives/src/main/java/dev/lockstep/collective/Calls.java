@@ -1,5 +1,6 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.execute.Deadlines;
 import dev.lockstep.collective.execute.Operation;
 import dev.lockstep.collective.execute.Progress;
 import dev.lockstep.collective.request.CollectiveKind;
@@ -181,14 +182,16 @@ final class Calls {
 
   /// Runs a call and waits.
   void run(Call call, Duration timeout) {
-    core.progress().run(operation(call, timeout), timeout.toNanos());
+    Duration deadline = Deadlines.countable(timeout);
+    core.progress().run(operation(call, deadline), deadline.toNanos());
   }
 
   /// Starts a call.
   Work start(Call call, Duration timeout) {
     Progress progress = core.progress();
-    Operation operation = operation(call, timeout);
-    progress.start(operation, timeout.toNanos(), true);
+    Duration deadline = Deadlines.countable(timeout);
+    Operation operation = operation(call, deadline);
+    progress.start(operation, deadline.toNanos(), true);
     return new StartedWork(progress, operation);
   }
 
@@ -204,7 +207,7 @@ final class Calls {
     Call call = asked.without(request, rank);
     check(call, request);
     try {
-      return core.oneShots().operation(request, call.in(), call.out());
+      return core.oneShots().operation(request, call.in(), call.out(), timeout);
     } catch (IllegalStateException gone) {
       throw new IllegalStateException(
           "collective cannot start: op=%s, rank=%d, sequence=%d, cause=%s"

@@ -1,6 +1,7 @@
 package dev.lockstep.collective;
 
 import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.execute.Deadlines;
 import dev.lockstep.collective.execute.Operation;
 import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.request.CollectiveRequest;
@@ -24,18 +25,18 @@ import org.jspecify.annotations.Nullable;
 /// Every rank makes the same calls in the same order. A communicator's collectives run one after
 /// another in the order of their starts, several may be started before the first is complete;
 /// collectives of communicators that were [#split] from one another run at the same time, whoever
-/// waits for one moves them all. Each has a deadline: the one of the options, or that of a view
-/// [#withTimeout]. When a collective fails on a rank it fails on all, the job is told, and the
-/// communicator cannot be used again.
+/// waits for one moves them all. Each has a deadline, from when its turn has come: the one of the
+/// options, or that of a view [#withTimeout]. When a collective fails on a rank it fails on all,
+/// the job is told, and the communicator cannot be used again.
 ///
 /// Methods named like a collective run it and wait; those that end in `Async` start it and return a
 /// [Work]. Both copy what the rank brings and gets through memory of the communicator, and the
-/// first call of a kind, size and element type waits until all ranks have made it: collectives on
-/// the same tensors again and again are cheaper [#prepare]d. Tensors are borrowed until the
-/// collective is complete. An output may be the input, or hold it at the rank's own place where it
-/// is larger, as MPI's "in place" has it; any other overlap is an error, and so is a wrong size or
-/// element type: an [IllegalArgumentException] on this rank alone, that names rank, collective and
-/// sequence, before anything was sent.
+/// first call of a kind, size and element type waits until all ranks have made it, no longer than
+/// its deadline: collectives on the same tensors again and again are cheaper [#prepare]d. Tensors
+/// are borrowed until the collective is complete. An output may be the input, or hold it at the
+/// rank's own place where it is larger, as MPI's "in place" has it; any other overlap is an error,
+/// and so is a wrong size or element type: an [IllegalArgumentException] on this rank alone, that
+/// names rank, collective and sequence, before anything was sent.
 ///
 /// Reductions join pair by pair and round each join to the element type, `BF16`, `F16` and the
 /// 8-bit floats by way of `float`: the same bits on every algorithm and transport, see [ReduceOp].
@@ -78,13 +79,19 @@ public final class Communicator implements AutoCloseable {
           "color is negative: color=%d, rank=%d (NO_COLOR is %d)"
               .formatted(color, rank(), NO_COLOR));
     }
-    return core.split(color, key).map(part -> new Communicator(part, timeout));
+    return core.split(color, key, timeout).map(part -> new Communicator(part, timeout));
   }
 
-  /// Returns this communicator with another deadline for what is called, or prepared, through the
-  /// result. Closing either closes both.
+  /// Returns this communicator with another deadline for what is called, prepared or split through
+  /// the result. Closing either closes both.
+  ///
+  /// @throws IllegalArgumentException if it is not positive
   public Communicator withTimeout(Duration other) {
-    return new Communicator(core, other);
+    if (!other.isPositive()) {
+      throw new IllegalArgumentException(
+          "deadline is not positive: rank=%d, timeout=%s".formatted(rank(), other));
+    }
+    return new Communicator(core, Deadlines.countable(other));
   }
 
   /// Returns this rank's number in this communicator.
@@ -128,7 +135,8 @@ public final class Communicator implements AutoCloseable {
   }
 
   /// Prepares a collective over fixed tensors. Every rank prepares the same ones in the same order;
-  /// returns when all have.
+  /// returns when all have. When that fails once the others have been told, it has failed on all,
+  /// as a collective does.
   ///
   /// @param request made with this communicator's [#topology]
   /// @param inputs this rank's contributions: one for each subtree that it brings to a sum, one or
@@ -136,6 +144,7 @@ public final class Communicator implements AutoCloseable {
   /// @param output what this rank gets, null if nothing; borrowed likewise
   /// @throws IllegalArgumentException if the tensors do not fit the request, on this rank alone
   /// @throws dev.lockstep.failure.CollectiveMismatchException if ranks prepare different ones
+  /// @throws dev.lockstep.failure.CollectiveTimeoutException if ranks are missing at the deadline
   public PreparedCollective prepare(
       CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output) {
     checkMadeForUs(request);

@@ -1,5 +1,6 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.execute.Deadlines;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.ConfigurationException;
 import java.time.Duration;
@@ -8,14 +9,15 @@ import java.time.Duration;
 ///
 /// @param transport name of the transport, as users write it after `--transport`; empty to choose
 /// @param mode what collectives promise about their bits
-/// @param timeout deadline of each collective, from its start to its completion
+/// @param timeout deadline of each collective, from when its turn has come to its completion: those
+///   that were started before it have their own, see [Work]
 /// @param links whence it is known what links cost; the first rank's word holds
 public record CommunicatorOptions(String transport, Mode mode, Duration timeout, Links links) {
   /// Deadline of collectives where none is named: long enough for a slow rank's first step, short
   /// enough to be waited for.
   public static final Duration DEFAULT_TIMEOUT = Duration.ofMinutes(5);
 
-  /// Checks the timeout.
+  /// Checks the timeout. A hundred years are as good as for ever.
   public CommunicatorOptions {
     if (!timeout.isPositive()) {
       throw new ConfigurationException(
@@ -23,6 +25,7 @@ public record CommunicatorOptions(String transport, Mode mode, Duration timeout,
           timeout.toString(),
           "deadline of collectives is not positive: timeout=" + timeout);
     }
+    timeout = Deadlines.countable(timeout);
   }
 
   /// Makes options of a communicator that measures its links.

@@ -62,14 +62,8 @@ final class Core implements AutoCloseable {
     this.agreement = agreement;
     this.links = links;
     this.progress = new Progress(job, endpoint, driving);
-    this.preparation =
-        new Preparation(
-            job,
-            endpoint,
-            progress,
-            agreement,
-            new Planner(links.fabric(topology, isOneHost(job, endpoint.members()))),
-            options.timeout());
+    Planner planner = new Planner(links.fabric(topology, isOneHost(job, endpoint.members())));
+    this.preparation = new Preparation(job, endpoint, progress, agreement, planner);
     this.oneShots =
         new OneShots(
             job,
@@ -119,8 +113,8 @@ final class Core implements AutoCloseable {
         sharedMemory(job, agreement, members, driving.transport(), id, options.timeout());
     List<String> hosts = members.jobRanks().stream().map(job.hosts()::get).toList();
     Endpoint endpoint = new Endpoint(job.id(), id, members, driving, shared, job.memory());
-    return new Core(
-        job, options, Topology.of(hosts, shared.isPresent()), driving, endpoint, agreement, links);
+    Topology topology = Topology.of(hosts, shared.isPresent());
+    return new Core(job, options, topology, driving, endpoint, agreement, links);
   }
 
   private static boolean isOneHost(Job job, Members members) {
@@ -188,9 +182,23 @@ final class Core implements AutoCloseable {
     }
   }
 
-  /// As [Communicator#split].
-  Optional<Core> split(int color, int key) {
+  /// As [Communicator#split]. The others were told that this rank comes along: when it cannot, it
+  /// has failed for all.
+  ///
+  /// @param timeout by when all ranks must have come, and of the part's collectives
+  Optional<Core> split(int color, int key, Duration timeout) {
     progress.checkUsable("split");
+    try {
+      return splitTogether(color, key, timeout);
+    } catch (RuntimeException | Error failure) {
+      if (endpoint.ranks() > 1) {
+        progress.abort(failure, "splitting a communicator");
+      }
+      throw failure;
+    }
+  }
+
+  private Optional<Core> splitTogether(int color, int key, Duration timeout) {
     Members members = endpoint.members();
     // As many numbers as there are members, which are the last that the store has counted.
     long base =
@@ -200,7 +208,7 @@ final class Core implements AutoCloseable {
     progress.announcePast();
     List<Ticket> tickets =
         agreement
-            .exchange("split/" + splits++, new Ticket(color, key, base).encode(), options.timeout())
+            .exchange("split/" + splits++, new Ticket(color, key, base).encode(), timeout)
             .stream()
             .map(Ticket::decode)
             .toList();
@@ -220,8 +228,8 @@ final class Core implements AutoCloseable {
         new Members(
             mine.indexOf(members.rank()), mine.stream().map(members.jobRanks()::get).toList());
     int id = SPLITS_FROM + number;
-    return Optional.of(
-        of(job, options, driving, chosen, id, new Agreement(job, chosen, id), links));
+    CommunicatorOptions theirs = options.withTimeout(timeout);
+    return Optional.of(of(job, theirs, driving, chosen, id, new Agreement(job, chosen, id), links));
   }
 
   Job job() {

@@ -121,7 +121,7 @@ final class LinkChoice {
   private Optional<Fabric> fitNear(Core probe) {
     List<String> hosts = job.hosts();
     int host = hosts.indexOf(hosts.get(job.rank()));
-    try (Core within = probe.split(host, job.rank()).orElseThrow()) {
+    try (Core within = probe.split(host, job.rank(), options.timeout()).orElseThrow()) {
       return within.topology().ranks() == 1 ? Optional.empty() : Optional.of(measure(within));
     }
   }

@@ -26,9 +26,6 @@ final class OneShots implements AutoCloseable {
   private static final long MOST_BYTES = 256L << 20;
   private static final long ALIGNMENT = 64;
 
-  /// What is prepared here is run with deadlines of the calls.
-  private static final Duration ANY = Duration.ofDays(1);
-
   /// A prepared collective and the memory that it works in.
   ///
   /// @param in where what this rank brings is staged, or null
@@ -63,10 +60,12 @@ final class OneShots implements AutoCloseable {
   /// @param request in place where input and output are the same elements, else out of place
   /// @param from what this rank brings, or null
   /// @param to what this rank gets, or null
-  Operation operation(CollectiveRequest request, @Nullable Tensor from, @Nullable Tensor to) {
+  /// @param deadline by when all ranks must have called it, where it has to be prepared
+  Operation operation(
+      CollectiveRequest request, @Nullable Tensor from, @Nullable Tensor to, Duration deadline) {
     Entry entry = entries.get(request);
     if (entry == null) {
-      entry = prepare(request);
+      entry = prepare(request, deadline);
       entries.put(request, entry);
       bytes += entry.bytes();
       evict();
@@ -93,7 +92,7 @@ final class OneShots implements AutoCloseable {
         entry.prepared().memory().readable());
   }
 
-  private Entry prepare(CollectiveRequest request) {
+  private Entry prepare(CollectiveRequest request, Duration deadline) {
     DType dtype = request.dtype();
     long brings = request.inputs(rank) == 0 ? 0 : request.inputElements(rank);
     long gets = request.outputElements(rank);
@@ -110,7 +109,7 @@ final class OneShots implements AutoCloseable {
           request.inputs(rank) == 0 ? null : new Tensor(staging, 0, dtype, Shape.of(brings));
       Tensor out = gets == 0 ? null : new Tensor(staging, outAt, dtype, Shape.of(gets));
       Prepared prepared =
-          preparation.prepareNext(request, in == null ? List.of() : List.of(in), out, ANY);
+          preparation.prepareNext(request, in == null ? List.of() : List.of(in), out, deadline);
       return new Entry(prepared, in, out, largest(request) * dtype.bytes(), staging);
     } catch (RuntimeException | Error failure) {
       staging.close();

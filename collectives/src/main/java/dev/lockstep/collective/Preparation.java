@@ -3,6 +3,7 @@ package dev.lockstep.collective;
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.execute.Bindings;
 import dev.lockstep.collective.execute.CallSite;
+import dev.lockstep.collective.execute.Deadlines;
 import dev.lockstep.collective.execute.Disagreement;
 import dev.lockstep.collective.execute.Endpoint;
 import dev.lockstep.collective.execute.Program;
@@ -17,6 +18,7 @@ import dev.lockstep.collective.schedule.Space;
 import dev.lockstep.collective.schedule.Step;
 import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.failure.CollectiveMismatchException;
+import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.RankLostException;
 import dev.lockstep.job.FailureRecord;
@@ -33,40 +35,51 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// Makes prepared collectives: every rank chooses the schedule, tells the others what it prepares
-/// and where its memory is, checks that all prepare the same, and binds its steps.
+/// and where its memory is, checks that all prepare the same, and binds its steps. What goes wrong
+/// once the others were told ends the communicator: they go on with what this rank cannot.
 final class Preparation {
   private static final Duration PATIENCE = Duration.ofMillis(500);
+  private static final String TIMEOUT = CollectiveTimeoutException.class.getSimpleName();
+  private static final Pattern MISSING = Pattern.compile("missingRanks=\\[([\\d, ]+)]");
+
+  /// What this rank prepares.
+  ///
+  /// @param mine what it tells the others
+  /// @param deadline by when all must have come
+  /// @param start when its clock started
+  private record Attempt(Schedule schedule, Offer mine, Duration deadline, long start) {
+    String op() {
+      return schedule.request().kind().label();
+    }
+  }
 
   private final Job job;
   private final Endpoint endpoint;
   private final Progress progress;
   private final Agreement agreement;
   private final Planner planner;
-  private final Duration timeout;
   private long preparations;
 
-  Preparation(
-      Job job,
-      Endpoint endpoint,
-      Progress progress,
-      Agreement agreement,
-      Planner planner,
-      Duration timeout) {
+  Preparation(Job job, Endpoint endpoint, Progress progress, Agreement agreement, Planner planner) {
     this.job = job;
     this.endpoint = endpoint;
     this.progress = progress;
     this.agreement = agreement;
     this.planner = planner;
-    this.timeout = timeout;
   }
 
   /// Prepares a collective together with the other ranks; blocks until all do.
   ///
-  /// @param deadline of each run
+  /// @param deadline by when all ranks must have come, and of each run
   /// @throws CollectiveMismatchException if another rank prepares another collective
+  /// @throws CollectiveTimeoutException if a rank has not come
   Prepared prepare(
       CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output, Duration deadline) {
     TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
@@ -86,10 +99,13 @@ final class Preparation {
     if (endpoint.ranks() > 1) {
       String callSite = CallSite.here();
       Offer mine = new Offer(schedule, endpoint.communicator(), callSite, Map.of());
+      Attempt attempt = new Attempt(schedule, mine, deadline, System.nanoTime());
       try {
         progress.announce(mine.fingerprint(), mine.words(), callSite);
       } catch (JobFailedException failed) {
-        throw ended(schedule, mine, failed);
+        CollectiveException end = ended(attempt, failed);
+        progress.abort(end, mine.description());
+        throw end;
       }
     }
     return prepare(choice, inputs, output, deadline);
@@ -128,55 +144,78 @@ final class Preparation {
     Optional<PeerAccess> access =
         touchesPeers(schedule.steps(endpoint.rank())) ? endpoint.access() : Optional.empty();
     Memory memory = Memory.of(job, endpoint.rank(), schedule, inputs, output, access);
+    Offer mine = new Offer(schedule, endpoint.communicator(), callSite, memory.descriptors());
+    Attempt attempt = new Attempt(schedule, mine, deadline, System.nanoTime());
     List<Prepared.Mapped> mapped = new ArrayList<>();
     try {
-      List<Offer> offers = exchange(schedule, callSite, memory);
-      Map<Integer, Map<Space, MemorySegment>> opened = new HashMap<>();
-      boolean writes = schedule.steps(endpoint.rank()).stream().anyMatch(Step::writesPeers);
-      Bindings bindings =
-          Bindings.of(
-              memory.spaces(),
-              (peer, space) ->
-                  opened
-                      .computeIfAbsent(peer, _ -> new HashMap<>())
-                      .computeIfAbsent(
-                          space,
-                          wanted ->
-                              open(
-                                  peer,
-                                  wanted,
-                                  writes && isResult(schedule.request(), wanted),
-                                  offers.get(peer),
-                                  mapped)));
-      Program program = ProgramCompiler.compile(schedule, bindings, endpoint, timeout);
+      Program program = agreeAndBind(attempt, memory, mapped);
       return new Prepared(
           progress, schedule, predicted, program, memory, mapped, callSite, deadline.toNanos());
     } catch (RuntimeException | Error failure) {
-      mapped.forEach(Prepared.Mapped::forget);
-      memory.close();
+      try {
+        if (endpoint.ranks() > 1) {
+          progress.abort(failure, mine.description());
+        }
+      } finally {
+        mapped.forEach(Prepared.Mapped::forget);
+        memory.close();
+      }
       throw failure;
     }
   }
 
-  private List<Offer> exchange(Schedule schedule, String callSite, Memory memory) {
-    Offer mine = new Offer(schedule, endpoint.communicator(), callSite, memory.descriptors());
+  private Program agreeAndBind(Attempt attempt, Memory memory, List<Prepared.Mapped> mapped) {
+    try {
+      List<Offer> offers = exchange(attempt);
+      Bindings bindings = bindings(attempt.schedule(), memory, offers, mapped);
+      Duration left = Deadlines.left(attempt.deadline(), attempt.start());
+      return ProgramCompiler.compile(attempt.schedule(), bindings, endpoint, left);
+    } catch (JobFailedException failed) {
+      throw ended(attempt, failed);
+    } catch (CollectiveTimeoutException late) {
+      throw timedOut(attempt, late.missingRanks(), late);
+    }
+  }
+
+  private Bindings bindings(
+      Schedule schedule, Memory memory, List<Offer> offers, List<Prepared.Mapped> mapped) {
+    Map<Integer, Map<Space, MemorySegment>> opened = new HashMap<>();
+    boolean writes = schedule.steps(endpoint.rank()).stream().anyMatch(Step::writesPeers);
+    return Bindings.of(
+        memory.spaces(),
+        (peer, space) ->
+            opened
+                .computeIfAbsent(peer, _ -> new HashMap<>())
+                .computeIfAbsent(
+                    space,
+                    wanted ->
+                        open(
+                            peer,
+                            wanted,
+                            writes && isResult(schedule.request(), wanted),
+                            offers.get(peer),
+                            mapped)));
+  }
+
+  private List<Offer> exchange(Attempt attempt) {
+    Offer mine = attempt.mine();
     if (endpoint.ranks() == 1) {
       return List.of(mine);
     }
-    List<Offer> offers = exchange(mine, schedule).stream().map(Offer::decode).toList();
+    List<Offer> offers =
+        agreement.exchange("prepare/" + preparations++, mine.encode(), attempt.deadline()).stream()
+            .map(Offer::decode)
+            .toList();
     for (int peer = 0; peer < offers.size(); peer++) {
       if (offers.get(peer).fingerprint() != mine.fingerprint()) {
-        CollectiveMismatchException mismatch =
-            mismatch(
-                schedule,
-                new Disagreement(
-                    job.rank(),
-                    mine.description(),
-                    endpoint.members().jobRank(peer),
-                    offers.get(peer).description()));
         letOthersSee();
-        progress.abort(mismatch, mine.description());
-        throw mismatch;
+        throw mismatch(
+            attempt,
+            new Disagreement(
+                job.rank(),
+                mine.description(),
+                endpoint.members().jobRank(peer),
+                offers.get(peer).description()));
       }
     }
     return offers;
@@ -192,26 +231,22 @@ final class Preparation {
     }
   }
 
-  private List<byte[]> exchange(Offer mine, Schedule schedule) {
-    try {
-      return agreement.exchange("prepare/" + preparations++, mine.encode(), timeout);
-    } catch (JobFailedException failed) {
-      throw ended(schedule, mine, failed);
-    }
-  }
-
   /// Returns what the job's failure means for who prepares.
-  private CollectiveException ended(Schedule schedule, Offer mine, JobFailedException failed) {
+  private CollectiveException ended(Attempt attempt, JobFailedException failed) {
     FailureRecord record = failed.failure();
+    Offer mine = attempt.mine();
     Optional<Disagreement> mismatch = progress.disagreement(record, mine.description());
     if (mismatch.isPresent()) {
-      return mismatch(schedule, mismatch.get());
+      return mismatch(attempt, mismatch.get());
     }
     if (record.rank() == job.rank()) {
-      progress.checkUsable(schedule.request().kind().label());
+      progress.checkUsable(attempt.op());
+    }
+    if (record.kind().equals(TIMEOUT)) {
+      return timedOut(attempt, missing(record), failed);
     }
     return new RankLostException(
-        schedule.request().kind().label(),
+        attempt.op(),
         job.rank(),
         progress.nextSequence(),
         record.rank(),
@@ -220,9 +255,39 @@ final class Preparation {
         failed);
   }
 
-  private CollectiveMismatchException mismatch(Schedule schedule, Disagreement between) {
-    return between.failure(
-        "prepare", schedule.request().kind().label(), job.rank(), progress.nextSequence(), null);
+  /// Returns whom the rank missed whose deadline has passed; this one is there.
+  private List<Integer> missing(FailureRecord record) {
+    Matcher named = MISSING.matcher(record.message());
+    return !named.find()
+        ? List.of()
+        : Stream.of(named.group(1).split(", ", -1))
+            .map(Integer::valueOf)
+            .filter(rank -> rank != job.rank())
+            .toList();
+  }
+
+  private CollectiveTimeoutException timedOut(
+      Attempt attempt, List<Integer> missing, LockstepException cause) {
+    long elapsed = System.nanoTime() - attempt.start();
+    return new CollectiveTimeoutException(
+        attempt.op(),
+        job.rank(),
+        progress.nextSequence(),
+        elapsed,
+        attempt.deadline().toNanos(),
+        missing,
+        "collective timed out before all ranks had prepared it: op=%s, rank=%d, waitedMillis=%d, timeoutMillis=%d, missingRanks=%s (call the same in the same order on every rank)"
+            .formatted(
+                attempt.mine().words(),
+                job.rank(),
+                TimeUnit.NANOSECONDS.toMillis(elapsed),
+                attempt.deadline().toMillis(),
+                missing),
+        cause);
+  }
+
+  private CollectiveMismatchException mismatch(Attempt attempt, Disagreement between) {
+    return between.failure("prepare", attempt.op(), job.rank(), progress.nextSequence(), null);
   }
 
   private MemorySegment open(

@@ -5,7 +5,9 @@ import java.util.List;
 /// A collective that was started. Thread-safe.
 ///
 /// A communicator's collectives run one after another in the order of their starts; a thread of the
-/// communicator moves them, and so does whoever waits or polls.
+/// communicator moves them, and so does whoever waits or polls. A collective's deadline counts from
+/// when its turn has come, that is when those before it are over: one that waits behind long ones
+/// is late, but nobody is missing.
 public interface Work {
   /// Returns the work of several collectives: complete when all are. Waiting for it waits for each
   /// in turn and throws the first failure.
@@ -18,7 +20,8 @@ public interface Work {
   /// @throws dev.lockstep.failure.CollectiveException if it has failed
   boolean isDone();
 
-  /// Waits until the collective is complete; not longer than its deadline.
+  /// Waits until the collective is complete; not longer than its deadline and the deadlines of
+  /// those that were started before it and are not over.
   ///
   /// @throws dev.lockstep.failure.CollectiveException the typed failure: a timeout with the missing
   ///   ranks, a mismatch with both sides, a lost rank, or the communicator's abort

@@ -42,6 +42,7 @@ public final class ProgramCompiler {
   private final Bindings bindings;
   private final Endpoint endpoint;
   private final Duration timeout;
+  private final long start = System.nanoTime();
   private final Map<Way, Traffic> sending = new LinkedHashMap<>();
   private final Map<Way, Traffic> receiving = new LinkedHashMap<>();
   private final List<Posted> posted = new ArrayList<>();
@@ -60,10 +61,18 @@ public final class ProgramCompiler {
   }
 
   /// Returns the program of this rank. Opens the links that it needs, which waits for the peers to
-  /// compile theirs.
+  /// compile theirs. On failure nothing is left but links, which are the endpoint's.
+  ///
+  /// @param timeout how long to wait for peers, all together
   public static Program compile(
       Schedule schedule, Bindings bindings, Endpoint endpoint, Duration timeout) {
-    return new ProgramCompiler(schedule, bindings, endpoint, timeout).compile();
+    ProgramCompiler compiler = new ProgramCompiler(schedule, bindings, endpoint, timeout);
+    try {
+      return compiler.compile();
+    } catch (RuntimeException | Error failure) {
+      compiler.actions.forEach(Action::close);
+      throw failure;
+    }
   }
 
   /// Returns the hash that tells collectives of a communicator apart.
@@ -143,7 +152,7 @@ public final class ProgramCompiler {
             mail.open(wanted.peer());
             return new MailTraffic(mail, wanted.peer(), false);
           }
-          return new LinkTraffic(endpoint.receiving(wanted.peer(), timeout), false);
+          return new LinkTraffic(endpoint.receiving(wanted.peer(), left()), false);
         });
   }
 
@@ -154,8 +163,12 @@ public final class ProgramCompiler {
           Mailboxes mail = endpoint.mail();
           return wanted.mail() && mail != null
               ? new MailTraffic(mail, wanted.peer(), true)
-              : new LinkTraffic(endpoint.sending(wanted.peer(), timeout), true);
+              : new LinkTraffic(endpoint.sending(wanted.peer(), left()), true);
         });
+  }
+
+  private Duration left() {
+    return Deadlines.left(timeout, start);
   }
 
   private @Nullable Action action(Step step) {

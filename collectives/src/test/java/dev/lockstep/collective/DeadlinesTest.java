@@ -1,0 +1,259 @@
+package dev.lockstep.collective;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import dev.lockstep.collective.algorithm.SwapAllToAll;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.failure.CollectiveAbortedException;
+import dev.lockstep.failure.CollectiveTimeoutException;
+import dev.lockstep.failure.LockstepException;
+import dev.lockstep.failure.MemoryBudgetException;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Tensor;
+import java.time.Duration;
+import java.time.temporal.ChronoUnit;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// Deadlines hold from the first call on, and a rank that cannot go on once the others were told of
+/// its call has failed on all.
+@Timeout(60)
+final class DeadlinesTest {
+  private static final Duration SOON = Duration.ofMillis(200);
+
+  private static CommunicatorOptions over(String transport) {
+    return SameBitsTest.over(transport);
+  }
+
+  private static PreparedCollective prepareSum(Communicator communicator, Tensor tensor) {
+    return communicator.prepare(
+        CollectiveRequest.allReduce(
+            tensor.dtype(),
+            new ReduceOp.Sum(),
+            tensor.shape().elements(),
+            true,
+            communicator.topology(),
+            LaneSplit.onePerRank(communicator.size()),
+            Mode.SAME_BITS),
+        List.of(tensor),
+        tensor);
+  }
+
+  private static void succeeds(List<Ranks.Outcome<Boolean>> outcomes) {
+    for (Ranks.Outcome<Boolean> outcome : outcomes) {
+      assertThat(outcome.failure()).isNull();
+    }
+  }
+
+  /// Rank 0 does not wait for long, rank 1 would, rank 2 comes when both have given up.
+  private static void endsOnAllRanks(String transport, Consumer<Ranks.Rank> call) {
+    CountDownLatch givenUp = new CountDownLatch(2);
+    succeeds(
+        Ranks.outcomes(
+            3,
+            over(transport),
+            rank -> {
+              if (rank.number() == 2) {
+                givenUp.await();
+              }
+              var late =
+                  catchThrowableOfType(CollectiveTimeoutException.class, () -> call.accept(rank));
+              givenUp.countDown();
+              assertThat(late).hasMessageContaining("rank=" + rank.number());
+              assertThat(late.elapsedNanos()).isLessThan(TimeUnit.SECONDS.toNanos(10));
+              if (rank.number() < 2) {
+                assertThat(late.missingRanks()).contains(2);
+              } else {
+                assertThat(late.missingRanks()).doesNotContain(2);
+              }
+              assertThat(rank.job.failure())
+                  .hasValueSatisfying(record -> assertThat(record.rank()).isZero());
+              assertThatThrownBy(rank.communicator::barrier)
+                  .isInstanceOf(CollectiveAbortedException.class)
+                  .hasMessageContaining("cannot be used after a failure");
+              return true;
+            }));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"shm", "messages-only"})
+  void aFirstCallHasADeadlineOfItsOwn(String transport) {
+    endsOnAllRanks(
+        transport,
+        rank -> {
+          if (rank.number() == 0) {
+            rank.communicator.barrier(SOON);
+          } else {
+            rank.communicator.barrier();
+          }
+        });
+  }
+
+  @Test
+  void preparingThroughAViewHasItsDeadline() {
+    endsOnAllRanks(
+        "shm",
+        rank -> {
+          Communicator all = rank.communicator;
+          Communicator asked = rank.number() == 0 ? all.withTimeout(SOON) : all;
+          prepareSum(asked, rank.sharedTensor(DType.F32, 10));
+        });
+  }
+
+  @Test
+  void splittingThroughAViewHasItsDeadline() {
+    CountDownLatch givenUp = new CountDownLatch(1);
+    succeeds(
+        Ranks.outcomes(
+            2,
+            over("shm"),
+            rank -> {
+              if (rank.number() == 1) {
+                givenUp.await();
+                assertThatThrownBy(() -> rank.communicator.split(0, 0))
+                    .isInstanceOf(LockstepException.class)
+                    .hasMessageContaining("splitting a communicator");
+                return true;
+              }
+              assertThatThrownBy(() -> rank.communicator.withTimeout(SOON).split(0, 0))
+                  .isInstanceOfSatisfying(
+                      CollectiveTimeoutException.class,
+                      late -> assertThat(late.missingRanks()).containsExactly(1));
+              assertThatThrownBy(rank.communicator::barrier)
+                  .isInstanceOf(CollectiveAbortedException.class);
+              givenUp.countDown();
+              return true;
+            }));
+  }
+
+  @Test
+  void aCollectiveThatWaitsForItsTurnIsNotLate() {
+    CountDownLatch waited = new CountDownLatch(1);
+    Duration deadline = Duration.ofMillis(500);
+    Ranks.run(
+        2,
+        over("shm"),
+        rank -> {
+          Communicator all = rank.communicator;
+          PreparedCollective first = prepareSum(all, rank.sharedTensor(DType.F32, 10));
+          PreparedCollective second =
+              prepareSum(all.withTimeout(deadline), rank.sharedTensor(DType.F32, 20));
+          if (rank.number() == 1) {
+            waited.await();
+          }
+          Work one = first.start();
+          Work other = second.start();
+          long start = System.nanoTime();
+          while (rank.number() == 0 && System.nanoTime() - start < deadline.toNanos() * 5 / 4) {
+            assertThat(other.poll()).isFalse();
+          }
+          waited.countDown();
+          one.await();
+          other.await();
+          return true;
+        });
+  }
+
+  @Test
+  void noDeadlineIsTooLong() {
+    Duration forEver = ChronoUnit.FOREVER.getDuration();
+    Ranks.run(
+        2,
+        over("shm").withTimeout(forEver),
+        rank -> {
+          Communicator view = rank.communicator.withTimeout(forEver);
+          view.barrier();
+          view.barrier(forEver);
+          view.barrierAsync(forEver).await();
+          PreparedCollective sum = prepareSum(view, rank.sharedTensor(DType.F32, 10));
+          sum.run();
+          view.startTogether(List.of(sum)).await();
+          rank.communicator.barrier();
+          return true;
+        });
+  }
+
+  @Test
+  void aDeadlineIsPositive() {
+    Ranks.run(
+        1,
+        over("shm"),
+        rank -> {
+          for (Duration none : List.of(Duration.ZERO, Duration.ofSeconds(-1))) {
+            assertThatThrownBy(() -> rank.communicator.withTimeout(none))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("deadline is not positive: rank=0, timeout=" + none);
+            assertThatThrownBy(() -> rank.communicator.barrier(none))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("timeout=" + none);
+          }
+          return true;
+        });
+  }
+
+  private static PreparedCollective prepareSwaps(Ranks.Rank rank, Tensor tensor) {
+    return rank.communicator.prepare(
+        CollectiveRequest.allToAll(
+            DType.F32, Counts.each(9, 100), true, rank.communicator.topology()),
+        new SwapAllToAll(),
+        List.of(tensor),
+        tensor);
+  }
+
+  /// With room for all but the last of what a rank needs to swap with two others.
+  @Test
+  void whatCannotBePreparedLeavesNothingBehindAndEndsOnAllRanks() {
+    long budget = 8 << 20;
+    CountDownLatch failed = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            3,
+            budget,
+            over("in-process"),
+            rank -> {
+              Tensor tensor = rank.sharedTensor(DType.F32, 300);
+              long before = rank.job.memory().usedBytes();
+              PreparedCollective fits = prepareSwaps(rank, tensor);
+              long needs = rank.job.memory().usedBytes() - before;
+              fits.close();
+              assertThat(rank.job.memory().usedBytes()).isEqualTo(before);
+              long rest = budget - before - (rank.number() == 0 ? needs - 1 : needs);
+              try (Buffer _ = HostMemory.allocate(rank.job.memory(), "the rest", rest)) {
+                if (rank.number() == 0) {
+                  assertThatThrownBy(() -> prepareSwaps(rank, tensor))
+                      .isInstanceOf(MemoryBudgetException.class)
+                      .hasMessageContaining("collective registers");
+                  assertThatThrownBy(rank.communicator::barrier)
+                      .isInstanceOf(CollectiveAbortedException.class);
+                  failed.countDown();
+                } else {
+                  // It may be through before it hears of the other.
+                  var _ = catchThrowable(() -> prepareSwaps(rank, tensor));
+                  failed.await();
+                  assertThatThrownBy(rank.communicator::barrier)
+                      .isInstanceOf(LockstepException.class)
+                      .hasMessageContaining("collective registers");
+                }
+              }
+              rank.communicator.close();
+              assertThat(rank.job.memory().usedBytes()).isLessThanOrEqualTo(before);
+              return true;
+            });
+    succeeds(outcomes);
+  }
+}
