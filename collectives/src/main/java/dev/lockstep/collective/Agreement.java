@@ -13,11 +13,15 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /// What the ranks of a communicator tell each other through the job's store: each rank one value,
-/// every rank gets all.
+/// every rank gets all. A value stays until all have come to the next exchange, and so have read
+/// it. Confined to the thread that makes the communicator's calls.
 final class Agreement {
   private final Job job;
   private final Members members;
   private final String prefix;
+
+  /// What this rank has said since all came to the last exchange.
+  private final List<String> said = new ArrayList<>();
 
   Agreement(Job job, Members members, int communicator) {
     this.job = job;
@@ -37,7 +41,8 @@ final class Agreement {
   /// @throws CollectiveTimeoutException if ranks are missing; it names them
   List<byte[]> exchange(String what, byte[] mine, Duration timeout) {
     long start = System.nanoTime();
-    job.store().set(key(what, job.rank()), mine);
+    String key = key(what, job.rank());
+    job.store().set(key, mine);
     List<byte[]> values = new ArrayList<>();
     for (int rank : members.jobRanks()) {
       values.add(
@@ -45,7 +50,22 @@ final class Agreement {
               ? mine
               : get(what, rank, Deadlines.left(timeout, start), timeout, start));
     }
+    said.forEach(job.store()::delete);
+    said.clear();
+    said.add(key);
     return values;
+  }
+
+  /// Waits for all ranks to come here and nowhere else after it. Whoever is the last to know that
+  /// all have come leaves nothing of them in the store.
+  ///
+  /// @throws CollectiveTimeoutException if ranks are missing
+  void leave(Duration timeout) {
+    var _ = exchange("close", new byte[0], timeout);
+    if (job.store().add(prefix + "left", 1) == members.size()) {
+      members.jobRanks().forEach(rank -> job.store().delete(key("close", rank)));
+      job.store().delete(prefix + "left");
+    }
   }
 
   /// Returns the first rank's text; waits for it.
@@ -56,6 +76,7 @@ final class Agreement {
     int first = members.jobRanks().getFirst();
     if (first == job.rank()) {
       job.store().set(key(what, first), mine.getBytes(StandardCharsets.UTF_8));
+      said.add(key(what, first));
       return mine;
     }
     byte[] theirs = get(what, first, timeout, timeout, System.nanoTime());

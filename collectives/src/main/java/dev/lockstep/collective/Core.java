@@ -281,24 +281,34 @@ final class Core implements AutoCloseable {
       return;
     }
     closed = true;
-    farewell();
+    boolean together = farewell();
     progress.close();
     prepared.forEach(Prepared::close);
     oneShots.close();
+    if (together) {
+      endpoint.closeSignals();
+    }
     endpoint.close();
   }
 
   /// Waits a little for the other ranks: what they have not yet fetched from this rank goes with
   /// its end of the transport.
-  private void farewell() {
-    if (endpoint.ranks() == 1 || job.failure().isPresent() || !progress.isIdle()) {
-      return;
+  ///
+  /// @return whether all ranks have come here, and none has anything under way
+  private boolean farewell() {
+    if (endpoint.ranks() == 1) {
+      return true;
+    }
+    if (job.failure().isPresent() || !progress.isIdle()) {
+      return false;
     }
     try {
       progress.announcePast();
-      agreement.exchange("close", NOTHING, job.liveness());
+      agreement.leave(job.liveness());
+      return true;
     } catch (LockstepException _) {
       // Ranks that do not close by now have failed or are late; they will see this end closed.
+      return false;
     }
   }
 }

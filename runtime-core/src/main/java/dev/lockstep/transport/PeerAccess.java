@@ -41,6 +41,11 @@ public interface PeerAccess {
   /// Prepares the signal slots of a communicator; every member calls it before the first signal.
   void openSignals(int communicator);
 
+  /// Frees the signal slots of a communicator, once nobody signals on them any more: a peer that
+  /// does so later gets a typed error, or nobody sees it. Slots that are never closed go with the
+  /// transport. Idempotent.
+  void closeSignals(int communicator);
+
   /// Sets this rank's counter towards `peer`; allocates nothing.
   void signal(int peer, int communicator, int slot, long value);
 

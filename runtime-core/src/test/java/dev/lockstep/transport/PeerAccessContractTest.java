@@ -175,6 +175,28 @@ public abstract class PeerAccessContractTest {
     }
   }
 
+  @Test
+  void signalsOfACommunicatorThatIsClosedLeaveThoseOfOthersAlone() {
+    try (TransportHarness ranks = open(2)) {
+      for (int communicator = 1; communicator <= 2; communicator++) {
+        for (int rank = 0; rank < 2; rank++) {
+          access(ranks, rank).openSignals(communicator);
+          access(ranks, rank).signal(rank, communicator, 0, 1);
+        }
+        access(ranks, 0).signal(1, communicator, 0, 5);
+      }
+      access(ranks, 1).closeSignals(1);
+      access(ranks, 1).closeSignals(1);
+      assertThat(access(ranks, 1).signalled(0, 2, 0)).isEqualTo(5);
+      access(ranks, 0).signal(1, 2, 0, 6);
+      assertThat(access(ranks, 1).signalled(0, 2, 0)).isEqualTo(6);
+      assertThatThrownBy(() -> access(ranks, 1).signalled(0, 1, 0))
+          .isInstanceOf(IllegalStateException.class)
+          .hasMessageContaining("communicator=1");
+      access(ranks, 0).closeSignals(1);
+    }
+  }
+
   private static long value(int communicator, int from, int to, int slot) {
     return 1000L * communicator + 100L * from + 10L * to + slot;
   }

@@ -201,6 +201,14 @@ public final class Endpoint implements AutoCloseable {
     return access == null || access.signalled(members.jobRank(peer), communicator, LEFT_SLOT) > 0;
   }
 
+  /// Frees the signals, when every rank has left and none has anything to tell any more. Where that
+  /// is not known they stay as long as the transport: a late peer may still write them.
+  public void closeSignals() {
+    if (access != null) {
+      driving.whileNobodyMoves(() -> access.closeSignals(communicator));
+    }
+  }
+
   /// Closes links and mailboxes, and the transport if this was the last to use it; idempotent.
   @Override
   public void close() {

@@ -200,6 +200,9 @@ class MailboxesTest {
     public void openSignals(int communicator) {}
 
     @Override
+    public void closeSignals(int communicator) {}
+
+    @Override
     public void signal(int peer, int communicator, int slot, long value) {
       signals.setRelease(peer * SLOTS + slot, value);
     }

@@ -46,6 +46,11 @@ final class RingPeerAccess implements PeerAccess {
   }
 
   @Override
+  public void closeSignals(int communicator) {
+    signals.close(communicator);
+  }
+
+  @Override
   public void signal(int peer, int communicator, int slot, long value) {
     signals.signal(peer, communicator, slot, value);
   }

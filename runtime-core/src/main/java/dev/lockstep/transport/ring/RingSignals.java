@@ -54,6 +54,18 @@ final class RingSignals implements AutoCloseable {
     tables = more.toArray(Tables[]::new);
   }
 
+  /// Frees this rank's table of a communicator, and its views of the peers'.
+  synchronized void close(int communicator) {
+    for (Tables known : tables) {
+      if (known.communicator == communicator) {
+        var fewer = new ArrayList<>(List.of(tables));
+        fewer.remove(known);
+        tables = fewer.toArray(Tables[]::new);
+        known.close();
+      }
+    }
+  }
+
   void signal(int peer, int communicator, int slot, long value) {
     Tables of = tables(communicator);
     MemorySegment table = of.theirs[peer];
@@ -73,6 +85,9 @@ final class RingSignals implements AutoCloseable {
   }
 
   private synchronized MemorySegment find(Tables of, int peer) {
+    if (!List.of(tables).contains(of)) {
+      throw notOpen(of.communicator);
+    }
     SharedArea area = neighbors.find(key(of.communicator, peer), peer, PATIENCE);
     long bytes = (long) worldSize * PeerAccess.SLOTS * SLOT_BYTES;
     if (area.segment().byteSize() < bytes) {
@@ -93,7 +108,11 @@ final class RingSignals implements AutoCloseable {
         return known;
       }
     }
-    throw new IllegalStateException(
+    throw notOpen(communicator);
+  }
+
+  private static IllegalStateException notOpen(int communicator) {
+    return new IllegalStateException(
         "signals are not open: communicator=" + communicator + " (call openSignals first)");
   }
 
@@ -111,7 +130,7 @@ final class RingSignals implements AutoCloseable {
   @Override
   public synchronized void close() {
     for (Tables known : tables) {
-      known.areas.forEach(SharedArea::close);
+      known.close();
     }
     tables = new Tables[0];
   }
@@ -128,6 +147,10 @@ final class RingSignals implements AutoCloseable {
       this.segment = mine.segment();
       this.theirs = new @Nullable MemorySegment[worldSize];
       this.areas.add(mine);
+    }
+
+    void close() {
+      areas.forEach(SharedArea::close);
     }
   }
 }
