@@ -61,8 +61,8 @@ final class Core implements AutoCloseable {
     this.endpoint = endpoint;
     this.agreement = agreement;
     this.links = links;
-    this.progress = new Progress(job, endpoint, driving);
     Planner planner = new Planner(links.fabric(topology, isOneHost(job, endpoint.members())));
+    this.progress = new Progress(job, endpoint, driving); // from here on nothing may fail
     this.preparation = new Preparation(job, endpoint, progress, agreement, planner);
     this.oneShots =
         new OneShots(
@@ -113,8 +113,13 @@ final class Core implements AutoCloseable {
         sharedMemory(job, agreement, members, driving.transport(), id, options.timeout());
     List<String> hosts = members.jobRanks().stream().map(job.hosts()::get).toList();
     Endpoint endpoint = new Endpoint(job.id(), id, members, driving, shared, job.memory());
-    Topology topology = Topology.of(hosts, shared.isPresent());
-    return new Core(job, options, topology, driving, endpoint, agreement, links);
+    try {
+      Topology topology = Topology.of(hosts, shared.isPresent());
+      return new Core(job, options, topology, driving, endpoint, agreement, links);
+    } catch (RuntimeException | Error failure) {
+      endpoint.close();
+      throw failure;
+    }
   }
 
   private static boolean isOneHost(Job job, Members members) {

@@ -1,9 +1,14 @@
 package dev.lockstep.collective;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
+import dev.lockstep.collective.execute.Endpoint;
+import dev.lockstep.failure.LockstepException;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Store;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Tensor;
 import java.io.IOException;
@@ -90,6 +95,34 @@ final class LeavesNothingTest {
           }
           assertThat(keys).allSatisfy(key -> assertThat(store.peek(key)).isEmpty());
           all.barrier();
+          return true;
+        });
+  }
+
+  /// With room for all but the last of what a communicator needs.
+  @Test
+  void aCommunicatorThatCannotBeMadeGivesItsMailboxesBack() {
+    long budget = 8 << 20;
+    Ranks.run(
+        2,
+        budget,
+        SameBitsTest.over("in-process"),
+        rank -> {
+          Communicator all = rank.communicator;
+          all.barrier();
+          long before = rank.job.memory().usedBytes();
+          Communicator fits = all.split(0, 0).orElseThrow();
+          long needs = rank.job.memory().usedBytes() - before;
+          fits.close();
+          all.barrier();
+          long rest = budget - rank.job.memory().usedBytes() - needs + 1;
+          try (Buffer _ = HostMemory.allocate(rank.job.memory(), "the rest", rest)) {
+            long used = rank.job.memory().usedBytes();
+            assertThat(catchThrowable(() -> all.split(0, 0)))
+                .isInstanceOf(LockstepException.class)
+                .hasMessageContaining("messages of no bytes");
+            assertThat(rank.job.memory().usedBytes() - used).isLessThan(Endpoint.mailBytes(2));
+          }
           return true;
         });
   }

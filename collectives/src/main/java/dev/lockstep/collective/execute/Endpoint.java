@@ -85,7 +85,12 @@ public final class Endpoint implements AutoCloseable {
     this.mail =
         shared.map(memory -> memory.mailboxes(communicator, members, driving.idle)).orElse(null);
     this.pool = pool;
-    this.nothing = HostMemory.allocate(pool, "messages of no bytes", Long.BYTES);
+    try {
+      this.nothing = HostMemory.allocate(pool, "messages of no bytes", Long.BYTES);
+    } catch (RuntimeException | Error failure) {
+      shared.ifPresent(memory -> memory.outgoing().close());
+      throw failure;
+    }
   }
 
   /// Returns the bytes of one rank's mailboxes.
