@@ -17,10 +17,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -42,12 +39,6 @@ import org.jspecify.annotations.Nullable;
 final class CheckpointWriter implements AutoCloseable {
   /// Longest file that most file systems and tools like; larger models get several.
   static final long FILE_BYTES = 4L << 30;
-
-  // A rank that died is known by the job at once; this only ends a wait for a disk that hangs.
-  private static final Duration LONGEST_WAIT = Duration.ofHours(1);
-  private static final String MARKER = "written-by";
-  private static final String OPEN = "open";
-  private static final String END = "end";
 
   private final Job job;
   private final RankCompute compute;
@@ -103,7 +94,7 @@ final class CheckpointWriter implements AutoCloseable {
   ///
   /// @param folder the checkpoint's folder
   /// @param texts files of text by name
-  /// @param keepOld how many old checkpoints stay
+  /// @param keepOld how many old checkpoints stay, or [CheckpointFolder#AS_BEFORE]
   record Target(Path folder, Map<String, String> texts, int keepOld) {}
 
   /// What this rank writes.
@@ -163,10 +154,16 @@ final class CheckpointWriter implements AutoCloseable {
   private void start(Target target, Share mine) {
     long number = mine.writers.size() == 1 ? -1 : saves++; // alone there is nothing to agree on
     FutureTask<Optional<CheckpointException>> task =
-        new FutureTask<>(() -> write(target, mine, keys + number + "/"));
-    running = new Running(target.folder, task);
-    forget(number - 2, mine);
+        new FutureTask<>(() -> write(target, mine, talk(number)));
+    if (number >= 2 && job.rank() == 0) {
+      talk(number - 2).forget(mine.writers);
+    }
     Thread.ofPlatform().daemon().name("checkpoint-" + job.rank()).start(task);
+    running = new Running(target.folder, task);
+  }
+
+  private WritersTalk talk(long number) {
+    return new WritersTalk(job, keys + number + "/");
   }
 
   /// Among replicas along the axes of data and positions each has its part; alone, all of it.
@@ -209,17 +206,6 @@ final class CheckpointWriter implements AutoCloseable {
     return made;
   }
 
-  /// Removes what ranks said about a checkpoint that all have done with.
-  private void forget(long number, Share mine) {
-    if (number < 0 || job.rank() != 0) {
-      return;
-    }
-    String prefix = keys + number + "/";
-    job.store().delete(prefix + OPEN);
-    job.store().delete(prefix + END);
-    mine.writers.forEach(rank -> job.store().delete(prefix + rank));
-  }
-
   /// Returns the folder of the checkpoint that was written, if one was since the last call; does
   /// not wait.
   ///
@@ -233,7 +219,8 @@ final class CheckpointWriter implements AutoCloseable {
     return mine.task.resultNow().isPresent() ? Optional.empty() : await();
   }
 
-  /// Waits for the checkpoint that is being written.
+  /// Waits for the checkpoint that is being written, whoever interrupts that: until the end it
+  /// reads memory that the caller may change or free afterwards.
   ///
   /// @return its folder; empty if none was
   /// @throws CheckpointException on every writer, if it could not be written: the old one is still
@@ -244,7 +231,7 @@ final class CheckpointWriter implements AutoCloseable {
       return Optional.empty();
     }
     try {
-      Optional<CheckpointException> failure = mine.task.get();
+      Optional<CheckpointException> failure = uninterrupted(mine.task);
       running = null;
       if (failure.isPresent()) {
         throw new CheckpointException(mine.folder.toString(), words(failure.get()), failure.get());
@@ -258,41 +245,65 @@ final class CheckpointWriter implements AutoCloseable {
       throw e.getCause() instanceof RuntimeException failure
           ? failure
           : new IllegalStateException(e);
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new IllegalStateException("interrupted while a checkpoint is written", e);
     }
   }
 
-  private Optional<CheckpointException> write(Target target, Share mine, String prefix) {
-    if (job.rank() != mine.writers.getFirst()) {
-      return follow(target, mine, prefix);
+  /// Waits for a task to its end; an interruption is kept for the caller.
+  private static <T> T uninterrupted(FutureTask<T> task) throws ExecutionException {
+    boolean interrupted = false;
+    try {
+      while (true) {
+        try {
+          return task.get();
+        } catch (InterruptedException e) {
+          interrupted = true;
+        }
+      }
+    } finally {
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
     }
-    Optional<CheckpointException> failure = lead(target, mine, prefix);
-    if (mine.writers.size() > 1) {
-      say(prefix + END, failure.map(CheckpointWriter::words).orElse(""));
+  }
+
+  /// Whatever fails, the other writers hear of it: none waits for words that do not come.
+  private Optional<CheckpointException> write(Target target, Share mine, WritersTalk talk) {
+    boolean leads = job.rank() == mine.writers.getFirst();
+    try {
+      if (!leads) {
+        return follow(target, mine, talk);
+      }
+      Optional<CheckpointException> failure = lead(target, mine, talk);
+      if (mine.writers.size() > 1) {
+        talk.say(WritersTalk.END, failure.map(CheckpointWriter::words).orElse(""));
+      }
+      return failure;
+    } catch (RuntimeException | Error e) {
+      if (mine.writers.size() > 1) {
+        String words = "rank " + job.rank() + " failed: " + e;
+        talk.sayLast(
+            leads ? WritersTalk.END : "" + job.rank(),
+            leads ? words(unwritten(target, words, e)) : words,
+            e);
+      }
+      throw e;
     }
-    return failure;
+  }
+
+  private static CheckpointException unwritten(Target target, String words, Throwable cause) {
+    return CheckpointFolder.unwritten(target.folder, new IOException(words, cause));
   }
 
   private static String words(CheckpointException failure) {
     return String.valueOf(failure.getMessage());
   }
 
-  private void say(String key, String words) {
-    job.store().set(key, words.getBytes(StandardCharsets.UTF_8));
-  }
-
-  private String hear(String key) {
-    return new String(job.store().get(key, LONGEST_WAIT), StandardCharsets.UTF_8);
-  }
-
   /// What the first writer does. Whatever fails, it waits until no other writes any more.
-  private Optional<CheckpointException> lead(Target target, Share mine, String prefix) {
+  private Optional<CheckpointException> lead(Target target, Share mine, WritersTalk talk) {
     Optional<CheckpointException> failure = Optional.empty();
     List<String> names = new ArrayList<>();
     try {
-      open(target, mine, prefix, names);
+      open(target, mine, talk, names);
       writeTensors(CheckpointFolder.partial(target.folder), mine, true);
     } catch (IOException e) {
       failure = Optional.of(CheckpointFolder.unwritten(target.folder, e));
@@ -300,14 +311,12 @@ final class CheckpointWriter implements AutoCloseable {
       failure = Optional.of(CheckpointFolder.unwritten(target.folder, new IOException(e)));
     } catch (CheckpointException e) {
       failure = Optional.of(e);
+    } catch (RuntimeException | Error e) {
+      hearOthers(target, mine, talk);
+      throw e;
     }
-    for (int rank : mine.writers.subList(1, mine.writers.size())) {
-      String words = hear(prefix + rank);
-      if (!words.isEmpty() && failure.isEmpty()) {
-        IOException cause = new IOException("rank " + rank + " says: " + words);
-        failure = Optional.of(CheckpointFolder.unwritten(target.folder, cause));
-      }
-    }
+    Optional<CheckpointException> others = hearOthers(target, mine, talk);
+    failure = failure.or(() -> others);
     if (failure.isPresent()) {
       return failure;
     }
@@ -322,20 +331,29 @@ final class CheckpointWriter implements AutoCloseable {
     }
   }
 
+  /// Waits until no other writes any more; returns what the first of those that failed says.
+  private Optional<CheckpointException> hearOthers(Target target, Share mine, WritersTalk talk) {
+    Optional<CheckpointException> failure = Optional.empty();
+    for (int rank : mine.writers.subList(1, mine.writers.size())) {
+      String words = talk.hear("" + rank);
+      if (!words.isEmpty() && failure.isEmpty()) {
+        IOException cause = new IOException("rank " + rank + " says: " + words);
+        failure = Optional.of(CheckpointFolder.unwritten(target.folder, cause));
+      }
+    }
+    return failure;
+  }
+
   /// Makes the folder, lets the others in, and writes what no tensor is.
-  private void open(Target target, Share mine, String prefix, List<String> names)
+  private void open(Target target, Share mine, WritersTalk talk, List<String> names)
       throws IOException {
     boolean together = mine.writers.size() > 1;
     String open = "";
     try {
-      Path partial = CheckpointFolder.begin(disk, target.folder);
-      if (together) {
-        CheckpointFolder.write(disk, partial.resolve(MARKER), prefix);
-        open = partial.toString();
-      }
+      open = CheckpointFolder.begin(disk, target.folder, talk.prefix()).toString();
     } finally {
       if (together) {
-        say(prefix + OPEN, open);
+        talk.say(WritersTalk.OPEN, open);
       }
     }
     Map<String, String> texts = new LinkedHashMap<>(target.texts);
@@ -353,9 +371,9 @@ final class CheckpointWriter implements AutoCloseable {
   }
 
   /// What another writer does.
-  private Optional<CheckpointException> follow(Target target, Share mine, String prefix) {
-    say(prefix + job.rank(), followed(mine, prefix));
-    String end = hear(prefix + END);
+  private Optional<CheckpointException> follow(Target target, Share mine, WritersTalk talk) {
+    talk.say("" + job.rank(), followed(mine, talk));
+    String end = talk.hear(WritersTalk.END);
     return end.isEmpty()
         ? Optional.empty()
         : Optional.of(new CheckpointException(target.folder.toString(), end, null));
@@ -363,15 +381,14 @@ final class CheckpointWriter implements AutoCloseable {
 
   /// Writes this rank's elements to the folder that rank 0 names, whatever this rank calls it;
   /// returns why it could not.
-  private String followed(Share mine, String prefix) {
-    String open = hear(prefix + OPEN);
+  private String followed(Share mine, WritersTalk talk) {
+    String open = talk.hear(WritersTalk.OPEN);
     if (open.isEmpty()) {
       return "rank 0 could not make the folder";
     }
     Path partial = Path.of(open);
-    Path marker = partial.resolve(MARKER);
     try {
-      if (!Files.exists(marker) || !Files.readString(marker).equals(prefix)) {
+      if (!CheckpointFolder.isWrittenBy(partial, talk.prefix())) {
         return "it does not see the folder that rank 0 writes to: folder=%s (give one that all hosts share)"
             .formatted(partial);
       }

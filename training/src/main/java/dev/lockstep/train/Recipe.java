@@ -1,6 +1,8 @@
 package dev.lockstep.train;
 
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.data.Batches;
+import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
@@ -206,6 +208,28 @@ public record Recipe(
     Parts parts = new Parts(this);
     change.accept(parts);
     return parts.together();
+  }
+
+  /// Returns the batches of each step.
+  ///
+  /// @throws ConfigurationException if the text does not fit
+  Batches batches(Corpus corpus) {
+    int context = model.context();
+    if (model.vocabulary() < Corpus.VOCABULARY) {
+      throw new ConfigurationException(
+          "vocabulary",
+          String.valueOf(model.vocabulary()),
+          "the model knows fewer tokens than there are bytes: vocabulary=%d, bytes=%d (take a model with a larger vocabulary)"
+              .formatted(model.vocabulary(), Corpus.VOCABULARY));
+    }
+    if (corpus.trainTokens() <= context) {
+      throw new ConfigurationException(
+          "--context",
+          String.valueOf(context),
+          "the training text is shorter than one window: --context %d, training bytes %d (give more text with --data)"
+              .formatted(context, corpus.trainTokens()));
+    }
+    return new Batches(corpus, seed, batch.lanes(), batch.microBatch(), context);
   }
 
   /// Returns the programs of this recipe's model.

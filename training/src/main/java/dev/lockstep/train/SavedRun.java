@@ -30,7 +30,9 @@ import java.util.Map;
 /// @param recipe the recipe of the run
 /// @param step steps done; the next one's data follow from it
 /// @param dataSha256 hash of the data set
-public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256) {
+/// @param sha256 hash of the list of the files' sums, as they were checked: alike where all files
+///   are
+public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256, String sha256) {
   /// What the names of the weights' files start with.
   static final String WEIGHTS = "model";
 
@@ -38,17 +40,10 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256)
   static final String OPTIMIZER = "optimizer";
 
   private static final String CONFIG = "config.json";
-  private static final String STATE = "trainer_state.json";
+  private static final String STATE = CheckpointFolder.STATE;
   private static final int FORMAT = 1;
   private static final ObjectMapper JSON =
       JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
-
-  /// Returns the SHA-256 of the list of the files' sums: alike where all files are.
-  ///
-  /// @throws CheckpointException if it cannot be read
-  String sha256() {
-    return Sha256.of(CheckpointFolder.read(folder.resolve(CheckpointFolder.SUMS)));
-  }
 
   /// Opens a checkpoint and checks every file against its sum.
   ///
@@ -57,22 +52,27 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256)
   ///   names the file
   public static SavedRun open(Path path) {
     Path inRun = path.resolve("checkpoint");
-    Path folder =
+    CheckpointFolder.Verified verified =
         CheckpointFolder.verify(
             CheckpointFolder.exists(inRun) ? inRun : path, List.of(CONFIG, STATE));
-    Path state = folder.resolve(STATE);
+    Path state = verified.folder().resolve(STATE);
+    String text = CheckpointFolder.read(state);
+    if (!Sha256.of(text).equals(verified.sums().get(STATE))) {
+      throw new CheckpointException(path.toString(), replaced(verified.folder()), null);
+    }
     try {
-      JsonNode tree = JSON.readTree(CheckpointFolder.read(state));
+      JsonNode tree = JSON.readTree(text);
       if (tree.path("format").asInt() != FORMAT) {
         throw new IllegalArgumentException(
             "format is " + tree.path("format") + ", this version reads " + FORMAT);
       }
       SavedRun saved =
           new SavedRun(
-              folder,
+              verified.folder(),
               Recipe.fromJson(tree.path("recipe").toString()),
               tree.path("step").asLong(),
-              tree.path("data").path("sha256").asText());
+              tree.path("data").path("sha256").asText(),
+              verified.sha256());
       saved.requirePosition(tree);
       return saved;
     } catch (JsonProcessingException | IllegalArgumentException | ConfigurationException e) {
@@ -80,6 +80,39 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256)
           state.toString(),
           "checkpoint cannot be read: file=" + state + ", cause=" + e.getMessage(),
           e);
+    }
+  }
+
+  private static String replaced(Path folder) {
+    return "the checkpoint was replaced while it was read: path=%s (open it again)"
+        .formatted(folder);
+  }
+
+  /// Returns why what was read of the files since they were checked may not be theirs; empty if it
+  /// is. A writer that replaces the checkpoint gives its folder another list of sums.
+  String doubt() {
+    try {
+      String sums = CheckpointFolder.read(folder.resolve(CheckpointFolder.SUMS));
+      return Sha256.of(sums).equals(sha256) ? "" : replaced(folder);
+    } catch (CheckpointException moved) {
+      return replaced(folder);
+    }
+  }
+
+  /// Checks that what was read of the files since they were checked is theirs.
+  ///
+  /// @throws CheckpointException if it may not be
+  void requireUnchanged() {
+    requireNoDoubt(doubt());
+  }
+
+  /// Refuses what was read, where this or another rank has a doubt.
+  ///
+  /// @param doubt empty if there is none
+  /// @throws CheckpointException if there is one
+  void requireNoDoubt(String doubt) {
+    if (!doubt.isEmpty()) {
+      throw new CheckpointException(folder.toString(), doubt, null);
     }
   }
 

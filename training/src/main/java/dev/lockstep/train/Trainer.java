@@ -4,6 +4,7 @@ import dev.lockstep.device.Program;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Scope;
+import dev.lockstep.train.checkpoint.CheckpointFolder;
 import dev.lockstep.train.checkpoint.HuggingFaceFolder;
 import dev.lockstep.train.checkpoint.Sha256;
 import dev.lockstep.train.data.Batches;
@@ -12,6 +13,7 @@ import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.options.OptionCheck;
 import dev.lockstep.train.pipeline.PipelinePlan;
 import dev.lockstep.transport.TransportCounters;
 import java.nio.file.Path;
@@ -37,9 +39,6 @@ import org.jspecify.annotations.Nullable;
 /// in the same order. Owns its device; close it before the corpus and the job.
 public final class Trainer implements AutoCloseable {
   private final Scope scope = new Scope();
-
-  /// Tokens of the text: its bytes.
-  private static final int BYTES = 256;
 
   private final Job job;
   private final Recipe recipe;
@@ -68,12 +67,13 @@ public final class Trainer implements AutoCloseable {
     this.job = job;
     this.recipe = recipe;
     this.corpus = corpus;
-    Batches batches = batches(recipe, corpus);
+    Batches batches = recipe.batches(corpus);
     model = recipe.model().model(recipe.blocks().tensor());
     programs = recipe.programs(model, options.recompute());
     try {
       exchange = JobExchange.open(scope, job, recipe, options);
-      requireAlike(
+      RankAgreement.requireAlike(
+          exchange,
           "recipe, text or layout",
           "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %d, --schedule %s, --chunks %d, recompute=%s, bucketBytes=%d"
               .formatted(
@@ -125,26 +125,6 @@ public final class Trainer implements AutoCloseable {
             batches);
   }
 
-  private static Batches batches(Recipe recipe, Corpus corpus) {
-    int context = recipe.model().context();
-    if (recipe.model().vocabulary() < BYTES) {
-      throw new ConfigurationException(
-          "vocabulary",
-          String.valueOf(recipe.model().vocabulary()),
-          "the model knows fewer tokens than there are bytes: vocabulary=%d, bytes=%d (take a model with a larger vocabulary)"
-              .formatted(recipe.model().vocabulary(), BYTES));
-    }
-    if (corpus.trainTokens() <= context) {
-      throw new ConfigurationException(
-          "--context",
-          String.valueOf(context),
-          "the training text is shorter than one window: --context %d, training bytes %d (give more text with --data)"
-              .formatted(context, corpus.trainTokens()));
-    }
-    Recipe.BatchShape batch = recipe.batch();
-    return new Batches(corpus, recipe.seed(), batch.lanes(), batch.microBatch(), context);
-  }
-
   /// Starts a run from the recipe's initial weights; the caller closes the trainer. Blocks until
   /// all ranks have met.
   ///
@@ -169,8 +149,22 @@ public final class Trainer implements AutoCloseable {
       TrainerOptions options,
       CheckpointWriter.Output output) {
     Trainer trainer = new Trainer(job, recipe, corpus, options, output);
-    trainer.parameters.initialize(recipe.seed());
+    trainer.fill(() -> trainer.parameters.initialize(recipe.seed()));
     return trainer;
+  }
+
+  /// Gives a new trainer its state, or closes it.
+  private void fill(Runnable state) {
+    try {
+      state.run();
+    } catch (RuntimeException | Error e) {
+      try {
+        close();
+      } catch (RuntimeException left) {
+        e.addSuppressed(left);
+      }
+      throw e;
+    }
   }
 
   /// Starts a run from the weights of a folder of Hugging Face; the caller closes the trainer.
@@ -205,13 +199,8 @@ public final class Trainer implements AutoCloseable {
             corpus,
             options,
             CheckpointWriter.Output.standard());
-    try {
-      trainer.parameters.load(weights.tensors(), weights.path().toString());
-      return trainer;
-    } catch (RuntimeException e) {
-      trainer.close();
-      throw e;
-    }
+    trainer.fill(() -> trainer.parameters.load(weights.tensors(), weights.path().toString()));
+    return trainer;
   }
 
   /// Whether a model can have the weights of another; Llama's do not depend on its context.
@@ -224,7 +213,8 @@ public final class Trainer implements AutoCloseable {
   /// Continues a run bit for bit; the caller closes the trainer. Every rank reads the checkpoint.
   ///
   /// @throws ConfigurationException if the text is not the one that the run was trained on
-  /// @throws dev.lockstep.failure.CheckpointException if the weights do not fit the recipe
+  /// @throws dev.lockstep.failure.CheckpointException if the weights do not fit the recipe; on
+  ///   every rank, if the checkpoint was replaced since it was opened
   public static Trainer resume(Job job, SavedRun saved, Corpus corpus, TrainerOptions options) {
     if (!saved.dataSha256().equals(corpus.sha256())) {
       throw new ConfigurationException(
@@ -235,31 +225,17 @@ public final class Trainer implements AutoCloseable {
     }
     Trainer trainer =
         new Trainer(job, saved.recipe(), corpus, options, CheckpointWriter.Output.standard());
-    try {
-      trainer.requireAlike(
-          "checkpoint", "step=%d, sha256=%s".formatted(saved.step(), saved.sha256()));
-      trainer.parameters.load(saved.folder(), SavedRun.WEIGHTS);
-      trainer.moments.load(saved.folder(), SavedRun.OPTIMIZER);
-      trainer.step = saved.step();
-      return trainer;
-    } catch (RuntimeException e) {
-      trainer.close();
-      throw e;
-    }
+    trainer.fill(() -> trainer.load(saved));
+    return trainer;
   }
 
-  /// Checks that all ranks were given the same.
-  private void requireAlike(String what, String mine) {
-    List<String> all = exchange.words(mine);
-    for (int rank = 1; rank < all.size(); rank++) {
-      if (!all.get(rank).equals(all.getFirst())) {
-        throw new ConfigurationException(
-            what,
-            mine,
-            "%s differs: rank=0 %s; rank=%d %s (give every rank the same)"
-                .formatted(what, all.getFirst(), rank, all.get(rank)));
-      }
-    }
+  private void load(SavedRun saved) {
+    String mine = "step=%d, sha256=%s".formatted(saved.step(), saved.sha256());
+    RankAgreement.requireAlike(exchange, "checkpoint", mine);
+    parameters.load(saved.folder(), SavedRun.WEIGHTS);
+    moments.load(saved.folder(), SavedRun.OPTIMIZER);
+    step = saved.step();
+    saved.requireNoDoubt(RankAgreement.refusal(exchange, saved.doubt()));
   }
 
   /// Takes the steps that are left, saving and evaluating as the run says, and saves at the end;
@@ -267,12 +243,15 @@ public final class Trainer implements AutoCloseable {
   ///
   /// @return whether the recipe's last step is done; false if a rank asked to stop
   /// @throws ConfigurationException on every rank, before the first step, if ranks were not given
-  ///   the same intervals, or not all of them a checkpoint
+  ///   the same intervals, or not all of them a checkpoint, or if something else than a checkpoint
+  ///   stands where rank 0 is to write one
   public boolean train(TrainingRun run) {
-    requireAlike(
+    RankAgreement.requireAlike(
+        exchange,
         "what ranks do beside their steps",
         "saves=%s, --save-every=%d, stepsBetweenEvaluations=%d"
             .formatted(run.checkpoint() != null, run.saveEvery(), run.evaluateEvery()));
+    requireRoom(run.checkpoint());
     if (step == recipe.steps()) {
       save(run);
     }
@@ -290,6 +269,17 @@ public final class Trainer implements AutoCloseable {
     }
     saved(run);
     return step == recipe.steps();
+  }
+
+  private void requireRoom(@Nullable Path checkpoint) {
+    String mine =
+        checkpoint == null || job.rank() != 0
+            ? ""
+            : CheckpointFolder.refusal(checkpoint).orElse("");
+    String refusal = RankAgreement.refusal(exchange, mine);
+    if (!refusal.isEmpty()) {
+      throw new ConfigurationException("checkpoint", "" + checkpoint, refusal);
+    }
   }
 
   private void save(TrainingRun run) {
@@ -386,20 +376,23 @@ public final class Trainer implements AutoCloseable {
       RankCompute own = compute.in(sampling);
       ModelState loaded = ModelState.wholeParameters(own, model.parameters());
       loaded.load(saved.folder(), SavedRun.WEIGHTS);
+      saved.requireUnchanged();
       return new Sampler(own, recipe.model(), programs, loaded).sample(options, stop);
     }
   }
 
   /// Writes a checkpoint in place of the one that is there, as one, and waits for it. It holds
   /// whole tensors, and any layout goes on from it. Where ranks hold parts every rank calls this
-  /// and writes its own; else one rank does. Old checkpoints that were kept stay.
+  /// and writes its own; else one rank does. Old checkpoints that were kept stay. Interrupting does
+  /// not end it; the thread is then still interrupted afterwards.
   ///
   /// @throws dev.lockstep.failure.CheckpointException if it cannot be written, on every rank that
-  ///   called this; the old one is still there then, and the run can go on
+  ///   called this, or if something else stands there; what was there still is then, and the run
+  ///   can go on
   public void save(Path checkpoint) {
     job.activity("saving a checkpoint");
     List<Integer> writers = isSplit() ? checkpoints.writers() : List.of(job.rank());
-    checkpoints.write(target(checkpoint, Integer.MAX_VALUE), writers);
+    checkpoints.write(target(checkpoint, CheckpointFolder.AS_BEFORE), writers);
   }
 
   /// Starts to write a checkpoint in place of the one that is there, once what was saved before is
@@ -409,6 +402,7 @@ public final class Trainer implements AutoCloseable {
   /// @param keepOld how many old checkpoints stay beside the newest, as `NAME.step-N`
   /// @throws dev.lockstep.failure.CheckpointException if the one before could not be written
   public void saveInBackground(Path checkpoint, int keepOld) {
+    OptionCheck.atLeast("--keep-old", keepOld, 0);
     List<Integer> writers = checkpoints.writers();
     if (writers.contains(job.rank())) {
       job.activity("saving a checkpoint");

@@ -26,6 +26,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Two ranks write a checkpoint side by side, and one of them fails: wherever it does, a whole
 /// checkpoint is there, and the other one hears of it.
@@ -100,7 +101,10 @@ class CheckpointWritersTest {
     assertThat(told)
         .as("call %d", call)
         .hasSize(died ? 1 : 0)
-        .allMatch(words -> words.contains("failedRank=" + dying + ","));
+        .allMatch(
+            words ->
+                words.contains("failedRank=" + dying + ",")
+                    || words.contains("rank " + dying + " failed: "));
     // The first rank may die when it has put the new one in its place.
     long newest = died && dying > 0 ? 1 : 2;
     assertThat(CheckpointsTest.opened(folder, hashes))
@@ -200,5 +204,35 @@ class CheckpointWritersTest {
           }
           return 0;
         });
+  }
+
+  @Timeout(20)
+  @ParameterizedTest(name = "rank {0}")
+  @ValueSource(ints = {0, 1})
+  void whateverOneRankMeetsTheOtherHearsOfItAndBothGoOn(int failing) throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    FailingFiles broken = new FailingFiles();
+    InProcessRanks.run(
+        2,
+        job -> {
+          try (Trainer trainer = start(job, CheckpointsTest.TINY, failing, broken)) {
+            for (long call : List.of(0L, 14L)) {
+              if (job.rank() == failing) {
+                broken.arm(Failure.BROKEN, call);
+                assertThatThrownBy(() -> trainer.save(folder)).hasMessageContaining("broken");
+                broken.arm(Failure.NONE, 0);
+              } else {
+                assertThatThrownBy(() -> trainer.save(folder))
+                    .isInstanceOf(CheckpointException.class)
+                    .hasMessageContaining(
+                        "rank %d failed: java.lang.IllegalStateException: broken", failing);
+              }
+              job.store().barrier("heard " + call, 2, WAIT);
+            }
+            trainer.save(folder);
+          }
+          return 0;
+        });
+    assertThat(SavedRun.open(folder).step()).isZero();
   }
 }

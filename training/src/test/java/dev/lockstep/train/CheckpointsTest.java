@@ -188,6 +188,67 @@ class CheckpointsTest {
     assertThat(saved).containsExactly(2L, 4L);
   }
 
+  /// On the CPU the model's own memory is written: nothing may go on before that has ended.
+  @Test
+  void interruptingASaveDoesNotEndIt() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    Map<Long, String> hashes = new HashMap<>();
+    InProcessRanks.run(
+        1,
+        job -> {
+          try (Trainer trainer = Trainer.start(job, TINY, corpus, options("dp=1", 0))) {
+            step(trainer, hashes);
+            Thread.currentThread().interrupt();
+            trainer.save(folder);
+            assertThat(Thread.interrupted()).isTrue();
+            step(trainer, hashes);
+          }
+          return 0;
+        });
+    assertThat(opened(folder, hashes)).isEqualTo(1);
+  }
+
+  @Test
+  void aRunDoesNotStartWhereItsCheckpointWouldReplaceSomethingElse() throws Exception {
+    Path models = Files.createDirectories(directory.resolve("models"));
+    Path mine = Files.writeString(models.resolve("mine.txt"), "x");
+    TrainingRun run = TrainingRun.savingTo(models);
+
+    List<String> refusals =
+        InProcessRanks.run(
+            2,
+            job -> {
+              try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options("dp=2", 0))) {
+                assertThatThrownBy(() -> trainer.train(run))
+                    .isInstanceOf(ConfigurationException.class)
+                    .hasMessageContaining("something else: path=" + models);
+                return "after step " + trainer.stepsDone();
+              }
+            });
+
+    assertThat(refusals).containsExactly("after step 0", "after step 0");
+    assertThat(mine).hasContent("x");
+  }
+
+  @Test
+  void whatWasReplacedSinceItWasOpenedIsNotResumed() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    TrainingRun stopped = TrainingRun.savingTo(folder).stoppingWhen(() -> true);
+    train("dp=1", 0, stopped, Output.standard());
+    SavedRun opened = SavedRun.open(folder);
+    train("dp=1", 0, TrainingRun.savingTo(folder), Output.standard());
+
+    InProcessRanks.run(
+        2,
+        job -> {
+          assertThatThrownBy(() -> Trainer.resume(job, opened, corpus, options("dp=2", 0)).close())
+              .isInstanceOf(CheckpointException.class)
+              .hasMessageContaining("replaced while it was read: path=" + folder);
+          assertThat(job.memory().usedBytes()).isZero();
+          return 0;
+        });
+  }
+
   private static CheckpointFiles waiting(CountDownLatch latch) {
     return new FailingFiles() {
       @Override

@@ -22,6 +22,8 @@ class FailingFiles implements CheckpointFiles {
     FULL,
     /// A write takes a part of its bytes, and the process dies; another call is done, and it dies.
     TORN,
+    /// The calls from this one on throw what no disk does.
+    BROKEN,
     /// From the call on every write takes a part of its bytes alone, as a nearly full one may.
     SHORT
   }
@@ -55,6 +57,12 @@ class FailingFiles implements CheckpointFiles {
     long number = calls++;
     switch (failure) {
       case NONE, SHORT -> call.run();
+      case BROKEN -> {
+        if (number >= failsAt) {
+          throw new IllegalStateException("broken");
+        }
+        call.run();
+      }
       case KILLED -> {
         if (number >= failsAt) {
           throw new Killed();
@@ -82,7 +90,7 @@ class FailingFiles implements CheckpointFiles {
   /// How many of some bytes the next write takes.
   private synchronized int taken(int bytes) {
     return switch (failure) {
-      case NONE, KILLED, FULL -> bytes;
+      case NONE, BROKEN, KILLED, FULL -> bytes;
       case TORN -> calls == failsAt ? bytes / 2 : bytes;
       case SHORT -> calls >= failsAt ? Math.ceilDiv(bytes, 2) : bytes;
     };

@@ -3,15 +3,16 @@ package dev.lockstep.train.checkpoint;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.train.options.FileTrouble;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -24,24 +25,78 @@ import org.jspecify.annotations.Nullable;
 /// old one is renamed to `NAME.step-NUMBER`, the new one takes its name, and only then old ones go
 /// that are not kept. A reader that comes between the two renames takes the newest old one. Every
 /// file, and the folder's entries, are forced to disk before the first rename.
+///
+/// Nothing is replaced or deleted that was not written here. A checkpoint is known by its sums,
+/// which list [#STATE]; a folder that is being written by its first file, which goes when the sums
+/// are there; one that is being deleted by its sums under another name. What others put into a
+/// checkpoint stays, in the folder with the old name.
 public final class CheckpointFolder {
   /// Name of the file with the sums.
   public static final String SUMS = "SHA256SUMS";
 
-  private static final int SHA256_HEX_DIGITS = 64;
+  /// Name of the file that every checkpoint has.
+  public static final String STATE = "trainer_state.json";
+
+  /// As many old folders as there were.
+  public static final int AS_BEFORE = -1;
+
   private static final String OLD = ".step-";
+  // A writer that replaces the folder faster than it can be read is no writer of checkpoints.
+  private static final int MOST_READINGS = 5;
 
   private CheckpointFolder() {}
 
-  /// Makes the folder that the new files are written to, empty.
+  /// A folder whose files have been checked.
   ///
+  /// @param folder where the files are
+  /// @param sums SHA-256 of each, by name
+  /// @param sha256 hash of the file with the sums: alike where all files are
+  public record Verified(Path folder, Map<String, String> sums, String sha256) {
+    /// Copies the sums.
+    public Verified {
+      sums = Map.copyOf(sums);
+    }
+  }
+
+  /// Returns why no checkpoint may be written here, as a sentence: it would take the place of
+  /// something else. Empty if one may.
+  public static Optional<String> refusal(Path folder) {
+    Path target = absolute(folder);
+    Path partial = partial(folder);
+    if (!OwnFiles.isAbsentOr(target, OwnFiles::isCheckpoint)) {
+      return Optional.of(inTheWay(target));
+    }
+    return OwnFiles.isAbsentOr(
+            partial, path -> OwnFiles.isUnfinished(path) || OwnFiles.isCheckpoint(path))
+        ? Optional.empty()
+        : Optional.of(inTheWay(partial));
+  }
+
+  private static String inTheWay(Path path) {
+    return "a checkpoint would take the place of something else: path=%s (give a folder that is not there yet, or move away what is)"
+        .formatted(path);
+  }
+
+  private static void requireNothingInTheWay(Path folder) {
+    refusal(folder)
+        .ifPresent(
+            sentence -> {
+              throw new CheckpointException(folder.toString(), sentence, null);
+            });
+  }
+
+  /// Makes the folder that the new files are written to, with nothing in it but who writes.
+  ///
+  /// @param writer words that tell this writing from others
   /// @return that folder
-  /// @throws CheckpointException if it cannot be made
-  public static Path begin(CheckpointFiles disk, Path folder) {
+  /// @throws CheckpointException if it cannot be made, or something else is in the way
+  public static Path begin(CheckpointFiles disk, Path folder, String writer) {
+    requireNothingInTheWay(folder);
     Path partial = partial(folder);
     try {
-      delete(disk, partial);
+      OwnFiles.deleteUnfinished(disk, partial);
       disk.createDirectories(partial);
+      write(disk, partial.resolve(OwnFiles.WRITER), writer);
       return partial;
     } catch (IOException e) {
       throw unwritten(folder, e);
@@ -53,18 +108,32 @@ public final class CheckpointFolder {
     return sibling(absolute(folder), ".partial");
   }
 
+  /// Returns whether a folder is there that [#begin] made for this writing.
+  ///
+  /// @throws IOException if it cannot be read
+  public static boolean isWrittenBy(Path partial, String writer) throws IOException {
+    Path file = partial.resolve(OwnFiles.WRITER);
+    return Files.exists(file) && Files.readString(file).equals(writer);
+  }
+
   /// Puts the files of [#partial] in the place of the folder's.
   ///
   /// @param names the files, whole and forced to disk; what else lies there is deleted
-  /// @param keep how many old folders stay
+  /// @param keep how many old folders stay, or [#AS_BEFORE] to delete the one that is replaced
   /// @param oldNumber step of the folder that is there now, if one is
   /// @throws CheckpointException if it cannot be done; the old folder is still there then
   public static void commit(
       CheckpointFiles disk, Path folder, List<String> names, int keep, long oldNumber) {
+    requireNothingInTheWay(folder);
     Path target = absolute(folder);
     Path partial = partial(folder);
     try {
-      deleteOthers(disk, partial, names);
+      for (Path file : OwnFiles.files(partial)) {
+        String name = file.getFileName().toString();
+        if (!names.contains(name) && !name.equals(OwnFiles.WRITER)) {
+          disk.delete(file);
+        }
+      }
       TreeMap<String, String> sums = new TreeMap<>();
       for (String name : names) {
         sums.put(name, Sha256.of(partial.resolve(name)));
@@ -72,34 +141,48 @@ public final class CheckpointFolder {
       StringBuilder text = new StringBuilder();
       sums.forEach((name, sum) -> text.append(sum).append("  ").append(name).append('\n'));
       write(disk, partial.resolve(SUMS), text.toString());
+      disk.delete(partial.resolve(OwnFiles.WRITER));
       disk.forceDirectory(partial);
-      if (Files.exists(target)) {
-        Path old = sibling(target, OLD + oldNumber);
-        delete(disk, old);
-        disk.move(target, old);
-      }
+      Optional<Path> replaced = makeRoom(disk, target, oldNumber);
       disk.move(partial, target);
       disk.forceDirectory(target.resolveSibling("."));
-      List<Path> kept = old(target);
-      for (Path gone : kept.subList(0, Math.max(0, kept.size() - keep))) {
-        delete(disk, gone);
+      List<Path> old = old(target);
+      List<Path> surplus =
+          keep == AS_BEFORE
+              ? old.stream().filter(path -> OwnFiles.isGoing(path) || isOf(replaced, path)).toList()
+              : old.subList(0, Math.max(0, old.size() - keep));
+      for (Path gone : surplus) {
+        OwnFiles.deleteCheckpoint(disk, gone);
       }
     } catch (IOException e) {
       throw unwritten(folder, e);
     }
   }
 
-  private static void deleteOthers(CheckpointFiles disk, Path folder, List<String> names)
+  private static boolean isOf(Optional<Path> replaced, Path path) {
+    return replaced.filter(path::equals).isPresent();
+  }
+
+  /// Gives the folder that is there its old name; returns that, unless an old one had it before.
+  private static Optional<Path> makeRoom(CheckpointFiles disk, Path target, long oldNumber)
       throws IOException {
-    List<Path> found;
-    try (Stream<Path> files = Files.list(folder)) {
-      found = files.toList();
+    if (!Files.exists(target)) {
+      return Optional.empty();
     }
-    for (Path file : found) {
-      if (!names.contains(file.getFileName().toString())) {
-        disk.delete(file);
-      }
+    if (OwnFiles.isEmpty(target)) {
+      disk.delete(target);
+      return Optional.empty();
     }
+    Path old = sibling(target, OLD + oldNumber);
+    boolean wasThere = Files.exists(old);
+    if (wasThere && (OwnFiles.isEmpty(old) || OwnFiles.isCheckpoint(old))) {
+      OwnFiles.deleteCheckpoint(disk, old);
+    }
+    if (Files.exists(old)) {
+      throw new FileSystemException(old.toString(), null, inTheWay(old));
+    }
+    disk.move(target, old);
+    return wasThere ? Optional.empty() : Optional.of(old);
   }
 
   /// Writes a file of text and forces it to disk.
@@ -140,7 +223,10 @@ public final class CheckpointFolder {
     }
     try (Stream<Path> beside = Files.list(parent)) {
       return beside
-          .filter(path -> number(path, prefix) >= 0)
+          .filter(
+              path ->
+                  number(path, prefix) >= 0
+                      && (OwnFiles.isEmpty(path) || OwnFiles.isCheckpoint(path)))
           .sorted(
               Comparator.comparing(CheckpointFolder::written)
                   .thenComparingLong(path -> number(path, prefix)))
@@ -163,25 +249,6 @@ public final class CheckpointFolder {
     return digits.matches("[0-9]{1,18}") ? Long.parseLong(digits) : -1;
   }
 
-  private static void delete(CheckpointFiles disk, Path folder) throws IOException {
-    if (!Files.exists(folder)) {
-      return;
-    }
-    List<Path> deepestFirst;
-    try (Stream<Path> paths = Files.walk(folder)) {
-      deepestFirst = paths.sorted(Comparator.reverseOrder()).toList();
-    }
-    // Without its sums a folder is none: whoever dies from here on leaves nothing that is read.
-    if (Files.exists(folder.resolve(SUMS))) {
-      disk.delete(folder.resolve(SUMS));
-    }
-    for (Path path : deepestFirst) {
-      if (!path.equals(folder.resolve(SUMS))) {
-        disk.delete(path);
-      }
-    }
-  }
-
   /// Returns whether there is a folder, or an old one of it.
   public static boolean exists(Path folder) {
     try {
@@ -192,22 +259,40 @@ public final class CheckpointFolder {
   }
 
   /// Finds the folder, or the newest old one where a writer died between its renames, and checks
-  /// every file against its sum.
+  /// every file against its sum. Reads once more what was replaced meanwhile.
   ///
   /// @param required files that must be there
-  /// @return where the files are
   /// @throws CheckpointException if there is none, or one of its files is missing or damaged; the
   ///   sentence names the file
-  public static Path verify(Path folder, List<String> required) {
-    Path found = find(folder);
-    Map<String, String> sums = sums(found.resolve(SUMS));
-    for (String name : required) {
-      if (!sums.containsKey(name)) {
-        throw damaged(found.resolve(SUMS), "it does not list " + name, null);
+  public static Verified verify(Path folder, List<String> required) {
+    for (int reading = 1; ; reading++) {
+      Path found = find(folder);
+      Path file = found.resolve(SUMS);
+      String list = "";
+      try {
+        list = read(file);
+        Map<String, String> sums = OwnFiles.sums(file, list);
+        for (String name : required) {
+          if (!sums.containsKey(name)) {
+            throw damaged(file, "it does not list " + name, null);
+          }
+        }
+        sums.forEach((name, sum) -> check(found.resolve(name), sum));
+        return new Verified(found, sums, Sha256.of(list));
+      } catch (CheckpointException e) {
+        if (reading == MOST_READINGS || list.equals(readIfThere(file))) {
+          throw e;
+        }
       }
     }
-    sums.forEach((name, sum) -> check(found.resolve(name), sum));
-    return found;
+  }
+
+  private static String readIfThere(Path file) {
+    try {
+      return read(file);
+    } catch (CheckpointException moved) {
+      return "";
+    }
   }
 
   private static Path find(Path folder) {
@@ -227,23 +312,6 @@ public final class CheckpointFolder {
         folder.toString(), "there is no checkpoint: path=" + folder, null);
   }
 
-  private static Map<String, String> sums(Path file) {
-    try {
-      Map<String, String> sums = new TreeMap<>();
-      for (String line : Files.readAllLines(file, StandardCharsets.UTF_8)) {
-        int digits = line.indexOf("  ");
-        String name = digits < 0 ? "" : line.substring(digits + 2);
-        if (digits != SHA256_HEX_DIGITS || !Path.of(name).equals(Path.of(name).getFileName())) {
-          throw damaged(file, "not a line of sums: " + line, null);
-        }
-        sums.put(name, line.substring(0, digits));
-      }
-      return sums;
-    } catch (IOException e) {
-      throw damaged(file, FileTrouble.words(e), e);
-    }
-  }
-
   private static void check(Path file, String wanted) {
     try {
       String found = Sha256.of(file);
@@ -255,7 +323,7 @@ public final class CheckpointFolder {
     }
   }
 
-  private static CheckpointException damaged(Path file, String cause, @Nullable Throwable thrown) {
+  static CheckpointException damaged(Path file, String cause, @Nullable Throwable thrown) {
     return new CheckpointException(
         file.toString(), "checkpoint is damaged: file=" + file + ", cause=" + cause, thrown);
   }
@@ -266,8 +334,8 @@ public final class CheckpointFolder {
   public static String read(Path file) {
     try {
       return Files.readString(file);
-    } catch (IOException | UncheckedIOException e) {
-      throw damaged(file, String.valueOf(e.getMessage()), e);
+    } catch (IOException e) {
+      throw damaged(file, FileTrouble.words(e), e);
     }
   }
 }

@@ -13,7 +13,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class CheckpointFolderTest {
-  private static final List<String> REQUIRED = List.of("a", "b");
+  private static final List<String> REQUIRED = List.of("a", "b", CheckpointFolder.STATE);
 
   @TempDir Path directory;
 
@@ -22,12 +22,23 @@ class CheckpointFolderTest {
   }
 
   private void write(String a, String b) throws IOException {
+    write(a, b, 0, 7);
+  }
+
+  private void write(String a, String b, int keep, long oldNumber) throws IOException {
     CheckpointFiles disk = CheckpointFiles.disk();
-    Path partial = CheckpointFolder.begin(disk, folder());
+    Path partial = CheckpointFolder.begin(disk, folder(), "test");
     CheckpointFolder.write(disk, partial.resolve("a"), a);
     CheckpointFolder.write(disk, partial.resolve("b"), b);
+    CheckpointFolder.write(disk, partial.resolve(CheckpointFolder.STATE), "{}");
     Files.writeString(partial.resolve("forgotten"), "x");
-    CheckpointFolder.commit(disk, folder(), REQUIRED, 0, 7);
+    CheckpointFolder.commit(disk, folder(), REQUIRED, keep, oldNumber);
+  }
+
+  private List<String> beside() throws IOException {
+    try (Stream<Path> files = Files.list(directory)) {
+      return files.map(path -> path.getFileName().toString()).sorted().toList();
+    }
   }
 
   @Test
@@ -35,7 +46,7 @@ class CheckpointFolderTest {
     write("1", "2");
     write("3", "4");
 
-    Path found = CheckpointFolder.verify(folder(), REQUIRED);
+    Path found = CheckpointFolder.verify(folder(), REQUIRED).folder();
 
     assertThat(CheckpointFolder.read(found.resolve("a"))).isEqualTo("3");
     try (Stream<Path> beside = Files.list(directory)) {
@@ -48,22 +59,111 @@ class CheckpointFolderTest {
     write("1", "2");
     Files.move(folder(), directory.resolve("checkpoint.step-7"));
 
-    Path found = CheckpointFolder.verify(folder(), REQUIRED);
+    Path found = CheckpointFolder.verify(folder(), REQUIRED).folder();
 
     assertThat(CheckpointFolder.read(found.resolve("a"))).isEqualTo("1");
     write("3", "4");
-    assertThat(CheckpointFolder.verify(folder(), REQUIRED)).isEqualTo(folder());
+    assertThat(CheckpointFolder.verify(folder(), REQUIRED).folder()).isEqualTo(folder());
   }
 
   @Test
   void writesOverWhatADeadWriterLeft() throws IOException {
-    Path partial = Files.createDirectories(directory.resolve("checkpoint.partial/deep"));
+    CheckpointFiles disk = CheckpointFiles.disk();
+    Path partial = CheckpointFolder.begin(disk, folder(), "the dead one");
     Files.writeString(partial.resolve("torn"), "x");
 
     write("1", "2");
 
-    assertThat(directory.resolve("checkpoint.partial")).doesNotExist();
-    assertThat(folder().resolve("deep")).doesNotExist();
+    assertThat(beside()).containsExactly("checkpoint");
+    assertThat(folder().resolve("torn")).doesNotExist();
+  }
+
+  @Test
+  void refusesToTakeThePlaceOfAnythingElse() throws IOException {
+    for (String name : List.of("checkpoint", "checkpoint.partial")) {
+      Path owned = Files.createDirectories(directory.resolve(name));
+      Path file = Files.writeString(owned.resolve("mine.txt"), "x");
+      Files.writeString(owned.resolve("SHA256SUMS"), "0".repeat(64) + "  mine.txt\n");
+
+      assertThatThrownBy(() -> write("1", "2"))
+          .isInstanceOf(CheckpointException.class)
+          .hasMessageStartingWith("a checkpoint would take the place of something else: path=")
+          .hasMessageContaining(owned.toString());
+      assertThat(CheckpointFolder.refusal(folder())).isPresent();
+      assertThat(file).hasContent("x");
+      Files.move(owned, directory.resolve("kept-" + name));
+    }
+    Files.writeString(folder(), "a file");
+    assertThatThrownBy(() -> write("1", "2")).isInstanceOf(CheckpointException.class);
+    assertThat(folder()).hasContent("a file");
+  }
+
+  @Test
+  void refusesWhatCameWhileItWasWritten() throws IOException {
+    CheckpointFiles disk = CheckpointFiles.disk();
+    var _ = CheckpointFolder.begin(disk, folder(), "test");
+    Path file = Files.createDirectories(folder()).resolve("mine.txt");
+    Files.writeString(file, "x");
+
+    assertThatThrownBy(() -> CheckpointFolder.commit(disk, folder(), List.of(), 0, 7))
+        .isInstanceOf(CheckpointException.class)
+        .hasMessageContaining("something else");
+    assertThat(file).hasContent("x");
+  }
+
+  @Test
+  void takesAnEmptyFolder() throws IOException {
+    Files.createDirectories(folder());
+
+    write("1", "2");
+
+    assertThat(beside()).containsExactly("checkpoint");
+  }
+
+  @Test
+  void deletesNothingOfOthers() throws IOException {
+    write("1", "2");
+    Path added = Files.writeString(folder().resolve("tokenizer.json"), "mine");
+    Path named = Files.createDirectories(directory.resolve("checkpoint.step-3"));
+    Files.writeString(named.resolve("mine.txt"), "x");
+    write("3", "4");
+
+    assertThat(beside()).containsExactly("checkpoint", "checkpoint.step-3", "checkpoint.step-7");
+    assertThat(added).doesNotExist();
+    assertThat(directory.resolve("checkpoint.step-7").toFile().list())
+        .containsExactly("tokenizer.json");
+    assertThat(named.resolve("mine.txt")).hasContent("x");
+    assertThatThrownBy(() -> write("5", "6", 0, 3))
+        .isInstanceOf(CheckpointException.class)
+        .hasMessageContaining("something else: path=" + named);
+    assertThat(CheckpointFolder.read(folder().resolve("a"))).isEqualTo("3");
+  }
+
+  @Test
+  void goesOnWithADeletionThatWasEnded() throws IOException {
+    write("1", "2");
+    Path old = directory.resolve("checkpoint.step-3");
+    Files.move(folder(), old);
+    Files.move(old.resolve("SHA256SUMS"), old.resolve("SHA256SUMS.deleted"));
+    Files.delete(old.resolve("a"));
+
+    write("3", "4", CheckpointFolder.AS_BEFORE, 7);
+
+    assertThat(beside()).containsExactly("checkpoint");
+  }
+
+  @Test
+  void keepsTheOldOnesThatWereKept() throws IOException {
+    write("1", "2");
+    write("3", "4", 1, 1);
+    for (long step = 2; step < 5; step++) {
+      write("5", "6", CheckpointFolder.AS_BEFORE, step);
+      assertThat(beside()).containsExactly("checkpoint", "checkpoint.step-1");
+    }
+    write("7", "8", CheckpointFolder.AS_BEFORE, 1);
+    assertThat(beside()).containsExactly("checkpoint", "checkpoint.step-1");
+    Path kept = directory.resolve("checkpoint.step-1");
+    assertThat(CheckpointFolder.read(kept.resolve("a"))).isEqualTo("5");
   }
 
   @Test
