@@ -12,7 +12,6 @@ import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.nn.ParameterUse;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.parallel.FlatLayout;
-import dev.lockstep.train.placement.AxisPlace;
 import dev.lockstep.train.placement.Parts;
 import dev.lockstep.train.placement.Placement;
 import java.lang.foreign.Arena;
@@ -28,6 +27,9 @@ import org.jspecify.annotations.Nullable;
 
 /// What a rank holds of named tensors of a model: of its parameters, or of its optimizer's moments.
 final class ModelState {
+  // 1 MiB: what stays in a core's cache between being made and being copied.
+  private static final long PIECE_ELEMENTS = 1 << 18;
+
   private final RankCompute compute;
   private final Grid grid;
   private final Map<String, Parameter> parameterOf;
@@ -151,41 +153,51 @@ final class ModelState {
   /// Fills parameters with their initial numbers.
   void initialize(long seed) {
     parameterOf.forEach(
-        (name, parameter) -> {
-          try (Arena arena = Arena.ofConfined()) {
-            long bytes = parameter.shape().elements() * DType.F32.bytes();
-            MemorySegment whole = arena.allocate(bytes, DType.F32.bytes());
-            parameter.initialize(seed, whole);
-            copyIn(name, whole, arena);
-          }
-        });
+        (name, parameter) -> fill(name, (first, to) -> parameter.initialize(seed, first, to)));
   }
 
-  /// Copies this rank's part of a whole tensor to the device.
-  private void copyIn(String name, MemorySegment whole, Arena arena) {
-    Parameter parameter = parameter(name);
-    Placement placement = grid.placement(parameter);
-    MemorySegment part = whole;
-    if (placement instanceof Placement.Shard) {
-      long bytes = grid.localShape(parameter).elements() * DType.F32.bytes();
-      part = arena.allocate(bytes, DType.F32.bytes());
-      AxisPlace place = grid.model().of(parameter);
-      Parts.take(whole, part, parameter.shape(), placement, place, DType.F32.bytes());
+  /// Makes elements of a whole tensor.
+  private interface Source {
+    /// Writes those from `first` on.
+    void write(long first, MemorySegment to);
+  }
+
+  /// Fills what this rank holds of a tensor, a piece at a time: host memory that is on no budget
+  /// stays small, and no rank makes what others hold.
+  private void fill(String name, Source source) {
+    long start = layout.offset(name) / DType.F32.bytes();
+    long all = grid.localShape(parameter(name)).elements();
+    try (Arena arena = Arena.ofConfined()) {
+      long most = Math.min(PIECE_ELEMENTS, all);
+      MemorySegment scratch = arena.allocate(most * DType.F32.bytes(), DType.F32.bytes());
+      ranges.parts(
+          grid.data().rank(),
+          start,
+          all,
+          (held, from, length) -> {
+            for (long done = 0; done < length; done += most) {
+              long count = Math.min(most, length - done);
+              MemorySegment piece = scratch.asSlice(0, count * DType.F32.bytes());
+              write(parameter(name), from - start + done, piece, source);
+              compute.stream().copyIn(vector(held + done, count), piece);
+            }
+          });
+      compute.stream().synchronize();
     }
-    MemorySegment source = part;
-    long first = layout.offset(name) / DType.F32.bytes();
-    long elements = grid.localShape(parameter).elements();
-    ranges.parts(
-        grid.data().rank(),
-        first,
-        elements,
-        (held, from, length) ->
-            compute.stream()
-                .copyIn(
-                    vector(held, length),
-                    source.asSlice(
-                        (from - first) * DType.F32.bytes(), length * DType.F32.bytes())));
-    compute.stream().synchronize();
+  }
+
+  /// Writes elements of this rank's part of a whole tensor.
+  private void write(Parameter parameter, long start, MemorySegment piece, Source source) {
+    Parts.within(
+        parameter.shape(),
+        grid.placement(parameter),
+        grid.model().of(parameter),
+        start,
+        piece.byteSize() / DType.F32.bytes(),
+        (whole, part, count) ->
+            source.write(
+                whole,
+                piece.asSlice((part - start) * DType.F32.bytes(), count * DType.F32.bytes())));
   }
 
   /// Returns some of the elements that this rank holds, as a vector.
@@ -231,8 +243,8 @@ final class ModelState {
 
   /// Fills all tensors from whole ones.
   ///
-  /// @param source where they come from, for messages
-  void load(Map<String, TensorData> whole, String source) {
+  /// @param origin where they come from, for messages
+  void load(Map<String, TensorData> whole, String origin) {
     parameterOf.forEach(
         (name, parameter) -> {
           TensorData data = whole.get(name);
@@ -240,14 +252,16 @@ final class ModelState {
               || data.dtype() != DType.F32
               || !data.shape().equals(parameter.shape())) {
             throw new CheckpointException(
-                source,
+                origin,
                 "checkpoint does not fit its recipe: file=%s, tensor=%s, expected=%s%s, found=%s"
-                    .formatted(source, name, DType.F32, parameter.shape(), describe(data)),
+                    .formatted(origin, name, DType.F32, parameter.shape(), describe(data)),
                 null);
           }
-          try (Arena arena = Arena.ofConfined()) {
-            copyIn(name, data.data(), arena);
-          }
+          MemorySegment elements = data.data();
+          fill(
+              name,
+              (first, to) ->
+                  to.copyFrom(elements.asSlice(first * DType.F32.bytes(), to.byteSize())));
         });
   }
 

@@ -84,6 +84,14 @@ final class FarDevice implements Device {
     }
   }
 
+  /// Makes the device known as `broken`, to which nothing can be copied.
+  public static final class Broken extends Provider {
+    @Override
+    public String name() {
+      return "broken";
+    }
+  }
+
   /// Memory of which the host sees nothing.
   private static final class FarBuffer extends LeasedBuffer {
     private final Buffer near;
@@ -145,7 +153,7 @@ final class FarDevice implements Device {
     }
   }
 
-  private record FarStream(Stream near) implements Stream {
+  private record FarStream(Stream near, boolean isBroken) implements Stream {
     @Override
     public void run(BoundProgram program) {
       near.run(program);
@@ -153,6 +161,9 @@ final class FarDevice implements Device {
 
     @Override
     public void copyIn(Tensor to, MemorySegment from) {
+      if (isBroken) {
+        throw new IllegalStateException("nothing can be copied");
+      }
       near.copyIn(FarDevice.near(to), from);
     }
 
@@ -230,7 +241,7 @@ final class FarDevice implements Device {
 
   @Override
   public Stream newStream() {
-    return new FarStream(near.newStream());
+    return new FarStream(near.newStream(), kind.equals("broken"));
   }
 
   @Override

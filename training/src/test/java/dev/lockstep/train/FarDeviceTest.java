@@ -143,4 +143,19 @@ class FarDeviceTest {
     assertThat(train(2, relaxed, layout("dp=2", 1), List.of("cpu", "loose")).weights())
         .isNotEmpty();
   }
+
+  @Test
+  void aTrainerThatCannotStartLeavesNothing() throws Exception {
+    TrainerOptions options = TrainerOptions.defaults().withThreads(1).withDevice("broken");
+    try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
+      InProcessRanks.run(
+          1,
+          job -> {
+            assertThatThrownBy(() -> Trainer.start(job, recipe(), corpus, options).close())
+                .hasMessageContaining("nothing can be copied");
+            assertThat(job.memory().usedBytes()).isZero();
+            return 0;
+          });
+    }
+  }
 }

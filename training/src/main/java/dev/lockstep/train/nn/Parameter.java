@@ -31,16 +31,25 @@ public record Parameter(
 
   /// Fills memory with the initial elements: the same bits on every rank.
   public void initialize(long seed, MemorySegment elements) {
+    initialize(seed, 0, elements);
+  }
+
+  /// Fills memory with some of the initial elements.
+  ///
+  /// @param first which element comes first
+  /// @param elements memory for as many as are wanted
+  public void initialize(long seed, long first, MemorySegment elements) {
+    long count = elements.byteSize() / Float.BYTES;
     switch (initializer) {
       case Initializer.Constant(float value) -> {
-        for (long i = 0; i < shape.elements(); i++) {
+        for (long i = 0; i < count; i++) {
           elements.setAtIndex(F32, i, value);
         }
       }
       case Initializer.Normal(float deviation) -> {
         long stream = Philox.stream(name);
-        for (long i = 0; i < shape.elements(); i++) {
-          elements.setAtIndex(F32, i, deviation * Philox.normal(seed, stream, i));
+        for (long i = 0; i < count; i++) {
+          elements.setAtIndex(F32, i, deviation * Philox.normal(seed, stream, first + i));
         }
       }
     }

@@ -2,9 +2,8 @@ package dev.lockstep.train.placement;
 
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.placement.Placement.Shard;
-import java.lang.foreign.MemorySegment;
 
-/// Copies between a whole tensor and what one rank of an axis holds of it, in host memory.
+/// Where what one rank of an axis holds of a tensor lies in the whole.
 public final class Parts {
   private Parts() {}
 
@@ -36,44 +35,6 @@ public final class Parts {
             run.at(whole + from - part, from, end - from);
           }
         });
-  }
-
-  /// Copies a rank's part out of a whole tensor.
-  ///
-  /// @param itemBytes bytes of an element
-  public static void take(
-      MemorySegment whole,
-      MemorySegment part,
-      Shape shape,
-      Placement placement,
-      AxisPlace place,
-      long itemBytes) {
-    runs(
-        shape,
-        placement,
-        place,
-        (from, to, elements) ->
-            MemorySegment.copy(
-                whole, from * itemBytes, part, to * itemBytes, elements * itemBytes));
-  }
-
-  /// Copies a rank's part to where it lies in the whole tensor.
-  ///
-  /// @param itemBytes bytes of an element
-  public static void put(
-      MemorySegment part,
-      MemorySegment whole,
-      Shape shape,
-      Placement placement,
-      AxisPlace place,
-      long itemBytes) {
-    runs(
-        shape,
-        placement,
-        place,
-        (to, from, elements) ->
-            MemorySegment.copy(
-                part, from * itemBytes, whole, to * itemBytes, elements * itemBytes));
   }
 
   private static void runs(Shape shape, Placement placement, AxisPlace place, Run run) {
