@@ -89,9 +89,11 @@ public record LossCurve(List<Point> training, List<Point> validation) {
     line(svg, "smooth", thinned(smoothed()), x, y);
     line(svg, "held", validation, x, y);
     for (Point point : validation) {
-      svg.format(
-          "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>%n",
-          x.at((double) point.step), y.at(point.loss));
+      if (Float.isFinite(point.loss)) {
+        svg.format(
+            "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>%n",
+            x.at((double) point.step), y.at(point.loss));
+      }
     }
     legend(svg);
     return svg.format("</svg>%n").toString();

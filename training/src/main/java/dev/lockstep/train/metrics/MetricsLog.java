@@ -3,13 +3,15 @@ package dev.lockstep.train.metrics;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedWriter;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -34,50 +36,50 @@ public final class MetricsLog implements AutoCloseable {
   ///
   /// @throws UncheckedIOException if the file cannot be written
   public static MetricsLog create(Path file) {
-    return open(file, List.of());
+    try {
+      return new MetricsLog(Files.newBufferedWriter(file));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /// Continues a run in `file`: takes over the lines of an earlier log up to and including a step,
-  /// and drops those after it. The caller closes it.
+  /// and drops those after it. The file is replaced as one: whatever ends this, the earlier lines
+  /// are there. The caller closes it.
   ///
   /// @param earlier the log so far; may be `file` itself, or absent
   /// @throws UncheckedIOException if a file cannot be read or written
   public static MetricsLog resume(Path file, Path earlier, long step) {
     try {
-      List<JsonNode> kept = new ArrayList<>();
+      List<JsonNode> measured = new ArrayList<>();
+      List<String> kept = new ArrayList<>();
       if (Files.exists(earlier)) {
         for (String line : Files.readAllLines(earlier)) {
-          keep(line, step, kept);
+          JsonNode node = read(line);
+          if (node.path("step").asLong(Long.MAX_VALUE) <= step) {
+            measured.add(node);
+            kept.add(line);
+          }
         }
       }
-      return open(file, kept);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-  }
-
-  private static void keep(String line, long step, List<JsonNode> kept) {
-    try {
-      JsonNode node = JSON.readTree(line);
-      if (node.path("step").asLong(Long.MAX_VALUE) <= step) {
-        kept.add(node);
-      }
-    } catch (JsonProcessingException torn) {
-      // The last line of a process that was killed.
-      return;
-    }
-  }
-
-  private static MetricsLog open(Path file, List<JsonNode> earlier) {
-    try {
-      MetricsLog log = new MetricsLog(Files.newBufferedWriter(file, StandardCharsets.UTF_8));
-      for (JsonNode node : earlier) {
-        log.remember(node);
-        log.write(node);
-      }
+      // Beside it under a name of its own: a temporary file would be readable by its owner alone.
+      Path written = file.resolveSibling(file.getFileName() + ".resumed");
+      Files.write(written, kept);
+      Files.move(written, file, StandardCopyOption.ATOMIC_MOVE);
+      MetricsLog log = new MetricsLog(Files.newBufferedWriter(file, StandardOpenOption.APPEND));
+      measured.forEach(log::remember);
       return log;
     } catch (IOException e) {
       throw new UncheckedIOException(e);
+    }
+  }
+
+  private static JsonNode read(String line) {
+    try {
+      return JSON.readTree(line);
+    } catch (JsonProcessingException torn) {
+      // The last line of a process that was killed.
+      return MissingNode.getInstance();
     }
   }
 
@@ -110,11 +112,23 @@ public final class MetricsLog implements AutoCloseable {
   private void remember(JsonNode node) {
     long step = node.path("step").asLong();
     if (node.has("loss")) {
-      training.add(new LossCurve.Point(step, node.path("loss").floatValue()));
+      training.add(new LossCurve.Point(step, loss(node.path("loss"))));
     }
     if (node.has("validationLoss")) {
-      validation.add(new LossCurve.Point(step, node.path("validationLoss").floatValue()));
+      validation.add(new LossCurve.Point(step, loss(node.path("validationLoss"))));
     }
+  }
+
+  /// Numbers that JSON has not are written as text.
+  private static float loss(JsonNode node) {
+    if (!node.isTextual()) {
+      return node.floatValue();
+    }
+    return switch (node.asText()) {
+      case "Infinity" -> Float.POSITIVE_INFINITY;
+      case "-Infinity" -> Float.NEGATIVE_INFINITY;
+      default -> Float.NaN;
+    };
   }
 
   private void write(JsonNode node) {

@@ -2,6 +2,7 @@ package dev.lockstep.train.metrics;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.StringReader;
 import java.nio.file.Files;
@@ -52,6 +53,38 @@ class MetricsLogTest {
       assertThat(log.curve().validation()).containsExactly(new LossCurve.Point(2, 5.3f));
     }
     assertThat(Files.readAllLines(file)).hasSize(3);
+  }
+
+  @Test
+  void keepsWhatHasNoNumberInJson() {
+    Path file = directory.resolve("metrics.jsonl");
+    try (MetricsLog log = MetricsLog.create(file)) {
+      log.step(1, Float.NaN, Float.NaN, 1e-4f, 12_345_678, 1234.5);
+      log.validation(1, Float.POSITIVE_INFINITY);
+    }
+
+    try (MetricsLog log = MetricsLog.resume(file, file, 1)) {
+      assertThat(log.curve().training()).containsExactly(new LossCurve.Point(1, Float.NaN));
+      assertThat(log.curve().validation())
+          .containsExactly(new LossCurve.Point(1, Float.POSITIVE_INFINITY));
+      assertThat(log.curve().svg()).doesNotContain("<circle");
+    }
+  }
+
+  /// A reader that has opened the log goes on to see all of it: nothing is cut off in place.
+  @Test
+  void isReplacedAsOneWhereARunIsResumed() throws IOException {
+    Path file = written();
+    String before = Files.readString(file);
+    try (BufferedReader reader = Files.newBufferedReader(file);
+        MetricsLog log = MetricsLog.resume(file, file, 2)) {
+      assertThat(reader.lines().toList()).isEqualTo(before.lines().toList());
+      log.validation(2, 5.3f);
+      assertThat(Files.readAllLines(file))
+          .startsWith(before.lines().limit(3).toArray(String[]::new))
+          .hasSize(4);
+    }
+    assertThat(directory.toFile().list()).containsExactly("metrics.jsonl");
   }
 
   @Test
