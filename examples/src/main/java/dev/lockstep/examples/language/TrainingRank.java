@@ -44,7 +44,7 @@ final class TrainingRank {
     Console console =
         new Console(context.out(), context.terminalColumns(), plan.recipe().tokensPerStep());
     TrainerOptions trainerOptions = options.trainerOptions(context.threads());
-    try (Corpus corpus = Corpus.open(options.dataOptions(), announcing(console));
+    try (Corpus corpus = openText(console);
         Trainer trainer =
             plan.saved().isPresent()
                 ? Trainer.resume(job, plan.saved().get(), corpus, trainerOptions)
@@ -86,21 +86,14 @@ final class TrainingRank {
     return new SamplingOptions(PROMPT, SAMPLE_TOKENS, trainer.recipe().seed(), TEMPERATURE);
   }
 
-  private CorpusListener announcing(Console console) {
+  private Corpus openText(Console console) {
     if (job.localRank() != 0) {
-      return CorpusListener.SILENT;
+      return Corpus.open(options.dataOptions(), CorpusListener.SILENT);
     }
-    return new CorpusListener() {
-      @Override
-      public void building(String reason) {
-        console.line("reading the text: " + reason);
-      }
-
-      @Override
-      public void waiting() {
-        console.line("another process is reading the same text: waiting for it");
-      }
-    };
+    TextReport report = new TextReport(console);
+    Corpus corpus = Corpus.open(options.dataOptions(), report);
+    report.summarize();
+    return corpus;
   }
 
   private void lead(Trainer trainer, Corpus corpus, TrainingPlan plan, Console console) {

@@ -22,6 +22,9 @@ import java.util.Optional;
 final class CorpusCache {
   private static final ObjectMapper JSON = new ObjectMapper();
 
+  // Changes when other bytes of a source become tokens: then no older cache counts.
+  private static final int READING = 2;
+
   private final DataOptions options;
   private final CorpusListener listener;
   private final Path index;
@@ -32,6 +35,8 @@ final class CorpusCache {
     String key =
         Digests.sha256Hex(
             TokenFile.VERSION
+                + "\n"
+                + READING
                 + "\n"
                 + options.suffix()
                 + "\n"

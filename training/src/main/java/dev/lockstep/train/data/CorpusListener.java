@@ -17,6 +17,13 @@ public interface CorpusListener {
   /// @param files files in all
   default void progress(long filesDone, long files) {}
 
+  /// A file is left out, since it is no text; heard when the data set is tokenised, not when it
+  /// comes from the cache.
+  ///
+  /// @param file its name within the source
+  /// @param reason one clause, for example `it is not UTF-8`
+  default void leftOut(String file, String reason) {}
+
   /// Another job builds the same cache; this one waits for it.
   default void waiting() {}
 }

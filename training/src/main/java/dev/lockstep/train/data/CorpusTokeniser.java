@@ -3,25 +3,32 @@ package dev.lockstep.train.data;
 import dev.lockstep.cache.Digests;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.data.CorpusCache.CacheWriteException;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
+import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.List;
 
 /// Turns a text source into a token file: one pass over the training files, one over the held-out
 /// ones.
 ///
 /// A file is held out by a hash of its name, so that the split depends on nothing else. A source of
-/// a single file holds out the last tenth of its bytes.
+/// a single file holds out the last tenth of its bytes. What is no text is left out, and told.
 final class CorpusTokeniser {
+  // Most files are shorter and are read once; longer ones are checked first, then read again.
+  private static final int PIECE_BYTES = 1 << 20;
+  // As many as a sentence can name.
+  private static final int MOST_NAMED = 3;
+
   private final TextSource source;
   private final DataOptions options;
   private final CorpusListener listener;
+  private final TextCheck check = new TextCheck();
+  private final byte[] piece = new byte[PIECE_BYTES];
+  private final List<String> leftOut = new ArrayList<>();
   private long filesDone;
   private long files;
 
@@ -56,8 +63,9 @@ final class CorpusTokeniser {
         throw new ConfigurationException(
             "--data",
             options.source().toString(),
-            "too little readable text: --data=%s, files=%d, trainBytes=%d, heldOutBytes=%d (give a folder, zip or file with UTF-8 text)"
-                .formatted(options.source(), entries.size(), split.train, split.validation));
+            "too little readable text: --data=%s, files=%d, trainBytes=%d, heldOutBytes=%d%s (give a folder, zip or file with UTF-8 text)"
+                .formatted(
+                    options.source(), entries.size(), split.train, split.validation, leftOut()));
       }
       try {
         return writer.finish(split.train, split.validation);
@@ -69,13 +77,23 @@ final class CorpusTokeniser {
 
   private record Split(long train, long validation) {}
 
+  private String leftOut() {
+    if (leftOut.isEmpty()) {
+      return "";
+    }
+    List<String> named = leftOut.subList(0, Math.min(MOST_NAMED, leftOut.size()));
+    return ", leftOut=%d: %s%s"
+        .formatted(
+            leftOut.size(),
+            String.join("; ", named),
+            named.size() < leftOut.size() ? "; and others" : "");
+  }
+
   private Split cutOneFile(List<TextSource.Entry> entries, TokenFileWriter writer)
       throws IOException, CacheWriteException {
-    byte[] text = text(entries.getFirst());
-    int cut = text.length - text.length / DataOptions.HELD_OUT_ONE_IN;
-    append(writer, Arrays.copyOfRange(text, 0, cut));
-    append(writer, Arrays.copyOfRange(text, cut, text.length));
-    return new Split(cut, text.length - cut);
+    long bytes = append(writer, entries.getFirst());
+    long heldOut = bytes / DataOptions.HELD_OUT_ONE_IN;
+    return new Split(bytes - heldOut, heldOut);
   }
 
   private Split byFile(List<TextSource.Entry> entries, TokenFileWriter writer)
@@ -85,13 +103,13 @@ final class CorpusTokeniser {
     long train = 0;
     for (TextSource.Entry entry : entries) {
       if (!isHeldOut(entry) && !(noneByName && entry.equals(last))) {
-        train += append(writer, text(entry));
+        train += append(writer, entry);
       }
     }
     long validation = 0;
     for (TextSource.Entry entry : entries) {
       if (isHeldOut(entry) || (noneByName && entry.equals(last))) {
-        validation += append(writer, text(entry));
+        validation += append(writer, entry);
       }
     }
     return new Split(train, validation);
@@ -102,30 +120,44 @@ final class CorpusTokeniser {
     return first % DataOptions.HELD_OUT_ONE_IN == 0;
   }
 
-  private byte[] text(TextSource.Entry entry) throws IOException {
+  /// Appends a file, if it is text; returns its bytes.
+  private long append(TokenFileWriter writer, TextSource.Entry entry)
+      throws IOException, CacheWriteException {
     listener.progress(++filesDone, files);
-    byte[] bytes = source.read(entry);
-    return isText(bytes) ? bytes : new byte[0];
-  }
-
-  private static boolean isText(byte[] bytes) {
-    for (byte b : bytes) {
-      if (b == 0) {
-        return false;
+    int first;
+    try (InputStream in = source.open(entry)) {
+      first = in.readNBytes(piece, 0, PIECE_BYTES);
+    }
+    String reason = reason(entry, first);
+    if (!reason.isEmpty()) {
+      leftOut.add(entry.name() + ": " + reason);
+      listener.leftOut(entry.name(), reason);
+      return 0;
+    }
+    if (first < PIECE_BYTES) {
+      write(writer, first);
+      return first;
+    }
+    long bytes = 0;
+    try (InputStream in = source.open(entry)) {
+      for (int read = PIECE_BYTES; read == PIECE_BYTES; bytes += read) {
+        read = in.readNBytes(piece, 0, PIECE_BYTES);
+        write(writer, read);
       }
     }
-    try {
-      StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes));
-      return true;
-    } catch (CharacterCodingException binary) {
-      return false;
+    return bytes;
+  }
+
+  private String reason(TextSource.Entry entry, int first) throws IOException {
+    try (InputStream in =
+        first < PIECE_BYTES ? new ByteArrayInputStream(piece, 0, first) : source.open(entry)) {
+      return check.reason(in);
     }
   }
 
-  private static long append(TokenFileWriter writer, byte[] bytes) throws CacheWriteException {
+  private void write(TokenFileWriter writer, int bytes) throws CacheWriteException {
     try {
-      writer.write(bytes);
-      return bytes.length;
+      writer.write(piece, bytes);
     } catch (IOException e) {
       throw new CacheWriteException(e);
     }

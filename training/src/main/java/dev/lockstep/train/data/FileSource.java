@@ -6,7 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 
-/// One text file, of any size that fits an array.
+/// One text file.
 final class FileSource implements TextSource {
   private final Path path;
 
@@ -20,10 +20,8 @@ final class FileSource implements TextSource {
   }
 
   @Override
-  public byte[] read(Entry entry) throws IOException {
-    try (InputStream in = Files.newInputStream(path)) {
-      return in.readAllBytes();
-    }
+  public InputStream open(Entry entry) throws IOException {
+    return Files.newInputStream(path);
   }
 
   @Override

@@ -29,11 +29,8 @@ final class FolderSource implements TextSource {
   }
 
   @Override
-  public byte[] read(Entry entry) throws IOException {
-    try (InputStream in = Files.newInputStream(folder.resolve(entry.name()))) {
-      byte[] bytes = in.readNBytes(LARGEST_FILE_BYTES + 1);
-      return bytes.length > LARGEST_FILE_BYTES ? new byte[0] : bytes;
-    }
+  public InputStream open(Entry entry) throws IOException {
+    return Files.newInputStream(folder.resolve(entry.name()));
   }
 
   @Override

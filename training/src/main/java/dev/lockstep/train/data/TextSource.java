@@ -2,6 +2,7 @@ package dev.lockstep.train.data;
 
 import dev.lockstep.failure.ConfigurationException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -9,9 +10,6 @@ import java.util.Locale;
 
 /// Where text comes from: a folder, a zip or one file, read in place.
 interface TextSource extends AutoCloseable {
-  /// Files larger than this are left out: they are dumps, not text that somebody wrote.
-  int LARGEST_FILE_BYTES = 64 << 20;
-
   /// One file of the source.
   ///
   /// @param name path within the source, `/` between folders; the order of files and the held-out
@@ -22,8 +20,8 @@ interface TextSource extends AutoCloseable {
   /// Returns the files in ascending order of their names.
   List<Entry> entries() throws IOException;
 
-  /// Returns a file's bytes, or an empty array if it is larger than [#LARGEST_FILE_BYTES].
-  byte[] read(Entry entry) throws IOException;
+  /// Opens a file; the caller closes it.
+  InputStream open(Entry entry) throws IOException;
 
   /// Returns a text that changes when the source does, without reading file contents.
   String fingerprint() throws IOException;

@@ -32,11 +32,11 @@ final class TokenFileWriter implements AutoCloseable {
     channel.position(offset);
   }
 
-  /// Appends the tokens of one file.
-  void write(byte[] bytes) throws IOException {
-    tokens.update(bytes);
-    for (int done = 0; done < bytes.length; ) {
-      int part = Math.min(bytes.length - done, block.length - filled);
+  /// Appends the first `count` of some bytes as tokens.
+  void write(byte[] bytes, int count) throws IOException {
+    tokens.update(bytes, 0, count);
+    for (int done = 0; done < count; ) {
+      int part = Math.min(count - done, block.length - filled);
       System.arraycopy(bytes, done, block, filled, part);
       done += part;
       filled += part;

@@ -7,7 +7,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
-import java.util.zip.ZipEntry;
 import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
 
@@ -41,12 +40,8 @@ final class ZipSource implements TextSource {
   }
 
   @Override
-  public byte[] read(Entry entry) throws IOException {
-    ZipEntry found = zip.getEntry(entry.name());
-    try (InputStream in = zip.getInputStream(found)) {
-      byte[] bytes = in.readNBytes(LARGEST_FILE_BYTES + 1);
-      return bytes.length > LARGEST_FILE_BYTES ? new byte[0] : bytes;
-    }
+  public InputStream open(Entry entry) throws IOException {
+    return zip.getInputStream(zip.getEntry(entry.name()));
   }
 
   @Override

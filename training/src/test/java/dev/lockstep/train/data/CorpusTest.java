@@ -37,10 +37,16 @@ class CorpusTest {
 
   private static final class Heard implements CorpusListener {
     final List<String> reasons = new ArrayList<>();
+    final List<String> leftOut = new ArrayList<>();
 
     @Override
     public void building(String reason) {
       reasons.add(reason);
+    }
+
+    @Override
+    public void leftOut(String file, String reason) {
+      leftOut.add(file + ": " + reason);
     }
   }
 
@@ -79,6 +85,44 @@ class CorpusTest {
       assertThat(all).hasSize((int) bytes).doesNotContain("not seen");
       assertThat(filesHeldOut).isBetween(1, 12);
     }
+  }
+
+  @Test
+  void whatIsNoTextIsTold() throws IOException {
+    Heard heard = new Heard();
+    open(heard);
+    assertThat(heard.leftOut)
+        .containsExactlyInAnyOrder("binary.dat: it has a zero byte", "latin1.txt: it is not UTF-8");
+
+    Path binary = Files.createDirectories(temporary.resolve("images"));
+    for (int i = 0; i < 5; i++) {
+      Files.write(binary.resolve(i + ".png"), new byte[] {1, 0, 2});
+    }
+    assertThatThrownBy(
+            () -> Corpus.open(DataOptions.of(binary, cache), CorpusListener.SILENT).close())
+        .hasMessageContaining("leftOut=5: ")
+        .hasMessageContaining(".png: it has a zero byte; and others (give");
+  }
+
+  /// Of 1 MiB and more a file is read in pieces: nothing of it is lost, wherever characters lie.
+  @Test
+  void largeFilesAreTextToo() throws IOException {
+    String text = "x" + "€uro\n".repeat(300_000);
+    for (Path large : List.of(temporary.resolve("large.txt"), folder.resolve("d0/large.txt"))) {
+      Files.writeString(large, text);
+      try (Corpus corpus = Corpus.open(DataOptions.of(large, cache), CorpusListener.SILENT)) {
+        assertThat(text(corpus, 0, corpus.trainTokens() + corpus.validationTokens()))
+            .isEqualTo(text);
+      }
+    }
+    try (Corpus corpus = Corpus.open(DataOptions.of(folder, cache), CorpusListener.SILENT)) {
+      assertThat(text(corpus, 0, corpus.trainTokens() + corpus.validationTokens())).contains(text);
+    }
+    byte[] torn = text.getBytes(StandardCharsets.UTF_8);
+    Files.write(folder.resolve("d0/large.txt"), java.util.Arrays.copyOf(torn, torn.length - 5));
+    Heard heard = new Heard();
+    open(heard);
+    assertThat(heard.leftOut).contains("d0/large.txt: it is not UTF-8");
   }
 
   @Test
