@@ -10,8 +10,11 @@ final class LinkTraffic extends Traffic {
   private final Link link;
   private int posted;
 
-  LinkTraffic(Link link, boolean sends) {
-    super(link.peer(), sends);
+  /// Makes the traffic of one end.
+  ///
+  /// @param peer the communicator's number of the rank at the other end; the link's is the job's
+  LinkTraffic(Link link, int peer, boolean sends) {
+    super(peer, sends);
     this.link = link;
   }
 

@@ -152,7 +152,7 @@ public final class ProgramCompiler {
             mail.open(wanted.peer());
             return new MailTraffic(mail, wanted.peer(), false);
           }
-          return new LinkTraffic(endpoint.receiving(wanted.peer(), left()), false);
+          return new LinkTraffic(endpoint.receiving(wanted.peer(), left()), wanted.peer(), false);
         });
   }
 
@@ -163,7 +163,7 @@ public final class ProgramCompiler {
           Mailboxes mail = endpoint.mail();
           return wanted.mail() && mail != null
               ? new MailTraffic(mail, wanted.peer(), true)
-              : new LinkTraffic(endpoint.sending(wanted.peer(), left()), true);
+              : new LinkTraffic(endpoint.sending(wanted.peer(), left()), wanted.peer(), true);
         });
   }
 

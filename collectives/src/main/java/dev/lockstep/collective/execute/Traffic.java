@@ -15,6 +15,9 @@ abstract class Traffic {
   int issued;
   int completed;
 
+  /// Makes a way without messages.
+  ///
+  /// @param peer the communicator's number of the rank at the other end
   Traffic(int peer, boolean sends) {
     this.peer = peer;
     this.sends = sends;
