@@ -67,7 +67,12 @@ public final class MemoryPool implements AutoCloseable {
   /// @throws MemoryBudgetException if this pool or a parent would pass its limit; nothing is
   ///   charged then
   /// @throws IllegalStateException if this pool or a parent is closed
+  /// @throws IllegalArgumentException if `bytes` is negative
   public Charge charge(String what, long bytes) {
+    if (bytes < 0) {
+      throw new IllegalArgumentException(
+          "charge is negative: tensor=%s, bytes=%d, pool=%s".formatted(what, bytes, name));
+    }
     synchronized (outstanding) {
       for (MemoryPool pool = this; pool != null; pool = pool.parent) {
         if (pool.closed) {

@@ -36,6 +36,14 @@ final class MemoryPoolTest {
   }
 
   @Test
+  void chargesNoNegativeBytes() {
+    assertThatThrownBy(() -> pool.charge("x", -64))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("tensor=x, bytes=-64");
+    assertThat(pool.usedBytes()).isZero();
+  }
+
+  @Test
   void chargesNothingUnderAClosedPool() {
     pool.close();
     assertThatThrownBy(() -> child.charge("x", 64))
