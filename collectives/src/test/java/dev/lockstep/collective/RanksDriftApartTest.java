@@ -133,7 +133,7 @@ final class RanksDriftApartTest {
   @Test
   void whoIsStillBeforeItHearsOfTheTwoThatDisagree() {
     CountDownLatch prepared = new CountDownLatch(4);
-    CountDownLatch disagreed = new CountDownLatch(2);
+    CountDownLatch ended = new CountDownLatch(1);
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             4,
@@ -145,14 +145,16 @@ final class RanksDriftApartTest {
               prepared.countDown();
               comes(prepared);
               if (rank.number() == 3) {
-                comes(disagreed);
+                comes(ended); // what it sends would let rank 1 go on
               }
-              late.run();
               try {
-                (rank.number() == 2 ? longer : shorter).run();
+                late.run();
               } finally {
-                disagreed.countDown();
+                if (rank.number() == 1) {
+                  ended.countDown();
+                }
               }
+              (rank.number() == 2 ? longer : shorter).run();
               return true;
             });
     CollectiveMismatchException told = mismatch(outcomes.get(1));
