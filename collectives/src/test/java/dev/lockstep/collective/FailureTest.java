@@ -113,6 +113,48 @@ final class FailureTest {
   }
 
   @Test
+  void aRankThatIsInterruptedAndDisagreesLearnsWithWhom() {
+    CountDownLatch sent = new CountDownLatch(1);
+    CountDownLatch over = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            over("steady-messages"),
+            rank -> {
+              PreparedCollective floats =
+                  prepareBroadcast(rank.communicator, rank.privateTensor(DType.F32, 100));
+              PreparedCollective integers =
+                  prepareBroadcast(rank.communicator, rank.privateTensor(DType.I32, 100));
+              if (rank.number() == 1) {
+                floats.run();
+                sent.countDown();
+                over.await(); // answers no questions
+                return true;
+              }
+              sent.await();
+              Thread.currentThread().interrupt();
+              Throwable failure = catchThrowable(integers::run);
+              assertThat(Thread.interrupted()).isTrue();
+              over.countDown();
+              assertThat(failure)
+                  .isInstanceOfSatisfying(
+                      CollectiveMismatchException.class,
+                      mismatch -> assertThat(mismatch.peer()).isEqualTo(1));
+              assertThat(rank.job.failure()).isPresent();
+              assertThatThrownBy(floats::run).isInstanceOf(CollectiveAbortedException.class);
+              return true;
+            });
+    assertThat(outcomes.get(0).failure()).isNull();
+  }
+
+  /// Rank 1 sends, and waits for nobody.
+  private static PreparedCollective prepareBroadcast(Communicator in, Tensor tensor) {
+    CollectiveRequest request =
+        CollectiveRequest.broadcast(tensor.dtype(), tensor.shape().elements(), 1, in.topology());
+    return in.prepare(request, in.rank() == 1 ? List.of(tensor) : List.of(), tensor);
+  }
+
+  @Test
   void ranksThatPrepareDifferentCollectivesBothLearnBoth() {
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(

@@ -7,6 +7,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// What moves the communicators that share a transport: a communicator and all that were split off.
 /// Owns the transport. Thread-safe.
@@ -15,6 +17,8 @@ import org.jspecify.annotations.Nullable;
 /// something was started asynchronously, a daemon thread does. So a collective of one communicator
 /// goes on while a rank waits in another.
 public final class Driving {
+  private static final Logger LOG = LoggerFactory.getLogger(Driving.class);
+
   // How long the thread leaves the work to those who wait for it before it looks again.
   private static final long LEAVE_TO_DRIVERS_NANOS = 200_000;
 
@@ -176,11 +180,22 @@ public final class Driving {
         times = 0;
       } else if ((int) DRIVERS.getVolatile(this) > 0) {
         LockSupport.parkNanos(this, LEAVE_TO_DRIVERS_NANOS);
-      } else if (turn(idle.isTimeToCheck(times))) {
+      } else if (turnAndGoOn(idle.isTimeToCheck(times))) {
         times = 0;
       } else {
         idle.idle(times++);
       }
+    }
+  }
+
+  /// As [#turn]. What one communicator dies of is not the end of the others, which have no other
+  /// thread; it has failed by then.
+  private boolean turnAndGoOn(boolean check) {
+    try {
+      return turn(check);
+    } catch (RuntimeException | Error broken) {
+      LOG.error("collectives could not be moved: thread={}", name, broken);
+      return false;
     }
   }
 

@@ -201,8 +201,11 @@ public final class Operation {
   }
 
   void fail(CollectiveException cause) {
-    release();
-    failure = cause;
-    state = State.FAILED;
+    try {
+      release();
+    } finally {
+      failure = cause;
+      state = State.FAILED;
+    }
   }
 }

@@ -5,27 +5,16 @@ import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
-import dev.lockstep.memory.Region;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /// Runs a communicator's operations one after another, in the order of their starts. Thread-safe.
 /// The first failure ends everything that was started and whatever is started later.
 public final class Progress implements AutoCloseable {
-  private static final Logger LOG = LoggerFactory.getLogger(Progress.class);
-
-  /// How long a closing rank waits for peers to have left its memory after a failure.
-  private static final long FAREWELL_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
-
   private static final VarHandle AT_ONCE;
 
   static {
@@ -42,7 +31,7 @@ public final class Progress implements AutoCloseable {
   private final Past past = new Past();
   private final Watch watch;
   private final Idle idle;
-  private final List<Region> quarantined = new ArrayList<>();
+  private final Quarantine quarantine;
 
   /// Started, not complete; the first is the one that moves. Guarded by itself.
   private final ArrayDeque<Operation> queue = new ArrayDeque<>();
@@ -66,6 +55,7 @@ public final class Progress implements AutoCloseable {
     this.endpoint = endpoint;
     this.driving = driving;
     this.watch = new Watch(job, endpoint, past);
+    this.quarantine = new Quarantine(job, endpoint);
     this.idle = driving.idle;
     driving.add(this);
   }
@@ -114,8 +104,8 @@ public final class Progress implements AutoCloseable {
   /// @throws IllegalStateException if it is under way, or a tensor or the communicator is closed
   /// @throws CollectiveException if the communicator has failed
   public void start(Operation operation, long timeoutNanos, boolean asynchronous) {
-    checkUsable(operation.kind().label());
     synchronized (queue) {
+      checkUsable(operation.kind().label());
       requireIdle(operation);
       lease(operation);
       enqueue(operation, timeoutNanos);
@@ -130,8 +120,8 @@ public final class Progress implements AutoCloseable {
   /// @throws IllegalStateException as [#start]; then none is started
   /// @throws CollectiveException as [#start]
   public void startTogether(List<Operation> operations, long timeoutNanos) {
-    checkUsable(operations.isEmpty() ? "group" : operations.getFirst().kind().label());
     synchronized (queue) {
+      checkUsable(operations.isEmpty() ? "group" : operations.getFirst().kind().label());
       int leased = 0;
       try {
         for (Operation operation : operations) {
@@ -322,16 +312,17 @@ public final class Progress implements AutoCloseable {
     }
   }
 
+  /// Nothing is over before it is finished: once nothing is under way its memory may go.
   private void complete(Operation operation) {
+    long sequence = operation.sequence(); // once it is finished it may be started again
+    operation.finish();
+    past.add(sequence, operation.asked());
     current = null;
     if (atOnce) {
       AT_ONCE.setRelease(this, false);
     } else {
       removeFirst();
     }
-    long sequence = operation.sequence(); // once it is finished it may be started again
-    operation.finish();
-    past.add(sequence, operation.asked());
   }
 
   private @Nullable Operation first() {
@@ -350,38 +341,46 @@ public final class Progress implements AutoCloseable {
     }
   }
 
-  /// Ends everything that was started. Only the holder may call this.
+  /// Ends everything that was started, whatever else goes wrong. Only the holder may call this.
   private void fail(Operation operation, Throwable cause) {
-    CollectiveException typed = watch.typed(operation, cause);
-    failure = typed;
-    quarantine(operation);
+    CollectiveException typed = typed(operation, cause);
+    failure = typed; // nothing is started from here on
     current = null;
-    atOnce = false;
-    List<Operation> ended;
-    synchronized (queue) {
-      ended = List.copyOf(queue);
-      queue.clear();
-      waiting = 0;
+    try {
+      quarantine.keep(operation.readable());
+      endpoint.revoke(); // before the tensors are their owner's again
+      endpoint.acknowledge();
+      watch.report(operation, typed);
+    } finally {
+      endAll(operation, typed);
     }
-    endpoint.revoke(); // before the tensors are their owner's again
-    endpoint.acknowledge();
-    operation.fail(typed);
-    for (Operation other : ended) {
-      if (!other.equals(operation)) {
-        other.fail(watch.aborted(other, typed));
-      }
-    }
-    watch.report(operation, typed);
   }
 
-  /// Keeps memory that peers may still touch until they have said that they do not.
-  private void quarantine(Operation operation) {
-    if (endpoint.access().isEmpty()) {
-      return;
+  /// Whatever keeps this rank from learning more: the collective ends.
+  private CollectiveException typed(Operation operation, Throwable cause) {
+    try {
+      return watch.typed(operation, cause);
+    } catch (RuntimeException | Error unknown) {
+      CollectiveException ended = watch.aborted(operation, cause);
+      ended.addSuppressed(unknown);
+      return ended;
     }
-    for (Region region : operation.readable()) {
-      region.quarantine();
-      quarantined.add(region);
+  }
+
+  private void endAll(Operation failed, CollectiveException cause) {
+    try {
+      failed.fail(cause);
+      synchronized (queue) {
+        queue.stream()
+            .filter(other -> !other.equals(failed))
+            .forEach(other -> other.fail(watch.aborted(other, cause)));
+      }
+    } finally {
+      synchronized (queue) {
+        queue.clear();
+        waiting = 0;
+      }
+      atOnce = false;
     }
   }
 
@@ -436,45 +435,20 @@ public final class Progress implements AutoCloseable {
     if (closed) {
       return;
     }
+    driving.whileNobodyMoves(this::startNoMore);
     if (waiting > 0 || atOnce) {
       abort(
           new IllegalStateException("communicator was closed with collectives under way"),
           "closing a communicator");
       drain();
     }
-    closed = true;
     driving.remove(this);
-    if (!quarantined.isEmpty()) {
-      endQuarantine();
-    }
+    quarantine.end();
   }
 
-  private void endQuarantine() {
-    long start = System.nanoTime();
-    while (!everybodyLeft() && System.nanoTime() - start < FAREWELL_NANOS) {
-      LockSupport.parkNanos(1_000_000);
+  private void startNoMore() {
+    synchronized (queue) {
+      closed = true;
     }
-    if (everybodyLeft()) {
-      quarantined.forEach(Region::liftQuarantine);
-    } else {
-      LOG.warn(
-          "peers did not say that they have left this rank's memory: rank={}, kept={}",
-          endpoint.jobRank(),
-          quarantined.stream().map(Region::name).toList());
-    }
-    quarantined.clear();
-  }
-
-  private boolean everybodyLeft() {
-    int dead =
-        job.failure().filter(FailureRecord::isProcessExit).map(FailureRecord::rank).orElse(-1);
-    for (int peer = 0; peer < endpoint.ranks(); peer++) {
-      if (peer != endpoint.rank()
-          && endpoint.members().jobRank(peer) != dead
-          && !endpoint.hasAcknowledged(peer)) {
-        return false;
-      }
-    }
-    return true;
   }
 }

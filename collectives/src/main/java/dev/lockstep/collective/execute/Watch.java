@@ -15,6 +15,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.concurrent.CancellationException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
@@ -202,7 +203,7 @@ final class Watch {
           ? ofRecord(operation, record)
           : mismatched(
               operation, operation.description(), jobRank(failure), unknown(failure), failure);
-    } catch (LockstepException silent) {
+    } catch (LockstepException | CancellationException unanswered) {
       return mismatched(
           operation, operation.description(), jobRank(failure), unknown(failure), failure);
     }

@@ -1,0 +1,287 @@
+package dev.lockstep.collective.execute;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
+
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.failure.CollectiveAbortedException;
+import dev.lockstep.job.Job;
+import dev.lockstep.job.JobConfig;
+import dev.lockstep.memory.Backing;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.memory.Region;
+import dev.lockstep.transport.PeerAccess;
+import dev.lockstep.transport.Transport;
+import dev.lockstep.transport.TransportProvider;
+import java.lang.foreign.MemorySegment;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.ServiceLoader;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/// Whatever fails, everything that was started ends, and nothing counts as over before it is.
+@Timeout(20)
+final class ProgressTest {
+  private static final long LONG = Duration.ofSeconds(10).toNanos();
+
+  private final Job job =
+      Job.inProcess(
+              1,
+              new JobConfig(
+                  Map.of(), Duration.ofSeconds(20), Duration.ofSeconds(2), Long.MAX_VALUE))
+          .getFirst();
+  private final Transport transport =
+      ServiceLoader.load(TransportProvider.class).stream()
+          .map(ServiceLoader.Provider::get)
+          .filter(provider -> provider.name().equals("in-process"))
+          .findFirst()
+          .orElseThrow()
+          .open(job.transportContext());
+  private final PeerAccess access = transport.peerAccess(List.of(0)).orElseThrow();
+  private final Driving driving = new Driving(transport, 0, 1);
+  private final List<AutoCloseable> made = new ArrayList<>();
+  private final Progress progress = progress(1);
+
+  @AfterEach
+  void close() throws Exception {
+    for (AutoCloseable thing : made) {
+      thing.close();
+    }
+    job.close();
+  }
+
+  private Progress progress(int communicator) {
+    access.openSignals(communicator);
+    Buffer mail =
+        HostMemory.allocateShared(
+            job.memory(), "mailboxes", Endpoint.mailBytes(1), job.directory());
+    List<byte[]> descriptors = List.of(access.describe(mail.registration()));
+    Endpoint endpoint =
+        new Endpoint(
+            job.id(),
+            communicator,
+            Members.all(job),
+            driving,
+            Optional.of(new Endpoint.SharedMemory(access, mail, descriptors)),
+            job.memory());
+    Progress of = new Progress(job, endpoint, driving);
+    made.add(of);
+    made.add(endpoint);
+    return of;
+  }
+
+  /// Memory at which something happens whenever it is leased, given back or quarantined.
+  private static final class Watched implements Region {
+    final AtomicInteger leases = new AtomicInteger();
+    final AtomicInteger quarantines = new AtomicInteger();
+    Runnable acquired = () -> {};
+    Runnable released = () -> {};
+    Runnable quarantined = () -> {};
+
+    @Override
+    public String name() {
+      return "watched";
+    }
+
+    @Override
+    public long bytes() {
+      return 0;
+    }
+
+    @Override
+    public Backing backing() {
+      return new Backing.Private();
+    }
+
+    @Override
+    public MemorySegment segment() {
+      return MemorySegment.NULL;
+    }
+
+    @Override
+    public void acquire() {
+      acquired.run();
+      leases.incrementAndGet();
+    }
+
+    @Override
+    public void release() {
+      released.run();
+      leases.decrementAndGet();
+    }
+
+    @Override
+    public void quarantine() {
+      quarantined.run();
+      quarantines.incrementAndGet();
+    }
+
+    @Override
+    public void liftQuarantine() {
+      quarantines.decrementAndGet();
+    }
+
+    @Override
+    public boolean isClosed() {
+      return false;
+    }
+
+    @Override
+    public void close() {}
+  }
+
+  private Operation operation(Runnable step, Watched... memory) {
+    Action action =
+        new Action(-1) {
+          @Override
+          boolean run(long operation) {
+            step.run();
+            return true;
+          }
+        };
+    Program program = new Program(List.of(action), List.of(List.of()), List.of(), transport, 1);
+    List<Region> regions = List.of(memory);
+    return new Operation(
+        CollectiveKind.BARRIER, "barrier", "here", program, List.of(), List.of(), regions, regions);
+  }
+
+  private static Runnable fails(String how) {
+    return () -> {
+      throw new IllegalStateException(how);
+    };
+  }
+
+  private static void await(CountDownLatch latch) {
+    try {
+      latch.await();
+    } catch (InterruptedException ended) {
+      throw new AssertionError(ended);
+    }
+  }
+
+  @Test
+  void memoryIsInUseUntilWhatWasStagedHasBeenCopiedOut() {
+    CountDownLatch finishing = new CountDownLatch(1);
+    CountDownLatch goOn = new CountDownLatch(1);
+    Runnable slow =
+        () -> {
+          finishing.countDown();
+          await(goOn);
+        };
+    Watched memory = new Watched();
+    memory.released = slow;
+    Operation operation = operation(() -> {}, memory);
+    progress.start(operation, LONG, true);
+    await(finishing);
+    boolean idle = progress.isIdle();
+    goOn.countDown();
+    assertThat(idle).isFalse();
+    progress.drain();
+    assertThat(operation.isDone()).isTrue();
+  }
+
+  @Test
+  void aFailureOfWhichNothingCanBeLearnedEndsTheCollective() {
+    int nobody = 7;
+    Watched memory = new Watched();
+    Operation operation =
+        operation(
+            () -> {
+              throw new PeerFailure(nobody, PeerFailure.Kind.DISAGREES, "another collective");
+            },
+            memory);
+    Throwable failure = catchThrowable(() -> progress.run(operation, LONG));
+    assertThat(failure)
+        .isInstanceOf(CollectiveAbortedException.class)
+        .hasMessageContaining("another collective");
+    assertThat(failure.getSuppressed()).singleElement().isInstanceOf(RuntimeException.class);
+    assertThat(memory.leases).hasValue(0);
+    assertThat(job.failure()).isPresent();
+    assertThatThrownBy(() -> progress.run(operation, LONG))
+        .isInstanceOf(CollectiveAbortedException.class)
+        .hasMessageContaining("cannot be used after a failure");
+  }
+
+  @Test
+  void memoryThatIsClosedDoesNotKeepAFailureFromEndingTheCollective() {
+    Watched closed = new Watched();
+    closed.quarantined = fails("buffer is closed");
+    Watched open = new Watched();
+    Operation operation = operation(fails("broken"), closed, open);
+    assertThatThrownBy(() -> progress.run(operation, LONG))
+        .isInstanceOf(CollectiveAbortedException.class)
+        .hasMessageContaining("broken");
+    assertThat(open.quarantines).hasValue(1);
+    assertThat(closed.leases).hasValue(0);
+    assertThat(progress.isIdle()).isFalse();
+    progress.drain();
+  }
+
+  @Test
+  void theThreadGoesOnWithOtherCommunicatorsWhenOneCannotEnd() {
+    Watched cursed = new Watched();
+    cursed.quarantined =
+        () -> {
+          throw new AssertionError("memory that cannot be kept");
+        };
+    Operation first = operation(fails("broken"), cursed);
+    Progress other = progress(2);
+    progress.start(first, LONG, true);
+    Throwable failure;
+    do {
+      failure = catchThrowable(first::isDone);
+      Thread.onSpinWait();
+    } while (failure == null);
+    assertThat(failure).isInstanceOf(CollectiveAbortedException.class);
+    Operation second = operation(() -> {});
+    other.start(second, LONG, true);
+    while (!second.isDone()) {
+      Thread.onSpinWait();
+    }
+  }
+
+  @Test
+  void nothingIsStartedOnceACommunicatorHasFailed() throws InterruptedException {
+    CountDownLatch starting = new CountDownLatch(1);
+    CountDownLatch goOn = new CountDownLatch(1);
+    Runnable slow =
+        () -> {
+          starting.countDown();
+          await(goOn);
+        };
+    Watched memory = new Watched();
+    memory.acquired = slow;
+    Operation first = operation(() -> {}, memory);
+    Thread before = Thread.ofPlatform().start(() -> progress.start(first, LONG, true));
+    await(starting);
+    AtomicReference<@Nullable Throwable> refused = new AtomicReference<>();
+    Thread late =
+        Thread.ofPlatform()
+            .start(
+                () ->
+                    refused.set(
+                        catchThrowable(() -> progress.start(operation(() -> {}), LONG, true))));
+    while (late.getState() != Thread.State.BLOCKED) { // behind the first
+      Thread.onSpinWait();
+    }
+    progress.abort(new IllegalStateException("enough"), "testing");
+    goOn.countDown();
+    before.join();
+    late.join();
+    assertThat(refused.get())
+        .isInstanceOf(CollectiveAbortedException.class)
+        .hasMessageContaining("enough");
+    assertThatThrownBy(() -> progress.await(first)).isInstanceOf(CollectiveAbortedException.class);
+  }
+}
