@@ -16,6 +16,7 @@ import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.ValueLayout;
 import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
@@ -142,6 +143,43 @@ final class FailureTest {
                       mismatch -> assertThat(mismatch.peer()).isEqualTo(1));
               assertThat(rank.job.failure()).isPresent();
               assertThatThrownBy(floats::run).isInstanceOf(CollectiveAbortedException.class);
+              return true;
+            });
+    assertThat(outcomes.get(0).failure()).isNull();
+  }
+
+  @Test
+  void whatArrivesAfterAFailureIsNotWrittenIntoTheTensor() {
+    CountDownLatch started = new CountDownLatch(1);
+    CountDownLatch failed = new CountDownLatch(1);
+    CountDownLatch sent = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            over("steady-messages"),
+            rank -> {
+              Tensor tensor = rank.privateTensor(DType.I32, 100);
+              PreparedCollective late = prepareBroadcast(rank.communicator, tensor);
+              try (Communicator other = rank.communicator.split(0, 0).orElseThrow()) {
+                PreparedCollective elsewhere =
+                    prepareBroadcast(other, rank.privateTensor(DType.I32, 100));
+                if (rank.number() == 1) {
+                  started.await();
+                  rank.job.fail(new IllegalStateException("out of ideas"), "thinking");
+                  failed.await();
+                  var _ = catchThrowable(late::run);
+                  sent.countDown();
+                  return true;
+                }
+                started.countDown();
+                assertThatThrownBy(late::run).isInstanceOf(RankLostException.class);
+                tensor.segment().fill((byte) 7);
+                failed.countDown();
+                sent.await();
+                // Looks at all links of the transport.
+                assertThatThrownBy(elsewhere::run).isInstanceOf(CollectiveException.class);
+                assertThat(tensor.segment().toArray(ValueLayout.JAVA_BYTE)).containsOnly(7);
+              }
               return true;
             });
     assertThat(outcomes.get(0).failure()).isNull();

@@ -34,6 +34,13 @@ public interface Link extends AutoCloseable {
   /// @return amount of work done, 0 if there was none
   int poll();
 
+  /// Gives this end up: transfers in flight fail and touch no memory any more, the other end fails
+  /// after what was sent. What the link holds may stay until [#close]: nothing is freed that the
+  /// other end may be in the middle of. Idempotent.
+  default void abandon() {
+    close();
+  }
+
   /// Closes this end; idempotent. Transfers in flight fail.
   @Override
   void close();

@@ -158,9 +158,19 @@ final class FaultyLink implements Link {
   }
 
   @Override
+  public void abandon() {
+    link.abandon();
+    end();
+  }
+
+  @Override
   public void close() {
-    closed = true;
     link.close();
+    end();
+  }
+
+  private void end() {
+    closed = true;
     RuntimeException closed = new IllegalStateException("link is closed");
     accepted.forEach(transfer -> transfer.whole().failed(closed));
     accepted.clear();

@@ -117,6 +117,27 @@ public abstract class TransportFailuresTest {
   }
 
   @Test
+  void anAbandonedEndTouchesNoMemoryAnyMore() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Registration target = ranks.zeros(0, 100);
+      Transfer receiving = receive(target, WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      link.receiver().abandon();
+      assertThat(receiving.failure()).isInstanceOf(LockstepException.class);
+      var _ = link.sender().post(send(ranks.random(0, 100, 1), WORLD, 0));
+      for (int times = 0; times < 100; times++) {
+        ranks.poll();
+      }
+      assertThat(nonZero(target.segment())).isFalse();
+      assertThat(link.receiver().post(receive(target, WORLD, 1))).isEqualTo(Link.CLOSED);
+      link.receiver().abandon();
+      link.receiver().close();
+      link.receiver().abandon();
+    }
+  }
+
+  @Test
   void closedReceiverFailsTheSender() {
     try (TransportHarness ranks = open(2)) {
       Pair link = ranks.link(0, 1, WORLD);

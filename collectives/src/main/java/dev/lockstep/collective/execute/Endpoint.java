@@ -9,15 +9,19 @@ import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
 import java.time.Duration;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// One rank's end of a communicator on a transport: its links, signals and mailboxes. Ranks are the
 /// communicator's, unless a name says job rank.
 public final class Endpoint implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(Endpoint.class);
+
   /// The slot of [#revoke].
   private static final int REVOKED_SLOT = Schedule.SIGNAL_SLOTS;
 
@@ -56,8 +60,11 @@ public final class Endpoint implements AutoCloseable {
   private final @Nullable Mailboxes mail;
   private final MemoryPool pool;
   private final Buffer nothing;
-  private final Map<Integer, Link> sending = new HashMap<>();
-  private final Map<Integer, Link> receiving = new HashMap<>();
+
+  /// Links are opened by whoever prepares, and abandoned by whoever moves.
+  private final Map<Integer, Link> sending = new ConcurrentHashMap<>();
+
+  private final Map<Integer, Link> receiving = new ConcurrentHashMap<>();
   private boolean closed;
 
   /// Makes the end of one rank.
@@ -171,6 +178,21 @@ public final class Endpoint implements AutoCloseable {
   Link sending(int peer, Duration timeout) {
     return sending.computeIfAbsent(
         peer, to -> transport.openSend(members.jobRank(to), communicator, timeout));
+  }
+
+  /// Gives all links up: what is on its way is not written into this rank's memory any more. Only
+  /// whoever moves the communicator may.
+  void abandonLinks() {
+    sending.values().forEach(Endpoint::abandon);
+    receiving.values().forEach(Endpoint::abandon);
+  }
+
+  private static void abandon(Link link) {
+    try {
+      link.abandon();
+    } catch (RuntimeException stuck) {
+      LOG.warn("link cannot be given up: peer={}", link.peer(), stuck);
+    }
   }
 
   /// Tells the peers that they may not write this rank's memory any more. Any thread may.

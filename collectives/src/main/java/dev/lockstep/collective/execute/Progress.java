@@ -350,8 +350,9 @@ public final class Progress implements AutoCloseable {
       quarantine.keep(operation.readable());
       endpoint.revoke(); // before the tensors are their owner's again
       endpoint.acknowledge();
-      watch.report(operation, typed);
+      watch.report(operation, typed); // peers that find a link broken look for the job's word
     } finally {
+      endpoint.abandonLinks();
       endAll(operation, typed);
     }
   }

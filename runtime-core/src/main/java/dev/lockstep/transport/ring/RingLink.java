@@ -193,22 +193,36 @@ abstract class RingLink implements Link {
   }
 
   @Override
+  public final void abandon() {
+    hold();
+    try {
+      breakOff();
+    } finally {
+      letGo();
+    }
+  }
+
+  @Override
   public final void close() {
     hold();
     try {
       closed = true;
-      if (failure == null) {
-        fail(broken("link is closed", null));
-      }
-      try {
-        area.use(this::sayClosed);
-      } catch (IllegalStateException gone) {
-        // The memory is closed, by an earlier close of this end.
-      }
+      breakOff();
     } finally {
       letGo();
     }
     area.close();
+  }
+
+  private void breakOff() {
+    if (failure == null) {
+      fail(broken("link is closed", null));
+    }
+    try {
+      area.use(this::sayClosed);
+    } catch (IllegalStateException gone) {
+      // The memory is closed, by an earlier close of this end.
+    }
   }
 
   private void hold() {
