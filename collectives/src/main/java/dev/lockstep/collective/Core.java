@@ -287,7 +287,7 @@ final class Core implements AutoCloseable {
     }
     closed = true;
     boolean together = farewell();
-    progress.close();
+    progress.close(together);
     prepared.forEach(Prepared::close);
     oneShots.close();
     if (together) {

@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// After a failure a peer may still be reading or writing: the memory stays until it says that it
@@ -107,6 +108,46 @@ final class QuarantineTest {
               late.await();
               assertThat(before.mismatch(tensor.segment().asSlice(1))).isEqualTo(-1);
               sum.close();
+              return true;
+            });
+    for (Ranks.Outcome<Boolean> outcome : outcomes) {
+      assertThat(outcome.failure()).isNull();
+    }
+  }
+
+  /// The peer has not signalled this rank before, so it has to know already where to.
+  @ParameterizedTest(name = "{0}, aborts={1}")
+  @CsvSource({"in-process, false", "shm, false", "in-process, true", "shm, true"})
+  void aPeerThatWasIdleAtTheFailureLeavesByAbortingOrClosing(String transport, boolean aborts) {
+    CountDownLatch givenUp = new CountDownLatch(1);
+    CountDownLatch left = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            SameBitsTest.over(transport),
+            rank -> {
+              Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
+              PreparedCollective sum = prepareSum(rank.communicator, tensor);
+              if (rank.number() == 1) {
+                givenUp.await();
+                if (aborts) {
+                  rank.communicator.abort(new IllegalStateException("so be it"));
+                } else {
+                  rank.communicator.close();
+                }
+                left.countDown();
+                return true;
+              }
+              Work work = sum.start();
+              rank.communicator.abort(new IllegalStateException("enough"));
+              assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
+              sum.close();
+              tensor.buffer().close();
+              long used = rank.job.memory().usedBytes();
+              givenUp.countDown();
+              left.await();
+              rank.communicator.close();
+              assertThat(rank.job.memory().usedBytes()).isLessThanOrEqualTo(used - BYTES);
               return true;
             });
     for (Ranks.Outcome<Boolean> outcome : outcomes) {

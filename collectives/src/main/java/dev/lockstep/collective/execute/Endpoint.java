@@ -93,10 +93,21 @@ public final class Endpoint implements AutoCloseable {
         shared.map(memory -> memory.mailboxes(communicator, members, driving.idle)).orElse(null);
     this.pool = pool;
     try {
+      findPeers();
       this.nothing = HostMemory.allocate(pool, "messages of no bytes", Long.BYTES);
     } catch (RuntimeException | Error failure) {
       shared.ifPresent(memory -> memory.outgoing().close());
       throw failure;
+    }
+  }
+
+  /// Finds where each peer is signalled: once the job has failed, nobody says it any more, and then
+  /// a peer may wait to hear that this rank has left its memory.
+  private void findPeers() {
+    for (int peer = 0; access != null && peer < ranks; peer++) {
+      if (peer != rank) {
+        access.signal(members.jobRank(peer), communicator, LEFT_SLOT, 0);
+      }
     }
   }
 

@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
 
 /// Runs a communicator's operations one after another, in the order of their starts. Thread-safe.
 /// The first failure ends everything that was started and whatever is started later.
-public final class Progress implements AutoCloseable {
+public final class Progress {
   private static final VarHandle AT_ONCE;
 
   static {
@@ -395,7 +395,16 @@ public final class Progress implements AutoCloseable {
     }
     abortReason = reason;
     endpoint.revoke();
-    var _ = driving.turn(false);
+    if (driving.tryHold()) {
+      try {
+        var _ = driving.moveAll(false);
+        if (waiting == 0 && !atOnce) {
+          endpoint.acknowledge(); // nothing is begun any more
+        }
+      } finally {
+        driving.letGo();
+      }
+    }
     if (job.failure().isEmpty()) {
       job.fail(reason, activity);
     }
@@ -431,8 +440,10 @@ public final class Progress implements AutoCloseable {
   }
 
   /// Ends progress; what is under way fails. Idempotent.
-  @Override
-  public void close() {
+  ///
+  /// @param together whether all ranks close, with nothing under way and nothing failed: otherwise
+  ///   peers may wait to hear that this rank has left their memory
+  public void close(boolean together) {
     if (closed) {
       return;
     }
@@ -444,6 +455,9 @@ public final class Progress implements AutoCloseable {
       drain();
     }
     driving.remove(this);
+    if (!together) {
+      endpoint.acknowledge();
+    }
     quarantine.end();
   }
 

@@ -76,7 +76,7 @@ final class ProgressTest {
             Optional.of(new Endpoint.SharedMemory(access, mail, descriptors)),
             job.memory());
     Progress of = new Progress(job, endpoint, driving);
-    made.add(of);
+    made.add(() -> of.close(false));
     made.add(endpoint);
     return of;
   }
