@@ -119,6 +119,7 @@ final class QuarantineTest {
   @ParameterizedTest(name = "{0}, aborts={1}")
   @CsvSource({"in-process, false", "shm, false", "in-process, true", "shm, true"})
   void aPeerThatWasIdleAtTheFailureLeavesByAbortingOrClosing(String transport, boolean aborts) {
+    CountDownLatch prepared = new CountDownLatch(2);
     CountDownLatch givenUp = new CountDownLatch(1);
     CountDownLatch left = new CountDownLatch(1);
     List<Ranks.Outcome<Boolean>> outcomes =
@@ -128,6 +129,8 @@ final class QuarantineTest {
             rank -> {
               Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
               PreparedCollective sum = prepareSum(rank.communicator, tensor);
+              prepared.countDown();
+              prepared.await(); // who prepares when the job fails has failed too
               if (rank.number() == 1) {
                 givenUp.await();
                 if (aborts) {
