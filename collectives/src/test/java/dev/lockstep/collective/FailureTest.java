@@ -444,6 +444,7 @@ final class FailureTest {
 
   @Test
   void closingWithWorkUnderWayFailsIt() {
+    CountDownLatch prepared = new CountDownLatch(2);
     CountDownLatch over = new CountDownLatch(1);
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
@@ -451,6 +452,8 @@ final class FailureTest {
             over("shm"),
             rank -> {
               PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
+              prepared.countDown();
+              prepared.await(); // who prepares when the job fails has failed too
               if (rank.number() == 1) {
                 over.await();
                 assertThatThrownBy(sum::run).isInstanceOf(CollectiveException.class);

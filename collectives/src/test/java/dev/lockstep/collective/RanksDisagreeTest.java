@@ -361,6 +361,7 @@ final class RanksDisagreeTest {
   @ValueSource(strings = {"shm", "messages-only"})
   void afterAnAbortEveryCallOnEveryRankIsATypedFailure(String transport) {
     CountDownLatch known = new CountDownLatch(3);
+    CountDownLatch over = new CountDownLatch(3);
     Ranks.run(
         3,
         SameBitsTest.over(transport),
@@ -399,6 +400,8 @@ final class RanksDisagreeTest {
                 .hasMessageContaining("cannot be used after a failure")
                 .hasMessageContaining("enough");
           }
+          over.countDown();
+          over.await(); // who closes frees what threads of this JVM may be in the middle of
           return true;
         });
   }
