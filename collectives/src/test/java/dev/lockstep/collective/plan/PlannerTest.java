@@ -103,7 +103,7 @@ class PlannerTest {
                 slow,
                 links.signalNanos(),
                 links.bandwidth(),
-                links.read(),
+                links.memory(),
                 links.uplinkBytesPerSecond())));
   }
 
