@@ -54,15 +54,16 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
     return new LinkTable(key, fitted, fabric, Optional.of(links.levels().getFirst()));
   }
 
-  /// Returns what joins the ranks of a communicator.
+  /// Returns what joins the ranks of a communicator. Where hosts run several ranks these are a
+  /// level of their own even if all links are alike: rates hold for what a host's ranks touch
+  /// together.
   ///
   /// @param isOneHost whether all of them are on one host
   public Fabric fabric(Topology topology, boolean isOneHost) {
     Level all = fabric.levels().getFirst();
     Level inner = near.orElse(all);
     if (!isOneHost) {
-      boolean isOneLevel = inner.equals(all) && all.uplinkBytesPerSecond() == 0;
-      return isOneLevel || topology.levels().isEmpty()
+      return topology.levels().isEmpty()
           ? fabric
           : joining(List.of(withoutMemory(inner, topology.levels().getFirst()), all));
     }
