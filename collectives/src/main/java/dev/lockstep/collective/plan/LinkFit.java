@@ -42,8 +42,8 @@ public final class LinkFit {
   private static final int PASSES = 2;
   private static final int ROUNDS = 4;
 
-  /// Place among the sizes of the one at which all ranks of a host send at once: 512 KiB, which
-  /// take far longer than a message's latency, and on a slow wire not too long.
+  /// Place among the sizes of the one at which all ranks of a host send at once: 1 MiB, which take
+  /// far longer than a message's latency, and on a slow wire not too long.
   private static final int SHARED_SIZE = 4;
 
   /// Ranks of a host whose messages take this much longer together than alone share a cable.
@@ -160,11 +160,11 @@ public final class LinkFit {
 
   /// Returns what is measured at one size.
   ///
-  /// @param bytes of a rank's buffers, which are as large each where a schedule is in place, and
-  ///   half as large where an input and an output are apart
+  /// @param bytes of a rank's buffers: of messages, and where a schedule is in place; half as many
+  ///   each where an input and an output are apart
   private static Map<Sort, Schedule> schedules(FitSchedules schedules, long bytes) {
     Map<Sort, Schedule> all = new EnumMap<>(Sort.class);
-    all.put(Sort.WIRE, schedules.messages(bytes / 2));
+    all.put(Sort.WIRE, schedules.messages(bytes));
     all.put(Sort.JOIN, schedules.joins(bytes));
     if (schedules.topology().peerMemory()) {
       all.put(Sort.READ, schedules.reads(bytes));
@@ -185,7 +185,7 @@ public final class LinkFit {
     }
     Size shared = sizes.get(Math.min(SHARED_SIZE, sizes.size() - 1));
     int sharers = schedules.sharers();
-    Measured together = new Measured(schedules.fromHostToHost(shared.bytes / 2, sharers));
+    Measured together = new Measured(schedules.fromHostToHost(shared.bytes, sharers));
     for (int pass = 0; pass < PASSES; pass++) {
       sizes.forEach(Size::again);
       again(calls);

@@ -40,12 +40,8 @@ final class Durations {
   Durations(Fabric fabric, CollectiveRequest request) {
     this.fabric = fabric;
     this.request = request;
-    boolean isExchange = request.kind() == CollectiveKind.SEND_RECEIVE; // rank 0 may take no part
-    long in = isExchange ? request.total() : request.inputElements(0);
-    long out = isExchange ? request.total() : request.outputElements(0);
-    long buffers = request.inPlace() ? Math.max(in, out) : in + out;
     long ranksOfHost = Math.min(request.ranks(), fabric.levels().getFirst().ranks());
-    this.workingSet = buffers * request.dtype().bytes() * ranksOfHost;
+    this.workingSet = buffers(request) * request.dtype().bytes() * ranksOfHost;
     this.copy = fabric.compute().copy().nanosPerByte(workingSet);
     this.join = fabric.compute().join().nanosPerByte(workingSet);
     this.peers =
@@ -54,6 +50,17 @@ final class Durations {
         fabric.levels().stream().mapToDouble(l -> l.bandwidth().nanosPerByte(workingSet)).toArray();
     this.start = picos(fabric.compute().startNanos());
     this.step = picos(fabric.compute().stepNanos());
+  }
+
+  /// Returns the elements of a rank's buffers. Of a send-receive rank 0 may have none; its rates
+  /// are those of its messages' length, in place or not.
+  private static long buffers(CollectiveRequest request) {
+    if (request.kind() == CollectiveKind.SEND_RECEIVE) {
+      return request.total();
+    }
+    long in = request.inputElements(0);
+    long out = request.outputElements(0);
+    return request.inPlace() ? Math.max(in, out) : in + out;
   }
 
   static long picos(double nanos) {

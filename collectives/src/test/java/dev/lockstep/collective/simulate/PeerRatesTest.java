@@ -89,7 +89,7 @@ class PeerRatesTest {
   @Test
   void whatAPeerWritesMeanwhileIsDearerToRead() {
     double joined = (2 * JOIN + PEER_JOIN) / 2;
-    expect(new DirectAllReduce(), allReduce(false), joined + READ / 2);
+    expect(new DirectAllReduce(), allReduce(false), joined + FETCH / 2);
     expect(new DirectAllReduce(), allReduce(true), joined + FETCH / 2);
   }
 
