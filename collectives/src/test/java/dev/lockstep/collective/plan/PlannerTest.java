@@ -103,7 +103,7 @@ class PlannerTest {
                 slow,
                 links.signalNanos(),
                 links.bandwidth(),
-                links.memory(),
+                links.read(),
                 links.uplinkBytesPerSecond())));
   }
 
