@@ -46,36 +46,32 @@ final class QuarantineTest {
   @ValueSource(strings = {"in-process", "shm"})
   void memoryThatAPeerMayReadOutlivesItsTensorUntilThePeerHasLeft(String transport) {
     CountDownLatch closed = new CountDownLatch(1);
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            2,
-            SameBitsTest.over(transport),
-            rank -> {
-              Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
-              PreparedCollective sum = prepareSum(rank.communicator, tensor);
-              sum.run();
-              if (rank.number() == 1) {
-                closed.await();
-                assertThatThrownBy(sum::run).isInstanceOf(CollectiveException.class);
-                sum.close();
-                return true;
-              }
-              Work work = sum.start();
-              rank.communicator.abort(new IllegalStateException("enough"));
-              assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
-              sum.close();
-              long used = rank.job.memory().usedBytes();
-              tensor.buffer().close();
-              assertThat(tensor.buffer().registration().region().isClosed()).isTrue();
-              assertThat(rank.job.memory().usedBytes()).isEqualTo(used);
-              closed.countDown();
-              rank.communicator.close();
-              assertThat(rank.job.memory().usedBytes()).isLessThanOrEqualTo(used - BYTES);
-              return true;
-            });
-    for (Ranks.Outcome<Boolean> outcome : outcomes) {
-      assertThat(outcome.failure()).isNull();
-    }
+    Ranks.run(
+        2,
+        SameBitsTest.over(transport),
+        rank -> {
+          Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
+          PreparedCollective sum = prepareSum(rank.communicator, tensor);
+          sum.run();
+          if (rank.number() == 1) {
+            closed.await();
+            assertThatThrownBy(sum::run).isInstanceOf(CollectiveException.class);
+            sum.close();
+            return true;
+          }
+          Work work = sum.start();
+          rank.communicator.abort(new IllegalStateException("enough"));
+          assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
+          sum.close();
+          long used = rank.job.memory().usedBytes();
+          tensor.buffer().close();
+          assertThat(tensor.buffer().registration().region().isClosed()).isTrue();
+          assertThat(rank.job.memory().usedBytes()).isEqualTo(used);
+          closed.countDown();
+          rank.communicator.close();
+          assertThat(rank.job.memory().usedBytes()).isLessThanOrEqualTo(used - BYTES);
+          return true;
+        });
   }
 
   @ParameterizedTest
@@ -83,36 +79,32 @@ final class QuarantineTest {
   void memoryOfARankThatHasGivenUpIsNotWrittenByALatePeer(String transport) {
     CountDownLatch givenUp = new CountDownLatch(1);
     CountDownLatch late = new CountDownLatch(1);
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            2,
-            SameBitsTest.over(transport),
-            rank -> {
-              Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
-              PreparedCollective sum = prepareSum(rank.communicator, tensor);
-              sum.run();
-              if (rank.number() == 1) {
-                givenUp.await();
-                assertThatThrownBy(sum::run).isInstanceOf(CollectiveException.class);
-                late.countDown();
-                sum.close();
-                return true;
-              }
-              Work work = sum.start();
-              work.poll(); // the peer may write from here on
-              rank.communicator.abort(new IllegalStateException("enough"));
-              assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
-              tensor.segment().fill((byte) 7);
-              MemorySegment before = tensor.segment().asSlice(0, BYTES - 1);
-              givenUp.countDown();
-              late.await();
-              assertThat(before.mismatch(tensor.segment().asSlice(1))).isEqualTo(-1);
-              sum.close();
-              return true;
-            });
-    for (Ranks.Outcome<Boolean> outcome : outcomes) {
-      assertThat(outcome.failure()).isNull();
-    }
+    Ranks.run(
+        2,
+        SameBitsTest.over(transport),
+        rank -> {
+          Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
+          PreparedCollective sum = prepareSum(rank.communicator, tensor);
+          sum.run();
+          if (rank.number() == 1) {
+            givenUp.await();
+            assertThatThrownBy(sum::run).isInstanceOf(CollectiveException.class);
+            late.countDown();
+            sum.close();
+            return true;
+          }
+          Work work = sum.start();
+          work.poll(); // the peer may write from here on
+          rank.communicator.abort(new IllegalStateException("enough"));
+          assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
+          tensor.segment().fill((byte) 7);
+          MemorySegment before = tensor.segment().asSlice(0, BYTES - 1);
+          givenUp.countDown();
+          late.await();
+          assertThat(before.mismatch(tensor.segment().asSlice(1))).isEqualTo(-1);
+          sum.close();
+          return true;
+        });
   }
 
   /// The peer has not signalled this rank before, so it has to know already where to.
@@ -122,72 +114,64 @@ final class QuarantineTest {
     CountDownLatch prepared = new CountDownLatch(2);
     CountDownLatch givenUp = new CountDownLatch(1);
     CountDownLatch left = new CountDownLatch(1);
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            2,
-            SameBitsTest.over(transport),
-            rank -> {
-              Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
-              PreparedCollective sum = prepareSum(rank.communicator, tensor);
-              prepared.countDown();
-              prepared.await(); // who prepares when the job fails has failed too
-              if (rank.number() == 1) {
-                givenUp.await();
-                if (aborts) {
-                  rank.communicator.abort(new IllegalStateException("so be it"));
-                } else {
-                  rank.communicator.close();
-                }
-                left.countDown();
-                return true;
-              }
-              Work work = sum.start();
-              rank.communicator.abort(new IllegalStateException("enough"));
-              assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
-              sum.close();
-              tensor.buffer().close();
-              long used = rank.job.memory().usedBytes();
-              givenUp.countDown();
-              left.await();
+    Ranks.run(
+        2,
+        SameBitsTest.over(transport),
+        rank -> {
+          Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
+          PreparedCollective sum = prepareSum(rank.communicator, tensor);
+          prepared.countDown();
+          prepared.await(); // who prepares when the job fails has failed too
+          if (rank.number() == 1) {
+            givenUp.await();
+            if (aborts) {
+              rank.communicator.abort(new IllegalStateException("so be it"));
+            } else {
               rank.communicator.close();
-              assertThat(rank.job.memory().usedBytes()).isLessThanOrEqualTo(used - BYTES);
-              return true;
-            });
-    for (Ranks.Outcome<Boolean> outcome : outcomes) {
-      assertThat(outcome.failure()).isNull();
-    }
+            }
+            left.countDown();
+            return true;
+          }
+          Work work = sum.start();
+          rank.communicator.abort(new IllegalStateException("enough"));
+          assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
+          sum.close();
+          tensor.buffer().close();
+          long used = rank.job.memory().usedBytes();
+          givenUp.countDown();
+          left.await();
+          rank.communicator.close();
+          assertThat(rank.job.memory().usedBytes()).isLessThanOrEqualTo(used - BYTES);
+          return true;
+        });
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"in-process", "shm"})
   void memoryIsKeptWhenAPeerNeverSaysThatItHasLeft(String transport) {
     CountDownLatch over = new CountDownLatch(1);
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            2,
-            SameBitsTest.over(transport),
-            rank -> {
-              Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
-              PreparedCollective sum = prepareSum(rank.communicator, tensor);
-              sum.run();
-              if (rank.number() == 1) {
-                over.await(); // neither reads nor says anything
-                sum.close();
-                return true;
-              }
-              Work work = sum.start();
-              rank.communicator.abort(new IllegalStateException("enough"));
-              assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
-              sum.close();
-              tensor.buffer().close();
-              rank.communicator.close();
-              assertThat(rank.job.memory().usedBytes()).isGreaterThanOrEqualTo(BYTES);
-              tensor.buffer().registration().region().liftQuarantine();
-              over.countDown();
-              return true;
-            });
-    for (Ranks.Outcome<Boolean> outcome : outcomes) {
-      assertThat(outcome.failure()).isNull();
-    }
+    Ranks.run(
+        2,
+        SameBitsTest.over(transport),
+        rank -> {
+          Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
+          PreparedCollective sum = prepareSum(rank.communicator, tensor);
+          sum.run();
+          if (rank.number() == 1) {
+            over.await(); // neither reads nor says anything
+            sum.close();
+            return true;
+          }
+          Work work = sum.start();
+          rank.communicator.abort(new IllegalStateException("enough"));
+          assertThatThrownBy(work::await).isInstanceOf(CollectiveAbortedException.class);
+          sum.close();
+          tensor.buffer().close();
+          rank.communicator.close();
+          assertThat(rank.job.memory().usedBytes()).isGreaterThanOrEqualTo(BYTES);
+          tensor.buffer().registration().region().liftQuarantine();
+          over.countDown();
+          return true;
+        });
   }
 }

@@ -13,6 +13,7 @@ import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Tensor;
 import java.util.List;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -55,11 +56,7 @@ final class SendReceiveTest {
           Tensor mine = filled(rank, part);
           Tensor got = me == 1 || me == 2 ? empty(rank, part) : null;
           Tensor sent = me == 2 ? null : mine;
-          if (asynchronous) {
-            all.sendReceiveAsync(sent, got, stages).await();
-          } else {
-            all.sendReceive(sent, got, stages);
-          }
+          send(all, sent, got, stages, asynchronous);
           if (got != null) {
             assertThat(OperationsTest.of(got)).isEqualTo(from(me - 1, part));
           }
@@ -67,11 +64,7 @@ final class SendReceiveTest {
               .as("of a rank that neither sends nor gets")
               .isEqualTo(from(me, part));
           sent = me == 2 ? rank.privateTensor(DType.F64, 1) : mine; // 2 sends nothing
-          if (asynchronous) {
-            all.sendReceiveAsync(sent, got, stages).await();
-          } else {
-            all.sendReceive(sent, got, stages);
-          }
+          send(all, sent, got, stages, asynchronous);
           if (got != null) {
             assertThat(OperationsTest.of(got)).isEqualTo(from(me - 1, part));
           }
@@ -81,6 +74,19 @@ final class SendReceiveTest {
               .isEqualTo(from(me == 0 || me == 3 ? 3 - me : me, part));
           return true;
         });
+  }
+
+  private static void send(
+      Communicator all,
+      @Nullable Tensor in,
+      @Nullable Tensor out,
+      List<Integer> destinations,
+      boolean asynchronous) {
+    if (asynchronous) {
+      all.sendReceiveAsync(in, out, destinations).await();
+    } else {
+      all.sendReceive(in, out, destinations);
+    }
   }
 
   @ParameterizedTest(name = "{0}, part={1}")
