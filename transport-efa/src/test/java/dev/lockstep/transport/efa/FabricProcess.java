@@ -21,7 +21,10 @@ import java.util.ServiceLoader;
 
 /// One of two ranks that are processes, as the test and as the process that it kills.
 final class FabricProcess implements AutoCloseable {
+  /// Bytes of a message, unless others are asked for.
   static final int BYTES = 8 << 20;
+
+  private static final int MOST_BYTES = 16 << 20;
 
   /// What a process says first, when it has its transport.
   static final String BEGUN = "messages begin";
@@ -36,8 +39,8 @@ final class FabricProcess implements AutoCloseable {
   final Transport transport;
   final Link out;
   final Link in;
-  final Buffer mine = HostMemory.allocate(pool, "mine", BYTES);
-  final Buffer theirs = HostMemory.allocate(pool, "theirs", BYTES);
+  final Buffer mine = HostMemory.allocate(pool, "mine", MOST_BYTES);
+  final Buffer theirs = HostMemory.allocate(pool, "theirs", MOST_BYTES);
   private Transfer sending = send(mine.registration(), WORLD, 0);
   private Transfer receiving = receive(theirs.registration(), WORLD, 0);
 
@@ -45,8 +48,21 @@ final class FabricProcess implements AutoCloseable {
     TransportHarness.fill(mine, 1);
     var book = new FileAddressBook(directory);
     transport = provider(provider).open(TransportHarness.context(rank, 2, directory, book, pool));
+    meetNull();
     in = transport.openReceive(1 - rank, WORLD, PATIENCE);
     out = transport.openSend(1 - rank, WORLD, PATIENCE);
+  }
+
+  /// Has the interpreter meet null, by which it raises SIGSEGV: every JVM does, sooner or later.
+  @SuppressWarnings("NullAway")
+  private static void meetNull() {
+    String nobody = Map.<String, String>of().get("nobody");
+    try {
+      var _ = nobody.length();
+    } catch (NullPointerException met) {
+      return;
+    }
+    throw new AssertionError("somebody is there");
   }
 
   static FabricProvider provider(String name) {
@@ -66,10 +82,27 @@ final class FabricProcess implements AutoCloseable {
     await();
   }
 
+  /// Exchanges one message of that many bytes each way.
+  ///
+  /// @throws RuntimeException the failure of either
+  /// @throws AssertionError if it does not arrive whole
+  void exchangeWhole(long sequence, long bytes) {
+    theirs.segment().fill((byte) 0);
+    post(sequence, bytes);
+    await();
+    if (theirs.segment().asSlice(0, bytes).mismatch(mine.segment().asSlice(0, bytes)) >= 0) {
+      throw new AssertionError("message is not whole: sequence=" + sequence);
+    }
+  }
+
   /// Posts one message each way.
   void post(long sequence) {
-    sending = send(mine.registration(), WORLD, sequence);
-    receiving = receive(theirs.registration(), WORLD, sequence);
+    post(sequence, BYTES);
+  }
+
+  private void post(long sequence, long bytes) {
+    sending = send(mine.registration().slice(0, bytes), WORLD, sequence);
+    receiving = receive(theirs.registration().slice(0, bytes), WORLD, sequence);
     in.post(receiving);
     out.post(sending);
   }
@@ -96,18 +129,18 @@ final class FabricProcess implements AutoCloseable {
 
   /// A process that exchanges as many messages as it is told to, checks each, and says so.
   ///
-  /// @param arguments provider, directory, rank and number of messages
+  /// @param arguments provider, directory, rank, number of messages, and their bytes by turns if
+  ///   they are not [#BYTES]
   public static void main(String[] arguments) {
     int rank = Integer.parseInt(arguments[2]);
     long messages = Long.parseLong(arguments[3]);
+    List<String> sizes = List.of(arguments).subList(4, arguments.length);
     try (FabricProcess process = new FabricProcess(arguments[0], rank, Path.of(arguments[1]))) {
       System.out.println(BEGUN);
       for (long sequence = 0; sequence < messages; sequence++) {
-        process.theirs.segment().fill((byte) 0);
-        process.exchange(sequence);
-        if (process.theirs.segment().mismatch(process.mine.segment()) >= 0) {
-          throw new AssertionError("message is not whole: sequence=" + sequence);
-        }
+        process.exchangeWhole(
+            sequence,
+            sizes.isEmpty() ? BYTES : Long.parseLong(sizes.get((int) (sequence % sizes.size()))));
       }
       System.out.println(WHOLE);
     }
@@ -120,7 +153,12 @@ final class FabricProcess implements AutoCloseable {
 
   /// Starts a process with more in its environment than this one has; what it says goes to [#log].
   static Process start(
-      String provider, Path directory, Map<String, String> environment, int rank, long messages)
+      String provider,
+      Path directory,
+      Map<String, String> environment,
+      int rank,
+      long messages,
+      long... sizes)
       throws IOException {
     var builder =
         new ProcessBuilder(
@@ -134,6 +172,9 @@ final class FabricProcess implements AutoCloseable {
             directory.toString(),
             Integer.toString(rank),
             Long.toString(messages));
+    for (long bytes : sizes) {
+      builder.command().add(Long.toString(bytes));
+    }
     builder.environment().putAll(environment);
     return builder.redirectErrorStream(true).redirectOutput(log(directory, rank).toFile()).start();
   }

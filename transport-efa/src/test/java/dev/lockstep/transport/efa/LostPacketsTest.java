@@ -47,9 +47,7 @@ final class LostPacketsTest {
     Process other = FabricProcess.start("ofi:udp", directory, environment, 1, Long.MAX_VALUE);
     try (FabricProcess mine = new FabricProcess("ofi:udp", 0, directory)) {
       for (long sequence = 0; sequence < MESSAGES; sequence++) {
-        mine.theirs.segment().fill((byte) 0);
-        mine.exchange(sequence);
-        assertThat(mine.theirs.segment().mismatch(mine.mine.segment())).isEqualTo(-1);
+        mine.exchangeWhole(sequence, FabricProcess.BYTES);
       }
       assertThat(lost).as("packets were lost").exists();
       other.destroyForcibly().waitFor();

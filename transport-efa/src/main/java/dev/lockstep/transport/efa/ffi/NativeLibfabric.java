@@ -172,7 +172,7 @@ final class NativeLibfabric implements Libfabric {
       long flags,
       MemorySegment hints,
       MemorySegment info) {
-    // The provider shm takes SIGSEGV, SIGBUS, SIGTERM and SIGINT when anything is first asked for.
+    // What is loaded when anything is first asked for may take signals too.
     return LibC.keepingHandlers(() -> ask(version, node, service, flags, hints, info));
   }
 
@@ -230,7 +230,10 @@ final class NativeLibfabric implements Libfabric {
 
   @Override
   public int endpoint(long domain, long info, MemorySegment endpoint) {
-    return open(domain, "endpoint", info, endpoint);
+    // The provider shm takes SIGSEGV, SIGBUS, SIGTERM and SIGINT with its first endpoint, and at
+    // any
+    // of them removes the files by which peers find its endpoints: at the first null check, then.
+    return LibC.keepingHandlers(() -> open(domain, "endpoint", info, endpoint));
   }
 
   private int open(long domain, String name, long attributes, MemorySegment object) {
