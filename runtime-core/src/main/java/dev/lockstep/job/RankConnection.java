@@ -33,6 +33,7 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
   private final CompletableFuture<Message.Roster> roster = new CompletableFuture<>();
   private final CompletableFuture<Message> farewell = new CompletableFuture<>();
   private Bytes expectedProof = new Bytes(new byte[0]);
+  private boolean proved;
   private long lastHeard;
   private @Nullable Pulse pulse;
   private @Nullable Throwable linkError;
@@ -129,6 +130,11 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
 
   @Override
   protected void channelRead0(ChannelHandlerContext from, Message message) {
+    if (!mayBeSaid(message)) {
+      throw new DecoderException(
+          "store says what it may not %s its proof: message=%s"
+              .formatted(proved ? "after" : "before", message.getClass().getSimpleName()));
+    }
     switch (message) {
       case Message.Challenge(int _, Bytes storeNonce) -> prove(storeNonce);
       case Message.Accepted(Bytes mac) -> accept(from, mac);
@@ -166,6 +172,18 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
     }
   }
 
+  /// Whoever has not proved to know the token gets one proof of ours, may give its own, or refuse;
+  /// nothing else that it says is heard.
+  private boolean mayBeSaid(Message message) {
+    if (message instanceof Message.Challenge) {
+      return !proved && expectedProof.length() == 0;
+    }
+    if (message instanceof Message.Accepted) {
+      return !proved;
+    }
+    return proved || message instanceof Message.Refused;
+  }
+
   private void prove(Bytes storeNonce) {
     expectedProof = Handshake.proof(token.array(), Handshake.STORE, rankNonce, storeNonce);
     send(new Message.Proof(Handshake.proof(token.array(), Handshake.RANK, rankNonce, storeNonce)));
@@ -181,6 +199,7 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
                   .formatted(endpoint)));
       return;
     }
+    proved = true;
     from.pipeline().get(MessageCodec.class).trust();
     send(join);
   }

@@ -237,6 +237,40 @@ class StrangersTest {
   }
 
   @Test
+  void aRankTakesNoSeatWithoutTheStoresProof() throws Exception {
+    Message.Challenge challenge = new Message.Challenge(1, Handshake.nonce(new SecureRandom()));
+    Message.Welcome welcome = new Message.Welcome(7, 2_000_000_000L, -1, 1 << 16);
+    Message.Roster roster = new Message.Roster(List.of(new Message.Seat("h", "k", 0)));
+    Message.Failed failed = new Message.Failed(new FailureRecord(0, "", "X", "", "", "", 0));
+    for (List<Message> words :
+        List.of(
+            List.<Message>of(challenge, welcome, roster),
+            List.<Message>of(welcome, roster),
+            List.<Message>of(challenge, challenge),
+            List.<Message>of(challenge, failed))) {
+      try (ServerSocket impostor = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+        Thread.ofVirtual().start(() -> welcomeUnproved(impostor, words));
+        Map<String, String> variables = Ranks.ofAgent(temp, impostor.getLocalPort(), 0, 1);
+        assertThatThrownBy(() -> Job.join(Ranks.config(variables)))
+            .isInstanceOf(ConfigurationException.class)
+            .hasMessageContaining("store says what it may not before its proof");
+      }
+    }
+  }
+
+  private static void welcomeUnproved(ServerSocket impostor, List<Message> words) {
+    try (Socket rank = impostor.accept()) {
+      hear(rank);
+      for (Message word : words) {
+        say(rank, word);
+      }
+      rest(rank);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  @Test
   void aRankThatMeetsAnotherServiceSaysSo() throws Exception {
     try (ServerSocket other = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
       Thread.ofVirtual().start(() -> greetLikeSsh(other));
