@@ -153,6 +153,8 @@ final class NodeAgent {
   private void start(
       WorkerEnvironment environment, int localRank, Path errorFile, @Nullable Path logFolder)
       throws IOException {
+    // An earlier job's, where the log folder is used again: it would pass for this one's failure.
+    Files.deleteIfExists(errorFile);
     List<String> program = new ArrayList<>();
     program.add(job);
     program.addAll(arguments);

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import dev.lockstep.job.ErrorFile;
+import dev.lockstep.job.FailureRecord;
 import dev.lockstep.launcher.CommandProcess.Rank;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -207,6 +208,24 @@ final class RunTest {
     assertThat(temporary.resolve("rank1/stdout.log")).content().contains("ready pid=");
     assertThat(temporary.resolve("rank1/stderr.log")).exists();
     assertThat(ErrorFile.read(temporary.resolve("rank1/error.json"), 1, "here")).isPresent();
+  }
+
+  @Test
+  void takesNoEarlierJobsErrorFileForItsOwnFailure() throws Exception {
+    Path errorFile = temporary.resolve("rank0/error.json");
+    FailureRecord earlier = FailureRecord.of(0, "here", new IllegalStateException("earlier"), "");
+    ErrorFile.write(errorFile, earlier, earlier);
+    try (CommandProcess command =
+        run("--jvm-arg=-XX:NoSuchFlag", "--log-dir", temporary.toString(), "test", "print")) {
+      assertThat(command.exitCode()).isEqualTo(1);
+      assertThat(command.err())
+          .filteredOn(line -> line.startsWith("lockstep:"))
+          .singleElement()
+          .asString()
+          .contains("rank 0 of 1 failed: process ended: exitCode=1");
+    }
+    assertThat(ErrorFile.read(errorFile, 0, "here"))
+        .hasValueSatisfying(now -> assertThat(now.message()).contains("exitCode=1"));
   }
 
   @Test
