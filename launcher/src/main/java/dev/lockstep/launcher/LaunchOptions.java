@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// @param layout nodes and ranks
 /// @param nodeRank this node, from 0
-/// @param host address of node 0, where the job's store listens
+/// @param host address of node 0, where the job's store listens; on one node it listens at loopback
 /// @param port port of the store, or 0 for any; must be given if there are several nodes
 /// @param runId what the job is called, or empty for a name that is made up
 /// @param jvmArguments options for the JVM of each rank, after those that Lockstep gives
@@ -28,6 +28,8 @@ public record LaunchOptions(
     @Nullable Path logFolder,
     OptionalInt terminalColumns,
     Map<String, String> environment) {
+  static final String LOOPBACK = "127.0.0.1";
+
   private static final int MAX_PORT = 65535;
 
   /// Checks the values and copies the collections.
@@ -54,7 +56,7 @@ public record LaunchOptions(
     return new LaunchOptions(
         new RankLayout(1, ranks),
         0,
-        "127.0.0.1",
+        LOOPBACK,
         0,
         "",
         List.of(),

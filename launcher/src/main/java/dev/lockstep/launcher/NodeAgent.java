@@ -98,8 +98,11 @@ final class NodeAgent {
 
   private StoreServer startStore(Path tokenFile) {
     Duration liveness = JobConfig.of(options.environment()).liveness();
+    int worldSize = options.layout().worldSize();
     StoreOptions wanted =
-        StoreOptions.of(options.host(), options.port(), options.layout().worldSize(), liveness);
+        options.layout().nodes() == 1
+            ? StoreOptions.of(LaunchOptions.LOOPBACK, options.port(), worldSize, liveness)
+            : StoreOptions.forOtherNodes(options.host(), options.port(), worldSize, liveness);
     StoreServer store = StoreServer.start(wanted, token(tokenFile));
     store.onFailure(_ -> supervisor.fail());
     return store;

@@ -20,7 +20,6 @@ record RunOptions(
     String backend,
     String maxRestarts) {
   private static final int DEFAULT_PORT = 29400;
-  private static final String LOOPBACK = "127.0.0.1";
   // An address of colons needs brackets if a port follows.
   private static final Pattern ENDPOINT =
       Pattern.compile(
@@ -39,7 +38,7 @@ record RunOptions(
     RankLayout layout = new RankLayout(nodeCount, ranks());
     checkNodes(nodeCount);
     int node = nodeRank == null ? 0 : number("--node-rank", nodeRank, 0);
-    String host = LOOPBACK;
+    String host = LaunchOptions.LOOPBACK;
     int port = 0;
     if (endpoint != null) {
       Matcher matcher = ENDPOINT.matcher(endpoint);

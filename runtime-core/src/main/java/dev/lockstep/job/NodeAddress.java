@@ -20,11 +20,17 @@ final class NodeAddress {
   }
 
   /// Returns the address to listen at so that others reach this node as `host`: its own address if
-  /// it is one of this node's, or all where something stands between (a service, a forwarded port).
+  /// it is one of this node's, or all where something stands between (a service, a forwarded port)
+  /// or where this node alone knows its own name as loopback, as `/etc/hosts` often says.
   static String toListenAt(String host) {
     try {
       InetAddress address = InetAddress.getByName(host);
-      return NetworkInterface.getByInetAddress(address) == null ? ANY : address.getHostAddress();
+      if (StoreAddress.isLoopback(host)) {
+        return text(address);
+      }
+      boolean own =
+          !address.isLoopbackAddress() && NetworkInterface.getByInetAddress(address) != null;
+      return own ? address.getHostAddress() : ANY;
     } catch (IOException _) {
       return ANY;
     }

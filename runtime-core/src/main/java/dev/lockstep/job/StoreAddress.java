@@ -1,7 +1,9 @@
 package dev.lockstep.job;
 
+import java.net.InetAddress;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -16,6 +18,9 @@ final class StoreAddress {
 
   // mpirun tells its ranks where it listens: "1531576320.0;tcp://10.96.0.1,172.17.0.1:34911".
   private static final Pattern MPIRUN_HOST = Pattern.compile("tcp://([^,:]+)|tcp6://\\[([^,\\]]+)");
+
+  private static final Set<String> LOOPBACK_NAMES =
+      Set.of("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback");
 
   private StoreAddress() {}
 
@@ -89,12 +94,23 @@ final class StoreAddress {
     return number < 0 ? "" : Long.toString(number);
   }
 
+  /// Returns whether the text itself, whatever a name resolves to, says loopback.
   static boolean isLoopback(String host) {
     String name = host.toLowerCase(Locale.ROOT);
-    return name.equals("localhost")
-        || name.startsWith("127.")
-        || name.equals("::1")
-        || name.equals("[::1]");
+    if (name.indexOf(':') >= 0) {
+      return isLoopbackAddress(name);
+    }
+    return LOOPBACK_NAMES.contains(name) || name.startsWith("127.");
+  }
+
+  private static boolean isLoopbackAddress(String ipv6) {
+    boolean bracketed = ipv6.startsWith("[") && ipv6.endsWith("]");
+    try {
+      return InetAddress.ofLiteral(bracketed ? ipv6.substring(1, ipv6.length() - 1) : ipv6)
+          .isLoopbackAddress();
+    } catch (IllegalArgumentException _) {
+      return false;
+    }
   }
 
   private static RuntimeException missing(Variables variables, String key, String what) {

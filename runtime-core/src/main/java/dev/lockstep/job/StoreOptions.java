@@ -56,6 +56,16 @@ public record StoreOptions(
         64);
   }
 
+  /// Returns options for the store of an agent whose job spans nodes, with the usual limits. It
+  /// listens at the address that `host` names if that is one of this node's own, and at all of them
+  /// where it is not, or where this node takes its own name for loopback: other nodes do not.
+  ///
+  /// @param host by which the other nodes reach this one
+  public static StoreOptions forOtherNodes(
+      String host, int port, int worldSize, Duration liveness) {
+    return of(NodeAddress.toListenAt(host), port, worldSize, liveness);
+  }
+
   /// Returns these options with the launcher's name of the job.
   public StoreOptions withJobName(String name) {
     return new StoreOptions(

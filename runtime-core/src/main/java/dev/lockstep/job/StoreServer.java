@@ -79,14 +79,14 @@ public final class StoreServer implements AutoCloseable {
     return new StoreServer(options, token);
   }
 
-  /// Listens at the given address, and at loopback for the ranks of this node: they must not lose
-  /// the store when the node loses its link.
+  /// Listens at the given address, and at the loopback that the ranks of this node dial: they must
+  /// not lose the store when the node loses its link.
   private void listen() {
     InetSocketAddress address = new InetSocketAddress(options.bindAddress(), options.port());
     listeners.add(listen(address));
     if (!address.isUnresolved()
         && !address.getAddress().isAnyLocalAddress()
-        && !address.getAddress().isLoopbackAddress()) {
+        && !address.getAddress().getHostAddress().equals(NodeAddress.loopback())) {
       listeners.add(listen(new InetSocketAddress(NodeAddress.loopback(), port())));
     }
   }

@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
@@ -12,6 +13,7 @@ import java.io.IOException;
 import java.net.Inet4Address;
 import java.net.InetAddress;
 import java.net.NetworkInterface;
+import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -330,6 +332,16 @@ class LaunchedJobTest {
     refused(variables, JobVariables.TOKEN_FILE, "job has no token");
   }
 
+  @ParameterizedTest
+  @ValueSource(strings = {"127.0.1.1", "::1"})
+  void ranksOfTheStoresNodeReachItAtWhicheverLoopbackItListens(String address) {
+    assumeTrue(isBindable(address), "this machine has no such address: " + address);
+    StoreOptions options = StoreOptions.of(address, 0, 1, JobConfig.DEFAULT_LIVENESS);
+    StoreServer server = StoreServer.start(options, Ranks.TOKEN.getBytes(UTF_8));
+    open.add(server);
+    assertThat(joinAtAgent(server, 1)).extracting(Job::rank).containsExactly(0);
+  }
+
   @Test
   void aStoreForOtherNodesAlsoListensAtLoopback() throws Exception {
     InetAddress mine = ownAddress();
@@ -351,6 +363,14 @@ class LaunchedJobTest {
     assertThat(jobs)
         .extracting(job -> job.transportContext().bindAddress())
         .containsOnly(mine.getHostAddress());
+  }
+
+  private static boolean isBindable(String address) {
+    try (ServerSocket _ = new ServerSocket(0, 1, InetAddress.getByName(address))) {
+      return true;
+    } catch (IOException _) {
+      return false;
+    }
   }
 
   private static InetAddress ownAddress() throws IOException {

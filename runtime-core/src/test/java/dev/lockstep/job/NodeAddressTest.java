@@ -1,10 +1,13 @@
 package dev.lockstep.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.net.Inet6Address;
 import java.net.InetAddress;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class NodeAddressTest {
   private static final String STORE = "127.0.0.1";
@@ -22,6 +25,47 @@ class NodeAddressTest {
     assertThat(scoped(0xfd, 0).getHostAddress()).contains("%3");
     assertThat(NodeAddress.seenByOthers(scoped(0xfd, 0), STORE)).isEqualTo("fd00:0:0:0:0:0:0:2");
     assertThat(NodeAddress.seenByOthers(scoped(0xfe, 0x80), STORE)).endsWith("%3");
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "127.0.0.1, 127.0.0.1",
+    "127.0.1.1, 127.0.1.1",
+    "localhost, 127.0.0.1",
+    "::1, 0:0:0:0:0:0:0:1",
+    "[::1], 0:0:0:0:0:0:0:1",
+    "0:0:0:0:0:0:0:1, 0:0:0:0:0:0:0:1",
+    "192.0.2.1, 0.0.0.0"
+  })
+  void storeListensNoWiderThanItsAddressSays(String host, String address) {
+    assertThat(NodeAddress.toListenAt(host)).isEqualTo(address);
+  }
+
+  @Test
+  void storeListensForOthersWhereItsNodesOwnNameIsLoopback() throws Exception {
+    InetAddress own = InetAddress.getLocalHost();
+    assumeTrue(
+        own.isLoopbackAddress() && !StoreAddress.isLoopback(own.getHostName()),
+        "this machine's name is no loopback: " + own);
+    assertThat(NodeAddress.toListenAt(own.getHostName())).isEqualTo("0.0.0.0");
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "localhost, true",
+    "ip6-loopback, true",
+    "127.0.1.1, true",
+    "::1, true",
+    "[::1], true",
+    "0:0:0:0:0:0:0:1, true",
+    "::ffff:127.0.0.1, true",
+    "10.0.0.1, false",
+    "fd00::1, false",
+    "node:1, false",
+    "node-0, false"
+  })
+  void loopbackIsKnownInEveryForm(String host, boolean loopback) {
+    assertThat(StoreAddress.isLoopback(host)).isEqualTo(loopback);
   }
 
   @Test
