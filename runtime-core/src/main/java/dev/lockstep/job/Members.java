@@ -139,7 +139,20 @@ final class Members {
     }
   }
 
-  /// The rank's connection is closed.
+  /// The store itself closes the rank's connection. The rank's process may live on: it has not
+  /// ended as far as the job can know.
+  void cutOff(Member member, Throwable reason) {
+    if (!member.gone) {
+      depart(member);
+      lost(
+          List.of(member),
+          reason.getClass().getSimpleName(),
+          "rank was cut off by the store: rank=%d, host=%s, reason=%s"
+              .formatted(member.rank, member.seat.host(), reason.getMessage()));
+    }
+  }
+
+  /// The rank's connection is closed, and not by the store.
   ///
   /// @param linkError what broke the connection, or null if the rank's host closed it
   void disconnected(Member member, @Nullable Throwable linkError) {

@@ -273,7 +273,20 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
                   .formatted(endpoint, cause.getMessage(), JobVariables.STORE_PORT),
               cause));
     }
+    if (linkError == null && !ServerConnection.isPeersDeath(cause)) {
+      endConnection(cause);
+    }
     close();
+  }
+
+  /// Says why this side closes the connection: its mere end would pass for this process's.
+  private void endConnection(Throwable cause) {
+    if (pulse != null && !leaving) {
+      FailureRecord own =
+          FailureRecords.of(join.rank(), join.seat().host(), cause, "connection to the store");
+      send(new Message.Report(own));
+      failures.record(own);
+    }
   }
 
   private void close() {
@@ -316,13 +329,16 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
             .map(rank -> seats.get(rank).host())
             .distinct()
             .toList();
-    failures.record(
+    FailureRecord failure =
         FailureRecords.lost(
             lost.isEmpty() ? -1 : lost.getFirst(),
             hosts.isEmpty() ? "" : hosts.getFirst(),
             kind,
             "%s, endpoint=%s, lostRanks=%s, hosts=%s".formatted(message, endpoint, lost, hosts),
-            ""));
+            "");
+    // A store that is only slow would take the end of the connection for the end of this process.
+    send(new Message.Report(failure));
+    failures.record(failure);
     close();
   }
 

@@ -2,6 +2,7 @@ package dev.lockstep.job;
 
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.SimpleChannelInboundHandler;
+import io.netty.handler.codec.DecoderException;
 import java.io.IOException;
 import java.security.SecureRandom;
 import java.util.HashMap;
@@ -228,14 +229,20 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
           Message.Denied _,
           Message.Failed _,
           Message.Farewell _,
-          Message.Closing _ -> {
-        LOG.warn(
-            "rank says what it may not: rank={}, message={}",
-            from.rank(),
-            message.getClass().getSimpleName());
-        close();
-      }
+          Message.Closing _ ->
+          cutOff(
+              from,
+              new DecoderException(
+                  "rank says what it may not: message=" + message.getClass().getSimpleName()));
     }
+  }
+
+  /// Closes a rank's connection for what it said, and tells it so: its process may live on.
+  private void cutOff(Members.Member from, Throwable reason) {
+    LOG.warn("rank is cut off: rank={}", from.rank(), reason);
+    server.members().cutOff(from, reason);
+    server.failure().ifPresent(failure -> send(new Message.Failed(failure)));
+    close();
   }
 
   private interface Request {
@@ -296,7 +303,7 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
     } else if (isPeersDeath(cause)) {
       LOG.debug("rank is gone: remote={}", failed.channel().remoteAddress(), cause);
     } else {
-      LOG.warn("connection fails: remote={}", failed.channel().remoteAddress(), cause);
+      cutOff(member, cause);
     }
     close();
   }

@@ -1,0 +1,113 @@
+package dev.lockstep.job;
+
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+import static java.nio.charset.StandardCharsets.UTF_8;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.DataInputStream;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.nio.file.Path;
+import java.security.SecureRandom;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Whoever closes a connection says why: its end alone means that a process has ended, whose memory
+/// others then take back.
+@Timeout(20)
+class CutConnectionTest {
+  private static final byte[] TOKEN = Ranks.TOKEN.getBytes(UTF_8);
+  private static final byte REPORT = 22;
+  private static final byte FAILED = 23;
+  // A frame of one byte, of a type that there is not.
+  private static final byte[] NOISE = {0, 0, 0, 1, 99};
+
+  @TempDir private Path temp;
+
+  private static void say(Socket socket, Message message) throws IOException {
+    socket.getOutputStream().write(MessageCodecTest.encoded(message));
+  }
+
+  /// Returns the next frame of this type, its length and type left out.
+  private static byte[] hear(Socket socket, int type) throws IOException {
+    DataInputStream in = new DataInputStream(socket.getInputStream());
+    while (true) {
+      byte[] frame = in.readNBytes(in.readInt());
+      if (frame[0] == type) {
+        return Arrays.copyOfRange(frame, 1, frame.length);
+      }
+    }
+  }
+
+  private static Bytes nonce(byte[] greeting) {
+    return new Bytes(Arrays.copyOfRange(greeting, 10, 10 + Handshake.NONCE_BYTES));
+  }
+
+  @Test
+  void aRankThatUnderstandsNothingReportsItBeforeItHangsUp() throws Exception {
+    try (ServerSocket listener = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+      Map<String, String> variables = Ranks.ofAgent(temp, listener.getLocalPort(), 0, 1);
+      CompletableFuture<Job> joining =
+          CompletableFuture.supplyAsync(() -> Job.join(Ranks.config(variables)));
+      try (Socket rank = listener.accept()) {
+        welcome(rank);
+        try (Job job = joining.join()) {
+          rank.getOutputStream().write(NOISE);
+          assertThat(new String(hear(rank, REPORT), ISO_8859_1))
+              .contains("CorruptedFrameException", "unknown type: type=99");
+          assertThat(rank.getInputStream().readAllBytes()).isEmpty();
+          assertThat(job.failure().orElseThrow())
+              .matches(failure -> failure.rank() == 0 && !failure.isProcessExit());
+        }
+      }
+    }
+  }
+
+  /// Seats the only rank of a job, as a store does.
+  private static void welcome(Socket rank) throws IOException {
+    Bytes rankNonce = nonce(hear(rank, 1));
+    Bytes storeNonce = Handshake.nonce(new SecureRandom());
+    say(rank, new Message.Challenge(MessageCodec.VERSION, storeNonce));
+    hear(rank, 3);
+    say(rank, new Message.Accepted(Handshake.proof(TOKEN, Handshake.STORE, rankNonce, storeNonce)));
+    hear(rank, 6);
+    say(rank, new Message.Welcome(7, JobConfig.DEFAULT_LIVENESS.toNanos(), -1, 1 << 16));
+    say(rank, new Message.Roster(List.of(new Message.Seat("h", "k", 0))));
+  }
+
+  @Test
+  void aRankThatTheStoreCutsOffHasNotEnded() throws Exception {
+    byte[] forbidden = MessageCodecTest.encoded(new Message.Farewell());
+    for (byte[] words : List.of(NOISE, forbidden)) {
+      StoreOptions options = StoreOptions.of("127.0.0.1", 0, 1, JobConfig.DEFAULT_LIVENESS);
+      try (StoreServer server = StoreServer.start(options, TOKEN);
+          Socket rank = new Socket(InetAddress.getLoopbackAddress(), server.port())) {
+        join(rank);
+        rank.getOutputStream().write(words);
+        assertThat(new String(hear(rank, FAILED), ISO_8859_1)).contains("cut off by the store");
+        FailureRecord failure = server.failure().orElseThrow();
+        assertThat(failure.rank()).isZero();
+        assertThat(failure.isProcessExit()).isFalse();
+        assertThat(failure.message()).contains("lostRanks=[0]");
+      }
+    }
+  }
+
+  /// Takes the only seat of a job, as a rank does.
+  private static void join(Socket store) throws IOException {
+    Bytes rankNonce = Handshake.nonce(new SecureRandom());
+    say(store, new Message.Hello(MessageCodec.VERSION, rankNonce));
+    Bytes storeNonce = nonce(hear(store, 2));
+    say(store, new Message.Proof(Handshake.proof(TOKEN, Handshake.RANK, rankNonce, storeNonce)));
+    hear(store, 4);
+    say(store, new Message.Join(0, 1, "", new Message.Seat("h", "k", 0)));
+    hear(store, 8);
+  }
+}
