@@ -239,13 +239,20 @@ final class AeronTransport implements Transport {
       return;
     }
     closed = true;
-    links.forEach(AeronLink::close);
-    engine.closeClient();
-    sayLeft();
-    if (engine.ownsDriver()) {
-      awaitOthers();
+    boolean interrupted = Thread.interrupted(); // the others are waited for all the same
+    try {
+      links.forEach(AeronLink::close);
+      engine.closeClient();
+      sayLeft();
+      if (engine.ownsDriver()) {
+        awaitOthers();
+      }
+    } finally {
+      engine.close();
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
     }
-    engine.close();
   }
 
   private void sayLeft() {

@@ -10,7 +10,6 @@ import java.lang.invoke.VarHandle;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
-import org.agrona.concurrent.AgentInvoker;
 
 /// A driver of this rank's own, which whoever waits for a message moves: a packet is on its way, or
 /// in the log, without another thread having had its turn on the core. While nobody waits a daemon
@@ -39,8 +38,8 @@ final class RankDriver implements AeronEngine {
   private final Path folder;
   private final MediaDriver driver;
   private final Aeron client;
-  private final AgentInvoker driverWork;
-  private final AgentInvoker clientWork;
+  private final DriverWork driverWork;
+  private final DriverWork clientWork;
   private final Thread watch;
   private volatile boolean closed;
 
@@ -53,8 +52,8 @@ final class RankDriver implements AeronEngine {
     this.folder = folder;
     this.driver = driver;
     this.client = client;
-    this.driverWork = driver.sharedAgentInvoker();
-    this.clientWork = client.conductorAgentInvoker();
+    this.driverWork = new DriverWork(driver.sharedAgentInvoker());
+    this.clientWork = new DriverWork(client.conductorAgentInvoker());
     this.watch = new Thread(this::watch, "lockstep-aeron-" + rank);
     watch.setDaemon(true);
   }
@@ -109,11 +108,15 @@ final class RankDriver implements AeronEngine {
     if (!HELD.compareAndSet(this, false, true)) {
       return 0;
     }
+    boolean interrupted = Thread.interrupted(); // or the files that agents map would be closed
     try {
       TURNS.setOpaque(this, turns + 1);
-      return driverWork.invoke() + clientWork.invoke();
+      return driverWork.turn() + clientWork.turn();
     } finally {
       HELD.setRelease(this, false);
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
     }
   }
 
