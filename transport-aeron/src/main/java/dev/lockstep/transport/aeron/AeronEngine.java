@@ -8,6 +8,9 @@ interface AeronEngine extends AutoCloseable {
   /// Returns the client.
   Aeron client();
 
+  /// Returns which of this rank's transports this is: a job may open several.
+  int life();
+
   /// Returns the driver's folder.
   Path folder();
 

@@ -41,10 +41,7 @@ final class AeronTransport implements Transport {
   private final List<AeronLink> links = new CopyOnWriteArrayList<>();
   private final SecureRandom sessions = new SecureRandom();
 
-  /// Which of this rank's transports this is: a job may open several, one after another.
-  private final int life;
-
-  /// The same of the ranks that this one sends to.
+  /// Which of their transports those are that this one sends to.
   private final Map<Integer, Integer> lives = new ConcurrentHashMap<>();
 
   private int nextStream;
@@ -54,7 +51,6 @@ final class AeronTransport implements Transport {
     this.context = context;
     this.medium = medium;
     this.engine = engine;
-    this.life = medium.isUdp() ? sessions.nextInt() : 0;
   }
 
   static AeronTransport open(TransportContext context, Medium medium) {
@@ -105,7 +101,8 @@ final class AeronTransport implements Transport {
       Subscription subscription = subscribe(stream, timeout);
       String address =
           "%d %d %d %d %s"
-              .formatted(stream, session, life, way.mtuBytes(), reachable(subscription, timeout));
+              .formatted(
+                  stream, session, engine.life(), way.mtuBytes(), reachable(subscription, timeout));
       context.addresses().publish(key(communicator, peer, context.rank()), bytes(address));
       AeronReceiveLink link = new AeronReceiveLink(peer, communicator, subscription, session);
       links.add(link);
@@ -257,7 +254,7 @@ final class AeronTransport implements Transport {
 
   private void sayLeft() {
     try {
-      context.addresses().publish(leftKey(context.rank(), life), new byte[0]);
+      context.addresses().publish(leftKey(context.rank(), engine.life()), new byte[0]);
     } catch (LockstepException gone) {
       LOG.debug("the job's store is gone: {}", gone.getMessage());
     }
@@ -272,7 +269,7 @@ final class AeronTransport implements Transport {
       if (mayNeedDriver(rank)) {
         try {
           Duration left = Duration.ofNanos(Math.max(0, deadline - System.nanoTime()));
-          context.addresses().lookup(leftKey(rank, lives.getOrDefault(rank, 0)), left);
+          context.addresses().lookup(leftKey(rank, lifeOf(rank)), left);
         } catch (LockstepException gone) {
           LOG.debug("rank {} did not leave aeron: {}", rank, gone.getMessage());
           return;
@@ -286,6 +283,11 @@ final class AeronTransport implements Transport {
     return rank != context.rank()
         && (!medium.isUdp()
             || links.stream().anyMatch(link -> link.sends() && link.peer() == rank));
+  }
+
+  /// Ranks that share a driver have opened as many transports before this one.
+  private int lifeOf(int rank) {
+    return lives.getOrDefault(rank, engine.life());
   }
 
   private String leftKey(int rank, int whichLife) {

@@ -4,6 +4,7 @@ import dev.lockstep.failure.TransportException;
 import io.aeron.Aeron;
 import io.aeron.driver.MediaDriver;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
@@ -17,21 +18,56 @@ final class DriverFolder {
   /// The driver's own files: command ring, counters, loss report.
   private static final long DRIVER_BYTES = 16 << 20;
 
+  /// What the leader tells if it has no driver.
+  static final byte[] NONE = {};
+
   private DriverFolder() {}
 
-  /// Returns the folder of the driver that a host's ranks share.
-  static Path ofHost(Path jobFolder) {
-    return jobFolder.resolve("aeron");
+  /// Returns how many transports whose driver is the leader's a rank has opened before this one.
+  static int countOpened(Path jobFolder, long job, int rank) {
+    int opened = 0;
+    while (Files.exists(mark(jobFolder, job, rank, opened))) {
+      opened++;
+    }
+    try {
+      Files.createFile(mark(jobFolder, job, rank, opened));
+      return opened;
+    } catch (IOException e) {
+      throw unwritable(jobFolder, e);
+    }
   }
 
-  /// Makes the folder of a rank's own driver: a job may have several.
+  private static Path mark(Path jobFolder, long job, int rank, int number) {
+    return jobFolder.resolve("aeron-%016x-%d-%d".formatted(job, rank, number));
+  }
+
+  /// Returns a folder as the leader tells it to the others.
+  static byte[] name(Path folder) {
+    return folder.toString().getBytes(StandardCharsets.UTF_8);
+  }
+
+  /// Returns the folder that the leader has told.
+  ///
+  /// @throws TransportException if it has told that there is no driver
+  static Path named(byte[] told) {
+    if (told.length == 0) {
+      throw new TransportException("local", "the host's media driver did not start", null);
+    }
+    return Path.of(new String(told, StandardCharsets.UTF_8));
+  }
+
+  /// Makes the folder of a rank's driver: a job may have several.
   static Path ofRank(Path jobFolder, int rank) {
     try {
       return Files.createTempDirectory(jobFolder, "aeron-" + rank + "-");
     } catch (IOException e) {
-      throw new TransportException(
-          jobFolder.toString(), "job folder cannot be written: directory=" + jobFolder, e);
+      throw unwritable(jobFolder, e);
     }
+  }
+
+  private static TransportException unwritable(Path jobFolder, IOException cause) {
+    return new TransportException(
+        jobFolder.toString(), "job folder cannot be written: directory=" + jobFolder, cause);
   }
 
   /// Returns what all drivers have in common.

@@ -8,6 +8,7 @@ import io.aeron.driver.ThreadingMode;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.file.Path;
+import java.security.SecureRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 
@@ -41,6 +42,7 @@ final class RankDriver implements AeronEngine {
   private final DriverWork driverWork;
   private final DriverWork clientWork;
   private final Thread watch;
+  private final int life = new SecureRandom().nextInt();
   private volatile boolean closed;
 
   @SuppressWarnings("unused") // by HELD
@@ -96,6 +98,11 @@ final class RankDriver implements AeronEngine {
   @Override
   public Aeron client() {
     return client;
+  }
+
+  @Override
+  public int life() {
+    return life;
   }
 
   @Override
