@@ -21,6 +21,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -44,7 +45,7 @@ final class AeronTransport implements Transport {
   /// Which of their transports those are that this one sends to.
   private final Map<Integer, Integer> lives = new ConcurrentHashMap<>();
 
-  private int nextStream;
+  private final AtomicInteger nextStream = new AtomicInteger();
   private volatile boolean closed;
 
   private AeronTransport(TransportContext context, Medium medium, AeronEngine engine) {
@@ -95,7 +96,7 @@ final class AeronTransport implements Transport {
   public Link openReceive(int peer, int communicator, Duration timeout) {
     Medium.Way way = wayTo(peer);
     DriverFolder.requireRoomForLink(engine.folder(), way);
-    int stream = streamOf(nextStream++);
+    int stream = streamOf(nextStream.getAndIncrement());
     int session = sessions.nextInt();
     try {
       Subscription subscription = subscribe(stream, timeout);
