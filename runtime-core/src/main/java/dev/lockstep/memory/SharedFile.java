@@ -101,22 +101,34 @@ final class SharedFile implements AutoCloseable {
     if (store.type().equals("tmpfs")) {
       checkCapacity(name, bytes);
     }
+    var _ = Uninterrupted.call(this::fill);
+  }
+
+  private long fill() throws IOException {
+    long at = 0;
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.WRITE)) {
       ByteBuffer zeros = ByteBuffer.allocateDirect((int) Math.min(bytes, RESERVE_BLOCK));
-      for (long at = 0; at < bytes; ) {
+      while (at < bytes) {
         zeros.clear().limit((int) Math.min(zeros.capacity(), bytes - at));
         at += channel.write(zeros, at);
       }
     }
+    return at;
   }
 
   /// Maps the whole file for as long as `arena` lives.
   MemorySegment map(Arena arena) {
+    try {
+      return Uninterrupted.call(() -> mapOnce(arena));
+    } catch (IOException failure) {
+      throw new UncheckedIOException("shared memory cannot be mapped: path=" + path, failure);
+    }
+  }
+
+  private MemorySegment mapOnce(Arena arena) throws IOException {
     try (FileChannel channel =
         FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
       return channel.map(MapMode.READ_WRITE, 0, bytes, arena);
-    } catch (IOException failure) {
-      throw new UncheckedIOException("shared memory cannot be mapped: path=" + path, failure);
     }
   }
 

@@ -104,6 +104,17 @@ final class HostMemoryTest {
   }
 
   @Test
+  void anInterruptedThreadSharesMemoryAndStaysInterrupted(@TempDir Path directory) {
+    Thread.currentThread().interrupt();
+    try (Buffer buffer = HostMemory.allocateShared(pool, "w", 8192, null);
+        Buffer file = HostMemory.allocateSharedIn(directory, pool, "v", 8192)) {
+      assertThat(buffer.segment().mismatch(file.segment())).isEqualTo(-1);
+    } finally {
+      assertThat(Thread.interrupted()).isTrue();
+    }
+  }
+
+  @Test
   void exhaustedHostNamesTensorAndBytes(@TempDir Path directory) {
     MemoryPool unlimited = MemoryPool.root("unlimited", Long.MAX_VALUE);
     assertThatThrownBy(() -> HostMemory.allocateShared(unlimited, "wte", 1L << 60, null))

@@ -3,6 +3,7 @@ package dev.lockstep.transport.shm;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Backing;
 import dev.lockstep.memory.Region;
+import dev.lockstep.memory.Uninterrupted;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -79,6 +80,18 @@ record FileAddress(String path, long fileOffset, long bytes, String identity) {
   ///
   /// @throws TransportException if the file is gone, is another one, or may not be opened
   MemorySegment map(int peer, MapMode mode, Arena arena) {
+    try {
+      return Uninterrupted.call(() -> mapOnce(peer, mode, arena));
+    } catch (IOException | InvalidPathException failure) {
+      throw new TransportException(
+          "rank " + peer,
+          "peer's memory cannot be opened: peer=%d, path=%s, cause=%s (ranks of a host need one user and one process namespace)"
+              .formatted(peer, path, failure),
+          failure);
+    }
+  }
+
+  private MemorySegment mapOnce(int peer, MapMode mode, Arena arena) throws IOException {
     Set<StandardOpenOption> options =
         mode.equals(MapMode.READ_ONLY)
             ? Set.of(StandardOpenOption.READ)
@@ -92,12 +105,6 @@ record FileAddress(String path, long fileOffset, long bytes, String identity) {
             null);
       }
       return channel.map(mode, fileOffset, bytes, arena);
-    } catch (IOException | InvalidPathException failure) {
-      throw new TransportException(
-          "rank " + peer,
-          "peer's memory cannot be opened: peer=%d, path=%s, cause=%s (ranks of a host need one user and one process namespace)"
-              .formatted(peer, path, failure),
-          failure);
     }
   }
 }

@@ -40,4 +40,19 @@ final class ShmNeighborsTest {
       neighbors.close();
     }
   }
+
+  @Test
+  void anInterruptedThreadMapsPeersMemoryAndStaysInterrupted() {
+    TransportContext context = TransportHarness.contexts(1, directory).getFirst();
+    ShmNeighbors neighbors = new ShmNeighbors(context);
+    try (Buffer theirs = HostMemory.allocateShared(context.memory(), "theirs", 4096, directory)) {
+      theirs.segment().fill((byte) 7);
+      byte[] descriptor = neighbors.describe(theirs.registration());
+      Thread.currentThread().interrupt();
+      assertThat(neighbors.open(0, descriptor).mismatch(theirs.segment())).isEqualTo(-1);
+      assertThat(Thread.interrupted()).isTrue();
+    } finally {
+      neighbors.close();
+    }
+  }
 }
