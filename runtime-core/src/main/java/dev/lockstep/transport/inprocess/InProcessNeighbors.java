@@ -41,11 +41,16 @@ final class InProcessNeighbors implements Neighbors {
       Duration timeout,
       Consumer<MemorySegment> prepare) {
     Buffer buffer = HostMemory.allocate(context.memory(), name, bytes);
-    prepare.accept(buffer.segment());
     Offered offered = new Offered(key, buffer, shared);
-    shared.put(key, offered);
-    context.addresses().publish(key, HERE);
-    return offered;
+    try {
+      prepare.accept(buffer.segment());
+      shared.put(key, offered);
+      context.addresses().publish(key, HERE);
+      return offered;
+    } catch (RuntimeException failure) {
+      offered.close();
+      throw failure;
+    }
   }
 
   @Override

@@ -1,8 +1,11 @@
 package dev.lockstep.transport.inprocess;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.fail;
 
+import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.transport.AddressBook;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportHarness;
 import dev.lockstep.transport.ring.SharedArea;
@@ -43,5 +46,30 @@ class InProcessNeighborsTest {
     closing.join();
     assertThat(found.segment().scope().isAlive()).isFalse();
     found.use(() -> fail("memory is freed"));
+  }
+
+  @Test
+  @Timeout(20)
+  void memoryThatNobodyWasToldOfIsGivenBack() {
+    AddressBook failed =
+        new AddressBook() {
+          @Override
+          public void publish(String key, byte[] value) {
+            throw new IllegalStateException("job has failed");
+          }
+
+          @Override
+          public byte[] lookup(String key, Duration timeout) {
+            throw new IllegalStateException("job has failed");
+          }
+        };
+    MemoryPool memory = MemoryPool.root("rank 0", 1 << 20);
+    TransportContext rank = TransportHarness.context(0, 1, directory, failed, memory);
+    ConcurrentMap<String, Object> shared = new ConcurrentHashMap<>();
+    InProcessNeighbors neighbors = new InProcessNeighbors(rank, shared);
+    assertThatThrownBy(() -> neighbors.offer("ring", "ring", 64, 0, PATIENCE, _ -> {}))
+        .hasMessage("job has failed");
+    assertThat(memory.usedBytes()).isZero();
+    assertThat(shared).isEmpty();
   }
 }
