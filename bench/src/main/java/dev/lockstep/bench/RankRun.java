@@ -1,5 +1,6 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.bench.PerfBuffers.Pair;
 import dev.lockstep.bench.PerfRow.Spread;
 import dev.lockstep.bench.PerfRow.Timing;
 import dev.lockstep.collective.Communicator;
@@ -20,29 +21,15 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
-import org.jspecify.annotations.Nullable;
 
 /// One rank's part of a benchmark: for each size, out of place and in place, untimed operations,
 /// timed ones, and one that is checked. Every rank computes the same numbers; rank 0 reports them.
 final class RankRun implements AutoCloseable {
-  /// What a rank brings and gets.
-  ///
-  /// @param in what it brings, or null
-  /// @param out what it gets, or null
-  private record Buffers(@Nullable Tensor in, @Nullable Tensor out) {
-    List<Tensor> inputs() {
-      return in == null ? List.of() : List.of(in);
-    }
-  }
-
   private final Job job;
   private final PerfPlan plan;
   private final Communicator communicator;
   private final PreparedCollective barrier;
-  private final TestPattern pattern;
-  private final Buffer input;
-  private final Buffer output;
-  private final Buffer expected;
+  private final PerfBuffers buffers;
   private final Buffer times;
   private final CommonStart commonStart;
   private final WarmUp warmUp;
@@ -55,19 +42,14 @@ final class RankRun implements AutoCloseable {
     this.communicator = communicator;
     this.barrier =
         communicator.prepare(CollectiveRequest.barrier(communicator.topology()), List.of(), null);
-    this.pattern = new TestPattern(plan, job.worldSize());
-    this.input = shared("perf input", plan.maxBytes());
-    this.output = shared("perf output", plan.maxBytes());
-    this.expected = HostMemory.allocate(job.memory(), "perf expected", plan.maxBytes());
-    this.times = shared("perf times", 8L * Math.max(1, plan.iterations()));
+    this.buffers = new PerfBuffers(job, new TestPattern(plan, job.worldSize()), plan.maxBytes());
+    this.times =
+        HostMemory.allocateShared(
+            job.memory(), "perf times", 8L * Math.max(1, plan.iterations()), job.directory());
     this.commonStart = new CommonStart(job, communicator, barrier);
     this.warmUp = new WarmUp(plan.warmups(), this::slowest);
     this.samples = new TimelySamples(this::slowest, commonStart);
     this.wrongLeft = job.rank() == 0 ? plan.wrongElements() : 0;
-  }
-
-  private Buffer shared(String name, long bytes) {
-    return HostMemory.allocateShared(job.memory(), name, bytes, job.directory());
   }
 
   /// Measures one size.
@@ -84,20 +66,20 @@ final class RankRun implements AutoCloseable {
 
   private Timing measure(long count, boolean inPlace) {
     CollectiveRequest request = plan.request(count, inPlace, communicator.topology());
-    Buffers buffers = buffers(request);
-    fill(buffers);
-    try (PreparedCollective operation = prepare(request, plan.algorithm(), buffers)) {
+    Pair pair = buffers.pair(request);
+    buffers.fill(pair);
+    try (PreparedCollective operation = prepare(request, plan.algorithm(), pair)) {
       double[] single = new double[plan.iterations()];
       long repeated = 0;
       double mean = 0;
       if (plan.dirty()) {
-        repeated = dirty(operation, buffers, single);
+        repeated = dirty(operation, pair, single);
       } else {
         mean = clean(operation, single);
       }
       Arrays.sort(single);
       double nanos = plan.dirty() ? single[single.length / 2] : mean;
-      long wrong = plan.checks() ? wrong(operation, buffers, count) : -1;
+      long wrong = plan.checks() ? wrong(operation, pair, count) : -1;
       double factor = plan.collective().busFactor(job.worldSize());
       return Timing.of(
           size(count),
@@ -109,58 +91,30 @@ final class RankRun implements AutoCloseable {
     }
   }
 
-  /// In place both lie in one buffer, the smaller one at its place in the larger one.
-  private Buffers buffers(CollectiveRequest request) {
-    DType dtype = plan.dtype();
-    int rank = job.rank();
-    long inElements = request.inputElements(rank);
-    long outElements = request.outputElements(rank);
-    Tensor in =
-        request.inputs(rank) == 0
-            ? null
-            : tensor(input, request.inPlace() ? request.inputStart(rank) : 0, inElements, dtype);
-    Buffer to = request.inPlace() ? input : output;
-    Tensor out =
-        outElements == 0
-            ? null
-            : tensor(to, request.inPlace() ? request.outputStart(rank) : 0, outElements, dtype);
-    return new Buffers(in, out);
-  }
-
-  private static Tensor tensor(Buffer buffer, long start, long elements, DType dtype) {
-    return new Tensor(buffer, start * dtype.bytes(), dtype, Shape.of(elements));
-  }
-
-  private void fill(Buffers buffers) {
-    if (buffers.in() != null) {
-      pattern.fill(job.rank(), buffers.in().segment(), buffers.in().shape().elements());
-    }
-  }
-
   private PreparedCollective prepare(
-      CollectiveRequest request, Optional<Algorithm> algorithm, Buffers buffers) {
+      CollectiveRequest request, Optional<Algorithm> algorithm, Pair pair) {
     if (algorithm.isEmpty()) {
-      return communicator.prepare(request, buffers.inputs(), buffers.out());
+      return communicator.prepare(request, pair.inputs(), pair.out());
     }
     Optional<String> refusal = algorithm.get().refusal(request);
     if (refusal.isPresent()) {
       throw OptionValues.wrong("--algorithm", algorithm.get().name(), refusal.get());
     }
-    return communicator.prepare(request, algorithm.get(), buffers.inputs(), buffers.out());
+    return communicator.prepare(request, algorithm.get(), pair.inputs(), pair.out());
   }
 
   /// Measures every algorithm that can do one size, in place, one after another again and again.
   PerfChoice choice(long bytes) {
     long count = plan.count(bytes, job.worldSize());
     CollectiveRequest request = plan.request(count, true, communicator.topology());
-    Buffers buffers = buffers(request);
-    fill(buffers);
+    Pair pair = buffers.pair(request);
+    buffers.fill(pair);
     List<PreparedCollective> all = new ArrayList<>();
-    try (PreparedCollective chosen = prepare(request, Optional.empty(), buffers)) {
+    try (PreparedCollective chosen = prepare(request, Optional.empty(), pair)) {
       for (Algorithm algorithm : Algorithms.applicable(request)) {
-        all.add(prepare(request, Optional.of(algorithm), buffers));
+        all.add(prepare(request, Optional.of(algorithm), pair));
       }
-      WarmUp.Trial trial = (operation, number) -> dirty(operation, buffers, number);
+      WarmUp.Trial trial = (operation, number) -> dirty(operation, pair, number);
       commonStart.anew();
       warmUp.run(all, trial);
       double[][] times = new double[all.size()][plan.iterations()];
@@ -198,16 +152,16 @@ final class RankRun implements AutoCloseable {
 
   /// Fills the times of single operations, each after every rank has written its input, and returns
   /// how many were repeated since a rank began them late.
-  private long dirty(PreparedCollective operation, Buffers buffers, double[] single) {
-    WarmUp.Trial trial = (same, number) -> dirty(same, buffers, number);
+  private long dirty(PreparedCollective operation, Pair pair, double[] single) {
+    WarmUp.Trial trial = (same, number) -> dirty(same, pair, number);
     commonStart.anew();
     warmUp.run(List.of(operation), trial);
     return samples.time(List.of(operation), trial, new double[][] {single});
   }
 
-  private double dirty(PreparedCollective operation, Buffers buffers, int number) {
-    if (buffers.in() != null) {
-      touch(buffers.in().segment(), (byte) number);
+  private double dirty(PreparedCollective operation, Pair pair, int number) {
+    if (pair.in() != null) {
+      touch(pair.in().segment(), (byte) number);
     }
     boolean isTimely = commonStart.together();
     double nanos = timed(operation);
@@ -248,19 +202,17 @@ final class RankRun implements AutoCloseable {
     return tensor.segment().toArray(ValueLayout.JAVA_DOUBLE);
   }
 
-  private long wrong(PreparedCollective operation, Buffers buffers, long count) {
-    output.segment().fill((byte) 0x5A);
-    fill(buffers);
+  private long wrong(PreparedCollective operation, Pair pair, long count) {
+    buffers.fillAnew(pair);
     operation.run();
-    long wrong = 0;
-    if (buffers.out() != null) {
-      MemorySegment result = buffers.out().segment();
+    if (pair.out() != null) {
+      MemorySegment result = pair.out().segment();
       for (; wrongLeft > 0 && result.byteSize() > 0; wrongLeft--) {
         long at = result.byteSize() - wrongLeft;
         result.set(ValueLayout.JAVA_BYTE, at, (byte) (result.get(ValueLayout.JAVA_BYTE, at) ^ 1));
       }
-      wrong = pattern.wrong(job.rank(), result, expected.segment(), count);
     }
+    long wrong = buffers.wrong(pair, count);
     return (long) agree(new double[] {wrong}, new ReduceOp.Sum())[0];
   }
 
@@ -269,8 +221,6 @@ final class RankRun implements AutoCloseable {
     commonStart.close();
     barrier.close();
     times.close();
-    expected.close();
-    output.close();
-    input.close();
+    buffers.close();
   }
 }
