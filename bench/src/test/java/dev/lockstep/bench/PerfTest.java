@@ -196,6 +196,8 @@ class PerfTest {
     "double, sum",
     "half, sum",
     "bfloat16, avg",
+    "f8e5m2, avg",
+    "bool, sum",
     "f8e4m3, sum",
     "int8, max",
     "uint8, min",
