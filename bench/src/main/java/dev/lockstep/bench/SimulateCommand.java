@@ -105,7 +105,7 @@ public final class SimulateCommand implements CommandProvider {
       Candidate chosen,
       Simulation simulation) {
     double nanos = simulation.nanos();
-    long bytes = request.total() * request.dtype().bytes();
+    long bytes = request.bufferElements() * request.dtype().bytes();
     out.println("collective     " + request.words());
     out.println(
         "fabric         %s, %d ranks, %s"

@@ -2,6 +2,7 @@ package dev.lockstep.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.withinPercentage;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -15,6 +16,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -149,6 +152,27 @@ class PlanCommandsTest {
   void everyCollectiveIsSimulated(String collective) throws Exception {
     assertThat(simulate(collective, "--fabric", "h200-efa", "--ranks", "12"))
         .contains("fabric         h200-efa, 12 ranks");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"all_reduce", "reduce_scatter", "all_gather", "alltoall", "sendrecv"})
+  void bandwidthIsTheBytesThatWereAskedForOverTheTime(String collective) throws Exception {
+    String[] asked = {collective, "--fabric", "h200-efa", "--ranks", "16", "--bytes", "1M"};
+    double bytes = 1 << 20;
+    String simulated = simulate(asked);
+    double micros = number("time +([0-9.]+) us", simulated);
+    double rate = number("algbw +([0-9.]+) GB/s", simulated);
+    assertThat(rate * micros * 1e3).isCloseTo(bytes, withinPercentage(1));
+    String explained = explain(asked);
+    micros = number("([0-9.]+) +[0-9.]+ +<- chosen", explained);
+    rate = number("[0-9.]+ +([0-9.]+) +<- chosen", explained);
+    assertThat(rate * micros * 1e3).isCloseTo(bytes, withinPercentage(1));
+  }
+
+  private static double number(String pattern, String text) {
+    Matcher found = Pattern.compile(pattern).matcher(text);
+    assertThat(found.find()).as(text).isTrue();
+    return Double.parseDouble(found.group(1));
   }
 
   static List<String> fabrics() {

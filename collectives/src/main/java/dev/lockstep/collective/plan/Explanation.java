@@ -77,7 +77,7 @@ public final class Explanation {
   }
 
   private long bytes() {
-    return table.request().total() * table.request().dtype().bytes();
+    return table.request().bufferElements() * table.request().dtype().bytes();
   }
 
   private String reason() {

@@ -363,6 +363,12 @@ public record CollectiveRequest(
     return counts.total();
   }
 
+  /// Returns the number of elements of one rank's whole buffer, by which bandwidth is counted: of
+  /// an all-to-all the mean of what ranks send.
+  public long bufferElements() {
+    return kind == CollectiveKind.ALL_TO_ALL ? total() / ranks() : total();
+  }
+
   /// Returns the number of the reduce op in a message's envelope, 0 for none.
   public byte reduceOpCode() {
     return switch (reduceOp) {
