@@ -104,8 +104,11 @@ final class TensorChecks {
     }
   }
 
-  static boolean overlap(Registration a, Registration b) {
-    return a.region().equals(b.region())
+  /// Returns whether two ranges have a byte in common; an empty one has none, wherever it lies.
+  private static boolean overlap(Registration a, Registration b) {
+    return a.bytes() > 0
+        && b.bytes() > 0
+        && a.region().equals(b.region())
         && a.offset() < b.offset() + b.bytes()
         && b.offset() < a.offset() + a.bytes();
   }

@@ -427,6 +427,21 @@ final class OperationsTest {
   }
 
   @Test
+  void anEmptyTensorMayLieAnywhereInTheOutput() {
+    Ranks.run(
+        2,
+        over("shm"),
+        rank -> {
+          int me = rank.communicator.rank();
+          Tensor out = empty(rank, 8);
+          Tensor mine = me == 0 ? slice(out, 3, 0) : filled(rank, 8);
+          rank.communicator.allGatherV(mine, out, List.of(0L, 8L));
+          assertThat(of(out)).isEqualTo(IntStream.range(0, 8).map(i -> value(1, i)).toArray());
+          return true;
+        });
+  }
+
+  @Test
   void programmersErrorsOfEveryKindNameRankCollectiveAndSequence() {
     Ranks.run(
         1,
