@@ -31,16 +31,21 @@ public final class Counts {
 
   /// Returns the counts of equal parts.
   ///
-  /// @throws IllegalArgumentException if elements are negative
+  /// @throws IllegalArgumentException if elements are negative, or so many that their sum is no
+  ///   `long`
   public static Counts each(long parts, long elements) {
     check(elements);
-    Math.multiplyExact(parts, elements);
+    if (parts > 0 && elements > Long.MAX_VALUE / parts) {
+      throw new IllegalArgumentException(
+          "counts are too many elements in sum: parts=%d, elementsOfEach=%d, most=%d"
+              .formatted(parts, elements, Long.MAX_VALUE));
+    }
     return new Counts(parts, elements, null);
   }
 
   /// Returns the counts of parts, in order.
   ///
-  /// @throws IllegalArgumentException if a count is negative
+  /// @throws IllegalArgumentException if a count is negative, or the sum of all is no `long`
   public static Counts of(List<Long> elements) {
     if (elements.isEmpty()) {
       return NONE;
@@ -52,7 +57,12 @@ public final class Counts {
       long count = elements.get(part);
       check(count);
       even &= count == first;
-      starts[part + 1] = Math.addExact(starts[part], count);
+      if (count > Long.MAX_VALUE - starts[part]) {
+        throw new IllegalArgumentException(
+            "counts are too many elements in sum: part=%d, count=%d, elementsBefore=%d, most=%d"
+                .formatted(part, count, starts[part], Long.MAX_VALUE));
+      }
+      starts[part + 1] = starts[part] + count;
     }
     return even ? each(elements.size(), first) : new Counts(elements.size(), -1, starts);
   }
