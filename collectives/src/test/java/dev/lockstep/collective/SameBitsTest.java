@@ -175,6 +175,40 @@ final class SameBitsTest {
     }
   }
 
+  /// Of lanes 1, 2, 3, 4 and 5, each rank bringing the sum of its own.
+  @ParameterizedTest(name = "{0}, P={1}")
+  @CsvSource({"shm, 1", "shm, 2", "shm, 3", "messages-only, 3"})
+  void averagesOfLanesAreTheSameOnAnyNumberOfRanks(String transport, int ranks) {
+    LaneSplit split = LaneSplit.contiguous(5, ranks);
+    Ranks.run(
+        ranks,
+        over(transport),
+        rank -> {
+          List<Tensor> inputs = new ArrayList<>();
+          for (Subtree held : split.ranks().get(rank.number())) {
+            Tensor input = rank.sharedTensor(DType.F32, 1);
+            float sum = held.size() * (held.first() + 1 + held.end()) / 2f;
+            input.segment().set(F32, 0, sum);
+            inputs.add(input);
+          }
+          Tensor output = rank.sharedTensor(DType.F32, 1);
+          CollectiveRequest request =
+              CollectiveRequest.allReduce(
+                  DType.F32,
+                  new ReduceOp.Avg(),
+                  1,
+                  false,
+                  rank.communicator.topology(),
+                  split,
+                  Mode.SAME_BITS);
+          try (PreparedCollective mean = rank.communicator.prepare(request, inputs, output)) {
+            mean.run();
+          }
+          assertThat(output.segment().get(F32, 0)).isEqualTo(3);
+          return true;
+        });
+  }
+
   @Test
   void averagesDivideTheSum() {
     Ranks.run(

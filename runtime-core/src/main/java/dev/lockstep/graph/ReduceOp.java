@@ -22,7 +22,8 @@ public sealed interface ReduceOp {
   /// The greater; NaN wins.
   record Max() implements ReduceOp {}
 
-  /// The sum divided by the number of ranks; floating-point types only.
+  /// The sum divided by the number of lanes that it is over, whichever ranks hold them: by that of
+  /// the ranks where each brings one contribution. Floating-point types only.
   record Avg() implements ReduceOp {}
 
   /// The sum of the contributions, each multiplied by a factor and rounded to its type first: what

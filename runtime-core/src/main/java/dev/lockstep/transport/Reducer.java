@@ -8,7 +8,7 @@ import java.lang.foreign.MemorySegment;
 ///
 /// Floats of one and two bytes are joined in `float` and rounded to nearest, ties to even. Integers
 /// wrap. Of truth values, a sum and a maximum are "or", a product and a minimum "and". An average
-/// is the sum here: who knows the number of ranks divides; so is a pre-multiplied sum: its
+/// is the sum here: who knows the number of lanes divides; so is a pre-multiplied sum: its
 /// contributions come through [#scale] first. A NaN wins everywhere. The result has the same bits
 /// on every machine, except for the payload of a NaN.
 ///

@@ -288,6 +288,9 @@ final class ReferencePrimitives {
         out[i] = join(op, out[i], contribution[i]);
       }
     }
+    for (int i = 0; op instanceof ReduceOp.Avg && i < out.length; i++) {
+      out[i] /= lanes.lanes();
+    }
     return out;
   }
 

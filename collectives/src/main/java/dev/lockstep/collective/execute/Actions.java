@@ -83,22 +83,22 @@ final class Actions {
     }
   }
 
-  /// Divides a sum by the number of ranks.
+  /// Divides a sum by the number of lanes.
   static final class Divide extends Action {
     private final DType dtype;
     private final MemorySegment target;
-    private final int ranks;
+    private final int lanes;
 
-    Divide(DType dtype, MemorySegment target, int ranks) {
+    Divide(DType dtype, MemorySegment target, int lanes) {
       super(-1);
       this.dtype = dtype;
       this.target = target;
-      this.ranks = ranks;
+      this.lanes = lanes;
     }
 
     @Override
     boolean run(long operation) {
-      Quotients.divide(dtype, target, ranks);
+      Quotients.divide(dtype, target, lanes);
       return true;
     }
   }

@@ -198,7 +198,7 @@ public final class ProgramCompiler {
       case Step.Divide(Range target) ->
           target.elements() == 0
               ? null
-              : new Actions.Divide(dtype, segment(target), request.ranks());
+              : new Actions.Divide(dtype, segment(target), request.lanes().lanes());
       case Step.Signal(int peer, int slot) -> new Actions.Signal(endpoint.signals(), peer, slot);
       case Step.Await(int peer, int slot) ->
           new Actions.AwaitSignal(endpoint.signals(), peer, slot);

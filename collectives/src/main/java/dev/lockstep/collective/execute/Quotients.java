@@ -6,7 +6,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 
-/// Division of sums by a number of ranks: rounded to nearest once, in `float` for the types of one
+/// Division of sums by a number of lanes: rounded to nearest once, in `float` for the types of one
 /// and two bytes. Allocates nothing.
 final class Quotients {
   private static final ValueLayout.OfDouble F64 =

@@ -30,7 +30,7 @@ final class StepWords {
           "swap " + words(own, rank) + " with " + words(theirs, rank);
       case Step.Scale(Range from, Range to) ->
           words(to, rank) + " = " + words(from, rank) + " times the factor";
-      case Step.Divide(Range target) -> "divide " + words(target, rank) + " by the ranks";
+      case Step.Divide(Range target) -> "divide " + words(target, rank) + " by the lanes";
       case Step.Signal(int peer, int slot) -> "signal rank " + peer + ", slot " + slot;
       case Step.Await(int peer, int slot) -> "await rank " + peer + ", slot " + slot;
     };

@@ -71,7 +71,7 @@ public sealed interface Step {
   /// @param to where the product goes; no element of `from`
   record Scale(Range from, Range to) implements Step {}
 
-  /// Divides a finished sum by the number of ranks.
+  /// Divides a finished sum by the number of lanes.
   ///
   /// @param target operand and result
   record Divide(Range target) implements Step {}

@@ -32,7 +32,7 @@ final class Expressions {
     /// A contribution multiplied by the factor of a pre-multiplied sum.
     record Product(int contribution) implements Expression {}
 
-    /// A sum divided by the number of ranks.
+    /// A sum divided by the number of lanes.
     record Quotient(int sum) implements Expression {}
   }
 

@@ -98,7 +98,7 @@ final class Collectives {
               op.lanes(),
               filled(parts, op.lanes()).stream().map(x -> gathered(x, groups)).toList());
     }
-    return finished(op.reduceOp(), joined, size);
+    return finished(op.reduceOp(), joined, op.lanes().lanes());
   }
 
   /// Whether two ranks each hold one side of the tree's root: both then join the same two numbers,
@@ -159,7 +159,7 @@ final class Collectives {
               op.lanes(),
               filled(parts, op.lanes()).stream().map(x -> scattered(x, op.dim(), groups)).toList());
     }
-    return finished(op.reduceOp(), joined, size);
+    return finished(op.reduceOp(), joined, op.lanes().lanes());
   }
 
   Hlo allGather(AllGather op, Hlo x) {
@@ -258,7 +258,7 @@ final class Collectives {
     };
   }
 
-  private Hlo finished(ReduceOp op, Hlo joined, int size) {
-    return op instanceof ReduceOp.Avg ? emit.binary("divide", joined, size) : joined;
+  private Hlo finished(ReduceOp op, Hlo joined, int lanes) {
+    return op instanceof ReduceOp.Avg ? emit.binary("divide", joined, lanes) : joined;
   }
 }

@@ -176,6 +176,20 @@ final class CollectivesTest {
     }
   }
 
+  @ParameterizedTest
+  @EnumSource(SumOrder.class)
+  void averagesAreThoseOfTheLanes(SumOrder order) {
+    LaneSplit lanes = LaneSplit.contiguous(4, 2);
+    AllReduce op = new AllReduce("dp", new ReduceOp.Avg(), lanes);
+    Emitted emitted = Emitted.of(sum(op, lanes, 1), line(2), order);
+    // Each rank brings the sum of two lanes.
+    List<Map<String, double[]>> found =
+        emitted.interpreted(
+            List.of(Map.of("x0", new double[] {6}), Map.of("x0", new double[] {4})));
+    assertThat(found.get(0).get("y")).containsExactly(2.5);
+    assertThat(found.get(1).get("y")).containsExactly(2.5);
+  }
+
   static List<ReduceOp> reduceOps() {
     return List.of(
         new ReduceOp.Sum(),
