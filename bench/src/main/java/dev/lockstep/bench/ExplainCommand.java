@@ -83,14 +83,11 @@ public final class ExplainCommand implements CommandProvider {
         options.format,
         "must be text, chrome-trace or dot");
     Optional<Fabric> named = options.fabric();
-    return named.isPresent()
-        ? explain(
-            options,
-            named.get(),
-            options.request(PlanOptions.topology(named.get(), options.ranks())),
-            "",
-            out)
-        : host(options, out, err);
+    if (named.isEmpty()) {
+      return host(options, out, err);
+    }
+    CollectiveRequest request = options.request(PlanOptions.topology(named.get(), options.ranks()));
+    return explain(options, named.get(), Planner.costs(request, named.get()), "", out);
   }
 
   /// Ranks of this host, by what was measured of it.
@@ -106,12 +103,13 @@ public final class ExplainCommand implements CommandProvider {
     LinkTable links = HostLinks.table(options.ranks(), options.transport, options.fit, err);
     boolean peerMemory = links.fabric().levels().getFirst().shortBytes() > 0;
     CollectiveRequest request = options.request(Topology.oneNode(options.ranks(), peerMemory));
-    return explain(options, links.fabric(), request, HostLinks.words(links), out);
+    // As a job on this host chooses, and no more thoroughly.
+    CostTable table = new Planner(links.fabric()).costs(request);
+    return explain(options, links.fabric(), table, HostLinks.words(links), out);
   }
 
   private static int explain(
-      Options options, Fabric fabric, CollectiveRequest request, String links, PrintStream out) {
-    CostTable table = Planner.costs(request, fabric);
+      Options options, Fabric fabric, CostTable table, String links, PrintStream out) {
     Optional<Algorithm> algorithm = options.algorithm();
     Candidate choice =
         algorithm.isPresent() ? PlanOptions.asked(table, algorithm.get().name()) : table.choice();

@@ -10,7 +10,8 @@ import org.jspecify.annotations.Nullable;
 /// @param links what it was timed on: a transport or a fabric
 /// @param schedule what it makes of the request, null if it refuses
 /// @param nanos predicted time, empty if it was not timed
-/// @param reason why it refuses or was not timed, empty if it was
+/// @param reason why it refuses or was not timed, or as what else it was; empty if it was timed as
+///   it is
 public record Candidate(
     String algorithm,
     String links,
@@ -20,6 +21,10 @@ public record Candidate(
 
   static Candidate timed(String links, Schedule schedule, double nanos) {
     return new Candidate(schedule.algorithm(), links, schedule, OptionalDouble.of(nanos), "");
+  }
+
+  static Candidate timedAs(String links, Schedule schedule, double nanos, String what) {
+    return new Candidate(schedule.algorithm(), links, schedule, OptionalDouble.of(nanos), what);
   }
 
   static Candidate untimed(String links, Schedule schedule, String reason) {

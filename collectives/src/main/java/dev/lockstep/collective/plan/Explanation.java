@@ -12,6 +12,7 @@ import java.util.Objects;
 
 /// Says what a plan is and why: as text, as a Chrome trace, as a graph for Graphviz. Pure.
 public final class Explanation {
+  private static final String CHOSEN = "<- chosen";
   private static final int MOST_RANKS = 4;
   private static final int MOST_STEPS = 48;
   private static final int MOST_DRAWN_STEPS = 2_000;
@@ -69,7 +70,10 @@ public final class Explanation {
         micros = String.format(Locale.ROOT, "%.2f", nanos / 1000);
         rate = String.format(Locale.ROOT, "%.2f", nanos > 0 ? bytes() / nanos : 0);
       }
-      String why = candidate.equals(choice) ? "<- chosen" : candidate.reason();
+      String why = candidate.reason();
+      if (candidate.equals(choice)) {
+        why = why.isEmpty() ? CHOSEN : CHOSEN + ", " + why;
+      }
       text.append(
           row.formatted(candidate.algorithm(), candidate.links(), micros, rate, why)
               .replaceAll(" +(\\R)$", "$1"));

@@ -24,7 +24,8 @@ public final class Planner {
   /// Choices that are remembered.
   private static final int MOST_CHOICES = 256;
 
-  /// Steps that are simulated for one candidate while a rank waits for its choice: some 20 ms.
+  /// Steps that are simulated for one candidate while a rank waits for its choice: some 20 ms. What
+  /// has more, as its ranks' shares differ, is timed by even ones ([EvenShares]).
   private static final long QUICK_STEPS = 20_000;
 
   private final Fabric fabric;
@@ -55,12 +56,17 @@ public final class Planner {
   public synchronized Candidate choose(CollectiveRequest request) {
     Candidate known = choices.get(request);
     if (known == null) {
-      CostTable table = request.ranks() == 1 ? alone(request) : costs(request, fabric, QUICK_STEPS);
+      CostTable table = request.ranks() == 1 ? alone(request) : costs(request);
       known = table.choice();
       choices.put(request, known);
       log(table, known);
     }
     return known;
+  }
+
+  /// Returns what every algorithm would cost, as [#choose] sees it: timed as quickly.
+  public CostTable costs(CollectiveRequest request) {
+    return costs(request, fabric, QUICK_STEPS);
   }
 
   /// Returns the schedule that one algorithm makes of a request, and its predicted time.
@@ -156,8 +162,27 @@ public final class Planner {
               : Simulator.run(schedule, fabric, mostSteps).nanos();
       return Optional.of(Candidate.timed(fabric.name(), schedule, nanos));
     } catch (IllegalArgumentException tooLarge) {
-      return Optional.of(
-          Candidate.untimed(fabric.name(), schedule, String.valueOf(tooLarge.getMessage())));
+      String reason = String.valueOf(tooLarge.getMessage());
+      Optional<Candidate> even =
+          mostSteps == Long.MAX_VALUE ? Optional.empty() : even(algorithm, schedule, fabric);
+      return even.or(() -> Optional.of(Candidate.untimed(fabric.name(), schedule, reason)));
+    }
+  }
+
+  /// Returns a schedule's row by the time that even shares take; nothing where these have too many
+  /// steps as well.
+  private static Optional<Candidate> even(Algorithm algorithm, Schedule schedule, Fabric fabric) {
+    Optional<CollectiveRequest> above =
+        EvenShares.above(schedule.request()).filter(it -> algorithm.refusal(it).isEmpty());
+    if (above.isEmpty()) {
+      return Optional.empty();
+    }
+    try {
+      double nanos = Simulator.run(algorithm.schedule(above.get()), fabric, QUICK_STEPS).nanos();
+      String what = "timed by even shares: elements=" + above.get().total();
+      return Optional.of(Candidate.timedAs(fabric.name(), schedule, nanos, what));
+    } catch (IllegalArgumentException _) {
+      return Optional.empty();
     }
   }
 }

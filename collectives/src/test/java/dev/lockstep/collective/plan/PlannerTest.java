@@ -217,6 +217,27 @@ class PlannerTest {
     assertThat(shared).isGreaterThan(bytes / 2e9 * 1e9).isGreaterThan(1.5 * apart);
   }
 
+  @ParameterizedTest(name = "ranks={0}, elements={1}")
+  @CsvSource({"96, 25_000_000, 25_001_472", "72, 4_000_001, 4_000_896", "300, 999_999, 1_003_200"})
+  void manyRanksOfUnevenSharesChooseAsThoseOfEvenOnesDo(int ranks, long elements, long even) {
+    CollectiveRequest request = allReduce(ranks, elements, true, Mode.SAME_BITS);
+    Planner planner = planner(true);
+    Candidate choice = planner.choose(request);
+    Candidate ofEven = planner.choose(allReduce(ranks, even, true, Mode.SAME_BITS));
+    assertThat(choice.algorithm()).isEqualTo(ofEven.algorithm());
+    assertThat(choice.nanos()).isEqualTo(ofEven.nanos()).isPresent();
+    assertThat(choice.reason()).isEqualTo("timed by even shares: elements=" + even);
+    assertThat(Objects.requireNonNull(choice.schedule()).request()).isEqualTo(request);
+    assertThat(ofEven.reason()).isEmpty();
+  }
+
+  @Test
+  void fewRanksOfUnevenSharesAreTimedAsTheyAre() {
+    Candidate choice = planner(true).choose(allReduce(8, 25_000_001, true, Mode.SAME_BITS));
+    assertThat(choice.nanos()).isPresent();
+    assertThat(choice.reason()).isEmpty();
+  }
+
   @Test
   void whatWasChosenIsRemembered() {
     Planner planner = planner(true);
