@@ -4,6 +4,7 @@ import dev.lockstep.collective.execute.Members;
 import dev.lockstep.collective.plan.LinkCache;
 import dev.lockstep.collective.plan.LinkFit;
 import dev.lockstep.collective.plan.LinkTable;
+import dev.lockstep.collective.request.StableHash;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.job.Job;
 import dev.lockstep.transport.Transport;
@@ -81,11 +82,24 @@ final class LinkChoice {
   }
 
   private String key() {
-    List<String> hosts = job.hosts();
+    return key(transport, job.hosts());
+  }
+
+  /// Returns what a fit holds for. Links between hosts are those of these hosts, in whichever order
+  /// the others stand.
+  ///
+  /// @param hosts each rank's
+  static String key(String transport, List<String> hosts) {
     boolean shares = HostwiseTransport.isOfUse(hosts);
     String layout = shares ? transport + "/" + ranksOfHosts(hosts) : transport;
-    return LinkTable.key(
-        layout, job.worldSize(), hosts.stream().distinct().count(), hosts.getFirst());
+    List<String> each = hosts.stream().distinct().sorted().toList();
+    String key = LinkTable.key(layout, hosts.size(), each.size(), hosts.getFirst());
+    if (each.size() == 1) {
+      return key;
+    }
+    StableHash names = new StableHash();
+    each.forEach(names::add);
+    return "%s names=%016x".formatted(key, names.value());
   }
 
   /// Returns how many ranks run on each host, in the order of their first ranks.
