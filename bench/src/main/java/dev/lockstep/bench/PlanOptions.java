@@ -89,6 +89,15 @@ class PlanOptions {
   private int root;
 
   @Option(
+      names = "--in-place",
+      description =
+          "input and output share their memory (the default, but of alltoall and sendrecv)")
+  private boolean inPlace;
+
+  @Option(names = "--out-of-place", description = "input and output have memory of their own")
+  private boolean outOfPlace;
+
+  @Option(
       names = {"-h", "--help"},
       usageHelp = true,
       description = "shows this")
@@ -171,23 +180,37 @@ class PlanOptions {
         "not defined for elements of type " + this.type);
     LaneSplit lanes = LaneSplit.onePerRank(ranks);
     Mode promise = mode(topology);
+    boolean one = isInPlace();
     return switch (kind()) {
       case ALL_REDUCE ->
-          CollectiveRequest.allReduce(type, reduceOp, elements, true, topology, lanes, promise);
+          CollectiveRequest.allReduce(type, reduceOp, elements, one, topology, lanes, promise);
       case REDUCE_SCATTER ->
-          CollectiveRequest.reduceScatter(type, reduceOp, parts, true, topology, lanes, promise);
+          CollectiveRequest.reduceScatter(type, reduceOp, parts, one, topology, lanes, promise);
       case REDUCE ->
-          CollectiveRequest.reduce(type, reduceOp, elements, root, true, topology, lanes, promise);
-      case ALL_GATHER -> CollectiveRequest.allGather(type, parts, true, topology);
-      case BROADCAST -> CollectiveRequest.broadcast(type, elements, root, topology);
+          CollectiveRequest.reduce(type, reduceOp, elements, root, one, topology, lanes, promise);
+      case ALL_GATHER -> CollectiveRequest.allGather(type, parts, one, topology);
+      case BROADCAST ->
+          CollectiveRequest.broadcast(type, elements, root, topology).withInPlace(one);
       case ALL_TO_ALL ->
           CollectiveRequest.allToAll(
-              type, Counts.each((long) ranks * ranks, elements / ranks), false, topology);
-      case GATHER -> CollectiveRequest.gather(type, parts, root, true, topology);
-      case SCATTER -> CollectiveRequest.scatter(type, parts, root, true, topology);
+              type, Counts.each((long) ranks * ranks, elements / ranks), one, topology);
+      case GATHER -> CollectiveRequest.gather(type, parts, root, one, topology);
+      case SCATTER -> CollectiveRequest.scatter(type, parts, root, one, topology);
       case BARRIER -> CollectiveRequest.barrier(topology);
-      case SEND_RECEIVE -> CollectiveRequest.sendReceive(type, elements, false, topology);
+      case SEND_RECEIVE -> CollectiveRequest.sendReceive(type, elements, one, topology);
     };
+  }
+
+  /// Returns whether input and output share their memory: if nothing is said, as most callers have
+  /// it.
+  private boolean isInPlace() {
+    require(
+        !(inPlace && outOfPlace),
+        "--in-place",
+        "",
+        "--in-place and --out-of-place exclude each other");
+    boolean usual = kind() != CollectiveKind.ALL_TO_ALL && kind() != CollectiveKind.SEND_RECEIVE;
+    return inPlace || (usual && !outOfPlace);
   }
 
   private CollectiveKind kind() {

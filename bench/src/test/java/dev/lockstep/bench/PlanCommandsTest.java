@@ -6,6 +6,8 @@ import static org.assertj.core.api.Assertions.withinPercentage;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Fabrics;
 import dev.lockstep.failure.ConfigurationException;
@@ -167,6 +169,30 @@ class PlanCommandsTest {
     micros = number("([0-9.]+) +[0-9.]+ +<- chosen", explained);
     rate = number("[0-9.]+ +([0-9.]+) +<- chosen", explained);
     assertThat(rate * micros * 1e3).isCloseTo(bytes, withinPercentage(1));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "all_reduce, '', true",
+    "all_reduce, --out-of-place, false",
+    "broadcast, --out-of-place, false",
+    "alltoall, '', false",
+    "alltoall, --in-place, true",
+    "sendrecv, '', false",
+    "sendrecv, --in-place, true"
+  })
+  void whatIsPlannedIsInPlaceOrNotAsAsked(String collective, String asked, boolean inPlace) {
+    PlanOptions options = new PlanOptions();
+    options.parse("explain", asked.isEmpty() ? List.of(collective) : List.of(collective, asked));
+    CollectiveRequest request = options.request(Topology.oneNode(2, true));
+    assertThat(request.inPlace()).isEqualTo(inPlace);
+  }
+
+  @Test
+  void inPlaceAndOutOfPlaceExcludeEachOther() {
+    assertThatThrownBy(() -> explain("alltoall", "--in-place", "--out-of-place"))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("exclude each other");
   }
 
   private static double number(String pattern, String text) {
