@@ -78,6 +78,8 @@ final class Engine implements RailEvents {
         new Failures(library, found.kind().name(), found.domains().getFirst().provider());
     this.links = new Links(transport);
     this.peers = new Peers(transport, ranks, links, this::say);
+    OutgoingFrames out = null;
+    IncomingFrames in = null;
     try {
       openRails(found, library);
       this.first = rails.getFirst();
@@ -93,13 +95,22 @@ final class Engine implements RailEvents {
       this.cache =
           new RegionCache(
               rails, failures, options.budgetBytes() < 0 ? allowed : options.budgetBytes());
-      this.outgoing = new OutgoingFrames(pool, first, failures, cache.newKey(), frames, job, crc);
-      this.incoming = new IncomingFrames(pool, first, failures, cache::newKey, frames);
+      out = new OutgoingFrames(pool, first, failures, cache.newKey(), frames, job, crc);
+      this.outgoing = out;
+      in = new IncomingFrames(pool, first, failures, cache::newKey, frames);
+      this.incoming = in;
       this.writes = new SegmentWrites[rails.size()];
       Arrays.setAll(writes, _ -> new SegmentWrites());
       incoming.grow(0);
       postReceives();
     } catch (RuntimeException | Error cause) {
+      rails.forEach(Rail::closeEndpoint);
+      if (in != null) {
+        in.close();
+      }
+      if (out != null) {
+        out.close();
+      }
       rails.forEach(Rail::close);
       throw cause;
     }
