@@ -64,6 +64,7 @@ final class Grants {
         || railsThere < 1
         || railsThere > FabricOptions.MOST_RAILS
         || bytes <= 0
+        || bytes > (long) longest * Wire.MOST_SEGMENTS
         || !envelopes[slot].read(frame, body + ENVELOPE_AT)) {
       return false;
     }

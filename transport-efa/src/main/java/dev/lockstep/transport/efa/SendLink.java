@@ -174,6 +174,13 @@ final class SendLink extends FabricLink {
         engine.markDirty(this);
         return false;
       }
+      if (grantedBytes == 0 && grants.bytes(slot) > transfer.bytes() - transfer.progress) {
+        breakHere(
+            broken(
+                "grant is impossible: grantedBytes=%d, remainingBytes=%d"
+                    .formatted(grants.bytes(slot), transfer.bytes() - transfer.progress)));
+        return false;
+      }
       if (!writeGrant(transfer, slot)) {
         return false;
       }
@@ -307,9 +314,8 @@ final class SendLink extends FabricLink {
     switch (kind) {
       case Wire.CREDIT -> consumedFrames = Math.max(consumedFrames, Wire.number(frame, at));
       case Wire.GRANT -> {
-        if (!grants.take(Wire.number(frame, at), Wire.message(frame, at), frame, body)
-            && failure == null) {
-          failure = broken("grant is impossible: number=" + Wire.number(frame, at));
+        if (!grants.take(Wire.number(frame, at), Wire.message(frame, at), frame, body)) {
+          breakHere(broken("grant is impossible: number=" + Wire.number(frame, at)));
         }
       }
       case Wire.REFUSE -> {
