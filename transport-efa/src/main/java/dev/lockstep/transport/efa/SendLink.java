@@ -46,7 +46,10 @@ final class SendLink extends FabricLink {
   /// Whether the receiver has said anything, and so has read a greeting.
   private boolean answered;
 
+  /// Whether the receiver has to hear that it waits for another message. It takes this for the word
+  /// that nothing is written any more: segments of earlier messages come first.
   private boolean disputes;
+
   private boolean leaves;
   private boolean peerLeft;
   private boolean confirms;
@@ -292,8 +295,8 @@ final class SendLink extends FabricLink {
     if (stagingSlot >= 0) {
       staging().release(stagingSlot);
     }
-    if (peerLeft && writing == 0) {
-      confirms = true;
+    if (writing == 0 && (peerLeft || disputes)) {
+      confirms |= peerLeft;
       engine.markDirty(this);
     }
   }
@@ -363,7 +366,7 @@ final class SendLink extends FabricLink {
       return false;
     }
     greets = false;
-    if (disputes && failure instanceof MismatchedEnvelopeException mismatch) {
+    if (disputes && writing == 0 && failure instanceof MismatchedEnvelopeException mismatch) {
       if (!sayBoth(mismatch, Wire.DISPUTE, receiver.link())) {
         return false;
       }
