@@ -137,6 +137,32 @@ public abstract class TransportFailuresTest {
     }
   }
 
+  /// The sender knows by then where it may write, and that the receiver is there.
+  @Test
+  void aSenderThatWasAskedForAMessageWritesNothingIntoAnAbandonedEnd() {
+    int bytes = 1 << 20;
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Pair back = ranks.link(1, 0, WORLD);
+      ranks.deliver(link, WORLD, 0, 100);
+      Registration target = ranks.zeros(0, bytes);
+      Transfer receiving = receive(target, WORLD, 1);
+      ranks.post(link.receiver(), receiving);
+      for (int turn = 0; turn < 3; turn++) {
+        ranks.deliver(back, WORLD, turn, 100); // what was said before has come by then
+      }
+      link.receiver().abandon();
+      assertThat(receiving.failure()).isInstanceOf(LockstepException.class);
+      target.segment().fill((byte) 0); // its owner's again
+      var _ = link.sender().post(send(ranks.random(0, bytes, 1), WORLD, 1));
+      for (int turn = 3; turn < 6; turn++) {
+        ranks.deliver(back, WORLD, turn, 100);
+        var _ = link.sender().poll();
+      }
+      assertThat(nonZero(target.segment())).isFalse();
+    }
+  }
+
   @Test
   void closedReceiverFailsTheSender() {
     try (TransportHarness ranks = open(2)) {

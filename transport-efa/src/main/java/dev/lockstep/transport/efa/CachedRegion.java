@@ -24,6 +24,12 @@ final class CachedRegion {
   /// Operations and grants that are out.
   int uses;
 
+  /// How many of these are grants that were revoked.
+  int revokedGrants;
+
+  /// Whether its registration is to be closed for these, once nothing else needs it.
+  boolean revokes;
+
   /// When it was last asked for, in look-ups.
   long lastUse;
 
@@ -94,6 +100,13 @@ final class CachedRegion {
     registrations[at] = registration;
     keys[at] = rail.key(registration);
     descriptors[at] = rail.descriptor(registration);
+  }
+
+  void unregistered(Rail rail) {
+    int at = rail.number();
+    registrations[at] = 0;
+    keys[at] = 0;
+    descriptors[at] = 0;
   }
 
   /// Returns the CRC32C of a segment, 0 for memory that the host cannot address.

@@ -47,6 +47,7 @@ final class Engine implements RailEvents {
   private int dirtyCount;
   private @Nullable TransportException failure;
   private volatile @Nullable Runnable wantedTurn;
+  private boolean closed;
 
   long messagesSent;
   long bytesSent;
@@ -474,13 +475,17 @@ final class Engine implements RailEvents {
 
   // ---- the end
 
+  /// Returns whether libfabric may be called.
+  boolean isOpen() {
+    return !closed;
+  }
+
   /// Closes everything in the order that the wire needs: endpoints, registrations, memory.
   void close() {
+    closed = true;
     rails.forEach(Rail::closeEndpoint);
     links.free();
-    for (SegmentWrites writing : writes) {
-      writing.clear();
-    }
+    Arrays.asList(writes).forEach(SegmentWrites::clear);
     cache.close();
     incoming.close();
     outgoing.close();

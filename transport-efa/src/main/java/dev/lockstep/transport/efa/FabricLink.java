@@ -6,6 +6,8 @@ import dev.lockstep.transport.Link;
 import dev.lockstep.transport.MismatchedEnvelopeException;
 import dev.lockstep.transport.Transfer;
 import java.lang.foreign.MemorySegment;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /// What both ends of a link share: the queue of posted transfers and the way to the end.
@@ -15,6 +17,8 @@ abstract class FabricLink implements Link {
 
   /// Frames of a link that may be under way unread.
   static final int WINDOW = 16;
+
+  private static final long PAUSE_NANOS = TimeUnit.MICROSECONDS.toNanos(50);
 
   final Engine engine;
   private final int peer;
@@ -54,6 +58,16 @@ abstract class FabricLink implements Link {
   /// @return whether nothing is left
   abstract boolean saysAll();
 
+  /// Returns whether posting a transfer may write a peer's memory, which the peer may have taken
+  /// back meanwhile: what it has said is read before.
+  abstract boolean mayWriteWith(Transfer transfer);
+
+  /// Returns whether memory of transfers that have failed may still be touched.
+  abstract boolean touchesMemory();
+
+  /// Has the wire refuse whoever touches memory that failed transfers have lent.
+  abstract void revoke();
+
   /// What [#close] does first, once.
   abstract void leave();
 
@@ -79,6 +93,9 @@ abstract class FabricLink implements Link {
     }
     engine.hold();
     try {
+      if (failure == null && mayWriteWith(transfer)) {
+        int _ = engine.progress();
+      }
       if (failure != null) {
         transfer.failed(failure);
         return CLOSED;
@@ -193,6 +210,38 @@ abstract class FabricLink implements Link {
   final boolean say(int kind, int to, long number, long message) {
     int frame = engine.outgoing().claim();
     return frame >= 0 && engine.send(frame, this, peer, kind, to, 0, number, message);
+  }
+
+  /// Waits a little for the other end's word that it touches nothing any more.
+  @Override
+  public final void abandon() {
+    close();
+    try {
+      while (!isLeftAlone()) {
+        LockSupport.parkNanos(this, PAUSE_NANOS);
+      }
+    } catch (TransportException stuck) {
+      // Whoever is inside libfabric has the transfers too.
+    }
+  }
+
+  private boolean isLeftAlone() {
+    engine.hold();
+    try {
+      if (!engine.isOpen()) {
+        return true;
+      }
+      int _ = engine.progress();
+      if (touchesMemory()) {
+        if (!mute && engine.peers().peer(peer).isWaitedFor(System.nanoTime())) {
+          return false;
+        }
+        revoke();
+      }
+      return true;
+    } finally {
+      engine.letGo();
+    }
   }
 
   @Override

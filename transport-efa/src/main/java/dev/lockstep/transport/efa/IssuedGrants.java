@@ -10,8 +10,8 @@ import org.jspecify.annotations.Nullable;
 /// The grants of a link as its receiver has them: issued in the order of messages and bytes, said
 /// to the sender, counted full segment by segment in any order, and finished in the order of issue.
 ///
-/// The memory of a grant that was said is the sender's until all segments are here, or until the
-/// sender has said that it writes no more.
+/// The memory of a grant that was said is the sender's until all segments are here, until the
+/// sender has said that it writes no more, or until all are revoked.
 final class IssuedGrants {
   private static final int MASK = Wire.GRANTS - 1;
 
@@ -33,6 +33,7 @@ final class IssuedGrants {
   private long first;
   private long unsaid;
   private long next;
+  private boolean revoked;
 
   IssuedGrants(Engine engine) {
     this.engine = engine;
@@ -145,8 +146,8 @@ final class IssuedGrants {
     int slot = Wire.slotOf(immediate);
     CachedRegion region = regions[slot];
     long from = (long) Wire.segmentOf(immediate) * segmentBytes;
-    if (region == null || missing[slot] == 0 || from >= lengths[slot]) {
-      return true; // of a grant that was dropped
+    if (region == null || missing[slot] == 0 || from >= lengths[slot] || revoked) {
+      return true; // of a grant that was dropped or revoked
     }
     int length = (int) Math.min(segmentBytes, lengths[slot] - from);
     int checksum = Wire.checksumOf(immediate);
@@ -191,7 +192,11 @@ final class IssuedGrants {
   }
 
   private void release(int slot) {
-    region(slot).uses--;
+    CachedRegion region = region(slot);
+    region.uses--;
+    if (isRevoked(slot)) {
+      region.revokedGrants--;
+    }
     regions[slot] = null;
     if (staging != null && stagingSlots[slot] >= 0) {
       staging.release(stagingSlots[slot]);
@@ -212,6 +217,29 @@ final class IssuedGrants {
     while (first < unsaid) {
       finishFirst();
     }
+  }
+
+  /// Has the wire refuse what the sender still writes into tensors. Their memory stays quarantined
+  /// all the same: what was under way may still come.
+  void revoke() {
+    dropUnsaid();
+    revoked = true;
+    for (long grant = first; grant < unsaid; grant++) {
+      int slot = (int) grant & MASK;
+      if (isRevoked(slot)) {
+        region(slot).revokedGrants++;
+        engine.cache().revoke(region(slot));
+      }
+    }
+  }
+
+  boolean isRevoked() {
+    return revoked;
+  }
+
+  /// Staging memory is the link's own: whatever comes there disturbs nobody.
+  private boolean isRevoked(int slot) {
+    return revoked && stagingSlots[slot] < 0;
   }
 
   /// Frees the staging memory; everything was dropped and the endpoint is closed.

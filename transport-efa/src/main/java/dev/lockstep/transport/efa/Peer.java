@@ -1,10 +1,16 @@
 package dev.lockstep.transport.efa;
 
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /// Another rank, as this one knows it. Used under the transport's lock.
 final class Peer {
+  /// How long links that are given up wait for a peer's word: long enough for one that is busy,
+  /// short enough for whoever waits behind one that is stopped.
+  private static final long PATIENCE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
+
   private final int rank;
+  private long awaitedSince = System.nanoTime() - 2 * PATIENCE_NANOS;
   private long @Nullable [] addresses;
 
   /// Whether anything was heard since it was last asked.
@@ -42,5 +48,14 @@ final class Peer {
 
   void addresses(long[] known) {
     addresses = known;
+  }
+
+  /// Returns whether a link that was given up waits on for this peer's word. Those that are given
+  /// up together wait together.
+  boolean isWaitedFor(long now) {
+    if (now - awaitedSince >= 2 * PATIENCE_NANOS) {
+      awaitedSince = now;
+    }
+    return now - awaitedSince < PATIENCE_NANOS;
   }
 }

@@ -52,6 +52,11 @@ final class ReceiveLink extends FabricLink {
   }
 
   @Override
+  boolean mayWriteWith(Transfer transfer) {
+    return false;
+  }
+
+  @Override
   int advance() {
     int work = 0;
     if (mute && loss == null && sender < 0) {
@@ -353,6 +358,16 @@ final class ReceiveLink extends FabricLink {
   }
 
   @Override
+  boolean touchesMemory() {
+    return grants.hasSaid() && !grants.isRevoked();
+  }
+
+  @Override
+  void revoke() {
+    grants.revoke();
+  }
+
+  @Override
   void free() {
     grants.drop();
     grants.free();
@@ -365,7 +380,7 @@ final class ReceiveLink extends FabricLink {
 
   /// Returns whether its sender has leave to write into memory here.
   boolean holdsMemory() {
-    return grants.hasSaid();
+    return touchesMemory();
   }
 
   /// Returns the number that segments of this link carry, for tests.

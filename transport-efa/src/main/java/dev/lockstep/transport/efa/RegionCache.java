@@ -185,8 +185,26 @@ final class RegionCache {
   void sweep() {
     for (int i = all.size() - 1; i >= 0; i--) {
       CachedRegion cached = all.get(i);
+      unregisterRevoked(cached);
       if (cached.uses == 0 && cached.region().isClosed()) {
         remove(cached);
+      }
+    }
+  }
+
+  /// Closes the registration of a region as soon as nothing of it is out but revoked grants.
+  /// Registered again it has another key, and who holds such a grant does not reach it.
+  void revoke(CachedRegion cached) {
+    cached.revokes = true;
+    unregisterRevoked(cached);
+  }
+
+  private void unregisterRevoked(CachedRegion cached) {
+    if (cached.revokes && cached.uses == cached.revokedGrants) {
+      cached.revokes = false;
+      if (cached.revokedGrants > 0 && cached.registered) {
+        registeredBytes -= cached.region().bytes();
+        deregister(cached);
       }
     }
   }
@@ -215,7 +233,7 @@ final class RegionCache {
       long registration = registrations[rail.number()];
       if (registration > 0) {
         rail.deregister(registration);
-        registrations[rail.number()] = 0;
+        cached.unregistered(rail);
       }
     }
     cached.registered = false;

@@ -67,6 +67,11 @@ final class SendLink extends FabricLink {
   }
 
   @Override
+  boolean mayWriteWith(Transfer transfer) {
+    return head < tail || transfer.bytes() > receiver.eagerBytes();
+  }
+
+  @Override
   int advance() {
     int work = completeAll();
     if (mute && failure == null) {
@@ -417,6 +422,15 @@ final class SendLink extends FabricLink {
       engine.markDirty(this);
     }
   }
+
+  @Override
+  boolean touchesMemory() {
+    return writing > 0;
+  }
+
+  /// What is on its way out only reads.
+  @Override
+  void revoke() {}
 
   @Override
   void free() {

@@ -12,7 +12,9 @@
 ///
 /// Note [memory outlives the wire]: a region that was ever named to the wire is quarantined until
 /// its registration is closed, and no registration is closed while an operation or a grant of it is
-/// out. Endpoints close before registrations, registrations before memory.
+/// out, but for grants of links that were given up and whose senders do not answer: then the wire
+/// refuses these, and the region stays quarantined until they answer. Endpoints close before
+/// registrations, registrations before memory.
 @NullMarked
 package dev.lockstep.transport.efa;
 
