@@ -71,6 +71,9 @@ abstract class FabricLink implements Link {
   /// What [#close] does first, once.
   abstract void leave();
 
+  /// Gives back what a closed link has no use for any more; the rest later.
+  abstract void giveBack();
+
   /// Frees memory of the link; the endpoint is closed.
   abstract void free();
 
@@ -258,6 +261,7 @@ abstract class FabricLink implements Link {
       closed = true;
       leave();
       failPosted();
+      giveBack();
       engine.flush();
     } finally {
       engine.letGo();

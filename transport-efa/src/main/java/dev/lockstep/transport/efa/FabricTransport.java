@@ -9,7 +9,7 @@ import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportCounters;
 import dev.lockstep.transport.efa.ffi.Libfabric;
 import java.time.Duration;
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -118,9 +118,10 @@ final class FabricTransport implements Transport {
   }
 
   private void add(FabricLink link) {
-    FabricLink[] more = Arrays.copyOf(links, links.length + 1);
-    more[links.length] = link;
-    links = more;
+    List<FabricLink> open = new ArrayList<>(List.of(links));
+    open.removeIf(known -> known.closed);
+    open.add(link);
+    links = open.toArray(FabricLink[]::new);
   }
 
   private String key(int communicator, int from, int to) {

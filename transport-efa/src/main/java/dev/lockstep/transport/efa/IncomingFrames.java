@@ -37,8 +37,8 @@ final class IncomingFrames {
 
   /// Makes room for more frames, as far as the rail takes them. [#post] hands them to it.
   void grow(int frames) {
-    wanted = Math.min(wanted + frames, Rail.MOST_RECEIVES);
-    while (slabs.size() * FrameSlab.FRAMES < wanted) {
+    wanted += frames;
+    while (slabs.size() * FrameSlab.FRAMES < Math.min(wanted, Rail.MOST_RECEIVES)) {
       int from = slabs.size() * FrameSlab.FRAMES;
       slabs.add(new FrameSlab(pool, rail, failures, keys.getAsLong(), shape));
       unposted = Arrays.copyOf(unposted, from + FrameSlab.FRAMES);
@@ -46,6 +46,11 @@ final class IncomingFrames {
         unposted[unpostedCount++] = from + i;
       }
     }
+  }
+
+  /// Leaves room to whoever comes next.
+  void shrink(int frames) {
+    wanted -= frames;
   }
 
   /// Hands free frames to the endpoint while it takes them.

@@ -242,7 +242,7 @@ final class IssuedGrants {
     return revoked && stagingSlots[slot] < 0;
   }
 
-  /// Frees the staging memory; everything was dropped and the endpoint is closed.
+  /// Frees the staging memory; everything was dropped.
   void free() {
     if (staging != null) {
       staging.close();

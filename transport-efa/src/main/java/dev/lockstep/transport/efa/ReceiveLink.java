@@ -19,6 +19,9 @@ final class ReceiveLink extends FabricLink {
   /// Frames that may be here unread, the closing one among them: a power of two.
   private static final int SLOTS = 2 * WINDOW;
 
+  /// Frames that the endpoint has room for beside those of other links.
+  private static final int FRAMES = WINDOW + 2;
+
   private final int number;
   private final long eagerBytes;
   private final Envelope arrived = new Envelope();
@@ -29,6 +32,11 @@ final class ReceiveLink extends FabricLink {
   private boolean started;
   private int sender = -1;
   private boolean leaves;
+
+  /// Whether the sender has said that nothing more comes.
+  private boolean ended;
+
+  private boolean hasRoom = true;
   private boolean refuses;
 
   /// Why nothing more comes; what has come is taken all the same.
@@ -38,7 +46,7 @@ final class ReceiveLink extends FabricLink {
     super(engine, peer, communicator);
     this.eagerBytes = engine.options().eagerBytes();
     this.grants = new IssuedGrants(engine);
-    this.number = engine.add(this, WINDOW + 2);
+    this.number = engine.add(this, FRAMES);
   }
 
   /// Returns what the sender has to know.
@@ -151,6 +159,7 @@ final class ReceiveLink extends FabricLink {
           return 0; // segments of earlier messages are on their way
         }
         failure = broken("link was closed by its sender");
+        ended = true;
         grants.dropUnsaid();
         leaves = grants.hasSaid();
         engine.markDirty(this);
@@ -271,7 +280,11 @@ final class ReceiveLink extends FabricLink {
           disputed(theirs);
         }
       }
-      case Wire.GONE_SEEN -> grants.drop();
+      case Wire.GONE_SEEN -> {
+        ended = true;
+        grants.drop();
+        giveBack();
+      }
       default -> {}
     }
   }
@@ -281,6 +294,7 @@ final class ReceiveLink extends FabricLink {
       failure = mismatched(arrived, theirs);
     }
     grants.drop(); // who disputes does not write
+    giveBack();
   }
 
   private void greeted(MemorySegment frame, long body, int bytes) {
@@ -365,6 +379,18 @@ final class ReceiveLink extends FabricLink {
   @Override
   void revoke() {
     grants.revoke();
+  }
+
+  @Override
+  void giveBack() {
+    if (!closed || grants.hasSaid()) {
+      return;
+    }
+    grants.free();
+    if (ended && hasRoom) {
+      hasRoom = false;
+      engine.incoming().shrink(FRAMES);
+    }
   }
 
   @Override

@@ -304,6 +304,7 @@ final class SendLink extends FabricLink {
       confirms |= peerLeft;
       engine.markDirty(this);
     }
+    giveBack();
   }
 
   /// Greets again if a transfer waits for a receiver that has said nothing yet: a greeting that
@@ -433,9 +434,17 @@ final class SendLink extends FabricLink {
   void revoke() {}
 
   @Override
+  void giveBack() {
+    if (closed && writing == 0) {
+      free();
+    }
+  }
+
+  @Override
   void free() {
     if (staging != null) {
       staging.close();
+      staging = null;
     }
   }
 }
