@@ -31,6 +31,7 @@ abstract class AeronLink implements Link {
   private @Nullable RuntimeException broken;
   private long messages;
   private long payloadBytes;
+  private volatile boolean closed;
 
   AeronLink(int peer, int communicator) {
     this.peer = peer;
@@ -125,6 +126,17 @@ abstract class AeronLink implements Link {
         "rank " + peer, what + ": peer=" + peer + ", communicator=" + communicator, null);
   }
 
+  final boolean isClosed() {
+    return closed;
+  }
+
+  /// Frees what the link has of Aeron.
+  abstract void free();
+
   @Override
-  public abstract void close();
+  public final void close() {
+    closed = true;
+    breakLink(lost("link was closed"));
+    free();
+  }
 }

@@ -133,8 +133,7 @@ final class AeronReceiveLink extends AeronLink implements ControlledFragmentHand
   }
 
   @Override
-  public void close() {
-    breakLink(lost("link was closed"));
+  void free() {
     subscription.close();
   }
 }

@@ -88,8 +88,7 @@ final class AeronSendLink extends AeronLink {
   }
 
   @Override
-  public void close() {
-    breakLink(lost("link was closed"));
+  void free() {
     publication.close();
   }
 }

@@ -16,11 +16,11 @@ import io.aeron.exceptions.AeronException;
 import java.nio.charset.StandardCharsets;
 import java.security.SecureRandom;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
@@ -39,7 +39,11 @@ final class AeronTransport implements Transport {
   private final TransportContext context;
   private final Medium medium;
   private final AeronEngine engine;
-  private final List<AeronLink> links = new CopyOnWriteArrayList<>();
+  private volatile AeronLink[] links = {};
+
+  /// What links carried that were closed: messages and bytes sent, then received.
+  private final long[] carried = new long[4];
+
   private final SecureRandom sessions = new SecureRandom();
 
   /// Which of their transports those are that this one sends to.
@@ -106,7 +110,7 @@ final class AeronTransport implements Transport {
                   stream, session, engine.life(), way.mtuBytes(), reachable(subscription, timeout));
       context.addresses().publish(key(communicator, peer, context.rank()), bytes(address));
       AeronReceiveLink link = new AeronReceiveLink(peer, communicator, subscription, session);
-      links.add(link);
+      add(link);
       return link;
     } catch (AeronException e) {
       throw failed(peer, communicator, e);
@@ -134,11 +138,24 @@ final class AeronTransport implements Transport {
           timeout,
           () -> notConnected(peer, communicator));
       AeronSendLink link = new AeronSendLink(peer, communicator, publication, engine);
-      links.add(link);
+      add(link);
       return link;
     } catch (AeronException e) {
       throw failed(peer, communicator, e);
     }
+  }
+
+  private synchronized void add(AeronLink link) {
+    List<AeronLink> open = new ArrayList<>();
+    for (AeronLink known : links) {
+      if (known.isClosed()) {
+        count(known, carried);
+      } else {
+        open.add(known);
+      }
+    }
+    open.add(link);
+    links = open.toArray(AeronLink[]::new);
   }
 
   private Subscription subscribe(int stream, Duration timeout) {
@@ -214,21 +231,25 @@ final class AeronTransport implements Transport {
   @Override
   public int poll() {
     int work = engine.turn();
-    for (int i = 0; i < links.size(); i++) {
-      work += links.get(i).poll();
+    for (AeronLink link : links) {
+      work += link.poll();
     }
     return work;
   }
 
   @Override
-  public TransportCounters counters() {
-    long[] sum = new long[4];
+  public synchronized TransportCounters counters() {
+    long[] sum = carried.clone();
     for (AeronLink link : links) {
-      int at = link.sends() ? 0 : 2;
-      sum[at] += link.messages();
-      sum[at + 1] += link.payloadBytes();
+      count(link, sum);
     }
     return new TransportCounters(sum[0], sum[1], sum[2], sum[3], 0);
+  }
+
+  private static void count(AeronLink link, long[] sum) {
+    int at = link.sends() ? 0 : 2;
+    sum[at] += link.messages();
+    sum[at + 1] += link.payloadBytes();
   }
 
   @Override
@@ -239,7 +260,7 @@ final class AeronTransport implements Transport {
     closed = true;
     boolean interrupted = Thread.interrupted(); // the others are waited for all the same
     try {
-      links.forEach(AeronLink::close);
+      List.of(links).forEach(AeronLink::close);
       engine.closeClient();
       sayLeft();
       if (engine.ownsDriver()) {
@@ -281,9 +302,7 @@ final class AeronTransport implements Transport {
 
   /// With a driver of its own a rank serves those that it sends to, with the host's all.
   private boolean mayNeedDriver(int rank) {
-    return rank != context.rank()
-        && (!medium.isUdp()
-            || links.stream().anyMatch(link -> link.sends() && link.peer() == rank));
+    return rank != context.rank() && (!medium.isUdp() || lives.containsKey(rank));
   }
 
   /// Ranks that share a driver have opened as many transports before this one.
