@@ -245,6 +245,7 @@ public final class Trainer implements AutoCloseable {
   /// @throws ConfigurationException on every rank, before the first step, if ranks were not given
   ///   the same intervals, or not all of them a checkpoint, or if something else than a checkpoint
   ///   stands where rank 0 is to write one
+  /// @throws DivergedException as [#step]; the last checkpoint stands
   public boolean train(TrainingRun run) {
     RankAgreement.requireAlike(
         exchange,
@@ -309,6 +310,7 @@ public final class Trainer implements AutoCloseable {
   ///
   /// @param wantsStop whether this rank asks all to stop after it
   /// @throws IllegalStateException if the recipe's last step is done
+  /// @throws DivergedException on every rank, if loss or gradient is no finite number
   public void step(boolean wantsStop) {
     if (step == recipe.steps()) {
       throw new IllegalStateException("the recipe's last step is done: steps=" + step);
@@ -321,11 +323,12 @@ public final class Trainer implements AutoCloseable {
       if (step < recipe.steps() && !wantsStop) {
         steps.ahead(step);
       }
+      stopped = steps.stopped();
+      DivergedException.check(step, steps.loss(), steps.gradientNorm());
     } catch (RuntimeException | Error failure) {
       exchange.abandon(failure);
       throw failure;
     }
-    stopped = steps.stopped();
   }
 
   /// Returns the mean loss of the recipe's held-out windows, in nats per token.

@@ -154,6 +154,32 @@ class TrainerTest {
   }
 
   @Test
+  void aRunThatDivergesEndsAndLeavesItsLastCheckpoint() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    TrainingRun last = TrainingRun.savingTo(folder);
+    TrainingRun everyStep = new TrainingRun(folder, 1, 0, 0, last.listener(), last.stop());
+    Recipe wild = RECIPE.withPeakLearningRate(1e30f);
+    assertThatThrownBy(
+            () ->
+                InProcessRanks.run(
+                    1,
+                    job -> {
+                      try (Trainer trainer = Trainer.start(job, wild, corpus, options)) {
+                        return trainer.train(everyStep);
+                      }
+                    }))
+        .isInstanceOfSatisfying(
+            DivergedException.class,
+            diverged -> {
+              assertThat(diverged.step()).isEqualTo(2);
+              assertThat(Float.isFinite(diverged.loss() + diverged.gradientNorm())).isFalse();
+            })
+        .hasMessageContaining("training diverged: step=2, loss=");
+
+    assertThat(SavedRun.open(folder).step()).isEqualTo(1);
+  }
+
+  @Test
   void refusesTextThatTheRunWasNotTrainedOn() throws Exception {
     Path folder = directory.resolve("checkpoint");
     train(null, 1, folder);
