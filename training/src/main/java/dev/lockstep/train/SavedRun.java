@@ -66,11 +66,12 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256,
         throw new IllegalArgumentException(
             "format is " + tree.path("format") + ", this version reads " + FORMAT);
       }
+      Recipe recipe = Recipe.fromJson(tree.path("recipe").toString());
       SavedRun saved =
           new SavedRun(
               verified.folder(),
-              Recipe.fromJson(tree.path("recipe").toString()),
-              tree.path("step").asLong(),
+              recipe,
+              step(tree, recipe),
               tree.path("data").path("sha256").asText(),
               verified.sha256());
       saved.requirePosition(tree);
@@ -121,15 +122,32 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256,
     JsonNode window = tree.path("data").path("nextWindow");
     JsonNode random = tree.path("random");
     boolean fits =
-        (window.isMissingNode() || window.asLong() == nextWindow(recipe, step))
-            && (random.isMissingNode()
-                || (random.path("seed").asLong() == recipe.seed()
-                    && random.path("step").asLong() == step));
+        is(window, nextWindow(recipe, step))
+            && is(random.path("seed"), recipe.seed())
+            && is(random.path("step"), step);
     if (!fits) {
       throw new IllegalArgumentException(
           "the position is not that of its step: step=%d, nextWindow=%s, random=%s"
               .formatted(step, window, random));
     }
+  }
+
+  /// The steps done; others than the recipe's are of no run.
+  private static long step(JsonNode tree, Recipe recipe) {
+    JsonNode step = tree.path("step");
+    if (!isLong(step) || step.asLong() < 0 || step.asLong() > recipe.steps()) {
+      throw new IllegalArgumentException(
+          "the step is none of its recipe's: step=%s, steps=%d".formatted(step, recipe.steps()));
+    }
+    return step.asLong();
+  }
+
+  private static boolean is(JsonNode found, long expected) {
+    return isLong(found) && found.asLong() == expected;
+  }
+
+  private static boolean isLong(JsonNode node) {
+    return node.isIntegralNumber() && node.canConvertToLong();
   }
 
   /// The number of the first window of the step that comes next, counted from the run's first.

@@ -22,6 +22,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
@@ -381,13 +382,29 @@ class CheckpointsTest {
     String text = Files.readString(state);
     assertThat(text).contains("\"nextWindow\" : 12", "\"seed\" : 1,\n    \"step\" : 4");
     Path sums = folder.resolve("SHA256SUMS");
-    String moved = text.replace("\"nextWindow\" : 12", "\"nextWindow\" : 13");
-    Files.writeString(sums, Files.readString(sums).replace(sha(text), sha(moved)));
-    Files.writeString(state, moved);
-
-    assertThatThrownBy(() -> SavedRun.open(folder))
-        .isInstanceOf(CheckpointException.class)
-        .hasMessageContaining("the position is not that of its step: step=4, nextWindow=13");
+    Map<String, String> lies = new LinkedHashMap<>();
+    lies.put(
+        text.replace("\"nextWindow\" : 12", "\"nextWindow\" : 13"),
+        "the position is not that of its step: step=4, nextWindow=13");
+    lies.put(
+        text.replaceFirst(",\\s*\"nextWindow\" : 12", ""),
+        "not that of its step: step=4, nextWindow=,");
+    lies.put(
+        text.replace("\"seed\" : 1,\n    \"step\"", "\"step\""), "not that of its step: step=4");
+    for (String step : List.of("4.5", "\"4\"", "-4", "4000", "18446744073709551620")) {
+      lies.put(
+          text.replace("\"step\" : 4,\n  \"data\"", "\"step\" : " + step + ",\n  \"data\""),
+          "the step is none of its recipe's: step=" + step);
+    }
+    String sumsOfText = Files.readString(sums);
+    for (Map.Entry<String, String> lie : lies.entrySet()) {
+      assertThat(lie.getKey()).isNotEqualTo(text);
+      Files.writeString(sums, sumsOfText.replace(sha(text), sha(lie.getKey())));
+      Files.writeString(state, lie.getKey());
+      assertThatThrownBy(() -> SavedRun.open(folder))
+          .isInstanceOf(CheckpointException.class)
+          .hasMessageContaining(lie.getValue());
+    }
   }
 
   private static String sha(String text) throws Exception {
