@@ -19,8 +19,10 @@ public record ValueType(DType dtype, Shape shape) {
   }
 
   /// Returns the size of the elements in bytes.
+  ///
+  /// @throws ArithmeticException if it passes 2^63 - 1
   public long bytes() {
-    return shape.elements() * dtype.bytes();
+    return shape.bytes(dtype);
   }
 
   /// Returns for example `F32[2, 3]`.

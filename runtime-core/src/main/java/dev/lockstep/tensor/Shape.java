@@ -67,6 +67,18 @@ public final class Shape {
     return elements;
   }
 
+  /// Returns the number of bytes of the elements.
+  ///
+  /// @throws ArithmeticException if it passes 2^63 - 1
+  public long bytes(DType dtype) {
+    if (elements > Long.MAX_VALUE / dtype.bytes()) {
+      throw new ArithmeticException(
+          "tensor is too large: dtype=%s, shape=%s (choose one of less than 2^63 bytes)"
+              .formatted(dtype, this));
+    }
+    return elements * dtype.bytes();
+  }
+
   /// Returns this shape with dimension `dim` (from the outermost) replaced.
   public Shape with(int dim, long extent) {
     long[] copy = dims.clone();

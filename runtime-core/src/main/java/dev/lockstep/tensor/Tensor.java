@@ -15,7 +15,7 @@ import java.lang.foreign.MemorySegment;
 public record Tensor(Buffer buffer, long offset, DType dtype, Shape shape) {
   /// Checks that the elements lie inside the buffer.
   public Tensor {
-    long bytes = Math.multiplyExact(shape.elements(), dtype.bytes());
+    long bytes = shape.bytes(dtype);
     if (offset < 0 || offset > buffer.bytes() - bytes || offset % dtype.bytes() != 0) {
       throw new IllegalArgumentException(
           "tensor does not fit its buffer: buffer=%s, bufferBytes=%d, offset=%d, dtype=%s, shape=%s"

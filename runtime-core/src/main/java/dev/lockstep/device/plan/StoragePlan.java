@@ -82,6 +82,7 @@ public final class StoragePlan {
   /// @param units what a device makes of the graph's nodes, in the order in which they run; a node
   ///   may be in none (a reshape)
   /// @throws IllegalArgumentException if two outputs take the memory of one input
+  /// @throws ArithmeticException if values take more than 2^63 - 1 bytes
   public static StoragePlan of(Graph graph, List<? extends PlannedUnit> units) {
     requireOneOutputPerInput(graph);
     StoragePlan plan = new StoragePlan(graph, units);
@@ -305,7 +306,7 @@ public final class StoragePlan {
       places[root] = new Place.Arena(offset);
       placed.add(root);
       placed.sort(Comparator.comparingLong(this::offset));
-      arenaBytes = Math.max(arenaBytes, offset + room(root));
+      arenaBytes = Math.max(arenaBytes, Math.addExact(offset, room(root)));
     }
   }
 
@@ -313,7 +314,9 @@ public final class StoragePlan {
     long offset = 0;
     for (int other : placed) {
       boolean together = born[other] <= lastRead[root] && born[root] <= lastRead[other];
-      if (together && offset(other) < offset + room(root) && offset < offset(other) + room(other)) {
+      if (together
+          && offset(other) < Math.addExact(offset, room(root))
+          && offset < offset(other) + room(other)) {
         offset = offset(other) + room(other);
       }
     }
@@ -325,6 +328,6 @@ public final class StoragePlan {
   }
 
   private long room(int root) {
-    return Math.max(ALIGNMENT, (bytes[root] + ALIGNMENT - 1) & -ALIGNMENT);
+    return Math.max(ALIGNMENT, Math.addExact(bytes[root], ALIGNMENT - 1) & -ALIGNMENT);
   }
 }

@@ -103,6 +103,22 @@ class CpuDeviceTest {
   }
 
   @Test
+  void valuesOfMoreBytesThanALongCountsAreRefused() {
+    GraphBuilder builder = new GraphBuilder("huge");
+    Value x = builder.input("x", ValueType.f32(1));
+    // 4 bytes each: 2^64 + 4 in all.
+    Value many = builder.one(new Primitive.BroadcastTo(Shape.of((1L << 62) + 1), List.of(0)), x);
+    builder.output("y", builder.one(new Primitive.ReduceSum(List.of(0), Blocks.WHOLE), many));
+    Graph graph = builder.build();
+
+    for (Device device : DEVICES) {
+      assertThatThrownBy(() -> device.compile(graph).close())
+          .isInstanceOf(ArithmeticException.class)
+          .hasMessageContaining("tensor is too large: dtype=F32, shape=[4611686018427387905]");
+    }
+  }
+
+  @Test
   void aRandomChainOfOpsSurvivesSharedMemory() {
     Random random = new Random(11);
     for (int round = 0; round < 30; round++) {

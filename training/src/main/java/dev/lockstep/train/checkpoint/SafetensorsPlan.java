@@ -88,7 +88,7 @@ public record SafetensorsPlan(String stem, List<TensorFile> files, String index)
   }
 
   private static long bytes(Shape shape) {
-    return shape.elements() * DType.F32.bytes();
+    return shape.bytes(DType.F32);
   }
 
   private static TensorFile file(

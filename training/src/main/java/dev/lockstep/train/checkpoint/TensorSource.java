@@ -18,7 +18,7 @@ public interface TensorSource {
   record TensorInfo(DType dtype, Shape shape) {
     /// Returns the bytes of all elements.
     public long bytes() {
-      return shape.elements() * dtype.bytes();
+      return shape.bytes(dtype);
     }
   }
 

@@ -29,7 +29,7 @@ public final class FlatLayout {
     long offset = 0;
     for (Map.Entry<String, Shape> tensor : tensors.entrySet()) {
       places.put(tensor.getKey(), new Place(offset, tensor.getValue()));
-      offset = aligned(offset + tensor.getValue().elements() * DType.F32.bytes());
+      offset = aligned(Math.addExact(offset, tensor.getValue().bytes(DType.F32)));
     }
     return new FlatLayout(places, offset);
   }
