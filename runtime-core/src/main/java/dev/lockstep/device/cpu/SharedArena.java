@@ -1,21 +1,22 @@
 package dev.lockstep.device.cpu;
 
 import dev.lockstep.memory.Buffer;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /// The working memory of programs that never run at the same time: as large as the largest of them
-/// needs, freed when the last has left. Its members are compiled on one thread.
+/// needs, freed when the last has left. Its members are compiled on one thread, and leave on any.
 final class SharedArena {
   private @Nullable Buffer buffer;
   private @Nullable CpuProgram first;
   private long bytes;
-  private int members;
+  private final AtomicInteger members = new AtomicInteger();
 
   /// Counts a program in, before [#allocate].
   void join(CpuProgram program, long neededBytes) {
     first = first == null ? program : first;
     bytes = Math.max(bytes, neededBytes);
-    members++;
+    members.incrementAndGet();
   }
 
   void allocate(CpuDevice device, String name) {
@@ -34,14 +35,14 @@ final class SharedArena {
   private Buffer allocated() {
     Buffer memory = buffer;
     if (memory == null) {
-      throw new IllegalStateException("arena is not allocated: members=" + members);
+      throw new IllegalStateException("arena is not allocated: members=" + members.get());
     }
     return memory;
   }
 
   /// Counts a closed program out.
   void leave() {
-    if (--members == 0) {
+    if (members.decrementAndGet() == 0) {
       allocated().close();
     }
   }
