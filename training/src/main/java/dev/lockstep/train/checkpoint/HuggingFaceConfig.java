@@ -161,7 +161,7 @@ public final class HuggingFaceConfig {
     require("scale_attn_by_inverse_layer_idx", false);
     require("add_cross_attention", false);
     int width = number("n_embd");
-    require("n_inner", GptShape.MLP_FACTOR * width);
+    require("n_inner", (long) GptShape.MLP_FACTOR * width);
     return new GptShape(
         number("n_layer"),
         number("n_head"),

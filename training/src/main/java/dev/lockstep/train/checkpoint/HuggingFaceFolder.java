@@ -61,7 +61,7 @@ public final class HuggingFaceFolder implements AutoCloseable {
     try {
       folder.read();
       return folder;
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       folder.close();
       throw e;
     }
@@ -78,6 +78,14 @@ public final class HuggingFaceFolder implements AutoCloseable {
                 throw damaged(path, "it holds a tensor twice: tensor=" + withoutPrefix(name), null);
               }
             });
+    // Before as many are made.
+    if (shape.layers() > byName.size()) {
+      throw damaged(
+          path,
+          "layers=%d, tensors=%d (%s is of another model)"
+              .formatted(shape.layers(), byName.size(), CONFIG),
+          null);
+    }
     for (Parameter parameter : shape.model(1).parameters()) {
       TensorData tensor = byName.remove(withoutPrefix(parameter.name()));
       tensors.put(parameter.name(), fitting(parameter, tensor));

@@ -30,6 +30,7 @@ public record GptShape(
     OptionCheck.atLeast("--layers", layers, 1);
     OptionCheck.atLeast("--heads", heads, 1);
     OptionCheck.atLeast("--width", width, 1);
+    OptionCheck.atMost("--width", width, Integer.MAX_VALUE / MLP_FACTOR);
     OptionCheck.atLeast("--context", context, 1);
     OptionCheck.atLeast("vocabulary", vocabulary, 2);
     if (width % heads != 0) {

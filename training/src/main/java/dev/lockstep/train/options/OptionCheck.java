@@ -14,6 +14,13 @@ public final class OptionCheck {
     }
   }
 
+  /// Requires `value <= most`.
+  public static void atMost(String option, long value, long most) {
+    if (value > most) {
+      throw refusal(option, value, "too large: %s %d (at most %d)".formatted(option, value, most));
+    }
+  }
+
   /// Requires a finite `value > bound`.
   public static void above(String option, double value, double bound) {
     if (!(value > bound) || Double.isInfinite(value)) {

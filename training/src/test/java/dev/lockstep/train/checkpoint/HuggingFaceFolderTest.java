@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.LockstepException;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.checkpoint.Safetensors.TensorData;
@@ -157,6 +158,25 @@ class HuggingFaceFolderTest {
       assertThat(folder.tensors()).containsOnlyKeys(weights(GPT, "nothing").keySet());
       assertThat(folder.sha256()).isEqualTo(Sha256.of(weights(GPT, "nothing")));
     }
+  }
+
+  @ParameterizedTest(name = "{0}={1}")
+  @CsvSource(
+      delimiter = ';',
+      value = {
+        "n_layer; 2147483647; layers=2147483647, tensors=16",
+        "n_layer; 17; layers=17, tensors=16",
+        "n_embd; 1000000000; too large: --width 1000000000 (at most 536870911)"
+      })
+  void aConfigThatWouldFillTheMemoryIsRefused(String key, String value, String words)
+      throws IOException {
+    String text = HuggingFaceConfig.of(GPT).replaceAll("\n *\"n_inner\" : \\d+,", "");
+    config(text.replaceAll("\"%s\" : \\d+".formatted(key), "\"%s\" : %s".formatted(key, value)));
+    write("model.safetensors", weights(GPT, "nothing"));
+
+    assertThatThrownBy(() -> HuggingFaceFolder.open(directory))
+        .isInstanceOf(LockstepException.class)
+        .hasMessageContaining(words);
   }
 
   @Test
