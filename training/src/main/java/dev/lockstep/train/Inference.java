@@ -57,7 +57,7 @@ public final class Inference implements AutoCloseable {
       compute = RankCompute.open(scope, alone, job, exchange.place());
       LanguageModel model = shape.model(recipe.blocks().tensor());
       ModelState weights = ModelState.wholeParameters(compute, model.parameters());
-      weights.load(folder.tensors(), folder.path().toString());
+      weights.load(folder);
       ModelPrograms.Traced traced = recipe.programs(model, options.recompute()).logits();
       tokens = tensor("tokens", DType.I32, Shape.of(1, shape.context()));
       logits = tensor("logits", DType.F32, Shape.of(1, shape.context(), shape.vocabulary()));

@@ -5,6 +5,7 @@ import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
+import dev.lockstep.train.checkpoint.HuggingFaceFolder;
 import dev.lockstep.train.checkpoint.Safetensors.TensorData;
 import dev.lockstep.train.checkpoint.SafetensorsSet;
 import dev.lockstep.train.checkpoint.Sha256;
@@ -237,19 +238,26 @@ final class ModelState {
   /// @throws CheckpointException if one is missing or of another type or shape
   void load(Path folder, String stem) {
     try (SafetensorsSet saved = SafetensorsSet.open(folder, stem)) {
-      load(saved.tensors(), folder.resolve(stem).toString());
+      load(saved.tensors(), folder.resolve(stem).toString(), Set.of(DType.F32));
     }
+  }
+
+  /// Fills all tensors from weights, whose narrower floats are widened a piece at a time.
+  ///
+  /// @throws CheckpointException if one is missing or of another shape
+  void load(HuggingFaceFolder weights) {
+    load(weights.tensors(), weights.path().toString(), Set.of(DType.F32, DType.BF16, DType.F16));
   }
 
   /// Fills all tensors from whole ones.
   ///
   /// @param origin where they come from, for messages
-  void load(Map<String, TensorData> whole, String origin) {
+  private void load(Map<String, TensorData> whole, String origin, Set<DType> dtypes) {
     parameterOf.forEach(
         (name, parameter) -> {
           TensorData data = whole.get(name);
           if (data == null
-              || data.dtype() != DType.F32
+              || !dtypes.contains(data.dtype())
               || !data.shape().equals(parameter.shape())) {
             throw new CheckpointException(
                 origin,
@@ -257,11 +265,7 @@ final class ModelState {
                     .formatted(origin, name, DType.F32, parameter.shape(), describe(data)),
                 null);
           }
-          MemorySegment elements = data.data();
-          fill(
-              name,
-              (first, to) ->
-                  to.copyFrom(elements.asSlice(first * DType.F32.bytes(), to.byteSize())));
+          fill(name, data::copyAsF32);
         });
   }
 

@@ -199,7 +199,7 @@ public final class Trainer implements AutoCloseable {
             corpus,
             options,
             CheckpointWriter.Output.standard());
-    trainer.fill(() -> trainer.parameters.load(weights.tensors(), weights.path().toString()));
+    trainer.fill(() -> trainer.parameters.load(weights));
     return trainer;
   }
 

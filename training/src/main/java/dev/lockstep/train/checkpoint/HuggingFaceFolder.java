@@ -1,16 +1,9 @@
 package dev.lockstep.train.checkpoint;
 
 import dev.lockstep.failure.CheckpointException;
-import dev.lockstep.tensor.DType;
-import dev.lockstep.tensor.NarrowFloat;
-import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.checkpoint.Safetensors.TensorData;
 import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.nn.Parameter;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -18,30 +11,24 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /// The weights of a GPT-2 or Llama folder of Hugging Face: `config.json`, and `model.safetensors`
-/// or files of it that `model.safetensors.index.json` names. bfloat16 and float16 are widened.
+/// or files of it that `model.safetensors.index.json` names. bfloat16 and float16 are widened where
+/// they are read, a piece at a time.
 ///
 /// Holds the files mapped until it is closed; thread-safe.
 public final class HuggingFaceFolder implements AutoCloseable {
   private static final String CONFIG = "config.json";
   private static final String WEIGHTS = "model";
   private static final String GPT2_PREFIX = "transformer.";
-  private static final ValueLayout.OfFloat F32 =
-      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final ValueLayout.OfShort SHORT =
-      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
   private final Path path;
   private final ModelShape shape;
   private final SafetensorsSet files;
-  private final Arena widened;
   private final Map<String, TensorData> tensors = new LinkedHashMap<>();
 
-  @SuppressWarnings("MustBeClosed") // the folder owns its arena until close()
   private HuggingFaceFolder(Path path, ModelShape shape) {
     this.path = path;
     this.shape = shape;
     this.files = SafetensorsSet.open(path, WEIGHTS);
-    this.widened = Arena.ofShared();
   }
 
   /// Returns the size of a folder's model; no weights are read.
@@ -120,25 +107,13 @@ public final class HuggingFaceFolder implements AutoCloseable {
           null);
     }
     return switch (data.dtype()) {
-      case F32 -> data;
-      case BF16, F16 -> widened(data);
+      case F32, BF16, F16 -> data;
       case F64, F8_E4M3FN, F8_E4M3, F8_E5M2, I64, I32, I16, I8, U8, BOOL ->
           throw damaged(
               path,
               "tensor=%s, dtype=%s (F32, BF16 or F16)".formatted(parameter.name(), data.dtype()),
               null);
     };
-  }
-
-  private TensorData widened(TensorData narrow) {
-    Shape extents = narrow.shape();
-    MemorySegment wide = widened.allocate(extents.elements() * DType.F32.bytes(), 64);
-    for (long i = 0; i < extents.elements(); i++) {
-      short bits = narrow.data().getAtIndex(SHORT, i);
-      boolean isBf16 = narrow.dtype() == DType.BF16;
-      wide.setAtIndex(F32, i, isBf16 ? NarrowFloat.fromBf16(bits) : NarrowFloat.fromF16(bits));
-    }
-    return new TensorData(DType.F32, extents, wide);
   }
 
   private static CheckpointException damaged(Path file, String what, @Nullable Throwable cause) {
@@ -156,22 +131,20 @@ public final class HuggingFaceFolder implements AutoCloseable {
     return shape;
   }
 
-  /// Returns the weights by the names of the model's parameters, F32; borrowed until [#close].
+  /// Returns the weights by the names of the model's parameters, F32, BF16 or F16 as the files have
+  /// them ([TensorData#copyAsF32] reads each); borrowed until [#close].
   public Map<String, TensorData> tensors() {
     return Map.copyOf(tensors);
   }
 
-  /// Returns the SHA-256 of [#tensors].
+  /// Returns the SHA-256 of the weights as F32.
   public String sha256() {
-    return Sha256.of(tensors);
+    return Sha256.of(new WidenedTensors(new TreeMap<>(tensors)));
   }
 
   /// Unmaps the files; idempotent.
   @Override
   public void close() {
     files.close();
-    if (widened.scope().isAlive()) {
-      widened.close();
-    }
   }
 }

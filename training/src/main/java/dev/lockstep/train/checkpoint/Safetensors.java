@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.NarrowFloat;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.checkpoint.TensorSource.TensorInfo;
 import dev.lockstep.train.options.FileTrouble;
@@ -40,6 +41,11 @@ public final class Safetensors implements AutoCloseable {
       new ObjectMapper(
           JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build());
 
+  private static final ValueLayout.OfFloat F32 =
+      ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+  private static final ValueLayout.OfShort SHORT =
+      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
+
   private final Arena arena;
   private final Map<String, TensorData> tensors;
   private final Map<String, String> metadata;
@@ -62,6 +68,32 @@ public final class Safetensors implements AutoCloseable {
         throw new IllegalArgumentException(
             "data does not fit its shape: dtype=%s, shape=%s, bytes=%d"
                 .formatted(dtype, shape, data.byteSize()));
+      }
+    }
+
+    /// Copies elements as float32; bfloat16 and float16 are widened.
+    ///
+    /// @param first number of the first one
+    /// @param to as many float32 as are copied
+    /// @throws IllegalArgumentException if they are of another type
+    public void copyAsF32(long first, MemorySegment to) {
+      long elements = to.byteSize() / DType.F32.bytes();
+      MemorySegment from = data.asSlice(first * dtype.bytes(), elements * dtype.bytes());
+      switch (dtype) {
+        case F32 -> to.copyFrom(from);
+        case BF16 -> {
+          for (long i = 0; i < elements; i++) {
+            to.setAtIndex(F32, i, NarrowFloat.fromBf16(from.getAtIndex(SHORT, i)));
+          }
+        }
+        case F16 -> {
+          for (long i = 0; i < elements; i++) {
+            to.setAtIndex(F32, i, NarrowFloat.fromF16(from.getAtIndex(SHORT, i)));
+          }
+        }
+        case F64, F8_E4M3FN, F8_E4M3, F8_E5M2, I64, I32, I16, I8, U8, BOOL ->
+            throw new IllegalArgumentException(
+                "elements are not read as F32: dtype=%s (F32, BF16 or F16)".formatted(dtype));
       }
     }
   }

@@ -7,6 +7,7 @@ import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.NarrowFloat;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.checkpoint.Safetensors.TensorData;
 import dev.lockstep.train.model.GptShape;
@@ -17,6 +18,7 @@ import dev.lockstep.train.nn.Parameter;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -25,6 +27,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
 class HuggingFaceFolderTest {
   private static final GptShape GPT = new GptShape(1, 2, 8, 4, 16, true);
@@ -157,6 +160,35 @@ class HuggingFaceFolderTest {
     try (HuggingFaceFolder folder = HuggingFaceFolder.open(directory)) {
       assertThat(folder.tensors()).containsOnlyKeys(weights(GPT, "nothing").keySet());
       assertThat(folder.sha256()).isEqualTo(Sha256.of(weights(GPT, "nothing")));
+    }
+  }
+
+  @ParameterizedTest
+  @EnumSource(names = {"BF16", "F16"})
+  void narrowWeightsAreWidenedWhereTheyAreRead(DType narrow) throws IOException {
+    config(HuggingFaceConfig.of(LLAMA));
+    Map<String, TensorData> narrowed = new LinkedHashMap<>();
+    Map<String, TensorData> expected = new LinkedHashMap<>();
+    weights(LLAMA, "nothing")
+        .forEach(
+            (name, tensor) -> {
+              long elements = tensor.shape().elements();
+              MemorySegment few = Arena.ofAuto().allocate(elements * narrow.bytes(), 2);
+              MemorySegment wide = Arena.ofAuto().allocate(elements * DType.F32.bytes(), 4);
+              for (long i = 0; i < elements; i++) {
+                float element = tensor.data().getAtIndex(ValueLayout.JAVA_FLOAT, i);
+                int bits = NarrowFloat.encode(narrow, element);
+                few.setAtIndex(ValueLayout.JAVA_SHORT, i, (short) bits);
+                wide.setAtIndex(ValueLayout.JAVA_FLOAT, i, NarrowFloat.decode(narrow, bits));
+              }
+              narrowed.put(name, new TensorData(narrow, tensor.shape(), few));
+              expected.put(name, new TensorData(DType.F32, tensor.shape(), wide));
+            });
+    write("model.safetensors", narrowed);
+
+    try (HuggingFaceFolder folder = HuggingFaceFolder.open(directory)) {
+      assertThat(folder.sha256()).isEqualTo(Sha256.of(expected));
+      assertThat(folder.tensors().values()).extracting(TensorData::dtype).containsOnly(narrow);
     }
   }
 
