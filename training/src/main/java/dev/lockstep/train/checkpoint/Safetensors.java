@@ -2,6 +2,7 @@ package dev.lockstep.train.checkpoint;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -36,10 +37,15 @@ import org.jspecify.annotations.Nullable;
 public final class Safetensors implements AutoCloseable {
   private static final ValueLayout.OfLong LONG =
       ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
-  private static final int LARGEST_HEADER_BYTES = 100_000_000;
+
+  // About 75,000 tensors, where files of large models have some thousands. As a tree a longer
+  // header would not fit a small heap.
+  private static final int LARGEST_HEADER_BYTES = 8 << 20;
+
   private static final ObjectMapper JSON =
       new ObjectMapper(
-          JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build());
+              JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build())
+          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
   private static final ValueLayout.OfFloat F32 =
       ValueLayout.JAVA_FLOAT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -64,7 +70,7 @@ public final class Safetensors implements AutoCloseable {
   public record TensorData(DType dtype, Shape shape, MemorySegment data) {
     /// Checks the length.
     public TensorData {
-      if (data.byteSize() != shape.elements() * dtype.bytes()) {
+      if (data.byteSize() != shape.bytes(dtype)) {
         throw new IllegalArgumentException(
             "data does not fit its shape: dtype=%s, shape=%s, bytes=%d"
                 .formatted(dtype, shape, data.byteSize()));
@@ -180,7 +186,7 @@ public final class Safetensors implements AutoCloseable {
     } catch (IOException e) {
       arena.close();
       throw damaged(path, FileTrouble.words(e), e);
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       arena.close();
       throw e;
     }
@@ -201,7 +207,7 @@ public final class Safetensors implements AutoCloseable {
     List<Located> located = new ArrayList<>();
     for (Map.Entry<String, JsonNode> field : root.properties()) {
       if (field.getKey().equals("__metadata__")) {
-        field.getValue().properties().forEach(e -> metadata.put(e.getKey(), e.getValue().asText()));
+        metadata.putAll(metadata(path, field.getValue()));
       } else {
         located.add(locate(path, field.getKey(), field.getValue(), data));
       }
@@ -212,27 +218,53 @@ public final class Safetensors implements AutoCloseable {
     return new Safetensors(arena, Map.copyOf(tensors), Map.copyOf(metadata));
   }
 
+  private static Map<String, String> metadata(Path path, JsonNode node) {
+    Map<String, String> texts = new LinkedHashMap<>();
+    for (Map.Entry<String, JsonNode> entry : node.properties()) {
+      if (!entry.getValue().isTextual()) {
+        throw damaged(path, "metadata is no text: key=" + entry.getKey(), null);
+      }
+      texts.put(entry.getKey(), entry.getValue().textValue());
+    }
+    return texts;
+  }
+
   private record Located(String name, long begin, long end, TensorData tensor) {}
 
   private static Located locate(Path path, String name, JsonNode node, MemorySegment data) {
     DType dtype = dtype(path, name, node.path("dtype").asText());
-    JsonNode offsets = node.path("data_offsets");
-    long begin = offsets.path(0).asLong(-1);
-    long end = offsets.path(1).asLong(-1);
-    if (offsets.size() != 2 || begin < 0 || end < begin || end > data.byteSize()) {
+    long[] offsets = wholeNumbers(path, name, node.path("data_offsets"));
+    if (offsets.length != 2 || offsets[1] < offsets[0] || offsets[1] > data.byteSize()) {
       throw damaged(path, "tensor lies outside the file: tensor=" + name, null);
     }
+    long[] dims = wholeNumbers(path, name, node.path("shape"));
     try {
-      long[] dims = new long[node.path("shape").size()];
-      for (int i = 0; i < dims.length; i++) {
-        dims[i] = node.path("shape").path(i).asLong(-1);
-      }
-      Shape shape = Shape.of(dims);
+      MemorySegment elements = data.asSlice(offsets[0], offsets[1] - offsets[0]);
       return new Located(
-          name, begin, end, new TensorData(dtype, shape, data.asSlice(begin, end - begin)));
+          name, offsets[0], offsets[1], new TensorData(dtype, Shape.of(dims), elements));
     } catch (IllegalArgumentException | ArithmeticException e) {
       throw damaged(path, "tensor's shape is impossible: tensor=" + name, e);
     }
+  }
+
+  private static long[] wholeNumbers(Path path, String tensor, JsonNode list) {
+    long[] numbers = new long[list.size()];
+    boolean are = list.isArray();
+    for (int i = 0; i < numbers.length && are; i++) {
+      JsonNode number = list.path(i);
+      numbers[i] = number.asLong();
+      are = number.isIntegralNumber() && number.canConvertToLong() && numbers[i] >= 0;
+    }
+    if (!are) {
+      String found = list.isMissingNode() ? "nothing" : list.toString();
+      String start = found.substring(0, Math.min(found.length(), 100));
+      throw damaged(
+          path,
+          "shape and offsets are lists of whole numbers: tensor=%s, found=%s"
+              .formatted(tensor, start),
+          null);
+    }
+    return numbers;
   }
 
   private static DType dtype(Path path, String tensor, String name) {

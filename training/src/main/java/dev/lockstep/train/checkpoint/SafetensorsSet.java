@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.train.checkpoint.Safetensors.TensorData;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -49,7 +50,7 @@ public final class SafetensorsSet implements AutoCloseable {
         set.tensors.putAll(set.opened(folder.resolve(file(stem))).tensors());
       }
       return set;
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       set.close();
       throw e;
     }
@@ -61,7 +62,7 @@ public final class SafetensorsSet implements AutoCloseable {
     for (Map.Entry<String, JsonNode> entry : map(index).properties()) {
       String tensor = entry.getKey();
       String name = entry.getValue().asText();
-      if (!Path.of(name).equals(Path.of(name).getFileName())) {
+      if (!isPlain(name)) {
         throw damaged(index, "it names a file elsewhere: " + name, null);
       }
       TensorData data =
@@ -71,6 +72,14 @@ public final class SafetensorsSet implements AutoCloseable {
             folder.resolve(name), "the index names a tensor that it has not: " + tensor, null);
       }
       tensors.put(tensor, data);
+    }
+  }
+
+  private static boolean isPlain(String name) {
+    try {
+      return Path.of(name).equals(Path.of(name).getFileName());
+    } catch (InvalidPathException none) {
+      return false;
     }
   }
 

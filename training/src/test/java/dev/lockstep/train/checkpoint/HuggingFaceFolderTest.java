@@ -235,6 +235,11 @@ class HuggingFaceFolderTest {
         .isInstanceOf(CheckpointException.class)
         .hasMessageContaining("names a file elsewhere: ../1.safetensors");
     Files.writeString(
+        index, "{\"weight_map\": {" + map.toString().replace("part-1.", "part\\u00001.") + "}}");
+    assertThatThrownBy(() -> HuggingFaceFolder.open(directory))
+        .isInstanceOf(CheckpointException.class)
+        .hasMessageContaining("names a file elsewhere");
+    Files.writeString(
         index, "{\"weight_map\": {" + map.toString().replace("part-1.", "part-0.") + "}}");
     assertThatThrownBy(() -> HuggingFaceFolder.open(directory))
         .hasMessageContaining("the index names a tensor that it has not");

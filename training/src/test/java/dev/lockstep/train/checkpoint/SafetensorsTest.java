@@ -15,6 +15,7 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -59,6 +60,15 @@ class SafetensorsTest {
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[\"0\",\"8\"]}}",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8.9]}}",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,18446744073709551624]}}",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":{\"0\":2},\"data_offsets\":[0,8]}}",
+        "{\"a\":{\"dtype\":\"I64\",\"data_offsets\":[0,8]}}",
+        "{\"a\":{\"dtype\":\"I64\",\"shape\":[2305843009213693953],\"data_offsets\":[0,8]}}",
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}} {}",
+        "{\"__metadata__\":{\"k\":1},\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
       })
   void aHeaderThatLiesIsRefused(String json) throws IOException {
@@ -72,13 +82,28 @@ class SafetensorsTest {
   }
 
   @Test
+  void aHeaderThatFillsASmallHeapIsRefused() throws IOException {
+    Path file = folder.resolve("long.safetensors");
+    byte[] header = new byte[(8 << 20) + 8];
+    Arrays.fill(header, (byte) ' ');
+    header[0] = '{';
+    header[1] = '}';
+    ByteBuffer bytes = ByteBuffer.allocate(8 + header.length).order(ByteOrder.LITTLE_ENDIAN);
+    Files.write(file, bytes.putLong(header.length).put(header).array());
+
+    assertThatThrownBy(() -> Safetensors.open(file).close())
+        .isInstanceOf(CheckpointException.class)
+        .hasMessageContaining("header length is impossible: headerBytes=8388616");
+  }
+
+  @Test
   void everyTruncationIsRefused() throws IOException {
     Path file = folder.resolve("model.safetensors");
     Safetensors.write(file, Map.of("a", floats(Shape.of(4), 1, 2, 3, 4)), Map.of());
     byte[] whole = Files.readAllBytes(file);
     for (int length = 0; length < whole.length; length++) {
       Path cut = folder.resolve("cut.safetensors");
-      Files.write(cut, java.util.Arrays.copyOf(whole, length));
+      Files.write(cut, Arrays.copyOf(whole, length));
       assertThatThrownBy(() -> Safetensors.open(cut).close())
           .isInstanceOf(CheckpointException.class);
     }
