@@ -87,6 +87,8 @@ static inline int atomicCAS(int* address, int compare, int value) {
   return old;
 }
 
+static inline void __threadfence_system() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
 static inline int __float_as_int(float x) {
   int bits;
   __builtin_memcpy(&bits, &x, 4);

@@ -2,12 +2,16 @@ package dev.lockstep.device.cuda;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
 import org.jspecify.annotations.Nullable;
 
-/// Four words of host memory that a program's kernels write when an id lies outside its table: 1,
-/// the id, its position, and the number of rows. Read once the program has run.
+/// Words of host memory that a program's kernels write when an id lies outside its table: 1, the
+/// id, its position, the number of rows, and whether a kernel has begun to write them. Read once
+/// the program has run, while a later run of it may be under way: the first word says that those
+/// after it are whole, and the last is taken back last.
 final class FaultWords implements AutoCloseable {
-  private static final int WORDS = 4;
+  private static final int WORDS = 5;
+  private static final int WRITER = 4;
 
   private final PinnedMemory memory;
   private final String program;
@@ -28,6 +32,7 @@ final class FaultWords implements AutoCloseable {
     if (words.getAtIndex(ValueLayout.JAVA_INT, 0) == 0) {
       return null;
     }
+    VarHandle.acquireFence();
     IndexOutOfBoundsException fault =
         new IndexOutOfBoundsException(
             "id lies outside its table: id=%d, position=%d, rows=%d, program=%s"
@@ -36,7 +41,9 @@ final class FaultWords implements AutoCloseable {
                     words.getAtIndex(ValueLayout.JAVA_INT, 2),
                     words.getAtIndex(ValueLayout.JAVA_INT, 3),
                     program));
-    words.fill((byte) 0);
+    words.asSlice(0, WRITER * Integer.BYTES).fill((byte) 0);
+    VarHandle.releaseFence();
+    words.setAtIndex(ValueLayout.JAVA_INT, WRITER, 0);
     return fault;
   }
 

@@ -12,11 +12,14 @@ static __device__ __forceinline__ bool ls_aligned(const void* p, unsigned long l
   return ((unsigned long long)p & (bytes - 1)) == 0;
 }
 
-// Says once what went wrong with an id: fault = {1, id, position, extent}.
+// Says once what went wrong with an id: fault = {1, id, position, extent, whether somebody writes}. The 1
+// comes last: the host may look while a later run of the program is under way.
 static __device__ __forceinline__ void ls_fault(int* fault, int id, int position, int extent) {
-  if (atomicCAS(fault, 0, 1) == 0) {
+  if (atomicCAS(fault + 4, 0, 1) == 0) {
     fault[1] = id;
     fault[2] = position;
     fault[3] = extent;
+    __threadfence_system();
+    *(volatile int*)fault = 1;
   }
 }
