@@ -96,6 +96,16 @@ public final class NarrowFloat {
     };
   }
 
+  /// Returns a float with an odd last bit where `value` is none, so that rounding it once more, to
+  /// a narrow float, is as good as rounding once.
+  public static float roundedToOdd(double value) {
+    float near = (float) value;
+    if (near == value || Double.isNaN(value) || (Float.floatToRawIntBits(near) & 1) != 0) {
+      return near;
+    }
+    return near < value ? Math.nextUp(near) : Math.nextDown(near);
+  }
+
   private static IllegalArgumentException notNarrow(DType dtype) {
     return new IllegalArgumentException("not a float of one or two bytes: dtype=" + dtype);
   }

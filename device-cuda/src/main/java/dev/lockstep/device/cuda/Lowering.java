@@ -228,16 +228,19 @@ final class Lowering {
         elements());
   }
 
-  /// Returns a number as an element's bits.
+  /// Returns a number as an element's bits, rounded once to nearest even as the CPU device rounds
+  /// it.
   static long bits(DType dtype, double value) {
     return switch (dtype) {
       case F64 -> Double.doubleToRawLongBits(value);
       case F32 -> Float.floatToRawIntBits((float) value) & 0xFFFF_FFFFL;
-      case BF16, F16, F8_E4M3FN, F8_E4M3, F8_E5M2 -> NarrowFloat.encode(dtype, (float) value);
-      case I64 -> (long) value;
-      case I32 -> (int) value & 0xFFFF_FFFFL;
-      case I16 -> (short) value & 0xFFFFL;
-      case I8, U8 -> (byte) (int) value & 0xFFL;
+      case BF16, F16, F8_E4M3FN, F8_E4M3, F8_E5M2 ->
+          NarrowFloat.encode(dtype, NarrowFloat.roundedToOdd(value));
+      case I64 -> (long) Math.rint(value);
+      case I32 -> (int) Math.rint(value) & 0xFFFF_FFFFL;
+      case I16 -> Math.clamp((long) Math.rint(value), Short.MIN_VALUE, Short.MAX_VALUE) & 0xFFFFL;
+      case I8 -> Math.clamp((long) Math.rint(value), Byte.MIN_VALUE, Byte.MAX_VALUE) & 0xFFL;
+      case U8 -> Math.clamp((long) Math.rint(value), 0, 0xFF);
       case BOOL -> value == 0 ? 0 : 1;
     };
   }

@@ -25,11 +25,11 @@ final class Numbers {
     switch (dtype) {
       case F64 -> Memory.i64(base + i * 8, Double.doubleToRawLongBits(value));
       case F32 -> Memory.f32(base + i * 4, (float) value);
-      case BF16 -> Memory.i16(base + i * 2, NarrowFloat.toBf16(odd(value)));
-      case F16 -> Memory.i16(base + i * 2, NarrowFloat.toF16(odd(value)));
-      case F8_E4M3FN -> Memory.i8(base + i, NarrowFloat.toE4m3fn(odd(value)));
-      case F8_E4M3 -> Memory.i8(base + i, NarrowFloat.toE4m3(odd(value)));
-      case F8_E5M2 -> Memory.i8(base + i, NarrowFloat.toE5m2(odd(value)));
+      case BF16 -> Memory.i16(base + i * 2, NarrowFloat.toBf16(NarrowFloat.roundedToOdd(value)));
+      case F16 -> Memory.i16(base + i * 2, NarrowFloat.toF16(NarrowFloat.roundedToOdd(value)));
+      case F8_E4M3FN -> Memory.i8(base + i, NarrowFloat.toE4m3fn(NarrowFloat.roundedToOdd(value)));
+      case F8_E4M3 -> Memory.i8(base + i, NarrowFloat.toE4m3(NarrowFloat.roundedToOdd(value)));
+      case F8_E5M2 -> Memory.i8(base + i, NarrowFloat.toE5m2(NarrowFloat.roundedToOdd(value)));
       case I64 -> Memory.i64(base + i * 8, (long) Math.rint(value));
       case I32 -> Memory.i32(base + i * 4, (int) Math.rint(value));
       case I16 ->
@@ -38,16 +38,6 @@ final class Numbers {
       case U8 -> Memory.i8(base + i, (byte) Math.clamp((long) Math.rint(value), 0, 255));
       case BOOL -> Memory.i8(base + i, (byte) (value != 0 ? 1 : 0));
     }
-  }
-
-  /// Rounds to a float with an odd last bit where it is not exact, so that rounding once more is as
-  /// good as rounding once.
-  private static float odd(double value) {
-    float near = (float) value;
-    if (near == value || Double.isNaN(value) || (Float.floatToRawIntBits(near) & 1) != 0) {
-      return near;
-    }
-    return near < value ? Math.nextUp(near) : Math.nextDown(near);
   }
 
   static long loadWhole(DType dtype, long base, long i) {
