@@ -170,8 +170,8 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
         device, stream, other, other.own(Arena.ofConfined(), Arena::close), place);
   }
 
-  /// Waits for what was queued before a failure, so that its memory can be freed. Whatever the
-  /// device says of it is no news: closing its stream says so again.
+  /// Waits for what was queued before a failure, so that its memory can be freed. What the device
+  /// says of it is no news: every step waits for its numbers, and so was told.
   void settle() {
     try {
       stream.synchronize();

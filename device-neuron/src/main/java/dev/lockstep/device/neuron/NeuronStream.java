@@ -8,10 +8,14 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// A queue to a core's thread. What a program failed with is thrown once, where the stream is next
-/// waited for.
+/// waited for, or closed.
 final class NeuronStream implements Stream {
+  private static final Logger LOG = LoggerFactory.getLogger(NeuronStream.class);
+
   private final NeuronDevice device;
   private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
   private long last;
@@ -132,6 +136,7 @@ final class NeuronStream implements Stream {
       @Override
       public void await() {
         core.await(number);
+        throwFailure();
       }
     };
   }
@@ -154,6 +159,11 @@ final class NeuronStream implements Stream {
     if (!closed) {
       closed = true;
       device.core().await(last);
+      try {
+        throwFailure();
+      } catch (IndexOutOfBoundsException wrongId) {
+        LOG.warn("a program met a wrong id and nobody waited for it: {}", wrongId.getMessage());
+      }
     }
   }
 }

@@ -162,6 +162,30 @@ final class NrtFailuresTest {
   }
 
   @Test
+  void aFailureThatNobodyHeardOfIsThrownByTheEventOrTheClosing() {
+    with(
+        doubling -> {
+          Map<String, Tensor> tensors =
+              Map.of(
+                  "x", Tensor.of(doubling.x, DType.F32, Shape.of(3)),
+                  "y", Tensor.of(doubling.y, DType.F32, Shape.of(3)));
+          Stream waitedFor = doubling.device.newStream();
+          standIn.fail("nrt_execute", 0, NrtStatus.INVALID.code());
+          waitedFor.run(doubling.program.bind(tensors));
+          assertThatThrownBy(waitedFor.record()::await).isInstanceOf(DeviceException.class);
+          waitedFor.close();
+
+          Stream left = doubling.device.newStream();
+          standIn.fail("nrt_execute", 0, NrtStatus.INVALID.code());
+          left.run(doubling.program.bind(tensors));
+          assertThatThrownBy(left::close)
+              .isInstanceOf(DeviceException.class)
+              .hasMessageContaining("function=nrt_execute");
+          left.close();
+        });
+  }
+
+  @Test
   void aStatusThatIsNotKnownIsNamedByItsNumber() {
     standIn.reset();
     with(
