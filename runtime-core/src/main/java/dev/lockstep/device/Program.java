@@ -17,7 +17,8 @@ public interface Program extends AutoCloseable {
 
   /// Checks and fixes where inputs and outputs live. An aliased output may be left out; if it is
   /// bound, then to its input's memory. Every other output has its memory to itself; inputs may
-  /// share theirs. Binding may allocate; running does not.
+  /// share theirs. Binding may allocate; running does not. What it allocates (on a GPU the recorded
+  /// launches, on Trainium sets of tensors) lives as long as the program: bind once, run often.
   ///
   /// @param tensors every input and every output by name; borrowed until the last run has ended
   /// @throws IllegalArgumentException if one is missing, unknown, or of another type, or an output
