@@ -58,6 +58,15 @@ record FailureReport(FailureRecord record, @Nullable RankExit exit) {
     return FailureRecord.ofExit(exit.rank(), host, "process ended: " + exit.describe());
   }
 
+  /// Returns whether it only says that a rank ended that was told to stop: then it has not failed.
+  /// One that threw while it saved has, and so has one that ended by itself before.
+  ///
+  /// @param stopMillis when ranks were told to stop, since the epoch; [Long#MAX_VALUE] if never
+  boolean isOfStop(long stopMillis) {
+    boolean endedBefore = exit != null && !exit.asked() && !exit.isByStop();
+    return record.stack().isEmpty() && record.epochMillis() >= stopMillis && !endedBefore;
+  }
+
   private boolean isWrongInput() {
     return record.kind().equals(ConfigurationException.class.getSimpleName());
   }

@@ -11,8 +11,10 @@ import dev.lockstep.job.StoreServer;
 import dev.lockstep.launcher.process.Console;
 import dev.lockstep.launcher.process.RankCommand;
 import dev.lockstep.launcher.process.RankExit;
+import dev.lockstep.launcher.process.SecondSignal;
 import dev.lockstep.launcher.process.Supervisor;
 import java.io.IOException;
+import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -28,8 +30,9 @@ import org.jspecify.annotations.Nullable;
 /// hosts the job's store.
 final class NodeAgent {
   private static final int TOKEN_BYTES = 32;
-  // A stopped command has ended within two seconds, cleaning up included.
-  private static final Duration STOP_TIMEOUT = Duration.ofMillis(1850);
+  // Saving that takes longer is told, since nothing else seems to happen.
+  private static final Duration SOON = Duration.ofMillis(1600);
+  private static final Duration TO_CLEAN_UP = Duration.ofMillis(400);
   // For other nodes to hear of a failure from the store before it closes.
   private static final Duration NEWS_TIME = Duration.ofMillis(300);
   private static final Duration FAREWELL_POLL = Duration.ofMillis(100);
@@ -45,11 +48,11 @@ final class NodeAgent {
     this.job = job;
     this.arguments = List.copyOf(arguments);
     this.console = console;
-    this.supervisor = new Supervisor(console, Supervisor.Patience.standard());
+    this.supervisor = new Supervisor(console, Supervisor.Patience.standard(options.stopPatience()));
   }
 
   int run() throws IOException, InterruptedException {
-    Thread atExit = new Thread(() -> supervisor.stop(STOP_TIMEOUT), "lockstep-stop");
+    Thread atExit = new Thread(this::stop, "lockstep-stop");
     Runtime.getRuntime().addShutdownHook(atExit);
     try {
       return inFolder();
@@ -57,6 +60,22 @@ final class NodeAgent {
       supervisor.close();
       forget(atExit);
     }
+  }
+
+  /// Lets the ranks save and end while this JVM goes down.
+  private void stop() {
+    SecondSignal.listen(supervisor::force);
+    supervisor.stop();
+    if (!supervisor.awaitClosed(SOON)) {
+      console.say(
+          "lockstep: ranks have %s s to save and end (Ctrl-C again ends them at once)"
+              .formatted(seconds(options.stopPatience())));
+      var _ = supervisor.awaitClosed(options.stopPatience().plus(TO_CLEAN_UP));
+    }
+  }
+
+  private static String seconds(Duration time) {
+    return BigDecimal.valueOf(time.toMillis(), 3).stripTrailingZeros().toPlainString();
   }
 
   private static void forget(Thread atExit) {
@@ -201,20 +220,29 @@ final class NodeAgent {
       List<RankExit> exits, Optional<FailureRecord> recorded, List<Path> errorFiles) {
     if (supervisor.isStopping()) {
       console.say("lockstep: stopped");
+      tellForced(exits);
     }
     Optional<FailureReport> report =
         FailureReport.of(
             exits,
             recorded,
             rank -> ErrorFile.read(errorFiles.get(rank - firstRank()), rank, HostName.local()));
-    // Who was told to stop and had to be ended has not failed; who threw while it saved has.
-    if (report.isEmpty() || (supervisor.isStopping() && report.get().record().stack().isEmpty())) {
+    if (report.isEmpty() || report.get().isOfStop(supervisor.stopMillis())) {
       return 0;
     }
     FailureReport failure = report.get();
     console.say(failure.text(options.layout().worldSize()));
     writeErrorFiles(failure.record(), errorFiles);
     return failure.exitCode();
+  }
+
+  private void tellForced(List<RankExit> exits) {
+    List<Integer> forced = exits.stream().filter(RankExit::isForced).map(RankExit::rank).toList();
+    if (!forced.isEmpty()) {
+      console.say(
+          "lockstep: ranks were ended by force before they had saved: ranks=%s, stopPatienceSeconds=%s (what they saved before stands; --stop-patience gives them longer)"
+              .formatted(forced.stream().sorted().toList(), seconds(options.stopPatience())));
+    }
   }
 
   /// Leaves the first failure where somebody around this process looks for it, and beside the log

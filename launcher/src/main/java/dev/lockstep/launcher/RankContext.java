@@ -10,8 +10,9 @@ public interface RankContext {
   Job job();
 
   /// Returns whether the user, a scheduler or the end of the launcher asks this rank to stop. A
-  /// volatile read: may be polled. The work should then save what it wants to keep and return
-  /// within a second; the process ends soon after in any case.
+  /// volatile read: may be polled. The work should then save what it wants to keep and return. It
+  /// has the launcher's `--stop-patience` for that (30 s), and about a second if it has not once
+  /// asked; then the process ends in any case.
   ///
   /// Ranks may see the request at different moments: work that communicates must agree on where it
   /// stops.

@@ -24,7 +24,7 @@ final class RankRun {
   private final List<String> arguments;
   private final Map<String, String> environment;
   private final PrintStream out;
-  private final StopSignal stopSignal = new StopSignal(this::hasFailed);
+  private final StopSignal stopSignal;
   private volatile @Nullable Job joined;
 
   RankRun(
@@ -36,6 +36,8 @@ final class RankRun {
     this.arguments = List.copyOf(arguments);
     this.environment = Map.copyOf(environment);
     this.out = out;
+    this.stopSignal =
+        new StopSignal(this::hasFailed, StopSignal.TO_ASK, StopPatience.of(environment));
   }
 
   StopSignal stopSignal() {

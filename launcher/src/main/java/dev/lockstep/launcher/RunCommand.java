@@ -92,6 +92,14 @@ final class RunCommand implements Callable<Integer> {
   List<String> jvmArguments = new ArrayList<>();
 
   @Option(
+      names = "--stop-patience",
+      paramLabel = "SECONDS",
+      description =
+          "How long ranks may take to save at Ctrl-C or SIGTERM (default: 30); Ctrl-C again ends"
+              + " them at once.")
+  @Nullable String stopPatience;
+
+  @Option(
       names = {"-h", "--help"},
       usageHelp = true,
       description = "Shows this; after JOB, the job's options.")
@@ -162,7 +170,15 @@ final class RunCommand implements Callable<Integer> {
     }
     RunOptions given =
         new RunOptions(
-            ranksPerNode, nodes, nodeRank, endpoint, standalone, runId, backend, maxRestarts);
+            ranksPerNode,
+            nodes,
+            nodeRank,
+            endpoint,
+            standalone,
+            runId,
+            backend,
+            maxRestarts,
+            stopPatience);
     LaunchOptions options = given.launch(jvmArguments, logFolder, Terminal.columns(), environment);
     return Launcher.launch(options, provider.name(), arguments, out, err);
   }

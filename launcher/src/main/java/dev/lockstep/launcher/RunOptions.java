@@ -18,7 +18,8 @@ record RunOptions(
     boolean standalone,
     String runId,
     String backend,
-    String maxRestarts) {
+    String maxRestarts,
+    @Nullable String stopPatience) {
   private static final int DEFAULT_PORT = 29400;
   // An address of colons needs brackets if a port follows.
   private static final Pattern ENDPOINT =
@@ -62,6 +63,7 @@ record RunOptions(
         jvmArguments,
         logFolder,
         node == 0 ? terminalColumns : OptionalInt.empty(),
+        StopPatience.of(stopPatience, environment),
         environment);
   }
 

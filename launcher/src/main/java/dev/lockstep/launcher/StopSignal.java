@@ -10,20 +10,29 @@ import java.util.function.BooleanSupplier;
 /// SIGTERM and SIGINT end a JVM as soon as its shutdown hooks return: the hook here holds that up
 /// until the work has saved and returned, or the time is over.
 final class StopSignal {
-  // The launcher uses force a little later.
-  private static final Duration TO_SAVE = Duration.ofMillis(1300);
+  // Work that has not once asked whether it is to stop has this long to do so.
+  static final Duration TO_ASK = Duration.ofMillis(1300);
+  // Work of a job that has failed has nothing to save.
   private static final Duration TO_FAIL = Duration.ofMillis(200);
+  private static final long LOOK_NANOS = 20_000_000;
 
   private final CountDownLatch done = new CountDownLatch(1);
   private final BooleanSupplier failed;
+  private final Duration toAsk;
+  private final Duration toSave;
   private volatile boolean requested;
+  private volatile boolean asked;
   private volatile int exitCode;
 
   /// Makes a signal.
   ///
   /// @param failed whether the job has failed: then there is nothing to save
-  StopSignal(BooleanSupplier failed) {
+  /// @param toAsk how long work has that never asks whether it is to stop
+  /// @param toSave how long work that does may take to save
+  StopSignal(BooleanSupplier failed, Duration toAsk, Duration toSave) {
     this.failed = failed;
+    this.toAsk = toAsk;
+    this.toSave = toSave;
   }
 
   /// Listens to signals to this process, which still ends by the signal.
@@ -46,16 +55,28 @@ final class StopSignal {
     Runtime.getRuntime().addShutdownHook(atExit);
   }
 
+  /// The work asks whether it is to stop, and so means to save.
   boolean isRequested() {
+    asked = true;
     return requested;
   }
 
   /// Asks the work to stop and returns when it has, or when the time is over.
   void request() {
     requested = true;
-    Duration patience = failed.getAsBoolean() ? TO_FAIL : TO_SAVE;
+    long start = System.nanoTime();
+    long failedAfter = Long.MAX_VALUE;
     try {
-      var _ = done.await(patience.toNanos(), TimeUnit.NANOSECONDS);
+      while (!done.await(LOOK_NANOS, TimeUnit.NANOSECONDS)) {
+        long elapsed = System.nanoTime() - start;
+        if (failedAfter == Long.MAX_VALUE && failed.getAsBoolean()) {
+          failedAfter = elapsed;
+        }
+        long patience = (asked ? toSave : toAsk).toNanos();
+        if (elapsed >= patience || elapsed - failedAfter >= TO_FAIL.toNanos()) {
+          return;
+        }
+      }
     } catch (InterruptedException _) {
       Thread.currentThread().interrupt();
     }

@@ -2,6 +2,7 @@ package dev.lockstep.launcher;
 
 import dev.lockstep.job.JobVariables;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -22,6 +23,9 @@ record WorkerEnvironment(
 
   /// Cores that the ranks of this node share.
   static final String LOCAL_CORES = "LOCKSTEP_LOCAL_CORES";
+
+  // A rank that does not stop is ended by the launcher, which then knows that it had not saved.
+  private static final Duration LAUNCHERS_LEAD = Duration.ofSeconds(2);
 
   private static final String ROLE = "default";
 
@@ -52,6 +56,9 @@ record WorkerEnvironment(
     variables.put(JobVariables.USE_AGENT_STORE, "True");
     variables.put(JobVariables.TOKEN_FILE, tokenFile.toString());
     variables.put(JobVariables.JOB_DIRECTORY, folder.toString());
+    variables.put(
+        JobVariables.STOP_PATIENCE_MILLIS,
+        Long.toString(options.stopPatience().plus(LAUNCHERS_LEAD).toMillis()));
     variables.put(LOCAL_CORES, Integer.toString(cores));
     if (rank == 0 && options.terminalColumns().isPresent()) {
       variables.put(TERMINAL, Integer.toString(options.terminalColumns().getAsInt()));

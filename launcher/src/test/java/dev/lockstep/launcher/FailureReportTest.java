@@ -8,6 +8,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 final class FailureReportTest {
   private static final String STACK = "X: wrong\n\tat a.B.c(B.java:1)\n";
@@ -69,6 +71,22 @@ final class FailureReportTest {
     List<RankExit> exits = List.of(new RankExit(0, 143, 0, true));
     FailureReport report = report(exits, Optional.of(record(5, "X", STACK, 0)), Map.of());
     assertThat(report.exitCode()).isEqualTo(1);
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @CsvSource({
+    "recorded after the stop, 5000, '', 143, true, true",
+    "recorded before the stop, 3000, '', 137, true, false",
+    "threw while it saved, 5000, X, 1, true, false",
+    "ended before it was asked, 5000, '', 3, false, false",
+    "ended by the same Ctrl-C, 5000, '', 130, false, true"
+  })
+  void tellsWhoFailedFromWhoWasStopped(
+      String what, long millis, String stack, int code, boolean asked, boolean ofStop) {
+    FailureReport report =
+        new FailureReport(record(0, "ProcessExit", stack, millis), new RankExit(0, code, 0, asked));
+    assertThat(report.isOfStop(4000)).as(what).isEqualTo(ofStop);
+    assertThat(report.isOfStop(Long.MAX_VALUE)).isFalse();
   }
 
   @Test

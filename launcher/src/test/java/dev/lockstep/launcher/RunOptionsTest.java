@@ -1,7 +1,11 @@
 package dev.lockstep.launcher;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.failure.ConfigurationException;
+import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
@@ -12,14 +16,14 @@ import org.junit.jupiter.params.provider.CsvSource;
 final class RunOptionsTest {
   private static LaunchOptions launch(
       String ranks, String nodes, String nodeRank, String endpoint) {
-    return new RunOptions(ranks, nodes, nodeRank, endpoint, false, "job", "c10d", "0")
+    return new RunOptions(ranks, nodes, nodeRank, endpoint, false, "job", "c10d", "0", null)
         .launch(List.of(), null, OptionalInt.of(80), Map.of());
   }
 
   @Test
   void startsOneRankOnAFreePortWithoutOptions() {
     LaunchOptions options =
-        new RunOptions(null, null, null, null, false, "", "c10d", "0")
+        new RunOptions(null, null, null, null, false, "", "c10d", "0", null)
             .launch(List.of(), null, OptionalInt.empty(), Map.of());
     assertThat(options.layout()).isEqualTo(new RankLayout(1, 1));
     assertThat(options.host()).isEqualTo("127.0.0.1");
@@ -39,6 +43,34 @@ final class RunOptionsTest {
     LaunchOptions options = launch("2", "2", "1", endpoint);
     assertThat(options.host()).isEqualTo(host);
     assertThat(options.port()).isEqualTo(port);
+  }
+
+  @ParameterizedTest(name = "--stop-patience {0}, environment {1}")
+  @CsvSource({"0.25, 7000, 250", "12, 7000, 12000", ", 7000, 7000", ", ' ', 30000"})
+  void takesThePatienceFromTheOptionOrElseTheEnvironment(
+      String option, String variable, long millis) {
+    assertThat(StopPatience.of(option, Map.of("LOCKSTEP_STOP_PATIENCE_MS", variable)))
+        .hasMillis(millis);
+  }
+
+  @Test
+  void givesRanksEveryPatienceThatItTakes() {
+    LaunchOptions longest = launch("1", "1", "0", "h").withStopPatience(Duration.ofDays(365));
+    Map<String, String> variables =
+        new WorkerEnvironment(longest, "job", 1, Path.of("t"), Path.of("f"), 1).of(0, Path.of("e"));
+    assertThat(StopPatience.of(variables)).isGreaterThan(Duration.ofDays(365));
+    assertThatThrownBy(() -> longest.withStopPatience(Duration.ofDays(366)))
+        .isInstanceOf(ConfigurationException.class);
+    assertThatThrownBy(() -> longest.withStopPatience(Duration.ofMillis(-1)))
+        .isInstanceOf(ConfigurationException.class);
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @CsvSource({"-1", "soon", "1e3", "9999999"})
+  void refusesAPatienceThatIsNone(String option) {
+    assertThatThrownBy(() -> StopPatience.of(option, Map.of()))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--stop-patience=" + option);
   }
 
   @ParameterizedTest(name = "{0}")

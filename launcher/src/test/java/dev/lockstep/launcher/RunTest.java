@@ -17,6 +17,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -184,6 +185,48 @@ final class RunTest {
       assertThat(command.exitCode()).isEqualTo(143);
       assertNothingIsLeft(ranks);
     }
+  }
+
+  @Test
+  void namesWhoHadNotSavedWhenItWasEndedByForce() throws Exception {
+    try (CommandProcess command =
+        run("--nproc-per-node=2", "--stop-patience=0.2", "test", "keep")) {
+      List<Rank> ranks = command.ready(2);
+      send("TERM", command.handle());
+      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.exitCode()).isEqualTo(143);
+      assertThat(command.err())
+          .hasSize(2)
+          .contains("lockstep: stopped")
+          .anyMatch(line -> line.contains("ranks=[0, 1], stopPatienceSeconds=0.2"));
+      assertNothingIsLeft(ranks);
+    }
+  }
+
+  @Test
+  void endsByForceAtASecondSignalToAllOfItsGroup() throws Exception {
+    try (CommandProcess command = run("test", "keep")) {
+      List<Rank> ranks = command.ready(1);
+      send("TERM", command.handle());
+      send("TERM", hearing(command.handle()));
+      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.exitCode()).isEqualTo(143);
+      assertThat(command.err()).anyMatch(line -> line.contains("ended by force"));
+      assertNothingIsLeft(ranks);
+    }
+  }
+
+  /// Waits for the child by which a launcher that is going down hears of a signal.
+  private static ProcessHandle hearing(ProcessHandle launcher) {
+    Optional<ProcessHandle> child = Optional.empty();
+    while (child.isEmpty()) {
+      child = launcher.children().filter(RunTest::isCat).findFirst();
+    }
+    return child.get();
+  }
+
+  private static boolean isCat(ProcessHandle process) {
+    return process.info().command().filter(command -> command.endsWith("cat")).isPresent();
   }
 
   @Test

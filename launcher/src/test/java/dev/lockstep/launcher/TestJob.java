@@ -57,6 +57,7 @@ public final class TestJob implements JobProvider {
       case "wait" -> await(context);
       case "hang" -> hang();
       case "save" -> save(context, Path.of(arguments.get(FILE)));
+      case "keep" -> keep(context);
       case "environment" -> environment(context, Path.of(arguments.get(FILE)));
       default -> throw new IllegalArgumentException("unknown: " + what);
     };
@@ -99,6 +100,14 @@ public final class TestJob implements JobProvider {
     Files.writeString(
         Path.of(file + "." + context.job().rank()), "saved by " + context.job().rank());
     return 0;
+  }
+
+  /// Works until it is asked to stop, and then does not.
+  private static int keep(RankContext context) throws InterruptedException {
+    while (!context.stopRequested()) {
+      Thread.onSpinWait();
+    }
+    return hang();
   }
 
   private static int environment(RankContext context, Path file) throws Exception {

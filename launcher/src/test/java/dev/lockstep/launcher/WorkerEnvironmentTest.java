@@ -3,6 +3,7 @@ package dev.lockstep.launcher;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
@@ -22,6 +23,7 @@ final class WorkerEnvironmentTest {
             List.of(),
             null,
             OptionalInt.of(99),
+            Duration.ofSeconds(5),
             Map.of());
     return new WorkerEnvironment(
         options, "mine", 4711, Path.of("/private/token"), Path.of("/private"), 8);
@@ -54,6 +56,7 @@ final class WorkerEnvironmentTest {
         .containsEntry("LOCKSTEP_STORE_PORT", "4711")
         .containsEntry("LOCKSTEP_JOB_TOKEN_FILE", "/private/token")
         .containsEntry("LOCKSTEP_JOB_DIR", "/private")
+        .containsEntry("LOCKSTEP_STOP_PATIENCE_MS", "7000")
         .containsEntry("LOCKSTEP_LOCAL_CORES", "8");
   }
 

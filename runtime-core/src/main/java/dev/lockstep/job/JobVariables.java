@@ -21,5 +21,8 @@ public final class JobVariables {
   /// How long ranks wait for each other when they join, in milliseconds.
   public static final String JOIN_TIMEOUT_MILLIS = "LOCKSTEP_JOIN_TIMEOUT_MS";
 
+  /// How long work that a launcher asks to stop may take to save, in milliseconds.
+  public static final String STOP_PATIENCE_MILLIS = "LOCKSTEP_STOP_PATIENCE_MS";
+
   private JobVariables() {}
 }

@@ -8,6 +8,7 @@ package dev.lockstep.launcher.process;
 /// @param asked whether it ended after it had been told to
 public record RankExit(int rank, int code, int order, boolean asked) {
   private static final int SIGNAL_BASE = 128;
+  private static final int SIGINT = 2;
   private static final int SIGKILL = 9;
   private static final int SIGTERM = 15;
 
@@ -17,12 +18,23 @@ public record RankExit(int rank, int code, int order, boolean asked) {
     return code != 0 && !ended;
   }
 
+  /// Returns whether a signal ended it that tells processes to stop, as Ctrl-C does to all of a
+  /// group.
+  public boolean isByStop() {
+    return code == SIGNAL_BASE + SIGINT || code == SIGNAL_BASE + SIGTERM;
+  }
+
+  /// Returns whether it had been told to end, did not, and was ended by force.
+  public boolean isForced() {
+    return asked && code == SIGNAL_BASE + SIGKILL;
+  }
+
   /// Returns how it ended in words, for example `signal=SIGKILL, exitCode=137`.
   public String describe() {
     String signal =
         switch (code - SIGNAL_BASE) {
           case 1 -> "SIGHUP";
-          case 2 -> "SIGINT";
+          case SIGINT -> "SIGINT";
           case 4 -> "SIGILL";
           case 6 -> "SIGABRT";
           case 7 -> "SIGBUS";

@@ -17,7 +17,8 @@ import org.jspecify.annotations.Nullable;
 /// Starts the ranks of one node and waits until all have ended. When one fails, or when told to
 /// stop, it ends the others: first by asking, then by force.
 ///
-/// One thread calls [#start] and [#await]; [#stop] and [#fail] are for any thread.
+/// One thread calls [#start] and [#await]; [#stop], [#force], [#fail] and [#awaitClosed] are for
+/// any thread.
 public final class Supervisor implements AutoCloseable {
   /// How much time ranks get to end by themselves.
   ///
@@ -25,9 +26,9 @@ public final class Supervisor implements AutoCloseable {
   /// @param toEnd from a failure until force
   /// @param toSave from a stop until force
   public record Patience(Duration toNotice, Duration toEnd, Duration toSave) {
-    /// Everything has ended within two seconds, with time left to clean up.
-    public static Patience standard() {
-      return new Patience(Duration.ofMillis(300), Duration.ofMillis(1200), Duration.ofMillis(1450));
+    /// After a failure everything has ended within two seconds, with time left to clean up.
+    public static Patience standard(Duration toSave) {
+      return new Patience(Duration.ofMillis(300), Duration.ofMillis(1200), toSave);
     }
   }
 
@@ -37,6 +38,8 @@ public final class Supervisor implements AutoCloseable {
     record Failed() implements Event {}
 
     record Stop() implements Event {}
+
+    record Force() implements Event {}
   }
 
   private final Console console;
@@ -45,7 +48,8 @@ public final class Supervisor implements AutoCloseable {
   private final List<RankProcess> processes = new ArrayList<>();
   private final Map<Integer, RankExit> exits = new TreeMap<>();
   private final CountDownLatch closed = new CountDownLatch(1);
-  private volatile boolean stopping;
+  private volatile long stopMillis = Long.MAX_VALUE;
+  private boolean failed;
   private boolean ending;
   private boolean asked;
   private long askAt = Long.MAX_VALUE;
@@ -72,21 +76,35 @@ public final class Supervisor implements AutoCloseable {
     events.add(new Event.Failed());
   }
 
-  /// Asks all ranks to save and end, and returns when they have ended and been cleaned up after, or
-  /// when the time is over.
-  public void stop(Duration timeout) {
-    stopping = true;
+  /// Asks all ranks to save and end.
+  public void stop() {
+    stopMillis = System.currentTimeMillis();
     events.add(new Event.Stop());
+  }
+
+  /// Ends all ranks by force.
+  public void force() {
+    events.add(new Event.Force());
+  }
+
+  /// Waits until the ranks have ended and been cleaned up after, and returns whether that is so.
+  public boolean awaitClosed(Duration timeout) {
     try {
-      var _ = closed.await(timeout.toNanos(), TimeUnit.NANOSECONDS);
+      return closed.await(timeout.toNanos(), TimeUnit.NANOSECONDS);
     } catch (InterruptedException _) {
       Thread.currentThread().interrupt();
+      return false;
     }
   }
 
   /// Returns whether the ranks were told to stop from outside.
   public boolean isStopping() {
-    return stopping;
+    return stopMillis != Long.MAX_VALUE;
+  }
+
+  /// Returns when the ranks were told to stop from outside, in milliseconds since the epoch.
+  public long stopMillis() {
+    return stopMillis;
   }
 
   /// Waits until all ranks have ended and returns how, in the order of their ends.
@@ -112,18 +130,35 @@ public final class Supervisor implements AutoCloseable {
     switch (event) {
       case null -> {}
       case Event.Exited(int rank, int code) -> {
-        exits.put(rank, new RankExit(rank, code, exits.size(), asked));
+        RankExit exit = new RankExit(rank, code, exits.size(), asked);
+        exits.put(rank, exit);
         if (code != 0) {
-          end(patience.toNotice(), patience.toEnd());
+          failed |= !exit.isByStop();
+          endAfterFailure();
         }
       }
-      case Event.Failed _ -> end(patience.toNotice(), patience.toEnd());
+      case Event.Failed _ -> {
+        failed = true;
+        endAfterFailure();
+      }
       case Event.Stop _ -> {
-        // Also where a signal to the whole process group has ended a rank already.
-        ending = false;
+        // Also where a signal to the whole process group has ended a rank already. A job that has
+        // failed has nothing to save.
+        ending &= failed;
         end(Duration.ZERO, patience.toSave());
       }
+      case Event.Force _ -> {
+        ending = true;
+        killAt = System.nanoTime();
+      }
     }
+  }
+
+  private void endAfterFailure() {
+    if (failed && isStopping()) {
+      killAt = Math.min(killAt, System.nanoTime() + patience.toEnd().toNanos());
+    }
+    end(patience.toNotice(), patience.toEnd());
   }
 
   /// Sets the deadlines once: the first reason to end is the reason.
@@ -159,8 +194,8 @@ public final class Supervisor implements AutoCloseable {
     return processes.stream().filter(process -> !exits.containsKey(process.rank())).toList();
   }
 
-  /// Ends by force whatever still runs, and lets [#stop] return. To be called when all is cleaned
-  /// up.
+  /// Ends by force whatever still runs, and lets [#awaitClosed] return. To be called when all is
+  /// cleaned up.
   @Override
   public void close() {
     alive().forEach(RankProcess::kill);
