@@ -146,7 +146,19 @@ final class NodeAgent {
     return new WorkerEnvironment(options, runId, storePort, tokenFile, folder.path(), cores);
   }
 
+  /// Runs the ranks to their ends. None lives when this returns or throws: what ranks share is
+  /// removed after it.
   private int watch(JobFolder folder, WorkerEnvironment environment, @Nullable StoreServer store)
+      throws IOException, InterruptedException {
+    try {
+      return startAndAwait(folder, environment, store);
+    } finally {
+      supervisor.endAll();
+    }
+  }
+
+  private int startAndAwait(
+      JobFolder folder, WorkerEnvironment environment, @Nullable StoreServer store)
       throws IOException, InterruptedException {
     List<Path> errorFiles = new ArrayList<>();
     for (int localRank = 0; localRank < options.layout().ranksPerNode(); localRank++) {

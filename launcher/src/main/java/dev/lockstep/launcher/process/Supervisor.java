@@ -8,6 +8,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -41,6 +42,9 @@ public final class Supervisor implements AutoCloseable {
 
     record Force() implements Event {}
   }
+
+  // A process in the kernel's hands may take longer; nobody can wait for that.
+  private static final Duration LONGEST_KILL = Duration.ofSeconds(1);
 
   private final Console console;
   private final Patience patience;
@@ -192,6 +196,17 @@ public final class Supervisor implements AutoCloseable {
 
   private Collection<RankProcess> alive() {
     return processes.stream().filter(process -> !exits.containsKey(process.rank())).toList();
+  }
+
+  /// Ends by force whatever still runs and waits until it has ended, whether it was started or
+  /// watched to the end or not. An interrupt does not end the wait.
+  public void endAll() {
+    Collection<RankProcess> left = alive();
+    left.forEach(RankProcess::kill);
+    CompletableFuture.allOf(
+            left.stream().map(RankProcess::exit).toArray(CompletableFuture<?>[]::new))
+        .completeOnTimeout(null, LONGEST_KILL.toMillis(), TimeUnit.MILLISECONDS)
+        .join();
   }
 
   /// Ends by force whatever still runs, and lets [#awaitClosed] return. To be called when all is
