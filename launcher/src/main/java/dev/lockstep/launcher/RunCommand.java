@@ -2,11 +2,14 @@ package dev.lockstep.launcher;
 
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.JobConfig;
+import dev.lockstep.job.JobVariables;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -32,6 +35,9 @@ import picocli.CommandLine.Spec;
       "Exit code: that of the first failed rank; 2 if the input was wrong."
     })
 final class RunCommand implements Callable<Integer> {
+  // torchrun's name of its store says nothing to ranks, and a stop may come from any launcher.
+  private static final Set<String> HEEDED_BY_RANKS = Set.of("--rdzv-backend", "--stop-patience");
+
   private final Map<String, String> environment;
   private final PrintStream out;
   private final PrintStream err;
@@ -166,7 +172,8 @@ final class RunCommand implements Callable<Integer> {
       return 0;
     }
     if (isRank()) {
-      return new RankRun(provider, arguments, environment, out).alone(err);
+      refuseOptionsOfLaunchers();
+      return new RankRun(provider, arguments, rankEnvironment(), out).alone(err);
     }
     RunOptions given =
         new RunOptions(
@@ -181,6 +188,27 @@ final class RunCommand implements Callable<Integer> {
             stopPatience);
     LaunchOptions options = given.launch(jvmArguments, logFolder, Terminal.columns(), environment);
     return Launcher.launch(options, provider.name(), arguments, out, err);
+  }
+
+  /// Refuses what only whoever starts ranks could heed.
+  private void refuseOptionsOfLaunchers() {
+    for (OptionSpec option : spec.commandLine().getParseResult().matchedOptions()) {
+      if (!HEEDED_BY_RANKS.contains(option.longestName().replace('_', '-'))) {
+        String value = String.valueOf(option.<Object>getValue());
+        throw new ConfigurationException(
+            option.longestName(),
+            value,
+            "another launcher has made this process a rank, so it starts none and heeds no %s: %s=%s (leave the option out)"
+                .formatted(option.longestName(), option.longestName(), value));
+      }
+    }
+  }
+
+  private Map<String, String> rankEnvironment() {
+    Map<String, String> variables = new HashMap<>(environment);
+    long millis = StopPatience.of(stopPatience, environment).toMillis();
+    variables.put(JobVariables.STOP_PATIENCE_MILLIS, Long.toString(millis));
+    return variables;
   }
 
   /// Returns whether another launcher has started this process as a rank. Slurm, MPI and Kubernetes

@@ -35,6 +35,26 @@ final class LockstepCommandTest {
     return err.toString(StandardCharsets.UTF_8);
   }
 
+  @ParameterizedTest(name = "{0}")
+  @ValueSource(
+      strings = {
+        "--log-dir=x",
+        "--log_dir=x",
+        "--jvm-arg=-Xmx1g",
+        "--rdzv-endpoint=h:1",
+        "--rdzv-id=x",
+        "--node-rank=1",
+        "--max-restarts=3",
+        "--standalone"
+      })
+  void refusesWhatARankOfAnotherLauncherCannotHeed(String option) {
+    Map<String, String> torchrun = Map.of("RANK", "0", "WORLD_SIZE", "1");
+    assertThat(execute(torchrun, "run " + option + " test print")).isEqualTo(2);
+    assertThat(err())
+        .contains("another launcher has made this process a rank")
+        .contains("heeds no " + option.split("=", 2)[0]);
+  }
+
   @ParameterizedTest(name = "lockstep {0}")
   @ValueSource(strings = {"", "--help", "-h"})
   void listsTheVerbsOfAllModules(String words) {
