@@ -122,9 +122,27 @@ final class NodeAgent {
         options.layout().nodes() == 1
             ? StoreOptions.of(LaunchOptions.LOOPBACK, options.port(), worldSize, liveness)
             : StoreOptions.forOtherNodes(options.host(), options.port(), worldSize, liveness);
-    StoreServer store = StoreServer.start(wanted, token(tokenFile));
+    StoreServer store = listen(wanted, token(tokenFile));
     store.onFailure(_ -> supervisor.fail());
     return store;
+  }
+
+  private StoreServer listen(StoreOptions wanted, byte[] token) {
+    try {
+      return StoreServer.start(wanted, token);
+    } catch (ConfigurationException e) {
+      if (!e.key().equals(JobVariables.STORE_PORT)) {
+        throw e;
+      }
+      String endpoint = options.host() + ":" + options.port();
+      String reason = e.getCause() == null ? e.getMessage() : e.getCause().getMessage();
+      throw new ConfigurationException(
+          "--rdzv-endpoint",
+          endpoint,
+          "store cannot listen: --rdzv-endpoint=%s, reason=%s (give another port in --rdzv-endpoint, and an address of node 0)"
+              .formatted(endpoint, reason),
+          e);
+    }
   }
 
   /// Reads the token as the ranks do; they check who else may read the file.
