@@ -80,6 +80,14 @@ final class RunOptionsTest {
         .isEqualTo(Runtime.getRuntime().availableProcessors());
   }
 
+  @ParameterizedTest(name = "{1} nodes of {0}")
+  @CsvSource({"999999, 999999", "999999, 2", "65536, 32767"})
+  void refusesMoreRanksThanAJobMayHave(String ranks, String nodes) {
+    assertThatThrownBy(() -> launch(ranks, nodes, "0", "h"))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("mostRanks=1048576");
+  }
+
   @Test
   void takesARangeOfOneNumberOfNodes() {
     assertThat(launch("1", "2:2", "0", "h").layout().nodes()).isEqualTo(2);

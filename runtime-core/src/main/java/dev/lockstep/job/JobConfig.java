@@ -23,6 +23,9 @@ public record JobConfig(
   // Below this a busy machine's scheduling alone would look like death.
   private static final Duration SHORTEST_LIVENESS = Duration.ofMillis(100);
 
+  // Nothing waits longer, and times in nanoseconds stay far from their limit.
+  private static final Duration LONGEST = Duration.ofDays(365);
+
   /// Copies the environment and checks the values.
   public JobConfig {
     environment = Map.copyOf(environment);
@@ -32,6 +35,8 @@ public record JobConfig(
           joinTimeout.toString(),
           "join timeout is not positive: joinTimeout=" + joinTimeout);
     }
+    checkLength(JobVariables.JOIN_TIMEOUT_MILLIS, "join timeout", joinTimeout);
+    checkLength(JobVariables.LIVENESS_MILLIS, "liveness", liveness);
     if (liveness.compareTo(SHORTEST_LIVENESS) < 0) {
       throw new ConfigurationException(
           JobVariables.LIVENESS_MILLIS,
@@ -47,9 +52,18 @@ public record JobConfig(
     }
   }
 
+  private static void checkLength(String key, String what, Duration time) {
+    if (time.compareTo(LONGEST) > 0) {
+      throw new ConfigurationException(
+          key,
+          time.toString(),
+          "%s is too long: %s=%s, longest=%s".formatted(what, key, time, LONGEST));
+    }
+  }
+
   /// Returns the configuration that this process's environment asks for.
   ///
-  /// @throws ConfigurationException if a variable is no positive number
+  /// @throws ConfigurationException if a variable is no positive number, or a time that is too long
   public static JobConfig fromEnvironment() {
     return of(System.getenv());
   }

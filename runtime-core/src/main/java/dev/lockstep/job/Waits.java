@@ -21,7 +21,14 @@ final class Waits {
   /// @param operation in the words of messages, for example `store.get(key)`
   /// @param rank who waits
   /// @param expected how many ranks must come for it to end, or 0 if ranks do not matter
-  record Wait(String operation, int rank, int expected, Duration timeout) {}
+  record Wait(String operation, int rank, int expected, Duration timeout) {
+    private static final Duration LONGEST = Duration.ofNanos(Long.MAX_VALUE);
+
+    /// Returns the timeout; no time is too long.
+    private long nanos() {
+      return timeout.compareTo(LONGEST) < 0 ? timeout.toNanos() : Long.MAX_VALUE;
+    }
+  }
 
   /// Waits for the future.
   ///
@@ -29,7 +36,7 @@ final class Waits {
   static <T> T await(CompletableFuture<T> future, Wait wait, Supplier<List<Integer>> withdraw) {
     long start = System.nanoTime();
     try {
-      return future.get(wait.timeout().toNanos(), TimeUnit.NANOSECONDS);
+      return future.get(wait.nanos(), TimeUnit.NANOSECONDS);
     } catch (TimeoutException _) {
       throw timedOut(wait, System.nanoTime() - start, withdraw.get());
     } catch (InterruptedException _) {
@@ -70,7 +77,7 @@ final class Waits {
         wait.rank(),
         0,
         elapsedNanos,
-        wait.timeout().toNanos(),
+        wait.nanos(),
         missing,
         "timed out: operation=%s, rank=%d, waitedMillis=%d%s"
             .formatted(

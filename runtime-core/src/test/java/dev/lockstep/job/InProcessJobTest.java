@@ -21,6 +21,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(10)
 class InProcessJobTest {
@@ -38,6 +40,21 @@ class InProcessJobTest {
   @AfterEach
   void close() {
     jobs.forEach(Job::close);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {JobVariables.JOIN_TIMEOUT_MILLIS, JobVariables.LIVENESS_MILLIS})
+  void timesThatAreTooLongAreRefused(String key) {
+    assertThatThrownBy(() -> JobConfig.of(Map.of(key, Long.toString(Long.MAX_VALUE))))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("is too long: " + key + "=");
+  }
+
+  @Test
+  void noWaitAtTheStoreIsTooLong() {
+    Store store = start(1).getFirst().store();
+    store.set("key", new byte[1]);
+    assertThat(store.get("key", Duration.ofSeconds(Long.MAX_VALUE))).hasSize(1);
   }
 
   @Test
