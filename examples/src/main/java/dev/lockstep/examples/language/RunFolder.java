@@ -7,6 +7,7 @@ import dev.lockstep.train.metrics.LossCurve;
 import dev.lockstep.train.metrics.MetricsLog;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
@@ -19,17 +20,23 @@ import org.jspecify.annotations.Nullable;
 /// The output folder of a run: `recipe.json`, `metrics.jsonl`, `loss.svg` and `checkpoint/`.
 ///
 /// @param path the folder
-record RunFolder(Path path) {
+/// @param isFresh whether the name was made up: if another run takes it first, a number is appended
+record RunFolder(Path path, boolean isFresh) {
   private static final String CHECKPOINT = "checkpoint";
   private static final DateTimeFormatter TIME =
       DateTimeFormatter.ofPattern("uuuuMMdd-HHmmss", Locale.ROOT);
 
-  /// Returns a folder that no run has.
+  /// Makes the folder of a name that was given.
+  RunFolder(Path path) {
+    this(path, false);
+  }
+
+  /// Returns a folder named by what is trained and the time; [#prepare] makes it this run's own.
   ///
   /// @param model what is trained
   static RunFolder fresh(String model) {
-    return new RunFolder(
-        Path.of("runs", model + "-" + TIME.format(LocalDateTime.now(ZoneId.systemDefault()))));
+    String time = TIME.format(LocalDateTime.now(ZoneId.systemDefault()));
+    return new RunFolder(Path.of("runs", model + "-" + time), true);
   }
 
   /// Returns the folder of the run that wrote a checkpoint, if it still lies there.
@@ -64,15 +71,18 @@ record RunFolder(Path path) {
     }
   }
 
-  /// Makes the folder, if it is not there, and makes sure that it can be written.
+  /// Makes the folder, if it is not there, and makes sure that it can be written. To be called by
+  /// one rank.
   ///
   /// @param resumed the run that is continued; the folder may hold that one and no other
+  /// @return the folder of this run
   /// @throws ConfigurationException that names `--out` otherwise
-  void prepare(Optional<RunFolder> resumed) {
+  RunFolder prepare(Optional<RunFolder> resumed) {
     requireNoOtherRun(resumed);
     try {
-      Files.createDirectories(path);
-      Files.delete(Files.createTempFile(path, ".writable", null));
+      Path made = isFresh ? claim() : Files.createDirectories(path);
+      Files.delete(Files.createTempFile(made, ".writable", null));
+      return new RunFolder(made);
     } catch (IOException e) {
       throw refusal(
           "the output folder cannot be written: --out %s, cause=%s: %s"
@@ -81,10 +91,26 @@ record RunFolder(Path path) {
     }
   }
 
+  /// Makes a folder that nobody has: runs that start in the same second have the same name.
+  private Path claim() throws IOException {
+    Path parent = absolute(path).getParent();
+    if (parent != null) {
+      Files.createDirectories(parent);
+    }
+    for (int run = 1; ; run++) {
+      try {
+        String name = path.getFileName() + (run == 1 ? "" : "-" + run);
+        return Files.createDirectory(path.resolveSibling(name));
+      } catch (FileAlreadyExistsException _) {
+        // The other run's.
+      }
+    }
+  }
+
   private void requireNoOtherRun(Optional<RunFolder> resumed) {
     boolean continues =
         resumed.filter(run -> absolute(run.path).equals(absolute(path))).isPresent();
-    if (!continues && (Files.exists(metrics()) || Files.exists(checkpoint()))) {
+    if (!isFresh && !continues && (Files.exists(metrics()) || Files.exists(checkpoint()))) {
       throw refusal(
           "the output folder holds another run: --out %s (give another folder, or continue that run with --resume %s)"
               .formatted(path, path),

@@ -15,6 +15,7 @@ import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.data.CorpusListener;
 import dev.lockstep.train.metrics.MetricsLog;
 import java.nio.file.Path;
+import java.util.Optional;
 import java.util.function.BooleanSupplier;
 
 /// One rank of a job that trains, from its options to the hashes it prints. Rank 0 prints and
@@ -50,9 +51,9 @@ final class TrainingRank {
                 ? Trainer.resume(job, plan.saved().get(), corpus, trainerOptions)
                 : start(plan.recipe(), corpus, trainerOptions)) {
       if (job.rank() == 0) {
-        plan.folder().prepare(plan.resumed());
-        plan.folder().writeRecipe(trainer.recipe());
-        lead(trainer, corpus, plan, console);
+        RunFolder folder = plan.folder().prepare(plan.resumed());
+        folder.writeRecipe(trainer.recipe());
+        lead(trainer, corpus, plan.resumed(), folder, console);
       } else {
         follow(trainer, plan);
       }
@@ -96,12 +97,16 @@ final class TrainingRank {
     return corpus;
   }
 
-  private void lead(Trainer trainer, Corpus corpus, TrainingPlan plan, Console console) {
-    RunFolder folder = plan.folder();
+  private void lead(
+      Trainer trainer,
+      Corpus corpus,
+      Optional<RunFolder> resumed,
+      RunFolder folder,
+      Console console) {
     introduce(trainer, corpus, folder, console);
     String optimizerSha256;
     String weightsSha256;
-    try (MetricsLog metrics = folder.openMetrics(plan.resumed(), trainer.stepsDone())) {
+    try (MetricsLog metrics = folder.openMetrics(resumed, trainer.stepsDone())) {
       Recorder recorder = new Recorder(console, metrics, folder);
       boolean isDone =
           trainer.train(options.trainingRun(folder.checkpoint()).with(recorder).stoppingWhen(stop));
