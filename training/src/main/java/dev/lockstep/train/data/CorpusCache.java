@@ -70,6 +70,7 @@ final class CorpusCache {
       if (builtMeanwhile.isPresent()) {
         return builtMeanwhile.get();
       }
+      UnfinishedTokens.removeAbandoned(tokens());
       Path file = new CorpusTokeniser(source, options, listener).tokenise(tokens());
       writeIndex(fingerprint, file);
       return new Corpus(TokenFile.open(file), file);

@@ -42,9 +42,7 @@ final class CorpusTokeniser {
   Path tokenise(Path folder) throws IOException, CacheWriteException {
     List<TextSource.Entry> entries = source.entries();
     files = entries.size();
-    Path temporary =
-        folder.resolve(
-            "building-" + ProcessHandle.current().pid() + "-" + System.nanoTime() + ".tmp");
+    Path temporary = UnfinishedTokens.in(folder);
     try {
       String sha256 = write(entries, temporary);
       Path file = folder.resolve(sha256 + ".lz4");
