@@ -11,7 +11,7 @@ final class HostedStore {
   private final Runnable cleanup;
   private final Duration patience;
 
-  /// @param cleanup what to remove once the store is closed
+  /// @param cleanup what to remove before the port is another job's
   /// @param patience how long the store outlives rank 0 where other ranks are still at work
   HostedStore(StoreServer server, Runnable cleanup, Duration patience) {
     this.server = server;
@@ -27,8 +27,12 @@ final class HostedStore {
         var _ = server.awaitFarewells(AFTER_FAILURE);
       }
     } finally {
-      server.close();
-      cleanup.run();
+      // As long as the port is this job's, what is named by it is too.
+      try {
+        cleanup.run();
+      } finally {
+        server.close();
+      }
     }
   }
 }

@@ -365,6 +365,24 @@ class LaunchedJobTest {
         .containsOnly(mine.getHostAddress());
   }
 
+  @Test
+  void aHostedStoreCleansUpWhileItsPortIsItsOwn() {
+    StoreServer server = agent(1);
+    int port = server.port();
+    List<Boolean> free = new ArrayList<>();
+    new HostedStore(server, () -> free.add(isFree(port)), Duration.ofMillis(1)).close(true);
+    free.add(isFree(port));
+    assertThat(free).containsExactly(false, true);
+  }
+
+  private static boolean isFree(int port) {
+    try (ServerSocket _ = new ServerSocket(port, 1, InetAddress.getLoopbackAddress())) {
+      return true;
+    } catch (IOException _) {
+      return false;
+    }
+  }
+
   private static boolean isBindable(String address) {
     try (ServerSocket _ = new ServerSocket(0, 1, InetAddress.getByName(address))) {
       return true;
