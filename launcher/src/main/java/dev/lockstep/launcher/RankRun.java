@@ -89,6 +89,7 @@ final class RankRun {
     int worldSize = 0;
     try (Job job = Job.join(JobConfig.of(environment))) {
       joined = job;
+      stopSignal.afterwards(job.takeOverExit());
       worldSize = job.worldSize();
       try {
         if (check) {

@@ -23,6 +23,7 @@ final class StopSignal {
   private volatile boolean requested;
   private volatile boolean asked;
   private volatile int exitCode;
+  private volatile Runnable afterwards = () -> {};
 
   /// Makes a signal.
   ///
@@ -37,7 +38,19 @@ final class StopSignal {
 
   /// Listens to signals to this process, which still ends by the signal.
   void install() {
-    Runtime.getRuntime().addShutdownHook(new Thread(this::request, "lockstep-stop"));
+    Thread atExit =
+        new Thread(
+            () -> {
+              request();
+              afterwards.run();
+            },
+            "lockstep-stop");
+    Runtime.getRuntime().addShutdownHook(atExit);
+  }
+
+  /// Tells what is to be done once the work has ended, or had its time.
+  void afterwards(Runnable action) {
+    afterwards = action;
   }
 
   /// Listens to signals to this process; work that has failed, or does so now, ends it with its own

@@ -166,6 +166,13 @@ public final class Job implements AutoCloseable {
     return directory.path();
   }
 
+  /// Returns what removes [#directory] if the process ends before this rank has left the job, and
+  /// takes the job's own shutdown hook away, which does that. For a hook that lets the work save
+  /// and leave first: hooks run side by side.
+  public Runnable takeOverExit() {
+    return directory.takeOverExit();
+  }
+
   /// Returns how long a silent rank counts as alive.
   public Duration liveness() {
     return membership.liveness();

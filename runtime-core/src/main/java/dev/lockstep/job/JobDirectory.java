@@ -22,13 +22,14 @@ final class JobDirectory {
   private final int sharers;
   private final boolean given;
   private final Thread atExit;
+  private volatile boolean left;
 
   private JobDirectory(Path path, String key, int sharers, boolean given) {
     this.path = path;
     this.key = key;
     this.sharers = sharers;
     this.given = given;
-    this.atExit = new Thread(this::remove, "lockstep-job-directory");
+    this.atExit = new Thread(this::removeUnlessLeft, "lockstep-job-directory");
     if (!given) {
       Runtime.getRuntime().addShutdownHook(atExit);
     }
@@ -86,6 +87,18 @@ final class JobDirectory {
     return path;
   }
 
+  /// Gives up the shutdown hook, which runs beside all others, and returns what it would have done.
+  Runnable takeOverExit() {
+    removeHook();
+    return this::removeUnlessLeft;
+  }
+
+  private void removeUnlessLeft() {
+    if (!given && !left) {
+      remove();
+    }
+  }
+
   /// Leaves the folder; the last rank of the host, or any rank of a failed job, removes it.
   void leave(Store store) {
     if (given) {
@@ -100,6 +113,7 @@ final class JobDirectory {
     if (last) {
       remove();
     }
+    left = true;
     removeHook();
   }
 

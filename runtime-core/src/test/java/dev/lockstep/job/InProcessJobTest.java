@@ -51,6 +51,18 @@ class InProcessJobTest {
   }
 
   @Test
+  void whoTakesOverTheExitRemovesTheFolderOfAJobThatWasNotLeft() {
+    List<Job> ranks = start(2);
+    Path folder = ranks.get(0).directory();
+    List<Runnable> exits = ranks.stream().map(Job::takeOverExit).toList();
+    ranks.get(0).close();
+    exits.get(0).run();
+    assertThat(folder).isDirectory();
+    exits.get(1).run();
+    assertThat(folder).doesNotExist();
+  }
+
+  @Test
   void noWaitAtTheStoreIsTooLong() {
     Store store = start(1).getFirst().store();
     store.set("key", new byte[1]);
