@@ -24,5 +24,8 @@ public final class JobVariables {
   /// How long work that a launcher asks to stop may take to save, in milliseconds.
   public static final String STOP_PATIENCE_MILLIS = "LOCKSTEP_STOP_PATIENCE_MS";
 
+  /// Address by which other nodes reach this one, where it is not to be found out.
+  public static final String NODE_ADDRESS = "LOCKSTEP_NODE_ADDRESS";
+
   private JobVariables() {}
 }

@@ -1,6 +1,7 @@
 package dev.lockstep.job;
 
 import java.time.Duration;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /// A rank that a launcher started joins the others: rank 0 hosts the store where no agent does,
@@ -51,6 +52,7 @@ record LaunchedJob(Placement placement, Membership membership) {
       TokenSource tokens,
       JobConfig config,
       @Nullable HostedStore hosted) {
+    Optional<String> ownAddress = NodeAddress.given(new Variables(config.environment()));
     Message.Seat seat = new Message.Seat(HostName.local(), HostName.kernel(), launch.nodeRank());
     Message.Join join = new Message.Join(launch.rank(), launch.worldSize(), launch.jobName(), seat);
     // Ranks on the store's node do not depend on its link.
@@ -65,7 +67,8 @@ record LaunchedJob(Placement placement, Membership membership) {
     String bindAddress =
         oneHost
             ? NodeAddress.loopback()
-            : NodeAddress.seenByOthers(met.seated().localAddress(), launch.storeHost());
+            : ownAddress.orElseGet(
+                () -> NodeAddress.seenByOthers(met.seated().localAddress(), launch.storeHost()));
     Store store =
         new RemoteStore(
             met.seated().connection(),

@@ -7,11 +7,15 @@ import java.net.NetworkInterface;
 import java.net.SocketException;
 import java.util.Comparator;
 import java.util.Optional;
+import java.util.function.Predicate;
+import java.util.regex.Pattern;
 
 /// Addresses of this node.
 final class NodeAddress {
   private static final String ANY = "0.0.0.0";
   private static final String LOOPBACK = "127.0.0.1";
+  private static final Pattern GUESTS =
+      Pattern.compile("docker|podman|virbr|br-|veth|cni|lxcbr|lxdbr");
 
   private NodeAddress() {}
 
@@ -59,10 +63,41 @@ final class NodeAddress {
     return firstInterface().orElse(loopback());
   }
 
+  /// Returns the address that a variable gives this node, if it does.
+  ///
+  /// @throws dev.lockstep.failure.ConfigurationException if it is none of this node's
+  static Optional<String> given(Variables variables) {
+    String key = JobVariables.NODE_ADDRESS;
+    return variables
+        .text(key)
+        .map(
+            text -> {
+              String own = toListenAt(text);
+              if (own.equals(ANY)) {
+                throw variables.wrong(
+                    key,
+                    "address is none of this node's: %s=%s (give one that ip address shows)"
+                        .formatted(key, text));
+              }
+              return own;
+            });
+  }
+
   private static Optional<String> firstInterface() {
+    return firstInterface(name -> !isForGuests(name)).or(() -> firstInterface(_ -> true));
+  }
+
+  /// Returns whether an interface of this name joins containers and virtual machines of this node:
+  /// other nodes have one of the same name and address.
+  static boolean isForGuests(String name) {
+    return GUESTS.matcher(name).lookingAt();
+  }
+
+  private static Optional<String> firstInterface(Predicate<String> names) {
     try {
       return NetworkInterface.networkInterfaces()
           .filter(NodeAddress::isUp)
+          .filter(candidate -> names.test(candidate.getName()))
           .flatMap(NetworkInterface::inetAddresses)
           .filter(address -> !address.isLoopbackAddress() && !address.isLinkLocalAddress())
           .min(Comparator.comparing(Inet6Address.class::isInstance)) // others know IPv4 at least

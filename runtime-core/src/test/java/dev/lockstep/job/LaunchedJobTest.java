@@ -438,10 +438,12 @@ class LaunchedJobTest {
       variables.put("LOCAL_RANK", rank == 2 ? "0" : Integer.toString(rank));
       variables.put("LOCAL_WORLD_SIZE", rank == 2 ? "1" : "2");
       variables.put("GROUP_RANK", rank == 2 ? "1" : "0");
+      variables.put(JobVariables.NODE_ADDRESS, "127.0.0.1");
       variables.put("GROUP_WORLD_SIZE", "2");
       configs.add(Ranks.config(variables));
     }
     List<Job> jobs = joinAll(configs);
+    assertThat(jobs.get(2).transportContext().bindAddress()).isEqualTo("127.0.0.1");
     List<String> hosts = jobs.get(0).hosts();
     assertThat(hosts.get(0)).isEqualTo(hosts.get(1)).isNotEqualTo(hosts.get(2));
     assertThat(jobs).extracting(Job::nodeRank).containsExactly(0, 0, 1);

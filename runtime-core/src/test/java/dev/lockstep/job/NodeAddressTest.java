@@ -1,10 +1,13 @@
 package dev.lockstep.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.lockstep.failure.ConfigurationException;
 import java.net.Inet6Address;
 import java.net.InetAddress;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -66,6 +69,30 @@ class NodeAddressTest {
   })
   void loopbackIsKnownInEveryForm(String host, boolean loopback) {
     assertThat(StoreAddress.isLoopback(host)).isEqualTo(loopback);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "docker0, true",
+    "br-1a2b3c, true",
+    "virbr0, true",
+    "veth12, true",
+    "eth0, false",
+    "br0, false"
+  })
+  void interfacesOfContainersAreNoWayToANode(String name, boolean forGuests) {
+    assertThat(NodeAddress.isForGuests(name)).isEqualTo(forGuests);
+  }
+
+  @Test
+  void addressThatAVariableGivesIsThisNodesOwn() {
+    Map<String, String> own = Map.of(JobVariables.NODE_ADDRESS, "127.0.0.1");
+    assertThat(NodeAddress.given(new Variables(own))).hasValue("127.0.0.1");
+    assertThat(NodeAddress.given(new Variables(Map.of()))).isEmpty();
+    Variables other = new Variables(Map.of(JobVariables.NODE_ADDRESS, "192.0.2.1"));
+    assertThatThrownBy(() -> NodeAddress.given(other))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("none of this node's: LOCKSTEP_NODE_ADDRESS=192.0.2.1");
   }
 
   @Test
