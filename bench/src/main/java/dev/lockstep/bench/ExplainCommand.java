@@ -1,20 +1,15 @@
 package dev.lockstep.bench;
 
 import dev.lockstep.bench.step.StepExplain;
-import dev.lockstep.collective.algorithm.Algorithm;
-import dev.lockstep.collective.plan.Candidate;
-import dev.lockstep.collective.plan.CostTable;
 import dev.lockstep.collective.plan.Explanation;
 import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.plan.Planner;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.simulate.Fabric;
-import dev.lockstep.collective.simulate.Simulator;
 import dev.lockstep.launcher.CommandProvider;
 import java.io.PrintStream;
 import java.util.List;
-import java.util.Objects;
 import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -86,8 +81,14 @@ public final class ExplainCommand implements CommandProvider {
     if (named.isEmpty()) {
       return host(options, out, err);
     }
-    CollectiveRequest request = options.request(PlanOptions.topology(named.get(), options.ranks()));
-    return explain(options, named.get(), Planner.costs(request, named.get()), "", out);
+    OptionValues.require(
+        options.transport.isEmpty(),
+        "--transport",
+        options.transport,
+        "is for this host: leave out --fabric");
+    OptionValues.require(!options.fit, "--fit", "true", "is for this host: leave out --fabric");
+    CollectiveRequest request = options.request(named.get(), options.ranks());
+    return explain(options, Timed.besideOthers(options, request, named.get(), err), "", out);
   }
 
   /// Ranks of this host, by what was measured of it.
@@ -104,20 +105,14 @@ public final class ExplainCommand implements CommandProvider {
     boolean peerMemory = links.fabric().levels().getFirst().shortBytes() > 0;
     CollectiveRequest request = options.request(Topology.oneNode(options.ranks(), peerMemory));
     // As a job on this host chooses, and no more thoroughly.
-    CostTable table = new Planner(links.fabric()).costs(request);
-    return explain(options, links.fabric(), table, HostLinks.words(links), out);
+    Timed timed =
+        Timed.of(
+            options, request, links.fabric(), _ -> new Planner(links.fabric()).costs(request), err);
+    return explain(options, timed, HostLinks.words(links), out);
   }
 
-  private static int explain(
-      Options options, Fabric fabric, CostTable table, String links, PrintStream out) {
-    Optional<Algorithm> algorithm = options.algorithm();
-    Candidate choice =
-        algorithm.isPresent() ? PlanOptions.asked(table, algorithm.get().name()) : table.choice();
-    Explanation explanation =
-        new Explanation(
-            table,
-            choice,
-            Simulator.run(Objects.requireNonNull(choice.schedule(), "refused"), fabric));
+  private static int explain(Options options, Timed timed, String links, PrintStream out) {
+    Explanation explanation = new Explanation(timed.table(), timed.choice(), timed.simulation());
     out.print(
         switch (options.format) {
           case "chrome-trace" -> explanation.chromeTrace();

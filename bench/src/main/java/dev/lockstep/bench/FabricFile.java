@@ -1,5 +1,6 @@
 package dev.lockstep.bench;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.lockstep.collective.simulate.Compute;
@@ -63,6 +64,14 @@ final class FabricFile {
     }
     try {
       return fabric(new ObjectMapper().readTree(Files.readAllBytes(path)));
+    } catch (JsonProcessingException e) {
+      throw wrong(
+          "not JSON at line %d, column %d: %s"
+              .formatted(
+                  e.getLocation().getLineNr(),
+                  e.getLocation().getColumnNr(),
+                  e.getOriginalMessage().replaceAll(" \\(start marker.*", "")),
+          e);
     } catch (IOException e) {
       throw wrong(String.valueOf(e.getMessage()).lines().findFirst().orElse("not JSON"), e);
     } catch (IllegalArgumentException e) {
@@ -71,6 +80,9 @@ final class FabricFile {
   }
 
   private Fabric fabric(JsonNode root) {
+    if (!root.isObject()) {
+      throw wrong("it is no object with the fields name, step_ns, memory_gb_per_s and levels");
+    }
     refuseOthers(root, FIELDS);
     List<Level> levels = new ArrayList<>();
     JsonNode listed = root.path("levels");
@@ -118,6 +130,9 @@ final class FabricFile {
 
   private double number(JsonNode node, String field, double unit) {
     JsonNode value = node.path(field);
+    if (value.isMissingNode()) {
+      throw wrong("field=" + field + " is missing");
+    }
     if (!value.isNumber() || !(value.asDouble() > 0)) {
       throw wrong("field=%s must be a number above 0, is %s".formatted(field, value));
     }

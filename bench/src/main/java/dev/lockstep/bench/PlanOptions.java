@@ -33,6 +33,9 @@ import picocli.CommandLine.Parameters;
 class PlanOptions {
   private static final int MOST_RANKS = 16_777_216;
 
+  /// 16 TiB, more than any device has; their time in picoseconds is still a number.
+  private static final long MOST_BYTES = 1L << 44;
+
   @Parameters(index = "0", paramLabel = "COLLECTIVE", description = "for example all_reduce")
   private String collective = "";
 
@@ -149,7 +152,7 @@ class PlanOptions {
 
   /// Returns the topology of the ranks on a fabric: its levels as far as they have more than one
   /// group. Devices do not read each other's memory in place.
-  static Topology topology(Fabric fabric, int ranks) {
+  private static Topology topology(Fabric fabric, int ranks) {
     List<Integer> levels = new ArrayList<>();
     for (Level level : fabric.levels()) {
       if (level.ranks() > 1 && level.ranks() < ranks) {
@@ -159,8 +162,14 @@ class PlanOptions {
     return new Topology(ranks, levels, false);
   }
 
-  /// Returns what is asked; sizes mean what they mean in nccl-tests.
+  /// Returns what is asked of as many ranks on a fabric.
+  final CollectiveRequest request(Fabric fabric, int ranks) {
+    return request(topology(fabric, ranks));
+  }
+
+  /// Returns what is asked of the ranks of a topology; sizes mean what they mean in nccl-tests.
   final CollectiveRequest request(Topology topology) {
+    int ranks = topology.ranks();
     DType type = OptionValues.dtype("-d", this.type);
     long size = OptionValues.size("--bytes", bytes);
     long elements = size / type.bytes();
@@ -169,8 +178,15 @@ class PlanOptions {
         "--bytes",
         bytes,
         "must be whole elements of " + type.bytes());
+    require(size <= MOST_BYTES, "--bytes", bytes, "must be at most " + (MOST_BYTES >> 30) + "G");
     require(
-        root >= 0 && root < ranks(), "--root", "" + root, "must be a rank, 0 to " + (ranks - 1));
+        !isCutByRank() || size == 0 || elements >= ranks,
+        "--bytes",
+        bytes,
+        "must be at least %d, an element of each of %d ranks"
+            .formatted((long) ranks * type.bytes(), ranks));
+    require(
+        root >= 0 && root < ranks(), "--root", "" + root, "must be a rank, 0 to " + (ranks() - 1));
     Counts parts = Counts.each(ranks, elements / ranks);
     ReduceOp reduceOp = OptionValues.reduceOp("-o", op);
     require(
@@ -211,6 +227,14 @@ class PlanOptions {
         "--in-place and --out-of-place exclude each other");
     boolean usual = kind() != CollectiveKind.ALL_TO_ALL && kind() != CollectiveKind.SEND_RECEIVE;
     return inPlace || (usual && !outOfPlace);
+  }
+
+  /// Returns whether each rank has a part of the buffer of its own.
+  private boolean isCutByRank() {
+    return switch (kind()) {
+      case REDUCE_SCATTER, ALL_GATHER, ALL_TO_ALL, GATHER, SCATTER -> true;
+      case ALL_REDUCE, BROADCAST, REDUCE, BARRIER, SEND_RECEIVE -> false;
+    };
   }
 
   private CollectiveKind kind() {

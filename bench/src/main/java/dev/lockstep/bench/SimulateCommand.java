@@ -1,20 +1,12 @@
 package dev.lockstep.bench;
 
-import dev.lockstep.collective.algorithm.Algorithm;
-import dev.lockstep.collective.plan.Candidate;
-import dev.lockstep.collective.plan.CostTable;
-import dev.lockstep.collective.plan.Planner;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Simulation;
-import dev.lockstep.collective.simulate.Simulator;
 import dev.lockstep.launcher.CommandProvider;
 import java.io.PrintStream;
 import java.util.List;
 import java.util.Locale;
-import java.util.Objects;
-import java.util.Optional;
-import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
 
 /// `lockstep simulate COLLECTIVE --fabric F --ranks N --bytes B`: times the schedule that would run
@@ -56,54 +48,15 @@ public final class SimulateCommand implements CommandProvider {
     }
     long start = System.nanoTime();
     Fabric fabric = options.requiredFabric();
-    CollectiveRequest request = options.request(PlanOptions.topology(fabric, options.ranks()));
-    Candidate chosen = choose(options.algorithm(), request, fabric);
-    Simulation simulation =
-        Simulator.run(Objects.requireNonNull(chosen.schedule(), "refused"), fabric);
-    print(out, request, fabric, chosen, simulation);
+    CollectiveRequest request = options.request(fabric, options.ranks());
+    print(out, fabric, Timed.alone(options, request, fabric, err));
     out.printf(Locale.ROOT, "simulated in   %.2f s wall%n", (System.nanoTime() - start) / 1e9);
     return 0;
   }
 
-  private static Candidate choose(
-      Optional<Algorithm> named, CollectiveRequest request, Fabric fabric) {
-    if (named.isPresent()) {
-      Optional<Candidate> asked = Planner.candidate(named.get(), request, fabric);
-      List<Candidate> rows = asked.stream().toList();
-      return PlanOptions.asked(new CostTable(request, rows), named.get().name());
-    }
-    CostTable table = Planner.costs(request, fabric);
-    Candidate choice = table.choice();
-    if (choice.nanos().isEmpty()) {
-      throw OptionValues.wrong("--ranks", "" + request.ranks(), tooMany(table));
-    }
-    return choice;
-  }
-
-  /// Says why no algorithm can be timed, and what number of ranks might do.
-  private static String tooMany(CostTable table) {
-    String reasons =
-        table.candidates().stream()
-            .filter(Candidate::isApplicable)
-            .map(candidate -> candidate.algorithm() + ": " + candidate.reason())
-            .collect(Collectors.joining("; "));
-    List<Integer> levels = table.request().topology().levels();
-    int group = levels.isEmpty() ? 1 : levels.getLast();
-    int whole = table.request().ranks() / group * group;
-    return "cannot be simulated by any algorithm, %s%s"
-        .formatted(
-            reasons,
-            whole == table.request().ranks()
-                ? ""
-                : " (ranks of whole groups are alike: take --ranks=" + whole + ")");
-  }
-
-  private static void print(
-      PrintStream out,
-      CollectiveRequest request,
-      Fabric fabric,
-      Candidate chosen,
-      Simulation simulation) {
+  private static void print(PrintStream out, Fabric fabric, Timed timed) {
+    CollectiveRequest request = timed.table().request();
+    Simulation simulation = timed.simulation();
     double nanos = simulation.nanos();
     long bytes = request.bufferElements() * request.dtype().bytes();
     out.println("collective     " + request.words());
@@ -113,7 +66,7 @@ public final class SimulateCommand implements CommandProvider {
                 fabric.name(),
                 request.ranks(),
                 request.mode().name().toLowerCase(Locale.ROOT).replace('_', '-')));
-    out.println("algorithm      " + chosen.algorithm());
+    out.println("algorithm      " + timed.choice().algorithm());
     out.printf(Locale.ROOT, "time           %.3f us%n", nanos / 1000);
     out.printf(Locale.ROOT, "algbw          %.3f GB/s%n", nanos > 0 ? bytes / nanos : 0);
     for (Simulation.Traffic traffic : simulation.traffic()) {

@@ -97,7 +97,9 @@ class PlanCommandsTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "{                                                     | cannot be read",
+        "{                                                     | not JSON at line 1, column",
+        "[]                                                    | it is no object",
+        "{\"name\": \"x\"}                                      | field=step_ns is missing",
         "{\"name\": \"x\", \"step_ns\": -1}                    | step_ns must be a number above 0",
         "{\"name\": \"x\", \"color\": 1}                       | unknown field=color",
         "{\"step_ns\": 1, \"memory_gb_per_s\": 1}              | name is missing",
@@ -127,6 +129,40 @@ class PlanCommandsTest {
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining(option)
         .hasMessageContaining(value);
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "all_gather, --bytes=1M, must be at least 1200000",
+    "all_reduce, --bytes=16385G, must be at most 16384G"
+  })
+  void sizesThatMeanNothingForAsManyRanksAreRefused(String collective, String bytes, String part) {
+    String[] asked = {collective, "--fabric", "trn2-ultraserver", "--ranks", "300000", bytes};
+    assertThatThrownBy(() -> simulate(asked))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining(bytes)
+        .hasMessageContaining(part);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"--transport=shm", "--fit"})
+  void whatIsForThisHostIsRefusedBesideAFabric(String option) {
+    assertThatThrownBy(() -> explain("all_reduce", "--fabric", "h200-efa", option))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining(option)
+        .hasMessageContaining("leave out --fabric");
+  }
+
+  @Test
+  void tooManyRanksAreRefusedWithANumberThatMayDo() {
+    String[] asked = {"barrier", "--fabric", "trn3-ultraserver", "--ranks", "1000000"};
+    for (CommandProvider command : List.of(new SimulateCommand(), new ExplainCommand())) {
+      assertThatThrownBy(() -> run(command, asked))
+          .isInstanceOf(ConfigurationException.class)
+          .hasMessage(
+              "wrong option: --ranks=1000000 (barrier has too many steps to be timed by any"
+                  + " algorithm; --ranks=499968 has not)");
+    }
   }
 
   @Test

@@ -11,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -66,7 +67,7 @@ public final class Planner {
 
   /// Returns what every algorithm would cost, as [#choose] sees it: timed as quickly.
   public CostTable costs(CollectiveRequest request) {
-    return costs(request, fabric, QUICK_STEPS);
+    return costs(request, fabric, QUICK_STEPS, _ -> {});
   }
 
   /// Returns the schedule that one algorithm makes of a request, and its predicted time.
@@ -105,10 +106,19 @@ public final class Planner {
 
   /// Returns what every algorithm would cost on a fabric, timed as thoroughly as memory allows.
   public static CostTable costs(CollectiveRequest request, Fabric fabric) {
-    return costs(request, fabric, Long.MAX_VALUE);
+    return costs(request, fabric, _ -> {});
   }
 
-  private static CostTable costs(CollectiveRequest request, Fabric fabric, long mostSteps) {
+  /// As [#costs(CollectiveRequest, Fabric)].
+  ///
+  /// @param next is told each algorithm before it is timed
+  public static CostTable costs(
+      CollectiveRequest request, Fabric fabric, Consumer<Algorithm> next) {
+    return costs(request, fabric, Long.MAX_VALUE, next);
+  }
+
+  private static CostTable costs(
+      CollectiveRequest request, Fabric fabric, long mostSteps, Consumer<Algorithm> next) {
     Optional<Algorithm> brief = Algorithms.brief(request);
     List<Candidate> candidates = new ArrayList<>();
     for (Algorithm algorithm : Algorithms.of(request.kind())) {
@@ -123,10 +133,20 @@ public final class Planner {
             Candidate.refused(
                 algorithm.name(), fabric.name(), algorithm.redundancy(request).orElseThrow()));
       } else {
+        next.accept(algorithm);
         candidate(algorithm, request, fabric, mostSteps).ifPresent(candidates::add);
       }
     }
     return new CostTable(request, candidates);
+  }
+
+  /// Returns whether any algorithm for a request would be timed, by the steps of a few of its
+  /// ranks: takes moments where timing it may take a minute.
+  public static boolean canBeTimed(CollectiveRequest request, Fabric fabric) {
+    return Algorithms.applicable(request).stream()
+        .filter(algorithm -> algorithm.redundancy(request).isEmpty())
+        .filter(algorithm -> StepCount.estimate(algorithm, request) <= StepCount.MOST)
+        .anyMatch(algorithm -> Simulator.refusal(algorithm.schedule(request), fabric).isEmpty());
   }
 
   /// Returns what one algorithm would cost, nothing if it is for another kind of collective.

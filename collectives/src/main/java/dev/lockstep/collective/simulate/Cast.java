@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.IntPredicate;
 
 /// The programs that a simulation runs, with every message and signal matched: those of all ranks,
 /// or of one rank of each kind that the schedule declares alike.
@@ -80,7 +81,7 @@ final class Cast {
       int like = schedule.alike(rank);
       if (like == rank) {
         steps += cast.add(rank).steps();
-        cast.refuseMoreThan(steps, 1);
+        cast.refuseMoreThan(steps);
       }
       int number = Objects.requireNonNull(cast.numbers.get(like), "alike is not the lowest rank");
       cast.kinds[rank] = number;
@@ -103,7 +104,7 @@ final class Cast {
     for (int rank = 0; rank < schedule.ranks(); rank++) {
       steps += cast.add(rank).steps();
       cast.members.set(rank, 1L);
-      cast.refuseMoreThan(steps, 1);
+      cast.refuseMoreThan(steps);
     }
     cast.countUsers();
     if (!cast.match()) {
@@ -113,12 +114,29 @@ final class Cast {
     return cast;
   }
 
-  private void refuseMoreThan(long steps, double factor) {
-    if (steps * factor > mostSteps) {
+  /// Returns why a schedule would be refused, as far as the steps of a few ranks tell.
+  static Optional<String> refusal(
+      Schedule schedule, Fabric fabric, Durations durations, long mostSteps) {
+    Cast cast = new Cast(schedule, fabric, durations, true, mostSteps);
+    long kinds = cast.countKinds();
+    try {
+      cast.refuseByFew(kinds);
+      if (cast.fewAgree()) {
+        cast.refuseSearchByFew(kinds);
+      } else {
+        cast.refuseByFew(schedule.ranks());
+      }
+      return Optional.empty();
+    } catch (IllegalArgumentException tooMany) {
+      return Optional.of(String.valueOf(tooMany.getMessage()));
+    }
+  }
+
+  private void refuseMoreThan(long steps) {
+    if (steps > mostSteps) {
       throw new IllegalArgumentException(
           "too many steps to simulate: algorithm=%s, ranks=%d, stepsAbout=%d, most=%d (choose a hierarchical algorithm, or fewer ranks)"
-              .formatted(
-                  schedule.algorithm(), schedule.ranks(), (long) (steps * factor), mostSteps));
+              .formatted(schedule.algorithm(), schedule.ranks(), steps, mostSteps));
     }
   }
 
@@ -139,28 +157,64 @@ final class Cast {
     if (schedule.steps(0).size() * all <= mostSteps) {
       return;
     }
-    int stride = schedule.ranks() / FEW | 1;
     long steps = 0;
     long longest = 0;
-    for (long i = 0; i < FEW; i++) {
-      long some = schedule.steps((int) (i * stride % schedule.ranks())).size();
+    for (int i = 0; i < FEW; i++) {
+      long some = schedule.steps(some(i)).size();
       steps += some;
       longest = Math.max(longest, some);
     }
     double others = (double) (all - 1) / (FEW - 1) * (steps - longest);
-    refuseMoreThan(longest + (long) others, 1);
+    refuseMoreThan(longest + (long) others);
+  }
+
+  /// Returns one of a few ranks, far from each other.
+  private int some(long number) {
+    int stride = schedule.ranks() / FEW | 1;
+    return (int) (number * stride % schedule.ranks());
+  }
+
+  /// Returns whether a few ranks do on this fabric what those do that they are declared like.
+  private boolean fewAgree() {
+    for (int i = 0; i < FEW; i++) {
+      RankProgram member = new RankProgram(schedule, durations, some(i));
+      RankProgram kind = new RankProgram(schedule, durations, schedule.alike(member.rank));
+      boolean like = member.steps() == kind.steps();
+      for (int step = 0; like && step < kind.steps(); step++) {
+        like = member.isLike(kind, step);
+      }
+      if (!like) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /// Refuses what takes too long to match if every kind has peers like rank 0's.
+  private void refuseSearchByFew(long kinds) {
+    RankProgram first = new RankProgram(schedule, durations, 0);
+    refuseLongSearch(kinds * search(first, peer -> schedule.alike(peer) != peer));
   }
 
   private void refuseLongSearch() {
     long searched = 0;
     for (RankProgram program : programs) {
-      long strangers =
-          Arrays.stream(program.peers)
-              .filter(peer -> peer >= 0 && !numbers.containsKey(peer))
-              .distinct()
-              .count();
-      searched += strangers * program.steps();
+      searched += search(program, peer -> !numbers.containsKey(peer));
     }
+    refuseLongSearch(searched);
+  }
+
+  /// Returns how many steps of ranks that are not simulated are looked through for one that is.
+  private static long search(RankProgram program, IntPredicate isStranger) {
+    long strangers =
+        Arrays.stream(program.peers)
+            .filter(peer -> peer >= 0 && isStranger.test(peer))
+            .distinct()
+            .count();
+    return strangers * program.steps();
+  }
+
+  private void refuseLongSearch(long searched) {
     if (searched > MOST_SEARCHED_STEPS) {
       throw new IllegalArgumentException(
           "ranks have too many peers to simulate: algorithm=%s, ranks=%d, stepsToSearch=%d, most=%d (choose a hierarchical algorithm, or fewer ranks)"

@@ -41,6 +41,12 @@ public final class Simulator {
         durations);
   }
 
+  /// Returns why a schedule cannot be simulated, as far as the steps of a few ranks tell.
+  public static Optional<String> refusal(Schedule schedule, Fabric fabric) {
+    return Cast.refusal(
+        schedule, fabric, new Durations(fabric, schedule.request()), Cast.MOST_STEPS);
+  }
+
   /// Simulates every rank.
   ///
   /// @throws IllegalArgumentException if there are too many steps
