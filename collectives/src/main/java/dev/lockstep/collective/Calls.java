@@ -200,7 +200,7 @@ final class Calls {
     Progress progress = core.progress();
     if (!timeout.isPositive()) {
       throw new IllegalArgumentException(
-          "deadline is not positive: op=%s, rank=%d, timeout=%s".formatted(op, rank, timeout));
+          Deadlines.notPositive("op=%s, rank=%d".formatted(op, rank), timeout));
     }
     progress.checkUsable(op);
     CollectiveRequest request = named(asked.kind(), asked.request());

@@ -88,8 +88,7 @@ public final class Communicator implements AutoCloseable {
   /// @throws IllegalArgumentException if it is not positive
   public Communicator withTimeout(Duration other) {
     if (!other.isPositive()) {
-      throw new IllegalArgumentException(
-          "deadline is not positive: rank=%d, timeout=%s".formatted(rank(), other));
+      throw new IllegalArgumentException(Deadlines.notPositive("rank=" + rank(), other));
     }
     return new Communicator(core, Deadlines.countable(other));
   }

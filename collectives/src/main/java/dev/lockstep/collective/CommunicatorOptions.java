@@ -21,9 +21,7 @@ public record CommunicatorOptions(String transport, Mode mode, Duration timeout,
   public CommunicatorOptions {
     if (!timeout.isPositive()) {
       throw new ConfigurationException(
-          "timeout",
-          timeout.toString(),
-          "deadline of collectives is not positive: timeout=" + timeout);
+          "timeout", timeout.toString(), Deadlines.notPositive("option=timeout", timeout));
     }
     timeout = Deadlines.countable(timeout);
   }

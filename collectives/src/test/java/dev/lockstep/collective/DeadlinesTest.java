@@ -8,13 +8,11 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import dev.lockstep.collective.algorithm.SwapAllToAll;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
-import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.failure.CollectiveTimeoutException;
+import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.MemoryBudgetException;
-import dev.lockstep.graph.LaneSplit;
-import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.tensor.DType;
@@ -36,24 +34,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 final class DeadlinesTest {
   private static final Duration SOON = Duration.ofMillis(200);
 
-  private static CommunicatorOptions over(String transport) {
-    return SameBitsTest.over(transport);
-  }
-
-  private static PreparedCollective prepareSum(Communicator communicator, Tensor tensor) {
-    return communicator.prepare(
-        CollectiveRequest.allReduce(
-            tensor.dtype(),
-            new ReduceOp.Sum(),
-            tensor.shape().elements(),
-            true,
-            communicator.topology(),
-            LaneSplit.onePerRank(communicator.size()),
-            Mode.SAME_BITS),
-        List.of(tensor),
-        tensor);
-  }
-
   private static void succeeds(List<Ranks.Outcome<Boolean>> outcomes) {
     for (Ranks.Outcome<Boolean> outcome : outcomes) {
       assertThat(outcome.failure()).isNull();
@@ -66,7 +46,7 @@ final class DeadlinesTest {
     succeeds(
         Ranks.outcomes(
             3,
-            over(transport),
+            SameBitsTest.over(transport),
             rank -> {
               if (rank.number() == 2) {
                 givenUp.await();
@@ -111,7 +91,7 @@ final class DeadlinesTest {
         rank -> {
           Communicator all = rank.communicator;
           Communicator asked = rank.number() == 0 ? all.withTimeout(SOON) : all;
-          prepareSum(asked, rank.sharedTensor(DType.F32, 10));
+          Ranks.prepareSum(asked, rank.sharedTensor(DType.F32, 10));
         });
   }
 
@@ -121,7 +101,7 @@ final class DeadlinesTest {
     succeeds(
         Ranks.outcomes(
             2,
-            over("shm"),
+            SameBitsTest.over("shm"),
             rank -> {
               if (rank.number() == 1) {
                 givenUp.await();
@@ -147,12 +127,12 @@ final class DeadlinesTest {
     Duration deadline = Duration.ofMillis(500);
     Ranks.run(
         2,
-        over("shm"),
+        SameBitsTest.over("shm"),
         rank -> {
           Communicator all = rank.communicator;
-          PreparedCollective first = prepareSum(all, rank.sharedTensor(DType.F32, 10));
+          PreparedCollective first = Ranks.prepareSum(all, rank.sharedTensor(DType.F32, 10));
           PreparedCollective second =
-              prepareSum(all.withTimeout(deadline), rank.sharedTensor(DType.F32, 20));
+              Ranks.prepareSum(all.withTimeout(deadline), rank.sharedTensor(DType.F32, 20));
           if (rank.number() == 1) {
             waited.await();
           }
@@ -174,13 +154,13 @@ final class DeadlinesTest {
     Duration forEver = ChronoUnit.FOREVER.getDuration();
     Ranks.run(
         2,
-        over("shm").withTimeout(forEver),
+        SameBitsTest.over("shm").withTimeout(forEver),
         rank -> {
           Communicator view = rank.communicator.withTimeout(forEver);
           view.barrier();
           view.barrier(forEver);
           view.barrierAsync(forEver).await();
-          PreparedCollective sum = prepareSum(view, rank.sharedTensor(DType.F32, 10));
+          PreparedCollective sum = Ranks.prepareSum(view, rank.sharedTensor(DType.F32, 10));
           sum.run();
           view.startTogether(List.of(sum)).await();
           rank.communicator.barrier();
@@ -192,15 +172,20 @@ final class DeadlinesTest {
   void aDeadlineIsPositive() {
     Ranks.run(
         1,
-        over("shm"),
+        SameBitsTest.over("shm"),
         rank -> {
           for (Duration none : List.of(Duration.ZERO, Duration.ofSeconds(-1))) {
             assertThatThrownBy(() -> rank.communicator.withTimeout(none))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessage("deadline is not positive: rank=0, timeout=" + none);
+                .hasMessage(
+                    "deadline is not positive: rank=0, timeout=%s (take one above 0; 36500 days and more are for ever)"
+                        .formatted(none));
             assertThatThrownBy(() -> rank.communicator.barrier(none))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessageContaining("timeout=" + none);
+                .hasMessageContaining("op=barrier, rank=0, timeout=%s (take".formatted(none));
+            assertThatThrownBy(() -> CommunicatorOptions.defaults().withTimeout(none))
+                .isInstanceOf(ConfigurationException.class)
+                .hasMessageContaining("option=timeout, timeout=%s (take".formatted(none));
           }
           return true;
         });
@@ -224,7 +209,7 @@ final class DeadlinesTest {
         Ranks.outcomes(
             3,
             budget,
-            over("in-process"),
+            SameBitsTest.over("in-process"),
             rank -> {
               Tensor tensor = rank.sharedTensor(DType.F32, 300);
               long before = rank.job.memory().usedBytes();
@@ -234,10 +219,13 @@ final class DeadlinesTest {
               assertThat(rank.job.memory().usedBytes()).isEqualTo(before);
               long rest = budget - before - (rank.number() == 0 ? needs - 1 : needs);
               try (Buffer _ = HostMemory.allocate(rank.job.memory(), "the rest", rest)) {
+                long used = rank.job.memory().usedBytes();
                 if (rank.number() == 0) {
                   assertThatThrownBy(() -> prepareSwaps(rank, tensor))
                       .isInstanceOf(MemoryBudgetException.class)
                       .hasMessageContaining("collective registers");
+                  // Before the communicator is closed, which frees whatever was left.
+                  assertThat(rank.job.memory().usedBytes()).isEqualTo(used);
                   assertThatThrownBy(rank.communicator::barrier)
                       .isInstanceOf(CollectiveAbortedException.class);
                   failed.countDown();
@@ -250,8 +238,6 @@ final class DeadlinesTest {
                       .hasMessageContaining("collective registers");
                 }
               }
-              rank.communicator.close();
-              assertThat(rank.job.memory().usedBytes()).isLessThanOrEqualTo(before);
               return true;
             });
     succeeds(outcomes);

@@ -31,23 +31,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// Whatever goes wrong ends every wait with a typed failure that says what and who.
 @Timeout(60)
 final class FailureTest {
-  private static CommunicatorOptions over(String transport) {
-    return SameBitsTest.over(transport);
-  }
-
   private static PreparedCollective prepareSum(Ranks.Rank rank, DType dtype, long elements) {
-    Tensor tensor = rank.sharedTensor(dtype, elements);
-    return rank.communicator.prepare(
-        CollectiveRequest.allReduce(
-            dtype,
-            new ReduceOp.Sum(),
-            elements,
-            true,
-            rank.communicator.topology(),
-            LaneSplit.onePerRank(rank.communicator.size()),
-            Mode.SAME_BITS),
-        List.of(tensor),
-        tensor);
+    return Ranks.prepareSum(rank.communicator, rank.sharedTensor(dtype, elements));
   }
 
   private static <T extends Throwable> T failure(Ranks.Outcome<?> outcome, Class<T> type) {
@@ -61,7 +46,7 @@ final class FailureTest {
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             2,
-            over(transport),
+            SameBitsTest.over(transport),
             rank -> {
               PreparedCollective floats = prepareSum(rank, DType.F32, 100);
               PreparedCollective integers = prepareSum(rank, DType.I32, 100);
@@ -86,7 +71,7 @@ final class FailureTest {
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             2,
-            over(transport),
+            SameBitsTest.over(transport),
             rank -> {
               Tensor tensor = rank.privateTensor(DType.I32, 40);
               Tensor out = rank.privateTensor(DType.I32, 80);
@@ -120,7 +105,7 @@ final class FailureTest {
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             2,
-            over("steady-messages"),
+            SameBitsTest.over("steady-messages"),
             rank -> {
               PreparedCollective floats =
                   prepareBroadcast(rank.communicator, rank.privateTensor(DType.F32, 100));
@@ -156,7 +141,7 @@ final class FailureTest {
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             2,
-            over("steady-messages"),
+            SameBitsTest.over("steady-messages"),
             rank -> {
               Tensor tensor = rank.privateTensor(DType.I32, 100);
               PreparedCollective late = prepareBroadcast(rank.communicator, tensor);
@@ -197,7 +182,7 @@ final class FailureTest {
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             3,
-            over("shm"),
+            SameBitsTest.over("shm"),
             rank -> {
               prepareSum(rank, DType.F32, rank.number() == 2 ? 101 : 100).run();
               return true;
@@ -215,7 +200,7 @@ final class FailureTest {
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             3,
-            over(transport).withTimeout(Duration.ofSeconds(1)),
+            SameBitsTest.over(transport).withTimeout(Duration.ofSeconds(1)),
             rank -> {
               PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
               sum.run();
@@ -246,7 +231,7 @@ final class FailureTest {
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             2,
-            over("shm"),
+            SameBitsTest.over("shm"),
             rank -> {
               rank.communicator.barrier();
               if (rank.number() == 1) {
@@ -270,7 +255,7 @@ final class FailureTest {
     List<Ranks.Outcome<Long>> outcomes =
         Ranks.outcomes(
             3,
-            over(transport),
+            SameBitsTest.over(transport),
             rank -> {
               PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
               sum.run();
@@ -298,7 +283,7 @@ final class FailureTest {
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             2,
-            over(transport),
+            SameBitsTest.over(transport),
             rank -> {
               PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
               sum.run();
@@ -342,7 +327,7 @@ final class FailureTest {
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             2,
-            over("shm"),
+            SameBitsTest.over("shm"),
             rank -> {
               Tensor tensor = rank.privateTensor(DType.F32, 10);
               rank.communicator.allReduce(tensor, tensor, new ReduceOp.Sum());
@@ -369,7 +354,7 @@ final class FailureTest {
     CountDownLatch started = new CountDownLatch(1);
     Ranks.run(
         2,
-        over("in-process"),
+        SameBitsTest.over("in-process"),
         rank -> {
           Tensor tensor = rank.sharedTensor(DType.F32, 10);
           PreparedCollective sum =
@@ -411,7 +396,7 @@ final class FailureTest {
   void programmersErrorsNameRankCollectiveAndSequence() {
     Ranks.run(
         1,
-        over("shm"),
+        SameBitsTest.over("shm"),
         rank -> {
           Communicator communicator = rank.communicator;
           communicator.barrier();
@@ -449,7 +434,7 @@ final class FailureTest {
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             2,
-            over("shm"),
+            SameBitsTest.over("shm"),
             rank -> {
               PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
               prepared.countDown();

@@ -3,10 +3,7 @@ package dev.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.lockstep.collective.request.CollectiveRequest;
-import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.CollectiveTimeoutException;
-import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
@@ -334,8 +331,8 @@ final class OperationsTest {
           Communicator all = rank.communicator;
           Tensor first = rank.sharedTensor(DType.F32, 10);
           Tensor second = rank.sharedTensor(DType.F32, 5000);
-          PreparedCollective a = prepareSum(rank, first);
-          PreparedCollective b = prepareSum(rank, second);
+          PreparedCollective a = Ranks.prepareSum(rank.communicator, first);
+          PreparedCollective b = Ranks.prepareSum(rank.communicator, second);
           Work both = all.startTogether(List.of(a, b));
           both.await();
           assertThat(both.isDone()).isTrue();
@@ -347,20 +344,6 @@ final class OperationsTest {
         });
   }
 
-  private static PreparedCollective prepareSum(Ranks.Rank rank, Tensor tensor) {
-    return rank.communicator.prepare(
-        CollectiveRequest.allReduce(
-            tensor.dtype(),
-            SUM,
-            tensor.shape().elements(),
-            true,
-            rank.communicator.topology(),
-            LaneSplit.onePerRank(rank.communicator.size()),
-            Mode.SAME_BITS),
-        List.of(tensor),
-        tensor);
-  }
-
   @ParameterizedTest(name = "{0}, elements={1}")
   @CsvSource({"shm, 16", "shm, 20000", "steady-messages, 16", "steady-messages, 20000"})
   void preparedCollectivesAllocateNothing(String transport, int elements) {
@@ -369,7 +352,8 @@ final class OperationsTest {
         2,
         over(transport),
         rank -> {
-          PreparedCollective sum = prepareSum(rank, rank.sharedTensor(DType.F32, elements));
+          PreparedCollective sum =
+              Ranks.prepareSum(rank.communicator, rank.sharedTensor(DType.F32, elements));
           for (int i = 0; i < 5000; i++) {
             sum.run();
           }

@@ -3,16 +3,11 @@ package dev.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import dev.lockstep.collective.request.CollectiveRequest;
-import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.failure.CollectiveException;
-import dev.lockstep.graph.LaneSplit;
-import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
-import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -28,20 +23,6 @@ final class QuarantineTest {
 
   private static final long BYTES = ELEMENTS * DType.F32.bytes();
 
-  private static PreparedCollective prepareSum(Communicator communicator, Tensor tensor) {
-    return communicator.prepare(
-        CollectiveRequest.allReduce(
-            DType.F32,
-            new ReduceOp.Sum(),
-            ELEMENTS,
-            true,
-            communicator.topology(),
-            LaneSplit.onePerRank(communicator.size()),
-            Mode.SAME_BITS),
-        List.of(tensor),
-        tensor);
-  }
-
   @ParameterizedTest
   @ValueSource(strings = {"in-process", "shm"})
   void memoryThatAPeerMayReadOutlivesItsTensorUntilThePeerHasLeft(String transport) {
@@ -51,7 +32,7 @@ final class QuarantineTest {
         SameBitsTest.over(transport),
         rank -> {
           Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
-          PreparedCollective sum = prepareSum(rank.communicator, tensor);
+          PreparedCollective sum = Ranks.prepareSum(rank.communicator, tensor);
           sum.run();
           if (rank.number() == 1) {
             closed.await();
@@ -84,7 +65,7 @@ final class QuarantineTest {
         SameBitsTest.over(transport),
         rank -> {
           Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
-          PreparedCollective sum = prepareSum(rank.communicator, tensor);
+          PreparedCollective sum = Ranks.prepareSum(rank.communicator, tensor);
           sum.run();
           if (rank.number() == 1) {
             givenUp.await();
@@ -119,7 +100,7 @@ final class QuarantineTest {
         SameBitsTest.over(transport),
         rank -> {
           Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
-          PreparedCollective sum = prepareSum(rank.communicator, tensor);
+          PreparedCollective sum = Ranks.prepareSum(rank.communicator, tensor);
           prepared.countDown();
           prepared.await(); // who prepares when the job fails has failed too
           if (rank.number() == 1) {
@@ -155,7 +136,7 @@ final class QuarantineTest {
         SameBitsTest.over(transport),
         rank -> {
           Tensor tensor = rank.sharedTensor(DType.F32, ELEMENTS);
-          PreparedCollective sum = prepareSum(rank.communicator, tensor);
+          PreparedCollective sum = Ranks.prepareSum(rank.communicator, tensor);
           sum.run();
           if (rank.number() == 1) {
             over.await(); // neither reads nor says anything

@@ -1,5 +1,9 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
 import dev.lockstep.memory.Buffer;
@@ -70,6 +74,21 @@ final class Ranks {
   /// Returns options of a communicator that measures nothing.
   static CommunicatorOptions options() {
     return CommunicatorOptions.defaults().withLinks(Links.typical());
+  }
+
+  /// Prepares the sum of a tensor of each rank, in place, with the same bits on any layout.
+  static PreparedCollective prepareSum(Communicator communicator, Tensor tensor) {
+    return communicator.prepare(
+        CollectiveRequest.allReduce(
+            tensor.dtype(),
+            new ReduceOp.Sum(),
+            tensor.shape().elements(),
+            true,
+            communicator.topology(),
+            LaneSplit.onePerRank(communicator.size()),
+            Mode.SAME_BITS),
+        List.of(tensor),
+        tensor);
   }
 
   /// Runs the body on every rank at once and returns the results by rank; throws the first failure.

@@ -9,9 +9,6 @@ import ch.qos.logback.core.read.ListAppender;
 import dev.lockstep.collective.execute.RunTimes;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
-import dev.lockstep.collective.request.Mode;
-import dev.lockstep.graph.LaneSplit;
-import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Tensor;
 import java.lang.management.ManagementFactory;
@@ -35,7 +32,6 @@ final class RunTimesTest {
       Pattern.compile(
           "collective has run: request=(\\S.*), algorithm=(\\S+), runs=(\\d+),"
               + " predictedNanos=(-?\\d+), medianNanos=(\\d+)");
-  private static final ReduceOp SUM = new ReduceOp.Sum();
 
   private final Logger logger = (Logger) LoggerFactory.getLogger(RunTimes.class);
   private final ListAppender<ILoggingEvent> lines = new ListAppender<>();
@@ -68,17 +64,7 @@ final class RunTimesTest {
   }
 
   private static PreparedCollective prepareSum(Ranks.Rank rank, long elements) {
-    Tensor tensor = rank.sharedTensor(DType.F32, elements);
-    CollectiveRequest request =
-        CollectiveRequest.allReduce(
-            DType.F32,
-            SUM,
-            elements,
-            true,
-            rank.communicator.topology(),
-            LaneSplit.onePerRank(rank.communicator.size()),
-            Mode.SAME_BITS);
-    return rank.communicator.prepare(request, List.of(tensor), tensor);
+    return Ranks.prepareSum(rank.communicator, rank.sharedTensor(DType.F32, elements));
   }
 
   private static PreparedCollective prepareGather(Ranks.Rank rank) {

@@ -2,12 +2,9 @@ package dev.lockstep.collective;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.lockstep.collective.request.CollectiveRequest;
-import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.RankLostException;
-import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Tensor;
@@ -46,18 +43,7 @@ final class SplitFailuresTest {
   }
 
   private static PreparedCollective prepareSum(Ranks.Rank rank, Communicator in, DType dtype) {
-    Tensor tensor = rank.sharedTensor(dtype, 1000);
-    return in.prepare(
-        CollectiveRequest.allReduce(
-            dtype,
-            new ReduceOp.Sum(),
-            1000,
-            true,
-            in.topology(),
-            LaneSplit.onePerRank(in.size()),
-            Mode.SAME_BITS),
-        List.of(tensor),
-        tensor);
+    return Ranks.prepareSum(in, rank.sharedTensor(dtype, 1000));
   }
 
   @ParameterizedTest(name = "{0}, pair={1}")
