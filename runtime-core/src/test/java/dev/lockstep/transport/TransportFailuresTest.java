@@ -145,6 +145,7 @@ public abstract class TransportFailuresTest {
       Pair link = ranks.link(0, 1, WORLD);
       Pair back = ranks.link(1, 0, WORLD);
       ranks.deliver(link, WORLD, 0, 100);
+      Transfer sending = send(ranks.random(0, bytes, 1), WORLD, 1);
       Registration target = ranks.zeros(0, bytes);
       Transfer receiving = receive(target, WORLD, 1);
       ranks.post(link.receiver(), receiving);
@@ -153,8 +154,7 @@ public abstract class TransportFailuresTest {
       }
       link.receiver().abandon();
       assertThat(receiving.failure()).isInstanceOf(LockstepException.class);
-      target.segment().fill((byte) 0); // its owner's again
-      var _ = link.sender().post(send(ranks.random(0, bytes, 1), WORLD, 1));
+      var _ = link.sender().post(sending); // before anybody has told it
       for (int turn = 3; turn < 6; turn++) {
         ranks.deliver(back, WORLD, turn, 100);
         var _ = link.sender().poll();
