@@ -4,6 +4,7 @@ import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Predicate;
 
 /// The algorithms that there are. Which one runs a request is for
 /// [dev.lockstep.collective.plan.Planner] to choose; of those that it finds equal, and where
@@ -83,6 +84,10 @@ public final class Algorithms {
   /// Longest message of a mailbox.
   private static final long SHORT_BYTES = 1024;
 
+  /// Ranks that share cores and exchange messages where two signals would do: eight on two cores
+  /// take a fifth longer so, four a third less.
+  private static final int MOST_EXCHANGING = 4;
+
   private Algorithms() {}
 
   /// Returns every algorithm, in the order in which they are tried.
@@ -113,7 +118,10 @@ public final class Algorithms {
   /// memory, it travels beside its signal; nothing for any other request. One hop is then less than
   /// the two signals that reading in place takes, on every machine, by less than can be fitted
   /// reliably.
-  public static Optional<Algorithm> brief(CollectiveRequest request) {
+  ///
+  /// @param handsOver whether ranks share cores, so that every hop waits for its turn on one: then
+  ///   two hops by messages, too, are less than two signals deep in peers' memory
+  public static Optional<Algorithm> brief(CollectiveRequest request, boolean handsOver) {
     if (request.kind() == CollectiveKind.BARRIER || !request.topology().peerMemory()) {
       return Optional.empty();
     }
@@ -121,13 +129,22 @@ public final class Algorithms {
     for (long part = 0; part < request.counts().size(); part++) {
       most = Math.max(most, request.counts().get(part));
     }
-    return most * request.dtype().bytes() > SHORT_BYTES
-        ? Optional.empty()
-        : IN_ORDER.stream()
-            .filter(Algorithms::isOneMessageDeep)
-            .filter(algorithm -> algorithm.kind() == request.kind())
-            .filter(algorithm -> algorithm.refusal(request).isEmpty())
-            .findFirst();
+    long bytes = most * request.dtype().bytes();
+    if (bytes <= SHORT_BYTES) {
+      return first(request, Algorithms::isOneMessageDeep);
+    }
+    int ranks = request.ranks();
+    return handsOver && ranks <= MOST_EXCHANGING && bytes <= SHORT_BYTES * ranks
+        ? first(request, ExchangeAllReduce.class::isInstance)
+        : Optional.empty();
+  }
+
+  private static Optional<Algorithm> first(CollectiveRequest request, Predicate<Algorithm> wanted) {
+    return IN_ORDER.stream()
+        .filter(wanted)
+        .filter(algorithm -> algorithm.kind() == request.kind())
+        .filter(algorithm -> algorithm.refusal(request).isEmpty())
+        .findFirst();
   }
 
   private static boolean isOneMessageDeep(Algorithm algorithm) {

@@ -123,8 +123,12 @@ final class Actions {
 
   /// Waits for a peer's word.
   abstract static class Await extends Action {
-    Await(int peer) {
+    /// The signal's slot, or -1 for a message.
+    final int slot;
+
+    Await(int peer, int slot) {
       super(peer);
+      this.slot = slot;
     }
 
     /// Returns whether the word is there to be taken.
@@ -134,12 +138,10 @@ final class Actions {
   /// Waits for a peer's signal.
   static final class AwaitSignal extends Await {
     private final Signals signals;
-    private final int slot;
 
     AwaitSignal(Signals signals, int peer, int slot) {
-      super(peer);
+      super(peer, slot);
       this.signals = signals;
-      this.slot = slot;
     }
 
     @Override
@@ -172,7 +174,7 @@ final class Actions {
         MemorySegment to,
         MemorySegment with,
         boolean first) {
-      super(peer);
+      super(peer, -1);
       this.mail = mail;
       this.op = op;
       this.dtype = dtype;
@@ -199,6 +201,10 @@ final class Actions {
     Issue(Traffic traffic) {
       super(-1);
       this.traffic = traffic;
+    }
+
+    boolean sends() {
+      return traffic.sends();
     }
 
     @Override

@@ -31,6 +31,9 @@ public final class Endpoint implements AutoCloseable {
   /// The slot of [#acknowledge].
   private static final int LEFT_SLOT = Schedule.SIGNAL_SLOTS + 2;
 
+  /// The slot by which a rank says on which core it runs, see [Cores].
+  static final int CORE_SLOT = Schedule.SIGNAL_SLOTS + 3;
+
   /// What ranks that share memory have told each other.
   ///
   /// @param access peers' memory, with the communicator's signals open
@@ -58,6 +61,7 @@ public final class Endpoint implements AutoCloseable {
   private final @Nullable PeerAccess access;
   private final @Nullable Signals signals;
   private final @Nullable Mailboxes mail;
+  private final @Nullable Cores cores;
   private final MemoryPool pool;
   private final Buffer nothing;
 
@@ -91,6 +95,8 @@ public final class Endpoint implements AutoCloseable {
         shared.map(memory -> new Signals(memory.access(), communicator, members)).orElse(null);
     this.mail =
         shared.map(memory -> memory.mailboxes(communicator, members, driving.idle)).orElse(null);
+    this.cores =
+        shared.map(memory -> new Cores(memory.access(), communicator, members)).orElse(null);
     this.pool = pool;
     try {
       findPeers();
@@ -172,6 +178,11 @@ public final class Endpoint implements AutoCloseable {
   /// Returns where short messages go, if ranks share memory.
   @Nullable Mailboxes mail() {
     return mail;
+  }
+
+  /// Returns on which cores the ranks are, if they share memory.
+  @Nullable Cores cores() {
+    return cores;
   }
 
   /// Returns a range of no bytes.

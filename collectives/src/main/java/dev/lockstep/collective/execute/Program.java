@@ -31,6 +31,7 @@ public final class Program implements AutoCloseable {
   private final Transport transport;
   private final boolean overLinks;
   private final long fingerprint;
+  private final boolean passesOn;
   private final @Nullable RunTimes times = RunTimes.ifWanted();
   private long operation;
   private int next;
@@ -50,6 +51,27 @@ public final class Program implements AutoCloseable {
     this.transport = transport;
     this.overLinks = traffic.stream().anyMatch(LinkTraffic.class::isInstance);
     this.fingerprint = fingerprint;
+    this.passesOn = passesOn(this.actions, this.hazards);
+  }
+
+  /// Returns whether anything is said to peers that depends on what peers have said before.
+  private static boolean passesOn(Action[] actions, Hazard[][] hazards) {
+    boolean heard = false;
+    for (int i = 0; i < actions.length; i++) {
+      heard |= actions[i] instanceof Actions.Await;
+      for (Hazard wait : hazards[i]) {
+        heard |= !wait.traffic().sends();
+      }
+      if (heard && speaks(actions[i])) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private static boolean speaks(Action action) {
+    return action instanceof Actions.Signal
+        || (action instanceof Actions.Issue issue && issue.sends());
   }
 
   /// Returns the hash that tells this collective from others.
@@ -107,6 +129,35 @@ public final class Program implements AutoCloseable {
       }
     }
     return true;
+  }
+
+  /// Returns whether peers wait in a run for words of this rank that depend on theirs: where it is
+  /// late, all are.
+  boolean passesOn() {
+    return passesOn;
+  }
+
+  /// Returns whether a peer that this rank waits for may be waiting for this rank's core. Those
+  /// whose signals are awaited later on are looked at too, as far as it is the same signal.
+  boolean waitsForItsCore(Cores cores) {
+    for (Traffic link : traffic) {
+      if (!link.isIdle() && cores.mayBeHere(link.peer())) {
+        return true;
+      }
+    }
+    int from = next;
+    if (from == actions.length || !(actions[from] instanceof Actions.Await first)) {
+      return false;
+    }
+    for (int i = from; i < actions.length; i++) {
+      if (actions[i] instanceof Actions.Await await
+          && await.slot == first.slot
+          && cores.mayBeHere(await.peer)
+          && !await.isThere()) {
+        return true;
+      }
+    }
+    return false;
   }
 
   private boolean pollLinks() {

@@ -32,6 +32,7 @@ public final class Progress {
   private final Watch watch;
   private final Idle idle;
   private final Quarantine quarantine;
+  private final Patience patience;
 
   /// Started, not complete; the first is the one that moves. Guarded by itself.
   private final ArrayDeque<Operation> queue = new ArrayDeque<>();
@@ -57,6 +58,7 @@ public final class Progress {
     this.watch = new Watch(job, endpoint, past);
     this.quarantine = new Quarantine(job, endpoint);
     this.idle = driving.idle;
+    this.patience = new Patience(idle, endpoint.cores());
     driving.add(this);
   }
 
@@ -264,7 +266,7 @@ public final class Progress {
           endpoint.revoke(); // whoever holds may be busy for long
           throw watch.aborted(operation, reason);
         }
-        idle.idle(times++);
+        patience.idle(times++, current);
       }
     } finally {
       driving.stopDriving();
@@ -315,6 +317,7 @@ public final class Progress {
   /// Nothing is over before it is finished: once nothing is under way its memory may go.
   private void complete(Operation operation) {
     long sequence = operation.sequence(); // once it is finished it may be started again
+    patience.completed(operation.program());
     operation.finish();
     past.add(sequence, operation.asked());
     current = null;

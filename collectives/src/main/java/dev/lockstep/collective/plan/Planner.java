@@ -29,6 +29,10 @@ public final class Planner {
   /// has more, as its ranks' shares differ, is timed by even ones ([EvenShares]).
   private static final long QUICK_STEPS = 20_000;
 
+  /// A core hands over in a microsecond, a word from core to core takes a fraction of that
+  /// anywhere.
+  private static final double HAND_OVER_NANOS = 1_000;
+
   private final Fabric fabric;
   private final Map<CollectiveRequest, Candidate> choices =
       new LinkedHashMap<>(16, 0.75f, true) {
@@ -119,11 +123,11 @@ public final class Planner {
 
   private static CostTable costs(
       CollectiveRequest request, Fabric fabric, long mostSteps, Consumer<Algorithm> next) {
-    Optional<Algorithm> brief = Algorithms.brief(request);
+    Optional<Algorithm> brief = Algorithms.brief(request, handsOver(fabric));
     List<Candidate> candidates = new ArrayList<>();
     for (Algorithm algorithm : Algorithms.of(request.kind())) {
       if (brief.isPresent() && !algorithm.equals(brief.get())) {
-        String reason = "every message is short: one hop is faster than signals";
+        String reason = "every message is short: fewest hops are faster than signals";
         candidates.add(
             Candidate.refused(
                 algorithm.name(), fabric.name(), algorithm.refusal(request).orElse(reason)));
@@ -147,6 +151,11 @@ public final class Planner {
         .filter(algorithm -> algorithm.redundancy(request).isEmpty())
         .filter(algorithm -> StepCount.estimate(algorithm, request) <= StepCount.MOST)
         .anyMatch(algorithm -> Simulator.refusal(algorithm.schedule(request), fabric).isEmpty());
+  }
+
+  /// Returns whether ranks share cores, so that one waits for its turn before it hears a signal.
+  private static boolean handsOver(Fabric fabric) {
+    return fabric.levels().getFirst().signalNanos() > HAND_OVER_NANOS;
   }
 
   /// Returns what one algorithm would cost, nothing if it is for another kind of collective.

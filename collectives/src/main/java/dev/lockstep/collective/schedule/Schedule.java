@@ -26,7 +26,7 @@ import java.util.function.IntUnaryOperator;
 public interface Schedule {
   /// Number of signal slots from one rank to another that schedules may use, 0 and up. The executor
   /// keeps the others for what it has to tell a peer itself.
-  int SIGNAL_SLOTS = PeerAccess.SLOTS - 3;
+  int SIGNAL_SLOTS = PeerAccess.SLOTS - 4;
 
   /// Returns the name of the algorithm that made it.
   String algorithm();

@@ -82,15 +82,32 @@ class PlannerTest {
     CollectiveRequest request = allReduce(2, 256, true, Mode.SAME_BITS);
     assertThat(new Planner(slowMessages()).choose(request).algorithm())
         .isEqualTo("broadcast-all-reduce");
-    assertThat(Algorithms.brief(allReduce(2, 257, true, Mode.SAME_BITS))).isEmpty();
-    assertThat(Algorithms.brief(allReduce(2, 256, false, Mode.SAME_BITS))).isEmpty();
+    assertThat(Algorithms.brief(allReduce(2, 257, true, Mode.SAME_BITS), false)).isEmpty();
+    assertThat(Algorithms.brief(allReduce(2, 256, false, Mode.SAME_BITS), false)).isEmpty();
+  }
+
+  @ParameterizedTest(name = "signalNanos={0}, elements={1}")
+  @CsvSource({
+    "100, 1024, spread-all-reduce",
+    "3000, 256, broadcast-all-reduce",
+    "3000, 1024, exchange-all-reduce",
+    "3000, 1025, spread-all-reduce"
+  })
+  void whereEveryHopWaitsForACoreShortMessagesAreTakenBeforeSignals(
+      double signalNanos, long elements, String algorithm) {
+    Planner planner = new Planner(links(1e6, signalNanos));
+    assertThat(planner.choose(allReduce(4, elements, true, Mode.SAME_BITS)).algorithm())
+        .isEqualTo(algorithm);
   }
 
   /// Constants of links over which messages take far longer than reading in place does.
   private static Fabric slowMessages() {
+    return links(1e6, LinkTable.typical("test", true).fabric().levels().getFirst().signalNanos());
+  }
+
+  private static Fabric links(double messageNanos, double signalNanos) {
     Fabric typical = LinkTable.typical("test", true).fabric();
     Level links = typical.levels().getFirst();
-    double slow = 1e6;
     return new Fabric(
         typical.name(),
         typical.compute(),
@@ -98,10 +115,10 @@ class PlannerTest {
             new Level(
                 links.name(),
                 links.ranks(),
-                slow,
+                messageNanos,
                 links.shortBytes(),
-                slow,
-                links.signalNanos(),
+                messageNanos,
+                signalNanos,
                 links.bandwidth(),
                 links.read(),
                 links.uplinkBytesPerSecond())));

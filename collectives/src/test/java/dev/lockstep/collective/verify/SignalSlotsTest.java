@@ -28,20 +28,20 @@ final class SignalSlotsTest {
   }
 
   @ParameterizedTest(name = "slot={0}")
-  @ValueSource(ints = {0, 1, 12})
+  @ValueSource(ints = {0, 1, 11})
   void schedulesUseTheirOwn(int slot) {
     assertThat(barrierOf(slot)).isInstanceOf(Verdict.Proven.class);
   }
 
   @ParameterizedTest(name = "slot={0}")
-  @ValueSource(ints = {-1, 13, 14, 15, PeerAccess.SLOTS})
+  @ValueSource(ints = {-1, 12, 13, 14, 15, PeerAccess.SLOTS})
   void whatTheExecutorKeepsIsRefused(int slot) {
     assertThat(barrierOf(slot))
         .isInstanceOfSatisfying(
             Verdict.Refused.class,
             refused ->
                 assertThat(refused.reason())
-                    .contains("uses a slot that schedules do not have: slots=13")
+                    .contains("uses a slot that schedules do not have: slots=12")
                     .contains("slot=" + slot));
   }
 }

@@ -49,6 +49,10 @@ public final class LibC {
   private static final @Nullable MethodHandle MUNMAP =
       bind("munmap", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_LONG));
 
+  // Reads a word that the kernel keeps for the thread: too short a call to leave Java for.
+  private static final @Nullable MethodHandle SCHED_GETCPU =
+      bind("sched_getcpu", FunctionDescriptor.of(JAVA_INT), Linker.Option.critical(false));
+
   private LibC() {}
 
   /// Returns whether every function is there and may be called.
@@ -124,6 +128,21 @@ public final class LibC {
     }
   }
 
+  /// sched_getcpu(3).
+  ///
+  /// @return the core that the calling thread runs on, or [#FAILED], also where there is no such
+  ///   function
+  public static int schedGetcpu() {
+    if (SCHED_GETCPU == null) {
+      return FAILED;
+    }
+    try {
+      return (int) SCHED_GETCPU.invokeExact();
+    } catch (Throwable cause) {
+      throw cannotHappen("sched_getcpu", cause);
+    }
+  }
+
   private static MethodHandle handle(@Nullable MethodHandle handle) {
     if (handle == null) {
       throw new IllegalStateException("C library is not available (ask isAvailable first)");
@@ -135,13 +154,14 @@ public final class LibC {
     return new AssertionError("downcall failed: function=" + function, cause);
   }
 
-  private static @Nullable MethodHandle bind(String name, FunctionDescriptor descriptor) {
+  private static @Nullable MethodHandle bind(
+      String name, FunctionDescriptor descriptor, Linker.Option... options) {
     try {
       Linker linker = Linker.nativeLinker();
       return linker
           .defaultLookup()
           .find(name)
-          .map(address -> linker.downcallHandle(address, descriptor))
+          .map(address -> linker.downcallHandle(address, descriptor, options))
           .orElse(null);
     } catch (IllegalCallerException | UnsupportedOperationException denied) {
       return null;
