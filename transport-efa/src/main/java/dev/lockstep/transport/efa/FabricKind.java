@@ -30,7 +30,7 @@ record FabricKind(
   static final FabricKind TCP = software("ofi:tcp", "tcp;ofi_rxm", false, true, FrameShape.STREAM);
 
   /// Shared memory and cross-memory attach.
-  static final FabricKind SHM = software("ofi:shm", "shm", true, false, FrameShape.PACKET);
+  static final FabricKind SHM = software("ofi:shm", "shm", true, false, FrameShape.COPIED);
 
   /// UDP, made reliable by `ofi_rxd`: unordered and lossy underneath, as EFA's wire is.
   static final FabricKind UDP = software("ofi:udp", "udp;ofi_rxd", false, true, FrameShape.PACKET);
