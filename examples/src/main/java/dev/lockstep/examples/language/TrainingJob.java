@@ -79,6 +79,12 @@ abstract class TrainingJob implements JobProvider {
     String message = String.valueOf(e.getMessage());
     return Character.toLowerCase(message.charAt(0))
         + message.substring(1)
-        + " (lockstep run %s --help lists the options)".formatted(name());
+        + " (lockstep run %s --help lists the options%s)"
+            .formatted(name(), e instanceof CommandLine.UnmatchedArgumentException ? where() : "");
+  }
+
+  /// Where options stand that belong to the launcher.
+  private String where() {
+    return "; those of lockstep run, such as --nproc-per-node, stand before %s".formatted(name());
   }
 }

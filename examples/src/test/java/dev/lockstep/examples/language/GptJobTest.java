@@ -48,6 +48,7 @@ class GptJobTest {
     "--resume /no/such/place,   --resume,      /no/such/place",
     "--out /etc/hostname/x,     --out,         /etc/hostname",
     "--nonsense,                gpt,           --nonsense",
+    "--nproc-per-node 2,        gpt,           stand before gpt",
     "--kv-heads 2,              --kv-heads,    model gpt",
     "--dropout 1,               --dropout,     --dropout 1.0",
     "--recipe /no/such/file,    --recipe,      /no/such/file",
