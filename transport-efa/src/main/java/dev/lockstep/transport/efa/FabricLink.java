@@ -96,7 +96,7 @@ abstract class FabricLink implements Link {
     }
     engine.hold();
     try {
-      if (failure == null && mayWriteWith(transfer) && !engine.peers().wereJustHeard()) {
+      if (failure == null && mayWriteWith(transfer)) {
         int _ = engine.progress();
       }
       if (failure != null) {
