@@ -107,5 +107,11 @@ final class OnNode implements Transport {
       node.enter();
       inner.close();
     }
+
+    @Override
+    public void abandon() {
+      node.enter();
+      inner.abandon();
+    }
   }
 }
