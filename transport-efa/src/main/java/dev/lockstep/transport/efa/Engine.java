@@ -280,6 +280,7 @@ final class Engine implements RailEvents {
   /// @return number of completions
   int progress() {
     int found = 0;
+    peers.listen();
     for (int i = 0; i < rails.size(); i++) {
       found += rails.get(i).poll(this);
     }

@@ -96,7 +96,7 @@ abstract class FabricLink implements Link {
     }
     engine.hold();
     try {
-      if (failure == null && mayWriteWith(transfer)) {
+      if (failure == null && mayWriteWith(transfer) && !engine.peers().wereJustHeard()) {
         int _ = engine.progress();
       }
       if (failure != null) {

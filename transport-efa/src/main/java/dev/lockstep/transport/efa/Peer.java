@@ -7,7 +7,7 @@ import org.jspecify.annotations.Nullable;
 final class Peer {
   /// How long links that are given up wait for a peer's word: long enough for one that is busy,
   /// short enough for whoever waits behind one that is stopped.
-  private static final long PATIENCE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
+  static final long PATIENCE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
 
   private final int rank;
   private long awaitedSince = System.nanoTime() - 2 * PATIENCE_NANOS;

@@ -17,6 +17,7 @@ final class Peers {
   private final Links links;
   private final Voice voice;
   private final Peer[] peers;
+  private long listenedAt = System.nanoTime();
   private boolean answers;
   private boolean leaves;
 
@@ -44,6 +45,17 @@ final class Peers {
 
   private boolean isPeer(int rank) {
     return rank >= 0 && rank < peers.length;
+  }
+
+  /// Notes that what peers say is read now.
+  void listen() {
+    listenedAt = System.nanoTime();
+  }
+
+  /// Returns whether what peers say was read so lately that none which took back its memory since
+  /// has stopped waiting for this rank's word.
+  boolean wereJustHeard() {
+    return System.nanoTime() - listenedAt < Peer.PATIENCE_NANOS / 2;
   }
 
   /// Notes that a peer is alive.
