@@ -44,7 +44,9 @@ final class StopPatience {
     }
     if (!text.matches("\\d{1,12}")) {
       throw new ConfigurationException(
-          key, text, "variable is not a number of milliseconds: %s=%s".formatted(key, text));
+          key,
+          text,
+          "variable is not a number of milliseconds: %s=%s (such as 30000)".formatted(key, text));
     }
     return Duration.ofMillis(Long.parseLong(text));
   }
