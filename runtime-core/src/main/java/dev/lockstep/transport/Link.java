@@ -37,9 +37,7 @@ public interface Link extends AutoCloseable {
   /// Gives this end up: transfers in flight fail and touch no memory any more, the other end fails
   /// after what was sent. What the link holds may stay until [#close]: nothing is freed that the
   /// other end may be in the middle of. Idempotent.
-  default void abandon() {
-    close();
-  }
+  void abandon();
 
   /// Closes this end; idempotent. Transfers in flight fail.
   @Override

@@ -133,6 +133,12 @@ abstract class AeronLink implements Link {
   /// Frees what the link has of Aeron.
   abstract void free();
 
+  /// Aeron has its own copy of what is on its way: nothing of a transfer is touched after it.
+  @Override
+  public final void abandon() {
+    close();
+  }
+
   @Override
   public final void close() {
     closed = true;
