@@ -20,6 +20,9 @@ import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.LockstepException;
+import dev.lockstep.failure.Particulars;
+import dev.lockstep.failure.Particulars.Call;
+import dev.lockstep.failure.Particulars.Mismatch;
 import dev.lockstep.failure.RankLostException;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
@@ -36,9 +39,6 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.concurrent.TimeUnit;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// Makes prepared collectives: every rank chooses the schedule, tells the others what it prepares
@@ -46,8 +46,6 @@ import org.jspecify.annotations.Nullable;
 /// once the others were told ends the communicator: they go on with what this rank cannot.
 final class Preparation {
   private static final Duration PATIENCE = Duration.ofMillis(500);
-  private static final String TIMEOUT = CollectiveTimeoutException.class.getSimpleName();
-  private static final Pattern MISSING = Pattern.compile("missingRanks=\\[([\\d, ]+)]");
 
   /// What this rank prepares.
   ///
@@ -211,11 +209,10 @@ final class Preparation {
         letOthersSee();
         throw mismatch(
             attempt,
-            new Disagreement(
-                job.rank(),
-                mine.description(),
-                endpoint.members().jobRank(peer),
-                offers.get(peer).description()));
+            new Mismatch(
+                endpoint.communicator(),
+                call(job.rank(), mine),
+                call(endpoint.members().jobRank(peer), offers.get(peer))));
       }
     }
     return offers;
@@ -235,15 +232,18 @@ final class Preparation {
   private CollectiveException ended(Attempt attempt, JobFailedException failed) {
     FailureRecord record = failed.failure();
     Offer mine = attempt.mine();
-    Optional<Disagreement> mismatch = progress.disagreement(record, mine.description());
+    Optional<Mismatch> mismatch =
+        progress.disagreement(record, mine.fingerprint(), mine.description());
     if (mismatch.isPresent()) {
       return mismatch(attempt, mismatch.get());
     }
     if (record.rank() == job.rank()) {
       progress.checkUsable(attempt.op());
     }
-    if (record.kind().equals(TIMEOUT)) {
-      return timedOut(attempt, missing(record), failed);
+    if (record.particulars() instanceof Particulars.MissingRanks(List<Integer> ranks)) {
+      // This one is there.
+      List<Integer> others = ranks.stream().filter(rank -> rank != job.rank()).toList();
+      return timedOut(attempt, others, failed);
     }
     return new RankLostException(
         attempt.op(),
@@ -253,17 +253,6 @@ final class Preparation {
         "rank was lost: lostRank=%d, op=%s, rank=%d, how=%s, %s"
             .formatted(record.rank(), mine.words(), job.rank(), record.kind(), record.message()),
         failed);
-  }
-
-  /// Returns whom the rank missed whose deadline has passed; this one is there.
-  private List<Integer> missing(FailureRecord record) {
-    Matcher named = MISSING.matcher(record.message());
-    return !named.find()
-        ? List.of()
-        : Stream.of(named.group(1).split(", ", -1))
-            .map(Integer::valueOf)
-            .filter(rank -> rank != job.rank())
-            .toList();
   }
 
   private CollectiveTimeoutException timedOut(
@@ -286,8 +275,14 @@ final class Preparation {
         cause);
   }
 
-  private CollectiveMismatchException mismatch(Attempt attempt, Disagreement between) {
-    return between.failure("prepare", attempt.op(), job.rank(), progress.nextSequence(), null);
+  private CollectiveMismatchException mismatch(Attempt attempt, Mismatch between) {
+    return Disagreement.failure(
+        between, "prepare", attempt.op(), job.rank(), progress.nextSequence(), null);
+  }
+
+  /// Returns what a rank prepares; it has no place among the collectives yet.
+  private static Call call(int rank, Offer offer) {
+    return new Call(rank, -1, offer.fingerprint(), offer.description());
   }
 
   private MemorySegment open(

@@ -7,38 +7,40 @@ import org.jspecify.annotations.Nullable;
 public final class CollectiveMismatchException extends CollectiveException {
   private static final long serialVersionUID = 1L;
 
-  private final int peer;
-  private final String mine;
-  private final String theirs;
+  private final transient Particulars.Mismatch between;
 
   /// Makes the failure; the arguments come back from the accessors.
+  ///
+  /// @param between who asks for what: the first is the rank that reports, unless it has not come
+  ///   that far and hears of two others
   public CollectiveMismatchException(
       String op,
       int rank,
       long sequence,
-      int peer,
-      String mine,
-      String theirs,
+      Particulars.Mismatch between,
       String message,
       @Nullable Throwable cause) {
     super(op, rank, sequence, message, cause);
-    this.peer = peer;
-    this.mine = mine;
-    this.theirs = theirs;
+    this.between = between;
   }
 
   /// Returns the peer that disagrees.
   public int peer() {
-    return peer;
+    return between.second().rank();
   }
 
-  /// Returns the fingerprint of the rank that reports, in words.
+  /// Returns what the rank asks for that reports, in words.
   public String mine() {
-    return mine;
+    return between.first().description();
   }
 
-  /// Returns the fingerprint of the peer, in words.
+  /// Returns what the peer asks for, in words.
   public String theirs() {
-    return theirs;
+    return between.second().description();
+  }
+
+  @Override
+  public Particulars particulars() {
+    return between;
   }
 }

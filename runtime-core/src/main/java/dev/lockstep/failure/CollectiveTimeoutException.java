@@ -42,4 +42,9 @@ public final class CollectiveTimeoutException extends CollectiveException {
   public List<Integer> missingRanks() {
     return missingRanks;
   }
+
+  @Override
+  public Particulars particulars() {
+    return new Particulars.MissingRanks(missingRanks);
+  }
 }

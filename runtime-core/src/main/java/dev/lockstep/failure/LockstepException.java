@@ -19,4 +19,9 @@ public abstract class LockstepException extends RuntimeException {
   protected LockstepException(String message, @Nullable Throwable cause) {
     super(message, cause);
   }
+
+  /// Returns what other ranks are to know of it beside the message.
+  public Particulars particulars() {
+    return new Particulars.None();
+  }
 }

@@ -1,5 +1,7 @@
 package dev.lockstep.job;
 
+import dev.lockstep.failure.Particulars;
+
 /// The first failure of a job, as every survivor learns it.
 ///
 /// @param rank the rank that failed, or -1 if the agent failed
@@ -9,6 +11,7 @@ package dev.lockstep.job;
 /// @param stack Java stack of the failure, or empty if the process died without a word
 /// @param activity what the rank was doing, for example a collective; may be empty
 /// @param epochMillis when it was seen
+/// @param particulars what programs are to know of it
 public record FailureRecord(
     int rank,
     String host,
@@ -16,7 +19,20 @@ public record FailureRecord(
     String message,
     String stack,
     String activity,
-    long epochMillis) {
+    long epochMillis,
+    Particulars particulars) {
+  /// Makes a record of which programs need to know nothing else.
+  public FailureRecord(
+      int rank,
+      String host,
+      String kind,
+      String message,
+      String stack,
+      String activity,
+      long epochMillis) {
+    this(rank, host, kind, message, stack, activity, epochMillis, new Particulars.None());
+  }
+
   /// Returns the record of what was thrown just now, with texts short enough to travel.
   ///
   /// @param activity what the rank was doing, or empty

@@ -1,5 +1,6 @@
 package dev.lockstep.job;
 
+import dev.lockstep.failure.Particulars;
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.ByteToMessageCodec;
@@ -16,7 +17,7 @@ import java.util.List;
 /// afterwards 64 KiB, and only those that carry a value may be as long as the largest value.
 final class MessageCodec extends ByteToMessageCodec<Message> {
   static final int MAGIC = 0x4C4B5354; // "LKST"
-  static final int VERSION = 1;
+  static final int VERSION = 2;
 
   private static final int MAX_HANDSHAKE_BYTES = 512;
   private static final int MAX_CONTROL_BYTES = 64 << 10;
@@ -280,11 +281,56 @@ final class MessageCodec extends ByteToMessageCodec<Message> {
     string(out, record.stack());
     string(out, record.activity());
     out.writeLong(record.epochMillis());
+    particulars(out, record.particulars());
   }
 
   private static FailureRecord failure(ByteBuf in) {
     return new FailureRecord(
-        in.readInt(), string(in), string(in), string(in), string(in), string(in), in.readLong());
+        in.readInt(),
+        string(in),
+        string(in),
+        string(in),
+        string(in),
+        string(in),
+        in.readLong(),
+        particulars(in));
+  }
+
+  private static void particulars(ByteBuf out, Particulars particulars) {
+    switch (particulars) {
+      case Particulars.None _ -> out.writeByte(0);
+      case Particulars.MissingRanks(List<Integer> ranks) -> {
+        out.writeByte(1).writeInt(ranks.size());
+        ranks.forEach(out::writeInt);
+      }
+      case Particulars.Mismatch(
+              int communicator,
+              Particulars.Call first,
+              Particulars.Call second) -> {
+        out.writeByte(2).writeInt(communicator);
+        call(out, first);
+        call(out, second);
+      }
+    }
+  }
+
+  private static Particulars particulars(ByteBuf in) {
+    int kind = in.readByte();
+    return switch (kind) {
+      case 0 -> new Particulars.None();
+      case 1 -> new Particulars.MissingRanks(ranks(in));
+      case 2 -> new Particulars.Mismatch(in.readInt(), call(in), call(in));
+      default -> throw new CorruptedFrameException("failure has unknown particulars: kind=" + kind);
+    };
+  }
+
+  private static void call(ByteBuf out, Particulars.Call call) {
+    out.writeInt(call.rank()).writeLong(call.sequence()).writeLong(call.fingerprint());
+    string(out, call.description());
+  }
+
+  private static Particulars.Call call(ByteBuf in) {
+    return new Particulars.Call(in.readInt(), in.readLong(), in.readLong(), string(in));
   }
 
   private static void bytes(ByteBuf out, Bytes bytes) {

@@ -166,7 +166,8 @@ public final class StoreServer implements AutoCloseable {
 
   /// Fails the job and tells every rank, unless it has failed before.
   public void fail(FailureRecord failure) {
-    failures.record(FailureRecords.bounded(failure));
+    FailureRecord known = FailureRecords.checked(failure, options.worldSize());
+    failures.record(FailureRecords.bounded(known));
   }
 
   /// Waits until every rank has said goodbye or is lost, and returns whether that is so.

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.Particulars;
 import dev.lockstep.failure.TransportException;
 import java.io.IOException;
 import java.net.Inet4Address;
@@ -246,6 +247,29 @@ class LaunchedJobTest {
         .isInstanceOf(JobFailedException.class)
         .hasMessageContaining("code=3");
     assertThat(seen).extracting(FailureRecord::message).containsExactly("code=3");
+  }
+
+  @Test
+  void whomADeadlineMissedReachesTheRanksAsData() {
+    StoreServer server = agent(2);
+    List<Job> jobs = joinAtAgent(server, 2);
+    var late = new CollectiveTimeoutException("barrier", 0, 3, 9, 8, List.of(1), "late", null);
+    jobs.get(0).fail(late, "");
+    assertThatThrownBy(() -> jobs.get(1).store().get("never", LONG))
+        .isInstanceOfSatisfying(
+            JobFailedException.class,
+            failed ->
+                assertThat(failed.failure().particulars())
+                    .isEqualTo(new Particulars.MissingRanks(List.of(1))));
+  }
+
+  @Test
+  void ranksThatTheJobDoesNotHaveAreNotNamed() {
+    StoreServer server = agent(2);
+    Particulars strangers = new Particulars.MissingRanks(List.of(1, 2));
+    server.fail(new FailureRecord(0, "h", "K", "late", "", "", 1, strangers));
+    assertThat(server.failure().orElseThrow())
+        .isEqualTo(new FailureRecord(0, "h", "K", "late", "", "", 1));
   }
 
   @Test

@@ -3,6 +3,7 @@ package dev.lockstep.job;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.failure.Particulars;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.embedded.EmbeddedChannel;
@@ -10,6 +11,7 @@ import io.netty.handler.codec.DecoderException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -47,11 +49,22 @@ class MessageCodecTest {
         new Message.Done(11),
         new Message.Denied(12, "no"),
         new Message.Report(failure),
+        new Message.Report(of(new Particulars.MissingRanks(List.of(2, 0)))),
         new Message.Failed(failure),
+        new Message.Failed(
+            of(
+                new Particulars.Mismatch(
+                    7,
+                    new Particulars.Call(0, -1, Long.MIN_VALUE, "barrier"),
+                    new Particulars.Call(1, 41, 9, "all_reduce, called at Über.java:3")))),
         new Message.Beat("step 3"),
         new Message.Goodbye(),
         new Message.Farewell(),
         new Message.Closing());
+  }
+
+  private static FailureRecord of(Particulars particulars) {
+    return new FailureRecord(3, "h", "K", "m", "", "", 1, particulars);
   }
 
   private static EmbeddedChannel trusted() {
@@ -157,14 +170,30 @@ class MessageCodecTest {
 
   @Test
   void aLongFailureIsCutToTravel() {
+    String all = "世".repeat(100_000);
+    Particulars.Call longCall = new Particulars.Call(0, 1, 2, all);
     FailureRecord failure =
-        new FailureRecord(0, "h", "K", "ü".repeat(100_000), "世".repeat(100_000), "a", 1);
+        new FailureRecord(
+            0, all, all, all, all, all, 1, new Particulars.Mismatch(0, longCall, longCall));
     byte[] frame = encoded(new Message.Report(failure));
     assertThat(frame.length).isLessThan(64 << 10);
     EmbeddedChannel channel = trusted();
     channel.writeInbound(Unpooled.wrappedBuffer(frame));
     Message.Report read = channel.readInbound();
     assertThat(read.failure().stack()).startsWith("世世世").endsWith("...");
+    channel.finishAndReleaseAll();
+  }
+
+  @Test
+  void onlySoManyMissingRanksTravel() {
+    List<Integer> ranks = IntStream.range(0, 100_000).boxed().toList();
+    byte[] frame = encoded(new Message.Failed(of(new Particulars.MissingRanks(ranks))));
+    assertThat(frame.length).isLessThan(64 << 10);
+    EmbeddedChannel channel = trusted();
+    channel.writeInbound(Unpooled.wrappedBuffer(frame));
+    Message.Failed read = channel.readInbound();
+    assertThat(read.failure().particulars())
+        .isEqualTo(new Particulars.MissingRanks(ranks.subList(0, 1000)));
     channel.finishAndReleaseAll();
   }
 }

@@ -118,7 +118,7 @@ class StrangersTest {
   void anotherVersionIsToldSo() throws Exception {
     Socket socket = connect();
     say(socket, hello(9));
-    assertThat(new String(rest(socket), ISO_8859_1)).contains("rankVersion=9, storeVersion=1");
+    assertThat(new String(rest(socket), ISO_8859_1)).contains("rankVersion=9, storeVersion=2");
   }
 
   @Test
@@ -135,7 +135,7 @@ class StrangersTest {
       say(first, early);
       assertThat(rest(first)).isEmpty();
       Socket second = connect();
-      say(second, hello(1));
+      say(second, hello(MessageCodec.VERSION));
       assertThat(hear(second)[0]).isEqualTo((byte) 2);
       say(second, early);
       assertThat(new String(rest(second), ISO_8859_1)).contains("token differs");
@@ -145,7 +145,7 @@ class StrangersTest {
 
   @Test
   void aProofIsOfNoUseTwice() throws Exception {
-    Message.Hello hello = hello(1);
+    Message.Hello hello = hello(MessageCodec.VERSION);
     Socket socket = connect();
     say(socket, hello);
     byte[] challenge = hear(socket);
@@ -173,7 +173,7 @@ class StrangersTest {
   void whoTakesTooLongIsCutOff() throws Exception {
     Socket silent = connect();
     Socket slow = connect();
-    byte[] hello = MessageCodecTest.encoded(hello(1));
+    byte[] hello = MessageCodecTest.encoded(hello(MessageCodec.VERSION));
     slow.getOutputStream().write(hello, 0, hello.length - 1);
     assertThat(rest(silent)).isEmpty();
     assertThat(rest(slow)).isEmpty();
@@ -187,7 +187,7 @@ class StrangersTest {
     }
     // The newest still get an answer, the first are gone before their time.
     Socket newest = crowd.getLast();
-    say(newest, hello(1));
+    say(newest, hello(MessageCodec.VERSION));
     assertThat(hear(newest)[0]).isEqualTo((byte) 2);
     assertThat(rest(crowd.getFirst())).isEmpty();
   }

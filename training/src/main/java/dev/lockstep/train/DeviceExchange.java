@@ -9,6 +9,7 @@ import dev.lockstep.device.Support;
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.failure.LockstepException;
+import dev.lockstep.failure.Particulars;
 import dev.lockstep.failure.RankLostException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
@@ -203,9 +204,10 @@ final class DeviceExchange implements Exchange {
             collective.label(),
             ranks.place().rank(),
             number,
-            members.get(i),
-            mine,
-            theirs,
+            new Particulars.Mismatch(
+                -1,
+                new Particulars.Call(ranks.place().rank(), number, 0, mine),
+                new Particulars.Call(members.get(i), number, 0, theirs)),
             "ranks prepare different collectives on their devices: axis=%s, rank %d %s, rank %d %s (prepare the same ones in the same order on every rank)"
                 .formatted(axis, ranks.place().rank(), mine, members.get(i), theirs),
             null);

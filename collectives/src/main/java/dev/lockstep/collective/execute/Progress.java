@@ -2,6 +2,8 @@ package dev.lockstep.collective.execute;
 
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.failure.CollectiveException;
+import dev.lockstep.failure.Particulars.Call;
+import dev.lockstep.failure.Particulars.Mismatch;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
@@ -95,9 +97,14 @@ public final class Progress {
 
   /// Returns what the job's failure says of two ranks that disagree; empty if it failed otherwise.
   ///
-  /// @param mine what this rank is about, and where
-  public Optional<Disagreement> disagreement(FailureRecord record, String mine) {
-    return Disagreement.of(record, endpoint.jobRank(), mine, nextSequence(), past.stands());
+  /// @param fingerprint hash of what this rank is about
+  /// @param description what that is, and where
+  public Optional<Mismatch> disagreement(
+      FailureRecord record, long fingerprint, String description) {
+    int rank = endpoint.jobRank();
+    Call mine = new Call(rank, nextSequence(), fingerprint, description);
+    return Disagreement.of(record, rank)
+        .map(told -> Disagreement.heard(told, endpoint.communicator(), mine, past.stands()));
   }
 
   /// Puts an operation at the end of the queue; allocates nothing.

@@ -1,5 +1,6 @@
 package dev.lockstep.collective.execute;
 
+import dev.lockstep.failure.Particulars.Call;
 import java.nio.charset.StandardCharsets;
 import java.util.Collections;
 import java.util.Optional;
@@ -47,14 +48,17 @@ record Stands(SortedMap<Long, Stand> collectives) {
         .findFirst();
   }
 
-  /// Returns what the rank was in at a place, if it says.
-  Optional<String> at(long sequence) {
-    return Optional.ofNullable(collectives.get(sequence)).map(Stand::description);
+  /// Returns what a rank that says this was in at a place, if it says.
+  Optional<Call> at(long sequence, int rank) {
+    return Optional.ofNullable(collectives.get(sequence))
+        .map(stand -> new Call(rank, sequence, stand.fingerprint(), stand.description()));
   }
 
-  /// Returns what the rank is in, or was in last.
-  String last() {
-    return collectives.isEmpty() ? "nothing" : collectives.lastEntry().getValue().description();
+  /// Returns what a rank that says this is in, or was in last.
+  Call last(int rank) {
+    return collectives.isEmpty()
+        ? new Call(rank, -1, 0, "nothing")
+        : at(collectives.lastKey(), rank).orElseThrow();
   }
 
   byte[] encode() {

@@ -5,6 +5,9 @@ import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.LockstepException;
+import dev.lockstep.failure.Particulars;
+import dev.lockstep.failure.Particulars.Call;
+import dev.lockstep.failure.Particulars.Mismatch;
 import dev.lockstep.failure.RankLostException;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
@@ -31,8 +34,6 @@ final class Watch {
   /// From when on, and how often, a waiting rank tells what it waits for and looks for word of a
   /// mismatch.
   private static final long LONG_WAIT_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
-
-  private static final String TIMEOUT = CollectiveTimeoutException.class.getSimpleName();
 
   private final Job job;
   private final Endpoint endpoint;
@@ -199,24 +200,26 @@ final class Watch {
       return mismatchedByNote(operation, job.store().get(noteTo(endpoint.jobRank()), EXCHANGE));
     } catch (JobFailedException failed) {
       FailureRecord record = failed.failure();
-      return record.rank() == jobRank(failure) || isMismatchOfOthers(record)
+      // Another rank may have noticed first: what it says of the peer is more than this one knows.
+      return record.rank() == jobRank(failure)
+              || Disagreement.of(record, endpoint.jobRank()).isPresent()
           ? ofRecord(operation, record)
-          : mismatched(
-              operation, operation.description(), jobRank(failure), unknown(failure), failure);
+          : mismatched(operation, call(operation), unknown(failure), failure);
     } catch (LockstepException | CancellationException unanswered) {
-      return mismatched(
-          operation, operation.description(), jobRank(failure), unknown(failure), failure);
+      return mismatched(operation, call(operation), unknown(failure), failure);
     }
   }
 
-  /// Another rank may have noticed first: what it says of the peer is more than this one knows.
-  private boolean isMismatchOfOthers(FailureRecord record) {
-    return Disagreement.of(record, endpoint.jobRank(), "", Long.MAX_VALUE, Stands.none())
-        .isPresent();
+  private Call call(Operation operation) {
+    return new Call(
+        endpoint.jobRank(),
+        operation.sequence(),
+        operation.program().fingerprint(),
+        operation.description());
   }
 
-  private static String unknown(PeerFailure failure) {
-    return "something else, " + failure.getMessage();
+  private Call unknown(PeerFailure failure) {
+    return new Call(jobRank(failure), -1, 0, "something else, " + failure.getMessage());
   }
 
   private String noteTo(int rank) {
@@ -241,17 +244,13 @@ final class Watch {
 
   private CollectiveException ofRecord(Operation operation, FailureRecord record) {
     JobFailedException failed = new JobFailedException(operation.name(), record);
-    Optional<Disagreement> mismatch =
-        Disagreement.of(
-            record,
-            endpoint.jobRank(),
-            operation.description(),
-            operation.sequence(),
-            past.stands());
-    if (mismatch.isPresent()) {
-      return failure(operation, mismatch.get(), failed);
+    Optional<Mismatch> told = Disagreement.of(record, endpoint.jobRank());
+    if (told.isPresent()) {
+      Mismatch heard =
+          Disagreement.heard(told.get(), endpoint.communicator(), call(operation), past.stands());
+      return failure(operation, heard, failed);
     }
-    if (record.kind().equals(TIMEOUT)) {
+    if (record.particulars() instanceof Particulars.MissingRanks) {
       return timedOut(operation, silent(operation), failed);
     }
     return record.rank() == endpoint.jobRank() || record.rank() < 0
@@ -276,24 +275,23 @@ final class Watch {
       Operation operation, Stands mine, int peer, Stands theirs) {
     OptionalLong where = mine.differsFrom(theirs);
     return where.isEmpty()
-        ? mismatched(operation, mine.last(), peer, theirs.last(), null)
+        ? mismatched(operation, mine.last(endpoint.jobRank()), theirs.last(peer), null)
         : mismatched(
             operation,
-            mine.at(where.getAsLong()).orElseThrow(),
-            peer,
-            theirs.at(where.getAsLong()).orElseThrow(),
+            mine.at(where.getAsLong(), endpoint.jobRank()).orElseThrow(),
+            theirs.at(where.getAsLong(), peer).orElseThrow(),
             null);
   }
 
   private CollectiveMismatchException mismatched(
-      Operation operation, String mine, int peer, String theirs, @Nullable Throwable cause) {
-    return failure(operation, new Disagreement(endpoint.jobRank(), mine, peer, theirs), cause);
+      Operation operation, Call mine, Call theirs, @Nullable Throwable cause) {
+    return failure(operation, new Mismatch(endpoint.communicator(), mine, theirs), cause);
   }
 
   private CollectiveMismatchException failure(
-      Operation operation, Disagreement between, @Nullable Throwable cause) {
-    return between.failure(
-        "call", operation.kind().label(), endpoint.jobRank(), operation.sequence(), cause);
+      Operation operation, Mismatch between, @Nullable Throwable cause) {
+    return Disagreement.failure(
+        between, "call", operation.kind().label(), endpoint.jobRank(), operation.sequence(), cause);
   }
 
   private CollectiveTimeoutException timedOut(

@@ -2,6 +2,7 @@ package dev.lockstep.collective.execute;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.failure.Particulars.Call;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -38,9 +39,12 @@ final class StandsTest {
             .with(42, Long.MAX_VALUE, "barrier at sequence 42, called at Überlauf.java:7");
     Stands heard = Stands.decode(told.encode());
     assertThat(heard).isEqualTo(told);
-    assertThat(heard.at(41)).contains("sendrecv(dtype=f32, elements=6, to=[1, -1]) at sequence 41");
-    assertThat(heard.at(43)).isEmpty();
-    assertThat(heard.last()).isEqualTo("barrier at sequence 42, called at Überlauf.java:7");
+    assertThat(heard.at(41, 5))
+        .contains(
+            new Call(5, 41, -3, "sendrecv(dtype=f32, elements=6, to=[1, -1]) at sequence 41"));
+    assertThat(heard.at(43, 5)).isEmpty();
+    assertThat(heard.last(5).description())
+        .isEqualTo("barrier at sequence 42, called at Überlauf.java:7");
     assertThat(Stands.decode(Stands.none().encode())).isEqualTo(Stands.none());
   }
 
@@ -55,7 +59,8 @@ final class StandsTest {
     Stands stands = past.stands();
     assertThat(stands.collectives()).hasSize(Past.KEPT - 1);
     assertThat(stands.collectives().lastKey()).isEqualTo(many - 1);
-    assertThat(stands.at(many - 1)).contains("words 52 at sequence 52");
+    assertThat(stands.at(many - 1, 0).orElseThrow().description())
+        .isEqualTo("words 52 at sequence 52");
   }
 
   @Test
