@@ -128,7 +128,7 @@ final class SharedFile implements AutoCloseable {
   private MemorySegment mapOnce(Arena arena) throws IOException {
     try (FileChannel channel =
         FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-      return channel.map(MapMode.READ_WRITE, 0, bytes, arena);
+      return MappedMemory.plain(channel.map(MapMode.READ_WRITE, 0, bytes, arena), arena);
     }
   }
 

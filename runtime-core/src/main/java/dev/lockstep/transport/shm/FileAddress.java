@@ -2,6 +2,7 @@ package dev.lockstep.transport.shm;
 
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Backing;
+import dev.lockstep.memory.MappedMemory;
 import dev.lockstep.memory.Region;
 import dev.lockstep.memory.Uninterrupted;
 import java.io.IOException;
@@ -104,7 +105,7 @@ record FileAddress(String path, long fileOffset, long bytes, String identity) {
                 .formatted(peer, path),
             null);
       }
-      return channel.map(mode, fileOffset, bytes, arena);
+      return MappedMemory.plain(channel.map(mode, fileOffset, bytes, arena), arena);
     }
   }
 }

@@ -1,5 +1,6 @@
 package dev.lockstep.transport.shm;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -8,7 +9,9 @@ import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportHarness;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -51,6 +54,31 @@ final class ShmNeighborsTest {
       Thread.currentThread().interrupt();
       assertThat(neighbors.open(0, descriptor).mismatch(theirs.segment())).isEqualTo(-1);
       assertThat(Thread.interrupted()).isTrue();
+    } finally {
+      neighbors.close();
+    }
+  }
+
+  /// Loops that join are compiled for one class of segments only.
+  @Test
+  void sharedMemoryIsOfTheClassThatAllocatedMemoryIs() {
+    TransportContext context = TransportHarness.contexts(1, directory).getFirst();
+    ShmNeighbors neighbors = new ShmNeighbors(context);
+    try (Buffer own = HostMemory.allocate(context.memory(), "own", 4096);
+        Buffer memory = HostMemory.allocateShared(context.memory(), "memory", 4096, directory);
+        Buffer file = HostMemory.allocateSharedIn(directory, context.memory(), "file", 4096)) {
+      byte[] descriptor = neighbors.describe(memory.registration());
+      MemorySegment read = neighbors.open(0, descriptor);
+      MemorySegment written = neighbors.openToWrite(0, descriptor);
+      assertThat(Stream.of(memory.segment(), file.segment(), read, written))
+          .allMatch(segment -> segment.getClass() == own.segment().getClass());
+      assertThat(read.isReadOnly()).isTrue();
+      written.set(JAVA_BYTE, 4095, (byte) 7);
+      assertThat(read.get(JAVA_BYTE, 4095)).isEqualTo((byte) 7);
+      assertThatThrownBy(() -> written.set(JAVA_BYTE, 4096, (byte) 7))
+          .isInstanceOf(IndexOutOfBoundsException.class);
+      neighbors.close();
+      assertThatThrownBy(() -> read.get(JAVA_BYTE, 0)).isInstanceOf(IllegalStateException.class);
     } finally {
       neighbors.close();
     }

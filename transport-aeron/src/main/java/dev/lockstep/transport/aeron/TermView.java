@@ -1,5 +1,7 @@
 package dev.lockstep.transport.aeron;
 
+import dev.lockstep.memory.MappedMemory;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.util.zip.CRC32C;
@@ -15,7 +17,8 @@ final class TermView {
   private TermView(ByteBuffer mapped) {
     this.mapped = mapped;
     this.checked = mapped.duplicate().clear();
-    this.segment = MemorySegment.ofBuffer(mapped.duplicate().clear());
+    this.segment =
+        MappedMemory.plain(MemorySegment.ofBuffer(mapped.duplicate().clear()), Arena.global());
   }
 
   /// The views of one log: a log has three terms.
