@@ -107,7 +107,7 @@ final class NodeAgent {
       throw new ConfigurationException(
           JobVariables.TOKEN_FILE,
           "",
-          "a job of several nodes needs a token that all of them know: %s is not set, --nnodes=%d (write 32 random bytes to a file of mode 0600, copy it to every node and name it there)"
+          "a job of several nodes needs a token that all of them know: %s is not set, --nnodes=%d (write 32 random bytes to a file of mode 0600, as by (umask 077; head -c 32 /dev/urandom > token), copy it to every node and name it there)"
               .formatted(JobVariables.TOKEN_FILE, options.layout().nodes()));
     }
     byte[] token = new byte[TOKEN_BYTES];
@@ -148,7 +148,9 @@ final class NodeAgent {
   /// Reads the token as the ranks do; they check who else may read the file.
   private static byte[] token(Path file) {
     try {
-      return Files.readString(file).strip().getBytes(StandardCharsets.UTF_8);
+      return Files.readString(file, StandardCharsets.ISO_8859_1)
+          .strip()
+          .getBytes(StandardCharsets.ISO_8859_1);
     } catch (IOException e) {
       throw new ConfigurationException(
           JobVariables.TOKEN_FILE,

@@ -1,6 +1,8 @@
 package dev.lockstep.launcher;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import dev.lockstep.job.ErrorFile;
@@ -10,6 +12,8 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -18,6 +22,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -313,7 +318,11 @@ final class RunTest {
     Path token = temporary.resolve("token");
     Files.createFile(
         token, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-    Files.writeString(token, "known to both nodes of this job");
+    byte[] random = new byte[32];
+    new Random(7).nextBytes(random);
+    assertThatThrownBy(() -> UTF_8.newDecoder().decode(ByteBuffer.wrap(random)))
+        .isInstanceOf(CharacterCodingException.class);
+    Files.write(token, random);
     try (CommandProcess first = node(0, token);
         CommandProcess second = node(1, token)) {
       List<Rank> ranks = new ArrayList<>(first.ready(1));

@@ -56,7 +56,10 @@ final class JobToken {
     PrivateFiles.check(JobVariables.TOKEN_FILE, file);
     try {
       if (Files.size(file) <= LONGEST_BYTES) {
-        byte[] text = Files.readString(file).strip().getBytes(StandardCharsets.UTF_8);
+        byte[] text =
+            Files.readString(file, StandardCharsets.ISO_8859_1)
+                .strip()
+                .getBytes(StandardCharsets.ISO_8859_1);
         if (text.length >= SHORTEST_BYTES) {
           return new Bytes(text);
         }
