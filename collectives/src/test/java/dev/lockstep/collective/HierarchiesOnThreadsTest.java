@@ -75,6 +75,7 @@ final class HierarchiesOnThreadsTest {
     ReduceOp sum = new ReduceOp.Sum();
     DType type = DType.I32;
     List<CollectiveRequest> requests = new ArrayList<>();
+    requests.add(CollectiveRequest.barrier(topology));
     for (int size : new int[] {3, 5000}) {
       Counts uneven =
           Counts.of(IntStream.range(0, ranks).mapToObj(rank -> (long) rank * size / 2).toList());

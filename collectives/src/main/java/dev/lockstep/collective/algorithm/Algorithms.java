@@ -77,6 +77,7 @@ public final class Algorithms {
           new BinomialScatter(),
           new SignalBarrier(),
           new MessageBarrier(),
+          new HierarchicalBarrier(),
           new SwapSendReceive(),
           new DirectSendReceive(),
           new MessageSendReceive());

@@ -62,6 +62,13 @@ final class Hierarchy {
         : Optional.empty();
   }
 
+  /// Returns whether turning the outermost groups round by one leaves who is near whom: if all of
+  /// them are full.
+  static boolean turns(CollectiveRequest request) {
+    List<Integer> levels = request.topology().levels();
+    return !levels.isEmpty() && request.ranks() % levels.getLast() == 0;
+  }
+
   /// Returns why contributions cannot be joined group by group.
   static Optional<String> noGroups(CollectiveRequest request) {
     return noLevels(request)

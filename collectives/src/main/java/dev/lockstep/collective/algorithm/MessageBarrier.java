@@ -21,7 +21,8 @@ public final class MessageBarrier extends PlannedAlgorithm {
 
   @Override
   Plan plan(CollectiveRequest request) {
-    return Plan.of(rank -> steps(request.ranks(), rank)).withAlike(_ -> 0);
+    int outermost = Hierarchy.turns(request) ? request.topology().levels().getLast() : 1;
+    return Plan.of(rank -> steps(request.ranks(), rank)).withAlike(rank -> rank % outermost);
   }
 
   private static Steps steps(int ranks, int rank) {

@@ -149,6 +149,7 @@ final class HierarchiesAreProvenTest {
         requests.add(reduce(elements, root, inPlace, several, topology, Mode.RELAXED));
       }
     }
+    requests.add(CollectiveRequest.barrier(topology));
     long pairs = (long) ranks * ranks;
     for (Counts counts :
         List.of(Counts.each(pairs, 2), Counts.of(random.longs(pairs, 0, 4).boxed().toList()))) {

@@ -271,6 +271,30 @@ class FoldingTest {
     assertFolded(schedule("hierarchical-sliced-reduce-scatter", scatter));
   }
 
+  @ParameterizedTest(name = "P={0}")
+  @ValueSource(ints = {288, 300, 720, 4096})
+  void foldedIsUnfoldedForBarriersOfGroups(int ranks) {
+    CollectiveRequest barrier =
+        CollectiveRequest.barrier(new Topology(ranks, List.of(4, 144), false));
+    for (String name : List.of("hierarchical-barrier", "message-barrier")) {
+      Schedule schedule = schedule(name, barrier);
+      assertSame(schedule, TRN3);
+      assertThat(Simulator.run(schedule, TRN3).isFolded()).isEqualTo(ranks % 144 == 0);
+    }
+  }
+
+  @Test
+  void aBarrierOfAMillionRanksIsFolded() {
+    int ranks = 144 * 6944;
+    CollectiveRequest barrier =
+        CollectiveRequest.barrier(new Topology(ranks, List.of(4, 144), false));
+    for (String name : List.of("hierarchical-barrier", "message-barrier")) {
+      Simulation simulation = Simulator.run(schedule(name, barrier), TRN3);
+      assertThat(simulation.programs()).isEqualTo(144);
+      assertThat(simulation.nanos()).isGreaterThan(13 * 1500);
+    }
+  }
+
   @Test
   @Timeout(120)
   @Tag("long")
