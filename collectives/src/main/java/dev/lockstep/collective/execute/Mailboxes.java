@@ -36,6 +36,9 @@ final class Mailboxes implements AutoCloseable {
   /// Whole pairs of cache lines: processors fetch them in pairs.
   private static final long SLOT_BYTES = LONGEST_BYTES + 2 * LINE_BYTES;
 
+  /// Bytes of a message whose lines are claimed ahead; more of them make no difference.
+  private static final long CLAIMED_BYTES = 512;
+
   private static final long QUEUE_BYTES = DEPTH * SLOT_BYTES;
 
   /// How often a look is repeated at once where nobody waits for the core: an answer of a rank in
@@ -58,6 +61,7 @@ final class Mailboxes implements AutoCloseable {
   private final long[] sent;
   private final long[] sentHash;
   private final long[] taken; // of what was sent, as far as this rank has looked
+  private final long[] usual; // about the longest of the last messages
   private final long[] received;
   private final long[] receivedHash;
 
@@ -90,6 +94,7 @@ final class Mailboxes implements AutoCloseable {
     this.sent = new long[ranks];
     this.sentHash = new long[ranks];
     this.taken = new long[ranks];
+    this.usual = new long[ranks];
     this.received = new long[ranks];
     this.receivedHash = new long[ranks];
   }
@@ -111,21 +116,52 @@ final class Mailboxes implements AutoCloseable {
   ///
   /// @param operation hash of the collective and its sequence
   boolean send(int peer, MemorySegment message, long operation) {
-    long number = sent[peer];
-    if (number - taken[peer] >= DEPTH) {
-      taken[peer] = access.signalled(jobRanks[peer], communicator, Endpoint.TAKEN_SLOT);
-      if (number - taken[peer] >= DEPTH) {
-        return false;
-      }
+    if (!hasRoom(peer)) {
+      return false;
     }
-    long at = peer * QUEUE_BYTES + number % DEPTH * SLOT_BYTES;
+    long number = sent[peer];
+    long at = slot(peer, number);
     long bytes = message.byteSize();
     copy(message, 0, outgoing, at + offset(bytes), bytes);
     long hash = StableHash.mix(sentHash[peer], operation);
     sentHash[peer] = hash;
     sent[peer] = number + 1;
     WORD.setRelease(outgoing, at, ((number + 1) << HASH_BITS) | (hash & HASH_MASK));
+    claimNext(peer, bytes);
     return true;
+  }
+
+  private boolean hasRoom(int peer) {
+    long number = sent[peer];
+    if (number - taken[peer] < DEPTH) {
+      return true;
+    }
+    taken[peer] = access.signalled(jobRanks[peer], communicator, Endpoint.TAKEN_SLOT);
+    return number - taken[peer] < DEPTH;
+  }
+
+  private static long slot(int peer, long number) {
+    return peer * QUEUE_BYTES + number % DEPTH * SLOT_BYTES;
+  }
+
+  /// Writes into the lines of the next slot, which the peer has read last, so that this core has
+  /// them by the time of the next message: to fetch them then would take as long as the message
+  /// (record 0124). What is written there is no message's word. Where the core is shared the peer's
+  /// turn is what takes long, and whoever waits for this core would wait for the lines too.
+  private void claimNext(int peer, long bytes) {
+    if (idle.isShared() || !hasRoom(peer)) {
+      return;
+    }
+    long at = slot(peer, sent[peer]);
+    WORD.setOpaque(outgoing, at, 0L);
+    long expected = Math.max(bytes, usual[peer] - usual[peer] / DEPTH);
+    usual[peer] = expected;
+    if (expected > BESIDE_BYTES) {
+      long end = at + LINE_BYTES + Math.min(expected, CLAIMED_BYTES);
+      for (long line = at + LINE_BYTES; line < end; line += LINE_BYTES) {
+        WORD.setOpaque(outgoing, line, 0L);
+      }
+    }
   }
 
   /// Takes a peer's next message if it is there.
