@@ -79,10 +79,11 @@ final class AeronTransport implements Transport {
   /// port.
   private String reachable(Subscription subscription, Duration timeout) {
     return medium.isUdp()
-        ? await(
-            subscription::tryResolveChannelEndpointPort,
-            timeout,
-            () -> "udp endpoint did not open: address=" + medium.bindAddress())
+        ? Medium.sendChannel(
+            await(
+                subscription::resolvedEndpoint,
+                timeout,
+                () -> "udp endpoint did not open: address=" + medium.bindAddress()))
         : subscription.channel();
   }
 
@@ -103,7 +104,7 @@ final class AeronTransport implements Transport {
     int stream = streamOf(nextStream.getAndIncrement());
     int session = sessions.nextInt();
     try {
-      Subscription subscription = subscribe(stream, timeout);
+      Subscription subscription = subscribe(stream, session, timeout);
       String address =
           "%d %d %d %d %s"
               .formatted(
@@ -158,9 +159,9 @@ final class AeronTransport implements Transport {
     links = open.toArray(AeronLink[]::new);
   }
 
-  private Subscription subscribe(int stream, Duration timeout) {
+  private Subscription subscribe(int stream, int session, Duration timeout) {
     Aeron client = engine.client();
-    long id = client.asyncAddSubscription(medium.receiveChannel(), stream);
+    long id = client.asyncAddSubscription(medium.receiveChannel(session), stream);
     return await(
         () -> client.getSubscription(id),
         timeout,

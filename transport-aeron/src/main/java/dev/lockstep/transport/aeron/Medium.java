@@ -52,9 +52,15 @@ record Medium(String name, String bindAddress, Way toHost, Way toNetwork) {
     return !bindAddress.isEmpty();
   }
 
-  /// Channel on which this rank receives one link; the kernel chooses the port.
-  String receiveChannel() {
-    return isUdp() ? "aeron:udp?endpoint=" + host() + ":0" : "aeron:ipc";
+  /// Channel on which this rank receives one link; the kernel chooses the port. Whoever sends there
+  /// in another session is passed over before any memory is taken for what it announces.
+  String receiveChannel(int session) {
+    return isUdp() ? sendChannel(host() + ":0") + "|session-id=" + session : "aeron:ipc";
+  }
+
+  /// Channel on which a peer sends to an address and port.
+  static String sendChannel(String endpoint) {
+    return "aeron:udp?endpoint=" + endpoint;
   }
 
   /// Returns the most bytes that a receiver lets come on any way.
