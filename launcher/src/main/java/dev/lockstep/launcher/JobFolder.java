@@ -1,12 +1,11 @@
 package dev.lockstep.launcher;
 
+import dev.lockstep.cache.PrivateMode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.FileAttribute;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
@@ -28,11 +27,7 @@ final class JobFolder implements AutoCloseable {
         Files.isWritable(SHARED_MEMORY)
             ? SHARED_MEMORY
             : Path.of(System.getProperty("java.io.tmpdir", "/tmp"));
-    return new JobFolder(Files.createTempDirectory(parent, "lockstep-run-", mode("rwx------")));
-  }
-
-  private static FileAttribute<?> mode(String permissions) {
-    return PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString(permissions));
+    return new JobFolder(Files.createTempDirectory(parent, "lockstep-run-", PrivateMode.folder()));
   }
 
   Path path() {
@@ -41,7 +36,7 @@ final class JobFolder implements AutoCloseable {
 
   /// Writes a file that nobody but this user may open.
   Path write(String name, String content) throws IOException {
-    Path file = Files.createFile(path.resolve(name), mode("rw-------"));
+    Path file = Files.createFile(path.resolve(name), PrivateMode.file());
     return Files.write(file, content.getBytes(StandardCharsets.US_ASCII));
   }
 

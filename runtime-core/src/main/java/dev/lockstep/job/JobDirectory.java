@@ -1,5 +1,6 @@
 package dev.lockstep.job;
 
+import dev.lockstep.cache.PrivateMode;
 import dev.lockstep.failure.ConfigurationException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -77,7 +78,7 @@ final class JobDirectory {
             : Path.of(System.getProperty("java.io.tmpdir", "/tmp"));
     try {
       String prefix = "lockstep-%016x-".formatted(jobId);
-      return Files.createTempDirectory(parent, prefix, PrivateFiles.folderMode());
+      return Files.createTempDirectory(parent, prefix, PrivateMode.folder());
     } catch (IOException e) {
       throw new UncheckedIOException("job folder cannot be made: parent=" + parent, e);
     }

@@ -1,5 +1,6 @@
 package dev.lockstep.job;
 
+import dev.lockstep.cache.PrivateMode;
 import dev.lockstep.failure.ConfigurationException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -90,7 +91,7 @@ final class JobToken {
                     Path.of(System.getProperty("java.io.tmpdir", "/tmp"))
                         .resolve("lockstep-" + PrivateFiles.ownName()));
     try {
-      Files.createDirectory(folder, PrivateFiles.folderMode());
+      Files.createDirectory(folder, PrivateMode.folder());
     } catch (FileAlreadyExistsException _) {
       // An earlier job's; whose it is and who may open it is checked below.
     } catch (IOException e) {
@@ -164,7 +165,7 @@ final class JobToken {
     public void publish(Bytes made) {
       Path folder = file.toAbsolutePath().getParent();
       try {
-        Path fresh = Files.createTempFile(folder, "store-", ".new", PrivateFiles.fileMode());
+        Path fresh = Files.createTempFile(folder, "store-", ".new", PrivateMode.file());
         Files.write(fresh, made.array());
         Files.move(fresh, file, StandardCopyOption.ATOMIC_MOVE);
       } catch (IOException e) {

@@ -9,7 +9,6 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
-import java.nio.file.attribute.FileAttribute;
 import java.nio.file.attribute.PosixFileAttributes;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -26,16 +25,6 @@ final class PrivateFiles {
               PosixFilePermission.OWNER_EXECUTE));
 
   private PrivateFiles() {}
-
-  /// Mode 0700, from the first moment on.
-  static FileAttribute<Set<PosixFilePermission>> folderMode() {
-    return PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"));
-  }
-
-  /// Mode 0600, from the first moment on.
-  static FileAttribute<Set<PosixFilePermission>> fileMode() {
-    return PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------"));
-  }
 
   /// Checks that only this user (or the administrator) can open the file or folder.
   ///

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.lockstep.cache.PrivateMode;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.Particulars;
@@ -192,8 +193,8 @@ class LaunchedJobTest {
 
   @Test
   void aLeftOverTokenOfAnEarlierJobDoesNoHarm() throws Exception {
-    Path runtime = Files.createDirectory(temp.resolve("run"), PrivateFiles.folderMode());
-    Path folder = Files.createDirectory(runtime.resolve("lockstep"), PrivateFiles.folderMode());
+    Path runtime = Files.createDirectory(temp.resolve("run"), PrivateMode.folder());
+    Path folder = Files.createDirectory(runtime.resolve("lockstep"), PrivateMode.folder());
     int port = Ranks.freePort();
     Path left = folder.resolve("store-" + port + ".token");
     Files.writeString(left, "left by a job that was killed");

@@ -1,5 +1,6 @@
 package dev.lockstep.job;
 
+import dev.lockstep.cache.PrivateMode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -46,7 +47,7 @@ final class Ranks {
 
   static Path tokenFile(Path folder, String token) {
     try {
-      Path file = Files.createTempFile(folder, "token", "", PrivateFiles.fileMode());
+      Path file = Files.createTempFile(folder, "token", "", PrivateMode.file());
       return Files.writeString(file, token + "\n");
     } catch (IOException e) {
       throw new UncheckedIOException(e);
@@ -58,7 +59,7 @@ final class Ranks {
       Path jobFolder = folder.resolve("job");
       return Files.isDirectory(jobFolder)
           ? jobFolder
-          : Files.createDirectory(jobFolder, PrivateFiles.folderMode());
+          : Files.createDirectory(jobFolder, PrivateMode.folder());
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lockstep.cache.Digests;
 import dev.lockstep.cache.MakersLock;
+import dev.lockstep.cache.PrivateMode;
 import dev.lockstep.cache.WholeFile;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.options.FileTrouble;
@@ -60,8 +61,8 @@ final class CorpusCache {
 
   private Corpus build(TextSource source, String fingerprint) throws IOException {
     try {
-      Files.createDirectories(index.getParent());
-      Files.createDirectories(tokens());
+      Files.createDirectories(index.getParent(), PrivateMode.folder());
+      Files.createDirectories(tokens(), PrivateMode.folder());
     } catch (IOException e) {
       throw cacheFailure(e);
     }

@@ -1,6 +1,7 @@
 package dev.lockstep.train.data;
 
 import dev.lockstep.cache.Digests;
+import dev.lockstep.cache.PrivateMode;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -12,6 +13,7 @@ import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
 import java.util.Arrays;
 import java.util.HexFormat;
+import java.util.Set;
 import java.util.zip.CRC32C;
 import net.jpountz.lz4.LZ4Compressor;
 import net.jpountz.lz4.LZ4Factory;
@@ -28,7 +30,12 @@ final class TokenFileWriter implements AutoCloseable {
   private long offset = TokenFile.HEADER_BYTES;
 
   TokenFileWriter(Path path) throws IOException {
-    channel = FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+    // The text may be for this user's eyes only.
+    channel =
+        FileChannel.open(
+            path,
+            Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE),
+            PrivateMode.file());
     channel.position(offset);
   }
 

@@ -13,6 +13,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
@@ -84,6 +85,19 @@ class CorpusTest {
       }
       assertThat(all).hasSize((int) bytes).doesNotContain("not seen");
       assertThat(filesHeldOut).isBetween(1, 12);
+    }
+  }
+
+  @Test
+  void theCopyOfTheTextIsForItsUsersEyesOnly() throws IOException {
+    open(new Heard());
+
+    try (Stream<Path> made = Files.walk(cache)) {
+      for (Path path : made.filter(path -> !path.endsWith("lock")).toList()) {
+        assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(path)))
+            .as("mode of %s", path)
+            .endsWith("------");
+      }
     }
   }
 
