@@ -7,6 +7,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.util.Comparator;
@@ -26,10 +27,11 @@ import org.jspecify.annotations.Nullable;
 /// that are not kept. A reader that comes between the two renames takes the newest old one. Every
 /// file, and the folder's entries, are forced to disk before the first rename.
 ///
-/// Nothing is replaced or deleted that was not written here. A checkpoint is known by its sums,
-/// which list [#STATE]; a folder that is being written by its first file, which goes when the sums
-/// are there; one that is being deleted by its sums under another name. What others put into a
-/// checkpoint stays, in the folder with the old name.
+/// Nothing is replaced or deleted that was not written here, and no link is followed to any of it
+/// (links to the folder that all this lies in are). A checkpoint is known by its sums, which list
+/// [#STATE]; a folder that is being written by its first file, which goes when the sums are there;
+/// one that is being deleted by its sums under another name. What others put into a checkpoint
+/// stays, in the folder with the old name.
 public final class CheckpointFolder {
   /// Name of the file with the sums.
   public static final String SUMS = "SHA256SUMS";
@@ -63,6 +65,11 @@ public final class CheckpointFolder {
   public static Optional<String> refusal(Path folder) {
     Path target = absolute(folder);
     Path partial = partial(folder);
+    for (Path path : List.of(target, partial)) {
+      if (Files.isSymbolicLink(path)) {
+        return Optional.of(linkInTheWay(path));
+      }
+    }
     if (!OwnFiles.isAbsentOr(target, OwnFiles::isCheckpoint)) {
       return Optional.of(inTheWay(target));
     }
@@ -74,6 +81,12 @@ public final class CheckpointFolder {
 
   private static String inTheWay(Path path) {
     return "a checkpoint would take the place of something else: path=%s (give a folder that is not there yet, or move away what is)"
+        .formatted(path);
+  }
+
+  /// What a link leads to is not ours to delete, and the link itself cannot be replaced as one.
+  private static String linkInTheWay(Path path) {
+    return "a checkpoint would take the place of a symbolic link: path=%s (name the folder that it leads to, or remove the link)"
         .formatted(path);
   }
 
@@ -174,15 +187,19 @@ public final class CheckpointFolder {
       return Optional.empty();
     }
     Path old = sibling(target, OLD + oldNumber);
-    boolean wasThere = Files.exists(old);
-    if (wasThere && (OwnFiles.isEmpty(old) || OwnFiles.isCheckpoint(old))) {
+    boolean wasThere = isThere(old);
+    if (OwnFiles.isEmptyOrCheckpoint(old)) {
       OwnFiles.deleteCheckpoint(disk, old);
     }
-    if (Files.exists(old)) {
+    if (isThere(old)) {
       throw new FileSystemException(old.toString(), null, inTheWay(old));
     }
     disk.move(target, old);
     return wasThere ? Optional.empty() : Optional.of(old);
+  }
+
+  private static boolean isThere(Path path) {
+    return Files.exists(path, LinkOption.NOFOLLOW_LINKS);
   }
 
   /// Writes a file of text and forces it to disk.
@@ -223,10 +240,7 @@ public final class CheckpointFolder {
     }
     try (Stream<Path> beside = Files.list(parent)) {
       return beside
-          .filter(
-              path ->
-                  number(path, prefix) >= 0
-                      && (OwnFiles.isEmpty(path) || OwnFiles.isCheckpoint(path)))
+          .filter(path -> number(path, prefix) >= 0 && OwnFiles.isEmptyOrCheckpoint(path))
           .sorted(
               Comparator.comparing(CheckpointFolder::written)
                   .thenComparingLong(path -> number(path, prefix)))

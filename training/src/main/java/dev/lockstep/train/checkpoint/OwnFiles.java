@@ -2,6 +2,7 @@ package dev.lockstep.train.checkpoint;
 
 import dev.lockstep.failure.CheckpointException;
 import java.io.IOException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -38,6 +39,11 @@ final class OwnFiles {
     } catch (IOException unreadable) {
       return false;
     }
+  }
+
+  /// Returns whether a folder, not a link to one, is empty or a checkpoint: it may be deleted.
+  static boolean isEmptyOrCheckpoint(Path path) {
+    return !Files.isSymbolicLink(path) && (isEmpty(path) || isCheckpoint(path));
   }
 
   /// Returns what lies in a folder.
@@ -124,6 +130,9 @@ final class OwnFiles {
   static void deleteUnfinished(CheckpointFiles disk, Path partial) throws IOException {
     if (!Files.exists(partial)) {
       return;
+    }
+    if (Files.isSymbolicLink(partial)) {
+      throw new FileSystemException(partial.toString(), null, "it is a symbolic link");
     }
     List<Path> signs = List.of(partial.resolve(CheckpointFolder.SUMS), partial.resolve(WRITER));
     for (Path file : files(partial)) {

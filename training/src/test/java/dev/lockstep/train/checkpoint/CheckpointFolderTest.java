@@ -140,6 +140,42 @@ class CheckpointFolderTest {
   }
 
   @Test
+  void followsNoLinkToWhatItDeletes() throws IOException {
+    write("1", "2");
+    Path elsewhere = directory.resolve("elsewhere");
+    Files.move(folder(), elsewhere);
+    Files.writeString(elsewhere.resolve("written-by"), "somebody");
+    for (String name : List.of("checkpoint", "checkpoint.partial")) {
+      Path link = Files.createSymbolicLink(directory.resolve(name), elsewhere);
+
+      assertThatThrownBy(() -> write("3", "4"))
+          .isInstanceOf(CheckpointException.class)
+          .hasMessageStartingWith("a checkpoint would take the place of a symbolic link: path=")
+          .hasMessageContaining(link.toString());
+      assertThat(CheckpointFolder.refusal(folder())).isPresent();
+      Files.delete(link);
+    }
+    write("3", "4");
+    Files.createSymbolicLink(directory.resolve("checkpoint.step-3"), elsewhere);
+    write("5", "6");
+    assertThatThrownBy(() -> write("7", "8", 0, 3))
+        .hasMessageContaining("something else: path=" + directory.resolve("checkpoint.step-3"));
+
+    assertThat(elsewhere).isDirectoryContaining("glob:**/a").isDirectoryContaining("glob:**/b");
+  }
+
+  @Test
+  void mayLieInAFolderThatALinkLeadsTo() throws IOException {
+    Path disk = Files.createDirectories(directory.resolve("disk"));
+    Path folder = Files.createSymbolicLink(directory.resolve("runs"), disk).resolve("checkpoint");
+
+    var _ = CheckpointFolder.begin(CheckpointFiles.disk(), folder, "test");
+    CheckpointFolder.commit(CheckpointFiles.disk(), folder, List.of(), 0, 7);
+
+    assertThat(disk.resolve("checkpoint/SHA256SUMS")).exists();
+  }
+
+  @Test
   void goesOnWithADeletionThatWasEnded() throws IOException {
     write("1", "2");
     Path old = directory.resolve("checkpoint.step-3");
