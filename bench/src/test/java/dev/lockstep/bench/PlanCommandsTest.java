@@ -290,9 +290,8 @@ class PlanCommandsTest {
     assertThat(out)
         .startsWith("links: ")
         .contains("read (GB/s)")
-        .contains("choice: spread-all-reduce")
-        .contains("ring does not realise the lane tree")
-        .contains("signal rank 1");
+        .containsPattern("choice: \\S+-all-reduce")
+        .contains("ring does not realise the lane tree");
   }
 
   @Test
