@@ -4,6 +4,7 @@ import dev.lockstep.bench.layouts.LayoutCase;
 import dev.lockstep.bench.layouts.LayoutRun;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.launcher.CommandProvider;
+import dev.lockstep.train.Recipe;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
@@ -60,26 +61,34 @@ public final class VerifyLayoutsCommand implements CommandProvider {
     try (LayoutRun run = new LayoutRun(folder, model)) {
       List<LayoutCase> cases =
           known.stream().filter(each -> each.fits(run.recipe().model())).toList();
-      return compare(run, cases, out);
+      Recipe recipe = run.recipe();
+      out.printf(
+          Locale.ROOT,
+          "%s with %,d parameters, %d lanes, %d steps%n",
+          recipe.model().title(),
+          recipe.model().parameters(),
+          recipe.batch().lanes(),
+          recipe.steps());
+      return compare(run::train, cases, out);
     } finally {
       delete(folder);
     }
   }
 
-  private static int compare(LayoutRun run, List<LayoutCase> cases, PrintStream out)
-      throws Exception {
-    out.printf(
-        Locale.ROOT,
-        "%s with %,d parameters, %d lanes, %d steps%n",
-        run.recipe().model().title(),
-        run.recipe().model().parameters(),
-        run.recipe().batch().lanes(),
-        run.recipe().steps());
-    LayoutRun.Result wanted = run.train(cases.getFirst());
+  /// What trains under a layout.
+  interface Training {
+    LayoutRun.Result train(LayoutCase layout) throws Exception;
+  }
+
+  /// Trains under the first layout and then under each, and prints whose results differ from it.
+  ///
+  /// @return exit code
+  static int compare(Training training, List<LayoutCase> cases, PrintStream out) throws Exception {
+    LayoutRun.Result wanted = training.train(cases.getFirst());
     int column = cases.stream().mapToInt(each -> each.words().length()).max().orElse(0);
     int wrong = 0;
     for (LayoutCase each : cases) {
-      LayoutRun.Result result = run.train(each);
+      LayoutRun.Result result = training.train(each);
       String differences = result.differences(wanted);
       wrong += differences.isEmpty() ? 0 : 1;
       out.printf(

@@ -54,6 +54,24 @@ class VerifyLayoutsTest {
   }
 
   @Test
+  void oneLayoutThatDiffersIsNamedAndFailsTheCommand() throws Exception {
+    LayoutRun.Result usual = new LayoutRun.Result(List.of(1f), "a".repeat(64), "b".repeat(64));
+    LayoutRun.Result other = new LayoutRun.Result(List.of(1f), "c".repeat(64), "b".repeat(64));
+    List<LayoutCase> cases = LayoutCase.few();
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
+    int code =
+        VerifyLayoutsCommand.compare(
+            layout -> layout.equals(cases.getLast()) ? other : usual, cases, out);
+    assertThat(code).isEqualTo(1);
+    assertThat(bytes.toString(StandardCharsets.UTF_8))
+        .contains(cases.getLast().words())
+        .contains("weights differ")
+        .contains("1 of %d layouts differ".formatted(cases.size()))
+        .doesNotContain("one result");
+  }
+
+  @Test
   void anUnknownArgumentIsRefused() {
     assertThatThrownBy(() -> run("--fast")).isInstanceOf(ConfigurationException.class);
     assertThatThrownBy(() -> run("rnn"))
