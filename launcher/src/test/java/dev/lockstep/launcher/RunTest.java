@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.job.ErrorFile;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.launcher.CommandProcess.Rank;
@@ -223,11 +224,12 @@ final class RunTest {
 
   /// Waits for the child by which a launcher that is going down hears of a signal.
   private static ProcessHandle hearing(ProcessHandle launcher) {
-    Optional<ProcessHandle> child = Optional.empty();
-    while (child.isEmpty()) {
-      child = launcher.children().filter(RunTest::isCat).findFirst();
-    }
-    return child.get();
+    Deadline.until(() -> cat(launcher).isPresent());
+    return cat(launcher).orElseThrow();
+  }
+
+  private static Optional<ProcessHandle> cat(ProcessHandle launcher) {
+    return launcher.children().filter(RunTest::isCat).findFirst();
   }
 
   private static boolean isCat(ProcessHandle process) {

@@ -3,6 +3,7 @@ package dev.lockstep.launcher;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.deadline.Deadline;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -21,9 +22,7 @@ final class StopSignalTest {
 
   private CompletableFuture<Void> request() {
     CompletableFuture<Void> returned = CompletableFuture.runAsync(signal::request);
-    while (!signal.isRequested()) {
-      Thread.onSpinWait();
-    }
+    Deadline.until(signal::isRequested);
     return returned;
   }
 

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.sun.management.ThreadMXBean;
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.MemoryBudgetException;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -245,10 +246,11 @@ final class HostMemoryTest {
   void forgottenBufferIsReportedWithItsName() {
     MemoryPool tracking = MemoryPool.tracking("tracking", 1L << 20);
     forget(tracking);
-    while (tracking.leakReports().isEmpty() || tracking.usedBytes() != 0) {
-      System.gc();
-      Thread.onSpinWait();
-    }
+    Deadline.until(
+        () -> {
+          System.gc();
+          return !tracking.leakReports().isEmpty() && tracking.usedBytes() == 0;
+        });
     assertThat(tracking.leakReports())
         .singleElement()
         .isEqualTo("buffer leaked: name=lost, bytes=4096 (close it when done)");

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.sun.management.ThreadMXBean;
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.Registration;
@@ -119,17 +120,15 @@ public abstract class PeerAccessContractTest {
                         buffer.segment().set(ValueLayout.JAVA_LONG, i * 8000L, round);
                       }
                       mine.signal(1, WORLD, 3, round);
-                      while (mine.signalled(1, WORLD, 0) < round) {
-                        Thread.onSpinWait();
-                      }
+                      long answer = round;
+                      Deadline.until(() -> mine.signalled(1, WORLD, 0) >= answer);
                     }
                   });
       PeerAccess mine = access(ranks, 1);
       MemorySegment seen = mine.open(0, descriptor);
       for (int round = 1; round <= rounds; round++) {
-        while (mine.signalled(0, WORLD, 3) < round) {
-          Thread.onSpinWait();
-        }
+        long awaited = round;
+        Deadline.until(() -> mine.signalled(0, WORLD, 3) >= awaited);
         for (int i = 0; i < 8; i++) {
           assertThat(seen.get(ValueLayout.JAVA_LONG, i * 8000L)).isEqualTo(round);
         }

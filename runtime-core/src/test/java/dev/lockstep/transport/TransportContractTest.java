@@ -7,6 +7,7 @@ import static dev.lockstep.transport.TransportHarness.stamped;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.sun.management.ThreadMXBean;
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.Registration;
@@ -18,6 +19,7 @@ import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -341,20 +343,23 @@ public abstract class TransportContractTest extends TransportFailuresTest {
     try (TransportHarness ranks = open(2)) {
       Pair there = ranks.link(0, 1, WORLD);
       Pair back = ranks.link(1, 0, WORLD);
-      List<Throwable> failures = new ArrayList<>();
+      List<Throwable> failures = new CopyOnWriteArrayList<>();
       Thread echo =
           Thread.ofPlatform()
               .daemon()
               .uncaughtExceptionHandler((_, failure) -> failures.add(failure))
-              .start(() -> exchange(ranks, 1, back.sender(), there.receiver(), seed));
-      exchange(ranks, 0, there.sender(), back.receiver(), seed);
+              .start(() -> exchange(ranks, 1, back.sender(), there.receiver(), seed, failures));
+      exchange(ranks, 0, there.sender(), back.receiver(), seed, failures);
       echo.join();
       assertThat(failures).isEmpty();
     }
   }
 
   /// Both ranks send and receive the same sequence of sizes; each checks what the other one sent.
-  private static void exchange(TransportHarness ranks, int rank, Link out, Link in, long seed) {
+  ///
+  /// @param failures of the other rank: nothing more comes from it then
+  private static void exchange(
+      TransportHarness ranks, int rank, Link out, Link in, long seed, List<Throwable> failures) {
     int largest = 400_000;
     Buffer mine = ranks.buffer(largest);
     Buffer theirs = ranks.buffer(largest);
@@ -369,13 +374,16 @@ public abstract class TransportContractTest extends TransportFailuresTest {
           receive(new Registration(arriving.registration().region(), 0, bytes), WORLD, i);
       assertThat(in.post(receiving)).isEqualTo(Link.ACCEPTED);
       assertThat(out.post(sending)).isEqualTo(Link.ACCEPTED);
-      while (!sending.isDone() || !receiving.isDone()) {
-        if (ranks.transport(rank).poll() == 0) {
-          Thread.onSpinWait();
-        }
-        assertThat(sending.failure()).isNull();
-        assertThat(receiving.failure()).isNull();
-      }
+      Deadline.until(
+          () -> {
+            var _ = ranks.transport(rank).poll();
+            assertThat(sending.failure()).isNull();
+            assertThat(receiving.failure()).isNull();
+            if (!failures.isEmpty()) {
+              throw new AssertionError("the other rank has failed", failures.getFirst());
+            }
+            return sending.isDone() && receiving.isDone();
+          });
       MemorySegment expected = theirs.segment().asSlice(0, bytes);
       assertThat(arriving.segment().asSlice(0, bytes).mismatch(expected)).isEqualTo(-1);
     }

@@ -3,6 +3,7 @@ package dev.lockstep.transport;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.fail;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.MemoryPool;
@@ -251,15 +252,14 @@ public final class TransportHarness implements AutoCloseable {
 
   /// Polls until a condition holds.
   public void until(BooleanSupplier condition) {
-    long deadline = System.nanoTime() + PATIENCE.toNanos();
-    while (!condition.getAsBoolean()) {
-      if (System.nanoTime() - deadline > 0) {
-        fail("deadline passed: seconds=" + PATIENCE.toSeconds());
-      }
-      if (poll() == 0) {
-        Thread.onSpinWait();
-      }
-    }
+    Deadline.until(
+        () -> {
+          if (condition.getAsBoolean()) {
+            return true;
+          }
+          var _ = poll();
+          return false;
+        });
   }
 
   /// Closes the ranks side by side, as processes do: each says farewell to the others and waits for

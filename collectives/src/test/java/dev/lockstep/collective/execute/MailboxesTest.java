@@ -3,6 +3,7 @@ package dev.lockstep.collective.execute;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
@@ -129,16 +130,12 @@ class MailboxesTest {
                   MemorySegment message = sent.segment().asSlice(0, bytes);
                   for (int number = 0; number < messages; number++) {
                     message.fill((byte) number);
-                    while (!send(message)) {
-                      Thread.onSpinWait();
-                    }
+                    Deadline.until(() -> send(message));
                   }
                 });
     MemorySegment into = got.segment().asSlice(0, bytes);
     for (int number = 0; number < messages; number++) {
-      while (!receive(into)) {
-        Thread.onSpinWait();
-      }
+      Deadline.until(() -> receive(into));
       for (int at = 0; at < bytes; at++) {
         if (into.get(ValueLayout.JAVA_BYTE, at) != (byte) number) {
           throw new AssertionError("message is torn: number=%d, at=%d".formatted(number, at));

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
 import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
@@ -238,17 +239,16 @@ final class ProgressTest {
     Operation first = operation(fails("broken"), cursed);
     Progress other = progress(2);
     progress.start(first, LONG, true);
-    Throwable failure;
-    do {
-      failure = catchThrowable(first::isDone);
-      Thread.onSpinWait();
-    } while (failure == null);
-    assertThat(failure).isInstanceOf(CollectiveAbortedException.class);
+    AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
+    Deadline.until(
+        () -> {
+          failure.set(catchThrowable(first::isDone));
+          return failure.get() != null;
+        });
+    assertThat(failure.get()).isInstanceOf(CollectiveAbortedException.class);
     Operation second = operation(() -> {});
     other.start(second, LONG, true);
-    while (!second.isDone()) {
-      Thread.onSpinWait();
-    }
+    Deadline.until(second::isDone);
   }
 
   @Test
@@ -272,9 +272,7 @@ final class ProgressTest {
                 () ->
                     refused.set(
                         catchThrowable(() -> progress.start(operation(() -> {}), LONG, true))));
-    while (late.getState() != Thread.State.BLOCKED) { // behind the first
-      Thread.onSpinWait();
-    }
+    Deadline.until(() -> late.getState() == Thread.State.BLOCKED); // behind the first
     progress.abort(new IllegalStateException("enough"), "testing");
     goOn.countDown();
     before.join();

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.fail;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.transport.AddressBook;
 import dev.lockstep.transport.TransportContext;
@@ -38,9 +39,7 @@ class InProcessNeighborsTest {
     found.use(
         () -> {
           closing.start();
-          while (closing.getState() != Thread.State.BLOCKED) {
-            Thread.onSpinWait();
-          }
+          Deadline.until(() -> closing.getState() == Thread.State.BLOCKED);
           assertThat(found.segment().scope().isAlive()).isTrue();
         });
     closing.join();

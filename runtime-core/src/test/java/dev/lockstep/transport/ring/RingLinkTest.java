@@ -5,6 +5,7 @@ import static dev.lockstep.transport.TransportHarness.send;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.Link;
@@ -201,16 +202,19 @@ final class RingLinkTest {
         Thread.ofPlatform()
             .daemon()
             .start(
-                () -> {
-                  while (receiving.state() == Transfer.State.POSTED) {
-                    receiver.poll();
-                  }
-                });
+                () ->
+                    Deadline.until(
+                        () -> {
+                          receiver.poll();
+                          return receiving.state() != Transfer.State.POSTED;
+                        }));
     Transfer sending = send(ranks.zeros(0, 1 << 22), WORLD, 0);
     sender.post(sending);
-    while (sending.progress < 1 << 16) {
-      sender.poll();
-    }
+    Deadline.until(
+        () -> {
+          sender.poll();
+          return sending.progress >= 1 << 16;
+        });
     sender.close();
     reader.join();
     assertThat(sending.failure()).isInstanceOf(TransportException.class);

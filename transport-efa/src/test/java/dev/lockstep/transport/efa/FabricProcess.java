@@ -3,6 +3,7 @@ package dev.lockstep.transport.efa;
 import static dev.lockstep.transport.TransportHarness.receive;
 import static dev.lockstep.transport.TransportHarness.send;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.MemoryPool;
@@ -116,15 +117,17 @@ final class FabricProcess implements AutoCloseable {
   ///
   /// @throws RuntimeException the failure of either
   void await() {
-    while (!sending.isDone() || !receiving.isDone()) {
-      transport.poll();
-      for (Transfer transfer : List.of(sending, receiving)) {
-        RuntimeException failure = transfer.failure();
-        if (failure != null) {
-          throw failure;
-        }
-      }
-    }
+    Deadline.until(
+        () -> {
+          transport.poll();
+          for (Transfer transfer : List.of(sending, receiving)) {
+            RuntimeException failure = transfer.failure();
+            if (failure != null) {
+              throw failure;
+            }
+          }
+          return sending.isDone() && receiving.isDone();
+        });
   }
 
   /// A process that exchanges as many messages as it is told to, checks each, and says so.

@@ -3,6 +3,7 @@ package dev.lockstep.transport.efa;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.TransportException;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -45,9 +46,11 @@ final class KilledPeerTest {
       }
       signal(victim, "STOP");
       survivor.post(20);
-      while (!survivor.isAwaitingWrites()) {
-        survivor.transport.poll();
-      }
+      Deadline.until(
+          () -> {
+            survivor.transport.poll();
+            return survivor.isAwaitingWrites();
+          });
       victim.destroyForcibly().waitFor();
       long killed = System.nanoTime();
       Throwable failure = catchThrowable(survivor::await);

@@ -3,6 +3,7 @@ package dev.lockstep.transport.efa;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
@@ -63,9 +64,7 @@ final class StuckLibraryTest {
       assertThat(pool.usedBytes()).as("what libfabric may touch").isPositive();
       over.countDown();
       stuck.join();
-      while (pool.usedBytes() > 0) { // it is given back when libfabric has returned
-        Thread.onSpinWait();
-      }
+      Deadline.until(() -> pool.usedBytes() == 0); // given back when libfabric has returned
     }
   }
 

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.device.RankGrid;
 import dev.lockstep.device.neuron.hlo.HloEmitter;
 import dev.lockstep.device.neuron.hlo.HloModule;
@@ -236,9 +237,7 @@ final class NeuronxCompilerTest {
                     stillInterrupted.add(Thread.interrupted());
                   }));
     }
-    while (!Files.exists(folder.resolve("begun"))) {
-      Thread.onSpinWait();
-    }
+    Deadline.until(() -> Files.exists(folder.resolve("begun")));
     ranks.forEach(Thread::interrupt);
     for (Thread rank : ranks) {
       rank.join();
