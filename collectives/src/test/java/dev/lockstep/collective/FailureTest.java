@@ -4,8 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
+import dev.lockstep.collective.execute.Progress;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.failure.CollectiveMismatchException;
@@ -18,11 +20,13 @@ import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.ValueLayout;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -301,7 +305,9 @@ final class FailureTest {
                 assertThat(told).hasMessageContaining("enough");
                 return true;
               }
-              CompletableFuture<Void> waiting = CompletableFuture.runAsync(sum::run);
+              FutureTask<@Nullable Void> waiting = new FutureTask<>(sum::run, null);
+              Thread waits = Thread.ofPlatform().daemon().start(waiting);
+              Deadline.until(() -> isInside(waits, Progress.class));
               rank.communicator.abort(new IllegalStateException("enough"));
               assertThatThrownBy(waiting::get)
                   .isInstanceOf(ExecutionException.class)
@@ -319,6 +325,11 @@ final class FailureTest {
     for (Ranks.Outcome<Boolean> outcome : outcomes) {
       assertThat(outcome.failure()).isNull();
     }
+  }
+
+  private static boolean isInside(Thread thread, Class<?> type) {
+    return Arrays.stream(thread.getStackTrace())
+        .anyMatch(frame -> frame.getClassName().equals(type.getName()));
   }
 
   @Test
