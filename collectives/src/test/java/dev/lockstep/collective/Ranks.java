@@ -91,7 +91,8 @@ final class Ranks {
         tensor);
   }
 
-  /// Runs the body on every rank at once and returns the results by rank; throws the first failure.
+  /// Runs the body on every rank at once and returns the results by rank. Fails with what a rank
+  /// found wrong, if one did, else with the first failure by rank; the others are suppressed in it.
   static <T> List<T> run(int ranks, CommunicatorOptions options, Body<T> body) {
     return run(ranks, Long.MAX_VALUE, options, body);
   }
@@ -99,13 +100,24 @@ final class Ranks {
   /// As [#run(int, CommunicatorOptions, Body)], each rank with so much memory.
   static <T> List<T> run(int ranks, long memory, CommunicatorOptions options, Body<T> body) {
     List<T> results = new ArrayList<>();
+    List<AssertionError> failures = new ArrayList<>();
     for (Outcome<T> outcome : outcomes(ranks, memory, options, body)) {
       if (outcome.failure() != null) {
-        throw new AssertionError("rank " + results.size() + " failed", outcome.failure());
+        failures.add(new AssertionError("rank " + results.size() + " failed", outcome.failure()));
       }
       results.add(outcome.result());
     }
-    return results;
+    if (failures.isEmpty()) {
+      return results;
+    }
+    AssertionError first =
+        failures.stream()
+            .filter(failure -> failure.getCause() instanceof AssertionError)
+            .findFirst()
+            .orElse(failures.getFirst());
+    failures.remove(first);
+    failures.forEach(first::addSuppressed);
+    throw first;
   }
 
   /// What came of a rank: a result or a failure.
@@ -127,7 +139,7 @@ final class Ranks {
       calls.add(
           () -> {
             try (Rank rank = new Rank(job, options)) {
-              return body.run(rank);
+              return told(rank, body);
             }
           });
     }
@@ -138,9 +150,20 @@ final class Ranks {
       for (Future<T> future : futures) {
         outcomes.add(outcome(future));
       }
+    } finally {
+      jobs.forEach(Job::close);
     }
-    jobs.forEach(Job::close);
     return outcomes;
+  }
+
+  /// Runs the body; the other ranks of one that finds something wrong end with it.
+  private static <T> T told(Rank rank, Body<T> body) throws Exception {
+    try {
+      return body.run(rank);
+    } catch (AssertionError wrong) {
+      rank.job.fail(wrong, "testing");
+      throw wrong;
+    }
   }
 
   private static <T> Outcome<T> outcome(Future<T> future) {
