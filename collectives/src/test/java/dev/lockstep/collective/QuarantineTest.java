@@ -3,16 +3,24 @@ package dev.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import ch.qos.logback.classic.Level;
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.slf4j.LoggerFactory;
 
 /// After a failure a peer may still be reading or writing: the memory stays until it says that it
 /// does not. A peer that comes later does not begin to.
@@ -22,6 +30,32 @@ final class QuarantineTest {
   private static final long ELEMENTS = 100_000;
 
   private static final long BYTES = ELEMENTS * DType.F32.bytes();
+
+  private static final String WARNING = "peers did not say that they have left";
+
+  private final Logger logger =
+      (Logger) LoggerFactory.getLogger("dev.lockstep.collective.execute.Quarantine");
+  private final ListAppender<ILoggingEvent> lines = new ListAppender<>();
+
+  @BeforeEach
+  void listen() {
+    lines.start();
+    logger.addAppender(lines);
+    logger.setLevel(Level.WARN);
+  }
+
+  @AfterEach
+  void stopListening() {
+    logger.detachAppender(lines);
+    logger.setLevel(null);
+  }
+
+  private List<String> warnings() {
+    return lines.list.stream()
+        .map(ILoggingEvent::getFormattedMessage)
+        .filter(line -> line.contains(WARNING))
+        .toList();
+  }
 
   @ParameterizedTest
   @ValueSource(strings = {"in-process", "shm"})
@@ -53,6 +87,7 @@ final class QuarantineTest {
           assertThat(rank.job.memory().usedBytes()).isLessThanOrEqualTo(used - BYTES);
           return true;
         });
+    assertThat(warnings()).isEmpty();
   }
 
   @ParameterizedTest
@@ -154,5 +189,6 @@ final class QuarantineTest {
           over.countDown();
           return true;
         });
+    assertThat(warnings()).anyMatch(line -> line.contains("rank=0"));
   }
 }
