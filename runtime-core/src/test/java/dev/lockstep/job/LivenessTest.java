@@ -17,6 +17,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -26,6 +27,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(30)
 class LivenessTest {
   private static final Duration LIVENESS = Duration.ofMillis(1500);
+  private static final Duration LONGEST = Duration.ofSeconds(20);
 
   @TempDir private Path temp;
   private final List<AutoCloseable> open = new ArrayList<>();
@@ -73,10 +75,14 @@ class LivenessTest {
     return CompletableFuture.supplyAsync(
         () -> {
           while (job.failure().isEmpty()) {
-            Thread.onSpinWait();
+            if (System.nanoTime() - start > LONGEST.toNanos()) {
+              throw new AssertionError("job does not fail: waitedSeconds=" + LONGEST.toSeconds());
+            }
+            LockSupport.parkNanos(1_000_000);
           }
           return Duration.ofNanos(System.nanoTime() - start);
-        });
+        },
+        task -> Thread.ofPlatform().daemon().start(task));
   }
 
   private static Duration within(CompletableFuture<Duration> time)
