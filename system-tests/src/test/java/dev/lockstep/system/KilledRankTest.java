@@ -38,7 +38,7 @@ class KilledRankTest {
 
   private static Command start(String name, String transport) throws IOException {
     String[] options =
-        job.gpt(name, "--steps=240", "--save-every=20", "--threads=1", "--transport=" + transport);
+        job.gpt(name, "--steps=120", "--save-every=10", "--threads=1", "--transport=" + transport);
     return Command.lockstep(TinyJob.with(List.of("run", "--nproc-per-node=2"), options));
   }
 
