@@ -109,7 +109,7 @@ class ReadmeTest {
             "-q",
             "-o",
             "-Dmaven.repo.local=" + repository,
-            "-Dmaven.repo.local.tail=" + System.getProperty("user.home") + "/.m2/repository");
+            "-Dmaven.repo.local.tail=" + System.getProperty("lockstep.repository"));
     mvn(
         maven,
         "-f",
