@@ -360,7 +360,7 @@ class LaunchedJobTest {
   @ParameterizedTest
   @ValueSource(strings = {"127.0.1.1", "::1"})
   void ranksOfTheStoresNodeReachItAtWhicheverLoopbackItListens(String address) {
-    assumeTrue(isBindable(address), "this machine has no such address: " + address);
+    assumeTrue(isBindable(address), "judge IPv6: this machine has no such address: " + address);
     StoreOptions options = StoreOptions.of(address, 0, 1, JobConfig.DEFAULT_LIVENESS);
     StoreServer server = StoreServer.start(options, Ranks.TOKEN.getBytes(UTF_8));
     open.add(server);

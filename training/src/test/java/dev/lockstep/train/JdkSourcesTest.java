@@ -47,7 +47,9 @@ class JdkSourcesTest {
   @MethodSource("families")
   void everyMeshLearnsAlike(ModelShape shape, List<String> more) throws Exception {
     Path sources = Path.of(System.getProperty("java.home"), "lib", "src.zip");
-    assumeTrue(Files.exists(sources), "this JDK has no sources to train on: " + sources);
+    assumeTrue(
+        Files.exists(sources),
+        "judge jdk-sources: this JDK has no sources to train on: " + sources);
     Recipe recipe =
         Recipe.defaults()
             .withModel(shape)

@@ -50,7 +50,7 @@ class CudaCollectivesTest {
   }
 
   private Setting setting(int ranks) {
-    assumeTrue(ranks <= mostRanks(), "judge gpu: fewer GPUs than ranks: ranks=" + ranks);
+    assumeTrue(ranks <= mostRanks(), "judge gpus: fewer GPUs than ranks: ranks=" + ranks);
     return Setting.of(provider(), ranks);
   }
 

@@ -32,7 +32,7 @@ class GpuCollectivesTest extends CudaCollectivesTest {
         fail("there is no NCCL (set LOCKSTEP_LIBNCCL to its file)");
       }
       return collectives.isEmpty()
-          ? abort("judge gpu: there is no NCCL")
+          ? abort("judge gpu-nccl: there is no NCCL")
           : Math.max(gpus, collectives.get().place().isEmpty() ? 2 : 1);
     }
   }
