@@ -1,6 +1,7 @@
 package dev.lockstep.launcher;
 
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.Printable;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.launcher.process.RankExit;
 import java.util.Comparator;
@@ -80,12 +81,12 @@ record FailureReport(FailureRecord record, @Nullable RankExit exit) {
   }
 
   /// Returns what is shown: for the user's own mistakes one sentence; otherwise who failed, where,
-  /// doing what, and the Java stack.
+  /// doing what, and the Java stack. Control characters but those of lines are spelled out.
   ///
   /// @param worldSize number of ranks, or 0 if it is not known
   String text(int worldSize) {
     if (isWrongInput()) {
-      return "lockstep: " + record.message();
+      return Printable.lines("lockstep: " + record.message());
     }
     StringBuilder text = new StringBuilder("lockstep: ");
     text.append(record.rank() < 0 ? "the launcher" : "rank " + record.rank());
@@ -95,7 +96,7 @@ record FailureReport(FailureRecord record, @Nullable RankExit exit) {
     if (record.stack().contains("\n\tat ")) {
       text.append('\n').append(record.stack().stripTrailing());
     }
-    return text.toString();
+    return Printable.lines(text.toString());
   }
 
   private String cause() {

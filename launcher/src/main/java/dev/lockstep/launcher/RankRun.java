@@ -1,6 +1,7 @@
 package dev.lockstep.launcher;
 
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.Printable;
 import dev.lockstep.job.ErrorFile;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.HostName;
@@ -167,7 +168,7 @@ final class RankRun {
     } else if (!first.kind().equals(ConfigurationException.class.getSimpleName())) {
       err.println(
           "lockstep: rank %d ends, because rank %d failed: %s"
-              .formatted(rank, first.rank(), first.message()));
+              .formatted(rank, first.rank(), Printable.line(first.message())));
     }
   }
 

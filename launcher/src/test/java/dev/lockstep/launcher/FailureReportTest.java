@@ -90,6 +90,16 @@ final class FailureReportTest {
   }
 
   @Test
+  void showsWhatATerminalWouldObeyAndKeepsTheStacksLines() {
+    String stack = "X: \u001b[2Jwrong\n\tat a.B.c(B.java:1)\n";
+    FailureRecord record = new FailureRecord(0, "", "X", "\u001b[2J\u009bwrong", stack, "", 0);
+    assertThat(new FailureReport(record, null).text(1))
+        .isEqualTo(
+            "lockstep: rank 0 of 1 failed: X: \\u001b[2J\\u009bwrong\n"
+                + "X: \\u001b[2Jwrong\n\tat a.B.c(B.java:1)");
+  }
+
+  @Test
   void showsTheUsersMistakeAlone() {
     List<RankExit> exits = List.of(new RankExit(0, 2, 0, false));
     FailureReport report =

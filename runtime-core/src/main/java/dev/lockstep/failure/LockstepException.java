@@ -6,18 +6,19 @@ import org.jspecify.annotations.Nullable;
 /// class cannot span modules; programmer's errors stay JDK types ([IllegalArgumentException],
 /// [IllegalStateException]).
 ///
-/// Messages read `what is wrong: key=value, key=value (remedy)`.
+/// Messages read `what is wrong: key=value, key=value (remedy)`, in one line: control characters of
+/// names and values, which may come from anybody's file, are spelled out ([Printable#line]).
 public abstract class LockstepException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
   /// Makes a failure with its message.
   protected LockstepException(String message) {
-    super(message);
+    super(Printable.line(message));
   }
 
   /// Makes a failure with its message and what caused it.
   protected LockstepException(String message, @Nullable Throwable cause) {
-    super(message, cause);
+    super(Printable.line(message), cause);
   }
 
   /// Returns what other ranks are to know of it beside the message.

@@ -1,5 +1,6 @@
 package dev.lockstep.examples.language;
 
+import dev.lockstep.failure.Printable;
 import dev.lockstep.train.data.CorpusListener;
 
 /// Says on a console how the opening of the text goes, and which files are left out: the first few
@@ -27,7 +28,7 @@ final class TextReport implements CorpusListener {
   @Override
   public void leftOut(String file, String reason) {
     if (++leftOut <= MOST_NAMED) {
-      console.line("left out: %s: %s".formatted(file, reason));
+      console.line("left out: %s: %s".formatted(Printable.line(file), reason));
     }
   }
 

@@ -2,6 +2,7 @@ package dev.lockstep.examples.language;
 
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.Printable;
 import dev.lockstep.job.Job;
 import dev.lockstep.launcher.RankContext;
 import dev.lockstep.train.ProgressListener;
@@ -161,7 +162,7 @@ final class TrainingRank {
     SavedRun reloaded = SavedRun.open(folder.checkpoint());
     String again = trainer.sample(reloaded, sampling, stop);
     console.line("");
-    console.line(printable(sample));
+    console.line(Printable.lines(sample));
     console.line("");
     if (stop.getAsBoolean()) {
       return;
@@ -170,15 +171,10 @@ final class TrainingRank {
       throw new CheckpointException(
           folder.checkpoint().toString(),
           "the reloaded checkpoint writes another sample: path=%s, sample=%s"
-              .formatted(folder.checkpoint(), printable(again)),
+              .formatted(folder.checkpoint(), again),
           null);
     }
     console.line("the reloaded checkpoint writes the same " + SAMPLE_TOKENS + " characters");
-  }
-
-  /// Control characters that a terminal would obey are shown as `?`.
-  private static String printable(String text) {
-    return text.replaceAll("[\\p{Cntrl}&&[^\n\t]]", "?");
   }
 
   /// Writes measurements and shows progress.

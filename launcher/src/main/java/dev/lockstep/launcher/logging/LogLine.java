@@ -4,6 +4,7 @@ import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.classic.spi.IThrowableProxy;
 import ch.qos.logback.classic.spi.ThrowableProxyUtil;
 import ch.qos.logback.core.LayoutBase;
+import dev.lockstep.failure.Printable;
 import java.time.LocalTime;
 import java.time.ZoneId;
 import java.time.temporal.ChronoUnit;
@@ -23,11 +24,11 @@ final class LogLine extends LayoutBase<ILoggingEvent> {
         .append(" [")
         .append(event.getThreadName())
         .append("] ")
-        .append(event.getFormattedMessage())
+        .append(Printable.lines(event.getFormattedMessage()))
         .append('\n');
     IThrowableProxy thrown = event.getThrowableProxy();
     if (thrown != null) {
-      line.append(ThrowableProxyUtil.asString(thrown));
+      line.append(Printable.lines(ThrowableProxyUtil.asString(thrown)));
     }
     return line.toString();
   }

@@ -150,6 +150,18 @@ class HuggingFaceFolderTest {
   }
 
   @Test
+  void aTensorsNameMovesNoCursorAndFakesNoLine() throws IOException {
+    config(HuggingFaceConfig.of(GPT));
+    Map<String, TensorData> weights = weights(GPT, "nothing");
+    weights.put("x\u001b[2J\nlockstep: all is well", weights.get("transformer.wte.weight"));
+    write("model.safetensors", weights);
+
+    assertThatThrownBy(() -> HuggingFaceFolder.open(directory).close())
+        .isInstanceOf(CheckpointException.class)
+        .hasMessageContaining("x\\u001b[2J\\u000alockstep: all is well");
+  }
+
+  @Test
   void namesWithoutThePrefixAndMasksThatAreNoWeightsArePassed() throws IOException {
     config(HuggingFaceConfig.of(GPT));
     Map<String, TensorData> weights = weights(GPT, "transformer.");
