@@ -51,7 +51,7 @@ final class JobDirectory {
     int sharers = (int) placement.hosts().stream().filter(placement.host()::equals).count();
     Path path;
     if (placement.isLocalLeader()) {
-      path = make(membership.jobId());
+      path = make();
       membership.store().set(key, path.toString().getBytes(StandardCharsets.UTF_8));
     } else {
       byte[] name = membership.store().get(key, timeout);
@@ -71,14 +71,15 @@ final class JobDirectory {
     return path;
   }
 
-  private static Path make(long jobId) {
+  private static Path make() {
     Path parent =
         Files.isWritable(SHARED_MEMORY)
             ? SHARED_MEMORY
             : Path.of(System.getProperty("java.io.tmpdir", "/tmp"));
     try {
-      String prefix = "lockstep-%016x-".formatted(jobId);
-      return Files.createTempDirectory(parent, prefix, PrivateMode.folder());
+      // Everybody may list the parent: the job's number, by which ranks know each other's frames,
+      // is no part of the name.
+      return Files.createTempDirectory(parent, "lockstep-job-", PrivateMode.folder());
     } catch (IOException e) {
       throw new UncheckedIOException("job folder cannot be made: parent=" + parent, e);
     }

@@ -34,8 +34,19 @@ final class Peers {
   }
 
   /// Notes how a peer is reached: from now on it may be told something.
+  ///
+  /// @throws TransportException if it is there and was reached otherwise before: somebody else has
+  ///   spoken for it
   void met(int rank, long[] addresses) {
     Peer peer = peers[rank];
+    long[] known = peer.addresses();
+    if (known != null && !peer.left && !Arrays.equals(known, addresses)) {
+      throw new TransportException(
+          "rank " + rank,
+          "peer names another endpoint than before: transport=%s, peer=%d"
+              .formatted(transport, rank),
+          null);
+    }
     if (leaves && peer.addresses() == null) {
       peer.byeWanted = !peer.left;
       answers = true;
