@@ -24,6 +24,8 @@ final class PrivateFiles {
               PosixFilePermission.OWNER_WRITE,
               PosixFilePermission.OWNER_EXECUTE));
 
+  private static final String ROOT = "root";
+
   private PrivateFiles() {}
 
   /// Checks that only this user (or the administrator) can open the file or folder.
@@ -38,10 +40,9 @@ final class PrivateFiles {
       throw new ConfigurationException(
           key, path.toString(), "path cannot be read: %s=%s".formatted(key, path), e);
     }
-    Set<PosixFilePermission> open = EnumSet.noneOf(PosixFilePermission.class);
-    open.addAll(attributes.permissions());
-    open.retainAll(OTHERS);
-    if (!open.isEmpty()) {
+    String owner = attributes.owner().getName();
+    String me = ownName();
+    if (isOpen(attributes.permissions(), attributes.isDirectory(), owner, me)) {
       String mode = PosixFilePermissions.toString(attributes.permissions());
       String remedy = attributes.isDirectory() ? "chmod 700" : "chmod 600";
       throw new ConfigurationException(
@@ -50,18 +51,31 @@ final class PrivateFiles {
           "others may open a private path: %s=%s, mode=%s (%s it)"
               .formatted(key, path, mode, remedy));
     }
-    checkOwner(key, path, attributes.owner().getName());
-  }
-
-  private static void checkOwner(String key, Path path, String owner) {
-    String me = ownName();
-    if (!owner.equals(me) && !owner.equals("root")) {
+    if (!owner.equals(me) && !owner.equals(ROOT)) {
       throw new ConfigurationException(
           key,
           path.toString(),
-          "private path belongs to somebody else: %s=%s, owner=%s, user=%s"
-              .formatted(key, path, owner, me));
+          "private path belongs to somebody else: %s=%s, owner=%s, user=%s (set %s)"
+              .formatted(key, path, owner, me, remedy(key)));
     }
+  }
+
+  /// Where no token is named, the folder for one is made below `XDG_RUNTIME_DIR`.
+  private static String remedy(String key) {
+    return key.equals(JobVariables.TOKEN_FILE) ? "XDG_RUNTIME_DIR or " + key : key;
+  }
+
+  /// Returns whether others may open it. A file of the administrator's that this user reads by its
+  /// group, as Kubernetes mounts secrets, is as private as the administrator has made that group.
+  static boolean isOpen(
+      Set<PosixFilePermission> permissions, boolean isFolder, String owner, String me) {
+    Set<PosixFilePermission> open = EnumSet.noneOf(PosixFilePermission.class);
+    open.addAll(permissions);
+    open.retainAll(OTHERS);
+    if (!isFolder && owner.equals(ROOT) && !me.equals(ROOT)) {
+      open.remove(PosixFilePermission.GROUP_READ);
+    }
+    return !open.isEmpty();
   }
 
   /// Returns the name of the user that this process runs as.
