@@ -96,7 +96,9 @@ final class CommandProcess implements AutoCloseable {
       Matcher matcher = READY.matcher(line);
       if (matcher.matches()) {
         long pid = Long.parseLong(matcher.group(1));
-        ready.add(new Rank(line, ProcessHandle.of(pid).orElseThrow(), Path.of(matcher.group(2))));
+        // The command itself may be the rank, and have ended by now.
+        ProcessHandle rank = pid == process.pid() ? handle() : ProcessHandle.of(pid).orElseThrow();
+        ready.add(new Rank(line, rank, Path.of(matcher.group(2))));
       }
     }
     return ready;
