@@ -155,13 +155,15 @@ class PlanCommandsTest {
 
   @Test
   void tooManyRanksAreRefusedWithANumberThatMayDo() {
-    String[] asked = {"barrier", "--fabric", "trn3-ultraserver", "--ranks", "1000000"};
+    String[] asked = {
+      "alltoall", "--fabric", "trn3-ultraserver", "--ranks", "140000", "--bytes", "1G"
+    };
     for (CommandProvider command : List.of(new SimulateCommand(), new ExplainCommand())) {
       assertThatThrownBy(() -> run(command, asked))
           .isInstanceOf(ConfigurationException.class)
           .hasMessage(
-              "wrong option: --ranks=1000000 (barrier has too many steps to be timed by any"
-                  + " algorithm; --ranks=499968 has not)");
+              "wrong option: --ranks=140000 (alltoall has too many steps to be timed by any"
+                  + " algorithm; --ranks=69984 has not)");
     }
   }
 
