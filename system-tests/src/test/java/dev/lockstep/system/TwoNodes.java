@@ -5,64 +5,113 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lockstep.transport.PacketRelay.Weather;
 import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /// Two nodes: network namespaces that one cable joins, each with the host's shared memory. One pair
-/// at a time; needs root.
+/// at a time on a host, whichever process makes it; needs root.
 final class TwoNodes implements AutoCloseable {
   static final int NODES = 2;
 
-  private static final String[] NAMES = {"lockstep-test-0", "lockstep-test-1"};
+  private static final String PREFIX = "lockstep-test-";
+  private static final long PID = ProcessHandle.current().pid();
+  private static final String[] NAMES = {PREFIX + PID + "-0", PREFIX + PID + "-1"};
+  private static final Pattern NAME = Pattern.compile(PREFIX + "(\\d+)-\\d");
+  private static final Duration PATIENCE = Duration.ofMinutes(1);
   private static final String[] ADDRESSES = {"10.99.7.1", "10.99.7.2"};
 
+  private final FileChannel turn;
   private final @Nullable BadCable cable;
 
-  private TwoNodes(@Nullable BadCable cable) {
+  private TwoNodes(FileChannel turn, @Nullable BadCable cable) {
+    this.turn = turn;
     this.cable = cable;
   }
 
   /// Lays the cable; skips the test where that cannot be done.
   static TwoNodes joined() {
-    addNodes();
+    FileChannel turn = addNodes();
     boolean can =
         ip("link", "add", "ls0", "netns", NAMES[0], "type", "veth", "peer", "name", "ls1");
     if (!can) {
-      remove();
+      remove(turn);
     }
     assumeTrue(can, "judge ip: nodes cannot be joined here (needs root)");
     assertThat(ip("link", "set", "ls1", "netns", NAMES[1])).isTrue();
-    return new TwoNodes(null).configured();
+    return new TwoNodes(turn, null).configured();
   }
 
   /// Lays a cable on which packets get lost, come twice, late and out of order; skips the test
   /// where that cannot be done.
   static TwoNodes joined(Weather weather) {
-    addNodes();
+    FileChannel turn = addNodes();
     try {
       BadCable cable = new BadCable(List.of("ls0", "ls1"), weather, 7);
       for (int node = 0; node < NODES; node++) {
         assertThat(ip("link", "set", "ls" + node, "netns", NAMES[node])).isTrue();
       }
-      return new TwoNodes(cable).configured();
+      return new TwoNodes(turn, cable).configured();
     } catch (IOException cannot) {
-      remove();
+      remove(turn);
       assumeTrue(false, "judge tun: " + cannot.getMessage() + " (needs root and /dev/net/tun)");
       throw new AssertionError(cannot);
     }
   }
 
-  private static void addNodes() {
-    remove();
+  private static FileChannel addNodes() {
+    FileChannel turn = await();
+    removeStale();
     boolean can = ip("netns", "add", NAMES[0]) && ip("netns", "add", NAMES[1]);
     if (!can) {
-      remove();
+      remove(turn);
     }
     assumeTrue(can, "judge ip: network namespaces cannot be made here (needs root and iproute2)");
+    return turn;
+  }
+
+  /// Waits for the turn of this process: the cable's ends have the same names in each.
+  private static FileChannel await() {
+    Path file = Path.of(System.getProperty("java.io.tmpdir"), PREFIX + "nodes.lock");
+    try {
+      FileChannel turn =
+          FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+      long deadline = System.nanoTime() + PATIENCE.toNanos();
+      while (turn.tryLock() == null) {
+        if (System.nanoTime() - deadline > 0) {
+          throw new AssertionError(
+              "another process keeps its nodes: waitedSeconds=" + PATIENCE.toSeconds());
+        }
+        LockSupport.parkNanos(10_000_000);
+      }
+      return turn;
+    } catch (IOException cannot) {
+      throw new UncheckedIOException(cannot);
+    }
+  }
+
+  /// Removes what this process or one that has been killed left.
+  private static void removeStale() {
+    for (String line : output("ip", "netns", "list").orElse("").lines().toList()) {
+      Matcher name = NAME.matcher(line);
+      if (name.lookingAt()) {
+        long owner = Long.parseLong(name.group(1));
+        if (owner == PID || ProcessHandle.of(owner).isEmpty()) {
+          ip("netns", "del", name.group());
+        }
+      }
+    }
   }
 
   private TwoNodes configured() {
@@ -154,12 +203,17 @@ final class TwoNodes implements AutoCloseable {
     if (cable != null) {
       cable.close();
     }
-    remove();
+    remove(turn);
   }
 
-  private static void remove() {
+  private static void remove(FileChannel turn) {
     for (String node : NAMES) {
       ip("netns", "del", node);
+    }
+    try {
+      turn.close();
+    } catch (IOException cannot) {
+      throw new UncheckedIOException(cannot);
     }
   }
 
