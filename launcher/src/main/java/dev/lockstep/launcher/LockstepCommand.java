@@ -59,8 +59,19 @@ final class LockstepCommand {
     }
   }
 
-  /// Runs the command and returns its exit code.
+  /// Runs the command and returns its exit code. A result that could not be written is a failure.
   int execute(List<String> arguments) {
+    int code = run(arguments);
+    if (!out.checkError()) {
+      return code;
+    }
+    err.println(
+        "lockstep: results could not be written to standard output: it is full or closed (give it"
+            + " room, or another target)");
+    return code == DONE ? FAILED : code;
+  }
+
+  private int run(List<String> arguments) {
     List<CommandProvider> providers =
         ServiceLoader.load(CommandProvider.class).stream()
             .map(ServiceLoader.Provider::get)

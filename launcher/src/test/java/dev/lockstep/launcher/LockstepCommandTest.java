@@ -3,6 +3,8 @@ package dev.lockstep.launcher;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
@@ -53,6 +55,25 @@ final class LockstepCommandTest {
     assertThat(err())
         .contains("another launcher has made this process a rank")
         .contains("heeds no " + option.split("=", 2)[0]);
+  }
+
+  @ParameterizedTest(name = "lockstep {0}")
+  @CsvSource({"--help, 1", "echo a b, 2"})
+  void resultsThatCannotBeWrittenAreAFailure(String words, int code) {
+    OutputStream full =
+        new OutputStream() {
+          @Override
+          public void write(int b) throws IOException {
+            throw new IOException("No space left on device");
+          }
+        };
+    PrintStream outStream = new PrintStream(full, false, StandardCharsets.UTF_8);
+    PrintStream errStream = new PrintStream(err, true, StandardCharsets.UTF_8);
+    List<String> arguments = List.of(words.split(" "));
+    assertThat(new LockstepCommand(Map.of(), outStream, errStream).execute(arguments))
+        .isEqualTo(code);
+    assertThat(err())
+        .containsOnlyOnce("lockstep: results could not be written to standard output: ");
   }
 
   @ParameterizedTest(name = "lockstep {0}")
