@@ -1,6 +1,8 @@
 package dev.lockstep.train;
 
+import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.LockstepException;
+import java.nio.file.Path;
 
 /// A training step whose loss or gradient is no finite number: the weights are not to be used any
 /// more. All ranks fail alike, since all have the same numbers, and nothing of the step was saved:
@@ -30,6 +32,15 @@ public final class DivergedException extends LockstepException {
     if (!Float.isFinite(loss) || !Float.isFinite(gradientNorm)) {
       throw new DivergedException(step, loss, gradientNorm);
     }
+  }
+
+  /// Returns the refusal to save what a step has left that diverged.
+  static CheckpointException unsaved(Path checkpoint, long step) {
+    return new CheckpointException(
+        checkpoint.toString(),
+        "a run that diverged is not saved: checkpoint=%s, step=%d (the last checkpoint stands)"
+            .formatted(checkpoint, step),
+        null);
   }
 
   /// Returns the number of the step, from 1.

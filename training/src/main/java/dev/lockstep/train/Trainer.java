@@ -55,6 +55,7 @@ public final class Trainer implements AutoCloseable {
   private @Nullable Evaluator evaluator;
   private long step;
   private boolean stopped;
+  private boolean diverged;
   private boolean closed;
 
   private Trainer(
@@ -302,6 +303,9 @@ public final class Trainer implements AutoCloseable {
   }
 
   private CheckpointWriter.Target target(Path checkpoint, int keepOld) {
+    if (diverged) {
+      throw DivergedException.unsaved(checkpoint, step);
+    }
     Map<String, String> texts = SavedRun.texts(recipe, step, corpus.sha256());
     return new CheckpointWriter.Target(checkpoint, texts, keepOld);
   }
@@ -316,9 +320,8 @@ public final class Trainer implements AutoCloseable {
       throw new IllegalStateException("the recipe's last step is done: steps=" + step);
     }
     job.activity("training step");
-    float rate = recipe.learningRate().at(step + 1, recipe.steps());
     try {
-      steps.run(step, rate, wantsStop);
+      steps.run(step, recipe.learningRate().at(step + 1, recipe.steps()), wantsStop);
       step++; // what fails from here on is of the next step
       if (step < recipe.steps() && !wantsStop) {
         steps.ahead(step);
@@ -326,6 +329,7 @@ public final class Trainer implements AutoCloseable {
       stopped = steps.stopped();
       DivergedException.check(step, steps.loss(), steps.gradientNorm());
     } catch (RuntimeException | Error failure) {
+      diverged = failure instanceof DivergedException;
       exchange.abandon(failure);
       throw failure;
     }
@@ -391,7 +395,7 @@ public final class Trainer implements AutoCloseable {
   ///
   /// @throws dev.lockstep.failure.CheckpointException if it cannot be written, on every rank that
   ///   called this, or if something else stands there; what was there still is then, and the run
-  ///   can go on
+  ///   can go on. Also if the last step diverged
   public void save(Path checkpoint) {
     job.activity("saving a checkpoint");
     List<Integer> writers = isSplit() ? checkpoints.writers() : List.of(job.rank());

@@ -165,7 +165,14 @@ class TrainerTest {
                     1,
                     job -> {
                       try (Trainer trainer = Trainer.start(job, wild, corpus, options)) {
-                        return trainer.train(everyStep);
+                        try {
+                          return trainer.train(everyStep);
+                        } finally {
+                          assertThatThrownBy(() -> trainer.save(folder))
+                              .isInstanceOf(CheckpointException.class)
+                              .hasMessageContaining(
+                                  "a run that diverged is not saved: checkpoint=");
+                        }
                       }
                     }))
         .isInstanceOfSatisfying(
