@@ -21,14 +21,26 @@ final class OptionValues {
   ///
   /// @throws ConfigurationException if one is unknown or has the wrong form
   static void parse(Object options, String verb, List<String> arguments) {
+    CommandLine line = new CommandLine(options);
+    arguments.forEach(argument -> requireNoEmptySwitch(line, argument));
     try {
-      new CommandLine(options).parseArgs(arguments.toArray(String[]::new));
+      line.parseArgs(arguments.toArray(String[]::new));
     } catch (CommandLine.ParameterException e) {
       throw new ConfigurationException(
           verb,
           String.join(" ", arguments),
           e.getMessage() + " (see lockstep " + verb + " --help)",
           e);
+    }
+  }
+
+  /// Refuses `--switch=`, as of a variable that is not set: to picocli it is the switch alone.
+  private static void requireNoEmptySwitch(CommandLine line, String argument) {
+    if (argument.startsWith("-") && argument.endsWith("=")) {
+      String name = argument.substring(0, argument.length() - 1);
+      CommandLine.Model.OptionSpec option = line.getCommandSpec().findOption(name);
+      boolean isSwitch = option != null && option.arity().max() == 0;
+      require(!isSwitch, name, "", "write " + name + " alone, or " + name + "=true or =false");
     }
   }
 

@@ -228,6 +228,10 @@ class PlanCommandsTest {
 
   @Test
   void inPlaceAndOutOfPlaceExcludeEachOther() {
+    assertThatThrownBy(() -> explain("alltoall", "--in-place="))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessage(
+            "wrong option: --in-place= (write --in-place alone, or --in-place=true or =false)");
     assertThatThrownBy(() -> explain("alltoall", "--in-place", "--out-of-place"))
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining("exclude each other");
