@@ -12,7 +12,7 @@ public interface RankContext {
   /// Returns whether the user, a scheduler or the end of the launcher asks this rank to stop. A
   /// volatile read: may be polled. The work should then save what it wants to keep and return. It
   /// has the launcher's `--stop-patience` for that (30 s), and about a second if it has not once
-  /// asked; then the process ends in any case.
+  /// asked; then the process ends in any case. So every rank asks, not one for all.
   ///
   /// Ranks may see the request at different moments: work that communicates must agree on where it
   /// stops.
