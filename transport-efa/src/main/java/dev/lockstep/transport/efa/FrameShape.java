@@ -5,24 +5,25 @@ import dev.lockstep.transport.Envelope;
 /// How long a provider's frames are, and what fits into one. Both ends of a link have the same.
 ///
 /// @param bytes of a frame, with its header
-record FrameShape(int bytes) {
+/// @param stride from the beginning of one to that of the next
+record FrameShape(int bytes, int stride) {
   /// Payload is cut at multiples of this, so that no element is torn.
   static final int CUT_BYTES = 64;
 
   /// What EFA's device carries in one packet.
-  static final FrameShape PACKET = new FrameShape(8192);
+  static final FrameShape PACKET = new FrameShape(8192, 8192);
 
-  /// What `shm` copies through its own memory, up to a page, as against memory of a peer that a
-  /// system call reads: that takes 2 µs where this takes half of one. A line less than a page, so
-  /// that frames do not all begin at the same place in one.
-  static final FrameShape COPIED = new FrameShape(4096 - 64);
+  /// What `shm` copies through its own memory, a page, as against memory of a peer that a system
+  /// call reads: that takes 2 µs where this takes half of one. Frames lie a line further apart, so
+  /// that they do not all begin at the same place in a page.
+  static final FrameShape COPIED = new FrameShape(4096, 4096 + 64);
 
   /// Where each message costs system calls: a message of 32 KiB with its envelope is one frame.
-  static final FrameShape STREAM = new FrameShape((32 << 10) + 256);
+  static final FrameShape STREAM = new FrameShape((32 << 10) + 256, (32 << 10) + 256);
 
   /// Returns where a frame begins among others.
   long offset(int frame) {
-    return (long) frame * bytes;
+    return (long) frame * stride;
   }
 
   /// Returns the most payload of a message's first frame, behind its envelope.

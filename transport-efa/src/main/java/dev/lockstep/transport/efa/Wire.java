@@ -11,21 +11,22 @@ import java.util.zip.CRC32C;
 ///
 /// | offset | bytes | field |
 /// |---|---|---|
-/// | 0 | 4 | magic `LKOF` |
-/// | 4 | 2 | version, 1 |
-/// | 6 | 2 | kind |
+/// | 0 | 4 | CRC32C of all that follows |
+/// | 4 | 4 | link, as its receiver numbers it |
 /// | 8 | 8 | job |
-/// | 16 | 4 | link, as its receiver numbers it |
-/// | 20 | 4 | bytes of the body |
-/// | 24 | 8 | number: of the frame in its link, of the grant, or of frames consumed |
-/// | 32 | 8 | message: position in its link |
-/// | 40 | 4 | CRC32C of header (without this field) and body |
-/// | 44 | 4 | 0 |
+/// | 16 | 6 | number: of the frame in its link, of the grant, or of frames consumed |
+/// | 22 | 2 | bytes of the body |
+/// | 24 | 6 | message: position in its link |
+/// | 30 | 1 | kind |
+/// | 31 | 1 | version, 2 |
+///
+/// Header, envelope and a payload of 64 bytes are 192, which `shm` has in its queue of commands
+/// itself: what is longer takes another buffer, and half as long again.
 ///
 /// Segments carry [#immediate] data: who gets it, which grant, which segment, and where the
 /// provider has room for it the CRC32C of the segment.
 final class Wire {
-  static final int HEADER_BYTES = 48;
+  static final int HEADER_BYTES = 32;
 
   /// Longest segment: registered memory is checked in windows that overlap by this.
   static final int LARGEST_SEGMENT = 1 << 20;
@@ -53,9 +54,13 @@ final class Wire {
   static final int BYE = 14;
   static final int BYE_SEEN = 15;
 
-  private static final int MAGIC = 0x464F4B4C;
-  private static final short VERSION = 1;
-  private static final int CRC_AT = 40;
+  private static final long VERSION = 2;
+  private static final int CRC_BYTES = 4;
+
+  /// Numbers have 48 bits: at a million frames a second, nine years.
+  private static final int NUMBER_BITS = 48;
+
+  private static final long NUMBERS = (1L << NUMBER_BITS) - 1;
 
   private static final int SEGMENT_BITS = 14;
   private static final int SLOT_BITS = 4;
@@ -69,8 +74,6 @@ final class Wire {
   /// Most segments of a grant.
   static final int MOST_SEGMENTS = 1 << SEGMENT_BITS;
 
-  static final ValueLayout.OfShort SHORT =
-      ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   static final ValueLayout.OfInt INT =
       ValueLayout.JAVA_INT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   static final ValueLayout.OfLong LONG =
@@ -88,65 +91,56 @@ final class Wire {
       int bytes,
       long number,
       long message) {
-    to.set(INT, at, MAGIC);
-    to.set(SHORT, at + 4, VERSION);
-    to.set(SHORT, at + 6, (short) kind);
+    to.set(INT, at + 4, link);
     to.set(LONG, at + 8, job);
-    to.set(INT, at + 16, link);
-    to.set(INT, at + 20, bytes);
-    to.set(LONG, at + 24, number);
-    to.set(LONG, at + 32, message);
-    to.set(INT, at + CRC_AT + 4, 0);
+    to.set(LONG, at + 16, (number & NUMBERS) | ((long) bytes << NUMBER_BITS));
+    long what = (VERSION << 8) | kind;
+    to.set(LONG, at + 24, (message & NUMBERS) | (what << NUMBER_BITS));
   }
 
   /// Puts the checksum into a frame that is complete otherwise.
   static void seal(MemorySegment frame, long at, CRC32C crc, ByteBuffer bytes) {
-    frame.set(INT, at + CRC_AT, checksum(frame, at, crc, bytes));
+    frame.set(INT, at, checksum(at, HEADER_BYTES + bytes(frame, at), crc, bytes));
   }
 
   /// Returns whether what arrived is whole and as it was sent, by whomever.
   static boolean isWhole(MemorySegment frame, long at, long arrived, CRC32C crc, ByteBuffer bytes) {
     return arrived >= HEADER_BYTES
-        && bytes(frame, at) >= 0
         && bytes(frame, at) == arrived - HEADER_BYTES
-        && frame.get(INT, at + CRC_AT) == checksum(frame, at, crc, bytes);
+        && frame.get(INT, at) == checksum(at, (int) arrived, crc, bytes);
   }
 
   /// Returns whether what arrived whole is a frame of a job.
   static boolean isOf(MemorySegment frame, long at, long job) {
-    return frame.get(INT, at) == MAGIC
-        && frame.get(SHORT, at + 4) == VERSION
-        && frame.get(LONG, at + 8) == job;
+    return frame.get(LONG, at + 8) == job && frame.get(LONG, at + 24) >>> 56 == VERSION;
   }
 
-  private static int checksum(MemorySegment frame, long at, CRC32C crc, ByteBuffer bytes) {
+  private static int checksum(long at, int frameBytes, CRC32C crc, ByteBuffer bytes) {
     int from = (int) at;
     crc.reset();
-    bytes.limit(from + CRC_AT).position(from);
-    crc.update(bytes);
-    bytes.limit(from + HEADER_BYTES + bytes(frame, at)).position(from + HEADER_BYTES);
+    bytes.limit(from + frameBytes).position(from + CRC_BYTES);
     crc.update(bytes);
     return (int) crc.getValue();
   }
 
   static int kind(MemorySegment frame, long at) {
-    return frame.get(SHORT, at + 6);
+    return (int) (frame.get(LONG, at + 24) >>> NUMBER_BITS) & 0xff;
   }
 
   static int link(MemorySegment frame, long at) {
-    return frame.get(INT, at + 16);
+    return frame.get(INT, at + 4);
   }
 
   static int bytes(MemorySegment frame, long at) {
-    return frame.get(INT, at + 20);
+    return (int) (frame.get(LONG, at + 16) >>> NUMBER_BITS);
   }
 
   static long number(MemorySegment frame, long at) {
-    return frame.get(LONG, at + 24);
+    return frame.get(LONG, at + 16) & NUMBERS;
   }
 
   static long message(MemorySegment frame, long at) {
-    return frame.get(LONG, at + 32);
+    return frame.get(LONG, at + 24) & NUMBERS;
   }
 
   /// Returns the immediate data of a segment.
