@@ -47,6 +47,7 @@ final class Engine implements RailEvents {
   private int dirtyCount;
   private @Nullable TransportException failure;
   private volatile @Nullable Runnable wantedTurn;
+  private boolean quiet;
   private boolean closed;
 
   long messagesSent;
@@ -284,6 +285,7 @@ final class Engine implements RailEvents {
     for (int i = 0; i < rails.size(); i++) {
       found += rails.get(i).poll(this);
     }
+    quiet = found == 0;
     postReceives();
     if (dirtyCount > 0) {
       flush();
@@ -295,6 +297,12 @@ final class Engine implements RailEvents {
       turn.run();
     }
     return found;
+  }
+
+  /// Returns whether nothing had completed at the last look: what may wait is said then, not before
+  /// the answer to what has just arrived.
+  boolean isQuiet() {
+    return quiet;
   }
 
   /// Has whoever holds the lock do something at the end of its next [#progress]: a thread that

@@ -13,11 +13,15 @@ final class Peers {
     boolean say(int peer, int kind);
   }
 
+  /// A power of two.
+  private static final int LOOKS_PER_TIME = 16;
+
   private final String transport;
   private final Links links;
   private final Voice voice;
   private final Peer[] peers;
   private long listenedAt = System.nanoTime();
+  private int looks;
   private boolean answers;
   private boolean leaves;
 
@@ -58,9 +62,12 @@ final class Peers {
     return rank >= 0 && rank < peers.length;
   }
 
-  /// Notes that what peers say is read now.
+  /// Notes that what peers say is read now. The clock takes as long as much of a look does: it is
+  /// asked at one in so many, and what is noted is at worst too old.
   void listen() {
-    listenedAt = System.nanoTime();
+    if ((++looks & (LOOKS_PER_TIME - 1)) == 0) {
+      listenedAt = System.nanoTime();
+    }
   }
 
   /// Returns whether what peers say was read so lately that none which took back its memory since

@@ -22,6 +22,9 @@ final class ReceiveLink extends FabricLink {
   /// Frames that the endpoint has room for beside those of other links.
   private static final int FRAMES = WINDOW + 2;
 
+  /// Frames taken that the sender need not hear of while others come.
+  private static final int MOST_UNREPORTED = WINDOW * 3 / 4;
+
   private final int number;
   private final long eagerBytes;
   private final Envelope arrived = new Envelope();
@@ -335,12 +338,17 @@ final class ReceiveLink extends FabricLink {
       }
       leaves = false;
     }
-    if (failure == null && nextFrame - reportedFrames >= WINDOW / 2) {
-      if (!say(Wire.CREDIT, sender, nextFrame, 0)) {
-        return false;
-      }
-      reportedFrames = nextFrame;
+    return failure != null || nextFrame - reportedFrames < WINDOW / 2 || sayCredit();
+  }
+
+  /// Tells the sender how far its frames were taken, once there is nothing else to do or its window
+  /// is nearly used up.
+  private boolean sayCredit() {
+    boolean waits = nextFrame - reportedFrames < MOST_UNREPORTED && !engine.isQuiet();
+    if (waits || !say(Wire.CREDIT, sender, nextFrame, 0)) {
+      return false;
     }
+    reportedFrames = nextFrame;
     return true;
   }
 
