@@ -146,7 +146,7 @@ final class Mailboxes implements AutoCloseable {
 
   /// Writes into the lines of the next slot, which the peer has read last, so that this core has
   /// them by the time of the next message: to fetch them then would take as long as the message
-  /// (record 0124). What is written there is no message's word. Where the core is shared the peer's
+  /// (record 0129). What is written there is no message's word. Where the core is shared the peer's
   /// turn is what takes long, and whoever waits for this core would wait for the lines too.
   private void claimNext(int peer, long bytes) {
     if (idle.isShared() || !hasRoom(peer)) {
