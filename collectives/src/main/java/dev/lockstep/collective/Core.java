@@ -177,7 +177,7 @@ final class Core implements AutoCloseable {
   /// @param base where the numbers of the parts start; only the first member's counts
   private record Ticket(int color, int key, long base) {
     byte[] encode() {
-      return "%d %d %d".formatted(color, key, base).getBytes(StandardCharsets.US_ASCII);
+      return (color + " " + key + " " + base).getBytes(StandardCharsets.US_ASCII);
     }
 
     static Ticket decode(byte[] encoded) {

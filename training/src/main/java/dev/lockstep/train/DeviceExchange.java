@@ -194,7 +194,7 @@ final class DeviceExchange implements Exchange {
   /// Compares what the ranks of an axis prepare: NCCL itself does not, and would hang.
   private void agree(String axis, DeviceCollective collective) {
     int number = prepared.merge(axis, 1, Integer::sum);
-    String mine = "#%d %s".formatted(number, collective);
+    String mine = "#%s %s".formatted(number, collective);
     List<Integer> members = ranks.members(axis);
     List<String> all = ranks.words(axis, mine);
     for (int i = 0; i < all.size(); i++) {

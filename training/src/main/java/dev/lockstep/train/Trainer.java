@@ -76,7 +76,7 @@ public final class Trainer implements AutoCloseable {
       RankAgreement.requireAlike(
           exchange,
           "recipe, text or layout",
-          "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %d, --schedule %s, --chunks %d, recompute=%s, bucketBytes=%d"
+          "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %s, --schedule %s, --chunks %s, recompute=%s, bucketBytes=%s"
               .formatted(
                   Sha256.of(recipe.toJson()),
                   corpus.sha256(),
@@ -231,7 +231,7 @@ public final class Trainer implements AutoCloseable {
   }
 
   private void load(SavedRun saved) {
-    String mine = "step=%d, sha256=%s".formatted(saved.step(), saved.sha256());
+    String mine = "step=%s, sha256=%s".formatted(saved.step(), saved.sha256());
     RankAgreement.requireAlike(exchange, "checkpoint", mine);
     parameters.load(saved.folder(), SavedRun.WEIGHTS);
     moments.load(saved.folder(), SavedRun.OPTIMIZER);
@@ -251,7 +251,7 @@ public final class Trainer implements AutoCloseable {
     RankAgreement.requireAlike(
         exchange,
         "what ranks do beside their steps",
-        "saves=%s, --save-every=%d, stepsBetweenEvaluations=%d"
+        "saves=%s, --save-every=%s, stepsBetweenEvaluations=%s"
             .formatted(run.checkpoint() != null, run.saveEvery(), run.evaluateEvery()));
     requireRoom(run.checkpoint());
     if (step == recipe.steps()) {

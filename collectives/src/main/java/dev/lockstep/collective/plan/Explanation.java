@@ -151,7 +151,7 @@ public final class Explanation {
     for (Map.Entry<Integer, List<Simulation.StepTime>> rank : times.entrySet()) {
       int number = rank.getKey();
       events.add(
-          "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":%d,\"args\":{\"name\":\"rank %d\"}}"
+          "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":%s,\"args\":{\"name\":\"rank %s\"}}"
               .formatted(number, number));
       List<Step> steps = schedule.steps(number);
       for (Simulation.StepTime time : rank.getValue()) {
@@ -190,7 +190,7 @@ public final class Explanation {
         String node = "s" + rank + "_" + at++;
         dot.append("    %s [label=\"%s\"];%n".formatted(node, StepWords.of(step, rank)));
         if (at > 1) {
-          dot.append("    s%d_%d -> %s [style=dotted];%n".formatted(rank, at - 2, node));
+          dot.append("    s%s_%s -> %s [style=dotted];%n".formatted(rank, at - 2, node));
         }
         channel(step, rank, sent, received, node);
         drawn++;

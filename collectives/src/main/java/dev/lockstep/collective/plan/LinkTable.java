@@ -106,7 +106,7 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
   /// @param hosts on how many hosts they are
   /// @param host the first rank's
   public static String key(String transport, int ranks, long hosts, String host) {
-    return "transport=%s ranks=%d hosts=%d host=%s processors=%d architecture=%s java=%s"
+    return "transport=%s ranks=%s hosts=%s host=%s processors=%s architecture=%s java=%s"
         .formatted(
             transport,
             ranks,

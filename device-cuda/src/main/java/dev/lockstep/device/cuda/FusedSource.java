@@ -67,7 +67,7 @@ final class FusedSource {
         LS_INLINE void chain(%s) {
         %s}
 
-        extern "C" __global__ void __launch_bounds__(%d) %s(%s) {
+        extern "C" __global__ void __launch_bounds__(%s) %s(%s) {
         %s}
         """
             .formatted(elementParameters(), statements, THREADS, kernel, parameters(), loops());
@@ -213,29 +213,29 @@ final class FusedSource {
     List<Integer> rows = operands(Kind.ROW);
     List<String> conditions = new ArrayList<>(map(packed, i -> "ls_packed(x" + i + ")"));
     conditions.addAll(map(writes(), i -> "ls_packed(y" + i + ")"));
-    conditions.addAll(map(rows, i -> "row%d %% 4 == 0".formatted(i)));
+    conditions.addAll(map(rows, i -> "row%s %% 4 == 0".formatted(i)));
     return """
       const bool packed = %s;
-      const long long tiles = packed ? n / %d : 0;
+      const long long tiles = packed ? n / %s : 0;
     %s  for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        const long long first = tile * %d + threadIdx.x;
+        const long long first = tile * %s + threadIdx.x;
     %s#pragma unroll
-        for (int i = 0; i < %d; i++) {
-          const long long at = first + i * %d;
+        for (int i = 0; i < %s; i++) {
+          const long long at = first + i * %s;
     %s    }
     #pragma unroll
-        for (int i = 0; i < %d; i++) {
+        for (int i = 0; i < %s; i++) {
     #pragma unroll
           for (int k = 0; k < 4; k++) {
             chain(%s);
           }
         }
     #pragma unroll
-        for (int i = 0; i < %d; i++) {
-          const long long at = first + i * %d;
+        for (int i = 0; i < %s; i++) {
+          const long long at = first + i * %s;
     %s    }
       }
-      for (long long i = tiles * %d + LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
+      for (long long i = tiles * %s + LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
         chain(%s);
       }
     """
@@ -246,7 +246,7 @@ final class FusedSource {
                 "  ",
                 map(
                     operands(Kind.SCALAR),
-                    i -> "const %s s%d = *x%d".formatted(readType(i), i, i))),
+                    i -> "const %s s%s = *x%s".formatted(readType(i), i, i))),
             THREADS * packs,
             lines("    ", holders(packed)),
             packs,
@@ -254,28 +254,28 @@ final class FusedSource {
             lines("      ", map(packed, this::load)),
             packs,
             call(
-                i -> "p%d[i].at[k]".formatted(i), i -> "p%d[i].at[k]".formatted(i), "q%d[i].at[k]"),
+                i -> "p%s[i].at[k]".formatted(i), i -> "p%s[i].at[k]".formatted(i), "q%s[i].at[k]"),
             packs,
             THREADS,
-            lines("      ", map(writes(), i -> "ls_put_pack(y%d, at, q%d[i])".formatted(i, i))),
+            lines("      ", map(writes(), i -> "ls_put_pack(y%s, at, q%s[i])".formatted(i, i))),
             tile(),
             call(
-                i -> "x%d[i]".formatted(i),
-                i -> "x%d[ls_modulo(i, row%d)]".formatted(i, i),
-                "y%d[i]"));
+                i -> "x%s[i]".formatted(i),
+                i -> "x%s[ls_modulo(i, row%s)]".formatted(i, i),
+                "y%s[i]"));
   }
 
   private List<String> holders(List<Integer> packed) {
     List<String> holders = new ArrayList<>();
-    holders.addAll(map(packed, i -> "Pack<%s> p%d[%d]".formatted(readType(i), i, packs)));
-    holders.addAll(map(writes(), i -> "Pack<%s> q%d[%d]".formatted(writeType(i), i, packs)));
+    holders.addAll(map(packed, i -> "Pack<%s> p%s[%s]".formatted(readType(i), i, packs)));
+    holders.addAll(map(writes(), i -> "Pack<%s> q%s[%s]".formatted(writeType(i), i, packs)));
     return holders;
   }
 
   private String load(int operand) {
     String at =
-        kinds.get(operand) == Kind.ROW ? "ls_modulo(at, row%d / 4)".formatted(operand) : "at";
-    return "p%d[i] = ls_pack(x%d, %s)".formatted(operand, operand, at);
+        kinds.get(operand) == Kind.ROW ? "ls_modulo(at, row%s / 4)".formatted(operand) : "at";
+    return "p%s[i] = ls_pack(x%s, %s)".formatted(operand, operand, at);
   }
 
   private String call(IntFunction<String> whole, IntFunction<String> row, String result) {

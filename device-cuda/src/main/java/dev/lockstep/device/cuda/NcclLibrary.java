@@ -52,7 +52,7 @@ final class NcclLibrary {
   }
 
   private static String words(int version) {
-    return "NCCL %d.%d.%d".formatted(version / 10000, version % 10000 / 100, version % 100);
+    return "NCCL %s.%s.%s".formatted(version / 10000, version % 10000 / 100, version % 100);
   }
 
   /// Whether several ranks may share a GPU.

@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.Set;
 import org.junit.jupiter.api.Tag;
@@ -34,17 +35,22 @@ class FusedSourceTest {
     check(100, 110, architecture);
   }
 
+  @Test
+  void kernelsAreTheSameTextInEveryLocale() {
+    Set<Kernels.Source> sources = sources(1, 2);
+    Locale before = Locale.getDefault();
+    Locale.setDefault(Locale.forLanguageTag("fa-u-nu-arabext"));
+    try {
+      assertThat("%d".formatted(12)).isNotEqualTo("12");
+      assertThat(sources(1, 2)).isEqualTo(sources);
+    } finally {
+      Locale.setDefault(before);
+    }
+  }
+
   private static void check(int from, int to, String architecture) throws IOException {
     RealNvrtc nvrtc = RealNvrtc.find();
-    Set<Kernels.Source> sources = new LinkedHashSet<>();
-    for (int seed = from; seed < to; seed++) {
-      Graph graph = RandomChains.of(seed, Shape.of(33, 64), 48).graph();
-      for (ProgramUnit unit : ElementFusion.fuse(graph, CudaUnit.of(graph, Optional.empty()))) {
-        if (unit instanceof FusedUnit fused) {
-          sources.add(FusedSource.of(fused).source());
-        }
-      }
-    }
+    Set<Kernels.Source> sources = sources(from, to);
     assertThat(sources).hasSizeGreaterThan(3);
     List<String> wrong = new ArrayList<>();
     for (Kernels.Source source : sources) {
@@ -55,5 +61,18 @@ class FusedSourceTest {
       }
     }
     assertThat(wrong).isEmpty();
+  }
+
+  private static Set<Kernels.Source> sources(int from, int to) {
+    Set<Kernels.Source> sources = new LinkedHashSet<>();
+    for (int seed = from; seed < to; seed++) {
+      Graph graph = RandomChains.of(seed, Shape.of(33, 64), 48).graph();
+      for (ProgramUnit unit : ElementFusion.fuse(graph, CudaUnit.of(graph, Optional.empty()))) {
+        if (unit instanceof FusedUnit fused) {
+          sources.add(FusedSource.of(fused).source());
+        }
+      }
+    }
+    return sources;
   }
 }

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /// Where float32 tensors lie in the safetensors files of a set, known before any is written: so
@@ -81,7 +82,8 @@ public record SafetensorsPlan(String stem, List<TensorFile> files, String index)
       String name =
           parts.size() == 1
               ? SafetensorsSet.file(stem)
-              : SafetensorsSet.file("%s-%05d-of-%05d".formatted(stem, i + 1, parts.size()));
+              : SafetensorsSet.file(
+                  String.format(Locale.ROOT, "%s-%05d-of-%05d", stem, i + 1, parts.size()));
       files.add(file(name, parts.get(i), metadata));
     }
     return new SafetensorsPlan(stem, files, parts.size() == 1 ? "" : index(files, tensors));

@@ -26,7 +26,7 @@ final class UnfinishedTokens {
   static Path in(Path folder) {
     long process = ProcessHandle.current().pid();
     return folder.resolve(
-        "building-%s-%d-%d.tmp".formatted(HostName.local(), process, System.nanoTime()));
+        "building-%s-%s-%s.tmp".formatted(HostName.local(), process, System.nanoTime()));
   }
 
   /// Deletes what makers left behind that are gone: those of this host whose processes have ended,

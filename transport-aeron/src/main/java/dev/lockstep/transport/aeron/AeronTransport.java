@@ -106,7 +106,7 @@ final class AeronTransport implements Transport {
     try {
       Subscription subscription = subscribe(stream, session, timeout);
       String address =
-          "%d %d %d %d %s"
+          "%s %s %s %s %s"
               .formatted(
                   stream, session, engine.life(), way.mtuBytes(), reachable(subscription, timeout));
       context.addresses().publish(key(communicator, peer, context.rank()), bytes(address));

@@ -38,7 +38,7 @@ final class DriverFolder {
   }
 
   private static Path mark(Path jobFolder, long job, int rank, int number) {
-    return jobFolder.resolve("aeron-%016x-%d-%d".formatted(job, rank, number));
+    return jobFolder.resolve("aeron-%016x-%s-%s".formatted(job, rank, number));
   }
 
   /// Returns a folder as the leader tells it to the others.

@@ -35,6 +35,6 @@ public record NrtVersion(long major, long minor, long patch) {
 
   @Override
   public String toString() {
-    return "%d.%d.%d".formatted(major, minor, patch);
+    return "%s.%s.%s".formatted(major, minor, patch);
   }
 }
