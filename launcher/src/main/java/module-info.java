@@ -18,7 +18,6 @@ module dev.lockstep.launcher {
   opens dev.lockstep.launcher to
       info.picocli;
 
-  uses dev.lockstep.device.DeviceProvider;
   uses dev.lockstep.launcher.CommandProvider;
   uses dev.lockstep.launcher.JobProvider;
 

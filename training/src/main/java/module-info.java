@@ -26,6 +26,4 @@ module dev.lockstep.train {
       com.fasterxml.jackson.databind;
   opens dev.lockstep.train.optim to
       com.fasterxml.jackson.databind;
-
-  uses dev.lockstep.device.DeviceProvider;
 }

@@ -1,10 +1,17 @@
 package dev.lockstep.device;
 
 import dev.lockstep.failure.Availability;
+import dev.lockstep.provider.Providers;
+import java.util.List;
 
 /// A kind of device, found by [java.util.ServiceLoader]. Probing and opening change no state of the
 /// provider.
 public interface DeviceProvider {
+  /// Returns the installed kinds, those first that the class loader of Lockstep knows.
+  static List<DeviceProvider> installed() {
+    return Providers.find(DeviceProvider.class, DeviceProvider::name);
+  }
+
   /// Returns the kind as users write it after `--device`: `cpu`, `cuda`, `neuron`.
   String name();
 

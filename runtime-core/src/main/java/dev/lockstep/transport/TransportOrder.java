@@ -1,8 +1,8 @@
 package dev.lockstep.transport;
 
+import dev.lockstep.provider.Providers;
 import java.util.Comparator;
 import java.util.List;
-import java.util.ServiceLoader;
 import java.util.SortedMap;
 import java.util.TreeMap;
 
@@ -20,8 +20,9 @@ public final class TransportOrder {
   /// Returns the installed transports by name, in this order.
   public static SortedMap<String, TransportProvider> installed() {
     SortedMap<String, TransportProvider> found = new TreeMap<>(byPreference());
-    for (TransportProvider provider : ServiceLoader.load(TransportProvider.class)) {
-      found.putIfAbsent(provider.name(), provider);
+    for (TransportProvider provider :
+        Providers.find(TransportProvider.class, TransportProvider::name)) {
+      found.put(provider.name(), provider);
     }
     return found;
   }

@@ -28,7 +28,6 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.ServiceLoader;
 import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -235,7 +234,7 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
   /// Returns the provider called `name`, if it works here.
   static DeviceProvider provider(String name) {
     List<String> known = new ArrayList<>();
-    for (DeviceProvider provider : ServiceLoader.load(DeviceProvider.class)) {
+    for (DeviceProvider provider : DeviceProvider.installed()) {
       if (provider.name().equals(name)) {
         if (provider.probe() instanceof Availability.Unavailable(String reason)) {
           throw new ConfigurationException(

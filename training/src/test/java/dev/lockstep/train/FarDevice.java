@@ -26,7 +26,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.ServiceLoader;
 
 /// The CPU device as if it lay behind a bus: the host cannot address its memory, and gets at it by
 /// copies alone, those of collectives late.
@@ -62,8 +61,7 @@ final class FarDevice implements Device {
     @Override
     public Device open(int ordinal, DeviceOptions options) {
       DeviceProvider cpu =
-          ServiceLoader.load(DeviceProvider.class).stream()
-              .map(ServiceLoader.Provider::get)
+          DeviceProvider.installed().stream()
               .filter(provider -> provider.name().equals("cpu"))
               .findFirst()
               .orElseThrow();

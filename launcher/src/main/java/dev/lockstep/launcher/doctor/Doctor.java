@@ -11,7 +11,6 @@ import java.util.Collection;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
-import java.util.ServiceLoader;
 
 /// Looks at this machine and at what is installed, and says what training finds here.
 public final class Doctor {
@@ -93,8 +92,7 @@ public final class Doctor {
 
   private static List<Finding> devices() {
     List<Finding> found =
-        ServiceLoader.load(DeviceProvider.class).stream()
-            .map(ServiceLoader.Provider::get)
+        DeviceProvider.installed().stream()
             .sorted(Comparator.comparing(DeviceProvider::name))
             .map(provider -> Finding.of("device " + provider.name(), provider.probe()))
             .toList();
