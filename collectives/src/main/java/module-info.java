@@ -1,7 +1,6 @@
 /// Collective operations: requests, schedules, their verification and their execution.
 module dev.lockstep.collective {
   requires transitive dev.lockstep.core;
-  requires org.agrona;
   requires org.slf4j;
   requires static org.jspecify;
 

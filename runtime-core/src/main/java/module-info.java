@@ -11,7 +11,6 @@ module dev.lockstep.core {
   requires io.netty.common;
   requires io.netty.handler;
   requires io.netty.transport;
-  requires org.agrona;
   requires org.slf4j;
   requires static jdk.incubator.vector;
   requires static transitive org.jspecify;

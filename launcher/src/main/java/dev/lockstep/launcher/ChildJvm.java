@@ -36,7 +36,9 @@ final class ChildJvm {
       command.add("--add-modules=" + VECTOR_API);
     }
     command.add("--enable-native-access=" + (modular ? nativeModules() : UNNAMED));
-    command.add("--add-exports=java.base/jdk.internal.misc=" + (modular ? AGRONA : UNNAMED));
+    if (!modular || ModuleLayer.boot().findModule(AGRONA).isPresent()) {
+      command.add("--add-exports=java.base/jdk.internal.misc=" + (modular ? AGRONA : UNNAMED));
+    }
     // A file in /tmp that a killed process would leave there.
     command.add("-XX:-UsePerfData");
     heap(jvmArguments, command);
