@@ -3,8 +3,8 @@ package dev.lockstep.failure;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/// A collective passed its deadline. The caller may form a new group or exit; the missing ranks say
-/// where to look.
+/// A collective passed its deadline, and with it the job has failed: close it and join a new one,
+/// or exit. The missing ranks say where to look.
 public final class CollectiveTimeoutException extends CollectiveException {
   private static final long serialVersionUID = 1L;
 

@@ -2,8 +2,8 @@ package dev.lockstep.failure;
 
 import org.jspecify.annotations.Nullable;
 
-/// A rank of the job is gone: its process died, its link broke or its heart stopped. Survivors may
-/// form a new group without it.
+/// A rank of the job is gone: its process died, its link broke or its heart stopped. The job has
+/// failed: close it and join a new one, or exit.
 public final class RankLostException extends CollectiveException {
   private static final long serialVersionUID = 1L;
 

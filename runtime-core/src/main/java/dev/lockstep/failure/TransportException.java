@@ -2,7 +2,8 @@ package dev.lockstep.failure;
 
 import org.jspecify.annotations.Nullable;
 
-/// A transport could not be opened or a link broke. Form a new group on another transport, or exit.
+/// A transport could not be opened or a link broke. Name another transport; after a collective's
+/// failure close the job and join a new one, or exit.
 public final class TransportException extends LockstepException {
   private static final long serialVersionUID = 1L;
 

@@ -246,7 +246,7 @@ public final class Progress {
           what,
           endpoint.jobRank(),
           nextSequence(),
-          "communicator cannot be used after a failure: op=%s, rank=%d, failure=%s (make a new one)"
+          "communicator cannot be used after a failure: op=%s, rank=%d, failure=%s (close the job and join a new one, or exit)"
               .formatted(what, endpoint.jobRank(), reason),
           reason);
     }
