@@ -16,10 +16,13 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.UUID;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// A file that backs memory shared between processes: a memfd whose descriptor stays open, or a
 /// file in a directory. All its pages are reserved.
 final class SharedFile implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(SharedFile.class);
   private static final int NO_DESCRIPTOR = -1;
   private static final int RESERVE_BLOCK = 1 << 20;
   private static final long CHECKED_FROM = 1 << 20; // below, asking costs more than reserving
@@ -36,15 +39,61 @@ final class SharedFile implements AutoCloseable {
 
   /// Returns whether memfds can be made here and opened by other processes.
   static boolean memoryFilesWork() {
-    return LibC.isAvailable() && Files.isDirectory(Path.of("/proc/self/fd"));
+    return Trial.WORKED;
+  }
+
+  /// One memfd, made and opened: a kernel, or a filter of system calls, may refuse either.
+  private static final class Trial {
+    static final boolean WORKED = works();
+
+    private static boolean works() {
+      if (!LibC.isAvailable()) {
+        return false;
+      }
+      int descriptor = LibC.memfdCreate("lockstep");
+      if (descriptor < 0 && isOfTooManyFiles(-descriptor)) {
+        return true; // whoever asks for memory next is told so
+      }
+      if (descriptor < 0) {
+        LOG.warn(
+            "memory files are refused, files of the job's folder replace them: errno={}",
+            -descriptor);
+        return false;
+      }
+      Path path = path(descriptor);
+      try (FileChannel _ = Uninterrupted.call(() -> open(path))) {
+        return true;
+      } catch (IOException failure) {
+        LOG.warn("memory files cannot be opened, files of the job's folder replace them", failure);
+        return false;
+      } finally {
+        var _ = LibC.close(descriptor);
+      }
+    }
+  }
+
+  private static Path path(int descriptor) {
+    return Path.of("/proc/self/fd/" + descriptor);
+  }
+
+  private static FileChannel open(Path path) throws IOException {
+    return FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE);
+  }
+
+  private static boolean isOfTooManyFiles(int error) {
+    return error == LibC.EMFILE || error == LibC.ENFILE;
   }
 
   /// Makes a memfd.
   static SharedFile inMemory(String name, long bytes) {
     checkCapacity(name, bytes);
     int descriptor = LibC.memfdCreate("lockstep");
-    if (descriptor == LibC.FAILED) {
-      throw full(name, bytes, "a memory file", "raise the limit of open files, ulimit -n", null);
+    if (descriptor < 0) {
+      int error = -descriptor;
+      String what = "a memory file, errno=" + error;
+      String remedy =
+          isOfTooManyFiles(error) ? "raise the limit of open files, ulimit -n" : "free memory";
+      throw full(name, bytes, what, remedy, null);
     }
     int status;
     do {
@@ -54,7 +103,7 @@ final class SharedFile implements AutoCloseable {
       var _ = LibC.close(descriptor);
       throw full(name, bytes, "memory of the host, errno=" + status, "free memory", null);
     }
-    return new SharedFile(Path.of("/proc/self/fd/" + descriptor), descriptor, bytes);
+    return new SharedFile(path(descriptor), descriptor, bytes);
   }
 
   /// Makes a file in `directory`, readable by this user alone.
@@ -126,8 +175,7 @@ final class SharedFile implements AutoCloseable {
   }
 
   private MemorySegment mapOnce(Arena arena) throws IOException {
-    try (FileChannel channel =
-        FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+    try (FileChannel channel = open(path)) {
       return MappedMemory.plain(channel.map(MapMode.READ_WRITE, 0, bytes, arena), arena);
     }
   }

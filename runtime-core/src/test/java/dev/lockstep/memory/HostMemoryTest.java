@@ -4,10 +4,12 @@ import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
 import com.sun.management.ThreadMXBean;
 import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.MemoryBudgetException;
+import dev.lockstep.memory.ffi.LibC;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -17,6 +19,7 @@ import java.nio.channels.FileChannel.MapMode;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -70,6 +73,23 @@ final class HostMemoryTest {
       buffer.segment().fill((byte) 42);
       assertThat(peer.mismatch(buffer.segment())).isEqualTo(-1);
     }
+  }
+
+  @Test
+  void memoryFilesAreNotExecutable() throws IOException {
+    String[] version = System.getProperty("os.version").split("\\D", 3);
+    int kernel = Integer.parseInt(version[0]) * 100 + Integer.parseInt(version[1]);
+    assumeThat(kernel).as("from 6.3 on a kernel may demand it").isGreaterThanOrEqualTo(603);
+    try (Buffer buffer = HostMemory.allocateShared(pool, "w", 4096, null)) {
+      assertThat(Files.getPosixFilePermissions(Path.of(backing(buffer).path())))
+          .containsExactlyInAnyOrderElementsOf(PosixFilePermissions.fromString("rw-rw-rw-"));
+    }
+  }
+
+  @Test
+  void aRefusalOfAMemoryFileHasItsNumber() {
+    int longerThanNamesMayBe = LibC.memfdCreate("n".repeat(250));
+    assertThat(longerThanNamesMayBe).as("EINVAL").isEqualTo(-22);
   }
 
   @Test

@@ -7,8 +7,11 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.StructLayout;
 import java.lang.invoke.MethodHandle;
+import java.lang.invoke.VarHandle;
 import org.jspecify.annotations.Nullable;
 
 /// Functions of the C library, Linux. One Java method per C function.
@@ -23,15 +26,32 @@ public final class LibC {
   /// Error number of a file system that is full: `ENOSPC` of errno-base.h.
   public static final int ENOSPC = 28;
 
+  /// Error number of a process that has too many files open: `EMFILE` of errno-base.h.
+  public static final int EMFILE = 24;
+
+  /// Error number of a system that has too many files open: `ENFILE` of errno-base.h.
+  public static final int ENFILE = 23;
+
+  private static final int EINVAL = 22; // asm-generic/errno-base.h
+
   /// Error number of an interrupted call: `EINTR` of errno-base.h.
   public static final int EINTR = 4;
 
   private static final int MFD_CLOEXEC = 1; // linux/memfd.h
+  private static final int MFD_NOEXEC_SEAL = 8; // linux/memfd.h
   private static final int PROT_READ_WRITE = 1 | 2; // asm-generic/mman-common.h
   private static final int MAP_PRIVATE_ANONYMOUS = 0x02 | 0x20; // asm-generic/mman-common.h
 
+  private static final String ERRNO_NAME = "errno";
+  private static final StructLayout CALL_STATE = Linker.Option.captureStateLayout();
+  private static final VarHandle ERRNO =
+      CALL_STATE.varHandle(MemoryLayout.PathElement.groupElement(ERRNO_NAME));
+
   private static final @Nullable MethodHandle MEMFD_CREATE =
-      bind("memfd_create", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
+      bind(
+          "memfd_create",
+          FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT),
+          Linker.Option.captureCallState(ERRNO_NAME));
   private static final @Nullable MethodHandle POSIX_FALLOCATE =
       bind("posix_fallocate", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
   private static final @Nullable MethodHandle CLOSE =
@@ -55,6 +75,12 @@ public final class LibC {
 
   private LibC() {}
 
+  /// Returns whether the JVM denies this module native access: it has neither
+  /// `--enable-native-access` nor leave by default.
+  public static boolean isDenied() {
+    return CLOSE == null && !LibC.class.getModule().isNativeAccessEnabled();
+  }
+
   /// Returns whether every function is there and may be called.
   public static boolean isAvailable() {
     return MEMFD_CREATE != null
@@ -65,12 +91,21 @@ public final class LibC {
         && MUNMAP != null;
   }
 
-  /// memfd_create(2): makes a file that lives in memory only and has no name in any file system.
+  /// memfd_create(2): makes a file that lives in memory only, has no name in any file system and
+  /// cannot be executed.
   ///
-  /// @return the descriptor, or [#FAILED]
+  /// @return the descriptor, or the negative error number
   public static int memfdCreate(String name) {
+    int made = memfdCreate(name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    // Linux before 6.3 does not know the flag; later ones may demand it (vm.memfd_noexec=2).
+    return made == -EINVAL ? memfdCreate(name, MFD_CLOEXEC) : made;
+  }
+
+  private static int memfdCreate(String name, int flags) {
     try (Arena arena = Arena.ofConfined()) {
-      return (int) handle(MEMFD_CREATE).invokeExact(arena.allocateFrom(name), MFD_CLOEXEC);
+      MemorySegment state = arena.allocate(CALL_STATE);
+      int made = (int) handle(MEMFD_CREATE).invokeExact(state, arena.allocateFrom(name), flags);
+      return made == FAILED ? -(int) ERRNO.get(state, 0L) : made;
     } catch (Throwable cause) {
       throw cannotHappen("memfd_create", cause);
     }
