@@ -98,11 +98,18 @@ public final class Job implements AutoCloseable {
     List<String> hosts = Collections.nCopies(ranks, HostName.local());
     List<Membership> members = LocalMembership.of(ranks, config.liveness());
     List<Job> jobs = new ArrayList<>();
-    for (int rank = 0; rank < ranks; rank++) {
-      Placement placement = new Placement(rank, ranks, rank, ranks, 0, 1, hosts);
-      jobs.add(new Job(placement, members.get(rank), config));
+    try {
+      for (int rank = 0; rank < ranks; rank++) {
+        Placement placement = new Placement(rank, ranks, rank, ranks, 0, 1, hosts);
+        jobs.add(new Job(placement, members.get(rank), config));
+      }
+      return jobs;
+    } catch (RuntimeException | Error failure) {
+      int rank = jobs.size();
+      members.get(rank).report(FailureRecords.of(rank, hosts.get(rank), failure, "join"));
+      jobs.forEach(Job::close);
+      throw failure;
     }
-    return jobs;
   }
 
   /// Returns this rank, from 0.

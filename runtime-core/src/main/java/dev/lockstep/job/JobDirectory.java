@@ -3,7 +3,6 @@ package dev.lockstep.job;
 import dev.lockstep.cache.PrivateMode;
 import dev.lockstep.failure.ConfigurationException;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -76,12 +75,24 @@ final class JobDirectory {
         Files.isWritable(SHARED_MEMORY)
             ? SHARED_MEMORY
             : Path.of(System.getProperty("java.io.tmpdir", "/tmp"));
+    return makeIn(parent);
+  }
+
+  /// Makes the folder.
+  ///
+  /// @throws ConfigurationException if `parent` cannot be written
+  static Path makeIn(Path parent) {
     try {
       // Everybody may list the parent: the job's number, by which ranks know each other's frames,
       // is no part of the name.
       return Files.createTempDirectory(parent, "lockstep-job-", PrivateMode.folder());
     } catch (IOException e) {
-      throw new UncheckedIOException("job folder cannot be made: parent=" + parent, e);
+      throw new ConfigurationException(
+          JobVariables.JOB_DIRECTORY,
+          "",
+          "job folder cannot be made: parent=%s, cause=%s (mount a writable /tmp or /dev/shm, or set %s to a folder of mode 0700)"
+              .formatted(parent, e, JobVariables.JOB_DIRECTORY),
+          e);
     }
   }
 

@@ -95,7 +95,12 @@ final class JobToken {
     } catch (FileAlreadyExistsException _) {
       // An earlier job's; whose it is and who may open it is checked below.
     } catch (IOException e) {
-      throw new UncheckedIOException("folder for the job's token cannot be made: " + folder, e);
+      throw new ConfigurationException(
+          JobVariables.TOKEN_FILE,
+          "",
+          "folder for the job's token cannot be made: path=%s, cause=%s (mount a writable /tmp, or give every rank the same file of mode 0600 by %s)"
+              .formatted(folder, e, JobVariables.TOKEN_FILE),
+          e);
     }
     PrivateFiles.check(JobVariables.TOKEN_FILE, folder, LinkOption.NOFOLLOW_LINKS);
     if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) {

@@ -51,6 +51,16 @@ class InProcessJobTest {
   }
 
   @Test
+  void aMachineThatCannotBeWrittenIsNamedWithItsRemedy(@TempDir Path folder) {
+    assertThatThrownBy(() -> JobDirectory.makeIn(folder.resolve("absent")))
+        .isInstanceOfSatisfying(
+            ConfigurationException.class,
+            wrong -> assertThat(wrong.key()).isEqualTo(JobVariables.JOB_DIRECTORY))
+        .hasMessageContaining("parent=" + folder.resolve("absent"))
+        .hasMessageEndingWith("or set LOCKSTEP_JOB_DIR to a folder of mode 0700)");
+  }
+
+  @Test
   void whoTakesOverTheExitRemovesTheFolderOfAJobThatWasNotLeft() {
     List<Job> ranks = start(2);
     Path folder = ranks.get(0).directory();

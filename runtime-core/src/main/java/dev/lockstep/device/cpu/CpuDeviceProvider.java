@@ -6,13 +6,26 @@ import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.DeviceProvider;
 import dev.lockstep.failure.Availability;
 import dev.lockstep.failure.DeviceException;
+import dev.lockstep.memory.ffi.LibC;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// Opens the pure-Java CPU device. Public for [java.util.ServiceLoader] alone.
 public final class CpuDeviceProvider implements DeviceProvider {
+  private static final Logger LOG = LoggerFactory.getLogger(CpuDeviceProvider.class);
+  private static final String VECTORS = "jdk.incubator.vector";
+  private static final String DENIED =
+      "the JVM denies native access: module=dev.lockstep.core (start java with"
+          + " --enable-native-access=dev.lockstep.core, or =ALL-UNNAMED on the class path)";
+
+  /// Whether this process was told that it computes without vectors.
+  private static final AtomicBoolean SAID = new AtomicBoolean();
+
   private static final Path CPU_INFO = Path.of("/proc/cpuinfo");
 
   /// Makes the provider; for the service loader.
@@ -25,6 +38,9 @@ public final class CpuDeviceProvider implements DeviceProvider {
 
   @Override
   public Availability probe() {
+    if (LibC.isDenied()) {
+      return new Availability.Unavailable(DENIED);
+    }
     // How wide the vectors are depends on how the JVM that computes is started.
     return new Availability.Available(
         1, "%s, %s, %s".formatted(model(), Caches.found(), threads(availableThreads())));
@@ -40,6 +56,9 @@ public final class CpuDeviceProvider implements DeviceProvider {
           "no such device: device=cpu:" + ordinal + ", devices=1",
           null);
     }
+    if (LibC.isDenied()) {
+      throw new DeviceException("cpu:0", "open", 0, DENIED, null);
+    }
     int bits = bits(options.vectorBits());
     Caches caches = Caches.found();
     KernelSet kernels =
@@ -51,10 +70,15 @@ public final class CpuDeviceProvider implements DeviceProvider {
 
   /// The width to use: the one asked for, or the best there is.
   private static int bits(int wanted) {
-    int widest =
-        ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent()
-            ? KernelSet.preferredBits()
-            : KernelSet.SCALAR_BITS;
+    boolean vectors = ModuleLayer.boot().findModule(VECTORS).isPresent();
+    int widest = vectors ? KernelSet.preferredBits() : KernelSet.SCALAR_BITS;
+    if (wanted == 0 && !vectors && SAID.compareAndSet(false, true)) {
+      LOG.warn(
+          "the CPU device computes without vectors, which is far slower: absentModule={} (start"
+              + " java with --add-modules {})",
+          VECTORS,
+          VECTORS);
+    }
     if (wanted > widest) {
       throw new DeviceException(
           "cpu:0",
