@@ -58,22 +58,8 @@ class ReadmeTest {
   void theEmbeddingExampleCompilesAndTrains() throws Exception {
     TinyJob job = new TinyJob(folder);
     Path source = Files.writeString(folder.resolve("Embedded.java"), embeddingExample());
-    StringWriter complaints = new StringWriter();
-    var compiler = ToolProvider.getSystemJavaCompiler();
     String classPath = System.getProperty("java.class.path");
-    boolean compiled =
-        compiler
-            .getTask(
-                complaints,
-                null,
-                null,
-                List.of("-cp", classPath, "-d", folder.toString()),
-                null,
-                compiler
-                    .getStandardFileManager(null, null, null)
-                    .getJavaFileObjects(source.toFile()))
-            .call();
-    assertThat(compiled).as(complaints.toString()).isTrue();
+    compile(List.of("-cp", classPath, "-d", folder.toString()), source);
 
     try (Command command =
         Command.start(
@@ -87,6 +73,24 @@ class ReadmeTest {
           .asString()
           .matches("\\d\\.\\d+ [0-9a-f]{64}");
     }
+  }
+
+  private static void compile(List<String> options, Path source) {
+    StringWriter complaints = new StringWriter();
+    var compiler = ToolProvider.getSystemJavaCompiler();
+    boolean compiled =
+        compiler
+            .getTask(
+                complaints,
+                null,
+                null,
+                options,
+                null,
+                compiler
+                    .getStandardFileManager(null, null, null)
+                    .getJavaFileObjects(source.toFile()))
+            .call();
+    assertThat(compiled).as(complaints.toString()).isTrue();
   }
 
   private static List<String> java(String classPath, String text, String cache) {
@@ -146,7 +150,27 @@ class ReadmeTest {
         "-Dmdep.outputFile=" + list);
     assertThat(Files.readString(list))
         .contains("lockstep-training", "lockstep-collectives", "lockstep-runtime-core")
-        .doesNotContain("lockstep-launcher");
+        .doesNotContain("lockstep-launcher", "agrona");
+    Path module = project.resolve("module-info.java");
+    Files.writeString(module, "module outside { requires dev.lockstep.train; }");
+    compile(List.of("--module-path", Files.readString(list), "-d", project.toString()), module);
+  }
+
+  @Test
+  void theBomNamesTheVersionsOfTheBuild() throws IOException {
+    String build = Files.readString(HOME.resolve("pom.xml"));
+    String bom = Files.readString(HOME.resolve("bom/pom.xml"));
+    Map<String, String> artifacts =
+        Map.of(
+            "netty", "netty-bom", "jackson", "jackson-bom", "agrona", "agrona", "lz4", "lz4-java");
+    artifacts.forEach(
+        (property, artifact) -> {
+          Matcher version = Pattern.compile("<" + property + ".version>([^<]+)<").matcher(build);
+          assertThat(version.find()).as(property).isTrue();
+          assertThat(bom)
+              .containsPattern(
+                  artifact + "</artifactId>\\s*<version>" + Pattern.quote(version.group(1)) + "<");
+        });
   }
 
   /// Returns a copy to build in: these tests run from the jars of this checkout.
