@@ -12,6 +12,7 @@ import dev.lockstep.failure.LockstepException;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
 import java.nio.charset.StandardCharsets;
@@ -286,14 +287,27 @@ final class Core implements AutoCloseable {
       return;
     }
     closed = true;
-    boolean together = farewell();
-    progress.close(together);
-    prepared.forEach(Prepared::close);
-    oneShots.close();
-    if (together) {
-      endpoint.closeSignals();
+    boolean together = false;
+    try {
+      together = farewell();
+    } finally {
+      close(together);
     }
-    endpoint.close();
+  }
+
+  /// Frees everything, also where freeing one thing fails.
+  ///
+  /// @param together whether nobody uses this rank's end any more
+  private void close(boolean together) {
+    try (Scope parts = new Scope()) { // closed from the last
+      var _ = parts.own(endpoint, Endpoint::close);
+      if (together) {
+        var _ = parts.own(endpoint, Endpoint::closeSignals);
+      }
+      var _ = parts.own(oneShots, OneShots::close);
+      prepared.reversed().forEach(one -> parts.own(one, Prepared::close));
+      var _ = parts.own(progress, moving -> moving.close(together));
+    }
   }
 
   /// Waits a little for the other ranks: what they have not yet fetched from this rank goes with

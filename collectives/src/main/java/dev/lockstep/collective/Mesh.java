@@ -2,6 +2,7 @@ package dev.lockstep.collective;
 
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
+import dev.lockstep.memory.Scope;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -14,9 +15,11 @@ import java.util.Map;
 /// place on all other axes, numbered by their place on this one.
 ///
 /// ```java
-/// try (var mesh = Mesh.of(job, CommunicatorOptions.defaults(), Axis.parse("dp=2,tp=4"))) {
-///   mesh.axis("dp").allReduce(gradients, gradients, new ReduceOp.Sum());
-/// }
+/// Job.run(job -> {
+///   try (var mesh = Mesh.of(job, CommunicatorOptions.defaults(), Axis.parse("dp=2,tp=4"))) {
+///     mesh.axis("dp").allReduce(gradients, gradients, new ReduceOp.Sum());
+///   }
+/// });
 /// ```
 public final class Mesh implements AutoCloseable {
   /// An axis.
@@ -178,7 +181,11 @@ public final class Mesh implements AutoCloseable {
   /// Closes the communicators, together with the other ranks; idempotent.
   @Override
   public void close() {
-    along.values().forEach(Communicator::close);
-    world.close();
+    try (Scope communicators = new Scope()) { // closed in the same order on all ranks
+      var _ = communicators.own(world, Communicator::close);
+      List.copyOf(along.values())
+          .reversed()
+          .forEach(one -> communicators.own(one, Communicator::close));
+    }
   }
 }

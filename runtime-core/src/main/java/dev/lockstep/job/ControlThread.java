@@ -39,12 +39,16 @@ final class ControlThread implements AutoCloseable {
     if (running == Thread.currentThread()) {
       return;
     }
+    boolean interrupted = Thread.interrupted(); // or the thread would not be waited for
     try {
       var _ = group.awaitTermination(PATIENCE_MILLIS, TimeUnit.MILLISECONDS);
       if (running != null) {
         running.join(PATIENCE_MILLIS);
       }
     } catch (InterruptedException _) {
+      interrupted = true;
+    }
+    if (interrupted) {
       Thread.currentThread().interrupt();
     }
   }

@@ -5,7 +5,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
 /// The first failure of a job: written once, read by polling loops without allocation.
@@ -45,13 +44,8 @@ final class FailureCell {
     first.ifPresent(listener);
   }
 
-  /// Waits for a failure and returns whether there is one. An interrupt ends the wait.
+  /// Waits for a failure, whoever interrupts that, and returns whether there is one.
   boolean await(Duration patience) {
-    try {
-      return failed.await(patience.toNanos(), TimeUnit.NANOSECONDS);
-    } catch (InterruptedException _) {
-      Thread.currentThread().interrupt();
-      return first.isPresent();
-    }
+    return Waits.await(failed, patience);
   }
 }

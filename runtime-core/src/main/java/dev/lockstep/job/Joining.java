@@ -198,8 +198,13 @@ final class Joining {
     RankConnection connection = seated.connection();
     Waits.Wait wait = new Waits.Wait("join", join.rank(), join.worldSize(), remaining());
     try {
-      return Waits.await(connection.roster(), wait, () -> RemoteStore.withdraw(connection, 0))
+      return Waits.awaitInterruptibly(
+              connection.roster(), wait, () -> RemoteStore.withdraw(connection, 0))
           .seats();
+    } catch (InterruptedException e) {
+      connection.leave(Duration.ofMillis(500));
+      Thread.currentThread().interrupt();
+      throw new TransportException(endpoint(), "interrupted while joining the job", e);
     } catch (CollectiveTimeoutException e) {
       // The others need not wait for their own timeouts.
       connection.send(

@@ -5,7 +5,7 @@ import java.time.Duration;
 import java.util.Optional;
 
 /// The job's shared key-value store. Thread-safe. Every call ends by its timeout, or as soon as the
-/// job has failed.
+/// job has failed; an interrupt does not end it, the thread is still interrupted afterwards.
 public interface Store extends AddressBook, AutoCloseable {
   /// Sets a key.
   void set(String key, byte[] value);

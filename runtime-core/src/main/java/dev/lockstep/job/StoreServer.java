@@ -170,23 +170,15 @@ public final class StoreServer implements AutoCloseable {
     failures.record(FailureRecords.bounded(known));
   }
 
-  /// Waits until every rank has said goodbye or is lost, and returns whether that is so.
+  /// Waits until every rank has said goodbye or is lost, and returns whether that is so. An
+  /// interrupt does not end the wait.
   public boolean awaitFarewells(Duration patience) {
-    try {
-      return members.everyoneGone().await(patience.toNanos(), TimeUnit.NANOSECONDS);
-    } catch (InterruptedException _) {
-      Thread.currentThread().interrupt();
-      return false;
-    }
+    return Waits.await(members.everyoneGone(), patience);
   }
 
   /// Waits until every rank has left or the job has failed; returns whether it has not failed.
   boolean awaitFarewellsOrFailure(Duration patience) {
-    try {
-      var _ = over.await(patience.toNanos(), TimeUnit.NANOSECONDS);
-    } catch (InterruptedException _) {
-      Thread.currentThread().interrupt();
-    }
+    var _ = Waits.await(over, patience);
     return failure().isEmpty();
   }
 

@@ -4,8 +4,8 @@ import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.TransportException;
 import java.time.Duration;
 import java.util.List;
-import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -13,6 +13,10 @@ import java.util.function.Supplier;
 import java.util.stream.IntStream;
 
 /// How a thread of a rank waits for the store, and in which words that fails.
+///
+/// An interrupt does not end a wait: a thread that unwinds with it has yet to tell the others that
+/// it leaves, and what it must not free before they have heard. The thread is interrupted
+/// afterwards.
 final class Waits {
   private Waits() {}
 
@@ -30,21 +34,63 @@ final class Waits {
     }
   }
 
-  /// Waits for the future.
+  /// Waits for the future, whoever interrupts that.
   ///
   /// @param withdraw gives up the wait and returns the ranks that had come
   static <T> T await(CompletableFuture<T> future, Wait wait, Supplier<List<Integer>> withdraw) {
     long start = System.nanoTime();
+    boolean interrupted = false;
     try {
-      return future.get(wait.nanos(), TimeUnit.NANOSECONDS);
+      while (true) {
+        try {
+          return get(future, wait, start, withdraw);
+        } catch (InterruptedException _) {
+          interrupted = true;
+        }
+      }
+    } finally {
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
+    }
+  }
+
+  /// As [#await(CompletableFuture, Wait, Supplier)], for who has told the others nothing yet.
+  static <T> T awaitInterruptibly(
+      CompletableFuture<T> future, Wait wait, Supplier<List<Integer>> withdraw)
+      throws InterruptedException {
+    return get(future, wait, System.nanoTime(), withdraw);
+  }
+
+  private static <T> T get(
+      CompletableFuture<T> future, Wait wait, long start, Supplier<List<Integer>> withdraw)
+      throws InterruptedException {
+    try {
+      return future.get(wait.nanos() - (System.nanoTime() - start), TimeUnit.NANOSECONDS);
     } catch (TimeoutException _) {
       throw timedOut(wait, System.nanoTime() - start, withdraw.get());
-    } catch (InterruptedException _) {
-      var _ = withdraw.get();
-      Thread.currentThread().interrupt();
-      throw new CancellationException("interrupted while waiting: operation=" + wait.operation());
     } catch (ExecutionException e) {
       throw unwrapped(wait, e);
+    }
+  }
+
+  /// Waits for the latch, whoever interrupts that, and returns whether it is open.
+  static boolean await(CountDownLatch latch, Duration patience) {
+    long start = System.nanoTime();
+    boolean interrupted = false;
+    try {
+      while (true) {
+        try {
+          long left = patience.toNanos() - (System.nanoTime() - start);
+          return latch.await(left, TimeUnit.NANOSECONDS);
+        } catch (InterruptedException _) {
+          interrupted = true;
+        }
+      }
+    } finally {
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
     }
   }
 

@@ -18,7 +18,6 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
-import java.util.concurrent.CancellationException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
@@ -205,7 +204,7 @@ final class Watch {
               || Disagreement.of(record, endpoint.jobRank()).isPresent()
           ? ofRecord(operation, record)
           : mismatched(operation, call(operation), unknown(failure), failure);
-    } catch (LockstepException | CancellationException unanswered) {
+    } catch (LockstepException unanswered) {
       return mismatched(operation, call(operation), unknown(failure), failure);
     }
   }
