@@ -42,7 +42,8 @@ import org.jspecify.annotations.Nullable;
 /// 8-bit floats by way of `float`: the same bits on every algorithm and transport, see [ReduceOp].
 ///
 /// Calls that start a collective come from one thread at a time; [#abort] and everything on [Work]
-/// from any.
+/// from any. An interrupt ends no wait of a rank, neither for a collective nor in [#close]: the
+/// thread is still interrupted afterwards. What ends a wait is [#abort].
 public final class Communicator implements AutoCloseable {
   /// The color of a rank that goes to no part of a [#split].
   public static final int NO_COLOR = -1;

@@ -21,7 +21,9 @@ public interface Work {
   boolean isDone();
 
   /// Waits until the collective is complete; not longer than its deadline and the deadlines of
-  /// those that were started before it and are not over.
+  /// those that were started before it and are not over. An interrupt does not end the wait, since
+  /// the others count on this rank: the thread is still interrupted afterwards. What ends it is
+  /// [Communicator#abort].
   ///
   /// @throws dev.lockstep.failure.CollectiveException the typed failure: a timeout with the missing
   ///   ranks, a mismatch with both sides, a lost rank, or the communicator's abort

@@ -51,8 +51,12 @@ final class Idle {
 
   /// Waits a little: the longer, the more often there was nothing to do.
   ///
+  /// An interrupt ends no wait, but nobody can be parked with it: who waits for more than a
+  /// millisecond takes it, and gives it back in the end.
+  ///
   /// @param times how often in a row there was nothing to do
-  void idle(int times) {
+  /// @return whether the thread was interrupted, and is not any more
+  boolean idle(int times) {
     if (isSpinning(times)) {
       if (times >= EAGER_SPINS) {
         Thread.onSpinWait();
@@ -61,6 +65,15 @@ final class Idle {
       yieldCore();
     } else {
       LockSupport.parkNanos(PARK_NANOS);
+      return Thread.interrupted();
+    }
+    return false;
+  }
+
+  /// Interrupts the thread again where it was while it waited.
+  static void passOn(boolean interrupted) {
+    if (interrupted) {
+      Thread.currentThread().interrupt();
     }
   }
 

@@ -40,10 +40,9 @@ final class Patience {
   ///
   /// @param times how often in a row there was nothing to do
   /// @param moving what is under way, if anything is
-  void idle(int times, @Nullable Operation moving) {
-    if (moving == null || !isWorthAnotherLook(times, moving.program())) {
-      idle.idle(times);
-    }
+  /// @return as [Idle#idle]
+  boolean idle(int times, @Nullable Operation moving) {
+    return (moving == null || !isWorthAnotherLook(times, moving.program())) && idle.idle(times);
   }
 
   /// Returns whether to look again before anything else.

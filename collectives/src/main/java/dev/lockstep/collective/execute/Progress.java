@@ -12,6 +12,7 @@ import java.lang.invoke.VarHandle;
 import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /// Runs a communicator's operations one after another, in the order of their starts. Thread-safe.
@@ -256,11 +257,13 @@ public final class Progress {
     }
   }
 
-  /// Moves the communicators until an operation is complete; allocates nothing.
+  /// Moves the communicators until an operation is complete; allocates nothing. An interrupt does
+  /// not end the wait: the thread is interrupted afterwards.
   ///
   /// @throws CollectiveException the operation's failure
   public void await(Operation operation) {
     driving.startDriving();
+    boolean interrupted = false;
     try {
       int times = 0;
       while (!operation.isDone()) {
@@ -273,10 +276,11 @@ public final class Progress {
           endpoint.revoke(); // whoever holds may be busy for long
           throw watch.aborted(operation, reason);
         }
-        patience.idle(times++, current);
+        interrupted |= patience.idle(times++, current);
       }
     } finally {
       driving.stopDriving();
+      Idle.passOn(interrupted);
     }
   }
 
@@ -423,11 +427,7 @@ public final class Progress {
   /// Waits for the end of an operation of a communicator that was aborted or has failed: another
   /// thread may be in the middle of a step, or of ending it. Returns at once where nothing failed.
   public void settleIfFailed(Operation operation) {
-    int times = 0;
-    while ((abortReason != null || failure != null) && operation.isUnderWay()) {
-      times = driving.turn(idle.isTimeToCheck(times)) ? 0 : times + 1;
-      idle.idle(times);
-    }
+    waitWhile(() -> (abortReason != null || failure != null) && operation.isUnderWay());
   }
 
   /// Returns whether something waits for its turn or for its end.
@@ -440,12 +440,25 @@ public final class Progress {
     return waiting == 0 && !atOnce && failure == null && abortReason == null;
   }
 
-  /// Waits until everything that was started is complete or has failed; allocates nothing.
+  /// Waits until everything that was started is complete or has failed.
   public void drain() {
+    waitWhile(this::isUnderWay);
+  }
+
+  private boolean isUnderWay() {
+    return waiting > 0 || atOnce;
+  }
+
+  private void waitWhile(BooleanSupplier goesOn) {
+    boolean interrupted = false;
     int times = 0;
-    while (waiting > 0 || atOnce) {
-      times = driving.turn(idle.isTimeToCheck(times)) ? 0 : times + 1;
-      idle.idle(times);
+    try {
+      while (goesOn.getAsBoolean()) {
+        times = driving.turn(idle.isTimeToCheck(times)) ? 0 : times + 1;
+        interrupted |= idle.idle(times);
+      }
+    } finally {
+      Idle.passOn(interrupted);
     }
   }
 

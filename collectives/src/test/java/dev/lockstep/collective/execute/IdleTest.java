@@ -21,6 +21,19 @@ class IdleTest {
   }
 
   @Test
+  void whoIsToBeParkedTakesAnInterruptAndGivesItBack() {
+    Idle idle = new Idle(PROCESSORS);
+    Thread.currentThread().interrupt();
+
+    assertThat(idle.idle(100)).isFalse();
+    assertThat(idle.idle(10_000)).isTrue();
+    assertThat(Thread.currentThread().isInterrupted()).isFalse();
+    assertThat(idle.idle(10_000)).isFalse();
+    Idle.passOn(true);
+    assertThat(Thread.interrupted()).isTrue();
+  }
+
+  @Test
   void ranksThatAreMoreThanCoresYieldAtOnce() {
     Idle idle = new Idle(PROCESSORS + 1);
 
