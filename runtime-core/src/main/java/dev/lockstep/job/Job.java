@@ -16,13 +16,12 @@ import org.jspecify.annotations.Nullable;
 
 /// One rank's membership of a training job. Thread-safe.
 ///
-/// A rank that leaves without [#close], by its death or by a throw past it, fails the job: every
-/// other rank learns of it within a second. Work that throws should [#fail] before it closes.
+/// A rank that dies without [#close] fails the job: every other rank learns of it within a second.
+/// Nobody learns why a rank closes: where its work throws, [#run(JobWork)] fails the job before it
+/// leaves it, and who joins by himself has to [#fail] it.
 ///
 /// ```java
-/// try (var job = Job.join()) {
-///   System.out.println("rank " + job.rank() + " of " + job.worldSize());
-/// }
+/// Job.run(job -> System.out.println("rank " + job.rank() + " of " + job.worldSize()));
 /// ```
 public final class Job implements AutoCloseable {
   // How long a failure that only says "my peer is gone" waits for the word of who knows better.
@@ -86,6 +85,37 @@ public final class Job implements AutoCloseable {
       joined.membership().report(FailureRecords.of(place.rank(), place.host(), e, "join"));
       joined.membership().leave();
       throw e;
+    }
+  }
+
+  /// Does a rank's work in the job that this process was started for.
+  ///
+  /// @throws E as [#run(JobConfig, JobWork)]
+  public static <E extends Exception> void run(JobWork<E> work) throws E {
+    run(JobConfig.fromEnvironment(), work);
+  }
+
+  /// Joins a job, does this rank's work in it and leaves it. What the work throws fails the job
+  /// before it is left, so that the other ranks end within a second or two and name it.
+  ///
+  /// @throws E what the work throws, as unchecked exceptions and errors are
+  /// @throws dev.lockstep.failure.LockstepException as [#join(JobConfig)]
+  public static <E extends Exception> void run(JobConfig config, JobWork<E> work) throws E {
+    try (Job job = join(config)) {
+      try {
+        work.run(job);
+      } catch (Throwable failure) { // whatever it is, the other ranks must learn of it
+        job.failAlso(failure);
+        throw failure;
+      }
+    }
+  }
+
+  private void failAlso(Throwable failure) {
+    try {
+      fail(failure, "");
+    } catch (RuntimeException untold) {
+      failure.addSuppressed(untold);
     }
   }
 
@@ -228,7 +258,9 @@ public final class Job implements AutoCloseable {
         || cause instanceof JobFailedException;
   }
 
-  /// Says goodbye to the other ranks and frees what the job held; idempotent.
+  /// Says goodbye to the other ranks and frees what the job held; idempotent. Where rank 0 has the
+  /// store, which is so under other launchers, it waits until the others have left or the job has
+  /// failed, up to the [JobConfig#joinTimeout].
   ///
   /// @throws IllegalStateException if memory of this rank is still allocated, unless the job has
   ///   failed; everything else is closed by then

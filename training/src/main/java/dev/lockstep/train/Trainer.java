@@ -27,12 +27,13 @@ import org.jspecify.annotations.Nullable;
 /// every bit of the result; world size, threads, transport and restarts do not.
 ///
 /// ```java
-/// try (var job = Job.join();
-///     var text = Corpus.open(DataOptions.of(source, cache), CorpusListener.SILENT);
-///     var trainer = Trainer.start(job, Recipe.defaults(), text, TrainerOptions.defaults())) {
-///   trainer.train(TrainingRun.savingTo(Path.of("checkpoint")));
-///   System.out.println(trainer.weightsSha256());
-/// }
+/// Job.run(job -> {
+///   try (var text = Corpus.open(DataOptions.of(source, cache), CorpusListener.SILENT);
+///       var trainer = Trainer.start(job, Recipe.defaults(), text, TrainerOptions.defaults())) {
+///     trainer.train(TrainingRun.savingTo(Path.of("checkpoint")));
+///     System.out.println(trainer.weightsSha256());
+///   }
+/// });
 /// ```
 ///
 /// Confined to the thread that made it; every rank calls [#train], [#step], [#evaluate] and [#save]
