@@ -8,6 +8,7 @@ import dev.lockstep.collective.plan.LinkCache;
 import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.simulate.Compute;
 import dev.lockstep.collective.simulate.Level;
+import dev.lockstep.collective.simulate.PeerRates;
 import dev.lockstep.collective.simulate.Rates;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
@@ -121,21 +122,41 @@ final class HostLinks {
             level.messageNanos(),
             level.shortBytes(),
             level.shortNanos()));
+    List<Long> buffers =
+        compute.copy().points().stream().map(Rates.Point::workingSetBytes).toList();
     words.append(
-        "%14s  %12s  %12s  %12s  %12s%n"
-            .formatted("all buffers", "copy (GB/s)", "join (GB/s)", "read (GB/s)", "send (GB/s)"));
-    for (Rates.Point point : compute.copy().points()) {
-      long bytes = point.workingSetBytes();
+        rates(
+            buffers,
+            List.of("copy (GB/s)", "join (GB/s)", "send (GB/s)"),
+            List.of(compute.copy(), compute.join(), level.bandwidth())));
+    if (level.shortBytes() > 0) {
+      PeerRates memory = level.memory();
+      words.append("peers' memory, in place:\n");
       words.append(
-          "%14d  %12s  %12s  %12s  %12s%n"
-              .formatted(
-                  bytes,
-                  rate(compute.copy(), bytes),
-                  rate(compute.join(), bytes),
-                  rate(level.read(), bytes),
-                  rate(level.bandwidth(), bytes)));
+          rates(
+              buffers,
+              List.of("read (GB/s)", "read result", "join", "write over", "write", "swap"),
+              List.of(
+                  memory.read(),
+                  memory.fetch(),
+                  memory.join(),
+                  memory.spread(),
+                  memory.write(),
+                  memory.swap())));
     }
     return words.append('\n').toString();
+  }
+
+  private static String rates(List<Long> buffers, List<String> names, List<Rates> rates) {
+    StringBuilder lines = new StringBuilder("%14s".formatted("all buffers"));
+    names.forEach(name -> lines.append("  %12s".formatted(name)));
+    lines.append('\n');
+    for (long bytes : buffers) {
+      lines.append("%14d".formatted(bytes));
+      rates.forEach(each -> lines.append("  %12s".formatted(rate(each, bytes))));
+      lines.append('\n');
+    }
+    return lines.toString();
   }
 
   private static String rate(Rates rates, long workingSetBytes) {

@@ -36,14 +36,17 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   private static final int MOST_RUNS = 48;
   private static final int LEAST_RUNS = 3;
-  private static final long NANOS_PER_SCHEDULE = TimeUnit.MILLISECONDS.toNanos(3);
+  private static final long NANOS_PER_RUN = TimeUnit.MILLISECONDS.toNanos(3);
 
   /// One run in so many is faster than what counts.
   private static final int FAST_PART = 8;
 
-  private static final int ROUND = 64;
+  private static final int ROUND = 16;
 
   private static final Duration LEAST_TIMEOUT = Duration.ofMinutes(1);
+
+  /// The time of a run that a rank has begun late.
+  private static final double LATE = Double.POSITIVE_INFINITY;
 
   /// How long the time of a round must not have fallen.
   private static final long STABLE_NANOS = TimeUnit.MILLISECONDS.toNanos(150);
@@ -57,6 +60,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   private final Buffer numbers;
   private final Prepared barrier;
   private final Prepared slowest;
+  private final FitStart start;
   private final IdentityHashMap<Schedule, Prepared> all = new IdentityHashMap<>();
 
   private LinkProbe(Core core, long mostBytes, List<Buffer> buffers) {
@@ -80,6 +84,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
             LaneSplit.onePerRank(core.topology().ranks()),
             Mode.SAME_BITS);
     this.slowest = kept(core.preparation().prepare(maximum, List.of(times), times, timeout()));
+    this.start = new FitStart(core, barrier, numbers);
   }
 
   /// What a failure leaves open is closed with the communicator.
@@ -147,14 +152,15 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     double total = 0;
     double since = 0;
     while (total < most.toNanos() && since < STABLE_NANOS) {
-      long start = System.nanoTime();
+      long begin = System.nanoTime();
       for (int i = 0; i < ROUND; i++) {
         for (Prepared prepared : warm) {
           prepared.run();
           barrier.run();
         }
+        var _ = start.await();
       }
-      double nanos = slowest(new double[] {System.nanoTime() - start})[0];
+      double nanos = slowest(new double[] {System.nanoTime() - begin})[0];
       total += nanos;
       since += nanos;
       if (nanos < FELL * best) {
@@ -168,67 +174,94 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   private Prepared prepare(Schedule schedule) {
     CollectiveRequest request = schedule.request();
     int rank = core.endpoint().rank();
+    boolean inPlace = request.inPlace();
     List<Tensor> inputs =
-        request.inputs(rank) == 0 ? List.of() : List.of(tensor(input, request.inputElements(rank)));
+        request.inputs(rank) == 0
+            ? List.of()
+            : List.of(
+                tensor(input, inPlace ? request.inputStart(rank) : 0, request.inputElements(rank)));
     Tensor out =
         request.outputElements(rank) == 0
             ? null
-            : tensor(request.inPlace() ? input : output, request.outputElements(rank));
+            : tensor(
+                inPlace ? input : output,
+                inPlace ? request.outputStart(rank) : 0,
+                request.outputElements(rank));
     return kept(
         core.preparation().prepare(schedule, OptionalDouble.empty(), inputs, out, timeout()));
   }
 
-  private static Tensor tensor(Buffer buffer, long elements) {
-    return new Tensor(buffer, 0, DType.F32, Shape.of(elements));
+  private static Tensor tensor(Buffer buffer, long start, long elements) {
+    return new Tensor(buffer, start * DType.F32.bytes(), DType.F32, Shape.of(elements));
   }
 
   @Override
-  public double nanos(Schedule schedule) {
+  public double[] nanos(List<Schedule> schedules) {
+    List<Run> runs = new ArrayList<>();
+    for (Schedule schedule : schedules) {
+      Prepared prepared = all.computeIfAbsent(schedule, this::prepare);
+      runs.add(new Run(written(schedule.request()), prepared::run));
+    }
+    return fast(runs);
+  }
+
+  /// Returns what a rank brings, written before every run.
+  private MemorySegment written(CollectiveRequest request) {
     int rank = core.endpoint().rank();
-    MemorySegment written =
-        schedule.request().inputs(rank) == 0
-            ? MemorySegment.NULL
-            : input
-                .segment()
-                .asSlice(0, schedule.request().inputElements(rank) * DType.F32.bytes());
-    Prepared prepared = all.computeIfAbsent(schedule, this::prepare);
-    return fast(
-        () -> {
-          written.fill((byte) 1);
-          barrier.run();
-          long start = System.nanoTime();
-          prepared.run();
-          return System.nanoTime() - start;
-        });
+    if (request.inputs(rank) == 0) {
+      return MemorySegment.NULL;
+    }
+    long start = request.inPlace() ? request.inputStart(rank) : 0;
+    return input
+        .segment()
+        .asSlice(start * DType.F32.bytes(), request.inputElements(rank) * DType.F32.bytes());
   }
 
   @Override
   public double copyNanos(long bytes) {
-    return fast(
-        () -> {
-          input.segment().asSlice(0, bytes).fill((byte) 1);
-          barrier.run();
-          long start = System.nanoTime();
-          MemorySegment.copy(input.segment(), 0, output.segment(), 0, bytes);
-          return System.nanoTime() - start;
-        });
+    Runnable copy = () -> MemorySegment.copy(input.segment(), 0, output.segment(), 0, bytes);
+    return fast(List.of(new Run(input.segment().asSlice(0, bytes), copy)))[0];
   }
 
-  /// One run and its nanoseconds.
-  private interface Run {
-    long nanos();
+  /// What is timed.
+  ///
+  /// @param written every rank's input, written before
+  private record Run(MemorySegment written, Runnable operation) {}
+
+  /// Returns the time of one run, [#LATE] if this rank has begun it late.
+  private double nanos(Run run) {
+    run.written().fill((byte) 1);
+    boolean isTimely = start.await();
+    long begin = System.nanoTime();
+    run.operation().run();
+    long nanos = System.nanoTime() - begin;
+    return isTimely ? nanos : LATE;
   }
 
-  private double fast(Run run) {
-    var _ = run.nanos();
-    double once = slowest(new double[] {run.nanos()})[0];
-    double[] times = new double[(int) Math.clamp(NANOS_PER_SCHEDULE / once, LEAST_RUNS, MOST_RUNS)];
-    for (int i = 0; i < times.length; i++) {
-      times[i] = run.nanos();
+  /// Returns the time of each: of its runs, taken in turn with the others', one of the fastest.
+  private double[] fast(List<Run> runs) {
+    runs.forEach(this::nanos);
+    long begin = System.nanoTime();
+    runs.forEach(this::nanos);
+    double once = slowest(new double[] {System.nanoTime() - begin})[0];
+    int number = (int) Math.clamp(NANOS_PER_RUN * runs.size() / once, LEAST_RUNS, MOST_RUNS);
+    double[][] times = new double[runs.size()][number];
+    for (int i = 0; i < number; i++) {
+      for (int which = 0; which < times.length; which++) {
+        times[which][i] = nanos(runs.get(which));
+      }
     }
-    double[] all = slowest(times);
-    Arrays.sort(all);
-    return all[all.length / FAST_PART];
+    double[] fast = new double[times.length];
+    for (int which = 0; which < times.length; which++) {
+      double[] all = slowest(times[which]);
+      Arrays.sort(all);
+      fast[which] = all[number / FAST_PART];
+    }
+    if (start.agrees() && Arrays.stream(fast).anyMatch(nanos -> nanos == LATE)) {
+      start.giveUp();
+      return fast(runs);
+    }
+    return fast;
   }
 
   /// Returns the greatest of every rank's numbers, place by place.

@@ -4,6 +4,7 @@ import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.simulate.Compute;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Level;
+import dev.lockstep.collective.simulate.PeerRates;
 import dev.lockstep.collective.simulate.Rates;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
@@ -26,7 +27,7 @@ import java.util.zip.CRC32C;
 /// @param near links between ranks of one host, where those of `fabric` are between hosts: a level
 ///   that joins all ranks of a host
 public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Level> near) {
-  private static final String FORMAT = "lockstep-links 3";
+  private static final String FORMAT = "lockstep-links 4";
   private static final int SHARED_SHORT_BYTES = 1024;
 
   /// What the names of fields begin with that say how ranks of one host are joined.
@@ -53,15 +54,16 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
     return new LinkTable(key, fitted, fabric, Optional.of(links.levels().getFirst()));
   }
 
-  /// Returns what joins the ranks of a communicator.
+  /// Returns what joins the ranks of a communicator. Where hosts run several ranks these are a
+  /// level of their own even if all links are alike: rates hold for what a host's ranks touch
+  /// together.
   ///
   /// @param isOneHost whether all of them are on one host
   public Fabric fabric(Topology topology, boolean isOneHost) {
     Level all = fabric.levels().getFirst();
     Level inner = near.orElse(all);
     if (!isOneHost) {
-      boolean isOneLevel = inner.equals(all) && all.uplinkBytesPerSecond() == 0;
-      return isOneLevel || topology.levels().isEmpty()
+      return topology.levels().isEmpty()
           ? fabric
           : joining(List.of(withoutMemory(inner, topology.levels().getFirst()), all));
     }
@@ -88,7 +90,7 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
             links.shortNanos(),
             links.signalNanos(),
             links.bandwidth(),
-            links.read(),
+            links.memory(),
             0);
   }
 
@@ -96,7 +98,8 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
   private static Level withoutMemory(Level links, long ranks) {
     double latency = links.messageNanos();
     Rates rates = links.bandwidth();
-    return new Level(links.name(), ranks, latency, 0, latency, latency, rates, rates, 0);
+    return new Level(
+        links.name(), ranks, latency, 0, latency, latency, rates, PeerRates.of(rates), 0);
   }
 
   /// Returns what a fit holds for: these ranks on this host under this Java.
@@ -131,16 +134,38 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
   /// @param transport name
   /// @param peerMemory whether ranks read each other's memory
   public static LinkTable typical(String transport, boolean peerMemory) {
-    Rates copy = rates(20e9, 20e9, 10e9, 5e9);
-    Rates join = rates(60e9, 50e9, 25e9, 12e9);
-    Rates read = rates(12e9, 12e9, 8e9, 5e9);
+    Rates copies = rates(20e9, 20e9, 10e9, 5e9);
+    Rates joins = rates(60e9, 50e9, 25e9, 12e9);
+    Rates reads = rates(12e9, 12e9, 8e9, 5e9);
     Level links =
         peerMemory
             ? new Level(
-                "memory", Level.ALL, 1_000, SHARED_SHORT_BYTES, 150, 80, rates(4e9), read, 0)
+                "memory",
+                Level.ALL,
+                1_000,
+                SHARED_SHORT_BYTES,
+                150,
+                80,
+                rates(4e9),
+                new PeerRates(
+                    reads,
+                    rates(6e9, 6e9, 4e9, 3e9),
+                    reads,
+                    joins,
+                    reads,
+                    rates(7e9, 7e9, 4e9, 2.5e9)),
+                0)
             : new Level(
-                "network", Level.ALL, 10_000, 0, 10_000, 10_000, rates(2e9), rates(2e9), 2e9);
-    return stated(new Fabric(transport, new Compute(50, 10, copy, join, true), List.of(links)));
+                "network",
+                Level.ALL,
+                10_000,
+                0,
+                10_000,
+                10_000,
+                rates(2e9),
+                PeerRates.of(rates(2e9)),
+                2e9);
+    return stated(new Fabric(transport, new Compute(50, 10, copies, joins, true), List.of(links)));
   }
 
   private static Rates rates(double... bytesPerSecond) {
@@ -180,7 +205,12 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
             "short=" + links.shortNanos(),
             "signal=" + links.signalNanos(),
             "bandwidth=" + words(links.bandwidth()),
-            "read=" + words(links.read()),
+            "read=" + words(links.memory().read()),
+            "fetch=" + words(links.memory().fetch()),
+            "joinPeer=" + words(links.memory().join()),
+            "spread=" + words(links.memory().spread()),
+            "write=" + words(links.memory().write()),
+            "swap=" + words(links.memory().swap()),
             "uplink=" + links.uplinkBytesPerSecond())
         .map(field -> prefix + field + "\n")
         .collect(Collectors.joining());
@@ -236,7 +266,13 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
           number(prefix + "short"),
           number(prefix + "signal"),
           rates(prefix + "bandwidth"),
-          rates(prefix + "read"),
+          new PeerRates(
+              rates(prefix + "read"),
+              rates(prefix + "fetch"),
+              rates(prefix + "joinPeer"),
+              rates(prefix + "spread"),
+              rates(prefix + "write"),
+              rates(prefix + "swap")),
           number(prefix + "uplink"));
     }
 

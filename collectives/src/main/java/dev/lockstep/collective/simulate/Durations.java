@@ -13,33 +13,54 @@ import java.util.Set;
 final class Durations {
   private static final double PICOS = 1000;
 
+  /// What a byte of a peer's memory takes, by what is done with it.
+  private record Peer(
+      double read, double fetch, double join, double spread, double write, double swap) {
+    static Peer of(PeerRates rates, long workingSet) {
+      return new Peer(
+          rates.read().nanosPerByte(workingSet),
+          rates.fetch().nanosPerByte(workingSet),
+          rates.join().nanosPerByte(workingSet),
+          rates.spread().nanosPerByte(workingSet),
+          rates.write().nanosPerByte(workingSet),
+          rates.swap().nanosPerByte(workingSet));
+    }
+  }
+
   private final Fabric fabric;
-  private final boolean inPlace;
+  private final CollectiveRequest request;
   private final long workingSet;
   private final double copy;
   private final double join;
-  private final double[] read;
   private final double[] send;
+  private final Peer[] peers;
   final long start;
   final long step;
 
   Durations(Fabric fabric, CollectiveRequest request) {
     this.fabric = fabric;
-    this.inPlace = request.inPlace();
-    long buffers =
-        request.kind() == CollectiveKind.SEND_RECEIVE
-            ? request.total()
-            : Math.max(request.inputElements(0), request.outputElements(0));
+    this.request = request;
     long ranksOfHost = Math.min(request.ranks(), fabric.levels().getFirst().ranks());
-    this.workingSet = buffers * request.dtype().bytes() * ranksOfHost;
+    this.workingSet = buffers(request) * request.dtype().bytes() * ranksOfHost;
     this.copy = fabric.compute().copy().nanosPerByte(workingSet);
     this.join = fabric.compute().join().nanosPerByte(workingSet);
-    this.read =
-        fabric.levels().stream().mapToDouble(l -> l.read().nanosPerByte(workingSet)).toArray();
+    this.peers =
+        fabric.levels().stream().map(l -> Peer.of(l.memory(), workingSet)).toArray(Peer[]::new);
     this.send =
         fabric.levels().stream().mapToDouble(l -> l.bandwidth().nanosPerByte(workingSet)).toArray();
     this.start = picos(fabric.compute().startNanos());
     this.step = picos(fabric.compute().stepNanos());
+  }
+
+  /// Returns the elements of a rank's buffers. Of a send-receive rank 0 may have none; its rates
+  /// are those of its messages' length, in place or not.
+  private static long buffers(CollectiveRequest request) {
+    if (request.kind() == CollectiveKind.SEND_RECEIVE) {
+      return request.total();
+    }
+    long in = request.inputElements(0);
+    long out = request.outputElements(0);
+    return request.inPlace() ? Math.max(in, out) : in + out;
   }
 
   static long picos(double nanos) {
@@ -90,14 +111,41 @@ final class Durations {
     return fabric.compute().movesMessages();
   }
 
-  long copy(int rank, Range from, long bytes) {
-    return from.rank() == rank
-        ? picos(bytes * copy)
-        : peerLatency(rank, from) + picos(bytes * read[level(rank, from.rank())]);
+  /// A peer's output is written in this collective, its input before. To write what peers may have
+  /// read of this rank's costs as much more.
+  ///
+  /// @param signalled whether peers may have read memory of this rank
+  long copy(int rank, Range from, Range to, long bytes, boolean signalled) {
+    if (from.rank() == rank) {
+      Peer peer = peers[0];
+      double dearer = signalled && isInput(to) ? Math.max(0, peer.fetch() - peer.read()) : 0;
+      return picos(bytes * (copy + dearer));
+    }
+    Peer peer = peer(rank, from);
+    boolean isResult = from.space().equals(new Space.Output());
+    return peerLatency(rank, from) + picos(bytes * (isResult ? peer.fetch() : peer.read()));
   }
 
-  /// Sources of this rank and the result at the rate of joins; a peer's sources at the rate at
-  /// which its memory is read, if that is slower.
+  private Peer peer(int rank, Range range) {
+    return peers[level(rank, range.rank())];
+  }
+
+  /// Returns whether a range of an output, or of scratch, is a part of its rank's first input:
+  /// peers have read it before it may be written.
+  private boolean isInput(Range range) {
+    int rank = range.rank();
+    if (!request.inPlace()
+        || request.inputs(rank) == 0
+        || !range.space().equals(new Space.Output())) {
+      return false;
+    }
+    long start = request.outputStart(rank) + range.offset();
+    long input = request.inputStart(rank);
+    return start < input + request.inputElements(rank) && input < start + range.elements();
+  }
+
+  /// Sources of this rank and the result at the rate of joins; a peer's sources at that of joining
+  /// its memory.
   long reduce(int rank, Range to, JoinTree tree, int elementBytes) {
     double bytes = (double) to.elements() * elementBytes;
     double[] nanos = {tree instanceof JoinTree.Leaf ? 0 : bytes * join};
@@ -108,37 +156,35 @@ final class Durations {
           if (source.rank() == rank) {
             nanos[0] += copies ? (source.equals(to) ? 0 : bytes * copy) : bytes * join;
           } else {
-            double foreign = read[level(rank, source.rank())];
-            nanos[0] += copies ? bytes * foreign : bytes * Math.max(join, foreign);
+            Peer peer = peer(rank, source);
+            nanos[0] += bytes * (copies ? peer.read() : peer.join());
             latency[0] = Math.max(latency[0], peerLatency(rank, source));
           }
         });
     return latency[0] + picos(nanos[0]);
   }
 
-  /// As a reduction to this rank; the lines of each other result come from its rank at the rate of
-  /// reading there, unless it lies on a source, whose lines have come already.
+  /// As a reduction to this rank, and then each other result: where it lies on a source, whose
+  /// lines have come already, for less than elsewhere.
   long spread(int rank, List<Range> to, JoinTree tree, int elementBytes) {
     Set<Integer> here = new HashSet<>();
     tree.forEachSource(
         source -> {
-          if (inPlace && source.space().equals(new Space.Input(0))) {
+          if (request.inPlace() && source.space().equals(new Space.Input(0))) {
             here.add(source.rank());
           }
         });
     long total = reduce(rank, to.getFirst(), tree, elementBytes);
     for (Range result : to.subList(1, to.size())) {
       double bytes = (double) result.elements() * elementBytes;
-      double foreign = read[level(rank, result.rank())];
-      total += picos(bytes * (here.contains(result.rank()) ? Math.min(join, foreign) : foreign));
+      Peer peer = peer(rank, result);
+      total += picos(bytes * (here.contains(result.rank()) ? peer.spread() : peer.write()));
     }
     return total;
   }
 
-  /// Each line comes from the peer once, to be written where it has come from.
   long swap(int rank, Range theirs, long bytes) {
-    double foreign = Math.max(copy, read[level(rank, theirs.rank())]);
-    return peerLatency(rank, theirs) + picos(bytes * (foreign + copy));
+    return peerLatency(rank, theirs) + picos(bytes * peer(rank, theirs).swap());
   }
 
   long divide(long bytes) {

@@ -9,7 +9,7 @@ package dev.lockstep.collective.simulate;
 /// @param shortNanos latency of a message of up to `shortBytes`
 /// @param signalNanos latency of a signal in shared memory
 /// @param bandwidth of one rank's link, each direction, in bytes per second
-/// @param read rate at which one rank reads a peer's memory in place
+/// @param memory rates at which one rank reads and writes a peer's memory in place
 /// @param uplinkBytesPerSecond what all ranks of one group of the level below carry over this level
 ///   together, each direction; those that use it in a schedule share it evenly; 0 where every rank
 ///   has its link to itself
@@ -21,7 +21,7 @@ public record Level(
     double shortNanos,
     double signalNanos,
     Rates bandwidth,
-    Rates read,
+    PeerRates memory,
     double uplinkBytesPerSecond) {
   /// Group size of a level that joins all ranks.
   public static final long ALL = Long.MAX_VALUE;
@@ -68,7 +68,7 @@ public record Level(
         latencyNanos,
         latencyNanos,
         rates,
-        rates,
+        PeerRates.of(rates),
         uplinkBytesPerSecond);
   }
 }

@@ -45,6 +45,9 @@ final class RankProgram {
   /// number.
   final long[][] listeners;
 
+  /// Whether the step that is compiled comes after a signal, so that peers may have read memory.
+  private boolean signalled;
+
   private int[] bursts = NO_STEPS; // for each step the first of its burst
   private long[] outgoing = NOBODY; // sorted: (peer, step), see key()
 
@@ -103,7 +106,7 @@ final class RankProgram {
       case Step.Copy(Range from, Range to) -> {
         open.touch(from, false);
         open.touch(to, true);
-        local(at, open, durations.copy(rank, from, to.elements() * elementBytes));
+        local(at, open, durations.copy(rank, from, to, to.elements() * elementBytes, signalled));
       }
       case Step.Reduce(Range to, JoinTree tree) -> {
         open.touch(to, true);
@@ -129,6 +132,7 @@ final class RankProgram {
         local(at, open, durations.divide(target.elements() * elementBytes));
       }
       case Step.Signal(int peer, int slot) -> {
+        signalled = true;
         open.awaitAll();
         waits[at] = open.take();
         signal(at, Op.SIGNAL, peer, slot, durations);

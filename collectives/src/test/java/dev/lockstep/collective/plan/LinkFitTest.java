@@ -5,14 +5,15 @@ import static org.assertj.core.api.Assertions.withinPercentage;
 
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.algorithm.Algorithms;
-import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.simulate.Compute;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Level;
+import dev.lockstep.collective.simulate.PeerRates;
 import dev.lockstep.collective.simulate.Rates;
 import dev.lockstep.collective.simulate.Simulator;
 import dev.lockstep.graph.LaneSplit;
@@ -28,24 +29,34 @@ class LinkFitTest {
   /// Links whose times are those of a fabric: what is fitted to them must predict as it does.
   private record Simulated(Fabric fabric, int ranks) implements LinkMeter {
     @Override
-    public double nanos(Schedule schedule) {
-      return Simulator.run(schedule, fabric).nanos();
+    public double[] nanos(List<Schedule> schedules) {
+      return schedules.stream()
+          .mapToDouble(schedule -> Simulator.run(schedule, fabric).nanos())
+          .toArray();
     }
 
     @Override
     public double copyNanos(long bytes) {
       return fabric.compute().startNanos()
-          + bytes * fabric.compute().copy().nanosPerByte(bytes * ranks);
+          + bytes * fabric.compute().copy().nanosPerByte(2 * bytes * ranks);
     }
   }
 
   private static Fabric fabric(int ranks, boolean peerMemory) {
     Rates fast = rates(ranks, 30e9, 20e9, 8e9);
     Rates slow = rates(ranks, 10e9, 7e9, 3e9);
+    PeerRates memory =
+        new PeerRates(
+            slow,
+            rates(ranks, 6e9, 5e9, 3e9),
+            rates(ranks, 15e9, 12e9, 5e9),
+            rates(ranks, 50e9, 40e9, 10e9),
+            rates(ranks, 8e9, 6e9, 2e9),
+            rates(ranks, 7e9, 4e9, 2e9));
     Level links =
         peerMemory
-            ? new Level("memory", Level.ALL, 900, 1024, 170, 120, slow, slow, 0)
-            : new Level("network", Level.ALL, 9_000, 0, 9_000, 9_000, slow, slow, 0);
+            ? new Level("memory", Level.ALL, 900, 1024, 170, 120, slow, memory, 0)
+            : new Level("network", Level.ALL, 9_000, 0, 9_000, 9_000, slow, memory, 0);
     return new Fabric("host", new Compute(40, 15, fast, fast, true), List.of(links));
   }
 
@@ -65,25 +76,38 @@ class LinkFitTest {
     Fabric fitted = LinkFit.fit("host", topology, 4L << 20, new Simulated(links, ranks));
     assertThat(fitted.levels().getFirst().messageNanos())
         .isCloseTo(links.levels().getFirst().messageNanos(), withinPercentage(5));
-    for (Algorithm algorithm : Algorithms.of(CollectiveKind.ALL_REDUCE)) {
+    for (boolean inPlace : new boolean[] {true, false}) {
       for (long bytes = 4096; bytes <= 4 << 20; bytes *= 4) {
-        CollectiveRequest request =
-            CollectiveRequest.allReduce(
-                DType.F32,
-                new ReduceOp.Sum(),
-                bytes / 4,
-                true,
-                topology,
-                LaneSplit.onePerRank(ranks),
-                Mode.RELAXED);
-        if (algorithm.refusal(request).isEmpty()) {
-          Schedule schedule = algorithm.schedule(request);
-          double nanos = Simulator.run(schedule, links).nanos();
-          assertThat(Simulator.run(schedule, fitted).nanos())
-              .as("%s, bytes=%d", algorithm.name(), bytes)
-              .isCloseTo(nanos, withinPercentage(10));
+        long elements = bytes / 4;
+        for (CollectiveRequest request : requests(topology, elements, inPlace)) {
+          expectSame(request, links, fitted);
         }
       }
+    }
+  }
+
+  private static List<CollectiveRequest> requests(
+      Topology topology, long elements, boolean inPlace) {
+    int ranks = topology.ranks();
+    ReduceOp sum = new ReduceOp.Sum();
+    LaneSplit lanes = LaneSplit.onePerRank(ranks);
+    Counts parts = Counts.each(ranks, elements / ranks);
+    return List.of(
+        CollectiveRequest.allReduce(
+            DType.F32, sum, elements, inPlace, topology, lanes, Mode.RELAXED),
+        CollectiveRequest.reduceScatter(
+            DType.F32, sum, parts, inPlace, topology, lanes, Mode.RELAXED),
+        CollectiveRequest.sendReceive(DType.F32, elements, inPlace, topology),
+        CollectiveRequest.broadcast(DType.F32, elements, 0, topology));
+  }
+
+  private static void expectSame(CollectiveRequest request, Fabric links, Fabric fitted) {
+    for (Algorithm algorithm : Algorithms.applicable(request)) {
+      Schedule schedule = algorithm.schedule(request);
+      double nanos = Simulator.run(schedule, links).nanos();
+      assertThat(Simulator.run(schedule, fitted).nanos())
+          .as("%s, %s", algorithm.name(), request.words())
+          .isCloseTo(nanos, withinPercentage(10));
     }
   }
 
@@ -128,7 +152,15 @@ class LinkFitTest {
     Level level = known.levels().getFirst();
     Level links =
         new Level(
-            level.name(), Level.ALL, 900, 1024, 170, signalNanos, level.read(), level.read(), 0);
+            level.name(),
+            Level.ALL,
+            900,
+            1024,
+            170,
+            signalNanos,
+            level.bandwidth(),
+            level.memory(),
+            0);
     Fabric fabric = new Fabric("host", known.compute(), List.of(links));
     assertThat(LinkFit.implausible(fabric, ranks, 4).isPresent()).isEqualTo(doubted);
   }
@@ -153,8 +185,8 @@ class LinkFitTest {
             1024,
             shortNanos,
             55,
-            level.read(),
-            level.read(),
+            level.bandwidth(),
+            level.memory(),
             0);
     Fabric fabric = new Fabric("host", known.compute(), List.of(links));
     assertThat(LinkFit.implausible(fabric, 2, 2).isPresent()).isEqualTo(doubted);

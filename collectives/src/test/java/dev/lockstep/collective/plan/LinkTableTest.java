@@ -2,9 +2,16 @@ package dev.lockstep.collective.plan;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.collective.algorithm.RingAllGather;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Level;
+import dev.lockstep.collective.simulate.PeerRates;
+import dev.lockstep.collective.simulate.Rates;
+import dev.lockstep.collective.simulate.Simulator;
+import dev.lockstep.tensor.DType;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -50,8 +57,26 @@ class LinkTableTest {
   @Test
   void oneRankOfEachHostHasTheLinksBetweenThem() {
     assertThat(BOTH.fabric(Topology.oneNode(2, false), false)).isEqualTo(ALIKE.fabric());
-    LinkTable apart = LinkTable.stated(fabric(0));
-    assertThat(apart.fabric(new Topology(8, List.of(4), false), false)).isEqualTo(apart.fabric());
+  }
+
+  /// A host's caches are those of its ranks, whether or not these share a cable.
+  @Test
+  void ratesAreThoseOfWhatAHostsRanksTouch() {
+    Topology hosts = new Topology(8, List.of(4), false);
+    CollectiveRequest request =
+        CollectiveRequest.allGather(DType.F32, Counts.each(8, 1 << 15), true, hosts);
+    Rates falling =
+        new Rates(List.of(new Rates.Point(4 << 20, 8e9), new Rates.Point(8 << 20, 1e9)));
+    double[] nanos = new double[2];
+    for (int i = 0; i < 2; i++) {
+      double uplink = i * 1e15;
+      Level links =
+          new Level("wire", Level.ALL, 5e3, 0, 5e3, 5e3, falling, PeerRates.of(falling), uplink);
+      LinkTable table = LinkTable.stated(new Fabric("wire", NEAR.compute(), List.of(links)));
+      nanos[i] =
+          Simulator.run(new RingAllGather().schedule(request), table.fabric(hosts, false)).nanos();
+    }
+    assertThat(nanos[0]).isEqualTo(nanos[1]);
   }
 
   @Test

@@ -120,7 +120,7 @@ class PlannerTest {
                 messageNanos,
                 signalNanos,
                 links.bandwidth(),
-                links.read(),
+                links.memory(),
                 links.uplinkBytesPerSecond())));
   }
 

@@ -1,0 +1,123 @@
+package dev.lockstep.collective.simulate;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.DirectAllReduce;
+import dev.lockstep.collective.algorithm.DirectReduceScatter;
+import dev.lockstep.collective.algorithm.DirectSendReceive;
+import dev.lockstep.collective.algorithm.SpreadAllReduce;
+import dev.lockstep.collective.algorithm.SwapAllToAll;
+import dev.lockstep.collective.algorithm.SwapSendReceive;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
+import dev.lockstep.graph.LaneSplit;
+import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.tensor.DType;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class PeerRatesTest {
+  private static final long ELEMENTS = 1 << 20;
+  private static final Topology TWO = Topology.oneNode(2, true);
+
+  /// Nanoseconds per byte.
+  private static final double JOIN = 0.25;
+
+  private static final double READ = 1;
+  private static final double FETCH = 2;
+  private static final double PEER_JOIN = 3;
+  private static final double SPREAD = 5;
+  private static final double WRITE = 7;
+  private static final double SWAP = 11;
+
+  private static Rates rate(double nanosPerByte) {
+    return Rates.constant(1e9 / nanosPerByte);
+  }
+
+  private static final Fabric FABRIC =
+      new Fabric(
+          "host",
+          new Compute(0, 0, rate(100), rate(JOIN), true),
+          List.of(
+              new Level(
+                  "memory",
+                  Level.ALL,
+                  1,
+                  0,
+                  1,
+                  1,
+                  rate(100),
+                  new PeerRates(
+                      rate(READ),
+                      rate(FETCH),
+                      rate(PEER_JOIN),
+                      rate(SPREAD),
+                      rate(WRITE),
+                      rate(SWAP)),
+                  0)));
+
+  private static void expect(Algorithm algorithm, CollectiveRequest request, double nanosPerByte) {
+    double bytes = ELEMENTS * 4.0;
+    double nanos = Simulator.run(algorithm.schedule(request), FABRIC).nanos();
+    assertThat(nanos / bytes).as(algorithm.name()).isCloseTo(nanosPerByte, within(1e-5));
+  }
+
+  private static CollectiveRequest allReduce(boolean inPlace) {
+    return CollectiveRequest.allReduce(
+        DType.F32,
+        new ReduceOp.Sum(),
+        ELEMENTS,
+        inPlace,
+        TWO,
+        LaneSplit.onePerRank(2),
+        Mode.SAME_BITS);
+  }
+
+  private static CollectiveRequest sendReceive(boolean inPlace) {
+    return CollectiveRequest.sendReceive(DType.F32, ELEMENTS, inPlace, TWO);
+  }
+
+  @Test
+  void whatIsCopiedFromAPeerIsReadThere() {
+    expect(new DirectSendReceive(), sendReceive(false), READ);
+  }
+
+  @Test
+  void whatAPeerWritesMeanwhileIsDearerToRead() {
+    double joined = (2 * JOIN + PEER_JOIN) / 2;
+    expect(new DirectAllReduce(), allReduce(false), joined + FETCH / 2);
+    expect(new DirectAllReduce(), allReduce(true), joined + FETCH / 2);
+  }
+
+  @Test
+  void whatIsJoinedThereHasARateOfItsOwn() {
+    CollectiveRequest request =
+        CollectiveRequest.reduceScatter(
+            DType.F32,
+            new ReduceOp.Sum(),
+            Counts.each(2, ELEMENTS / 2),
+            true,
+            TWO,
+            LaneSplit.onePerRank(2),
+            Mode.SAME_BITS);
+    expect(new DirectReduceScatter(), request, (2 * JOIN + PEER_JOIN) / 2);
+  }
+
+  @Test
+  void resultsAreWrittenOverWhatWasJoinedOrElsewhere() {
+    double joined = (2 * JOIN + PEER_JOIN) / 2;
+    expect(new SpreadAllReduce(), allReduce(true), joined + SPREAD / 2);
+    expect(new SpreadAllReduce(), allReduce(false), joined + WRITE / 2);
+  }
+
+  @Test
+  void whatIsSwappedGoesBothWays() {
+    expect(new SwapSendReceive(), sendReceive(true), SWAP / 2);
+    Counts halves = Counts.each(4, ELEMENTS / 2);
+    expect(new SwapAllToAll(), CollectiveRequest.allToAll(DType.F32, halves, true, TWO), SWAP / 4);
+  }
+}
