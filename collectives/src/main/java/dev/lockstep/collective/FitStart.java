@@ -31,6 +31,7 @@ final class FitStart {
   private final Prepared barrier;
   private final Buffer time;
   private final Prepared greatest;
+  private final boolean eachHasACore;
   private boolean agrees;
 
   /// Makes the start of one rank; all ranks together.
@@ -55,7 +56,8 @@ final class FitStart {
         core.preparation()
             .prepare(request, List.of(tensor), tensor, LinkProbe.timeout(core.options()));
     core.keep(greatest);
-    this.agrees = greatest(could(core) ? 0 : 1) == 0;
+    this.eachHasACore = greatest(could(core) ? 0 : 1) == 0;
+    this.agrees = eachHasACore;
   }
 
   private static boolean could(Core core) {
@@ -94,6 +96,12 @@ final class FitStart {
   /// Agrees on nothing any more; all ranks together.
   void giveUp() {
     agrees = false;
+  }
+
+  /// Returns whether all ranks are on one host, and each can have a core to itself there; alike on
+  /// all.
+  boolean eachHasACore() {
+    return eachHasACore;
   }
 
   boolean agrees() {

@@ -2,6 +2,7 @@ package dev.lockstep.collective;
 
 import dev.lockstep.collective.execute.Members;
 import dev.lockstep.collective.plan.LinkCache;
+import dev.lockstep.collective.plan.LinkDoubts;
 import dev.lockstep.collective.plan.LinkFit;
 import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.request.StableHash;
@@ -125,8 +126,8 @@ final class LinkChoice {
   }
 
   private Fabric measure(Core probe) {
-    try (LinkProbe meter = LinkProbe.of(probe)) {
-      meter.warmUp(Duration.parse(first.substring(FIT.length())));
+    Duration warmUp = Duration.parse(first.substring(FIT.length()));
+    try (LinkProbe meter = LinkProbe.of(probe, warmUp)) {
       return LinkFit.fit(transport, probe.topology(), meter.mostBytes(), meter);
     }
   }
@@ -144,10 +145,8 @@ final class LinkChoice {
   private LinkTable judge(Fabric fabric, Optional<Fabric> near, long start) {
     int processors = Runtime.getRuntime().availableProcessors();
     Optional<String> doubt =
-        LinkFit.implausible(fabric, job.worldSize(), processors)
-            .or(
-                () ->
-                    near.flatMap(it -> LinkFit.implausible(it, job.localWorldSize(), processors)));
+        LinkDoubts.of(fabric, job.worldSize() <= processors)
+            .or(() -> near.flatMap(it -> LinkDoubts.of(it, job.localWorldSize() <= processors)));
     LOG.debug(
         "links are fitted: transport={}, ranks={}, millis={}, doubt={}",
         transport,

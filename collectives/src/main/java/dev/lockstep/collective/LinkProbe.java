@@ -1,6 +1,5 @@
 package dev.lockstep.collective;
 
-import dev.lockstep.collective.plan.LinkFit;
 import dev.lockstep.collective.plan.LinkMeter;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
@@ -22,6 +21,7 @@ import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.OptionalDouble;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 /// Measures the links of a communicator that was made for this alone. Every rank writes its input
 /// before each run, as training does; the slowest rank's time counts, and of several runs one of
@@ -36,12 +36,16 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   private static final int MOST_RUNS = 48;
   private static final int LEAST_RUNS = 3;
-  private static final long NANOS_PER_RUN = TimeUnit.MILLISECONDS.toNanos(3);
+  private static final long NANOS_PER_RUN = TimeUnit.MILLISECONDS.toNanos(1);
 
   /// One run in so many is faster than what counts.
   private static final int FAST_PART = 8;
 
-  private static final int ROUND = 16;
+  /// Rounds that must not have become faster: while compilers take the cores a round is long.
+  private static final int STABLE_ROUNDS = 8;
+
+  /// Nothing is measured again after so many times what the warm-up may take.
+  private static final int PATIENCE = 2;
 
   private static final Duration LEAST_TIMEOUT = Duration.ofMinutes(1);
 
@@ -49,12 +53,18 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   private static final double LATE = Double.POSITIVE_INFINITY;
 
   /// How long the time of a round must not have fallen.
-  private static final long STABLE_NANOS = TimeUnit.MILLISECONDS.toNanos(150);
+  private static final long STABLE_NANOS = TimeUnit.MILLISECONDS.toNanos(30);
 
-  private static final double FELL = 0.97;
+  private static final double FELL = 0.9;
+
+  /// After each round compilers have the cores for as long as it took, at most this long: ranks
+  /// that share theirs with them wait for each other far longer than they run.
+  private static final long MOST_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
 
   private final Core core;
   private final long mostBytes;
+  private final Duration warmUp;
+  private final long begin = System.nanoTime();
   private final Buffer input;
   private final Buffer output;
   private final Buffer numbers;
@@ -63,9 +73,10 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   private final FitStart start;
   private final IdentityHashMap<Schedule, Prepared> all = new IdentityHashMap<>();
 
-  private LinkProbe(Core core, long mostBytes, List<Buffer> buffers) {
+  private LinkProbe(Core core, long mostBytes, Duration warmUp, List<Buffer> buffers) {
     this.core = core;
     this.mostBytes = mostBytes;
+    this.warmUp = warmUp;
     this.input = buffers.get(0);
     this.output = buffers.get(1);
     this.numbers = buffers.get(2);
@@ -96,7 +107,8 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   /// Makes the probe; all ranks together.
   ///
   /// @param core borrowed
-  static LinkProbe of(Core core) {
+  /// @param warmUp how long ranks may take to warm up, each time
+  static LinkProbe of(Core core, Duration warmUp) {
     long mostBytes = mostBytes(core);
     List<Buffer> buffers = new ArrayList<>();
     try {
@@ -105,7 +117,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
             HostMemory.allocateShared(
                 core.job().memory(), "fit of links", bytes, core.job().directory()));
       }
-      return new LinkProbe(core, mostBytes, buffers);
+      return new LinkProbe(core, mostBytes, warmUp, buffers);
     } catch (RuntimeException | Error failure) {
       buffers.forEach(Buffer::close);
       throw failure;
@@ -141,34 +153,41 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     return users.compareTo(LEAST_TIMEOUT) < 0 ? LEAST_TIMEOUT : users;
   }
 
-  /// Runs short schedules until they do not become faster, or for as long as is allowed: what is to
-  /// be measured are links, not the start of a virtual machine.
-  void warmUp(Duration most) {
-    List<Prepared> warm = new ArrayList<>();
-    for (Schedule schedule : LinkFit.warmUps(core.topology())) {
-      warm.add(prepare(schedule));
-    }
+  /// By the very code that times them: around what takes a fifth of a microsecond, a loop that has
+  /// not been compiled takes longer than that.
+  @Override
+  public void warmUp(List<Schedule> schedules) {
+    List<Run> runs = runs(schedules);
     double best = Double.POSITIVE_INFINITY;
     double total = 0;
     double since = 0;
-    while (total < most.toNanos() && since < STABLE_NANOS) {
+    int rounds = 0;
+    double part = (core.endpoint().rank() + 1.0) / core.topology().ranks();
+    while (total < warmUp.toNanos() && (since < STABLE_NANOS || rounds < STABLE_ROUNDS)) {
       long begin = System.nanoTime();
-      for (int i = 0; i < ROUND; i++) {
-        for (Prepared prepared : warm) {
-          prepared.run();
-          barrier.run();
-        }
-        var _ = start.await();
-      }
+      runs.forEach(this::nanos);
       double nanos = slowest(new double[] {System.nanoTime() - begin})[0];
       total += nanos;
       since += nanos;
+      rounds++;
       if (nanos < FELL * best) {
         best = nanos;
         since = 0;
+        rounds = 0;
       }
+      LockSupport.parkNanos((long) (part * Math.min(nanos, (double) MOST_PAUSE_NANOS)));
     }
-    warm.forEach(Prepared::close);
+  }
+
+  @Override
+  public boolean eachHasACore() {
+    return start.eachHasACore();
+  }
+
+  @Override
+  public boolean hasTime() {
+    double elapsed = slowest(new double[] {System.nanoTime() - begin})[0];
+    return elapsed < (double) (PATIENCE * warmUp.toNanos());
   }
 
   private Prepared prepare(Schedule schedule) {
@@ -197,12 +216,16 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   @Override
   public double[] nanos(List<Schedule> schedules) {
+    return fast(runs(schedules));
+  }
+
+  private List<Run> runs(List<Schedule> schedules) {
     List<Run> runs = new ArrayList<>();
     for (Schedule schedule : schedules) {
       Prepared prepared = all.computeIfAbsent(schedule, this::prepare);
       runs.add(new Run(written(schedule.request()), prepared::run));
     }
-    return fast(runs);
+    return runs;
   }
 
   /// Returns what a rank brings, written before every run.
@@ -240,7 +263,6 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   /// Returns the time of each: of its runs, taken in turn with the others', one of the fastest.
   private double[] fast(List<Run> runs) {
-    runs.forEach(this::nanos);
     long begin = System.nanoTime();
     runs.forEach(this::nanos);
     double once = slowest(new double[] {System.nanoTime() - begin})[0];

@@ -18,7 +18,7 @@ public sealed interface Links {
   /// @param anew whether to measure whatever is kept
   record Fitted(Path cache, Duration warmUp, boolean anew) implements Links {
     /// What a job can bear at its first start on a host.
-    private static final Duration SHORT = Duration.ofMillis(500);
+    private static final Duration SHORT = Duration.ofSeconds(1);
 
     /// Checks the time.
     public Fitted {

@@ -13,7 +13,7 @@ import java.util.Collection;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
+import java.util.function.BooleanSupplier;
 import java.util.function.DoubleConsumer;
 import java.util.function.Function;
 
@@ -32,6 +32,13 @@ public final class LinkFit {
 
   static final int FACTOR = 4;
 
+  /// Up to this size schedules are run again and again before any is measured: their loops are
+  /// those of larger ones.
+  private static final long WARM_BYTES = 64 << 10;
+
+  /// Up to this size schedules are measured until they become no faster.
+  private static final long BRIEF_BYTES = 256 << 10;
+
   private static final int SHORT_BYTES = 1024;
   private static final int MANY = 64;
   private static final int FEW = 8;
@@ -39,8 +46,18 @@ public final class LinkFit {
   private static final double LEAST_NANOS_PER_BYTE = 1e-4;
   private static final double GUESS = 0.1;
   private static final int TRIALS = 5;
-  private static final int PASSES = 2;
   private static final int ROUNDS = 4;
+
+  /// A batch has become faster if anything in it takes less than this part of its least time.
+  private static final double FELL = 0.9;
+
+  /// Turns in which a batch must not have become faster.
+  private static final int QUIET = 2;
+
+  private static final int MOST_TURNS = 10;
+
+  /// Turns of what is longer than [#BRIEF_BYTES].
+  private static final int LONGER_TURNS = 2;
 
   /// Place among the sizes of the one at which all ranks of a host send at once: 1 MiB, which take
   /// far longer than a message's latency, and on a slow wire not too long.
@@ -48,12 +65,6 @@ public final class LinkFit {
 
   /// Ranks of a host whose messages take this much longer together than alone share a cable.
   private static final double LONGER = 1.1;
-
-  /// Between the two threads of one core a line takes some 20 ns.
-  private static final double LEAST_LINE_NANOS = 5;
-
-  private static final double MOST_SIGNAL_NANOS = 2_000;
-  private static final double MOST_MESSAGE_NANOS = 50_000;
 
   /// What takes a time per byte, in the order in which it is found: of what is measured for each,
   /// it alone has not been found before.
@@ -119,45 +130,6 @@ public final class LinkFit {
     return call;
   }
 
-  /// Returns why constants cannot be those of links but of a machine that was busy with something
-  /// else, or nothing if they can: where every rank has a core to itself a signal, and a message
-  /// beside one, take far less than a scheduler, and nothing takes less than a line from cache to
-  /// cache. What has hidden it was the time of a call that no compiler had seen, or a rate.
-  ///
-  /// @param processors of the host
-  public static Optional<String> implausible(Fabric fabric, int ranks, int processors) {
-    Level links = fabric.levels().getFirst();
-    boolean crowded = ranks > processors || links.shortBytes() == 0;
-    return crowded
-            || (isBetween(links.signalNanos(), MOST_SIGNAL_NANOS)
-                && isBetween(links.shortNanos(), MOST_SIGNAL_NANOS)
-                && isBetween(links.messageNanos(), MOST_MESSAGE_NANOS))
-        ? Optional.empty()
-        : Optional.of(
-            "machine was busy: signalNanos=%.1f, shortNanos=%.1f, messageNanos=%.1f, ranks=%d, processors=%d"
-                .formatted(
-                    links.signalNanos(),
-                    links.shortNanos(),
-                    links.messageNanos(),
-                    ranks,
-                    processors));
-  }
-
-  private static boolean isBetween(double nanos, double most) {
-    return nanos > LEAST_LINE_NANOS && nanos < most;
-  }
-
-  /// Returns short schedules of every sort that is measured, for whoever warms up.
-  public static List<Schedule> warmUps(Topology topology) {
-    FitSchedules schedules = new FitSchedules(topology);
-    List<Schedule> all = new ArrayList<>();
-    all.add(schedules.localSteps(MANY));
-    for (long bytes : new long[] {SHORT_BYTES / 2, LEAST_BYTES}) {
-      schedules(schedules, bytes).values().forEach(all::add);
-    }
-    return all;
-  }
-
   /// Returns what is measured at one size.
   ///
   /// @param bytes of a rank's buffers: of messages, and where a schedule is in place; half as many
@@ -177,22 +149,78 @@ public final class LinkFit {
     return all;
   }
 
-  /// Measures everything, and everything once more, lest something else has slowed it down.
   private Fabric fit(long mostBytes) {
     List<Size> sizes = new ArrayList<>();
     for (long bytes = LEAST_BYTES; bytes <= mostBytes; bytes *= FACTOR) {
       sizes.add(new Size(bytes));
     }
     Size shared = sizes.get(Math.min(SHARED_SIZE, sizes.size() - 1));
-    int sharers = schedules.sharers();
-    Measured together = new Measured(schedules.fromHostToHost(shared.bytes, sharers));
-    for (int pass = 0; pass < PASSES; pass++) {
-      sizes.forEach(Size::again);
-      again(calls);
-      if (sharers > 1) {
-        again(List.of(together));
+    Measured together = new Measured(schedules.fromHostToHost(shared.bytes, schedules.sharers()));
+    measure(sizes, together);
+    Fabric fitted = solve(sizes, shared, together);
+    if (LinkDoubts.of(fitted, meter.eachHasACore()).isPresent() && meter.hasTime()) {
+      measure(sizes, together);
+      fitted = solve(sizes, shared, together);
+    }
+    return fitted;
+  }
+
+  /// Measures what is short until it has settled, and then what is long: its loops are the same,
+  /// and a turn takes long.
+  private void measure(List<Size> sizes, Measured together) {
+    warmUp(sizes);
+    List<Size> longer = new ArrayList<>();
+    List<BooleanSupplier> brief = new ArrayList<>();
+    for (Size size : sizes) {
+      if (size.bytes <= BRIEF_BYTES) {
+        brief.add(size::again);
+      } else {
+        longer.add(size);
       }
     }
+    brief.add(() -> again(calls));
+    settle(brief);
+    for (int turn = 0; turn < LONGER_TURNS && (turn == 0 || meter.hasTime()); turn++) {
+      for (Size size : longer) {
+        var _ = size.again();
+      }
+      if (schedules.sharers() > 1) {
+        var _ = again(List.of(together));
+      }
+    }
+  }
+
+  private void warmUp(List<Size> sizes) {
+    List<Schedule> brief = new ArrayList<>();
+    calls.forEach(it -> brief.add(it.schedule));
+    for (Size size : sizes) {
+      if (size.bytes <= WARM_BYTES) {
+        size.measured.values().forEach(it -> brief.add(it.schedule));
+      }
+    }
+    meter.warmUp(brief);
+  }
+
+  /// Measures batches in turn, each until it has become no faster in [#QUIET] turns: what code has
+  /// been warmed up may still be compiled, and something else may have slowed it down.
+  ///
+  /// @param batches each measures, and returns whether it has become faster
+  private void settle(List<BooleanSupplier> batches) {
+    int[] quiet = new int[batches.size()];
+    boolean settled = false;
+    for (int turn = 0; !settled && turn < MOST_TURNS && (turn == 0 || meter.hasTime()); turn++) {
+      settled = true;
+      for (int i = 0; i < quiet.length; i++) {
+        if (quiet[i] < QUIET) {
+          quiet[i] = batches.get(i).getAsBoolean() ? 0 : quiet[i] + 1;
+          settled &= quiet[i] == QUIET;
+        }
+      }
+    }
+  }
+
+  private Fabric solve(List<Size> sizes, Size shared, Measured together) {
+    uplink = 0;
     latencies();
     int ranks = schedules.hostRanks() > 1 ? schedules.hostRanks() : topology.ranks();
     double sharedNanos = 0;
@@ -212,12 +240,15 @@ public final class LinkFit {
     return fabric(sort -> new Rates(points.getOrDefault(sort, List.of())));
   }
 
-  private void again(Collection<Measured> all) {
+  private boolean again(Collection<Measured> all) {
     double[] nanos = meter.nanos(all.stream().map(it -> it.schedule).toList());
+    boolean fell = false;
     int at = 0;
     for (Measured each : all) {
+      fell |= nanos[at] < FELL * each.nanos;
       each.nanos = Math.min(each.nanos, nanos[at++]);
     }
+    return fell;
   }
 
   private double perByte(Sort sort) {
@@ -292,9 +323,9 @@ public final class LinkFit {
       schedules(schedules, bytes).forEach((sort, it) -> measured.put(sort, new Measured(it)));
     }
 
-    void again() {
+    boolean again() {
       copied = Math.min(copied, meter.copyNanos(bytes / 2));
-      LinkFit.this.again(measured.values());
+      return LinkFit.this.again(measured.values());
     }
 
     void solve() {

@@ -6,6 +6,19 @@ import java.util.List;
 /// Measures on the links of a communicator. All ranks call the same methods in the same order and
 /// get the same numbers.
 public interface LinkMeter {
+  /// Runs schedules until they do not become faster, or for as long as is allowed: what is to be
+  /// measured are links, not the start of a virtual machine.
+  ///
+  /// @param schedules short ones, as for [#nanos]
+  void warmUp(List<Schedule> schedules);
+
+  /// Returns whether the ranks are on one host that has a core for each of them.
+  boolean eachHasACore();
+
+  /// Returns whether there is time to measure anything again. On a machine that is busy with
+  /// something else nothing settles.
+  boolean hasTime();
+
   /// Returns how long each schedule takes, every rank having written its input before: the slowest
   /// rank's time, in nanoseconds, where nothing else disturbs the ranks. They are run one after
   /// another, again and again.

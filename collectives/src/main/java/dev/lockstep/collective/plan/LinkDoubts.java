@@ -1,0 +1,126 @@
+package dev.lockstep.collective.plan;
+
+import dev.lockstep.collective.simulate.Compute;
+import dev.lockstep.collective.simulate.Fabric;
+import dev.lockstep.collective.simulate.Level;
+import dev.lockstep.collective.simulate.Rates;
+import java.util.List;
+import java.util.Optional;
+
+/// What constants cannot be those of links but of a machine that was busy with something else, or
+/// of code that no compiler had seen. They are not kept.
+public final class LinkDoubts {
+  /// Between the two threads of one core a line takes some 20 ns.
+  private static final double LEAST_LINE_NANOS = 5;
+
+  private static final double MOST_SIGNAL_NANOS = 2_000;
+  private static final double MOST_MESSAGE_NANOS = 50_000;
+
+  /// Joins move three bytes where a copy moves two, and compute next to nothing. Before they are
+  /// compiled they take ten times as long and more.
+  private static final double SLOWER = 3;
+
+  /// Buffers of all ranks from which rates are compared: of shorter ones a call takes most of the
+  /// time.
+  private static final long RATED_BYTES = 256 << 10;
+
+  /// Buffers of all ranks that no core has in a cache of its own.
+  private static final long FAR_BYTES = 32 << 20;
+
+  private LinkDoubts() {}
+
+  /// Returns why constants cannot be believed, or nothing if they can: where every rank has a core
+  /// to itself a signal, and a message beside one, take far less than a scheduler, and nothing
+  /// takes less than a line from cache to cache. What has hidden it was the time of a call, or a
+  /// rate. Nor are joins slower than copies by far, or no faster in a core's cache than beyond.
+  ///
+  /// @param eachHasACore whether there is a core for each rank; if not, all times may be true
+  public static Optional<String> of(Fabric fabric, boolean eachHasACore) {
+    return eachHasACore
+        ? ofLatencies(fabric.levels().getFirst()).or(() -> ofRates(fabric))
+        : Optional.empty();
+  }
+
+  private static Optional<String> ofLatencies(Level links) {
+    boolean timely =
+        links.shortBytes() == 0
+            || (isBetween(links.signalNanos(), MOST_SIGNAL_NANOS)
+                && isBetween(links.shortNanos(), MOST_SIGNAL_NANOS)
+                && isBetween(links.messageNanos(), MOST_MESSAGE_NANOS));
+    return timely
+        ? Optional.empty()
+        : Optional.of(
+            "machine was busy, or ranks shared a core: signalNanos=%.1f, shortNanos=%.1f, messageNanos=%.1f"
+                .formatted(links.signalNanos(), links.shortNanos(), links.messageNanos()));
+  }
+
+  private static boolean isBetween(double nanos, double most) {
+    return nanos > LEAST_LINE_NANOS && nanos < most;
+  }
+
+  private static Optional<String> ofRates(Fabric fabric) {
+    Compute compute = fabric.compute();
+    Level links = fabric.levels().getFirst();
+    return slower("join", compute.join(), "copy", compute.copy())
+        .or(() -> slower("joinPeer", links.memory().join(), "read", links.memory().read()))
+        .or(() -> flat("join", compute.join()))
+        .or(() -> dip("copy", compute.copy()))
+        .or(() -> dip("join", compute.join()))
+        .or(() -> dip("read", links.memory().read()))
+        .or(() -> dip("fetch", links.memory().fetch()))
+        .or(() -> dip("joinPeer", links.memory().join()))
+        .or(() -> dip("spread", links.memory().spread()))
+        .or(() -> dip("write", links.memory().write()))
+        .or(() -> dip("swap", links.memory().swap()));
+  }
+
+  private static Optional<String> slower(String name, Rates rates, String than, Rates others) {
+    for (long bytes : rated(rates)) {
+      double nanos = rates.nanosPerByte(bytes);
+      double least = others.nanosPerByte(bytes);
+      if (nanos > SLOWER * least) {
+        return Optional.of(
+            "code was not compiled: workingSetBytes=%d, %s=%.2f GB/s, %s=%.2f GB/s"
+                .formatted(bytes, name, 1 / nanos, than, 1 / least));
+      }
+    }
+    return Optional.empty();
+  }
+
+  private static Optional<String> flat(String name, Rates rates) {
+    List<Long> sizes = rated(rates);
+    if (sizes.isEmpty() || sizes.getLast() < FAR_BYTES) {
+      return Optional.empty();
+    }
+    double far = rates.nanosPerByte(sizes.getLast());
+    double least = sizes.stream().mapToDouble(rates::nanosPerByte).min().orElse(0);
+    return least < far
+        ? Optional.empty()
+        : Optional.of(
+            "code was not compiled: %s is fastest beyond the caches, at %.2f GB/s, workingSetBytes=%d"
+                .formatted(name, 1 / far, sizes.getLast()));
+  }
+
+  /// No cache is slower by far than the one below it and the one above.
+  private static Optional<String> dip(String name, Rates rates) {
+    List<Long> sizes = rated(rates);
+    for (int i = 1; i < sizes.size() - 1; i++) {
+      double nanos = rates.nanosPerByte(sizes.get(i));
+      double shorter = rates.nanosPerByte(sizes.get(i - 1));
+      double longer = rates.nanosPerByte(sizes.get(i + 1));
+      if (nanos > SLOWER * Math.max(shorter, longer)) {
+        return Optional.of(
+            "one size was disturbed: workingSetBytes=%d, %s=%.2f GB/s, shorter=%.2f GB/s, longer=%.2f GB/s"
+                .formatted(sizes.get(i), name, 1 / nanos, 1 / shorter, 1 / longer));
+      }
+    }
+    return Optional.empty();
+  }
+
+  private static List<Long> rated(Rates rates) {
+    return rates.points().stream()
+        .map(Rates.Point::workingSetBytes)
+        .filter(bytes -> bytes >= RATED_BYTES)
+        .toList();
+  }
+}
