@@ -27,18 +27,20 @@ class JobRunTest {
   void workThatThrowsEndsTheOtherRanksWithItsWords() {
     try (StoreServer store =
         StoreServer.start("127.0.0.1", 0, Ranks.TOKEN.getBytes(UTF_8), 2, Duration.ofSeconds(8))) {
+      JobConfig first = config(store, 0);
+      JobConfig second = config(store, 1);
       CompletableFuture<Void> throwing =
           CompletableFuture.runAsync(
               () ->
                   Job.run(
-                      config(store, 0),
+                      first,
                       _ -> {
                         throw new ArithmeticException("boom");
                       }),
               THREADS);
       CompletableFuture<Void> waiting =
           CompletableFuture.runAsync(
-              () -> Job.run(config(store, 1), job -> job.store().get("never", LONG)), THREADS);
+              () -> Job.run(second, job -> job.store().get("never", LONG)), THREADS);
       assertThatThrownBy(throwing::join)
           .isInstanceOf(CompletionException.class)
           .hasCauseInstanceOf(ArithmeticException.class);
