@@ -223,6 +223,7 @@ public final class Requests {
     Counts parts = Counts.of(IntStream.range(0, ranks).mapToObj(rank -> 2L + rank % 2).toList());
     Counts matrix = Counts.of(IntStream.range(0, ranks * ranks).mapToObj(i -> i % 3L).toList());
     ReduceOp sum = new ReduceOp.Sum();
+    requests.add(CollectiveRequest.barrier(grouped));
     requests.add(CollectiveRequest.broadcast(DType.F32, 18, ranks - 1, grouped));
     requests.add(CollectiveRequest.allGather(DType.F32, parts, false, grouped));
     requests.add(CollectiveRequest.allToAll(DType.F32, matrix, false, grouped));
