@@ -155,7 +155,8 @@ final class NodeAgent {
       throw new ConfigurationException(
           JobVariables.TOKEN_FILE,
           file.toString(),
-          "token cannot be read: %s=%s".formatted(JobVariables.TOKEN_FILE, file),
+          "token cannot be read: %s=%s, cause=%s (name a file that this user may read)"
+              .formatted(JobVariables.TOKEN_FILE, file, e),
           e);
     }
   }

@@ -69,7 +69,8 @@ final class JobToken {
       throw new ConfigurationException(
           JobVariables.TOKEN_FILE,
           file.toString(),
-          "token cannot be read: %s=%s".formatted(JobVariables.TOKEN_FILE, file),
+          "token cannot be read: %s=%s, cause=%s (name a file that this user may read)"
+              .formatted(JobVariables.TOKEN_FILE, file, e),
           e);
     }
     throw new ConfigurationException(
