@@ -64,7 +64,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   private final Core core;
   private final long mostBytes;
   private final Duration warmUp;
-  private final long begin = System.nanoTime();
+  private final long madeAt = System.nanoTime();
   private final Buffer input;
   private final Buffer output;
   private final Buffer numbers;
@@ -186,7 +186,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   @Override
   public boolean hasTime() {
-    double elapsed = slowest(new double[] {System.nanoTime() - begin})[0];
+    double elapsed = slowest(new double[] {System.nanoTime() - madeAt})[0];
     return elapsed < (double) (PATIENCE * warmUp.toNanos());
   }
 
