@@ -183,14 +183,22 @@ final class Command implements AutoCloseable {
 
   /// Returns what was printed after a word at the start of a line, whatever rank printed it.
   String printed(String word) {
-    Optional<String> line =
-        out().stream()
-            .map(text -> text.replaceFirst("^\\[rank\\d+]: ", ""))
-            .filter(text -> text.startsWith(word))
-            .findFirst();
-    return line.orElseThrow(() -> new AssertionError("not printed: " + word + "\n" + output()))
+    return line(word)
+        .orElseThrow(() -> new AssertionError("not printed: " + word + "\n" + output()))
         .substring(word.length())
         .strip();
+  }
+
+  /// Returns whether a line that starts with a word was printed so far, whatever rank printed it.
+  boolean hasPrinted(String word) {
+    return line(word).isPresent();
+  }
+
+  private Optional<String> line(String word) {
+    return out().stream()
+        .map(text -> text.replaceFirst("^\\[rank\\d+]: ", ""))
+        .filter(text -> text.startsWith(word))
+        .findFirst();
   }
 
   @Override
