@@ -15,7 +15,6 @@ import dev.lockstep.launcher.process.SecondSignal;
 import dev.lockstep.launcher.process.Supervisor;
 import java.io.IOException;
 import java.math.BigDecimal;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
@@ -122,14 +121,14 @@ final class NodeAgent {
         options.layout().nodes() == 1
             ? StoreOptions.of(LaunchOptions.LOOPBACK, options.port(), worldSize, liveness)
             : StoreOptions.forOtherNodes(options.host(), options.port(), worldSize, liveness);
-    StoreServer store = listen(wanted, token(tokenFile));
+    StoreServer store = listen(wanted, tokenFile);
     store.onFailure(_ -> supervisor.fail());
     return store;
   }
 
-  private StoreServer listen(StoreOptions wanted, byte[] token) {
+  private StoreServer listen(StoreOptions wanted, Path tokenFile) {
     try {
-      return StoreServer.start(wanted, token);
+      return StoreServer.start(wanted, tokenFile);
     } catch (ConfigurationException e) {
       if (!e.key().equals(JobVariables.STORE_PORT)) {
         throw e;
@@ -141,22 +140,6 @@ final class NodeAgent {
           endpoint,
           "store cannot listen: --rdzv-endpoint=%s, reason=%s (give another port in --rdzv-endpoint, and an address of node 0)"
               .formatted(endpoint, reason),
-          e);
-    }
-  }
-
-  /// Reads the token as the ranks do; they check who else may read the file.
-  private static byte[] token(Path file) {
-    try {
-      return Files.readString(file, StandardCharsets.ISO_8859_1)
-          .strip()
-          .getBytes(StandardCharsets.ISO_8859_1);
-    } catch (IOException e) {
-      throw new ConfigurationException(
-          JobVariables.TOKEN_FILE,
-          file.toString(),
-          "token cannot be read: %s=%s, cause=%s (name a file that this user may read)"
-              .formatted(JobVariables.TOKEN_FILE, file, e),
           e);
     }
   }

@@ -7,9 +7,13 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -181,5 +185,14 @@ final class LockstepCommandTest {
     String nodes = "run --nnodes=2 --node-rank=0 --rdzv-endpoint=127.0.0.1:29400 test print";
     assertThat(execute(nodes)).isEqualTo(2);
     assertThat(err()).contains("LOCKSTEP_JOB_TOKEN_FILE is not set").hasLineCount(1);
+  }
+
+  @Test
+  void startsNoRanksWithATokenThatOthersMayRead(@TempDir Path folder) throws IOException {
+    Path token = Files.writeString(folder.resolve("token"), "what all ranks of this job know");
+    Files.setPosixFilePermissions(token, PosixFilePermissions.fromString("rw-r--r--"));
+    Map<String, String> environment = Map.of("LOCKSTEP_JOB_TOKEN_FILE", token.toString());
+    assertThat(execute(environment, "run test print")).isEqualTo(2);
+    assertThat(err()).contains("others may open a private path").hasLineCount(1);
   }
 }

@@ -24,7 +24,7 @@ import org.slf4j.LoggerFactory;
 /// open; a job that spans nodes must be given one.
 final class JobToken {
   private static final Logger LOG = LoggerFactory.getLogger(JobToken.class);
-  private static final int SHORTEST_BYTES = 16;
+  static final int SHORTEST_BYTES = 16;
   private static final int LONGEST_BYTES = 4096;
 
   private JobToken() {}
@@ -53,7 +53,11 @@ final class JobToken {
     return new Left(userFolder(variables).resolve("store-" + launch.storePort() + ".token"));
   }
 
-  private static Bytes read(Path file) {
+  /// Returns the token that a launcher or its user has put into a file.
+  ///
+  /// @throws ConfigurationException if it cannot be read, others can read it, or its length is
+  ///   wrong
+  static Bytes read(Path file) {
     PrivateFiles.check(JobVariables.TOKEN_FILE, file);
     try {
       if (Files.size(file) <= LONGEST_BYTES) {

@@ -10,6 +10,7 @@ import io.netty.channel.EventLoop;
 import io.netty.channel.WriteBufferWaterMark;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import java.net.InetSocketAddress;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -24,7 +25,6 @@ import java.util.function.Consumer;
 /// A rank whose connection closes without a goodbye is dead at once; one that is silent is dead
 /// within the liveness time. Nobody is heard who has not proved to know the job's token.
 public final class StoreServer implements AutoCloseable {
-  private static final int SHORTEST_TOKEN_BYTES = 16;
   private static final int BACKLOG = 1024;
 
   private final StoreOptions options;
@@ -40,12 +40,12 @@ public final class StoreServer implements AutoCloseable {
   private volatile boolean closing;
 
   private StoreServer(StoreOptions options, byte[] token) {
-    if (token.length < SHORTEST_TOKEN_BYTES) {
+    if (token.length < JobToken.SHORTEST_BYTES) {
       throw new ConfigurationException(
           JobVariables.TOKEN_FILE,
           "",
           "token is too short: bytes=%d, shortestBytes=%d"
-              .formatted(token.length, SHORTEST_TOKEN_BYTES));
+              .formatted(token.length, JobToken.SHORTEST_BYTES));
     }
     this.options = options;
     this.token = new Bytes(token.clone());
@@ -77,6 +77,14 @@ public final class StoreServer implements AutoCloseable {
   /// @throws ConfigurationException if the port cannot be had
   public static StoreServer start(StoreOptions options, byte[] token) {
     return new StoreServer(options, token);
+  }
+
+  /// Starts the store of a job whose secret is in a file, as its ranks read it.
+  ///
+  /// @param tokenFile holds 16 bytes or more, and is nobody else's to read
+  /// @throws ConfigurationException if the port or the token cannot be had
+  public static StoreServer start(StoreOptions options, Path tokenFile) {
+    return new StoreServer(options, JobToken.read(tokenFile).array());
   }
 
   /// Listens at the given address, and at the loopback that the ranks of this node dial: they must
