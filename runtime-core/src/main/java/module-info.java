@@ -20,6 +20,7 @@ module dev.lockstep.core {
   exports dev.lockstep.device.plan;
   exports dev.lockstep.failure;
   exports dev.lockstep.graph;
+  exports dev.lockstep.interrupt;
   exports dev.lockstep.job;
   exports dev.lockstep.memory;
   exports dev.lockstep.tensor;

@@ -1,8 +1,10 @@
 package dev.lockstep.job;
 
+import dev.lockstep.interrupt.Uninterrupted;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
+import java.time.Duration;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
@@ -10,7 +12,7 @@ import org.jspecify.annotations.Nullable;
 
 /// A thread of the control plane, with its event loop: one per store and one per rank.
 final class ControlThread implements AutoCloseable {
-  private static final long PATIENCE_MILLIS = 2000;
+  private static final Duration PATIENCE = Duration.ofSeconds(2);
 
   private final AtomicReference<@Nullable Thread> thread = new AtomicReference<>();
   private final EventLoopGroup group;
@@ -34,22 +36,17 @@ final class ControlThread implements AutoCloseable {
   /// Ends the thread after what it has to do already, and waits for that unless called on it.
   @Override
   public void close() {
-    var _ = group.shutdownGracefully(0, PATIENCE_MILLIS / 2, TimeUnit.MILLISECONDS);
+    var _ = group.shutdownGracefully(0, PATIENCE.toMillis() / 2, TimeUnit.MILLISECONDS);
     Thread running = thread.get();
     if (running == Thread.currentThread()) {
       return;
     }
-    boolean interrupted = Thread.interrupted(); // or the thread would not be waited for
-    try {
-      var _ = group.awaitTermination(PATIENCE_MILLIS, TimeUnit.MILLISECONDS);
-      if (running != null) {
-        running.join(PATIENCE_MILLIS);
-      }
-    } catch (InterruptedException _) {
-      interrupted = true;
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
-    }
+    long end = System.nanoTime() + PATIENCE.toNanos();
+    var _ =
+        Uninterrupted.call(
+            () ->
+                group.awaitTermination(end - System.nanoTime(), TimeUnit.NANOSECONDS)
+                    && (running == null
+                        || running.join(Duration.ofNanos(end - System.nanoTime()))));
   }
 }

@@ -2,6 +2,7 @@ package dev.lockstep.job;
 
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.interrupt.Uninterrupted;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -39,20 +40,7 @@ final class Waits {
   /// @param withdraw gives up the wait and returns the ranks that had come
   static <T> T await(CompletableFuture<T> future, Wait wait, Supplier<List<Integer>> withdraw) {
     long start = System.nanoTime();
-    boolean interrupted = false;
-    try {
-      while (true) {
-        try {
-          return get(future, wait, start, withdraw);
-        } catch (InterruptedException _) {
-          interrupted = true;
-        }
-      }
-    } finally {
-      if (interrupted) {
-        Thread.currentThread().interrupt();
-      }
-    }
+    return Uninterrupted.call(() -> get(future, wait, start, withdraw));
   }
 
   /// As [#await(CompletableFuture, Wait, Supplier)], for who has told the others nothing yet.
@@ -76,22 +64,8 @@ final class Waits {
 
   /// Waits for the latch, whoever interrupts that, and returns whether it is open.
   static boolean await(CountDownLatch latch, Duration patience) {
-    long start = System.nanoTime();
-    boolean interrupted = false;
-    try {
-      while (true) {
-        try {
-          long left = patience.toNanos() - (System.nanoTime() - start);
-          return latch.await(left, TimeUnit.NANOSECONDS);
-        } catch (InterruptedException _) {
-          interrupted = true;
-        }
-      }
-    } finally {
-      if (interrupted) {
-        Thread.currentThread().interrupt();
-      }
-    }
+    long end = System.nanoTime() + patience.toNanos();
+    return Uninterrupted.call(() -> latch.await(end - System.nanoTime(), TimeUnit.NANOSECONDS));
   }
 
   /// Makes anew, with the waiting thread's stack, what another thread ended the wait with.

@@ -1,6 +1,7 @@
 package dev.lockstep.memory;
 
 import dev.lockstep.failure.MemoryBudgetException;
+import dev.lockstep.interrupt.Uninterrupted;
 import dev.lockstep.memory.ffi.LibC;
 import java.io.IOException;
 import java.io.UncheckedIOException;

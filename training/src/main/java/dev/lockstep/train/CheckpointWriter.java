@@ -1,6 +1,7 @@
 package dev.lockstep.train;
 
 import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.interrupt.Uninterrupted;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
@@ -231,7 +232,7 @@ final class CheckpointWriter implements AutoCloseable {
       return Optional.empty();
     }
     try {
-      Optional<CheckpointException> failure = uninterrupted(mine.task);
+      Optional<CheckpointException> failure = Uninterrupted.call(mine.task::get);
       running = null;
       if (failure.isPresent()) {
         throw new CheckpointException(mine.folder.toString(), words(failure.get()), failure.get());
@@ -245,24 +246,6 @@ final class CheckpointWriter implements AutoCloseable {
       throw e.getCause() instanceof RuntimeException failure
           ? failure
           : new IllegalStateException(e);
-    }
-  }
-
-  /// Waits for a task to its end; an interruption is kept for the caller.
-  private static <T> T uninterrupted(FutureTask<T> task) throws ExecutionException {
-    boolean interrupted = false;
-    try {
-      while (true) {
-        try {
-          return task.get();
-        } catch (InterruptedException e) {
-          interrupted = true;
-        }
-      }
-    } finally {
-      if (interrupted) {
-        Thread.currentThread().interrupt();
-      }
     }
   }
 

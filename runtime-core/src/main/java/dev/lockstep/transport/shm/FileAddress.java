@@ -1,10 +1,10 @@
 package dev.lockstep.transport.shm;
 
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.interrupt.Uninterrupted;
 import dev.lockstep.memory.Backing;
 import dev.lockstep.memory.MappedMemory;
 import dev.lockstep.memory.Region;
-import dev.lockstep.memory.Uninterrupted;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
