@@ -249,58 +249,10 @@ public final class Trainer implements AutoCloseable {
   ///   stands where rank 0 is to write one
   /// @throws DivergedException as [#step]; the last checkpoint stands
   public boolean train(TrainingRun run) {
-    RankAgreement.requireAlike(
-        exchange,
-        "what ranks do beside their steps",
-        "saves=%s, --save-every=%s, stepsBetweenEvaluations=%s"
-            .formatted(run.checkpoint() != null, run.saveEvery(), run.evaluateEvery()));
-    requireRoom(run.checkpoint());
-    if (step == recipe.steps()) {
-      save(run);
-    }
-    while (step < recipe.steps() && !stopped) {
-      step(run.stop().getAsBoolean());
-      run.listener().stepDone(this);
-      checkpoints.poll().ifPresent(done -> heard(run, done));
-      boolean ends = step == recipe.steps() || stopped;
-      if (!stopped && run.evaluateEvery() > 0 && (ends || step % run.evaluateEvery() == 0)) {
-        run.listener().evaluated(this, evaluate());
-      }
-      if (ends || (run.saveEvery() > 0 && step % run.saveEvery() == 0)) {
-        save(run);
-      }
-    }
-    saved(run);
+    TrainingLoop loop = new TrainingLoop(this, checkpoints, exchange, job, run);
+    loop.check();
+    loop.stepUpTo(recipe.steps());
     return step == recipe.steps();
-  }
-
-  private void requireRoom(@Nullable Path checkpoint) {
-    String mine =
-        checkpoint == null || job.rank() != 0
-            ? ""
-            : CheckpointFolder.refusal(checkpoint).orElse("");
-    String refusal = RankAgreement.refusal(exchange, mine);
-    if (!refusal.isEmpty()) {
-      throw new ConfigurationException("checkpoint", "" + checkpoint, refusal);
-    }
-  }
-
-  private void save(TrainingRun run) {
-    Path checkpoint = run.checkpoint();
-    if (checkpoint != null) {
-      saved(run);
-      saveInBackground(checkpoint, run.keepOld());
-    }
-  }
-
-  private void saved(TrainingRun run) {
-    awaitSaved().ifPresent(done -> heard(run, done));
-  }
-
-  private void heard(TrainingRun run, Path checkpoint) {
-    if (job.rank() == 0) {
-      run.listener().saved(this, checkpoint);
-    }
   }
 
   private CheckpointWriter.Target target(Path checkpoint, int keepOld) {
