@@ -41,10 +41,9 @@ final class Engine implements RailEvents {
   private final IncomingFrames incoming;
   private final SegmentWrites[] writes;
   private final Map<String, long[]> inserted = new HashMap<>();
+  private final Unsaid unsaid = new Unsaid();
   private final Links links;
   private final Peers peers;
-  private FabricLink[] dirty = new FabricLink[16];
-  private int dirtyCount;
   private @Nullable TransportException failure;
   private volatile @Nullable Runnable wantedTurn;
   private boolean quiet;
@@ -241,30 +240,17 @@ final class Engine implements RailEvents {
 
   /// Puts a link on the list of those that have something to say.
   void markDirty(FabricLink link) {
-    if (link.listed) {
-      return;
-    }
-    link.listed = true;
-    if (dirtyCount == dirty.length) {
-      dirty = Arrays.copyOf(dirty, 2 * dirtyCount);
-    }
-    dirty[dirtyCount++] = link;
+    unsaid.add(link);
   }
 
   /// Lets links say what they have to, as far as there is room.
   void flush() {
-    for (int i = dirtyCount - 1; i >= 0; i--) {
-      FabricLink link = dirty[i];
-      if (link.saysAll()) {
-        link.listed = false;
-        dirty[i] = dirty[--dirtyCount];
-      }
-    }
+    unsaid.flush();
   }
 
   /// Returns whether anything is on its way out or waits to be.
   boolean isBusy() {
-    return dirtyCount > 0 || outgoing.isBusy() || isWriting();
+    return !unsaid.isEmpty() || outgoing.isBusy() || isWriting();
   }
 
   private boolean isWriting() {
@@ -287,9 +273,7 @@ final class Engine implements RailEvents {
     }
     quiet = found == 0;
     postReceives();
-    if (dirtyCount > 0) {
-      flush();
-    }
+    unsaid.flush();
     peers.answer();
     Runnable turn = wantedTurn;
     if (turn != null) {

@@ -31,7 +31,7 @@ abstract class FabricLink implements Link {
   /// Number of the next message to be posted.
   long tail;
 
-  /// Whether the engine has this on its list of links with something to say.
+  /// Whether this is on the list of links with something to say.
   boolean listed;
 
   /// Whether the peer cannot be told anything any more.
