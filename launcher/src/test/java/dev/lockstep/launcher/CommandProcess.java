@@ -2,6 +2,7 @@ package dev.lockstep.launcher;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.process.JavaCommand;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
@@ -56,15 +57,15 @@ final class CommandProcess implements AutoCloseable {
   static CommandProcess start(
       List<String> jvmArguments, Map<String, String> environment, String... arguments)
       throws IOException {
-    List<String> command = new ArrayList<>();
-    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    command.addAll(
-        List.of(
-            "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "--enable-native-access=ALL-UNNAMED"));
-    command.addAll(jvmArguments);
-    command.addAll(List.of("-cp", System.getProperty("java.class.path"), Main.class.getName()));
-    command.addAll(List.of(arguments));
-    ProcessBuilder builder = new ProcessBuilder(command);
+    List<String> options =
+        new ArrayList<>(
+            List.of(
+                "-XX:TieredStopAtLevel=1",
+                "-XX:+UseSerialGC",
+                "--enable-native-access=ALL-UNNAMED"));
+    options.addAll(jvmArguments);
+    ProcessBuilder builder =
+        new ProcessBuilder(JavaCommand.of(options, Main.class.getName(), List.of(arguments)));
     builder.environment().putAll(environment);
     return new CommandProcess(builder.start());
   }

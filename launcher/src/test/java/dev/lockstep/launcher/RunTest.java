@@ -9,10 +9,9 @@ import dev.lockstep.deadline.Deadline;
 import dev.lockstep.job.ErrorFile;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.launcher.CommandProcess.Rank;
+import dev.lockstep.process.Ports;
+import dev.lockstep.process.Signals;
 import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
@@ -39,7 +38,7 @@ final class RunTest {
   private static final String SOON = "--jvm-arg=-XX:TieredStopAtLevel=1";
 
   @TempDir private Path temporary;
-  private final int port = freePort();
+  private final int port = Ports.free();
 
   private static CommandProcess run(String... arguments) throws IOException {
     return run(Map.of(), arguments);
@@ -167,12 +166,12 @@ final class RunTest {
   @ParameterizedTest(name = "SIG{0}")
   @CsvSource({"INT, 130, 2", "TERM, 143, 15"})
   void letsRanksSaveBeforeASignalEndsTheRun(String signal, int code, int number) throws Exception {
-    assumeFalse(isIgnored(number), "SIG" + signal + " is ignored where the tests run");
+    assumeFalse(Signals.isIgnored(number), "SIG" + signal + " is ignored where the tests run");
     Path saved = temporary.resolve("saved");
     try (CommandProcess command =
         run("--nproc-per-node=2", "test", "save", "0", saved.toString())) {
       List<Rank> ranks = command.ready(2);
-      send(signal, command.handle());
+      Signals.send(signal, command.handle());
       assertThat(command.untilEnd()).isLessThan(END);
       assertThat(command.exitCode()).isEqualTo(code);
       assertThat(Path.of(saved + ".0")).hasContent("saved by 0");
@@ -186,7 +185,7 @@ final class RunTest {
   void endsByForceWhatDoesNotStop() throws Exception {
     try (CommandProcess command = run("--nproc-per-node=2", "test", "hang")) {
       List<Rank> ranks = command.ready(2);
-      send("TERM", command.handle());
+      Signals.send("TERM", command.handle());
       assertThat(command.untilEnd()).isLessThan(END);
       assertThat(command.exitCode()).isEqualTo(143);
       assertNothingIsLeft(ranks);
@@ -198,7 +197,7 @@ final class RunTest {
     try (CommandProcess command =
         run("--nproc-per-node=2", "--stop-patience=0.2", "test", "keep")) {
       List<Rank> ranks = command.ready(2);
-      send("TERM", command.handle());
+      Signals.send("TERM", command.handle());
       assertThat(command.untilEnd()).isLessThan(END);
       assertThat(command.exitCode()).isEqualTo(143);
       assertThat(command.err())
@@ -213,8 +212,8 @@ final class RunTest {
   void endsByForceAtASecondSignalToAllOfItsGroup() throws Exception {
     try (CommandProcess command = run("test", "keep")) {
       List<Rank> ranks = command.ready(1);
-      send("TERM", command.handle());
-      send("TERM", hearing(command.handle()));
+      Signals.send("TERM", command.handle());
+      Signals.send("TERM", hearing(command.handle()));
       assertThat(command.untilEnd()).isLessThan(END);
       assertThat(command.exitCode()).isEqualTo(143);
       assertThat(command.err()).anyMatch(line -> line.contains("ended by force"));
@@ -349,31 +348,5 @@ final class RunTest {
         "test",
         "fail",
         "1");
-  }
-
-  private static int freePort() {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return socket.getLocalPort();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-  }
-
-  private static void send(String signal, ProcessHandle process)
-      throws IOException, InterruptedException {
-    int code =
-        new ProcessBuilder("kill", "-" + signal, Long.toString(process.pid())).start().waitFor();
-    assertThat(code).isZero();
-  }
-
-  /// A process started in the background of a plain shell ignores SIGINT, and so do its children.
-  private static boolean isIgnored(int signal) throws IOException {
-    String mask =
-        Files.readAllLines(Path.of("/proc/self/status")).stream()
-            .filter(line -> line.startsWith("SigIgn:"))
-            .map(line -> line.substring("SigIgn:".length()).strip())
-            .findFirst()
-            .orElse("0");
-    return (Long.parseUnsignedLong(mask, 16) >> (signal - 1) & 1) == 1;
   }
 }

@@ -3,6 +3,7 @@ package dev.lockstep.launcher;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.lockstep.process.JavaCommand;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -47,10 +48,9 @@ final class TorchrunTest {
     List<String> command =
         new ArrayList<>(List.of("-m", "torch.distributed.run", "--no-python", "--standalone"));
     command.add("--nproc-per-node=2");
-    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    command.addAll(List.of("-cp", System.getProperty("java.class.path"), Main.class.getName()));
-    command.addAll(List.of("run", "test"));
-    command.addAll(List.of(arguments));
+    List<String> words = new ArrayList<>(List.of("run", "test"));
+    words.addAll(List.of(arguments));
+    command.addAll(JavaCommand.of(List.of(), Main.class.getName(), words));
     return run(command);
   }
 

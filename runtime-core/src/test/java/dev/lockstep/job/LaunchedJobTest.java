@@ -11,6 +11,7 @@ import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.Particulars;
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.process.Ports;
 import java.io.IOException;
 import java.net.Inet4Address;
 import java.net.InetAddress;
@@ -144,7 +145,7 @@ class LaunchedJobTest {
 
   @Test
   void rankZeroHostsTheStoreUnderTorchrun() {
-    int port = Ranks.freePort();
+    int port = Ports.free();
     List<Job> jobs = joinAll(torchrun(2, port).stream().map(Ranks::config).toList());
     Path folder = jobs.get(0).directory();
     assertThat(folder).isEqualTo(jobs.get(1).directory()).isDirectory();
@@ -170,7 +171,7 @@ class LaunchedJobTest {
       })
   void ranksOfOtherLaunchersMeetToo(String names) {
     String[] name = names.split(" ", -1);
-    String port = Integer.toString(Ranks.freePort());
+    String port = Integer.toString(Ports.free());
     List<JobConfig> configs = new ArrayList<>();
     for (int rank = 0; rank < 2; rank++) {
       Map<String, String> variables = new HashMap<>();
@@ -195,7 +196,7 @@ class LaunchedJobTest {
   void aLeftOverTokenOfAnEarlierJobDoesNoHarm() throws Exception {
     Path runtime = Files.createDirectory(temp.resolve("run"), PrivateMode.folder());
     Path folder = Files.createDirectory(runtime.resolve("lockstep"), PrivateMode.folder());
-    int port = Ranks.freePort();
+    int port = Ports.free();
     Path left = folder.resolve("store-" + port + ".token");
     Files.writeString(left, "left by a job that was killed");
     List<Map<String, String>> variables = torchrun(2, port);
@@ -303,12 +304,12 @@ class LaunchedJobTest {
 
   @Test
   void withoutAStoreJoinNamesItsHost() {
-    Map<String, String> variables = torchrun(2, Ranks.freePort()).get(1);
+    Map<String, String> variables = torchrun(2, Ports.free()).get(1);
     JobConfig config = Ranks.config(variables).withJoinTimeout(Duration.ofMillis(300));
     assertThatThrownBy(() -> Job.join(config))
         .isInstanceOf(CollectiveTimeoutException.class)
         .hasMessageContaining("missingRanks=[0]");
-    Map<String, String> ofAgent = Ranks.ofAgent(temp, Ranks.freePort(), 0, 2);
+    Map<String, String> ofAgent = Ranks.ofAgent(temp, Ports.free(), 0, 2);
     assertThatThrownBy(
             () -> Job.join(Ranks.config(ofAgent).withJoinTimeout(Duration.ofMillis(300))))
         .isInstanceOf(TransportException.class)
@@ -351,7 +352,7 @@ class LaunchedJobTest {
 
   @Test
   void aJobThatSpansNodesNeedsAToken() {
-    Map<String, String> variables = new HashMap<>(torchrun(2, Ranks.freePort()).get(0));
+    Map<String, String> variables = new HashMap<>(torchrun(2, Ports.free()).get(0));
     variables.put("LOCAL_WORLD_SIZE", "1");
     variables.put("GROUP_WORLD_SIZE", "2");
     refused(variables, JobVariables.TOKEN_FILE, "job has no token");

@@ -4,6 +4,9 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.process.JavaCommand;
+import dev.lockstep.process.Ports;
+import dev.lockstep.process.Signals;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -52,12 +55,10 @@ class LivenessTest {
   private Process rankProcess(Map<String, String> variables) throws IOException {
     ProcessBuilder builder =
         new ProcessBuilder(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "-XX:TieredStopAtLevel=1",
-            "-XX:+UseSerialGC",
-            "-cp",
-            System.getProperty("java.class.path"),
-            RankProcess.class.getName());
+            JavaCommand.of(
+                List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+                RankProcess.class.getName(),
+                List.of()));
     builder.environment().putAll(variables);
     builder.redirectError(ProcessBuilder.Redirect.INHERIT);
     Process process = builder.start();
@@ -110,7 +111,7 @@ class LivenessTest {
 
   @Test
   void aKilledHostOfTheStoreIsKnownWithinASecond() throws Exception {
-    String port = Integer.toString(Ranks.freePort());
+    String port = Integer.toString(Ports.free());
     Map<String, String> host = Ranks.torchrun(0, 2);
     host.put("MASTER_PORT", port);
     host.put(JobVariables.TOKEN_FILE, Ranks.tokenFile(temp, Ranks.TOKEN).toString());
@@ -142,7 +143,7 @@ class LivenessTest {
     assertThat(job.liveness()).isEqualTo(LIVENESS);
 
     CompletableFuture<Duration> known = timeToFailure(job);
-    new ProcessBuilder("kill", "-STOP", Long.toString(process.pid())).start().waitFor();
+    Signals.send("STOP", process.toHandle());
     assertThat(within(known)).isBetween(Duration.ofMillis(300), LIVENESS.plusSeconds(1));
     FailureRecord failure = job.failure().orElseThrow();
     assertThat(failure.rank()).isEqualTo(1);

@@ -3,8 +3,6 @@ package dev.lockstep.job;
 import dev.lockstep.cache.PrivateMode;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -60,14 +58,6 @@ final class Ranks {
       return Files.isDirectory(jobFolder)
           ? jobFolder
           : Files.createDirectory(jobFolder, PrivateMode.folder());
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-  }
-
-  static int freePort() {
-    try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
-      return socket.getLocalPort();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

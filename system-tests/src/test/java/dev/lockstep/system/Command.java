@@ -2,6 +2,8 @@ package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.process.JavaCommand;
+import dev.lockstep.process.Signals;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
@@ -12,7 +14,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -57,19 +58,15 @@ final class Command implements AutoCloseable {
   ///
   /// @param computes whether this process computes itself: under another launcher
   static List<String> lockstepProgram(boolean computes, String... arguments) {
-    List<String> program = new ArrayList<>();
-    program.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    program.addAll(
+    return JavaCommand.of(
         List.of(
             "-XX:+UseSerialGC",
             "-XX:-UsePerfData",
             "--enable-native-access=ALL-UNNAMED",
-            "--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED"));
-    program.add(computes ? "--add-modules=jdk.incubator.vector" : "-XX:TieredStopAtLevel=1");
-    program.addAll(List.of("-cp", System.getProperty("java.class.path")));
-    program.add("dev.lockstep.launcher.Main");
-    program.addAll(Arrays.asList(arguments));
-    return program;
+            "--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED",
+            computes ? "--add-modules=jdk.incubator.vector" : "-XX:TieredStopAtLevel=1"),
+        "dev.lockstep.launcher.Main",
+        List.of(arguments));
   }
 
   private static void read(InputStream stream, List<String> lines) {
@@ -120,13 +117,7 @@ final class Command implements AutoCloseable {
 
   /// Sends a signal by name.
   void signal(String signal) throws IOException, InterruptedException {
-    signal(process.toHandle(), signal);
-  }
-
-  /// Sends a signal by name.
-  static void signal(ProcessHandle to, String signal) throws IOException, InterruptedException {
-    int code = new ProcessBuilder("kill", "-" + signal, "" + to.pid()).start().waitFor();
-    assertThat(code).isZero();
+    Signals.send(signal, process.toHandle());
   }
 
   /// Returns the process of a rank.

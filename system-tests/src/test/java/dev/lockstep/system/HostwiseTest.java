@@ -2,6 +2,7 @@ package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.process.Ports;
 import dev.lockstep.system.EveryAlgorithm.Result;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -31,7 +32,7 @@ class HostwiseTest {
     List<List<Result>> wanted = collectives.inThreads("in-process", ranks, false);
     List<Command> started = new ArrayList<>();
     try {
-      String port = Rendezvous.freePort();
+      String port = "" + Ports.free();
       String token = Rendezvous.token(folder).toString();
       for (int rank = 0; rank < ranks; rank++) {
         started.add(Command.start(environment(rank, ranks, port, token), program()));
@@ -86,7 +87,7 @@ class HostwiseTest {
   @Test
   void trainingOnTwoHostsOfTwoRanksEndsInTheSameBits() throws Exception {
     TinyJob job = new TinyJob(folder);
-    String port = Rendezvous.freePort();
+    String port = "" + Ports.free();
     Map<String, String> environment =
         Map.of("LOCKSTEP_JOB_TOKEN_FILE", Rendezvous.token(folder).toString());
     String[] mesh = job.gpt("hosts", "--steps=6", "--threads=1", "--mesh=dp=2,tp=2");

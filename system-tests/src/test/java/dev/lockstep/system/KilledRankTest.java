@@ -2,6 +2,7 @@ package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.process.Signals;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -82,7 +83,7 @@ class KilledRankTest {
     try (Command command = start("killed-" + transport, transport)) {
       awaitFirstCheckpoint(command, "killed-" + transport);
       List<ProcessHandle> processes = command.descendants();
-      Command.signal(command.rank(1), "KILL");
+      Signals.send("KILL", command.rank(1));
 
       assertThat(command.untilEnd()).isLessThan(END);
       assertThat(command.exitCode()).as("%s", command.output()).isEqualTo(137);
@@ -97,7 +98,7 @@ class KilledRankTest {
 
   /// What was killed is resumed for that.
   private void anInterruptedRunSaves(String name) throws Exception {
-    boolean ignored = isIgnored(SIGINT);
+    boolean ignored = Signals.isIgnored(SIGINT);
     Leftovers leftovers = Leftovers.beforehand();
     try (Command command = resume(name, "run", "--nproc-per-node=2")) {
       command.await("its steps begin", () -> command.hasPrinted("resumed after step"));
@@ -111,16 +112,5 @@ class KilledRankTest {
       assertThat(command.printed("stopped after step")).contains("--resume " + job.run(name));
       leftovers.none(processes);
     }
-  }
-
-  /// A process started in the background of a plain shell ignores SIGINT, and so do its children.
-  private static boolean isIgnored(int signal) throws IOException {
-    String mask =
-        Files.readAllLines(Path.of("/proc/self/status")).stream()
-            .filter(line -> line.startsWith("SigIgn:"))
-            .map(line -> line.substring("SigIgn:".length()).strip())
-            .findFirst()
-            .orElse("0");
-    return (Long.parseUnsignedLong(mask, 16) >> (signal - 1) & 1) == 1;
   }
 }

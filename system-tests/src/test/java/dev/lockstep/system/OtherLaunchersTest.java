@@ -3,6 +3,7 @@ package dev.lockstep.system;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.lockstep.process.Ports;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -51,7 +52,7 @@ class OtherLaunchersTest {
 
   @Test
   void underSlurmsVariables() throws Exception {
-    String port = Rendezvous.freePort();
+    String port = "" + Ports.free();
     String token = Rendezvous.token(folder).toString();
     List<Command> ranks = new ArrayList<>();
     try {
@@ -95,7 +96,7 @@ class OtherLaunchersTest {
             "OMPI_ALLOW_RUN_AS_ROOT", "1",
             "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1",
             "MASTER_ADDR", "127.0.0.1",
-            "MASTER_PORT", Rendezvous.freePort(),
+            "MASTER_PORT", "" + Ports.free(),
             "LOCKSTEP_JOB_TOKEN_FILE", Rendezvous.token(folder).toString());
     List<String> program = new ArrayList<>(List.of("mpirun", "-np", "2", "--oversubscribe"));
     for (String name : List.of("MASTER_ADDR", "MASTER_PORT", "LOCKSTEP_JOB_TOKEN_FILE")) {

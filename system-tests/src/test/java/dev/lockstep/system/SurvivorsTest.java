@@ -2,6 +2,7 @@ package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.process.Ports;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -32,7 +33,7 @@ class SurvivorsTest {
     Libfabric.require(transport);
     List<Command> ranks = new ArrayList<>();
     try {
-      String port = Rendezvous.freePort();
+      String port = "" + Ports.free();
       String token = Rendezvous.token(folder).toString();
       for (int rank = 0; rank < RANKS; rank++) {
         ranks.add(Command.start(environment(rank, port, token), program(transport)));

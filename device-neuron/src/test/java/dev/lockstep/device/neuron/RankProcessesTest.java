@@ -6,8 +6,9 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
+import dev.lockstep.process.JavaCommand;
+import dev.lockstep.process.Ports;
 import java.io.IOException;
-import java.net.ServerSocket;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.file.Files;
@@ -45,16 +46,14 @@ final class RankProcessesTest {
   private Process start(int rank, int ranks, int port) throws IOException {
     ProcessBuilder builder =
         new ProcessBuilder(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "--add-modules=jdk.incubator.vector",
-            "--enable-native-access=ALL-UNNAMED",
-            "--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED",
-            "-Xmx256m",
-            "-cp",
-            System.getProperty("java.class.path"),
-            RankProcess.class.getName(),
-            text.toString(),
-            folder.resolve("cache").toString());
+            JavaCommand.of(
+                List.of(
+                    "--add-modules=jdk.incubator.vector",
+                    "--enable-native-access=ALL-UNNAMED",
+                    "--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED",
+                    "-Xmx256m"),
+                RankProcess.class.getName(),
+                List.of(text.toString(), folder.resolve("cache").toString())));
     Map<String, String> environment = builder.environment();
     environment.put("RANK", "" + rank);
     environment.put("LOCAL_RANK", "" + rank);
@@ -70,19 +69,13 @@ final class RankProcessesTest {
     return folder.resolve("said-" + rank);
   }
 
-  private static int freePort() throws IOException {
-    try (ServerSocket socket = new ServerSocket(0)) {
-      return socket.getLocalPort();
-    }
-  }
-
   @Test
   void eachProcessTakesTheCoreOfItsLocalRank() throws Exception {
     List<Double> expected;
     try (Job job = Job.inProcess(1, JobConfig.of(Map.of())).getFirst()) {
       expected = RankProcess.losses(job, "cpu", text, folder.resolve("cache"), () -> {});
     }
-    int port = freePort();
+    int port = Ports.free();
     List<Process> ranks = new ArrayList<>();
     try {
       for (int rank = 0; rank < 2; rank++) {
@@ -121,7 +114,7 @@ final class RankProcessesTest {
             FileChannel.open(taken, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
         FileLock lock = channel.lock()) {
       assertThat(lock.isValid()).isTrue();
-      Process rank = start(0, 1, freePort());
+      Process rank = start(0, 1, Ports.free());
       try {
         assertThat(rank.waitFor()).isNotZero();
       } finally {

@@ -4,8 +4,9 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.failure.Availability;
+import dev.lockstep.process.JavaCommand;
 import java.io.IOException;
-import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -16,11 +17,8 @@ class DeniedAccessTest {
   void theDeviceNamesTheFlagThatItLacks() throws IOException, InterruptedException {
     Process process =
         new ProcessBuilder(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "--illegal-native-access=deny",
-                "-cp",
-                System.getProperty("java.class.path"),
-                Probe.class.getName())
+                JavaCommand.of(
+                    List.of("--illegal-native-access=deny"), Probe.class.getName(), List.of()))
             .redirectError(ProcessBuilder.Redirect.INHERIT)
             .start();
     try {

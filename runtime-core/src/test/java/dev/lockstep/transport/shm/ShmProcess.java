@@ -9,6 +9,7 @@ import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.memory.Registration;
+import dev.lockstep.process.JavaCommand;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.transport.FileAddressBook;
 import dev.lockstep.transport.Link;
@@ -177,20 +178,12 @@ final class ShmProcess implements AutoCloseable {
   /// @param options of the JVM
   static Process start(int rank, Path directory, List<String> options, String... more)
       throws IOException {
-    List<String> command = new ArrayList<>();
-    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    command.addAll(options);
-    command.addAll(
-        List.of(
-            "--enable-native-access=ALL-UNNAMED",
-            "-cp",
-            System.getProperty("java.class.path"),
-            ShmProcess.class.getName(),
-            Integer.toString(rank),
-            directory.toString()));
-    command.addAll(List.of(more));
+    List<String> all = new ArrayList<>(options);
+    all.add("--enable-native-access=ALL-UNNAMED");
+    List<String> arguments = new ArrayList<>(List.of(Integer.toString(rank), directory.toString()));
+    arguments.addAll(List.of(more));
     Path log = directory.resolve("log");
-    return new ProcessBuilder(command)
+    return new ProcessBuilder(JavaCommand.of(all, ShmProcess.class.getName(), arguments))
         .redirectErrorStream(true)
         .redirectOutput(log.toFile())
         .start();

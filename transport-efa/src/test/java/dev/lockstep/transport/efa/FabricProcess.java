@@ -7,6 +7,7 @@ import dev.lockstep.deadline.Deadline;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.process.JavaCommand;
 import dev.lockstep.transport.FileAddressBook;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.Transfer;
@@ -16,6 +17,7 @@ import dev.lockstep.transport.TransportProvider;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
@@ -163,21 +165,19 @@ final class FabricProcess implements AutoCloseable {
       long messages,
       long... sizes)
       throws IOException {
+    List<String> arguments =
+        new ArrayList<>(
+            List.of(
+                provider, directory.toString(), Integer.toString(rank), Long.toString(messages)));
+    for (long bytes : sizes) {
+      arguments.add(Long.toString(bytes));
+    }
     var builder =
         new ProcessBuilder(
-            Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-            "--enable-native-access=ALL-UNNAMED",
-            "-XX:+UseSerialGC",
-            "-cp",
-            System.getProperty("java.class.path"),
-            FabricProcess.class.getName(),
-            provider,
-            directory.toString(),
-            Integer.toString(rank),
-            Long.toString(messages));
-    for (long bytes : sizes) {
-      builder.command().add(Long.toString(bytes));
-    }
+            JavaCommand.of(
+                List.of("--enable-native-access=ALL-UNNAMED", "-XX:+UseSerialGC"),
+                FabricProcess.class.getName(),
+                arguments));
     builder.environment().putAll(environment);
     return builder.redirectErrorStream(true).redirectOutput(log(directory, rank).toFile()).start();
   }

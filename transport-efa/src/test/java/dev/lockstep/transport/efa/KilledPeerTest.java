@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 
 import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.process.Signals;
 import java.nio.file.Path;
 import java.time.Duration;
 import org.junit.jupiter.api.Tag;
@@ -44,7 +45,7 @@ final class KilledPeerTest {
       for (long sequence = 0; sequence < 20; sequence++) {
         survivor.exchange(sequence);
       }
-      signal(victim, "STOP");
+      Signals.send("STOP", victim.toHandle());
       survivor.post(20);
       Deadline.until(
           () -> {
@@ -69,10 +70,5 @@ final class KilledPeerTest {
     } finally {
       victim.destroyForcibly();
     }
-  }
-
-  private static void signal(Process to, String signal) throws Exception {
-    int code = new ProcessBuilder("kill", "-" + signal, "" + to.pid()).start().waitFor();
-    assertThat(code).isZero();
   }
 }

@@ -4,9 +4,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lockstep.graph.ValueType;
+import dev.lockstep.process.Ports;
 import java.io.IOException;
 import java.io.InputStream;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -136,7 +136,7 @@ final class XlaJudge {
       List<String> place = new ArrayList<>();
       for (int rank = 0; rank < processes; rank++) {
         if (processes > 1) {
-          String port = rank == 0 ? freePort() : place.getLast();
+          String port = rank == 0 ? "" + Ports.free() : place.getLast();
           place = List.of("" + rank, "" + processes, port);
         }
         List<String> command = new ArrayList<>(List.of(python, "run_hlo.py", folder.toString()));
@@ -164,12 +164,6 @@ final class XlaJudge {
 
   private Path said(int rank) {
     return folder.resolve("said.%d.txt".formatted(rank));
-  }
-
-  private static String freePort() throws IOException {
-    try (ServerSocket socket = new ServerSocket(0)) {
-      return String.valueOf(socket.getLocalPort());
-    }
   }
 
   private static String last(Path said) {
