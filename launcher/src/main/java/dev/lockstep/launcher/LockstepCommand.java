@@ -12,6 +12,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.ServiceLoader;
+import java.util.function.BooleanSupplier;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Help.Ansi;
@@ -26,15 +27,23 @@ final class LockstepCommand {
   private static final int DONE = 0;
   private static final int FAILED = 1;
   private static final int WRONG_INPUT = 2;
+  // What a shell says of a program that SIGPIPE has ended: the JVM ignores that signal.
+  private static final int UNREAD = 128 + 13;
 
   private final Map<String, String> environment;
   private final PrintStream out;
   private final PrintStream err;
+  private final BooleanSupplier isRead;
 
-  LockstepCommand(Map<String, String> environment, PrintStream out, PrintStream err) {
+  /// Makes the command.
+  ///
+  /// @param isRead whether another program reads what is written to `out`
+  LockstepCommand(
+      Map<String, String> environment, PrintStream out, PrintStream err, BooleanSupplier isRead) {
     this.environment = Map.copyOf(environment);
     this.out = out;
     this.err = err;
+    this.isRead = isRead;
   }
 
   @Command(
@@ -59,11 +68,15 @@ final class LockstepCommand {
     }
   }
 
-  /// Runs the command and returns its exit code. A result that could not be written is a failure.
+  /// Runs the command and returns its exit code. A result that could not be written is a failure,
+  /// which is not told where its reader has left: as `head` does once it has what it wants.
   int execute(List<String> arguments) {
     int code = run(arguments);
     if (!out.checkError()) {
       return code;
+    }
+    if (isRead.getAsBoolean()) {
+      return code == DONE ? UNREAD : code;
     }
     err.println(
         "lockstep: results could not be written to standard output: it is full or closed (give it"

@@ -11,7 +11,8 @@ public final class Main {
   ///
   /// @param args the command line
   public static void main(String[] args) {
-    System.exit(
-        new LockstepCommand(System.getenv(), System.out, System.err).execute(Arrays.asList(args)));
+    LockstepCommand command =
+        new LockstepCommand(System.getenv(), System.out, System.err, StandardOutput::isRead);
+    System.exit(command.execute(Arrays.asList(args)));
   }
 }

@@ -26,7 +26,7 @@ final class LockstepCommandTest {
     PrintStream outStream = new PrintStream(out, true, StandardCharsets.UTF_8);
     PrintStream errStream = new PrintStream(err, true, StandardCharsets.UTF_8);
     List<String> arguments = words.isEmpty() ? List.of() : List.of(words.split(" "));
-    return new LockstepCommand(environment, outStream, errStream).execute(arguments);
+    return new LockstepCommand(environment, outStream, errStream, () -> false).execute(arguments);
   }
 
   private int execute(String words) {
@@ -61,9 +61,7 @@ final class LockstepCommandTest {
         .contains("heeds no " + option.split("=", 2)[0]);
   }
 
-  @ParameterizedTest(name = "lockstep {0}")
-  @CsvSource({"--help, 1", "echo a b, 2"})
-  void resultsThatCannotBeWrittenAreAFailure(String words, int code) {
+  private int executeUnwritable(String words, boolean isRead) {
     OutputStream full =
         new OutputStream() {
           @Override
@@ -73,11 +71,23 @@ final class LockstepCommandTest {
         };
     PrintStream outStream = new PrintStream(full, false, StandardCharsets.UTF_8);
     PrintStream errStream = new PrintStream(err, true, StandardCharsets.UTF_8);
-    List<String> arguments = List.of(words.split(" "));
-    assertThat(new LockstepCommand(Map.of(), outStream, errStream).execute(arguments))
-        .isEqualTo(code);
+    return new LockstepCommand(Map.of(), outStream, errStream, () -> isRead)
+        .execute(List.of(words.split(" ")));
+  }
+
+  @ParameterizedTest(name = "lockstep {0}")
+  @CsvSource({"--help, 1", "echo a b, 2"})
+  void resultsThatCannotBeWrittenAreAFailure(String words, int code) {
+    assertThat(executeUnwritable(words, false)).isEqualTo(code);
     assertThat(err())
         .containsOnlyOnce("lockstep: results could not be written to standard output: ");
+  }
+
+  @ParameterizedTest(name = "lockstep {0}")
+  @CsvSource({"--help, 141", "echo a b, 2"})
+  void resultsThatNobodyReadsAnyMoreAreNotSpokenOf(String words, int code) {
+    assertThat(executeUnwritable(words, true)).isEqualTo(code);
+    assertThat(err()).isEmpty();
   }
 
   @ParameterizedTest(name = "lockstep {0}")
