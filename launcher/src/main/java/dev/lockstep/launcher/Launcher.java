@@ -13,7 +13,7 @@ public final class Launcher {
   /// what they wrote to the user's folders.
   ///
   /// A failure is shown once, on `err`. While it runs, the end of this process ends the ranks: they
-  /// are asked to save, and are gone within [LaunchOptions#stopPatience].
+  /// are asked to save, and are gone within [RankProcesses#stopPatience].
   ///
   /// @param job name of a [JobProvider]
   /// @param arguments the job's own arguments

@@ -37,6 +37,8 @@ final class NodeAgent {
   private static final Duration FAREWELL_POLL = Duration.ofMillis(100);
 
   private final LaunchOptions options;
+  private final Rendezvous rendezvous;
+  private final RankProcesses processes;
   private final String job;
   private final List<String> arguments;
   private final Console console;
@@ -44,10 +46,13 @@ final class NodeAgent {
 
   NodeAgent(LaunchOptions options, String job, List<String> arguments, Console console) {
     this.options = options;
+    this.rendezvous = options.rendezvous();
+    this.processes = options.processes();
     this.job = job;
     this.arguments = List.copyOf(arguments);
     this.console = console;
-    this.supervisor = new Supervisor(console, Supervisor.Patience.standard(options.stopPatience()));
+    this.supervisor =
+        new Supervisor(console, Supervisor.Patience.standard(processes.stopPatience()));
   }
 
   int run() throws IOException, InterruptedException {
@@ -68,8 +73,8 @@ final class NodeAgent {
     if (!supervisor.awaitClosed(SOON)) {
       console.say(
           "lockstep: ranks have %s s to save and end (Ctrl-C again ends them at once)"
-              .formatted(seconds(options.stopPatience())));
-      var _ = supervisor.awaitClosed(options.stopPatience().plus(TO_CLEAN_UP));
+              .formatted(seconds(processes.stopPatience())));
+      var _ = supervisor.awaitClosed(processes.stopPatience().plus(TO_CLEAN_UP));
     }
   }
 
@@ -88,8 +93,8 @@ final class NodeAgent {
   private int inFolder() throws IOException, InterruptedException {
     try (JobFolder folder = JobFolder.make()) {
       Path tokenFile = tokenFile(folder);
-      if (options.nodeRank() > 0) {
-        return watch(folder, environment(folder, tokenFile, options.port()), null);
+      if (rendezvous.nodeRank() > 0) {
+        return watch(folder, environment(folder, tokenFile, rendezvous.port()), null);
       }
       try (StoreServer store = startStore(tokenFile)) {
         return watch(folder, environment(folder, tokenFile, store.port()), store);
@@ -119,8 +124,8 @@ final class NodeAgent {
     int worldSize = options.layout().worldSize();
     StoreOptions wanted =
         options.layout().nodes() == 1
-            ? StoreOptions.of(LaunchOptions.LOOPBACK, options.port(), worldSize, liveness)
-            : StoreOptions.forOtherNodes(options.host(), options.port(), worldSize, liveness);
+            ? StoreOptions.of(Rendezvous.LOOPBACK, rendezvous.port(), worldSize, liveness)
+            : StoreOptions.forOtherNodes(rendezvous.host(), rendezvous.port(), worldSize, liveness);
     StoreServer store = listen(wanted, tokenFile);
     store.onFailure(_ -> supervisor.fail());
     return store;
@@ -133,7 +138,7 @@ final class NodeAgent {
       if (!e.key().equals(JobVariables.STORE_PORT)) {
         throw e;
       }
-      String endpoint = options.host() + ":" + options.port();
+      String endpoint = rendezvous.host() + ":" + rendezvous.port();
       String reason = e.getCause() == null ? e.getMessage() : e.getCause().getMessage();
       throw new ConfigurationException(
           "--rdzv-endpoint",
@@ -145,7 +150,7 @@ final class NodeAgent {
   }
 
   private WorkerEnvironment environment(JobFolder folder, Path tokenFile, int storePort) {
-    String runId = options.runId().isEmpty() ? "none" : options.runId();
+    String runId = rendezvous.runId().isEmpty() ? "none" : rendezvous.runId();
     int cores = Runtime.getRuntime().availableProcessors();
     return new WorkerEnvironment(options, runId, storePort, tokenFile, folder.path(), cores);
   }
@@ -184,7 +189,7 @@ final class NodeAgent {
   }
 
   private @Nullable Path logFolder(int rank) {
-    Path all = options.logFolder();
+    Path all = processes.logFolder();
     return all == null ? null : all.resolve("rank" + rank).toAbsolutePath();
   }
 
@@ -201,12 +206,12 @@ final class NodeAgent {
         new RankCommand(
             localRank,
             rank,
-            ChildJvm.command(options.jvmArguments(), program),
+            ChildJvm.command(processes.jvmArguments(), program),
             environment.of(localRank, errorFile),
             WorkerEnvironment.withheld(options.environment()),
             logFolder);
     boolean alone = options.layout().worldSize() == 1;
-    boolean live = rank == 0 && options.terminalColumns().isPresent();
+    boolean live = rank == 0 && processes.terminalColumns().isPresent();
     supervisor.start(command, alone ? "" : "[rank" + rank + "]: ", live);
   }
 
@@ -257,7 +262,7 @@ final class NodeAgent {
     if (!forced.isEmpty()) {
       console.say(
           "lockstep: ranks were ended by force before they had saved: ranks=%s, stopPatienceSeconds=%s (what they saved before stands; --stop-patience gives them longer)"
-              .formatted(forced.stream().sorted().toList(), seconds(options.stopPatience())));
+              .formatted(forced.stream().sorted().toList(), seconds(processes.stopPatience())));
     }
   }
 
@@ -269,7 +274,7 @@ final class NodeAgent {
       ErrorFile.write(Path.of(given), first, first);
     }
     int localRank = first.rank() - firstRank();
-    if (options.logFolder() != null && localRank >= 0 && localRank < errorFiles.size()) {
+    if (processes.logFolder() != null && localRank >= 0 && localRank < errorFiles.size()) {
       Path file = errorFiles.get(localRank);
       if (!Files.exists(file)) {
         ErrorFile.write(file, first, first);
@@ -278,6 +283,6 @@ final class NodeAgent {
   }
 
   private int firstRank() {
-    return options.nodeRank() * options.layout().ranksPerNode();
+    return options.rank(0);
   }
 }

@@ -39,7 +39,7 @@ record RunOptions(
     RankLayout layout = new RankLayout(nodeCount, ranks());
     checkNodes(nodeCount);
     int node = nodeRank == null ? 0 : number("--node-rank", nodeRank, 0);
-    String host = LaunchOptions.LOOPBACK;
+    String host = Rendezvous.LOOPBACK;
     int port = 0;
     if (endpoint != null) {
       Matcher matcher = ENDPOINT.matcher(endpoint);
@@ -56,14 +56,12 @@ record RunOptions(
     }
     return new LaunchOptions(
         layout,
-        node,
-        host,
-        port,
-        runId,
-        jvmArguments,
-        logFolder,
-        node == 0 ? terminalColumns : OptionalInt.empty(),
-        StopPatience.of(stopPatience, environment),
+        new Rendezvous(node, host, port, runId),
+        new RankProcesses(
+            jvmArguments,
+            logFolder,
+            node == 0 ? terminalColumns : OptionalInt.empty(),
+            StopPatience.of(stopPatience, environment)),
         environment);
   }
 

@@ -40,12 +40,12 @@ record WorkerEnvironment(
     variables.put("LOCAL_RANK", Integer.toString(localRank));
     variables.put("WORLD_SIZE", Integer.toString(worldSize));
     variables.put("LOCAL_WORLD_SIZE", Integer.toString(options.layout().ranksPerNode()));
-    variables.put("GROUP_RANK", Integer.toString(options.nodeRank()));
+    variables.put("GROUP_RANK", Integer.toString(options.rendezvous().nodeRank()));
     variables.put("GROUP_WORLD_SIZE", Integer.toString(options.layout().nodes()));
     variables.put("ROLE_RANK", Integer.toString(rank));
     variables.put("ROLE_NAME", ROLE);
     variables.put("ROLE_WORLD_SIZE", Integer.toString(worldSize));
-    variables.put("MASTER_ADDR", options.host());
+    variables.put("MASTER_ADDR", options.rendezvous().host());
     variables.put("MASTER_PORT", Integer.toString(storePort));
     variables.put("TORCHELASTIC_RESTART_COUNT", "0");
     variables.put("TORCHELASTIC_MAX_RESTARTS", "0");
@@ -58,17 +58,17 @@ record WorkerEnvironment(
     variables.put(JobVariables.JOB_DIRECTORY, folder.toString());
     variables.put(
         JobVariables.STOP_PATIENCE_MILLIS,
-        Long.toString(options.stopPatience().plus(LAUNCHERS_LEAD).toMillis()));
+        Long.toString(options.processes().stopPatience().plus(LAUNCHERS_LEAD).toMillis()));
     variables.put(LOCAL_CORES, Integer.toString(cores));
-    if (rank == 0 && options.terminalColumns().isPresent()) {
-      variables.put(TERMINAL, Integer.toString(options.terminalColumns().getAsInt()));
+    if (rank == 0 && options.processes().terminalColumns().isPresent()) {
+      variables.put(TERMINAL, Integer.toString(options.processes().terminalColumns().getAsInt()));
     }
     return variables;
   }
 
   /// Returns the job-wide number of a rank of this node.
   int rank(int localRank) {
-    return options.nodeRank() * options.layout().ranksPerNode() + localRank;
+    return options.rank(localRank);
   }
 
   /// Returns variables of another launcher around this one that would contradict ours.

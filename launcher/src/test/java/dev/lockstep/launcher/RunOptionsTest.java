@@ -26,8 +26,8 @@ final class RunOptionsTest {
         new RunOptions(null, null, null, null, false, "", "c10d", "0", null)
             .launch(List.of(), null, OptionalInt.empty(), Map.of());
     assertThat(options.layout()).isEqualTo(new RankLayout(1, 1));
-    assertThat(options.host()).isEqualTo("127.0.0.1");
-    assertThat(options.port()).isZero();
+    assertThat(options.rendezvous().host()).isEqualTo("127.0.0.1");
+    assertThat(options.rendezvous().port()).isZero();
   }
 
   @ParameterizedTest(name = "{0}")
@@ -41,8 +41,8 @@ final class RunOptionsTest {
   })
   void readsTheEndpoint(String endpoint, String host, int port) {
     LaunchOptions options = launch("2", "2", "1", endpoint);
-    assertThat(options.host()).isEqualTo(host);
-    assertThat(options.port()).isEqualTo(port);
+    assertThat(options.rendezvous().host()).isEqualTo(host);
+    assertThat(options.rendezvous().port()).isEqualTo(port);
   }
 
   @ParameterizedTest(name = "--stop-patience {0}, environment {1}")
@@ -95,7 +95,7 @@ final class RunOptionsTest {
 
   @Test
   void givesTheTerminalToTheNodeOfRankZero() {
-    assertThat(launch("1", "2", "0", "h").terminalColumns()).hasValue(80);
-    assertThat(launch("1", "2", "1", "h").terminalColumns()).isEmpty();
+    assertThat(launch("1", "2", "0", "h").processes().terminalColumns()).hasValue(80);
+    assertThat(launch("1", "2", "1", "h").processes().terminalColumns()).isEmpty();
   }
 }

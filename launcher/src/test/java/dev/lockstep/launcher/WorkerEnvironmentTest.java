@@ -16,14 +16,8 @@ final class WorkerEnvironmentTest {
     LaunchOptions options =
         new LaunchOptions(
             new RankLayout(2, 3),
-            nodeRank,
-            "node-0",
-            4711,
-            "mine",
-            List.of(),
-            null,
-            OptionalInt.of(99),
-            Duration.ofSeconds(5),
+            new Rendezvous(nodeRank, "node-0", 4711, "mine"),
+            new RankProcesses(List.of(), null, OptionalInt.of(99), Duration.ofSeconds(5)),
             Map.of());
     return new WorkerEnvironment(
         options, "mine", 4711, Path.of("/private/token"), Path.of("/private"), 8);
