@@ -8,6 +8,7 @@ import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
 import dev.lockstep.tensor.Tensor;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -23,7 +24,7 @@ class PerfBuffersTest {
       PerfPlan.Collective collective) {
     PerfPlan plan = PerfOptions.parse(List.of(collective.label(), "-np", "" + RANKS)).plan();
     TestPattern pattern = new TestPattern(plan, RANKS);
-    List<Job> jobs = Job.inProcess(RANKS, JobConfig.fromEnvironment());
+    List<Job> jobs = Job.inProcess(RANKS, JobConfig.of(Map.of()));
     try {
       for (boolean inPlace : new boolean[] {false, true}) {
         CollectiveRequest request = plan.request(COUNT, inPlace, Topology.oneNode(RANKS, true));

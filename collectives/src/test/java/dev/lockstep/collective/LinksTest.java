@@ -19,6 +19,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -97,7 +98,7 @@ class LinksTest {
             CommunicatorOptions.defaults()
                 .withLinks(Links.stated(LinkTable.typical("second", false))),
             fitted("", false));
-    List<Job> jobs = Job.inProcess(3, JobConfig.fromEnvironment());
+    List<Job> jobs = Job.inProcess(3, JobConfig.of(Map.of()));
     List<Future<LinkTable>> tables = new ArrayList<>();
     try (ExecutorService threads = Executors.newFixedThreadPool(3)) {
       for (Job job : jobs) {

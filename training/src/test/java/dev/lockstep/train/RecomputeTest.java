@@ -38,7 +38,7 @@ class RecomputeTest {
     Map<Recompute, String> weights = new EnumMap<>(Recompute.class);
     try (Corpus corpus = TinyText.open(TinyText.write(folder.resolve("text")))) {
       for (Recompute recompute : Recompute.values()) {
-        try (Job job = Job.inProcess(1, JobConfig.fromEnvironment()).getFirst();
+        try (Job job = Job.inProcess(1, JobConfig.of(Map.of())).getFirst();
             Trainer trainer = Trainer.start(job, RECIPE, corpus, options(recompute))) {
           while (trainer.stepsDone() < RECIPE.steps()) {
             trainer.step(false);

@@ -46,7 +46,7 @@ class StepPlanTest {
       planned = plan.peakBytes();
       assertThat(plan.runs()).containsEntry("lanes", lanes).containsEntry("joins", lanes - 1);
     }
-    try (Job job = Job.inProcess(1, JobConfig.fromEnvironment()).getFirst();
+    try (Job job = Job.inProcess(1, JobConfig.of(Map.of())).getFirst();
         Corpus corpus = TinyText.open(TinyText.write(folder.resolve("text")))) {
       long before = job.memory().usedBytes();
       try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
