@@ -1,6 +1,7 @@
 package dev.lockstep.transport.efa;
 
 import dev.lockstep.transport.efa.ffi.EndpointCalls;
+import dev.lockstep.transport.efa.ffi.EventCalls;
 import dev.lockstep.transport.efa.ffi.Libfabric;
 import dev.lockstep.transport.efa.ffi.QueueCalls;
 import java.lang.foreign.MemorySegment;
@@ -101,6 +102,11 @@ abstract class ForwardingLibfabric implements Libfabric {
   }
 
   @Override
+  public int eqOpen(long fabric, MemorySegment attributes, MemorySegment eq) {
+    return library.eqOpen(fabric, attributes, eq);
+  }
+
+  @Override
   public int endpoint(long domain, long info, MemorySegment endpoint) {
     return library.endpoint(domain, info, endpoint);
   }
@@ -168,6 +174,16 @@ abstract class ForwardingLibfabric implements Libfabric {
   @Override
   public long cqReaderr(QueueCalls queue, MemorySegment entry) {
     return library.cqReaderr(queue, entry);
+  }
+
+  @Override
+  public EventCalls events(long eq) {
+    return library.events(eq);
+  }
+
+  @Override
+  public long eqReaderr(EventCalls queue, MemorySegment entry) {
+    return library.eqReaderr(queue, entry);
   }
 
   @Override

@@ -142,6 +142,24 @@ public final class Layouts {
           ints("err", "prov_errno"),
           longs("err_data", "err_data_size"));
 
+  /// `struct fid_eq`.
+  public static final StructLayout EQ = object("fid_eq", "ops");
+
+  /// `struct fi_ops_eq`.
+  public static final StructLayout OPS_EQ = struct("fi_ops_eq", longs("size", "read", "readerr"));
+
+  /// `struct fi_eq_attr`.
+  public static final StructLayout EQ_ATTR =
+      struct("fi_eq_attr", longs("size", "flags"), ints("wait_obj", "-"));
+
+  /// `struct fi_eq_err_entry`.
+  public static final StructLayout EQ_ERR_ENTRY =
+      struct(
+          "fi_eq_err_entry",
+          longs("fid", "context", "data"),
+          ints("err", "prov_errno"),
+          longs("err_data", "err_data_size"));
+
   /// `struct fid_ep`.
   public static final StructLayout EP =
       object("fid_ep", "ops", "cm", "msg", "rma", "tagged", "atomic", "collective");
@@ -197,6 +215,10 @@ public final class Layouts {
         CQ_ATTR,
         CQ_DATA_ENTRY,
         CQ_ERR_ENTRY,
+        EQ,
+        OPS_EQ,
+        EQ_ATTR,
+        EQ_ERR_ENTRY,
         EP,
         OPS_EP,
         OPS_CM,

@@ -7,8 +7,8 @@ import java.lang.foreign.MemorySegment;
 /// the library may use it. Statuses are 0 or more, or the negative of an error number.
 ///
 /// Functions of an object are looked up in the object itself at every call, save those of the data
-/// path: [#calls] and [#queue] look them up once. Not thread-safe for one object, as libfabric is
-/// under `FI_THREAD_DOMAIN`.
+/// path: [#calls], [#queue] and [#events] look them up once. Not thread-safe for one object, as
+/// libfabric is under `FI_THREAD_DOMAIN`.
 public interface Libfabric {
   /// `fi_version`: the version of the library, major in the upper 16 bits.
   int version();
@@ -43,6 +43,9 @@ public interface Libfabric {
 
   /// `fi_cq_open`.
   int cqOpen(long domain, MemorySegment attributes, MemorySegment cq);
+
+  /// `fi_eq_open`.
+  int eqOpen(long fabric, MemorySegment attributes, MemorySegment eq);
 
   /// `fi_endpoint`.
   int endpoint(long domain, long info, MemorySegment endpoint);
@@ -93,6 +96,9 @@ public interface Libfabric {
   /// Looks the functions of a completion queue up.
   QueueCalls queue(long cq);
 
+  /// Looks the function of an event queue up.
+  EventCalls events(long eq);
+
   /// `fi_recv` from anybody.
   long recv(EndpointCalls endpoint, long buffer, long bytes, long descriptor, long context);
 
@@ -125,6 +131,9 @@ public interface Libfabric {
 
   /// `fi_cq_readerr`.
   long cqReaderr(QueueCalls queue, MemorySegment entry);
+
+  /// `fi_eq_readerr`.
+  long eqReaderr(EventCalls queue, MemorySegment entry);
 
   /// `fi_cq_strerror`: the provider's own words.
   String cqStrerror(QueueCalls queue, int providerError, long errorData);

@@ -9,7 +9,6 @@ import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.StructLayout;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 
@@ -108,7 +107,7 @@ final class NativeLibfabric implements Libfabric {
 
   @Override
   public MemorySegment memory(long address, long bytes) {
-    return MemorySegment.ofAddress(address).reinterpret(bytes);
+    return Tables.memory(address, bytes);
   }
 
   @Override
@@ -116,34 +115,8 @@ final class NativeLibfabric implements Libfabric {
     return address == 0 ? "" : memory(address, LONGEST_TEXT).getString(0);
   }
 
-  private long read(long object, StructLayout layout, String member) {
-    long offset = Layouts.offset(layout, member);
-    return memory(object + offset, Long.BYTES).get(JAVA_LONG, 0);
-  }
-
-  /// Returns a function of an object's table; the object has the table's address in `member`.
-  private MemorySegment function(
-      long object, StructLayout layout, String member, StructLayout table, String function) {
-    long functions = read(object, layout, member);
-    // A table says how long it is: an older library's may end before the function.
-    if (functions == 0 || read(functions, table, "size") <= Layouts.offset(table, function)) {
-      throw absent(table, function);
-    }
-    long address = read(functions, table, function);
-    if (address == 0) {
-      throw absent(table, function);
-    }
-    return MemorySegment.ofAddress(address);
-  }
-
-  private static UnsupportedOperationException absent(StructLayout table, String function) {
-    return new UnsupportedOperationException(
-        "provider lacks a function: table=%s, function=%s"
-            .formatted(table.name().orElse(""), function));
-  }
-
   private MemorySegment common(long object, String function) {
-    return function(object, Layouts.FID, "ops", Layouts.OPS, function);
+    return Tables.function(object, Layouts.FID, "ops", Layouts.OPS, function);
   }
 
   @Override
@@ -210,7 +183,8 @@ final class NativeLibfabric implements Libfabric {
 
   @Override
   public int domain(long fabric, long info, MemorySegment domain) {
-    MemorySegment function = function(fabric, Layouts.FABRIC, "ops", Layouts.OPS_FABRIC, "domain");
+    MemorySegment function =
+        Tables.function(fabric, Layouts.FABRIC, "ops", Layouts.OPS_FABRIC, "domain");
     try {
       return (int) I_LLLL.invokeExact(function, fabric, info, domain.address(), 0L);
     } catch (Throwable cause) {
@@ -229,6 +203,17 @@ final class NativeLibfabric implements Libfabric {
   }
 
   @Override
+  public int eqOpen(long fabric, MemorySegment attributes, MemorySegment eq) {
+    MemorySegment function =
+        Tables.function(fabric, Layouts.FABRIC, "ops", Layouts.OPS_FABRIC, "eq_open");
+    try {
+      return (int) I_LLLL.invokeExact(function, fabric, attributes.address(), eq.address(), 0L);
+    } catch (Throwable cause) {
+      throw cannotHappen("fi_eq_open", cause);
+    }
+  }
+
+  @Override
   public int endpoint(long domain, long info, MemorySegment endpoint) {
     // The provider shm takes SIGSEGV, SIGBUS, SIGTERM and SIGINT with its first endpoint, and at
     // any
@@ -237,7 +222,8 @@ final class NativeLibfabric implements Libfabric {
   }
 
   private int open(long domain, String name, long attributes, MemorySegment object) {
-    MemorySegment function = function(domain, Layouts.DOMAIN, "ops", Layouts.OPS_DOMAIN, name);
+    MemorySegment function =
+        Tables.function(domain, Layouts.DOMAIN, "ops", Layouts.OPS_DOMAIN, name);
     try {
       return (int) I_LLLL.invokeExact(function, domain, attributes, object.address(), 0L);
     } catch (Throwable cause) {
@@ -269,7 +255,7 @@ final class NativeLibfabric implements Libfabric {
 
   @Override
   public int setopt(long endpoint, int level, int name, MemorySegment value) {
-    MemorySegment function = function(endpoint, Layouts.EP, "ops", Layouts.OPS_EP, "setopt");
+    MemorySegment function = Tables.function(endpoint, Layouts.EP, "ops", Layouts.OPS_EP, "setopt");
     try {
       return (int)
           I_LIILL.invokeExact(function, endpoint, level, name, value.address(), (long) Long.BYTES);
@@ -280,7 +266,7 @@ final class NativeLibfabric implements Libfabric {
 
   @Override
   public int getopt(long endpoint, int level, int name, MemorySegment value, MemorySegment bytes) {
-    MemorySegment function = function(endpoint, Layouts.EP, "ops", Layouts.OPS_EP, "getopt");
+    MemorySegment function = Tables.function(endpoint, Layouts.EP, "ops", Layouts.OPS_EP, "getopt");
     try {
       return (int)
           I_LIILL.invokeExact(function, endpoint, level, name, value.address(), bytes.address());
@@ -291,7 +277,7 @@ final class NativeLibfabric implements Libfabric {
 
   @Override
   public int getname(long endpoint, MemorySegment name, MemorySegment bytes) {
-    MemorySegment function = function(endpoint, Layouts.EP, "cm", Layouts.OPS_CM, "getname");
+    MemorySegment function = Tables.function(endpoint, Layouts.EP, "cm", Layouts.OPS_CM, "getname");
     try {
       return (int) I_LLL.invokeExact(function, endpoint, name.address(), bytes.address());
     } catch (Throwable cause) {
@@ -310,7 +296,7 @@ final class NativeLibfabric implements Libfabric {
 
   @Override
   public int avInsert(long av, MemorySegment name, MemorySegment address) {
-    MemorySegment function = function(av, Layouts.AV, "ops", Layouts.OPS_AV, "insert");
+    MemorySegment function = Tables.function(av, Layouts.AV, "ops", Layouts.OPS_AV, "insert");
     try {
       return (int)
           I_LLLLLL.invokeExact(function, av, name.address(), 1L, address.address(), 0L, 0L);
@@ -321,7 +307,7 @@ final class NativeLibfabric implements Libfabric {
 
   @Override
   public int mrReg(long domain, long buffer, long bytes, long access, long key, MemorySegment mr) {
-    MemorySegment function = function(domain, Layouts.DOMAIN, "mr", Layouts.OPS_MR, "reg");
+    MemorySegment function = Tables.function(domain, Layouts.DOMAIN, "mr", Layouts.OPS_MR, "reg");
     try {
       return (int)
           MR_REG.invokeExact(
@@ -333,7 +319,8 @@ final class NativeLibfabric implements Libfabric {
 
   @Override
   public int mrRegattr(long domain, MemorySegment attributes, long flags, MemorySegment mr) {
-    MemorySegment function = function(domain, Layouts.DOMAIN, "mr", Layouts.OPS_MR, "regattr");
+    MemorySegment function =
+        Tables.function(domain, Layouts.DOMAIN, "mr", Layouts.OPS_MR, "regattr");
     try {
       return (int) I_LLLL.invokeExact(function, domain, attributes.address(), flags, mr.address());
     } catch (Throwable cause) {
@@ -343,31 +330,36 @@ final class NativeLibfabric implements Libfabric {
 
   @Override
   public long mrDescriptor(long mr) {
-    return read(mr, Layouts.MR, "mem_desc");
+    return Tables.read(mr, Layouts.MR, "mem_desc");
   }
 
   @Override
   public long mrKey(long mr) {
-    return read(mr, Layouts.MR, "key");
+    return Tables.read(mr, Layouts.MR, "key");
   }
 
   @Override
   public EndpointCalls calls(long endpoint) {
     return new EndpointCalls(
         endpoint,
-        function(endpoint, Layouts.EP, "msg", Layouts.OPS_MSG, "recv"),
-        function(endpoint, Layouts.EP, "msg", Layouts.OPS_MSG, "send"),
-        function(endpoint, Layouts.EP, "msg", Layouts.OPS_MSG, "inject"),
-        function(endpoint, Layouts.EP, "rma", Layouts.OPS_RMA, "writedata"));
+        Tables.function(endpoint, Layouts.EP, "msg", Layouts.OPS_MSG, "recv"),
+        Tables.function(endpoint, Layouts.EP, "msg", Layouts.OPS_MSG, "send"),
+        Tables.function(endpoint, Layouts.EP, "msg", Layouts.OPS_MSG, "inject"),
+        Tables.function(endpoint, Layouts.EP, "rma", Layouts.OPS_RMA, "writedata"));
   }
 
   @Override
   public QueueCalls queue(long cq) {
     return new QueueCalls(
         cq,
-        function(cq, Layouts.CQ, "ops", Layouts.OPS_CQ, "read"),
-        function(cq, Layouts.CQ, "ops", Layouts.OPS_CQ, "readerr"),
-        function(cq, Layouts.CQ, "ops", Layouts.OPS_CQ, "strerror"));
+        Tables.function(cq, Layouts.CQ, "ops", Layouts.OPS_CQ, "read"),
+        Tables.function(cq, Layouts.CQ, "ops", Layouts.OPS_CQ, "readerr"),
+        Tables.function(cq, Layouts.CQ, "ops", Layouts.OPS_CQ, "strerror"));
+  }
+
+  @Override
+  public EventCalls events(long eq) {
+    return new EventCalls(eq, Tables.function(eq, Layouts.EQ, "ops", Layouts.OPS_EQ, "readerr"));
   }
 
   @Override
@@ -458,6 +450,15 @@ final class NativeLibfabric implements Libfabric {
       return (long) L_LLL.invokeExact(queue.readerr(), queue.queue(), entry.address(), 0L);
     } catch (Throwable cause) {
       throw cannotHappen("fi_cq_readerr", cause);
+    }
+  }
+
+  @Override
+  public long eqReaderr(EventCalls queue, MemorySegment entry) {
+    try {
+      return (long) L_LLL.invokeExact(queue.readerr(), queue.queue(), entry.address(), 0L);
+    } catch (Throwable cause) {
+      throw cannotHappen("fi_eq_readerr", cause);
     }
   }
 
