@@ -8,12 +8,14 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Backing;
 import dev.lockstep.transport.efa.ffi.EndpointCalls;
+import dev.lockstep.transport.efa.ffi.EventCalls;
 import dev.lockstep.transport.efa.ffi.Fi;
 import dev.lockstep.transport.efa.ffi.Layouts;
 import dev.lockstep.transport.efa.ffi.Libfabric;
 import dev.lockstep.transport.efa.ffi.QueueCalls;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
 
 /// One domain with its endpoint, address table and completion queue. Used under the transport's
 /// lock.
@@ -39,6 +41,10 @@ final class Rail implements AutoCloseable {
   private static final int UNGUARDED_QUEUE_ENTRIES = 2 * (MOST_RECEIVES + FRAMES + WRITES);
 
   private static final int ENTRIES = 32;
+
+  /// Of the looks at the completion queue one in so many is at the event queue too: a power of two.
+  private static final int LOOKS_PER_EVENT = 16;
+
   private static final long NAME_BYTES = 256;
 
   private static final long ENTRY_BYTES = Layouts.CQ_DATA_ENTRY.byteSize();
@@ -60,9 +66,12 @@ final class Rail implements AutoCloseable {
   private long domain;
   private long av;
   private long cq;
+  private long eq;
   private long endpoint;
+  private int looks;
   private EndpointCalls calls;
   private QueueCalls queue;
+  private @Nullable EventCalls events;
   private byte[] name;
   private boolean closed;
 
@@ -79,10 +88,11 @@ final class Rail implements AutoCloseable {
     this.contexts = arena.allocate((long) slots * CONTEXT_BYTES, CONTEXT_BYTES);
     this.firstContext = contexts.address();
     try {
-      openObjects();
+      openObjects(efa);
       bind(efa);
       this.calls = library.calls(endpoint);
       this.queue = library.queue(cq);
+      this.events = eq == 0 ? null : library.events(eq);
       this.name = readName();
     } catch (UnsupportedOperationException lacking) {
       close();
@@ -93,7 +103,7 @@ final class Rail implements AutoCloseable {
     }
   }
 
-  private void openObjects() {
+  private void openObjects(boolean efa) {
     failures.check("fi_fabric", library.fabric(info.fabricAttributes(), out));
     fabric = out.get(JAVA_LONG, 0);
     failures.check("fi_domain", library.domain(fabric, info.address(), out));
@@ -110,13 +120,28 @@ final class Rail implements AutoCloseable {
     Discovery.set(attributes, Layouts.CQ_ATTR, "wait_obj", Fi.WAIT_NONE);
     failures.check("fi_cq_open", library.cqOpen(domain, attributes, out));
     cq = out.get(JAVA_LONG, 0);
+    if (efa) {
+      openEvents();
+    }
     failures.check("fi_endpoint", library.endpoint(domain, info.address(), out));
     endpoint = out.get(JAVA_LONG, 0);
+  }
+
+  /// Where EFA's provider meets an error that is of no operation it calls abort(3), unless it has
+  /// such a queue to say so.
+  private void openEvents() {
+    MemorySegment attributes = Discovery.struct(arena);
+    Discovery.set(attributes, Layouts.EQ_ATTR, "wait_obj", Fi.WAIT_NONE);
+    failures.check("fi_eq_open", library.eqOpen(fabric, attributes, out));
+    eq = out.get(JAVA_LONG, 0);
   }
 
   private void bind(boolean efa) {
     failures.check("fi_ep_bind", library.bind(endpoint, av, 0));
     failures.check("fi_ep_bind", library.bind(endpoint, cq, Fi.SEND | Fi.RECV));
+    if (eq != 0) {
+      failures.check("fi_ep_bind", library.bind(endpoint, eq, 0));
+    }
     if (efa) {
       // Credits keep receivers from running out of room; the device's retries are a second net.
       out.set(JAVA_LONG, 0, Fi.RNR_RETRY_FOREVER);
@@ -299,7 +324,7 @@ final class Rail implements AutoCloseable {
   /// Reads what has completed, which is also what moves providers with manual progress.
   ///
   /// @return number of completions
-  int poll(RailEvents events) {
+  int poll(RailEvents told) {
     int total = 0;
     long found;
     boolean hasMore;
@@ -307,17 +332,34 @@ final class Rail implements AutoCloseable {
       hasMore = false;
       found = library.cqRead(queue, entries.address(), ENTRIES);
       for (int i = 0; i < found; i++) {
-        tell(events, i * ENTRY_BYTES);
+        tell(told, i * ENTRY_BYTES);
       }
       if (found == -Fi.EAVAIL) {
-        hasMore = readError(events); // what lies behind it has arrived before it is told
+        hasMore = readError(told); // what lies behind it has arrived before it is told
         found = 1;
       } else if (found < 0 && found != -Fi.EAGAIN) {
-        events.endpointFailed(failures.ofCall("fi_cq_read", "local", found));
+        told.endpointFailed(failures.ofCall("fi_cq_read", "local", found));
       }
       total += (int) Math.max(0, found);
     } while (found == ENTRIES || hasMore);
+    EventCalls watched = events;
+    if (watched != null && (++looks & (LOOKS_PER_EVENT - 1)) == 0) {
+      readEvents(watched, told);
+    }
     return total;
+  }
+
+  /// Reads what the provider says of the endpoint itself: after that nothing is certain to arrive.
+  private void readEvents(EventCalls watched, RailEvents told) {
+    error.fill((byte) 0);
+    if (library.eqReaderr(watched, error) <= 0) {
+      return;
+    }
+    int code = Math.abs(error.get(JAVA_INT, Layouts.offset(Layouts.EQ_ERR_ENTRY, "err")));
+    int errno = error.get(JAVA_INT, Layouts.offset(Layouts.EQ_ERR_ENTRY, "prov_errno"));
+    // The words of the completion queue: an event queue knows libfabric's errors alone.
+    String words = library.cqStrerror(queue, errno, 0);
+    told.endpointFailed(failures.ofCompletion("none of the caller's", "local", code, words));
   }
 
   private void tell(RailEvents events, long at) {
@@ -337,12 +379,12 @@ final class Rail implements AutoCloseable {
   }
 
   /// Returns whether there was one.
-  private boolean readError(RailEvents events) {
+  private boolean readError(RailEvents told) {
     error.fill((byte) 0);
     long read = library.cqReaderr(queue, error);
     if (read < 0) {
       if (read != -Fi.EAGAIN) {
-        events.endpointFailed(failures.ofCall("fi_cq_readerr", "local", read));
+        told.endpointFailed(failures.ofCall("fi_cq_readerr", "local", read));
       }
       return false;
     }
@@ -359,19 +401,23 @@ final class Rail implements AutoCloseable {
     if ((flags & Fi.REMOTE_WRITE) != 0) {
       long bytes = error.get(JAVA_LONG, Layouts.offset(Layouts.CQ_ERR_ENTRY, "len"));
       long immediate = error.get(JAVA_LONG, Layouts.offset(Layouts.CQ_ERR_ENTRY, "data"));
-      events.segmentLost(code, words, bytes, immediate);
+      told.segmentLost(code, words, bytes, immediate);
       return true;
     }
     if (context < firstContext || slot >= contexts.byteSize() / CONTEXT_BYTES) {
       // An error of a connection that belongs to none of the operations: those fail by themselves.
+      // EFA has no connections.
+      if (eq != 0) {
+        told.endpointFailed(failures.ofCompletion("none of the caller's", "local", code, words));
+      }
       return true;
     }
     if (slot < FRAMES) {
-      events.frameFailed((int) slot, code, words);
+      told.frameFailed((int) slot, code, words);
     } else if (slot < FRAMES + WRITES) {
-      events.writeFailed(this, (int) slot - FRAMES, code, words);
+      told.writeFailed(this, (int) slot - FRAMES, code, words);
     } else if (code != Fi.ECANCELED) {
-      events.endpointFailed(failures.ofCompletion("fi_recv", "local", code, words));
+      told.endpointFailed(failures.ofCompletion("fi_recv", "local", code, words));
     }
     return true;
   }
@@ -392,7 +438,7 @@ final class Rail implements AutoCloseable {
     }
     closed = true;
     closeEndpoint();
-    for (long object : new long[] {cq, av, domain, fabric}) {
+    for (long object : new long[] {cq, av, domain, eq, fabric}) {
       if (object != 0) {
         library.close(object);
       }

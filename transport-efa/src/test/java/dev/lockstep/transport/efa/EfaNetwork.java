@@ -1,6 +1,6 @@
 package dev.lockstep.transport.efa;
 
-import dev.lockstep.transport.efa.EfaDevice.Memory;
+import dev.lockstep.transport.efa.EfaObjects.Memory;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -16,6 +16,7 @@ final class EfaNetwork {
   private final boolean[][] knows = new boolean[MOST][MOST];
   private final List<Memory> memories = new ArrayList<>();
   private final List<String> offences = new ArrayList<>();
+  private final List<EfaFaults> faults = new ArrayList<>();
   private int nextKey = 1;
 
   /// Gives an endpoint its number.
@@ -63,6 +64,21 @@ final class EfaNetwork {
       }
     }
     return null;
+  }
+
+  /// Returns whether a key named memory whose registration is closed.
+  synchronized boolean wasMemory(long key) {
+    return key > 0 && key < nextKey && memory(key) == null;
+  }
+
+  synchronized EfaFaults newFaults() {
+    faults.add(new EfaFaults());
+    return faults.getLast();
+  }
+
+  /// Returns what goes wrong on the cards of a rank.
+  synchronized EfaFaults faults(int rank) {
+    return faults.get(rank);
   }
 
   /// Notes what EFA does not allow.
