@@ -22,7 +22,8 @@ import java.lang.foreign.StructLayout;
 /// @param mrMode what it asks of registrations
 /// @param guardsQueues whether it refuses operations that would overrun a completion queue
 /// @param dataBytes bytes of immediate data
-/// @param injectBytes most bytes of a message that is copied at once
+/// @param injectBytes most bytes of a message that is copied at once and never told as sent, 0
+///   where this is not to be used
 /// @param maxMessageBytes most bytes of a message; unsigned in libfabric, clamped here
 /// @param receives most receives that may be posted
 record FabricInfo(
@@ -50,10 +51,11 @@ record FabricInfo(
     MemorySegment ep = part(library, info, "ep_attr", Layouts.EP_ATTR);
     MemorySegment domain = part(library, info, "domain_attr", Layouts.DOMAIN_ATTR);
     MemorySegment fabric = part(library, info, "fabric_attr", Layouts.FABRIC_ATTR);
+    String provider = library.string(word(fabric, Layouts.FABRIC_ATTR, "prov_name"));
     return new FabricInfo(
         address,
         fabric.address(),
-        library.string(word(fabric, Layouts.FABRIC_ATTR, "prov_name")),
+        provider,
         library.string(word(fabric, Layouts.FABRIC_ATTR, "name")),
         library.string(word(domain, Layouts.DOMAIN_ATTR, "name")),
         fabric.get(JAVA_INT, Layouts.offset(Layouts.FABRIC_ATTR, "api_version")),
@@ -62,9 +64,15 @@ record FabricInfo(
         domain.get(JAVA_INT, Layouts.offset(Layouts.DOMAIN_ATTR, "mr_mode")),
         domain.get(JAVA_INT, Layouts.offset(Layouts.DOMAIN_ATTR, "resource_mgmt")) == Fi.RM_ENABLED,
         word(domain, Layouts.DOMAIN_ATTR, "cq_data_size"),
-        word(tx, Layouts.TX_ATTR, "inject_size"),
+        injectBytes(provider, tx),
         clamped(word(ep, Layouts.EP_ATTR, "max_msg_size")),
         clamped(word(rx, Layouts.RX_ATTR, "size")));
+  }
+
+  /// The error of a message that was copied at once names no operation and so no peer. EFA tells it
+  /// so of each that does not get there; its device copies short messages of their own accord.
+  private static long injectBytes(String provider, MemorySegment tx) {
+    return provider.equals("efa") ? 0 : word(tx, Layouts.TX_ATTR, "inject_size");
   }
 
   private static MemorySegment part(

@@ -1,0 +1,84 @@
+package dev.lockstep.transport.efa;
+
+import static dev.lockstep.transport.TransportHarness.receive;
+import static dev.lockstep.transport.TransportHarness.send;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.failure.TransportException;
+import dev.lockstep.transport.Transfer;
+import dev.lockstep.transport.TransportHarness;
+import dev.lockstep.transport.TransportHarness.Pair;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// What EFA says of operations that fail, and of an endpoint that does: whoever waits hears of it
+/// at once, not at the deadline.
+@Timeout(30)
+final class EfaFaultsTest {
+  private static final int WORLD = 1;
+  private static final int BYTES = 1_000_000;
+
+  private final EfaNetwork network = new EfaNetwork();
+
+  @TempDir private Path directory;
+
+  private TransportHarness open(int ranks, String fabric) {
+    return EfaDevice.open(ranks, directory, network, EfaCard.of("rdmap0s6-rdm", fabric));
+  }
+
+  @ParameterizedTest(name = "fabric={0}")
+  @ValueSource(strings = {"efa", "efa-direct"})
+  void messageThatDoesNotGetThereFailsTheLinksOfItsPeer(String fabric) {
+    try (TransportHarness ranks = open(3, fabric)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Pair other = ranks.link(2, 1, WORLD);
+      ranks.until(((ReceiveLink) link.receiver())::isGreeted);
+      ranks.until(((ReceiveLink) other.receiver())::isGreeted);
+      Transfer asked = receive(ranks.zeros(1, BYTES), WORLD, 0);
+      Transfer spared = receive(ranks.zeros(1, 4), WORLD, 0);
+      ranks.post(other.receiver(), spared);
+      network.faults(1).failSend(); // the grant
+      ranks.post(link.receiver(), asked);
+      assertThat(ranks.failure(asked))
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining("operation=fi_send, endpoint=rank 0, error=113")
+          .hasMessageContaining("providerSays=" + EfaFaults.WORDS);
+      assertThat(spared.failure()).isNull();
+    }
+    assertThat(network.offences()).isEmpty();
+  }
+
+  @Test
+  void writeThatDoesNotGetThereFailsTheLinksOfItsPeer() {
+    try (TransportHarness ranks = open(2, "efa-direct")) {
+      Pair link = ranks.link(0, 1, WORLD);
+      network.faults(0).failWrite();
+      Transfer sending = send(ranks.random(0, BYTES, 1), WORLD, 0);
+      ranks.post(link.receiver(), receive(ranks.zeros(1, BYTES), WORLD, 0));
+      ranks.post(link.sender(), sending);
+      assertThat(ranks.failure(sending))
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining("operation=fi_writedata, endpoint=rank 1, error=113");
+    }
+  }
+
+  /// Where it has no queue to say so in, EFA's provider ends the process.
+  @Test
+  void errorOfTheEndpointItselfFailsAllLinks() {
+    try (TransportHarness ranks = open(2, "efa")) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Transfer waiting = receive(ranks.zeros(1, BYTES), WORLD, 0);
+      ranks.post(link.receiver(), waiting);
+      network.faults(1).failEndpoint();
+      assertThat(ranks.failure(waiting))
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining("operation=none of the caller's, endpoint=local, error=113")
+          .hasMessageContaining("providerSays=" + EfaFaults.WORDS);
+    }
+    assertThat(network.offences()).isEmpty();
+  }
+}
