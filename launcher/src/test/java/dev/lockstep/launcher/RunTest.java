@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import dev.lockstep.deadline.Deadline;
+import dev.lockstep.deadline.MachineLoad;
 import dev.lockstep.job.ErrorFile;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.launcher.CommandProcess.Rank;
@@ -134,7 +135,7 @@ final class RunTest {
               .findFirst()
               .orElseThrow();
       victim.process().destroyForcibly();
-      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.untilEnd()).as(MachineLoad::now).isLessThan(END);
       assertThat(command.exitCode()).isEqualTo(137);
       assertThat(command.err())
           .filteredOn(line -> line.startsWith("lockstep:"))
@@ -172,7 +173,7 @@ final class RunTest {
         run("--nproc-per-node=2", "test", "save", "0", saved.toString())) {
       List<Rank> ranks = command.ready(2);
       Signals.send(signal, command.handle());
-      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.untilEnd()).as(MachineLoad::now).isLessThan(END);
       assertThat(command.exitCode()).isEqualTo(code);
       assertThat(Path.of(saved + ".0")).hasContent("saved by 0");
       assertThat(Path.of(saved + ".1")).hasContent("saved by 1");
@@ -186,7 +187,7 @@ final class RunTest {
     try (CommandProcess command = run("--nproc-per-node=2", "test", "hang")) {
       List<Rank> ranks = command.ready(2);
       Signals.send("TERM", command.handle());
-      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.untilEnd()).as(MachineLoad::now).isLessThan(END);
       assertThat(command.exitCode()).isEqualTo(143);
       assertNothingIsLeft(ranks);
     }
@@ -198,7 +199,7 @@ final class RunTest {
         run("--nproc-per-node=2", "--stop-patience=0.2", "test", "keep")) {
       List<Rank> ranks = command.ready(2);
       Signals.send("TERM", command.handle());
-      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.untilEnd()).as(MachineLoad::now).isLessThan(END);
       assertThat(command.exitCode()).isEqualTo(143);
       assertThat(command.err())
           .hasSize(2)
@@ -214,7 +215,7 @@ final class RunTest {
       List<Rank> ranks = command.ready(1);
       Signals.send("TERM", command.handle());
       Signals.send("TERM", hearing(command.handle()));
-      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.untilEnd()).as(MachineLoad::now).isLessThan(END);
       assertThat(command.exitCode()).isEqualTo(143);
       assertThat(command.err()).anyMatch(line -> line.contains("ended by force"));
       assertNothingIsLeft(ranks);

@@ -2,6 +2,7 @@ package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.deadline.MachineLoad;
 import dev.lockstep.process.Signals;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -85,7 +86,7 @@ class KilledRankTest {
       List<ProcessHandle> processes = command.descendants();
       Signals.send("KILL", command.rank(1));
 
-      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.untilEnd()).as(MachineLoad::now).isLessThan(END);
       assertThat(command.exitCode()).as("%s", command.output()).isEqualTo(137);
       assertThat(command.err())
           .filteredOn(line -> line.startsWith("lockstep:"))
@@ -105,7 +106,7 @@ class KilledRankTest {
       List<ProcessHandle> processes = command.descendants();
       command.signal(ignored ? "TERM" : "INT");
 
-      assertThat(command.untilEnd()).isLessThan(END);
+      assertThat(command.untilEnd()).as(MachineLoad::now).isLessThan(END);
       assertThat(command.exitCode())
           .as("%s", command.output())
           .isEqualTo(ignored ? TERMINATED : INTERRUPTED);

@@ -2,6 +2,7 @@ package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.deadline.MachineLoad;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -119,8 +120,8 @@ class TwoNodesTest {
       processes.addAll(second.descendants());
       assertThat(nodes().configure(0, "link set ls0 down")).isTrue();
 
-      assertThat(first.untilEnd()).isLessThan(TO_END);
-      assertThat(second.untilEnd()).isLessThan(TO_END);
+      assertThat(first.untilEnd()).as(MachineLoad::now).isLessThan(TO_END);
+      assertThat(second.untilEnd()).as(MachineLoad::now).isLessThan(TO_END);
       assertThat(first.exitCode()).as(first.output()).isEqualTo(1);
       assertThat(second.exitCode()).as(second.output()).isEqualTo(1);
       assertThat(first.err())
