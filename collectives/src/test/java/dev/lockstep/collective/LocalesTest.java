@@ -3,26 +3,19 @@ package dev.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.collective.plan.LinkTable;
-import java.util.Locale;
+import dev.lockstep.locale.PersianDigits;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 /// What ranks say to each other has the same digits in every locale.
 @Timeout(60)
 class LocalesTest {
-  private final Locale before = Locale.getDefault();
-
-  @BeforeEach
-  void formatInPersianDigits() {
-    Locale.setDefault(Locale.forLanguageTag("fa-u-nu-arabext"));
-    assertThat("%d".formatted(12)).isNotEqualTo("12");
-  }
+  private final PersianDigits digits = new PersianDigits();
 
   @AfterEach
   void formatAsBefore() {
-    Locale.setDefault(before);
+    digits.close();
   }
 
   @Test

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.locale.PersianDigits;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.checkpoint.Safetensors.TensorData;
@@ -46,6 +47,18 @@ class SafetensorsTest {
     assertThat(
             ByteBuffer.wrap(Files.readAllBytes(file)).order(ByteOrder.LITTLE_ENDIAN).getLong(0) % 8)
         .isZero();
+  }
+
+  @Test
+  void filesOfASetHaveTheSameNamesInEveryLocale() {
+    Map<String, Shape> tensors = new LinkedHashMap<>();
+    tensors.put("a", Shape.of(2));
+    tensors.put("b", Shape.of(2));
+    try (PersianDigits _ = new PersianDigits()) {
+      assertThat(SafetensorsPlan.of("model", tensors, 8, Map.of()).files())
+          .extracting(SafetensorsPlan.TensorFile::name)
+          .containsExactly("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
+    }
   }
 
   @ParameterizedTest
