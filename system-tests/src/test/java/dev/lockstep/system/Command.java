@@ -134,7 +134,8 @@ final class Command implements AutoCloseable {
     return process.descendants().toList();
   }
 
-  private static List<String> environment(ProcessHandle process) {
+  /// Returns the variables that a process was started with, each as `NAME=value`.
+  static List<String> environment(ProcessHandle process) {
     try {
       byte[] bytes = Files.readAllBytes(Path.of("/proc", "" + process.pid(), "environ"));
       return List.of(new String(bytes, StandardCharsets.UTF_8).split("\0", -1));

@@ -80,10 +80,9 @@ class KilledRankTest {
 
   private void aKilledRankIsNamed(String transport) throws Exception {
     Libfabric.require(transport);
-    Leftovers leftovers = Leftovers.beforehand();
     try (Command command = start("killed-" + transport, transport)) {
       awaitFirstCheckpoint(command, "killed-" + transport);
-      List<ProcessHandle> processes = command.descendants();
+      Leftovers leftovers = Leftovers.of(command.descendants());
       Signals.send("KILL", command.rank(1));
 
       assertThat(command.untilEnd()).as(MachineLoad::now).isLessThan(END);
@@ -93,17 +92,16 @@ class KilledRankTest {
           .singleElement()
           .asString()
           .contains("rank 1 of 2 failed: process ended: signal=SIGKILL, exitCode=137");
-      leftovers.none(processes);
+      leftovers.none();
     }
   }
 
   /// What was killed is resumed for that.
   private void anInterruptedRunSaves(String name) throws Exception {
     boolean ignored = Signals.isIgnored(SIGINT);
-    Leftovers leftovers = Leftovers.beforehand();
     try (Command command = resume(name, "run", "--nproc-per-node=2")) {
       command.await("its steps begin", () -> command.hasPrinted("resumed after step"));
-      List<ProcessHandle> processes = command.descendants();
+      Leftovers leftovers = Leftovers.of(command.descendants());
       command.signal(ignored ? "TERM" : "INT");
 
       assertThat(command.untilEnd()).as(MachineLoad::now).isLessThan(END);
@@ -111,7 +109,7 @@ class KilledRankTest {
           .as("%s", command.output())
           .isEqualTo(ignored ? TERMINATED : INTERRUPTED);
       assertThat(command.printed("stopped after step")).contains("--resume " + job.run(name));
-      leftovers.none(processes);
+      leftovers.none();
     }
   }
 }

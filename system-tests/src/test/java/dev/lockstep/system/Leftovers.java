@@ -7,41 +7,48 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/// What a job may leave behind: processes, and files of Lockstep's or Aeron's in shared memory.
+/// What a job may leave behind: its processes, its folder, and what they have mapped of shared
+/// memory that has a name. Other jobs of the machine have files there too.
 final class Leftovers {
-  private static final Path SHARED_MEMORY = Path.of("/dev/shm");
+  private static final String JOB_FOLDER = "LOCKSTEP_JOB_DIR=";
+  private static final String SHARED_MEMORY = "/dev/shm/";
 
-  private final Set<Path> before;
+  private final List<ProcessHandle> processes;
+  private final Set<Path> files = new TreeSet<>();
 
-  private Leftovers(Set<Path> before) {
-    this.before = before;
+  private Leftovers(List<ProcessHandle> processes) {
+    this.processes = List.copyOf(processes);
   }
 
-  /// Notes what is there already.
-  static Leftovers beforehand() throws IOException {
-    return new Leftovers(files());
-  }
-
-  private static Set<Path> files() throws IOException {
-    try (Stream<Path> files = Files.list(SHARED_MEMORY)) {
-      return files
-          .filter(file -> file.getFileName().toString().matches("(?i).*(lockstep|aeron).*"))
-          .collect(Collectors.toSet());
+  /// Notes what processes of a job have while they run.
+  static Leftovers of(List<ProcessHandle> processes) throws IOException {
+    Leftovers noted = new Leftovers(processes);
+    for (ProcessHandle process : processes) {
+      Command.environment(process).stream()
+          .filter(variable -> variable.startsWith(JOB_FOLDER))
+          .map(variable -> Path.of(variable.substring(JOB_FOLDER.length())))
+          .forEach(noted.files::add);
+      try (Stream<String> mapped = Files.lines(Path.of("/proc", "" + process.pid(), "maps"))) {
+        mapped
+            .filter(line -> line.contains(SHARED_MEMORY) && !line.endsWith(" (deleted)"))
+            .map(line -> Path.of(line.substring(line.indexOf(SHARED_MEMORY))))
+            .forEach(noted.files::add);
+      }
     }
+    assertThat(noted.files).as("folder of the job, while it runs").anyMatch(Files::isDirectory);
+    return noted;
   }
 
-  /// Checks that nothing has come since, and that processes have gone.
-  void none(List<ProcessHandle> processes) throws Exception {
+  /// Checks that everything has gone.
+  void none() throws Exception {
     for (ProcessHandle process : processes) {
       // Who was killed is gone when its parent has taken note.
       process.onExit().get(2, TimeUnit.SECONDS);
     }
-    Set<Path> left = files();
-    left.removeAll(before);
-    assertThat(left).as("files left in %s", SHARED_MEMORY).isEmpty();
+    assertThat(files).noneMatch(Files::exists);
   }
 }

@@ -109,7 +109,6 @@ class TwoNodesTest {
   @Test
   @Tag("long")
   void aPulledCableNamesTheLostRanksOnBothSides() throws Exception {
-    Leftovers leftovers = Leftovers.beforehand();
     TinyJob job = new TinyJob(folder);
     String[] options = options(job, "pulled", "aeron-udp", 1_000_000);
     try (Command first = launch(0, 29412, options);
@@ -118,6 +117,7 @@ class TwoNodesTest {
       first.await("there is a checkpoint", () -> Files.exists(state));
       List<ProcessHandle> processes = new ArrayList<>(first.descendants());
       processes.addAll(second.descendants());
+      Leftovers leftovers = Leftovers.of(processes);
       assertThat(nodes().configure(0, "link set ls0 down")).isTrue();
 
       assertThat(first.untilEnd()).as(MachineLoad::now).isLessThan(TO_END);
@@ -128,7 +128,7 @@ class TwoNodesTest {
           .anyMatch(line -> line.matches("lockstep: rank 1 of 2 failed: .*lostRanks=\\[1].*"));
       assertThat(second.err())
           .anyMatch(line -> line.matches("lockstep: .*RankLost.*lostRank=0.*lostRanks=\\[0].*"));
-      leftovers.none(processes);
+      leftovers.none();
     } finally {
       nodes().configure(0, "link set ls0 up");
     }
