@@ -100,8 +100,8 @@ final class StagePlanner {
     GradientGroups groups = groups();
     step.hold("gradients", lanes.slots() * groups.layout().bytes());
     step.hold("gradient shards", groups.shardLayout(grid.data().rank()).bytes());
-    step.reduce(groups, lanes.held().size());
-    step.gatherParameters();
+    step.exchangePlanner().reduce(groups, lanes.held().size());
+    step.exchangePlanner().gather(step.parameterBytes());
     return compileWays()
         + step.compileJoins(joins(lanes), elements(groups.layout()))
         + compileUpdate(groups);
@@ -112,8 +112,8 @@ final class StagePlanner {
     ShardRounds rounds = ShardRounds.of(recipe.batch().lanes(), grid.data().ranks(), false);
     step.hold("gradients", groups.laneBytes());
     step.hold("gradient shards", rounds.slots() * groups.shardLayout(grid.data().rank()).bytes());
-    step.reduce(groups, rounds);
-    step.gatherParameters();
+    step.exchangePlanner().reduce(groups, rounds);
+    step.exchangePlanner().gather(step.parameterBytes());
     return compileWays()
         + step.compileJoins(rounds.joins(), shardElements(groups))
         + compileUpdate(groups);
@@ -145,13 +145,13 @@ final class StagePlanner {
             GatheredProgram.plan(graphs.get(way), stages.own(), groups.shards(), layout);
         ways.put(names.get(way), gathers.segments());
         gathered = Math.max(gathered, gathers.bytes());
-        step.gather(names.get(way), gathers, rounds, groups.shards(), layout);
+        step.exchangePlanner().gather(names.get(way), gathers, rounds, groups.shards(), layout);
         last = gathers;
       }
       if (last != null) {
         GradientPlan plan = GradientPlan.of(last, groups, groups.of(own));
         gradients = Math.max(gradients, plan.bytes());
-        step.reduce(names.get(graphs.size() - 1), last, plan, groups, rounds);
+        step.exchangePlanner().reduce(names.get(graphs.size() - 1), last, plan, groups, rounds);
       }
     }
     long losses = groups.hasLoss() ? GatheredLanes.lossLayout().bytes() : 0;

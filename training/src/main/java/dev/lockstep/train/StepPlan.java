@@ -9,13 +9,9 @@ import dev.lockstep.graph.GraphSplitter;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.memory.Scope;
-import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
-import dev.lockstep.train.optim.StagePlace;
-import dev.lockstep.train.optim.StateShards;
-import dev.lockstep.train.parallel.BucketPlan;
 import dev.lockstep.train.parallel.Crossings;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.LanePlan;
@@ -42,15 +38,8 @@ public final class StepPlan implements AutoCloseable {
   private final Map<String, List<Program>> programs = new LinkedHashMap<>();
   private final Map<String, Integer> runs = new LinkedHashMap<>();
   private final Map<String, Long> memory = new LinkedHashMap<>();
-  private final List<PlannedExchange> exchanges = new ArrayList<>();
+  private final ExchangePlanner exchanges;
   private final int rank;
-  private int dataRanks = 1;
-  private int dataRank;
-  private PlannedExchange.Sums sums = PlannedExchange.Sums.BY_THE_TREE;
-  private int tensorRanks = 1;
-  private int expertRanks = 1;
-  private int stageCount = 1;
-  private int contextRanks = 1;
   private final Map<String, Long> sent = new LinkedHashMap<>();
   private @Nullable PipelinePlan pipeline;
   private int layers;
@@ -116,7 +105,9 @@ public final class StepPlan implements AutoCloseable {
       device =
           scope.own(RankCompute.provider(options.device()).open(0, deviceOptions), Device::close);
       options.layout().check(recipe, ranks);
-      plan(recipe, options, Grid.of(options.layout(), rank, ranks));
+      Grid grid = Grid.of(options.layout(), rank, ranks);
+      exchanges = new ExchangePlanner(grid, recipe.sameBits());
+      plan(recipe, options, grid);
     } catch (RuntimeException | Error e) {
       scope.close();
       throw e;
@@ -124,13 +115,6 @@ public final class StepPlan implements AutoCloseable {
   }
 
   private void plan(Recipe recipe, TrainerOptions options, Grid grid) {
-    dataRanks = grid.data().ranks();
-    dataRank = grid.data().rank();
-    sums = recipe.sameBits() ? PlannedExchange.Sums.BY_THE_TREE : PlannedExchange.Sums.RELAXED;
-    tensorRanks = grid.model().tensor().ranks();
-    expertRanks = grid.model().expert().ranks();
-    stageCount = grid.pipeline().ranks();
-    contextRanks = grid.context().ranks();
     layers = recipe.model().layers();
     LanguageModel model = recipe.model().model(recipe.blocks().tensor());
     ModelPrograms models = recipe.programs(model, options.recompute());
@@ -178,6 +162,16 @@ public final class StepPlan implements AutoCloseable {
     memory.put(what, bytes);
   }
 
+  /// Returns the bytes of the parameters that the rank holds.
+  long parameterBytes() {
+    return memory.getOrDefault("parameters", 0L);
+  }
+
+  /// Returns what plans the collectives.
+  ExchangePlanner exchangePlanner() {
+    return exchanges;
+  }
+
   /// Notes what is sent to a neighbour.
   void send(String where, long bytes) {
     sent.put(where, bytes);
@@ -198,17 +192,18 @@ public final class StepPlan implements AutoCloseable {
       Recipe recipe, Grid grid, LanePlan plan, ModelPrograms.Traced lane, long bucketBytes) {
     GradientReduction reduction = GradientReduction.plan(lane, grid, bucketBytes);
     long crossing = compile("lanes", lanes(plan), reduction.segments(device));
-    reduction.buckets().ifPresent(buckets -> plan(buckets, plan.held().size()));
+    reduction
+        .buckets()
+        .ifPresent(
+            buckets -> {
+              hold("gradient sums", buckets.layout().bytes());
+              exchanges.reduce(buckets, plan.held().size());
+            });
     memory.put("gradients", plan.slots() * reduction.sums().bytes());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
     return crossing
         + compile("joins", plan, LaneSums.join(reduction.sums().elements()))
         + compile("update", plan, reduction.step(recipe.optimizer(), grid.stepPlace(split, null)));
-  }
-
-  private void plan(BucketPlan buckets, int subtrees) {
-    memory.put("gradient sums", buckets.layout().bytes());
-    exchanges.addAll(PlannedExchange.ofBuckets(buckets, dataRanks, sums.sent(subtrees)));
   }
 
   /// A device that keeps collectives inside its programs reduces gradients there.
@@ -241,50 +236,16 @@ public final class StepPlan implements AutoCloseable {
         compile("joins", plan, LaneSums.join(joined))
             + compile("update", plan, ShardUpdate.graph(recipe, grid, null, groups));
     if (isInterleaved) {
-      reduce(groups, rounds);
+      exchanges.reduce(groups, rounds);
     } else {
-      reduce(groups, plan.held().size());
+      exchanges.reduce(groups, plan.held().size());
     }
-    gatherParameters();
+    exchanges.gather(parameterBytes());
     if (isInterleaved) {
       runs.put("lanes", lanes(rounds, grid.data().rank()));
       runs.put("joins", rounds.joins());
     }
     return exchanged;
-  }
-
-  /// Plans the reduction of all groups to shards once, waited for.
-  ///
-  /// @param subtrees of the sum over lanes that the rank holds
-  void reduce(GradientGroups groups, int subtrees) {
-    for (int group = 0; group < groups.count(); group++) {
-      long bytes = groups.groupLayout(group).bytes();
-      exchanges.add(
-          PlannedExchange.ofSums(dataRanks, gradients(group), bytes, sums.sent(subtrees)));
-    }
-  }
-
-  private static String gradients(int group) {
-    return "gradients of group " + (group + 1);
-  }
-
-  /// Plans the reduction of all groups to shards round by round, waited for.
-  void reduce(GradientGroups groups, ShardRounds rounds) {
-    for (int group = 0; group < groups.count(); group++) {
-      reduce(groups, group, rounds, "");
-    }
-  }
-
-  private void reduce(GradientGroups groups, int group, ShardRounds rounds, String behind) {
-    long bytes = groups.groupLayout(group).bytes();
-    exchanges.addAll(
-        PlannedExchange.ofRounds(rounds, dataRanks, dataRank, gradients(group), bytes, behind));
-  }
-
-  /// Plans the gathering of what was updated.
-  void gatherParameters() {
-    long bytes = memory.getOrDefault("parameters", 0L);
-    exchanges.add(PlannedExchange.allGather(Layout.DATA, dataRanks, "parameters", bytes, 1, ""));
   }
 
   private long gatheredStep(
@@ -295,48 +256,14 @@ public final class StepPlan implements AutoCloseable {
     ShardRounds rounds = ShardRounds.of(recipe.batch().lanes(), grid.data().ranks(), true);
     FlatLayout shard = groups.shardLayout(grid.data().rank());
     GradientPlan gradients = GradientPlan.of(gathers, groups, groups.of(0));
-    gather("lanes", gathers, rounds, groups.shards(), layout);
-    reduce("lanes", gathers, gradients, groups, rounds);
+    exchanges.gather("lanes", gathers, rounds, groups.shards(), layout);
+    exchanges.reduce("lanes", gathers, gradients, groups, rounds);
     memory.put("gathered parameters", gathers.bytes());
     memory.put("gradients", gradients.bytes() + GatheredLanes.lossLayout().bytes());
     memory.put("gradient shards", rounds.slots() * shard.bytes());
     return compile("lanes", lanes(rounds, grid.data().rank()), gathers.segments())
         + compileJoins(rounds.joins(), List.of(shard.elements()))
         + compile("update", 1, ShardUpdate.graph(recipe, grid, null, groups));
-  }
-
-  /// Plans the gathering of parameters while a part computes.
-  void gather(
-      String part, GatherPlan gathers, ShardRounds rounds, StateShards shards, FlatLayout layout) {
-    int times = rounds.rounds().size();
-    for (GatherPlan.Gather gather : gathers.gathers()) {
-      List<Long> borders = FlatRanges.borders(layout, shards, gather.unit());
-      long bytes = (borders.getLast() - borders.getFirst()) * DType.F32.bytes();
-      String what = "parameters of unit " + gather.unit();
-      String behind = gather.first() == 0 ? "" : phase(part, gathers, gather.first() - 1);
-      exchanges.add(PlannedExchange.allGather(Layout.DATA, dataRanks, what, bytes, times, behind));
-    }
-  }
-
-  /// Plans the reduction of gradients while the part that makes them computes.
-  void reduce(
-      String part,
-      GatherPlan gathers,
-      GradientPlan gradients,
-      GradientGroups groups,
-      ShardRounds rounds) {
-    for (int group = 0; group < groups.count(); group++) {
-      Integer last = gradients.last().get(group);
-      if (last == null) {
-        continue;
-      }
-      String next = last + 1 < gathers.phases().size() ? phase(part, gathers, last + 1) : "";
-      reduce(groups, group, rounds, next);
-    }
-  }
-
-  private static String phase(String part, GatherPlan gathers, int phase) {
-    return "%s, phase %d of %d".formatted(part, phase + 1, gathers.phases().size());
   }
 
   private long compile(String part, LanePlan plan, Graph graph) {
@@ -394,9 +321,7 @@ public final class StepPlan implements AutoCloseable {
       programs.put(part.getKey(), List.copyOf(compiled.subList(next, end)));
       runs.put(part.getKey(), times);
       next = end;
-      exchanges.addAll(
-          PlannedExchange.ofProgram(
-              part.getValue().graph(), part.getKey(), times, this::ranks, sums));
+      exchanges.add(part.getValue().graph(), part.getKey(), times);
       bytes += crossing(part.getValue());
     }
     return bytes;
@@ -422,18 +347,6 @@ public final class StepPlan implements AutoCloseable {
       }
     }
     return bytes;
-  }
-
-  private int ranks(String axis) {
-    return switch (axis) {
-      case Layout.DATA -> dataRanks;
-      case Layout.PIPELINE -> stageCount;
-      case Layout.CONTEXT -> contextRanks;
-      case Layout.EXPERT -> expertRanks;
-      case Layout.TENSOR -> tensorRanks;
-      case StagePlace.ENDS -> 2;
-      default -> throw new IllegalArgumentException("no such axis: axis=" + axis);
-    };
   }
 
   /// Returns whose plan this is.
@@ -482,7 +395,7 @@ public final class StepPlan implements AutoCloseable {
 
   /// Returns the collectives of a step, with what computes meanwhile.
   public List<PlannedExchange> exchanges() {
-    return List.copyOf(exchanges);
+    return exchanges.all();
   }
 
   /// Returns the sum of [#memory].
