@@ -3,7 +3,8 @@ package dev.lockstep.transport.efa;
 /// The numbers of a transport over libfabric. Both ends of a link use the receiver's.
 ///
 /// @param rails most domains that segments are striped over
-/// @param eagerBytes longest message that goes in frames without being asked for
+/// @param eagerBytes longest message that goes in frames without being asked for, or -1 for what is
+///   fastest with the provider's frames
 /// @param segmentBytes longest segment of a larger one
 /// @param copies whether each rail gets the first domain again, where a host has only one
 /// @param registersLocal whether memory that is sent from is registered even where the provider
@@ -31,7 +32,12 @@ record FabricOptions(
     }
   }
 
+  /// Returns the longest message that goes in such frames.
+  long eagerBytes(FrameShape frames) {
+    return eagerBytes < 0 ? frames.eagerBytes() : eagerBytes;
+  }
+
   static FabricOptions defaults() {
-    return new FabricOptions(MOST_RAILS, 32 << 10, 256 << 10, false, false, -1);
+    return new FabricOptions(MOST_RAILS, -1, 256 << 10, false, false, -1);
   }
 }

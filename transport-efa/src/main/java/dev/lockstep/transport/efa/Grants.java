@@ -7,15 +7,13 @@ import java.util.Arrays;
 /// The grants of a link as its sender has them: they may arrive in any order and are used in the
 /// order of their numbers.
 ///
-/// The body of a grant: 4 bytes longest segment, 4 bytes rails, 8 bytes length, then for each of
-/// [FabricOptions#MOST_RAILS] rails 8 bytes address and 8 bytes key, then the envelope of the
-/// message that its receiver waits for.
+/// The body of a grant: 4 bytes longest segment, 4 bytes rails, 8 bytes length, the envelope of the
+/// message that its receiver waits for, then for each rail 8 bytes address and 8 bytes key. With
+/// one or two rails it is short enough for the commands of `shm` (see [Wire]).
 final class Grants {
-  private static final int RAILS_AT = 16;
-  private static final int ENVELOPE_AT = RAILS_AT + 16 * FabricOptions.MOST_RAILS;
-
-  /// Bytes of the body.
-  static final int BYTES = ENVELOPE_AT + Envelope.BYTES;
+  private static final int ENVELOPE_AT = 16;
+  private static final int RAILS_AT = ENVELOPE_AT + Envelope.BYTES;
+  private static final int RAIL_BYTES = 16;
 
   private final int rails;
   private final long[] numbers = new long[Wire.GRANTS];
@@ -34,6 +32,11 @@ final class Grants {
     Arrays.setAll(envelopes, _ -> new Envelope());
   }
 
+  /// Returns how long the body is.
+  static int bodyBytes(int rails) {
+    return RAILS_AT + RAIL_BYTES * rails;
+  }
+
   /// Writes the body of a grant, but for its rails.
   static void write(
       MemorySegment to, long body, int segmentBytes, int rails, long bytes, Envelope envelope) {
@@ -45,14 +48,16 @@ final class Grants {
 
   /// Writes by what address and key a rail reaches the memory.
   static void writeRail(MemorySegment to, long body, int rail, long address, long key) {
-    to.set(Wire.LONG, body + RAILS_AT + 16L * rail, address);
-    to.set(Wire.LONG, body + RAILS_AT + 16L * rail + 8, key);
+    long at = body + RAILS_AT + (long) RAIL_BYTES * rail;
+    to.set(Wire.LONG, at, address);
+    to.set(Wire.LONG, at + 8, key);
   }
 
   /// Takes a grant that arrived.
   ///
+  /// @param bodyBytes how long its body is
   /// @return whether it makes sense
-  boolean take(long number, long message, MemorySegment frame, long body) {
+  boolean take(long number, long message, MemorySegment frame, long body, int bodyBytes) {
     int slot = (int) number & (Wire.GRANTS - 1);
     int longest = frame.get(Wire.INT, body);
     int railsThere = frame.get(Wire.INT, body + 4);
@@ -63,6 +68,7 @@ final class Grants {
         || longest > Wire.LARGEST_SEGMENT
         || railsThere < 1
         || railsThere > FabricOptions.MOST_RAILS
+        || bodyBytes != bodyBytes(railsThere)
         || bytes <= 0
         || bytes > (long) longest * Wire.MOST_SEGMENTS
         || !envelopes[slot].read(frame, body + ENVELOPE_AT)) {
@@ -74,10 +80,9 @@ final class Grants {
     theirRails[slot] = railsThere;
     lengths[slot] = bytes;
     for (int i = 0; i < Math.min(rails, railsThere); i++) {
-      addresses[slot * FabricOptions.MOST_RAILS + i] =
-          frame.get(Wire.LONG, body + RAILS_AT + 16L * i);
-      keys[slot * FabricOptions.MOST_RAILS + i] =
-          frame.get(Wire.LONG, body + RAILS_AT + 16L * i + 8);
+      long at = body + RAILS_AT + (long) RAIL_BYTES * i;
+      addresses[slot * FabricOptions.MOST_RAILS + i] = frame.get(Wire.LONG, at);
+      keys[slot * FabricOptions.MOST_RAILS + i] = frame.get(Wire.LONG, at + 8);
     }
     return true;
   }

@@ -47,7 +47,7 @@ final class ReceiveLink extends FabricLink {
 
   ReceiveLink(Engine engine, int peer, int communicator) {
     super(engine, peer, communicator);
-    this.eagerBytes = engine.options().eagerBytes();
+    this.eagerBytes = engine.options().eagerBytes(engine.frames());
     this.grants = new IssuedGrants(engine);
     this.number = engine.add(this, FRAMES);
   }
@@ -361,7 +361,8 @@ final class ReceiveLink extends FabricLink {
     long message = grants.message(grant);
     long body = engine.outgoing().body(frame);
     grants.write(grant, engine.outgoing().segment(), body, transfer(message).envelope());
-    if (!engine.send(frame, this, peer(), Wire.GRANT, sender, Grants.BYTES, grant, message)) {
+    int bytes = Grants.bodyBytes(engine.rails().size());
+    if (!engine.send(frame, this, peer(), Wire.GRANT, sender, bytes, grant, message)) {
       return false;
     }
     grants.said();

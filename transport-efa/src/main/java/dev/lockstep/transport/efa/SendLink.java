@@ -323,7 +323,8 @@ final class SendLink extends FabricLink {
     switch (kind) {
       case Wire.CREDIT -> consumedFrames = Math.max(consumedFrames, Wire.number(frame, at));
       case Wire.GRANT -> {
-        if (!grants.take(Wire.number(frame, at), Wire.message(frame, at), frame, body)) {
+        int bytes = Wire.bytes(frame, at);
+        if (!grants.take(Wire.number(frame, at), Wire.message(frame, at), frame, body, bytes)) {
           breakHere(broken("grant is impossible: number=" + Wire.number(frame, at)));
         }
       }

@@ -18,7 +18,7 @@ import java.util.zip.CRC32C;
 /// | 22 | 2 | bytes of the body |
 /// | 24 | 6 | message: position in its link |
 /// | 30 | 1 | kind |
-/// | 31 | 1 | version, 2 |
+/// | 31 | 1 | version, 3 |
 ///
 /// Header, envelope and a payload of 64 bytes are 192, which `shm` has in its queue of commands
 /// itself: what is longer takes another buffer, and half as long again.
@@ -54,7 +54,7 @@ final class Wire {
   static final int BYE = 14;
   static final int BYE_SEEN = 15;
 
-  private static final long VERSION = 2;
+  private static final long VERSION = 3;
   private static final int CRC_BYTES = 4;
 
   /// Numbers have 48 bits: at a million frames a second, nine years.

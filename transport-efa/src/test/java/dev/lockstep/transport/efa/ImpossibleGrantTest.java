@@ -31,27 +31,40 @@ final class ImpossibleGrantTest {
     LibfabricJudge.require(new OfiTcpProvider());
   }
 
-  /// Has the sending end hear a grant that nobody has said.
+  /// Has the sending end hear a grant that nobody has said, with room for one rail.
   private static void grant(
-      TransportHarness ranks, Pair link, long number, int segment, long bytes, Envelope envelope) {
+      TransportHarness ranks,
+      Pair link,
+      long number,
+      int segment,
+      long bytes,
+      int rails,
+      Envelope envelope) {
     Engine engine = ((FabricTransport) ranks.transport(0)).engine();
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment frame = arena.allocate(Wire.HEADER_BYTES + Grants.BYTES, 8);
-      Wire.header(frame, 0, Wire.GRANT, TransportHarness.JOB, 0, Grants.BYTES, number, number);
-      Grants.write(frame, Wire.HEADER_BYTES, segment, 1, bytes, envelope);
+      int body = Grants.bodyBytes(1);
+      MemorySegment frame = arena.allocate(Wire.HEADER_BYTES + body, 8);
+      Wire.header(frame, 0, Wire.GRANT, TransportHarness.JOB, 0, body, number, number);
+      Grants.write(frame, Wire.HEADER_BYTES, segment, rails, bytes, envelope);
       engine.hold();
       ((SendLink) link.sender()).told(Wire.GRANT, frame, 0);
       engine.letGo();
     }
   }
 
-  @ParameterizedTest(name = "segment={0}, bytes={1}")
-  @CsvSource({"262144, 1000064", "16, 1000000", "0, 1000000", "262144, -1"})
-  void failsTheLinkAndTheReceiverHearsOfIt(int segment, long bytes) {
+  @ParameterizedTest(name = "segment={0}, bytes={1}, rails={2}")
+  @CsvSource({
+    "262144, 1000064, 1",
+    "16, 1000000, 1",
+    "0, 1000000, 1",
+    "262144, -1, 1",
+    "262144, 1000000, 2"
+  })
+  void failsTheLinkAndTheReceiverHearsOfIt(int segment, long bytes, int rails) {
     try (TransportHarness ranks = TransportHarness.open(new OfiTcpProvider(), 2, directory)) {
       Pair link = ranks.link(0, 1, WORLD);
       Transfer sending = send(ranks.random(0, BYTES, 1), WORLD, 0);
-      grant(ranks, link, 0, segment, bytes, sending.envelope());
+      grant(ranks, link, 0, segment, bytes, rails, sending.envelope());
       Transfer waiting = receive(ranks.zeros(0, 4), WORLD, 0);
       ranks.post(link.receiver(), waiting);
       var _ = link.sender().post(sending);
