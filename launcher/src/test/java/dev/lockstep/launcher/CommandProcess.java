@@ -14,6 +14,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -26,8 +27,13 @@ final class CommandProcess implements AutoCloseable {
   private static final Pattern READY = Pattern.compile(".*ready pid=(\\d+) folder=(\\S+)");
   private static final String END = "\0end of output";
 
-  /// A rank that has said that it is ready.
-  record Rank(String line, ProcessHandle process, Path folder) {}
+  /// A rank that has said that it is ready. It may have ended by the time that is read.
+  record Rank(String line, long pid, Path folder) {
+    /// Returns its process unless that is gone.
+    Optional<ProcessHandle> process() {
+      return ProcessHandle.of(pid);
+    }
+  }
 
   private final Process process;
   private final BlockingQueue<String> lines = new LinkedBlockingQueue<>();
@@ -97,9 +103,7 @@ final class CommandProcess implements AutoCloseable {
       Matcher matcher = READY.matcher(line);
       if (matcher.matches()) {
         long pid = Long.parseLong(matcher.group(1));
-        // The command itself may be the rank, and have ended by now.
-        ProcessHandle rank = pid == process.pid() ? handle() : ProcessHandle.of(pid).orElseThrow();
-        ready.add(new Rank(line, rank, Path.of(matcher.group(2))));
+        ready.add(new Rank(line, pid, Path.of(matcher.group(2))));
       }
     }
     return ready;

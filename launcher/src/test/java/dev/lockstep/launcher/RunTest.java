@@ -53,7 +53,7 @@ final class RunTest {
   }
 
   private static void assertNothingIsLeft(List<Rank> ranks) {
-    assertThat(ranks).noneMatch(rank -> rank.process().isAlive());
+    assertThat(ranks).noneMatch(rank -> rank.process().filter(ProcessHandle::isAlive).isPresent());
     assertThat(ranks).noneMatch(rank -> Files.exists(rank.folder()));
   }
 
@@ -134,7 +134,7 @@ final class RunTest {
               .filter(rank -> rank.line().startsWith("[rank1]"))
               .findFirst()
               .orElseThrow();
-      victim.process().destroyForcibly();
+      victim.process().orElseThrow().destroyForcibly();
       assertThat(command.untilEnd()).as(MachineLoad::now).isLessThan(END);
       assertThat(command.exitCode()).isEqualTo(137);
       assertThat(command.err())
@@ -173,11 +173,12 @@ final class RunTest {
         run("--nproc-per-node=2", "test", "save", "0", saved.toString())) {
       List<Rank> ranks = command.ready(2);
       Signals.send(signal, command.handle());
-      assertThat(command.untilEnd()).as(MachineLoad::now).isLessThan(END);
       assertThat(command.exitCode()).isEqualTo(code);
       assertThat(Path.of(saved + ".0")).hasContent("saved by 0");
       assertThat(Path.of(saved + ".1")).hasContent("saved by 1");
-      assertThat(command.err()).containsExactly("lockstep: stopped");
+      assertThat(command.err())
+          .filteredOn(line -> !line.contains("s to save and end")) // where the disk is slow
+          .containsExactly("lockstep: stopped");
       assertNothingIsLeft(ranks);
     }
   }
@@ -242,7 +243,7 @@ final class RunTest {
       List<Rank> ranks = command.ready(2);
       command.handle().destroyForcibly();
       for (Rank rank : ranks) {
-        rank.process().onExit().join();
+        rank.process().ifPresent(process -> process.onExit().join());
       }
       assertNothingIsLeft(ranks);
     }
@@ -305,7 +306,7 @@ final class RunTest {
         Map.of("RANK", "0", "WORLD_SIZE", "1", "LOCAL_RANK", "0", "LOCAL_WORLD_SIZE", "1");
     try (CommandProcess command = CommandProcess.start(torchrun, "run", "test", "fail", "0")) {
       List<Rank> ranks = command.ready(1);
-      assertThat(ranks.getFirst().process()).isEqualTo(command.handle());
+      assertThat(ranks.getFirst().pid()).isEqualTo(command.handle().pid());
       assertThat(command.exitCode()).isEqualTo(1);
       assertThat(command.err().stream().filter(line -> line.startsWith("lockstep:")))
           .singleElement()

@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 
 /// A job that ends in whatever way its arguments say: `test WHAT [RANK] [PATH]`. What is not asked
@@ -13,6 +14,9 @@ import java.util.concurrent.CountDownLatch;
 public final class TestJob implements JobProvider {
   private static final int RANK = 1;
   private static final int FILE = 2;
+  private static final Duration PATIENCE = Duration.ofSeconds(30);
+  private static final Set<String> FAILS = Set.of("fail", "exit", "quit");
+  private static final Set<String> SAVES = Set.of("save", "keep");
 
   @Override
   public String name() {
@@ -40,6 +44,10 @@ public final class TestJob implements JobProvider {
   @Override
   public int run(RankContext context, List<String> arguments) throws Exception {
     String what = arguments.getFirst();
+    if (SAVES.contains(what)) {
+      // Whoever has asked when a signal comes has its time to save.
+      var _ = context.stopRequested();
+    }
     int chosen = arguments.size() > RANK ? Integer.parseInt(arguments.get(RANK)) : -1;
     boolean mine = context.job().rank() == chosen;
     context
@@ -47,6 +55,10 @@ public final class TestJob implements JobProvider {
         .println(
             "ready pid=%d folder=%s"
                 .formatted(ProcessHandle.current().pid(), context.job().directory()));
+    if (FAILS.contains(what)) {
+      // The first failure ends all, those too that have not come to say that they are ready.
+      context.job().store().barrier("ready", context.job().worldSize(), PATIENCE);
+    }
     return switch (what) {
       case "print" -> print(context);
       case "mistake" ->
@@ -77,7 +89,7 @@ public final class TestJob implements JobProvider {
   }
 
   private static int await(RankContext context) {
-    context.job().store().barrier("never", Integer.MAX_VALUE, Duration.ofSeconds(30));
+    context.job().store().barrier("never", Integer.MAX_VALUE, PATIENCE);
     return 0;
   }
 
