@@ -39,8 +39,9 @@ class KilledRankTest {
   }
 
   private static Command start(String name, String transport) throws IOException {
+    // Steps in plenty until the next save: whoever waits for a slow disk cannot be ended in time.
     String[] options =
-        job.gpt(name, "--steps=240", "--save-every=10", "--threads=1", "--transport=" + transport);
+        job.gpt(name, "--steps=600", "--save-every=150", "--threads=1", "--transport=" + transport);
     return Command.lockstep(TinyJob.with(List.of("run", "--nproc-per-node=2"), options));
   }
 
