@@ -6,6 +6,7 @@ import static dev.lockstep.transport.TransportHarness.stamped;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.sun.management.ThreadMXBean;
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.graph.ReduceOp;
@@ -253,12 +254,14 @@ final class FabricTransportTest {
         ranks.post(link.sender(), send(sources[i], WORLD, i));
       }
       // The stream of frames is behind the segments: when both are here, so is everything.
-      while (((ReceiveLink) link.receiver()).unreadFrames() < 2) {
-        ranks.transport(0).poll();
-        engine.hold();
-        engine.progress();
-        engine.letGo();
-      }
+      Deadline.until(
+          () -> {
+            ranks.transport(0).poll();
+            engine.hold();
+            engine.progress();
+            engine.letGo();
+            return ((ReceiveLink) link.receiver()).unreadFrames() >= 2;
+          });
       assertThat(receiving[0].isDone()).isFalse();
       var cause = new TransportException("rank 0", "connection is broken", null);
       engine.hold();
