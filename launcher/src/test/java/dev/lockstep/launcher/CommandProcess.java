@@ -2,6 +2,7 @@ package dev.lockstep.launcher;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.deadline.RunningTime;
 import dev.lockstep.process.JavaCommand;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -123,9 +124,8 @@ final class CommandProcess implements AutoCloseable {
 
   /// Waits for the end and returns how long that took.
   Duration untilEnd() throws InterruptedException {
-    long start = System.nanoTime();
-    assertThat(process.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS)).as("has ended").isTrue();
-    return Duration.ofNanos(System.nanoTime() - start);
+    return RunningTime.untilEnd(process, PATIENCE)
+        .orElseThrow(() -> new AssertionError("has not ended"));
   }
 
   /// Returns the lines of standard output; complete after [#exitCode].

@@ -2,6 +2,7 @@ package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.deadline.RunningTime;
 import dev.lockstep.process.JavaCommand;
 import dev.lockstep.process.Signals;
 import java.io.BufferedReader;
@@ -17,7 +18,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 
@@ -151,11 +151,8 @@ final class Command implements AutoCloseable {
 
   /// Waits for the end of what takes longer than others; returns how long that was.
   Duration untilEnd(Duration patience) throws InterruptedException {
-    long start = System.nanoTime();
-    assertThat(process.waitFor(patience.toSeconds(), TimeUnit.SECONDS))
-        .as("has ended\n%s", output())
-        .isTrue();
-    return Duration.ofNanos(System.nanoTime() - start);
+    return RunningTime.untilEnd(process, patience)
+        .orElseThrow(() -> new AssertionError("has not ended\n" + output()));
   }
 
   /// Waits for the end and returns the exit code.
