@@ -3,15 +3,29 @@ package dev.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.Counts;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
+import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.graph.SumTree;
+import dev.lockstep.graph.SumTree.Subtree;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.NarrowFloat;
+import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.SplittableRandom;
+import java.util.function.BiConsumer;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -22,7 +36,11 @@ import org.junit.jupiter.params.provider.CsvSource;
 /// `float`, and rounded after each pair: a partial sum that travels is as wide as its elements.
 @Timeout(60)
 final class OpsOnTypesTest {
-  private static final int ELEMENTS = 67;
+  /// So few that ranks send each other all of them, and more than any type's short message holds:
+  /// these are read and written where they lie in peers' memory, if ranks share it.
+  private static final int FEW = 67;
+
+  private static final int MANY = 2051;
   private static final double FACTOR = 0.3;
   private static final List<ReduceOp> OPS =
       List.of(
@@ -38,34 +56,54 @@ final class OpsOnTypesTest {
           new ReduceOp.LogicalAnd(),
           new ReduceOp.LogicalOr(),
           new ReduceOp.LogicalXor());
+  private static final List<DType> TYPES = List.of(DType.values());
+  private static final List<CollectiveKind> REDUCING =
+      Stream.of(CollectiveKind.values()).filter(CollectiveKind::reduces).toList();
 
   @ParameterizedTest(name = "{0}, ranks={1}")
   @CsvSource({"messages-only, 2", "shm, 3"})
   void haveTheBitsOfTheirDefinition(String transport, int ranks) {
-    checkAll(transport, ranks);
+    checkAll(transport, ranks, List.of(FEW, MANY), OpsOnTypesTest::call);
   }
 
   @ParameterizedTest(name = "{0}, ranks={1}")
   @CsvSource({"shm, 2", "messages-only, 3", "in-process, 2"})
   @Tag("long")
   void haveThemInOtherWaysToo(String transport, int ranks) {
-    checkAll(transport, ranks);
+    checkAll(transport, ranks, List.of(FEW, MANY), OpsOnTypesTest::call);
   }
 
-  private static void checkAll(String transport, int ranks) {
+  @ParameterizedTest(name = "{0}, ranks={1}")
+  @CsvSource({"shm, 3"})
+  void haveThemByEveryAlgorithm(String transport, int ranks) {
+    checkAll(transport, ranks, List.of(MANY), OpsOnTypesTest::runAlgorithmsOfOneKind);
+  }
+
+  @ParameterizedTest(name = "{0}, ranks={1}")
+  @CsvSource({"shm, 2", "in-process, 4"})
+  @Tag("long")
+  void haveThemByEveryAlgorithmInOtherWaysToo(String transport, int ranks) {
+    checkAll(transport, ranks, List.of(MANY), OpsOnTypesTest::runAlgorithmsOfEveryKind);
+  }
+
+  private static void checkAll(
+      String transport, int ranks, List<Integer> sizes, BiConsumer<Mine, Reduction> check) {
     List<Integer> joined =
         Ranks.run(
             ranks,
             SameBitsTest.over(transport),
             rank -> {
+              Mine my = new Mine(rank);
               int pairs = 0;
-              for (DType dtype : DType.values()) {
+              for (DType dtype : TYPES) {
                 for (ReduceOp op : OPS) {
                   if (op.joins(dtype)) {
-                    check(rank, op, dtype);
+                    for (int elements : sizes) {
+                      check.accept(my, Reduction.of(op, dtype, elements, ranks));
+                    }
                     pairs++;
                   } else {
-                    isRefused(rank, op, dtype, pairs);
+                    isRefused(rank, op, dtype);
                   }
                 }
               }
@@ -74,47 +112,207 @@ final class OpsOnTypesTest {
     assertThat(joined).containsOnly(4 * 13 + 2 * 7 + 6 * 6);
   }
 
-  private static void check(Ranks.Rank rank, ReduceOp op, DType dtype) {
-    int ranks = rank.communicator.size();
-    List<MemorySegment> brought = new ArrayList<>();
-    for (int from = 0; from < ranks; from++) {
-      brought.add(values(dtype, from));
+  /// Elements that ranks bring, and what comes of them.
+  ///
+  /// @param brought by rank
+  /// @param expected in the order of the lane tree
+  private record Reduction(
+      ReduceOp op, DType dtype, List<MemorySegment> brought, List<Number> expected) {
+    static Reduction of(ReduceOp op, DType dtype, int elements, int ranks) {
+      List<MemorySegment> brought = new ArrayList<>();
+      for (int from = 0; from < ranks; from++) {
+        brought.add(values(dtype, from, elements));
+      }
+      List<Number> expected = new ArrayList<>();
+      for (int i = 0; i < elements; i++) {
+        Number joined = sum(op, dtype, brought, new Subtree(0, ranks), i);
+        expected.add(op instanceof ReduceOp.Avg ? quotient(dtype, joined, ranks) : joined);
+      }
+      return new Reduction(op, dtype, brought, expected);
     }
-    Tensor in = rank.privateTensor(dtype, ELEMENTS);
-    Tensor out = rank.privateTensor(dtype, ELEMENTS);
-    in.segment().copyFrom(brought.get(rank.number()));
-    rank.communicator.allReduce(in, out, op);
-    for (int i = 0; i < ELEMENTS; i++) {
-      Number expected = contribution(dtype, op, get(dtype, brought.get(0), i));
-      // The tree of two and of three leaves is the chain.
-      for (int from = 1; from < ranks; from++) {
-        Number next = contribution(dtype, op, get(dtype, brought.get(from), i));
-        expected = join(dtype, op, expected, next);
+
+    private static Number sum(
+        ReduceOp op, DType dtype, List<MemorySegment> brought, Subtree of, int i) {
+      if (of.size() == 1) {
+        return contribution(dtype, op, get(dtype, brought.get(of.first()), i));
       }
-      if (op instanceof ReduceOp.Avg) {
-        expected = quotient(dtype, expected, ranks);
+      int left = SumTree.left(of.size());
+      return join(
+          dtype,
+          op,
+          sum(op, dtype, brought, new Subtree(of.first(), left), i),
+          sum(op, dtype, brought, new Subtree(of.first() + left, of.size() - left), i));
+    }
+
+    int elements() {
+      return expected.size();
+    }
+
+    /// Whether the order in which ranks' elements are joined changes nothing.
+    boolean isTheSameInAnyOrder() {
+      boolean rounds = !(op instanceof ReduceOp.Min || op instanceof ReduceOp.Max);
+      return brought.size() == 2 || !dtype.isFloat() || !rounds;
+    }
+
+    /// The part that a rank gets of a reduce-scatter: the last one's is longer.
+    List<Long> parts() {
+      int ranks = brought.size();
+      List<Long> parts = new ArrayList<>(Collections.nCopies(ranks, (long) elements() / ranks));
+      parts.set(ranks - 1, elements() - (ranks - 1L) * parts.getFirst());
+      return parts;
+    }
+
+    /// Fails unless a tensor holds what is expected from some element on.
+    void check(Tensor tensor, int from, String how) {
+      MemorySegment found = tensor.segment();
+      for (int i = 0; i < tensor.shape().elements(); i++) {
+        Number element = get(dtype, found, i);
+        if (!element.equals(expected.get(from + i))) {
+          throw new AssertionError(
+              "%s of %s by %s: element %d of %d is %s, expected %s"
+                  .formatted(
+                      op.label(),
+                      dtype,
+                      how,
+                      from + i,
+                      elements(),
+                      element,
+                      expected.get(from + i)));
+        }
       }
-      assertThat(get(dtype, out.segment(), i))
-          .as("%s of %s, element %d, rank %d", op.label(), dtype, i, rank.number())
-          .isEqualTo(expected);
     }
   }
 
-  private static void isRefused(Ranks.Rank rank, ReduceOp op, DType dtype, int sequence) {
-    Tensor tensor = rank.privateTensor(dtype, ELEMENTS);
+  /// One rank's memory: large enough for any reduction, and of each kind.
+  private static final class Mine {
+    private final Ranks.Rank rank;
+    private final Tensor sharedIn;
+    private final Tensor sharedOut;
+    private final Tensor privateIn;
+    private final Tensor privateOut;
+
+    Mine(Ranks.Rank rank) {
+      this.rank = rank;
+      this.sharedIn = rank.sharedTensor(DType.F64, MANY);
+      this.sharedOut = rank.sharedTensor(DType.F64, MANY);
+      this.privateIn = rank.privateTensor(DType.F64, MANY);
+      this.privateOut = rank.privateTensor(DType.F64, MANY);
+    }
+
+    int number() {
+      return rank.number();
+    }
+
+    Tensor filled(Tensor memory, Reduction reduction) {
+      Tensor in = slice(memory, reduction.dtype(), 0, reduction.elements());
+      in.segment().copyFrom(reduction.brought().get(number()));
+      return in;
+    }
+  }
+
+  private static Tensor slice(Tensor memory, DType dtype, long from, long elements) {
+    long offset = memory.offset() + from * dtype.bytes();
+    return new Tensor(memory.buffer(), offset, dtype, Shape.of(elements));
+  }
+
+  private static void call(Mine my, Reduction reduction) {
+    Communicator all = my.rank.communicator;
+    ReduceOp op = reduction.op();
+    DType dtype = reduction.dtype();
+    int root = all.size() - 1;
+    boolean isRoot = my.number() == root;
+    Tensor in = my.filled(my.privateIn, reduction);
+    Tensor out = slice(my.privateOut, dtype, 0, reduction.elements());
+    all.allReduce(in, out, op);
+    reduction.check(out, 0, "all_reduce");
+    out.segment().fill((byte) 0);
+    all.reduce(in, isRoot ? out : null, op, root);
+    if (isRoot) {
+      reduction.check(out, 0, "reduce");
+    }
+    List<Long> parts = reduction.parts();
+    int from = Math.toIntExact(my.number() * parts.getFirst());
+    Tensor part = slice(my.privateOut, dtype, 0, parts.get(my.number()));
+    part.segment().fill((byte) 0);
+    all.reduceScatterV(in, part, op, parts);
+    reduction.check(part, from, "reduce_scatter");
+  }
+
+  private static void runAlgorithmsOfEveryKind(Mine my, Reduction reduction) {
+    REDUCING.forEach(kind -> runAlgorithms(my, reduction, kind));
+  }
+
+  /// The kinds take turns, so that each op meets all of them on one type or another.
+  private static void runAlgorithmsOfOneKind(Mine my, Reduction reduction) {
+    int turn = OPS.indexOf(reduction.op()) + TYPES.indexOf(reduction.dtype());
+    runAlgorithms(my, reduction, REDUCING.get(turn % REDUCING.size()));
+  }
+
+  /// In both modes, of which one allows any order; every other op in place.
+  private static void runAlgorithms(Mine my, Reduction reduction, CollectiveKind kind) {
+    Topology topology = my.rank.communicator.topology();
+    LaneSplit lanes = LaneSplit.onePerRank(topology.ranks());
+    boolean inPlace = OPS.indexOf(reduction.op()) % 2 == 0;
+    boolean inParts = kind == CollectiveKind.REDUCE_SCATTER;
+    Counts counts = inParts ? Counts.of(reduction.parts()) : Counts.one(reduction.elements());
+    int root = kind == CollectiveKind.REDUCE ? topology.ranks() - 1 : -1;
+    for (Mode mode : Mode.values()) {
+      if (mode == Mode.SAME_BITS || reduction.isTheSameInAnyOrder()) {
+        CollectiveRequest request =
+            new CollectiveRequest(
+                kind,
+                reduction.dtype(),
+                reduction.op(),
+                root,
+                counts,
+                inPlace,
+                topology,
+                lanes,
+                mode);
+        run(my, reduction, request);
+      }
+    }
+  }
+
+  private static void run(Mine my, Reduction reduction, CollectiveRequest request) {
+    int me = my.number();
+    long elements = request.outputElements(me);
+    int from =
+        request.kind() == CollectiveKind.REDUCE_SCATTER
+            ? Math.toIntExact(me * reduction.parts().getFirst())
+            : 0;
+    Tensor memory = request.inPlace() ? my.sharedIn : my.sharedOut;
+    Tensor out =
+        slice(memory, reduction.dtype(), request.inPlace() ? from : 0, Math.max(1, elements));
+    for (Algorithm algorithm : Algorithms.applicable(request)) {
+      out.segment().fill((byte) 0);
+      Tensor in = my.filled(my.sharedIn, reduction);
+      try (PreparedCollective prepared =
+          my.rank.communicator.prepare(
+              request, algorithm, List.of(in), elements == 0 ? null : out)) {
+        prepared.run();
+      }
+      if (elements > 0) {
+        reduction.check(out, from, algorithm.name());
+      }
+    }
+  }
+
+  private static void isRefused(Ranks.Rank rank, ReduceOp op, DType dtype) {
+    Tensor tensor = rank.privateTensor(dtype, FEW);
     assertThatThrownBy(() -> rank.communicator.allReduce(tensor, tensor, op))
         .isInstanceOf(IllegalArgumentException.class)
         .hasMessageContaining("op=%s, dtype=%s", op.label(), dtype)
-        .hasMessageContaining("op=all_reduce, rank=%d, sequence=%d", rank.number(), sequence);
+        .hasMessageContaining("op=all_reduce, rank=%d, sequence=", rank.number());
   }
 
   /// Elements of which sums and products are rounded, overflow and wrap, zeros of both signs, but
   /// no NaN: of two, which payload survives is the processor's choice.
-  private static MemorySegment values(DType dtype, int rank) {
+  private static MemorySegment values(DType dtype, int rank, int elements) {
     SplittableRandom random = new SplittableRandom(31L * dtype.safetensorsName().hashCode() + rank);
     MemorySegment made =
-        MemorySegment.ofArray(new long[ELEMENTS]).asSlice(0, (long) ELEMENTS * dtype.bytes());
-    for (int i = 0; i < ELEMENTS; i++) {
+        MemorySegment.ofArray(new long[elements]).asSlice(0, (long) elements * dtype.bytes());
+    for (int i = 0; i < elements; i++) {
       double small = (random.nextInt(64) - 32) * (i % 3 == 0 ? 1 : 0.37);
       double value = i % 7 == 0 ? small * 1e3 : small;
       switch (dtype) {
