@@ -38,48 +38,66 @@ final class RanksDisagreeTest {
   /// Long before the deadline: a mismatch is noticed, not waited for.
   private static final Duration SOON = Duration.ofSeconds(10);
 
-  /// What the last rank does otherwise than the others.
+  private static final long ELEMENTS = 600;
+
+  /// What the last rank does otherwise than the others, and how they say it.
   enum Field {
-    COUNT("elements=600", "elements=601"),
+    COUNT("elements=%1$d", "elements=%2$d"),
     DTYPE("dtype=f32", "dtype=i32"),
     OP("op=sum", "op=max"),
     FACTOR("factor=0.5", "factor=0.25"),
     ROOT("root=0", "root=1"),
-    COUNTS("elements=600, counts=[200, ", "elements=600, counts=[199, "),
+    COUNTS("elements=%1$d, counts=[%3$d, ", "elements=%1$d, counts=[%4$d, "),
     KIND("all_reduce(", "reduce_scatter("),
-    PARTNERS("sendrecv(dtype=f32, elements=600)", "sendrecv(dtype=f32, elements=600, shift=2)"),
+    PARTNERS("sendrecv(dtype=f32, elements=%1$d)", "sendrecv(dtype=f32, elements=%1$d, shift=2)"),
     PLACE("op=sum)", "op=sum, inPlace=true)"),
     MODE("op=sum)", "op=sum, mode=relaxed)");
 
-    final String others;
-    final String last;
+    private final String others;
+    private final String last;
 
     Field(String others, String last) {
       this.others = others;
       this.last = last;
     }
 
+    String words(boolean isLast, long elements) {
+      return (isLast ? last : others)
+          .formatted(elements, elements + 1, elements / 3, elements / 3 - 1);
+    }
+
     CollectiveRequest request(boolean isLast, Topology topology) {
+      return request(isLast, topology, ELEMENTS);
+    }
+
+    CollectiveRequest request(boolean isLast, Topology topology, long elements) {
       int ranks = topology.ranks();
       LaneSplit lanes = LaneSplit.onePerRank(ranks);
       DType dtype = this == DTYPE && isLast ? DType.I32 : DType.F32;
       return switch (this) {
-        case ROOT -> CollectiveRequest.broadcast(dtype, 600, isLast ? 1 : 0, topology);
+        case ROOT -> CollectiveRequest.broadcast(dtype, elements, isLast ? 1 : 0, topology);
         case COUNTS ->
-            CollectiveRequest.allGather(dtype, counts(ranks, isLast ? 199 : 200), false, topology);
+            CollectiveRequest.allGather(
+                dtype, counts(ranks, elements / 3 - (isLast ? 1 : 0), elements), false, topology);
         case KIND ->
             isLast
                 ? CollectiveRequest.reduceScatter(
-                    dtype, SUM, Counts.each(ranks, 600), false, topology, lanes, Mode.SAME_BITS)
-                : sum(dtype, SUM, 600L * ranks, false, topology, Mode.SAME_BITS);
+                    dtype,
+                    SUM,
+                    Counts.each(ranks, elements),
+                    false,
+                    topology,
+                    lanes,
+                    Mode.SAME_BITS)
+                : sum(dtype, SUM, elements * ranks, false, topology, Mode.SAME_BITS);
         case PARTNERS ->
             CollectiveRequest.sendReceive(
-                dtype, 600, Partners.shift(ranks, isLast ? 2 : 1), false, topology);
+                dtype, elements, Partners.shift(ranks, isLast ? 2 : 1), false, topology);
         case COUNT, DTYPE, OP, FACTOR, PLACE, MODE ->
             sum(
                 dtype,
                 op(isLast),
-                this == COUNT && isLast ? 601 : 600,
+                this == COUNT && isLast ? elements + 1 : elements,
                 this == PLACE && isLast,
                 topology,
                 this == MODE && isLast ? Mode.RELAXED : Mode.SAME_BITS);
@@ -100,8 +118,8 @@ final class RanksDisagreeTest {
       return CollectiveRequest.allReduce(dtype, op, elements, inPlace, topology, lanes, mode);
     }
 
-    private static Counts counts(int ranks, long first) {
-      List<Long> counts = new ArrayList<>(List.of(first, 600 - first - 100L * (ranks - 2)));
+    private static Counts counts(int ranks, long first, long elements) {
+      List<Long> counts = new ArrayList<>(List.of(first, elements - first - 100L * (ranks - 2)));
       while (counts.size() < ranks) {
         counts.add(100L);
       }
@@ -114,18 +132,7 @@ final class RanksDisagreeTest {
   }
 
   private static PreparedCollective prepare(Ranks.Rank rank, CollectiveRequest request) {
-    int me = rank.communicator.rank();
-    long outputs = request.outputElements(me);
-    Tensor out = outputs == 0 ? null : rank.sharedTensor(request.dtype(), outputs);
-    List<Tensor> in = List.of();
-    if (request.inputs(me) > 0) {
-      in =
-          List.of(
-              request.inPlace() && out != null
-                  ? out
-                  : rank.sharedTensor(request.dtype(), request.inputElements(me)));
-    }
-    return rank.communicator.prepare(request, in, out);
+    return new GuardedCollective(rank, request).collective;
   }
 
   /// Calls what a request asks for once, on tensors of its own.
@@ -149,10 +156,15 @@ final class RanksDisagreeTest {
 
   private static void checkEveryRankLearnsBoth(
       List<? extends Ranks.Outcome<?>> outcomes, Field field) {
+    checkEveryRankLearnsBoth(outcomes, field, ELEMENTS);
+  }
+
+  private static void checkEveryRankLearnsBoth(
+      List<? extends Ranks.Outcome<?>> outcomes, Field field, long elements) {
     for (int rank = 0; rank < outcomes.size(); rank++) {
       boolean isLast = rank == outcomes.size() - 1;
-      String mine = isLast ? field.last : field.others;
-      String theirs = isLast ? field.others : field.last;
+      String mine = field.words(isLast, elements);
+      String theirs = field.words(!isLast, elements);
       int last = outcomes.size() - 1;
       assertThat(outcomes.get(rank).failure())
           .as("rank %d", rank)
@@ -227,53 +239,75 @@ final class RanksDisagreeTest {
     isOver(start);
   }
 
-  @ParameterizedTest(name = "{0}, ranks={1}, {2}")
+  @ParameterizedTest(name = "{0}, ranks={1}, {2}, elements={3}")
   @CsvSource({
-    "COUNT, 3, shm",
-    "DTYPE, 3, messages-only",
-    "OP, 2, shm",
-    "COUNTS, 3, shm",
-    "KIND, 2, shm",
-    "PLACE, 3, messages-only",
-    "MODE, 3, shm"
+    "COUNT, 3, shm, 600",
+    "COUNT, 3, shm, 9000",
+    "DTYPE, 3, messages-only, 600",
+    "DTYPE, 3, shm, 9000",
+    "OP, 2, shm, 9000",
+    "COUNTS, 3, shm, 600",
+    "COUNTS, 2, shm, 9000",
+    "KIND, 2, shm, 600",
+    "KIND, 3, shm, 9000",
+    "PLACE, 3, messages-only, 600",
+    "PLACE, 2, shm, 9000",
+    "MODE, 3, shm, 600"
   })
-  void whatRanksRunDifferently(Field field, int ranks, String transport) {
-    checkWhatRanksRunDifferently(field, ranks, transport);
+  void whatRanksRunDifferently(Field field, int ranks, String transport, long elements) {
+    checkWhatRanksRunDifferently(field, ranks, transport, elements);
   }
 
-  @ParameterizedTest(name = "{0}, ranks={1}, {2}")
+  @ParameterizedTest(name = "{0}, ranks={1}, {2}, elements={3}")
   @CsvSource({
-    "COUNT, 2, messages-only",
-    "DTYPE, 2, shm",
-    "OP, 3, messages-only",
-    "FACTOR, 3, shm",
-    "COUNTS, 2, messages-only",
-    "KIND, 3, messages-only",
-    "PLACE, 2, shm"
+    "COUNT, 2, messages-only, 600",
+    "COUNT, 2, in-process, 9000",
+    "DTYPE, 2, shm, 600",
+    "OP, 3, messages-only, 9000",
+    "FACTOR, 3, shm, 9000",
+    "COUNTS, 2, messages-only, 600",
+    "COUNTS, 3, shm, 9000",
+    "KIND, 3, messages-only, 600",
+    "KIND, 2, shm, 9000",
+    "PLACE, 2, shm, 600"
   })
   @Tag("long")
-  void whatRanksRunDifferentlyInMoreWays(Field field, int ranks, String transport) {
-    checkWhatRanksRunDifferently(field, ranks, transport);
+  void whatRanksRunDifferentlyInMoreWays(Field field, int ranks, String transport, long elements) {
+    checkWhatRanksRunDifferently(field, ranks, transport, elements);
   }
 
-  private static void checkWhatRanksRunDifferently(Field field, int ranks, String transport) {
+  /// All have run both before and know where each other's tensors lie. Few elements travel beside
+  /// their signals; many are read, and written, where they lie in peers' memory.
+  private static void checkWhatRanksRunDifferently(
+      Field field, int ranks, String transport, long elements) {
     long start = System.nanoTime();
     CountDownLatch through = new CountDownLatch(ranks);
+    CountDownLatch failed = new CountDownLatch(ranks);
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             ranks,
             SameBitsTest.over(transport),
             rank -> {
               Topology topology = rank.communicator.topology();
-              PreparedCollective others = prepare(rank, field.request(false, topology));
-              PreparedCollective lasts = prepare(rank, field.request(true, topology));
-              others.run();
-              lasts.run();
+              GuardedCollective others =
+                  new GuardedCollective(rank, field.request(false, topology, elements));
+              GuardedCollective lasts =
+                  new GuardedCollective(rank, field.request(true, topology, elements));
+              others.collective.run();
+              lasts.collective.run();
+              others.remember();
+              lasts.remember();
               awaitAll(through);
-              (isLast(rank) ? lasts : others).run();
+              try {
+                (isLast(rank) ? lasts : others).collective.run();
+              } finally {
+                awaitAll(failed);
+                others.requireUntouched(!isLast(rank));
+                lasts.requireUntouched(isLast(rank));
+              }
               return true;
             });
-    checkEveryRankLearnsBoth(outcomes, field);
+    checkEveryRankLearnsBoth(outcomes, field, elements);
     isOver(start);
   }
 
