@@ -116,6 +116,11 @@ public final class Requests {
       }
     }
     if (one) {
+      for (boolean inPlace : new boolean[] {false, true}) {
+        requests.add(
+            CollectiveRequest.allReduce(
+                DType.F32, new ReduceOp.Sum(), 3, inPlace, topology, lanes, mode));
+      }
       ReduceOp scaled = new ReduceOp.PreMulSum(0.5);
       requests.add(
           CollectiveRequest.allReduce(DType.F32, scaled, 100, true, topology, lanes, mode));
