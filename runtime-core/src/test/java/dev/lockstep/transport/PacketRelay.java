@@ -11,10 +11,13 @@ import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 
 /// A bad network: takes UDP packets on a port of its own and passes them on to a target and back,
-/// and on the way drops, doubles and delays them, so that they overtake each other. One thread.
+/// and on the way drops, doubles and delays them, so that they overtake each other, and damages
+/// them. One thread.
 public final class PacketRelay implements Relay {
   /// What happens to packets.
   ///
@@ -22,16 +25,34 @@ public final class PacketRelay implements Relay {
   /// @param doublesPercent how many of a hundred come twice
   /// @param delaysPercent how many of a hundred are delayed
   /// @param delayMicros the longest delay
-  public record Weather(int dropsPercent, int doublesPercent, int delaysPercent, int delayMicros) {}
+  /// @param damagesPercent how many of a hundred have a bit turned that no checksum of the network
+  ///   sees; short ones, which carry no data, have none
+  public record Weather(
+      int dropsPercent,
+      int doublesPercent,
+      int delaysPercent,
+      int delayMicros,
+      int damagesPercent) {
+    /// Weather that damages nothing.
+    public Weather(int dropsPercent, int doublesPercent, int delaysPercent, int delayMicros) {
+      this(dropsPercent, doublesPercent, delaysPercent, delayMicros, 0);
+    }
+  }
 
   /// A packet on its way.
   private record Packet(DatagramChannel by, SocketAddress to, ByteBuffer bytes) {}
 
   private static final long LONGEST_WAIT_NANOS = 1_000_000_000;
 
+  /// Packets that are longer carry data in their second half.
+  private static final int SHORT_BYTES = 256;
+
   private final Selector selector;
   private final DatagramChannel front;
   private final InetSocketAddress target;
+  private final Weather weather;
+  private final Random damages;
+  private final AtomicLong damaged = new AtomicLong();
   private final Storm<Packet> storm;
   private final Map<SocketAddress, DatagramChannel> clients = new HashMap<>();
   private final ByteBuffer buffer = ByteBuffer.allocateDirect(1 << 16);
@@ -40,6 +61,8 @@ public final class PacketRelay implements Relay {
   /// Opens a port on loopback whose packets go to `target`.
   public PacketRelay(InetSocketAddress target, Weather weather, long seed) throws IOException {
     this.target = target;
+    this.weather = weather;
+    this.damages = new Random(seed);
     this.storm = new Storm<>(weather, seed);
     this.selector = Selector.open();
     this.front = open(null);
@@ -63,10 +86,10 @@ public final class PacketRelay implements Relay {
     }
   }
 
-  /// Returns how many packets were lost, doubled or delayed so far.
+  /// Returns how many packets were lost, doubled, delayed or damaged so far.
   @Override
   public long interferences() {
-    return storm.interferences();
+    return storm.interferences() + damaged.get();
   }
 
   private void run() {
@@ -94,6 +117,7 @@ public final class PacketRelay implements Relay {
           from = channel.receive(buffer.clear())) {
         buffer.flip();
         ByteBuffer bytes = ByteBuffer.allocate(buffer.remaining()).put(buffer).flip();
+        damage(bytes);
         if (key.attachment() instanceof SocketAddress client) {
           storm.take(new Packet(front, client, bytes));
         } else {
@@ -102,6 +126,16 @@ public final class PacketRelay implements Relay {
       }
     } catch (IOException lost) {
       // An answer that nobody is there to take: the packet is lost.
+    }
+  }
+
+  /// Turns a bit of the second half of some packets.
+  private void damage(ByteBuffer packet) {
+    int bytes = packet.limit();
+    if (bytes > SHORT_BYTES && damages.nextInt(100) < weather.damagesPercent()) {
+      int at = damages.nextInt(bytes / 2, bytes);
+      packet.put(at, (byte) (packet.get(at) ^ 1 << damages.nextInt(8)));
+      damaged.incrementAndGet();
     }
   }
 
