@@ -10,6 +10,7 @@ import dev.lockstep.collective.request.Topology;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.job.Job;
+import dev.lockstep.job.JobFailedException;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.Scope;
@@ -197,6 +198,9 @@ final class Core implements AutoCloseable {
     try {
       return splitTogether(color, key, timeout);
     } catch (RuntimeException | Error failure) {
+      if (failure instanceof JobFailedException) {
+        progress.checkUsable("split"); // the job's failure may be this rank's own abort meanwhile
+      }
       if (endpoint.ranks() > 1) {
         progress.abort(failure, "splitting a communicator");
       }

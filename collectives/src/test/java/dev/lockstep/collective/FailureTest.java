@@ -330,7 +330,7 @@ final class FailureTest {
     }
   }
 
-  private static boolean isInside(Thread thread, Class<?> type) {
+  static boolean isInside(Thread thread, Class<?> type) {
     return Arrays.stream(thread.getStackTrace())
         .anyMatch(frame -> frame.getClassName().equals(type.getName()));
   }
