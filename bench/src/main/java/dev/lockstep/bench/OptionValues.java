@@ -15,6 +15,11 @@ import picocli.CommandLine;
 /// Reads what users write after the options of this module's verbs, in nccl-tests' words. What is
 /// wrong is one sentence that names option, value and what is allowed.
 final class OptionValues {
+  private static final List<String> OPS =
+      List.of(
+          "sum", "prod", "max", "min", "avg", "mulsum", "band", "bor", "bxor", "land", "lor",
+          "lxor");
+
   private OptionValues() {}
 
   /// Reads a verb's arguments into an object of annotated options.
@@ -69,6 +74,11 @@ final class OptionValues {
                 .collect(Collectors.joining(", ")));
   }
 
+  /// Returns every reduce op, nccl-tests' first and in its order.
+  static List<ReduceOp> reduceOps() {
+    return OPS.stream().map(name -> reduceOp("-o", name)).toList();
+  }
+
   /// Returns the reduce op of a name such as `sum`; `mulsum` multiplies by 2.
   static ReduceOp reduceOp(String option, String text) {
     return switch (text) {
@@ -84,11 +94,7 @@ final class OptionValues {
       case "land" -> new ReduceOp.LogicalAnd();
       case "lor" -> new ReduceOp.LogicalOr();
       case "lxor" -> new ReduceOp.LogicalXor();
-      default ->
-          throw wrong(
-              option,
-              text,
-              "must be one of sum, prod, min, max, avg, mulsum, band, bor, bxor, land, lor, lxor");
+      default -> throw wrong(option, text, "must be one of " + String.join(", ", OPS));
     };
   }
 

@@ -51,7 +51,7 @@ public final class PerfJob implements JobProvider {
     if (isStep(arguments)) {
       StepOptions.parse(arguments.subList(1, arguments.size()));
     } else if (!isLinks(arguments)) {
-      PerfOptions.parse(arguments).plan();
+      var _ = PerfOptions.parse(arguments).plans();
     }
   }
 
@@ -78,14 +78,14 @@ public final class PerfJob implements JobProvider {
 
   /// Runs one rank and returns its exit code: 1 if any element was wrong on any rank.
   static int run(Job job, PerfOptions asked, PrintStream out) throws IOException {
-    PerfPlan plan = asked.plan();
+    List<PerfPlan> plans = asked.plans();
+    PerfPlan first = plans.getFirst();
     Path json = asked.json();
-    CommunicatorOptions options = new CommunicatorOptions(plan.transport(), plan.mode(), TIMEOUT);
-    try (Communicator communicator = Communicator.world(job, options);
-        RankRun run = new RankRun(job, plan, communicator)) {
+    CommunicatorOptions options = new CommunicatorOptions(first.transport(), first.mode(), TIMEOUT);
+    try (Communicator communicator = Communicator.world(job, options)) {
       PerfReport report =
           new PerfReport(
-              plan,
+              first,
               job.worldSize(),
               communicator.transport(),
               asked.verbose(),
@@ -94,12 +94,8 @@ public final class PerfJob implements JobProvider {
                   : new PrintStream(
                       OutputStream.nullOutputStream(), false, StandardCharsets.UTF_8));
       report.begin(rankLines(job));
-      for (long bytes : plan.sizes()) {
-        if (plan.choices()) {
-          report.add(run.choice(bytes));
-        } else {
-          report.add(run.measure(bytes));
-        }
+      for (PerfPlan plan : plans) {
+        measure(job, plan, communicator, report);
       }
       report.end();
       if (json != null && job.rank() == 0) {
@@ -107,6 +103,20 @@ public final class PerfJob implements JobProvider {
       }
       communicator.barrier();
       return report.wrong() == 0 ? 0 : 1;
+    }
+  }
+
+  private static void measure(
+      Job job, PerfPlan plan, Communicator communicator, PerfReport report) {
+    try (RankRun run = new RankRun(job, plan, communicator)) {
+      for (long bytes : plan.sizes(job.worldSize())) {
+        if (plan.choices()) {
+          report.add(run.choice(bytes));
+        } else {
+          report.add(run.measure(bytes));
+        }
+      }
+      communicator.barrier(); // nobody takes memory from a rank that still checks
     }
   }
 

@@ -7,15 +7,18 @@ import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -31,6 +34,9 @@ import picocli.CommandLine.Parameters;
     description = "Benchmarks a collective, in nccl-tests' columns.",
     footer = "lockstep perf step MODEL times training steps: see lockstep perf step --help.")
 final class PerfOptions {
+  private static final String ALL = "all";
+  private static final int ALL_ROOTS = -1;
+
   @Parameters(
       index = "0",
       paramLabel = "COLLECTIVE",
@@ -96,20 +102,20 @@ final class PerfOptions {
       names = {"-o", "--op"},
       paramLabel = "OP",
       description =
-          "sum, prod, min, max, avg, mulsum, band, bor, bxor, land, lor or lxor (default"
-              + " ${DEFAULT-VALUE})")
+          "sum, prod, min, max, avg, mulsum, band, bor, bxor, land, lor, lxor, or all that the"
+              + " type has (default ${DEFAULT-VALUE})")
   private String op = "sum";
 
   @Option(
       names = {"-d", "--datatype"},
       paramLabel = "TYPE",
-      description = "float, double, half, bfloat16, int32 … (default ${DEFAULT-VALUE})")
+      description = "float, double, half, bfloat16, int32 …, or all (default ${DEFAULT-VALUE})")
   private String type = "float";
 
   @Option(
       names = {"-r", "--root"},
       paramLabel = "RANK",
-      description = "root of rooted collectives (default ${DEFAULT-VALUE})")
+      description = "root of rooted collectives, or -1 for all (default ${DEFAULT-VALUE})")
   private int root;
 
   @Option(
@@ -180,55 +186,103 @@ final class PerfOptions {
     return text.toString();
   }
 
-  /// Returns the plan; every value is checked here.
+  /// Returns the plan of which there is one.
+  ///
+  /// @throws ConfigurationException if several types, ops or roots are asked for, or one is wrong
   PerfPlan plan() {
+    List<PerfPlan> plans = plans();
+    require(plans.size() == 1, "-o, -d, -r", "all", "one of each is needed here");
+    return plans.getFirst();
+  }
+
+  /// Returns the plans in the order in which nccl-tests runs them: for each type each op, and for
+  /// each of those each root. Every value is checked here.
+  List<PerfPlan> plans() {
     require(ranks >= 1 && ranks <= 1024, "-np", "" + ranks, "must be 1 to 1024");
-    DType dtype = OptionValues.dtype("-d", type);
-    PerfPlan plan =
-        new PerfPlan(
-            collective(),
-            OptionValues.size("-b", minBytes),
-            OptionValues.size("-e", maxBytes),
-            stepFactor == null ? 1 : atLeast("-f", stepFactor, 2),
-            stepFactor != null ? 0 : OptionValues.size("-i", stepBytes == null ? "1M" : stepBytes),
-            atLeast("-n", iterations, 1),
-            warmups == null ? OptionalInt.empty() : OptionalInt.of(atLeast("-w", warmups, 0)),
-            check != 0,
-            dtype,
-            OptionValues.reduceOp("-o", op),
-            root,
-            dirty,
-            relaxed ? Mode.RELAXED : Mode.SAME_BITS,
-            transport,
-            algorithm(),
-            choices,
-            wrongElements);
+    require(
+        root >= ALL_ROOTS && root < ranks,
+        "-r",
+        "" + root,
+        "must be a rank, 0 to " + (ranks - 1) + ", or -1 for all");
+    List<PerfPlan> plans = new ArrayList<>();
+    for (DType dtype : dtypes()) {
+      for (ReduceOp each : ops(dtype)) {
+        for (int from : roots()) {
+          plans.add(plan(dtype, each, from));
+        }
+      }
+    }
+    require(!plans.isEmpty(), "-o", op, "not defined for elements of type " + type);
     require(
         stepFactor == null || stepBytes == null,
         "-f",
         "" + stepFactor,
         "-f and -i exclude each other");
     require(
-        !plan.collective().reduces() || plan.op().joins(dtype),
-        "-o",
-        op,
-        "not defined for elements of type " + type);
-    require(
-        plan.algorithm().isEmpty() || !choices,
+        algorithm == null || !choices,
         "--choices",
         "",
         "--choices and --algorithm exclude each other");
     require(!(choices && clean), "--choices", "", "--choices and --clean exclude each other");
-    requireAble(plan);
+    require(!choices || plans.size() == 1, "--choices", "", "takes one type, one op and one root");
     require(!(dirty && clean), "--dirty", "", "--dirty and --clean exclude each other");
-    require(
-        plan.count(plan.minBytes(), ranks) > 0,
-        "-b",
-        minBytes,
-        "smaller than one element of " + type + (plan.collective().isInParts() ? " per rank" : ""));
-    require(plan.minBytes() <= plan.maxBytes(), "-e", maxBytes, "smaller than -b " + minBytes);
-    require(root >= 0 && root < ranks, "-r", "" + root, "must be a rank, 0 to " + (ranks - 1));
-    return plan;
+    PerfPlan first = plans.getFirst();
+    require(first.minBytes() <= first.maxBytes(), "-e", maxBytes, "smaller than -b " + minBytes);
+    for (PerfPlan plan : plans) {
+      requireAble(plan);
+      // Of several types those that have no element in a size leave it out.
+      require(
+          plan.count(type.equals(ALL) ? plan.maxBytes() : plan.minBytes(), ranks) > 0,
+          "-b",
+          minBytes,
+          "smaller than one element of "
+              + PerfPlan.typeName(plan.dtype())
+              + (plan.collective().isInParts() ? " per rank" : ""));
+    }
+    return plans;
+  }
+
+  private PerfPlan plan(DType dtype, ReduceOp reduceOp, int from) {
+    return new PerfPlan(
+        collective(),
+        OptionValues.size("-b", minBytes),
+        OptionValues.size("-e", maxBytes),
+        stepFactor == null ? 1 : atLeast("-f", stepFactor, 2),
+        stepFactor != null ? 0 : OptionValues.size("-i", stepBytes == null ? "1M" : stepBytes),
+        atLeast("-n", iterations, 1),
+        warmups == null ? OptionalInt.empty() : OptionalInt.of(atLeast("-w", warmups, 0)),
+        check != 0,
+        dtype,
+        reduceOp,
+        from,
+        dirty,
+        relaxed ? Mode.RELAXED : Mode.SAME_BITS,
+        transport,
+        algorithm(),
+        choices,
+        wrongElements);
+  }
+
+  private List<DType> dtypes() {
+    return type.equals(ALL) ? List.of(DType.values()) : List.of(OptionValues.dtype("-d", type));
+  }
+
+  /// Those of the asked ops that join elements of a type; all that are shown where nothing is
+  /// reduced.
+  private List<ReduceOp> ops(DType dtype) {
+    PerfPlan.Collective what = collective();
+    List<ReduceOp> asked =
+        !op.equals(ALL)
+            ? List.of(OptionValues.reduceOp("-o", op))
+            : what.namesOp() ? OptionValues.reduceOps() : List.of(new ReduceOp.Sum());
+    return asked.stream().filter(each -> !what.reduces() || each.joins(dtype)).toList();
+  }
+
+  private List<Integer> roots() {
+    if (!collective().hasRoot()) {
+      return List.of(Math.max(0, root));
+    }
+    return root == ALL_ROOTS ? IntStream.range(0, ranks).boxed().toList() : List.of(root);
   }
 
   private Optional<Algorithm> algorithm() {
@@ -240,7 +294,7 @@ final class PerfOptions {
 
   /// Refuses an algorithm that cannot do what is asked on any links.
   private void requireAble(PerfPlan plan) {
-    if (plan.algorithm().isEmpty() || plan.count(plan.minBytes(), ranks) == 0 || root >= ranks) {
+    if (plan.algorithm().isEmpty() || plan.count(plan.minBytes(), ranks) == 0) {
       return;
     }
     Optional<String> refusal = Optional.empty();

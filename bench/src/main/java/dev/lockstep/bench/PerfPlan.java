@@ -102,6 +102,11 @@ record PerfPlan(
       return kind.reduces();
     }
 
+    /// Whether nccl-tests shows the reduce op: it does so, for no reason, of a send/receive too.
+    boolean namesOp() {
+      return reduces() || this == SEND_RECEIVE;
+    }
+
     boolean hasRoot() {
       return switch (this) {
         case BROADCAST, REDUCE, GATHER, SCATTER -> true;
@@ -151,11 +156,13 @@ record PerfPlan(
     return request.withInPlace(inPlace);
   }
 
-  /// Sizes in bytes, as asked for.
-  List<Long> sizes() {
+  /// Sizes in bytes, as asked for, without those that hold no element of the type.
+  List<Long> sizes(int ranks) {
     List<Long> sizes = new ArrayList<>();
     for (long bytes = minBytes; bytes <= maxBytes; bytes = next(bytes)) {
-      sizes.add(bytes);
+      if (count(bytes, ranks) > 0) {
+        sizes.add(bytes);
+      }
     }
     return sizes;
   }
@@ -164,11 +171,17 @@ record PerfPlan(
     return stepBytes > 0 ? bytes + stepBytes : Math.multiplyExact(Math.max(1, bytes), stepFactor);
   }
 
-  /// Returns nccl-tests' name of the reduce op.
+  /// Returns nccl-tests' name of the reduce op; those of a send/receive it names too.
   String opName() {
-    return !collective.reduces()
-        ? "none"
-        : op instanceof ReduceOp.PreMulSum ? "mulsum" : op.label();
+    if (!collective.namesOp()) {
+      return "none";
+    }
+    return op instanceof ReduceOp.PreMulSum ? "mulsum" : op.label();
+  }
+
+  /// Returns the root that nccl-tests shows, -1 for none.
+  int shownRoot() {
+    return collective.hasRoot() ? root : -1;
   }
 
   /// Returns nccl-tests' name of an element type.

@@ -6,6 +6,8 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lockstep.collective.request.Mode;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -23,6 +25,9 @@ final class PerfReport {
   private final boolean verbose;
   private final String transport;
 
+  /// Begins a report.
+  ///
+  /// @param plan the first one of what is measured; others have other types, ops and roots
   PerfReport(PerfPlan plan, int ranks, String transport, boolean verbose, PrintStream out) {
     this.plan = plan;
     this.verbose = verbose;
@@ -78,7 +83,7 @@ final class PerfReport {
 
   void add(PerfRow row) {
     rows.add(row);
-    out.println(row.columns(plan));
+    out.println(row.columns());
     if (verbose) {
       out.println(row.details());
     }
@@ -107,10 +112,20 @@ final class PerfReport {
       return;
     }
     out.println("# Out of bounds values : " + wrong() + (wrong() == 0 ? " OK" : " FAILED"));
-    out.printf(Locale.ROOT, "# Avg bus bandwidth    : %.6g%n", averageBusBandwidth());
+    out.println("# Avg bus bandwidth    : " + general(averageBusBandwidth()));
     out.println("#");
     out.println("# Collective test concluded: " + plan.collective().label() + "_perf");
     out.flush();
+  }
+
+  /// Returns a number as C's `%g` writes it.
+  static String general(double value) {
+    BigDecimal rounded = new BigDecimal(value).round(new MathContext(6)).stripTrailingZeros();
+    int exponent = rounded.precision() - rounded.scale() - 1;
+    if (rounded.signum() == 0 || (exponent >= -4 && exponent < 6)) {
+      return rounded.toPlainString();
+    }
+    return "%se%+03d".formatted(rounded.movePointLeft(exponent).toPlainString(), exponent);
   }
 
   /// Number of wrong elements over all rows.
@@ -137,14 +152,13 @@ final class PerfReport {
     root.put("ranks", ranks);
     root.put("transport", transport);
     root.put("buffers", buffers());
-    root.put("type", PerfPlan.typeName(plan.dtype()));
-    root.put("redop", plan.opName());
-    root.put("root", plan.collective().hasRoot() ? plan.root() : -1);
+    putWhat(root, plan);
     root.put("bits", plan.mode().name());
     root.put("iterations", plan.iterations());
     ArrayNode results = root.putArray("results");
     for (PerfRow row : rows) {
       ObjectNode result = results.addObject().put("size", row.bytes()).put("count", row.count());
+      putWhat(result, row.plan());
       put(result.putObject("out_of_place"), row.outOfPlace());
       put(result.putObject("in_place"), row.inPlace());
     }
@@ -155,6 +169,12 @@ final class PerfReport {
       root.put("average_bus_bandwidth", averageBusBandwidth());
     }
     json.writerWithDefaultPrettyPrinter().writeValue(path.toFile(), root);
+  }
+
+  private static void putWhat(ObjectNode node, PerfPlan plan) {
+    node.put("type", PerfPlan.typeName(plan.dtype()));
+    node.put("redop", plan.opName());
+    node.put("root", plan.shownRoot());
   }
 
   private void putChoices(ArrayNode nodes) {

@@ -6,11 +6,12 @@ import java.util.OptionalDouble;
 
 /// The measurements of one size.
 ///
+/// @param plan of what
 /// @param bytes size
 /// @param count elements
 /// @param outOfPlace result in a buffer of its own
 /// @param inPlace result in the input's buffer
-record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
+record PerfRow(PerfPlan plan, long bytes, long count, Timing outOfPlace, Timing inPlace) {
   /// One measurement.
   ///
   /// @param micros time per operation
@@ -33,16 +34,21 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
     private String columns() {
       return "  %7s  %6s  %6s  %6s"
           .formatted(
-              number(micros),
-              number(algBandwidth),
-              number(busBandwidth),
+              number(micros, 7),
+              number(algBandwidth, 6),
+              number(busBandwidth, 6),
               wrong < 0 ? "N/A" : Long.toString(wrong));
     }
 
-    /// Three significant figures and more, as nccl-tests prints them.
-    private static String number(double value) {
-      int decimals = value >= 10_000 ? 0 : value >= 100 ? 1 : 2;
-      return String.format(Locale.ROOT, "%." + decimals + "f", value);
+    /// As many decimals, at most two, as a column has room for, as nccl-tests prints them.
+    private static String number(double value, int width) {
+      for (int decimals = 2; decimals >= 0; decimals--) {
+        String text = String.format(Locale.ROOT, "%." + decimals + "f", value);
+        if (text.length() <= width) {
+          return text;
+        }
+      }
+      return String.format(Locale.ROOT, width >= 7 ? "%.1e" : "%.0e", value);
     }
   }
 
@@ -122,14 +128,10 @@ record PerfRow(long bytes, long count, Timing outOfPlace, Timing inPlace) {
   }
 
   /// The row in nccl-tests' columns.
-  String columns(PerfPlan plan) {
+  String columns() {
     return "%12d  %12d  %8s  %6s  %6d"
             .formatted(
-                bytes,
-                count,
-                PerfPlan.typeName(plan.dtype()),
-                plan.opName(),
-                plan.collective().hasRoot() ? plan.root() : -1)
+                bytes, count, PerfPlan.typeName(plan.dtype()), plan.opName(), plan.shownRoot())
         + outOfPlace.columns()
         + inPlace.columns();
   }

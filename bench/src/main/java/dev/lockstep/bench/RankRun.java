@@ -57,7 +57,7 @@ final class RankRun implements AutoCloseable {
     long count = plan.count(bytes, job.worldSize());
     Timing outOfPlace = measure(count, false);
     Timing inPlace = measure(count, true);
-    return new PerfRow(size(count), count, outOfPlace, inPlace);
+    return new PerfRow(plan, size(count), count, outOfPlace, inPlace);
   }
 
   private long size(long count) {

@@ -243,7 +243,7 @@ class PerfTest {
     "alltoall, 333, none, -1",
     "gather, 333, none, 2",
     "scatter, 333, none, 2",
-    "sendrecv, 1000, none, -1"
+    "sendrecv, 1000, sum, -1"
   })
   void everyCollectiveIsCheckedAndNamedAsNcclTestsNamesIt(
       String collective, int count, String op, int root) throws Exception {
@@ -285,6 +285,35 @@ class PerfTest {
             "1");
     assertThat(wrong.out).contains("# Out of bounds values : 1 FAILED");
     assertThat(wrong.code).isEqualTo(1);
+  }
+
+  @ParameterizedTest(name = "{0} {1}")
+  @CsvSource({
+    "reduce, -o all -r -1, 12",
+    "reduce, -o all -d int32, 10",
+    "reduce, -r -1, 2",
+    "broadcast, -d all -o all, 13",
+    "all_gather, -o all -r -1, 1",
+    "sendrecv, -o all, 12"
+  })
+  void allTypesOpsAndRootsAreMeasuredInTheOrderOfNcclTests(
+      String collective, String asked, int rows) throws Exception {
+    Path json = folder.resolve("all.json");
+    List<String> arguments =
+        new ArrayList<>(List.of(collective, "--in-process", "-b", "64", "-e", "64", "-n", "1"));
+    arguments.addAll(List.of("-w", "0", "--json", json.toString()));
+    arguments.addAll(List.of(asked.split(" ")));
+    Outcome outcome = perf(arguments.toArray(String[]::new));
+    assertThat(outcome.code).as(outcome.out).isZero();
+    assertThat(outcome.out.lines().filter(line -> !line.startsWith("#"))).hasSize(rows);
+    assertThat(outcome.out).containsOnlyOnce("out-of-place");
+    JsonNode results = new ObjectMapper().readTree(json.toFile()).path("results");
+    assertThat(results.size()).isEqualTo(rows);
+    if (asked.equals("-o all -r -1") && collective.equals("reduce")) {
+      assertThat(results.findValuesAsText("redop"))
+          .startsWith("sum", "sum", "prod", "prod", "max", "max", "min", "min", "avg");
+      assertThat(results.findValuesAsText("root")).startsWith("0", "1", "0", "1");
+    }
   }
 
   @Test
