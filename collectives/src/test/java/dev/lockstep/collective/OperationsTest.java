@@ -73,6 +73,7 @@ final class OperationsTest {
     "shm, 2, 1, false",
     "shm, 3, 5, true",
     "shm, 4, 700, false",
+    "unsteady-peers, 3, 5000, true",
     "messages-only, 3, 5, true",
     "messages-only, 4, 700, false",
     "shm, 1, 9, false"
@@ -212,7 +213,7 @@ final class OperationsTest {
   }
 
   @ParameterizedTest(name = "{0}, part={1}")
-  @CsvSource({"shm, 4", "shm, 5000", "messages-only, 4"})
+  @CsvSource({"shm, 4", "shm, 5000", "unsteady-peers, 5000", "messages-only, 4"})
   void inPlaceTheSmallerTensorIsAPartOfTheLarger(String transport, int part) {
     Ranks.run(
         3,

@@ -44,6 +44,7 @@ final class SameBitsTest {
     "shm, 2",
     "shm, 3",
     "shm, 4",
+    "unsteady-peers, 3",
     "messages-only, 2",
     "messages-only, 3",
     "messages-only, 4"

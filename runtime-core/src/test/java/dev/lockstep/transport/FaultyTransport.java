@@ -10,8 +10,8 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.function.Supplier;
 
-/// A transport by messages on which things go wrong: a decorator. Peers' memory is not offered, so
-/// that everything travels.
+/// A transport on which things go wrong: a decorator. Where peers' memory is not offered everything
+/// travels.
 public final class FaultyTransport implements Transport {
   private static final int FLIPS = 256;
   private static final int LINE = 64;
@@ -20,13 +20,14 @@ public final class FaultyTransport implements Transport {
   private final String name;
   private final Faults faults;
   private final boolean faulty;
+  private final boolean offersMemory;
   private final int rank;
   private final Supplier<List<MemorySegment>> wires;
   private final Random flips;
   private final List<Link> links = new ArrayList<>();
   private long completed;
 
-  /// Makes the decorator.
+  /// Makes the decorator of messages alone.
   ///
   /// @param transport owned from here on
   /// @param rank this rank
@@ -38,10 +39,28 @@ public final class FaultyTransport implements Transport {
       Faults faults,
       int rank,
       Supplier<List<MemorySegment>> wires) {
+    this(transport, name, faults, false, rank, wires);
+  }
+
+  /// Makes the decorator.
+  ///
+  /// @param transport owned from here on
+  /// @param offersMemory whether ranks may use each other's memory, if they can
+  /// @param rank this rank
+  /// @param wires the memory that this rank's receiving links read from, each after a head of one
+  ///   page
+  public FaultyTransport(
+      Transport transport,
+      String name,
+      Faults faults,
+      boolean offersMemory,
+      int rank,
+      Supplier<List<MemorySegment>> wires) {
     this.transport = transport;
     this.name = name;
     this.faults = faults;
     this.faulty = !faults.equals(Faults.none());
+    this.offersMemory = offersMemory;
     this.rank = rank;
     this.wires = wires;
     this.flips = new Random(faults.seed());
@@ -124,7 +143,9 @@ public final class FaultyTransport implements Transport {
 
   @Override
   public Optional<PeerAccess> peerAccess(List<Integer> ranks) {
-    return Optional.empty();
+    return offersMemory
+        ? transport.peerAccess(ranks).map(access -> new FaultyPeers(access, faults, rank))
+        : Optional.empty();
   }
 
   @Override

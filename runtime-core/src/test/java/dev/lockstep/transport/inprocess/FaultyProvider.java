@@ -16,15 +16,25 @@ import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
 
-/// Ranks of one JVM that exchange messages over rings on which things go wrong.
+/// Ranks of one JVM that exchange messages over rings on which things go wrong, and use each
+/// other's memory or do not.
 public abstract class FaultyProvider implements TransportProvider {
   private final String name;
   private final Faults faults;
+  private final boolean offersMemory;
+
+  /// Makes a provider of messages alone.
+  protected FaultyProvider(String name, Faults faults) {
+    this(name, faults, false);
+  }
 
   /// Makes a provider.
-  protected FaultyProvider(String name, Faults faults) {
+  ///
+  /// @param offersMemory whether ranks use each other's memory
+  protected FaultyProvider(String name, Faults faults, boolean offersMemory) {
     this.name = name;
     this.faults = faults;
+    this.offersMemory = offersMemory;
   }
 
   @Override
@@ -47,18 +57,21 @@ public abstract class FaultyProvider implements TransportProvider {
   @Override
   public final Transport open(TransportContext context) {
     var shared = context.addresses().local().orElseThrow();
-    Watched neighbors = new Watched(new InProcessNeighbors(context, shared));
+    Watched neighbors = new Watched(new InProcessNeighbors(context, shared), offersMemory);
     Transport rings = new RingTransport(name, context, neighbors);
-    return new FaultyTransport(rings, name, faults, context.rank(), () -> neighbors.rings);
+    return new FaultyTransport(
+        rings, name, faults, offersMemory, context.rank(), () -> neighbors.rings);
   }
 
   /// Remembers the rings that this rank reads.
   private static final class Watched implements Neighbors {
     private final Neighbors neighbors;
+    private final boolean offersMemory;
     private final List<MemorySegment> rings = new CopyOnWriteArrayList<>();
 
-    Watched(Neighbors neighbors) {
+    Watched(Neighbors neighbors, boolean offersMemory) {
       this.neighbors = neighbors;
+      this.offersMemory = offersMemory;
     }
 
     @Override
@@ -81,7 +94,7 @@ public abstract class FaultyProvider implements TransportProvider {
 
     @Override
     public boolean sharesMemoryWith(int peer) {
-      return false;
+      return offersMemory && neighbors.sharesMemoryWith(peer);
     }
 
     @Override
