@@ -72,6 +72,7 @@ public final class Fabrics {
           h200Efa(),
           b200Efa(),
           b200Infiniband(),
+          b300Efa(),
           gb200Nvl72(),
           gb300Nvl72());
 
@@ -227,6 +228,16 @@ public final class Fabrics {
             // One ConnectX-7 of 400 Gbit/s per GPU (NDR; NVIDIA DGX B200 datasheet).
             Level.shared(
                 "infiniband-ndr", Level.ALL, INFINIBAND_NANOS, 400 * GBIT, 8 * 400 * GBIT)));
+  }
+
+  private static Fabric b300Efa() {
+    return new Fabric(
+        "b300-efa",
+        Compute.device(DEVICE_STEP_NANOS, 7.7 * TB), // HBM3e, NVIDIA's HGX tables, lower figure
+        List.of(
+            nvlink5(8),
+            // p6-b300: 6,400 Gbit/s per instance of 8 (AWS, EC2 P6 instance tables).
+            Level.shared("efa", Level.ALL, NVIDIA_EFA_NANOS, 800 * GBIT, 6400 * GBIT)));
   }
 
   private static Fabric gb200Nvl72() {

@@ -227,6 +227,10 @@ class SimulatorTest {
     assertThat(Fabrics.named("trn2-cores").orElseThrow().levels())
         .extracting(Level::ranks, Level::uplinkBytesPerSecond)
         .containsExactly(tuple(4L, 0.0), tuple(64L, 512e9), tuple(Level.ALL, 16 * 25e9));
+    // 6,400 Gbit/s of EFA for eight GPUs.
+    assertThat(Fabrics.named("b300-efa").orElseThrow().levels())
+        .extracting(Level::ranks, Level::uplinkBytesPerSecond)
+        .containsExactly(tuple(8L, 0.0), tuple(Level.ALL, 800e9));
     assertThat(Fabrics.named("moon")).isEmpty();
   }
 }
