@@ -1,6 +1,7 @@
 package dev.lockstep.collective.execute;
 
 import dev.lockstep.collective.request.StableHash;
+import dev.lockstep.failure.TransportException;
 import dev.lockstep.transport.Transport;
 import java.util.ArrayList;
 import java.util.List;
@@ -103,9 +104,9 @@ public final class Program implements AutoCloseable {
       while (at < actions.length && isClear(hazards[at]) && actions[at].run(operation)) {
         at++;
       }
-    } catch (PeerFailure failure) {
-      throw failure;
-    } catch (RuntimeException | InternalError failure) {
+    } catch (IllegalStateException | TransportException | InternalError failure) {
+      // Memory that is closed, a way that is gone, a page that is no more: whatever else is thrown
+      // is no peer's doing.
       if (actions[at].peer < 0) {
         throw failure;
       }

@@ -26,6 +26,7 @@ import java.util.ServiceLoader;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -143,18 +144,51 @@ final class ProgressTest {
   }
 
   private Operation operation(Runnable step, Watched... memory) {
+    return operation(
+        -1,
+        "here",
+        () -> {
+          step.run();
+          return true;
+        },
+        memory);
+  }
+
+  /// Makes an operation of one step.
+  ///
+  /// @param peer whose memory the step is about, or -1
+  /// @param site where it was prepared, or empty
+  /// @param step returns whether it is done
+  private Operation operation(int peer, String site, BooleanSupplier step, Watched... memory) {
     Action action =
-        new Action(-1) {
+        new Action(peer) {
           @Override
           boolean run(long operation) {
-            step.run();
-            return true;
+            return step.getAsBoolean();
           }
         };
     Program program = new Program(List.of(action), List.of(List.of()), List.of(), transport, 1);
     List<Region> regions = List.of(memory);
     return new Operation(
-        CollectiveKind.BARRIER, "barrier", "here", program, List.of(), List.of(), regions, regions);
+        CollectiveKind.BARRIER, "barrier", site, program, List.of(), List.of(), regions, regions);
+  }
+
+  @Test
+  void whatIsNoPeersDoingIsToldAsItIs() {
+    int peer = 0;
+    Operation operation =
+        operation(
+            peer,
+            "here",
+            () -> {
+              throw new IndexOutOfBoundsException("a bug of ours");
+            });
+    assertThatThrownBy(() -> progress.run(operation, LONG))
+        .isInstanceOf(CollectiveAbortedException.class)
+        .hasMessageContaining("a bug of ours");
+    assertThat(job.failure())
+        .hasValueSatisfying(
+            record -> assertThat(record.kind()).isEqualTo("CollectiveAbortedException"));
   }
 
   private static Runnable fails(String how) {
