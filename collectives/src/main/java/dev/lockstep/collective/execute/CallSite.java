@@ -1,6 +1,7 @@
 package dev.lockstep.collective.execute;
 
 import java.lang.StackWalker.StackFrame;
+import java.util.Arrays;
 
 /// Where in the user's code a collective was asked for.
 public final class CallSite {
@@ -14,16 +15,33 @@ public final class CallSite {
     return StackWalker.getInstance()
         .walk(
             frames ->
-                frames
-                    .filter(frame -> !frame.getClassName().startsWith(OWN + ".") || isTest(frame))
-                    .findFirst())
-        .filter(frame -> !frame.getClassName().equals(Thread.class.getName()))
-        .map(frame -> frame.toStackTraceElement().toString())
+                frames.map(StackFrame::toStackTraceElement).filter(CallSite::isUsers).findFirst())
+        .filter(frame -> !isThreads(frame))
+        .map(StackTraceElement::toString)
         .orElse("");
   }
 
+  /// As [#here], of another thread; stops it for a moment.
+  static String of(Thread thread) {
+    return Arrays.stream(thread.getStackTrace())
+        .dropWhile(frame -> !frame.getClassName().startsWith(OWN + ".")) // how it is parked
+        .filter(CallSite::isUsers)
+        .findFirst()
+        .filter(frame -> !isThreads(frame))
+        .map(StackTraceElement::toString)
+        .orElse("");
+  }
+
+  private static boolean isUsers(StackTraceElement frame) {
+    return !frame.getClassName().startsWith(OWN + ".") || isTest(frame);
+  }
+
+  private static boolean isThreads(StackTraceElement frame) {
+    return frame.getClassName().equals(Thread.class.getName());
+  }
+
   /// Tests live in the packages that they test.
-  private static boolean isTest(StackFrame frame) {
+  private static boolean isTest(StackTraceElement frame) {
     return String.valueOf(frame.getFileName()).endsWith("Test.java");
   }
 }

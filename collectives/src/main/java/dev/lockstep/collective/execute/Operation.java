@@ -39,6 +39,7 @@ public final class Operation {
 
   private final CollectiveKind kind;
   private final Asked asked;
+  private final boolean isNamedByWaiter;
   private final Program program;
   private final @Nullable RunTimes times;
   private final Staging[] before;
@@ -51,12 +52,13 @@ public final class Operation {
   private long startNanos;
   private boolean hasClock;
   private long timeoutNanos;
+  private @Nullable Thread waiter; // for messages: threads race for it, which does no harm
 
   /// Makes an operation that has not been started.
   ///
   /// @param kind what it is
   /// @param words the request, for messages
-  /// @param callSite where it was prepared; empty to look at the waiting thread when it fails
+  /// @param callSite where it was prepared; empty to look at who waits for it when it fails
   /// @param program borrowed; may serve several operations of one communicator
   /// @param before copied when its turn comes
   /// @param after copied when the program is through
@@ -73,6 +75,7 @@ public final class Operation {
       List<Region> readable) {
     this.kind = kind;
     this.asked = new Asked(words, callSite, program.fingerprint());
+    this.isNamedByWaiter = callSite.isEmpty();
     this.program = program;
     this.times = program.times();
     this.before = before.toArray(Staging[]::new);
@@ -104,8 +107,23 @@ public final class Operation {
 
   /// Returns everything that is known of it, for messages.
   String description() {
-    String site = asked.callSite().isEmpty() ? CallSite.here() : asked.callSite();
-    return Asked.describe(asked.words(), sequence, site);
+    return Asked.describe(asked.words(), sequence, site());
+  }
+
+  /// Returns where it was called: where it was prepared, or else where it is waited for.
+  private String site() {
+    Thread waits = waiter;
+    if (!asked.callSite().isEmpty() || waits == null) {
+      return asked.callSite();
+    }
+    return waits.equals(Thread.currentThread()) ? CallSite.here() : CallSite.of(waits);
+  }
+
+  /// Notes who waits for it, if anybody does.
+  void waitedForBy(@Nullable Thread thread) {
+    if (isNamedByWaiter) {
+      waiter = thread;
+    }
   }
 
   /// Returns what it is, without when.

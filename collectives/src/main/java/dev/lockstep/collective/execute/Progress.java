@@ -175,6 +175,7 @@ public final class Progress {
       try {
         begun = runAtOnce(operation, timeoutNanos);
       } finally {
+    operation.waitedForBy(Thread.currentThread());
         driving.letGo();
       }
       if (!begun) {
@@ -234,6 +235,7 @@ public final class Progress {
                   operation.kind().label(), endpoint.rank(), nextSequence, gone.getMessage()),
           gone);
     }
+    operation.waitedForBy(Thread.currentThread());
   }
 
   /// Throws unless collectives may be started.
@@ -250,6 +252,7 @@ public final class Progress {
           "communicator cannot be used after a failure: op=%s, rank=%d, failure=%s (close the job and join a new one, or exit)"
               .formatted(what, endpoint.jobRank(), reason),
           reason);
+      operation.waitedForBy(null);
     }
     if (closed) {
       throw new IllegalStateException(

@@ -24,6 +24,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.ServiceLoader;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BooleanSupplier;
@@ -189,6 +190,32 @@ final class ProgressTest {
     assertThat(job.failure())
         .hasValueSatisfying(
             record -> assertThat(record.kind()).isEqualTo("CollectiveAbortedException"));
+  }
+
+  @Test
+  void whereItIsCalledIsSaidOfWhoWaitsForIt() {
+    CountDownLatch inside = new CountDownLatch(1);
+    CountDownLatch goOn = new CountDownLatch(1);
+    AtomicBoolean done = new AtomicBoolean();
+    BooleanSupplier slow =
+        () -> {
+          inside.countDown();
+          ProgressTest.await(goOn);
+          return done.get();
+        };
+    Operation operation = operation(-1, "", slow);
+    progress.start(operation, LONG, true); // moved by a thread of its own
+    await(inside);
+    assertThat(operation.description()).isEqualTo("barrier at sequence 0");
+    Thread waits = Thread.ofPlatform().start(() -> waitFor(operation));
+    Deadline.until(() -> operation.description().contains("ProgressTest.waitFor("));
+    done.set(true);
+    goOn.countDown();
+    Deadline.until(() -> !waits.isAlive());
+  }
+
+  private void waitFor(Operation operation) {
+    progress.await(operation);
   }
 
   private static Runnable fails(String how) {
