@@ -5,6 +5,7 @@ import dev.lockstep.collective.execute.Bindings;
 import dev.lockstep.collective.execute.CallSite;
 import dev.lockstep.collective.execute.Deadlines;
 import dev.lockstep.collective.execute.Disagreement;
+import dev.lockstep.collective.execute.Ending;
 import dev.lockstep.collective.execute.Endpoint;
 import dev.lockstep.collective.execute.Program;
 import dev.lockstep.collective.execute.ProgramCompiler;
@@ -20,10 +21,8 @@ import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.LockstepException;
-import dev.lockstep.failure.Particulars;
 import dev.lockstep.failure.Particulars.Call;
 import dev.lockstep.failure.Particulars.Mismatch;
-import dev.lockstep.failure.RankLostException;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
@@ -240,19 +239,13 @@ final class Preparation {
     if (record.rank() == job.rank()) {
       progress.checkUsable(attempt.op());
     }
-    if (record.particulars() instanceof Particulars.MissingRanks(List<Integer> ranks)) {
-      // This one is there.
-      List<Integer> others = ranks.stream().filter(rank -> rank != job.rank()).toList();
-      return timedOut(attempt, others, failed);
-    }
-    return new RankLostException(
-        attempt.op(),
-        job.rank(),
-        progress.nextSequence(),
-        record.rank(),
-        "rank was lost: lostRank=%d, op=%s, rank=%d, how=%s, %s"
-            .formatted(record.rank(), mine.words(), job.rank(), record.kind(), record.message()),
-        failed);
+    return new Ending(attempt.op(), mine.words(), job.rank(), progress.nextSequence())
+        .of(failed, missing -> timedOut(attempt, others(missing), failed));
+  }
+
+  /// This rank is there.
+  private List<Integer> others(List<Integer> ranks) {
+    return ranks.stream().filter(rank -> rank != job.rank()).toList();
   }
 
   private CollectiveTimeoutException timedOut(

@@ -5,10 +5,8 @@ import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.LockstepException;
-import dev.lockstep.failure.Particulars;
 import dev.lockstep.failure.Particulars.Call;
 import dev.lockstep.failure.Particulars.Mismatch;
-import dev.lockstep.failure.RankLostException;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
@@ -159,13 +157,12 @@ final class Watch {
   }
 
   CollectiveAbortedException aborted(Operation operation, Throwable reason) {
-    return new CollectiveAbortedException(
-        operation.kind().label(),
-        endpoint.jobRank(),
-        operation.sequence(),
-        "collective was ended: op=%s, rank=%d, reason=%s"
-            .formatted(operation.name(), endpoint.jobRank(), reason),
-        reason);
+    return ending(operation).aborted(reason);
+  }
+
+  private Ending ending(Operation operation) {
+    return new Ending(
+        operation.kind().label(), operation.name(), endpoint.jobRank(), operation.sequence());
   }
 
   private CollectiveException ofPeer(Operation operation, PeerFailure failure) {
@@ -175,7 +172,7 @@ final class Watch {
     FailureRecord record = awaitRecord();
     return record != null
         ? ofRecord(operation, record)
-        : lost(operation, jobRank(failure), "its link or memory is gone", failure);
+        : ending(operation).lost(jobRank(failure), "its link or memory is gone", failure);
   }
 
   private int jobRank(PeerFailure failure) {
@@ -249,24 +246,7 @@ final class Watch {
           Disagreement.heard(told.get(), endpoint.communicator(), call(operation), past.stands());
       return failure(operation, heard, failed);
     }
-    if (record.particulars() instanceof Particulars.MissingRanks) {
-      return timedOut(operation, silent(operation), failed);
-    }
-    return record.rank() == endpoint.jobRank() || record.rank() < 0
-        ? aborted(operation, failed)
-        : lost(operation, record.rank(), record.kind() + ", " + record.message(), failed);
-  }
-
-  private RankLostException lost(
-      Operation operation, int lostRank, String how, @Nullable Throwable cause) {
-    return new RankLostException(
-        operation.kind().label(),
-        endpoint.jobRank(),
-        operation.sequence(),
-        lostRank,
-        "rank was lost: lostRank=%d, op=%s, rank=%d, how=%s"
-            .formatted(lostRank, operation.name(), endpoint.jobRank(), how),
-        cause);
+    return ending(operation).of(failed, _ -> timedOut(operation, silent(operation), failed));
   }
 
   /// Where what they say does not differ, one of them has yet to say it.
