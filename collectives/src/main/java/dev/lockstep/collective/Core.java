@@ -215,7 +215,7 @@ final class Core implements AutoCloseable {
         members.rank() == 0
             ? job.store().add("collective/splits", members.size()) - members.size()
             : 0;
-    progress.announcePast();
+    progress.standing().announcePast();
     List<Ticket> tickets =
         agreement
             .exchange("split/" + splits++, new Ticket(color, key, base).encode(), timeout)
@@ -326,7 +326,7 @@ final class Core implements AutoCloseable {
       return false;
     }
     try {
-      progress.announcePast();
+      progress.standing().announcePast();
       agreement.leave(job.liveness());
       return true;
     } catch (LockstepException _) {

@@ -81,7 +81,7 @@ final class Preparation {
       CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output, Duration deadline) {
     TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
     Candidate choice = planner.choose(request);
-    progress.announcePast();
+    progress.standing().announcePast();
     return prepare(choice, inputs, output, deadline);
   }
 
@@ -98,7 +98,7 @@ final class Preparation {
       Offer mine = new Offer(schedule, endpoint.communicator(), callSite, Map.of());
       Attempt attempt = new Attempt(schedule, mine, deadline, System.nanoTime());
       try {
-        progress.announce(mine.fingerprint(), mine.words(), callSite);
+        progress.standing().announce(mine.fingerprint(), mine.words(), callSite);
       } catch (JobFailedException failed) {
         CollectiveException end = ended(attempt, failed);
         progress.abort(end, mine.description());
@@ -119,7 +119,7 @@ final class Preparation {
       Duration deadline) {
     TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
     Candidate choice = planner.by(algorithm, request);
-    progress.announcePast();
+    progress.standing().announcePast();
     return prepare(choice, inputs, output, deadline);
   }
 
@@ -232,7 +232,7 @@ final class Preparation {
     FailureRecord record = failed.failure();
     Offer mine = attempt.mine();
     Optional<Mismatch> mismatch =
-        progress.disagreement(record, mine.fingerprint(), mine.description());
+        progress.standing().disagreement(record, mine.fingerprint(), mine.description());
     if (mismatch.isPresent()) {
       return mismatch(attempt, mismatch.get());
     }

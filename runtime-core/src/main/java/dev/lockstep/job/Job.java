@@ -225,6 +225,11 @@ public final class Job implements AutoCloseable {
     return membership.failures().first();
   }
 
+  /// Returns what this rank noted last, or nothing.
+  public String activity() {
+    return activity;
+  }
+
   /// Notes what this rank is doing; failures show it.
   public void activity(String what) {
     activity = what;

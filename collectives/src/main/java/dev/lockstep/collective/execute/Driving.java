@@ -134,6 +134,23 @@ public final class Driving {
     }
   }
 
+  /// As [#turn], for who may not wait: deadlines and the job's failure are looked at, others are
+  /// not asked for anything.
+  void poll() {
+    if (!tryHold()) {
+      return;
+    }
+    try {
+      for (Progress progress : communicators) {
+        if (!progress.move(false)) {
+          progress.glance();
+        }
+      }
+    } finally {
+      letGo();
+    }
+  }
+
   /// As [#turn], for whoever holds.
   boolean moveAll(boolean check) {
     boolean moved = false;

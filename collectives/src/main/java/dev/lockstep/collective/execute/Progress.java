@@ -2,21 +2,18 @@ package dev.lockstep.collective.execute;
 
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.failure.CollectiveException;
-import dev.lockstep.failure.Particulars.Call;
-import dev.lockstep.failure.Particulars.Mismatch;
-import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
-import dev.lockstep.job.JobFailedException;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.util.ArrayDeque;
 import java.util.List;
-import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
-/// Runs a communicator's operations one after another, in the order of their starts. Thread-safe.
-/// The first failure ends everything that was started and whatever is started later.
+/// Runs a communicator's operations one after another, in the order of their starts. That order is
+/// the same on all ranks, so threads that start operations agree on it: one starts at a time. All
+/// else is thread-safe. The first failure ends everything that was started and whatever is started
+/// later.
 public final class Progress {
   private static final VarHandle AT_ONCE;
 
@@ -33,6 +30,7 @@ public final class Progress {
   private final Driving driving;
   private final Past past = new Past();
   private final Watch watch;
+  private final Standing standing;
   private final Idle idle;
   private final Quarantine quarantine;
   private final Patience patience;
@@ -40,7 +38,7 @@ public final class Progress {
   /// Started, not complete; the first is the one that moves. Guarded by itself.
   private final ArrayDeque<Operation> queue = new ArrayDeque<>();
 
-  private long nextSequence; // guarded by queue; while it is empty, by holding
+  private long nextSequence; // of whoever starts
   private volatile int waiting; // operations in the queue, for those who only look
   private @Nullable Operation current; // of whoever holds
   private volatile @Nullable Throwable abortReason;
@@ -58,7 +56,8 @@ public final class Progress {
     this.job = job;
     this.endpoint = endpoint;
     this.driving = driving;
-    this.watch = new Watch(job, endpoint, past);
+    this.standing = new Standing(job, endpoint, past, this::nextSequence);
+    this.watch = new Watch(job, endpoint, standing);
     this.quarantine = new Quarantine(job, endpoint);
     this.idle = driving.idle;
     this.patience = new Patience(idle, endpoint.cores());
@@ -72,40 +71,9 @@ public final class Progress {
     }
   }
 
-  /// Tells the other ranks what this one calls next, before it has anything to start: those that
-  /// wait in another collective at this place look for that.
-  ///
-  /// @param fingerprint hash of the collective
-  /// @param words the request, for messages
-  /// @param site where it is called, or empty
-  public void announce(long fingerprint, String words, String site) {
-    long sequence = nextSequence();
-    watch.stand(past.stands().with(sequence, fingerprint, Asked.describe(words, sequence, site)));
-  }
-
-  /// Tells the other ranks which collectives this one is through with, before it waits for
-  /// something else: one of them may wait in another collective at the same place.
-  public void announcePast() {
-    if (endpoint.ranks() == 1) {
-      return;
-    }
-    try {
-      watch.stand(past.stands());
-    } catch (JobFailedException _) {
-      // What this rank waits for next ends with it.
-    }
-  }
-
-  /// Returns what the job's failure says of two ranks that disagree; empty if it failed otherwise.
-  ///
-  /// @param fingerprint hash of what this rank is about
-  /// @param description what that is, and where
-  public Optional<Mismatch> disagreement(
-      FailureRecord record, long fingerprint, String description) {
-    int rank = endpoint.jobRank();
-    Call mine = new Call(rank, nextSequence(), fingerprint, description);
-    return Disagreement.of(record, rank)
-        .map(told -> Disagreement.heard(told, endpoint.communicator(), mine, past.stands()));
+  /// Returns how this rank tells the others where it stands.
+  public Standing standing() {
+    return standing;
   }
 
   /// Puts an operation at the end of the queue; allocates nothing.
@@ -175,7 +143,6 @@ public final class Progress {
       try {
         begun = runAtOnce(operation, timeoutNanos);
       } finally {
-    operation.waitedForBy(Thread.currentThread());
         driving.letGo();
       }
       if (!begun) {
@@ -208,6 +175,7 @@ public final class Progress {
     boolean alone = !driving.isShared();
     for (int times = 0; operation.isUnderWay() && idle.isSpinning(times); ) {
       boolean check = idle.isTimeToCheck(times);
+    operation.waitedForBy(Thread.currentThread());
       if (move(check) || (!alone && check && driving.moveAll(false))) {
         times = 0;
       } else {
@@ -235,7 +203,6 @@ public final class Progress {
                   operation.kind().label(), endpoint.rank(), nextSequence, gone.getMessage()),
           gone);
     }
-    operation.waitedForBy(Thread.currentThread());
   }
 
   /// Throws unless collectives may be started.
@@ -252,7 +219,6 @@ public final class Progress {
           "communicator cannot be used after a failure: op=%s, rank=%d, failure=%s (close the job and join a new one, or exit)"
               .formatted(what, endpoint.jobRank(), reason),
           reason);
-      operation.waitedForBy(null);
     }
     if (closed) {
       throw new IllegalStateException(
@@ -269,6 +235,7 @@ public final class Progress {
     boolean interrupted = false;
     try {
       int times = 0;
+    operation.waitedForBy(Thread.currentThread());
       while (!operation.isDone()) {
         if (driving.turn(idle.isTimeToCheck(times))) {
           times = 0;
@@ -285,11 +252,25 @@ public final class Progress {
       driving.stopDriving();
       Idle.passOn(interrupted);
     }
+      operation.waitedForBy(null);
   }
 
-  /// Moves what can be moved now; allocates nothing.
+  /// Moves what can be moved now; allocates nothing, and asks the store nothing.
   public void poll() {
-    var _ = driving.turn(true);
+    driving.poll();
+  }
+
+  /// Ends the first operation if the job has failed or its deadline has passed. Only the holder may
+  /// call this.
+  void glance() {
+    Operation operation = current;
+    if (operation != null) {
+      try {
+        watch.glance(operation);
+      } catch (RuntimeException | Error cause) {
+        fail(operation, cause);
+      }
+    }
   }
 
   /// Moves the first operation. Only the holder may call this.
@@ -337,6 +318,7 @@ public final class Progress {
     current = null;
     if (atOnce) {
       AT_ONCE.setRelease(this, false);
+    watch.over(sequence);
     } else {
       removeFirst();
     }
@@ -360,7 +342,7 @@ public final class Progress {
 
   /// Ends everything that was started, whatever else goes wrong. Only the holder may call this.
   private void fail(Operation operation, Throwable cause) {
-    CollectiveException typed = typed(operation, cause);
+    CollectiveException typed = watch.typed(operation, cause);
     failure = typed; // nothing is started from here on
     current = null;
     try {
@@ -371,17 +353,6 @@ public final class Progress {
     } finally {
       endpoint.abandonLinks();
       endAll(operation, typed);
-    }
-  }
-
-  /// Whatever keeps this rank from learning more: the collective ends.
-  private CollectiveException typed(Operation operation, Throwable cause) {
-    try {
-      return watch.typed(operation, cause);
-    } catch (RuntimeException | Error unknown) {
-      CollectiveException ended = watch.aborted(operation, cause);
-      ended.addSuppressed(unknown);
-      return ended;
     }
   }
 

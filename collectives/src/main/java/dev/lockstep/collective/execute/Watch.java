@@ -34,35 +34,43 @@ final class Watch {
 
   private final Job job;
   private final Endpoint endpoint;
-  private final Past past;
+  private final Standing standing;
+  private final Rotation rotation = new Rotation();
   private final String prefix;
   private long announced = -1;
   private long lookedFor = -1;
   private long nextLookNanos;
+  private String activityBefore = "";
+  private String activity = "";
 
-  Watch(Job job, Endpoint endpoint, Past past) {
+  Watch(Job job, Endpoint endpoint, Standing standing) {
     this.job = job;
     this.endpoint = endpoint;
-    this.past = past;
+    this.standing = standing;
     this.prefix = "collective/" + endpoint.communicator() + "/";
   }
 
-  /// Throws if the job has failed or the deadline has passed.
-  void check(Operation operation) {
+  /// Throws if the job has failed or the deadline has passed; asks the store nothing before.
+  void glance(Operation operation) {
     Optional<FailureRecord> failed = job.failure();
     if (failed.isPresent()) {
       throw ofRecord(operation, failed.get());
     }
+    if (operation.elapsedNanos() > operation.timeoutNanos()) {
+      announce(operation);
+      throw timedOut(operation, missing(operation), null);
+    }
+  }
+
+  /// As [#glance], and after a long wait tells the others of it and looks for what they say.
+  void check(Operation operation) {
+    glance(operation);
     long elapsed = operation.elapsedNanos();
     if (elapsed > LONG_WAIT_NANOS) {
       waitsLong(operation, elapsed);
     }
-    if (elapsed > operation.timeoutNanos() / 2 && announced != operation.sequence()) {
-      announced = operation.sequence();
+    if (elapsed > operation.timeoutNanos() / 2) {
       announce(operation);
-    }
-    if (elapsed > operation.timeoutNanos()) {
-      throw timedOut(operation, missing(operation), null);
     }
   }
 
@@ -70,8 +78,10 @@ final class Watch {
     if (lookedFor != operation.sequence()) {
       lookedFor = operation.sequence();
       nextLookNanos = 0;
-      job.activity("waiting in " + operation.description());
-      stand(stands(operation));
+      activityBefore = job.activity();
+      activity = "waiting in " + operation.description();
+      job.activity(activity);
+      standing.announce(operation);
     }
     if (elapsed > nextLookNanos) {
       nextLookNanos = elapsed + LONG_WAIT_NANOS;
@@ -83,35 +93,40 @@ final class Watch {
     }
   }
 
-  /// Tells the other ranks where this one stands.
-  void stand(Stands mine) {
-    job.store().set(prefix + "in/" + endpoint.jobRank(), mine.encode());
-  }
-
-  private Stands stands(Operation operation) {
-    return past.stands()
-        .with(operation.sequence(), operation.program().fingerprint(), operation.description());
+  /// A collective is over: this rank does not wait in it any more.
+  void over(long sequence) {
+    if (lookedFor == sequence && !activity.isEmpty()) {
+      if (job.activity().equals(activity)) { // unless somebody has noted something else
+        job.activity(activityBefore);
+      }
+      activity = "";
+    }
   }
 
   /// Ranks whose collectives have no signal or link in common never hear of each other's hash, one
   /// that still prepares its call says nothing on the wire, and one that was not waited for has
   /// gone on: those that wait for long compare what all are in and have been in.
   private void lookForOthers(Operation operation) {
-    Stands mine = stands(operation);
-    for (int peer : endpoint.members().jobRanks()) {
-      Optional<Stands> theirs =
-          peer == endpoint.jobRank()
-              ? Optional.empty()
-              : job.store().peek(prefix + "in/" + peer).map(Stands::decode);
-      if (theirs.isPresent() && mine.differsFrom(theirs.get()).isPresent()) {
+    Stands mine = standing.in(operation);
+    Members members = endpoint.members();
+    for (int member :
+        rotation.few(operation.program().missing(), endpoint.ranks(), endpoint.rank())) {
+      int peer = members.jobRank(member);
+      Optional<Stands> theirs = standing.of(peer);
+      OptionalLong where = theirs.map(mine::differsFrom).orElse(OptionalLong.empty());
+      if (where.isPresent()) {
         writeNote(mine, peer);
-        throw mismatched(operation, mine, peer, theirs.get());
+        throw mismatched(operation, mine, peer, theirs.orElseThrow());
       }
     }
   }
 
   /// Tells the other ranks that this one is here, in case they ask who is missing.
   private void announce(Operation operation) {
+    if (announced == operation.sequence()) {
+      return;
+    }
+    announced = operation.sequence();
     byte[] sequence = Long.toString(operation.sequence()).getBytes(StandardCharsets.US_ASCII);
     job.store().set(prefix + "at/" + endpoint.jobRank(), sequence);
   }
@@ -142,8 +157,19 @@ final class Watch {
         .isPresent();
   }
 
-  /// Returns the typed failure that a collective ends with.
+  /// Returns the typed failure that a collective ends with, whatever keeps this rank from learning
+  /// more.
   CollectiveException typed(Operation operation, Throwable cause) {
+    try {
+      return known(operation, cause);
+    } catch (RuntimeException | Error unknown) {
+      CollectiveException ended = aborted(operation, cause);
+      ended.addSuppressed(unknown);
+      return ended;
+    }
+  }
+
+  private CollectiveException known(Operation operation, Throwable cause) {
     try {
       return switch (cause) {
         case CollectiveException known -> known;
@@ -192,7 +218,7 @@ final class Watch {
   /// yet: it looks for the note while it waits, and answers.
   private CollectiveException disagreed(Operation operation, PeerFailure failure) {
     try {
-      writeNote(stands(operation), jobRank(failure));
+      writeNote(standing.in(operation), jobRank(failure));
       return mismatchedByNote(operation, job.store().get(noteTo(endpoint.jobRank()), EXCHANGE));
     } catch (JobFailedException failed) {
       FailureRecord record = failed.failure();
@@ -233,18 +259,16 @@ final class Watch {
     int peer = fields.getInt();
     byte[] theirs = new byte[fields.remaining()];
     fields.get(theirs);
-    Stands mine = stands(operation);
+    Stands mine = standing.in(operation);
     writeNote(mine, peer);
     return mismatched(operation, mine, peer, Stands.decode(theirs));
   }
 
   private CollectiveException ofRecord(Operation operation, FailureRecord record) {
     JobFailedException failed = new JobFailedException(operation.name(), record);
-    Optional<Mismatch> told = Disagreement.of(record, endpoint.jobRank());
-    if (told.isPresent()) {
-      Mismatch heard =
-          Disagreement.heard(told.get(), endpoint.communicator(), call(operation), past.stands());
-      return failure(operation, heard, failed);
+    Optional<Mismatch> heard = standing.disagreement(record, call(operation));
+    if (heard.isPresent()) {
+      return failure(operation, heard.get(), failed);
     }
     return ending(operation).of(failed, _ -> timedOut(operation, silent(operation), failed));
   }

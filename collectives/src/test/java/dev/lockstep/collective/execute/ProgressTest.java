@@ -38,6 +38,9 @@ import org.junit.jupiter.api.Timeout;
 final class ProgressTest {
   private static final long LONG = Duration.ofSeconds(10).toNanos();
 
+  /// Longer than a rank waits before it tells the others.
+  private static final long LONG_WAIT = Duration.ofMillis(150).toNanos();
+
   private final Job job =
       Job.inProcess(
               1,
@@ -190,6 +193,33 @@ final class ProgressTest {
     assertThat(job.failure())
         .hasValueSatisfying(
             record -> assertThat(record.kind()).isEqualTo("CollectiveAbortedException"));
+  }
+
+  /// Where it says so, a rank that waits in vain tells the others where it stands.
+  @Test
+  void whoOnlyPollsAsksNothingOfTheStore() {
+    Operation operation = operation(-1, "here", () -> false);
+    progress.start(operation, LONG, false);
+    long start = System.nanoTime();
+    while (System.nanoTime() - start < LONG_WAIT) {
+      progress.poll();
+    }
+    assertThat(job.store().peek("collective/1/in/0")).isEmpty();
+    job.fail(new IllegalStateException("enough"), "testing");
+    progress.poll();
+    assertThatThrownBy(operation::isDone).hasMessageContaining("enough");
+  }
+
+  @Test
+  void aLongWaitIsOverForWhoAsksWhatThisRankDoes() {
+    AtomicBoolean done = new AtomicBoolean();
+    Operation operation = operation(-1, "here", done::get);
+    job.activity("training step");
+    progress.start(operation, LONG, true);
+    Deadline.until(() -> job.activity().startsWith("waiting in barrier"));
+    done.set(true);
+    progress.drain();
+    assertThat(job.activity()).isEqualTo("training step");
   }
 
   @Test
