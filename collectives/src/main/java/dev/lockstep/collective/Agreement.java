@@ -56,15 +56,37 @@ final class Agreement {
     return values;
   }
 
-  /// Waits for all ranks to come here and nowhere else after it. Whoever is the last to know that
-  /// all have come leaves nothing of them in the store.
+  /// Says that this rank comes to nothing else, and waits for all to say so; may be repeated until
+  /// they have. Whoever is the last to know that all have come leaves nothing of them in the store.
   ///
-  /// @throws CollectiveTimeoutException if ranks are missing
-  void leave(Duration timeout) {
-    var _ = exchange("close", new byte[0], timeout);
+  /// @return whether all ranks have come in time
+  boolean leave(Duration patience) {
+    long start = System.nanoTime();
+    job.store().set(key("close", job.rank()), new byte[0]);
+    for (int rank : members.jobRanks()) {
+      Duration left = patience.minusNanos(System.nanoTime() - start);
+      if (rank != job.rank() && !hasCome("close", rank, left)) {
+        return false;
+      }
+    }
+    said.forEach(job.store()::delete);
+    said.clear();
     if (job.store().add(prefix + "left", 1) == members.size()) {
       members.jobRanks().forEach(rank -> job.store().delete(key("close", rank)));
       job.store().delete(prefix + "left");
+    }
+    return true;
+  }
+
+  private boolean hasCome(String what, int rank, Duration patience) {
+    if (!patience.isPositive()) {
+      return job.store().peek(key(what, rank)).isPresent();
+    }
+    try {
+      var _ = job.store().get(key(what, rank), patience);
+      return true;
+    } catch (CollectiveTimeoutException late) {
+      return false;
     }
   }
 

@@ -466,7 +466,10 @@ public final class Communicator implements AutoCloseable {
   }
 
   /// Leaves the communicator, together with the other ranks where nothing has failed; idempotent.
-  /// Prepared collectives are closed with it, what is under way fails.
+  /// Prepared collectives are closed with it. Waits up to half a second for what is under way,
+  /// which fails then, and for the others: of a rank that they do not follow in that time, because
+  /// its work threw or they are late, memory and links stay until they have come or it leaves the
+  /// job.
   @Override
   public void close() {
     core.close();

@@ -11,6 +11,7 @@ import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
+import dev.lockstep.job.LateClosings;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.Scope;
@@ -33,6 +34,9 @@ final class Core implements AutoCloseable {
   private static final int PROBES_FROM = 1 << 15;
 
   private static final byte[] NOTHING = {};
+
+  /// How long a rank that closes waits for the others. Ranks in step come within milliseconds.
+  private static final Duration PATIENCE = Duration.ofMillis(500);
 
   private final Job job;
   private final CommunicatorOptions options;
@@ -284,18 +288,60 @@ final class Core implements AutoCloseable {
     prepared.add(made);
   }
 
-  /// Leaves the communicator, together with the other ranks where nothing has failed; idempotent.
+  /// Leaves the communicator; idempotent. Together with the other ranks, if they come within a
+  /// moment: where they do not, this rank may be about to leave the job because its work threw, of
+  /// which they have yet to hear. Its end stays open then, and is closed when they have come or
+  /// this rank leaves the job.
   @Override
   public void close() {
     if (closed) {
       return;
     }
     closed = true;
-    boolean together = false;
-    try {
-      together = farewell();
-    } finally {
+    long start = System.nanoTime();
+    Duration patience = job.lateClosings().settle() ? PATIENCE : Duration.ZERO;
+    progress.stop();
+    if (!progress.drain(patience)) {
+      closeUnderWay();
+    } else if (!closeTogether(patience.minusNanos(System.nanoTime() - start))) {
+      job.lateClosings().add(new LateClosing());
+    }
+  }
+
+  /// Ends what the others did not come to. They are told of it as late, so that what this rank's
+  /// work threw comes first.
+  private void closeUnderWay() {
+    IllegalStateException reason =
+        new IllegalStateException("communicator was closed with collectives under way");
+    try (Scope ending = new Scope()) {
+      var _ = ending.own(job.lateClosings(), late -> late.add(new UntoldClosing(reason)));
+      progress.abandon(reason);
+      close(false);
+    }
+  }
+
+  /// Leaves and frees everything, if all ranks leave; also where that need not be asked any more.
+  ///
+  /// @param patience how long the others are waited for: what they have not yet fetched from this
+  ///   rank goes with its end of the transport
+  private boolean closeTogether(Duration patience) {
+    boolean together = endpoint.ranks() == 1 || farewell(patience);
+    boolean over = together || job.failure().isPresent() || progress.hasFailed();
+    if (over) {
       close(together);
+    }
+    return over;
+  }
+
+  private boolean farewell(Duration patience) {
+    if (job.failure().isPresent() || progress.hasFailed()) {
+      return false;
+    }
+    try {
+      progress.standing().announceClosing();
+      return agreement.leave(patience);
+    } catch (LockstepException _) {
+      return false; // the job has failed, or its store is gone
     }
   }
 
@@ -314,24 +360,36 @@ final class Core implements AutoCloseable {
     }
   }
 
-  /// Waits a little for the other ranks: what they have not yet fetched from this rank goes with
-  /// its end of the transport.
-  ///
-  /// @return whether all ranks have come here, and none has anything under way
-  private boolean farewell() {
-    if (endpoint.ranks() == 1) {
-      return true;
+  /// This rank's end while others may still use it.
+  private final class LateClosing implements LateClosings.Part {
+    @Override
+    public boolean closeTogether(Duration patience) {
+      return Core.this.closeTogether(patience);
     }
-    if (job.failure().isPresent() || !progress.isIdle()) {
-      return false;
+
+    /// Ranks that have not come by now will see this end closed.
+    @Override
+    public void closeAlone() {
+      close(false);
     }
-    try {
-      progress.standing().announcePast();
-      agreement.leave(job.liveness());
-      return true;
-    } catch (LockstepException _) {
-      // Ranks that do not close by now have failed or are late; they will see this end closed.
-      return false;
+  }
+
+  /// That this rank closed with collectives under way, unless it fails for another reason.
+  private final class UntoldClosing implements LateClosings.Part {
+    private final RuntimeException reason;
+
+    UntoldClosing(RuntimeException reason) {
+      this.reason = reason;
+    }
+
+    @Override
+    public boolean closeTogether(Duration patience) {
+      return job.failure().isPresent();
+    }
+
+    @Override
+    public void closeAlone() {
+      job.fail(reason, "closing a communicator");
     }
   }
 }

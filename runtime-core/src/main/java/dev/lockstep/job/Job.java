@@ -3,6 +3,7 @@ package dev.lockstep.job;
 import dev.lockstep.failure.RankLostException;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.TransportContext;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -33,6 +34,7 @@ public final class Job implements AutoCloseable {
   private final JobDirectory directory;
   private final @Nullable Path errorFile;
   private final TransportContext transportContext;
+  private final LateClosings lateClosings = new LateClosings();
   private final AtomicBoolean closed = new AtomicBoolean();
   private volatile String activity = "";
 
@@ -220,6 +222,11 @@ public final class Job implements AutoCloseable {
     return transportContext;
   }
 
+  /// Returns what this rank could not close together with others, to be closed with the job.
+  public LateClosings lateClosings() {
+    return lateClosings;
+  }
+
   /// Returns the job's first failure, if there is one. A volatile read: may be polled.
   public Optional<FailureRecord> failure() {
     return membership.failures().first();
@@ -263,7 +270,8 @@ public final class Job implements AutoCloseable {
         || cause instanceof JobFailedException;
   }
 
-  /// Says goodbye to the other ranks and frees what the job held; idempotent. Where rank 0 has the
+  /// Says goodbye to the other ranks and frees what the job held; idempotent. What was to be closed
+  /// together with late ranks waits for them, up to the [#liveness] in all. Where rank 0 has the
   /// store, which is so under other launchers, it waits until the others have left or the job has
   /// failed, up to the [JobConfig#joinTimeout].
   ///
@@ -274,10 +282,17 @@ public final class Job implements AutoCloseable {
     if (!closed.compareAndSet(false, true)) {
       return;
     }
-    directory.leave(membership.store());
-    membership.leave();
+    try (Scope leaving = new Scope()) { // from the last
+      var _ = leaving.own(memory, this::requireNothingLeft);
+      var _ = leaving.own(membership, Membership::leave);
+      var _ = leaving.own(directory, folder -> folder.leave(membership.store()));
+      var _ = leaving.own(lateClosings, late -> late.close(liveness()));
+    }
+  }
+
+  private void requireNothingLeft(MemoryPool pool) {
     if (failure().isEmpty()) {
-      memory.close();
+      pool.close();
     }
   }
 }

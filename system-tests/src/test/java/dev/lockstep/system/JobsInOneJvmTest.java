@@ -2,6 +2,8 @@ package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.collective.CommunicatorOptions;
+import dev.lockstep.collective.Mesh;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
 import dev.lockstep.train.Recipe;
@@ -105,5 +107,38 @@ class JobsInOneJvmTest {
       assertThat(Stream.of(theOne(first), theOne(second), theOne(third)))
           .containsExactly(alone.get(0), alone.get(1), alone.get(1));
     }
+  }
+
+  /// The exception passes the ends of three communicators, and of a driver, before the job is told.
+  @Test
+  void whatIsThrownInAMeshIsTheJobsFirstFailureOverLinksToo() throws Exception {
+    List<Mesh.Axis> axes = Mesh.Axis.parse("dp=2,tp=1");
+    CommunicatorOptions options = CommunicatorOptions.defaults().withTransport("aeron-ipc");
+    List<Job> jobs = Job.inProcess(2, JobConfig.of(Map.of()));
+    try (ExecutorService threads = Executors.newCachedThreadPool()) {
+      for (Job job : jobs) {
+        var _ =
+            threads.submit(
+                () -> {
+                  try (job) {
+                    try (Mesh mesh = Mesh.of(job, options, axes)) {
+                      mesh.world().barrier();
+                      if (job.rank() == 1) {
+                        throw new ArithmeticException("boom");
+                      }
+                      mesh.axis("dp").barrier();
+                    } catch (RuntimeException | Error failure) {
+                      job.fail(failure, "");
+                    }
+                  }
+                });
+      }
+    }
+    assertThat(jobs.getFirst().failure())
+        .hasValueSatisfying(
+            first -> {
+              assertThat(first.kind()).isEqualTo("ArithmeticException");
+              assertThat(first.rank()).isEqualTo(1);
+            });
   }
 }

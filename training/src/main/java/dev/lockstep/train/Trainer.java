@@ -1,6 +1,7 @@
 package dev.lockstep.train;
 
 import dev.lockstep.device.Program;
+import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Scope;
@@ -176,7 +177,7 @@ public final class Trainer implements AutoCloseable {
   /// @param weights a model of the recipe's shape
   /// @throws ConfigurationException if the recipe has a model of another shape, starts from other
   ///   weights, or does not fit the text and the job
-  /// @throws dev.lockstep.failure.CheckpointException if the weights cannot be read
+  /// @throws CheckpointException if the weights cannot be read
   public static Trainer start(
       Job job, Recipe recipe, HuggingFaceFolder weights, Corpus corpus, TrainerOptions options) {
     if (!isOf(recipe.model(), weights.shape())) {
@@ -215,8 +216,8 @@ public final class Trainer implements AutoCloseable {
   /// Continues a run bit for bit; the caller closes the trainer. Every rank reads the checkpoint.
   ///
   /// @throws ConfigurationException if the text is not the one that the run was trained on
-  /// @throws dev.lockstep.failure.CheckpointException if the weights do not fit the recipe; on
-  ///   every rank, if the checkpoint was replaced since it was opened
+  /// @throws CheckpointException if the weights do not fit the recipe; on every rank, if the
+  ///   checkpoint was replaced since it was opened
   public static Trainer resume(Job job, SavedRun saved, Corpus corpus, TrainerOptions options) {
     if (!saved.dataSha256().equals(corpus.sha256())) {
       throw new ConfigurationException(
@@ -251,7 +252,14 @@ public final class Trainer implements AutoCloseable {
   public boolean train(TrainingRun run) {
     TrainingLoop loop = new TrainingLoop(this, checkpoints, exchange, job, run);
     loop.check();
-    loop.stepUpTo(recipe.steps());
+    try {
+      loop.stepUpTo(recipe.steps());
+    } catch (CheckpointException known) {
+      throw known; // no rank waits in a collective for it: the run can go on
+    } catch (RuntimeException | Error failure) {
+      exchange.abandon(failure);
+      throw failure;
+    }
     return step == recipe.steps();
   }
 
@@ -346,9 +354,9 @@ public final class Trainer implements AutoCloseable {
   /// and writes its own; else one rank does. Old checkpoints that were kept stay. Interrupting does
   /// not end it; the thread is then still interrupted afterwards.
   ///
-  /// @throws dev.lockstep.failure.CheckpointException if it cannot be written, on every rank that
-  ///   called this, or if something else stands there; what was there still is then, and the run
-  ///   can go on. Also if the last step diverged
+  /// @throws CheckpointException if it cannot be written, on every rank that called this, or if
+  ///   something else stands there; what was there still is then, and the run can go on. Also if
+  ///   the last step diverged
   public void save(Path checkpoint) {
     job.activity("saving a checkpoint");
     List<Integer> writers = isSplit() ? checkpoints.writers() : List.of(job.rank());
@@ -360,7 +368,7 @@ public final class Trainer implements AutoCloseable {
   /// where they hold parts, else by those on rank 0's host. Every rank calls this.
   ///
   /// @param keepOld how many old checkpoints stay beside the newest, as `NAME.step-N`
-  /// @throws dev.lockstep.failure.CheckpointException if the one before could not be written
+  /// @throws CheckpointException if the one before could not be written
   public void saveInBackground(Path checkpoint, int keepOld) {
     OptionCheck.atLeast("--keep-old", keepOld, 0);
     List<Integer> writers = checkpoints.writers();
@@ -373,8 +381,8 @@ public final class Trainer implements AutoCloseable {
   /// Waits until the checkpoint is on disk that is being written; every rank calls this.
   ///
   /// @return its folder, on the ranks that wrote; empty if none was written
-  /// @throws dev.lockstep.failure.CheckpointException if it could not be written, on every rank
-  ///   that wrote; the old one is still there then
+  /// @throws CheckpointException if it could not be written, on every rank that wrote; the old one
+  ///   is still there then
   public Optional<Path> awaitSaved() {
     return checkpoints.await();
   }

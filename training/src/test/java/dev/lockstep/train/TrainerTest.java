@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.FailureRecord;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.checkpoint.Safetensors;
 import dev.lockstep.train.checkpoint.Sha256;
@@ -91,6 +92,30 @@ class TrainerTest {
     assertThat(losses).isEqualTo(whole.losses);
     assertThat(rest.weights).isEqualTo(whole.weights).isNotEqualTo(first.weights);
     assertThat(rest.optimizer).isEqualTo(whole.optimizer).isNotEqualTo(first.optimizer);
+  }
+
+  @Test
+  void whatAListenerThrowsIsToldBeforeAnythingIsClosed() throws Exception {
+    ProgressListener throwing =
+        new ProgressListener() {
+          @Override
+          public void stepDone(Trainer done) {
+            throw new ArithmeticException("boom");
+          }
+        };
+    List<String> first =
+        InProcessRanks.run(
+            2,
+            job -> {
+              TrainingRun run = TrainingRun.stepsOnly();
+              try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options)) {
+                assertThatThrownBy(() -> trainer.train(job.rank() == 1 ? run.with(throwing) : run))
+                    .isInstanceOf(RuntimeException.class);
+                FailureRecord failure = job.failure().orElseThrow();
+                return failure.kind() + " of rank " + failure.rank();
+              }
+            });
+    assertThat(first).containsOnly("ArithmeticException of rank 1");
   }
 
   @Test

@@ -5,6 +5,7 @@ import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.job.Job;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.List;
 import java.util.function.BooleanSupplier;
@@ -29,8 +30,8 @@ public final class Progress {
   private final Endpoint endpoint;
   private final Driving driving;
   private final Past past = new Past();
-  private final Watch watch;
   private final Standing standing;
+  private final Watch watch;
   private final Idle idle;
   private final Quarantine quarantine;
   private final Patience patience;
@@ -44,6 +45,8 @@ public final class Progress {
   private volatile @Nullable Throwable abortReason;
   private volatile @Nullable CollectiveException failure;
   private volatile boolean closed;
+  private volatile boolean untold; // whether others hear of a failure from somebody else
+  private boolean ended;
 
   /// Whether the current operation never was in the queue.
   private volatile boolean atOnce;
@@ -172,10 +175,10 @@ public final class Progress {
       fail(operation, cause);
       return true;
     }
+    operation.waitedForBy(Thread.currentThread());
     boolean alone = !driving.isShared();
     for (int times = 0; operation.isUnderWay() && idle.isSpinning(times); ) {
       boolean check = idle.isTimeToCheck(times);
-    operation.waitedForBy(Thread.currentThread());
       if (move(check) || (!alone && check && driving.moveAll(false))) {
         times = 0;
       } else {
@@ -232,10 +235,10 @@ public final class Progress {
   /// @throws CollectiveException the operation's failure
   public void await(Operation operation) {
     driving.startDriving();
+    operation.waitedForBy(Thread.currentThread());
     boolean interrupted = false;
     try {
       int times = 0;
-    operation.waitedForBy(Thread.currentThread());
       while (!operation.isDone()) {
         if (driving.turn(idle.isTimeToCheck(times))) {
           times = 0;
@@ -249,10 +252,10 @@ public final class Progress {
         interrupted |= patience.idle(times++, current);
       }
     } finally {
+      operation.waitedForBy(null);
       driving.stopDriving();
       Idle.passOn(interrupted);
     }
-      operation.waitedForBy(null);
   }
 
   /// Moves what can be moved now; allocates nothing, and asks the store nothing.
@@ -315,10 +318,10 @@ public final class Progress {
     patience.completed(operation.program());
     operation.finish();
     past.add(sequence, operation.asked());
+    watch.over(sequence);
     current = null;
     if (atOnce) {
       AT_ONCE.setRelease(this, false);
-    watch.over(sequence);
     } else {
       removeFirst();
     }
@@ -349,7 +352,9 @@ public final class Progress {
       quarantine.keep(operation.readable());
       endpoint.revoke(); // before the tensors are their owner's again
       endpoint.acknowledge();
-      watch.report(operation, typed); // peers that find a link broken look for the job's word
+      if (!untold) {
+        watch.report(operation, typed); // peers that find a link broken look for the job's word
+      }
     } finally {
       endpoint.abandonLinks();
       endAll(operation, typed);
@@ -381,6 +386,21 @@ public final class Progress {
     if (failure != null || abortReason != null) {
       return;
     }
+    endWith(reason);
+    if (job.failure().isEmpty()) {
+      job.fail(reason, activity);
+    }
+  }
+
+  /// As [#abort], and returns when everything has ended. The caller tells the other ranks, or knows
+  /// who does.
+  public void abandon(Throwable reason) {
+    untold = true;
+    endWith(reason);
+    drain();
+  }
+
+  private void endWith(Throwable reason) {
     abortReason = reason;
     endpoint.revoke();
     if (driving.tryHold()) {
@@ -392,9 +412,6 @@ public final class Progress {
       } finally {
         driving.letGo();
       }
-    }
-    if (job.failure().isEmpty()) {
-      job.fail(reason, activity);
     }
   }
 
@@ -409,14 +426,23 @@ public final class Progress {
     return waiting > 0;
   }
 
-  /// Returns whether nothing is under way and nothing has failed.
-  public boolean isIdle() {
-    return waiting == 0 && !atOnce && failure == null && abortReason == null;
+  /// Returns whether a collective has failed, or all were ended.
+  public boolean hasFailed() {
+    return failure != null || abortReason != null;
   }
 
   /// Waits until everything that was started is complete or has failed.
   public void drain() {
     waitWhile(this::isUnderWay);
+  }
+
+  /// As [#drain()], for some time.
+  ///
+  /// @return whether nothing is under way any more
+  public boolean drain(Duration patience) {
+    long start = System.nanoTime();
+    waitWhile(() -> isUnderWay() && System.nanoTime() - start < patience.toNanos());
+    return !isUnderWay();
   }
 
   private boolean isUnderWay() {
@@ -436,16 +462,27 @@ public final class Progress {
     }
   }
 
+  /// Lets nothing be started any more. Idempotent.
+  public void stop() {
+    driving.whileNobodyMoves(
+        () -> {
+          synchronized (queue) {
+            closed = true;
+          }
+        });
+  }
+
   /// Ends progress; what is under way fails. Idempotent.
   ///
   /// @param together whether all ranks close, with nothing under way and nothing failed: otherwise
   ///   peers may wait to hear that this rank has left their memory
   public void close(boolean together) {
-    if (closed) {
+    if (ended) {
       return;
     }
-    driving.whileNobodyMoves(this::startNoMore);
-    if (waiting > 0 || atOnce) {
+    ended = true;
+    stop();
+    if (isUnderWay()) {
       abort(
           new IllegalStateException("communicator was closed with collectives under way"),
           "closing a communicator");
@@ -456,11 +493,5 @@ public final class Progress {
       endpoint.acknowledge();
     }
     quarantine.end();
-  }
-
-  private void startNoMore() {
-    synchronized (queue) {
-      closed = true;
-    }
   }
 }

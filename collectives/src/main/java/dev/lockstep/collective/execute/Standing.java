@@ -44,6 +44,12 @@ public final class Standing {
     }
   }
 
+  /// Tells the other ranks that this one calls nothing more, before it waits for them to say so
+  /// too: one of them may wait in a collective that this rank never comes to.
+  public void announceClosing() {
+    tellUnlessFailed(past.stands().withClosing(nextSequence.getAsLong()));
+  }
+
   private void tellUnlessFailed(Stands mine) {
     try {
       tell(mine);

@@ -14,6 +14,9 @@ import java.util.TreeMap;
 ///
 /// @param collectives by sequence
 record Stands(SortedMap<Long, Stand> collectives) {
+  /// Fingerprint of what is no collective: this rank calls no other.
+  private static final long CLOSING = 0;
+
   /// One collective.
   ///
   /// @param fingerprint hash that tells it from others
@@ -34,6 +37,17 @@ record Stands(SortedMap<Long, Stand> collectives) {
     SortedMap<Long, Stand> more = new TreeMap<>(collectives);
     more.put(sequence, new Stand(fingerprint, description));
     return new Stands(more);
+  }
+
+  /// Returns these, and that no other comes.
+  Stands withClosing(long sequence) {
+    return with(sequence, CLOSING, "closes the communicator at sequence " + sequence);
+  }
+
+  /// Returns whether a rank that says this calls nothing at a place, nor after it.
+  boolean closesAt(long sequence) {
+    Stand stand = collectives.get(sequence);
+    return stand != null && stand.fingerprint() == CLOSING;
   }
 
   /// Returns the first place of which two ranks say different things.

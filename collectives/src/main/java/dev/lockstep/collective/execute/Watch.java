@@ -40,6 +40,7 @@ final class Watch {
   private long announced = -1;
   private long lookedFor = -1;
   private long nextLookNanos;
+  private long leavingSinceNanos;
   private String activityBefore = "";
   private String activity = "";
 
@@ -78,6 +79,7 @@ final class Watch {
     if (lookedFor != operation.sequence()) {
       lookedFor = operation.sequence();
       nextLookNanos = 0;
+      leavingSinceNanos = Long.MAX_VALUE;
       activityBefore = job.activity();
       activity = "waiting in " + operation.description();
       job.activity(activity);
@@ -89,7 +91,7 @@ final class Watch {
       if (note.isPresent()) {
         throw mismatchedByNote(operation, note.get());
       }
-      lookForOthers(operation);
+      lookForOthers(operation, elapsed);
     }
   }
 
@@ -106,7 +108,7 @@ final class Watch {
   /// Ranks whose collectives have no signal or link in common never hear of each other's hash, one
   /// that still prepares its call says nothing on the wire, and one that was not waited for has
   /// gone on: those that wait for long compare what all are in and have been in.
-  private void lookForOthers(Operation operation) {
+  private void lookForOthers(Operation operation, long elapsed) {
     Stands mine = standing.in(operation);
     Members members = endpoint.members();
     for (int member :
@@ -114,11 +116,21 @@ final class Watch {
       int peer = members.jobRank(member);
       Optional<Stands> theirs = standing.of(peer);
       OptionalLong where = theirs.map(mine::differsFrom).orElse(OptionalLong.empty());
-      if (where.isPresent()) {
+      if (where.isPresent() && !maySayWhy(theirs.orElseThrow(), where.getAsLong(), elapsed)) {
         writeNote(mine, peer);
         throw mismatched(operation, mine, peer, theirs.orElseThrow());
       }
     }
+  }
+
+  /// A rank that closes while others are in a collective may be on its way to fail the job with
+  /// what its work threw.
+  private boolean maySayWhy(Stands theirs, long where, long elapsed) {
+    if (!theirs.closesAt(where)) {
+      return false;
+    }
+    leavingSinceNanos = Math.min(leavingSinceNanos, elapsed);
+    return elapsed - leavingSinceNanos < job.liveness().toNanos();
   }
 
   /// Tells the other ranks that this one is here, in case they ask who is missing.

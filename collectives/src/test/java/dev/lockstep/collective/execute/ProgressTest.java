@@ -276,9 +276,9 @@ final class ProgressTest {
     Operation operation = operation(() -> {}, memory);
     progress.start(operation, LONG, true);
     await(finishing);
-    boolean idle = progress.isIdle();
+    boolean over = progress.drain(Duration.ZERO);
     goOn.countDown();
-    assertThat(idle).isFalse();
+    assertThat(over).isFalse();
     progress.drain();
     assertThat(operation.isDone()).isTrue();
   }
@@ -316,7 +316,7 @@ final class ProgressTest {
         .hasMessageContaining("broken");
     assertThat(open.quarantines).hasValue(1);
     assertThat(closed.leases).hasValue(0);
-    assertThat(progress.isIdle()).isFalse();
+    assertThat(progress.hasFailed()).isTrue();
     progress.drain();
   }
 
