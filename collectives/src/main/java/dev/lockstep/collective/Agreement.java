@@ -72,7 +72,9 @@ final class Agreement {
     said.forEach(job.store()::delete);
     said.clear();
     if (job.store().add(prefix + "left", 1) == members.size()) {
-      members.jobRanks().forEach(rank -> job.store().delete(key("close", rank)));
+      for (String what : List.of("close", "in", "at", "mismatch")) { // the last three by Watch
+        members.jobRanks().forEach(rank -> job.store().delete(key(what, rank)));
+      }
       job.store().delete(prefix + "left");
     }
     return true;

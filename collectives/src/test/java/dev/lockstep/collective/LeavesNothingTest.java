@@ -89,12 +89,29 @@ final class LeavesNothingTest {
           String prefix = "collective/" + FIRST_SPLIT + "/";
           List<String> keys = new ArrayList<>(List.of(prefix + "left"));
           for (int member = 0; member < 2; member++) {
-            for (String what : List.of("peer-memory", "prepare/0", "close")) {
+            for (String what :
+                List.of("peer-memory", "prepare/0", "in", "at", "mismatch", "close")) {
               keys.add(prefix + what + "/" + member);
             }
+            keys.add("shm/signals/" + FIRST_SPLIT + "/" + member);
           }
           assertThat(keys).allSatisfy(key -> assertThat(store.peek(key)).isEmpty());
           all.barrier();
+          return true;
+        });
+  }
+
+  @Test
+  void whereALinkBeginsLeavesTheStoreWhenItIsOpen() {
+    Ranks.run(
+        2,
+        SameBitsTest.over("steady-messages"),
+        rank -> {
+          rank.communicator.barrier();
+          for (String key : List.of("0-1", "1-0")) {
+            assertThat(rank.job.store().peek("steady-messages/link/1/" + key)).isEmpty();
+          }
+          rank.communicator.barrier();
           return true;
         });
   }

@@ -36,5 +36,10 @@ public interface Store extends AddressBook, AutoCloseable {
   }
 
   @Override
+  default void withdraw(String key) {
+    delete(key);
+  }
+
+  @Override
   void close();
 }

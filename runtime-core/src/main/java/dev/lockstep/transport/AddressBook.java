@@ -16,6 +16,9 @@ public interface AddressBook {
   ///   failed meanwhile
   byte[] lookup(String key, Duration timeout);
 
+  /// Takes a value back that nobody looks up any more; a book that need not stay small keeps it.
+  default void withdraw(String key) {}
+
   /// Returns the objects that ranks of this job hand each other by reference, if all ranks are
   /// threads of this JVM: the same map on every rank, alive as long as the job.
   default Optional<ConcurrentMap<String, Object>> local() {

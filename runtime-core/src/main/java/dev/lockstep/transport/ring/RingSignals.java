@@ -1,7 +1,9 @@
 package dev.lockstep.transport.ring;
 
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.transport.AddressBook;
 import dev.lockstep.transport.PeerAccess;
+import dev.lockstep.transport.TransportContext;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
@@ -23,15 +25,17 @@ final class RingSignals implements AutoCloseable {
 
   private final String transport;
   private final Neighbors neighbors;
+  private final AddressBook addresses;
   private final int rank;
   private final int worldSize;
   private volatile Tables[] tables = {};
 
-  RingSignals(String transport, Neighbors neighbors, int rank, int worldSize) {
+  RingSignals(String transport, Neighbors neighbors, TransportContext context) {
     this.transport = transport;
     this.neighbors = neighbors;
-    this.rank = rank;
-    this.worldSize = worldSize;
+    this.addresses = context.addresses();
+    this.rank = context.rank();
+    this.worldSize = context.worldSize();
   }
 
   synchronized void open(int communicator) {
@@ -54,14 +58,19 @@ final class RingSignals implements AutoCloseable {
     tables = more.toArray(Tables[]::new);
   }
 
-  /// Frees this rank's table of a communicator, and its views of the peers'.
+  /// Frees this rank's table of a communicator, which no peer uses any more, and its views of the
+  /// peers'.
   synchronized void close(int communicator) {
     for (Tables known : tables) {
       if (known.communicator == communicator) {
         var fewer = new ArrayList<>(List.of(tables));
         fewer.remove(known);
         tables = fewer.toArray(Tables[]::new);
-        known.close();
+        try {
+          addresses.withdraw(key(communicator, rank));
+        } finally {
+          known.close();
+        }
       }
     }
   }

@@ -35,7 +35,7 @@ public final class RingTransport implements Transport {
     this.name = name;
     this.context = context;
     this.neighbors = neighbors;
-    this.signals = new RingSignals(name, neighbors, context.rank(), context.worldSize());
+    this.signals = new RingSignals(name, neighbors, context);
     this.access = new RingPeerAccess(neighbors, signals, counters);
   }
 
@@ -56,7 +56,9 @@ public final class RingTransport implements Transport {
       throw new TransportException(
           "rank " + peer, "peer's end of the link is no ring: key=" + key, strange);
     }
-    return add(new RingSender(ring, area, peer, communicator, counters));
+    RingLink link = add(new RingSender(ring, area, peer, communicator, counters));
+    context.addresses().withdraw(key); // the other end of a link is opened once
+    return link;
   }
 
   @Override

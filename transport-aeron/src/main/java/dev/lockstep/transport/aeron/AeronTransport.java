@@ -122,7 +122,8 @@ final class AeronTransport implements Transport {
   public Link openSend(int peer, int communicator, Duration timeout) {
     Medium.Way way = wayTo(peer);
     DriverFolder.requireRoomForLink(engine.folder(), way);
-    byte[] published = context.addresses().lookup(key(communicator, context.rank(), peer), timeout);
+    String key = key(communicator, context.rank(), peer);
+    byte[] published = context.addresses().lookup(key, timeout);
     String[] address = text(published).split(" ", 5);
     lives.put(peer, Integer.parseInt(address[2]));
     String channel =
@@ -140,6 +141,7 @@ final class AeronTransport implements Transport {
           () -> notConnected(peer, communicator));
       AeronSendLink link = new AeronSendLink(peer, communicator, publication, engine);
       add(link);
+      context.addresses().withdraw(key); // the other end of a link is opened once
       return link;
     } catch (AeronException e) {
       throw failed(peer, communicator, e);

@@ -90,6 +90,7 @@ final class FabricTransport implements Transport {
     LinkAddress address =
         LinkAddress.decode(context.addresses().lookup(key, timeout), "rank " + peer);
     address.requireFabric(engine.isDirect(), "rank " + peer);
+    context.addresses().withdraw(key); // the other end of a link is opened once
     engine.hold();
     try {
       checkOpen();
