@@ -10,6 +10,7 @@ import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.Region;
 import dev.lockstep.memory.Registration;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.transport.PeerAccess;
 import java.util.ArrayList;
@@ -191,6 +192,8 @@ final class Memory implements AutoCloseable {
 
   @Override
   public void close() {
-    owned.forEach(Buffer::close);
+    try (Scope buffers = new Scope()) {
+      owned.forEach(buffer -> buffers.own(buffer, Buffer::close));
+    }
   }
 }

@@ -7,6 +7,7 @@ import dev.lockstep.job.Job;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.Region;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
@@ -34,8 +35,10 @@ final class OneShots implements AutoCloseable {
   private record Entry(
       Prepared prepared, @Nullable Tensor in, @Nullable Tensor out, long bytes, Buffer staging) {
     void close() {
-      prepared.close();
-      staging.close();
+      try (Scope parts = new Scope()) { // closed from the last
+        var _ = parts.own(staging, Buffer::close);
+        var _ = parts.own(prepared, Prepared::close);
+      }
     }
   }
 
@@ -141,7 +144,9 @@ final class OneShots implements AutoCloseable {
 
   @Override
   public void close() {
-    entries.values().forEach(Entry::close);
+    try (Scope all = new Scope()) {
+      entries.values().forEach(entry -> all.own(entry, Entry::close));
+    }
     entries.clear();
   }
 }

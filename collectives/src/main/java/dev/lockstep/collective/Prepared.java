@@ -5,6 +5,7 @@ import dev.lockstep.collective.execute.Program;
 import dev.lockstep.collective.execute.Progress;
 import dev.lockstep.collective.execute.RunTimes;
 import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.PeerAccess;
 import java.util.List;
 import java.util.OptionalDouble;
@@ -150,8 +151,10 @@ final class Prepared implements PreparedCollective, Work {
     if (times != null) {
       times.log(schedule, predicted);
     }
-    mapped.forEach(Mapped::forget);
-    program.close();
-    memory.close();
+    try (Scope parts = new Scope()) { // closed from the last
+      var _ = parts.own(memory, Memory::close);
+      var _ = parts.own(program, Program::close);
+      mapped.forEach(one -> parts.own(one, Mapped::forget));
+    }
   }
 }

@@ -29,10 +29,13 @@ final class HostResources {
   ///   changed then
   void free() {
     closeArena();
-    if (file != null) {
-      file.close();
+    try {
+      if (file != null) {
+        file.close();
+      }
+    } finally {
+      charge.close();
     }
-    charge.close();
   }
 
   /// Gives back what a forgotten buffer held and says so.

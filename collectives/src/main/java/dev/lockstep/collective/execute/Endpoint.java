@@ -5,6 +5,7 @@ import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.memory.Registration;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
@@ -265,15 +266,20 @@ public final class Endpoint implements AutoCloseable {
       return;
     }
     closed = true;
-    driving.whileNobodyMoves(
-        () -> {
-          sending.values().forEach(Link::close);
-          receiving.values().forEach(Link::close);
-        });
-    if (mail != null) {
-      mail.close();
+    try (Scope parts = new Scope()) { // closed from the last
+      var _ = parts.own(nothing, Buffer::close);
+      var _ = parts.own(driving, Driving::closeIfUnused);
+      if (mail != null) {
+        var _ = parts.own(mail, Mailboxes::close);
+      }
+      var _ = parts.own(driving, moving -> moving.whileNobodyMoves(this::closeLinks));
     }
-    driving.closeIfUnused();
-    nothing.close();
+  }
+
+  private void closeLinks() {
+    try (Scope links = new Scope()) {
+      receiving.values().forEach(link -> links.own(link, Link::close));
+      sending.values().forEach(link -> links.own(link, Link::close));
+    }
   }
 }

@@ -3,6 +3,7 @@ package dev.lockstep.collective.execute;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Region;
+import dev.lockstep.memory.Scope;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -52,7 +53,9 @@ final class Quarantine {
       LockSupport.parkNanos(1_000_000);
     }
     if (everybodyLeft()) {
-      kept.forEach(Region::liftQuarantine);
+      try (Scope regions = new Scope()) {
+        kept.forEach(region -> regions.own(region, Region::liftQuarantine));
+      }
     } else {
       LOG.warn(
           "peers did not say that they have left this rank's memory: rank={}, kept={}",

@@ -1,6 +1,7 @@
 package dev.lockstep.transport.ring;
 
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.AddressBook;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.TransportContext;
@@ -138,8 +139,10 @@ final class RingSignals implements AutoCloseable {
 
   @Override
   public synchronized void close() {
-    for (Tables known : tables) {
-      known.close();
+    try (Scope all = new Scope()) {
+      for (Tables known : tables) {
+        var _ = all.own(known, Tables::close);
+      }
     }
     tables = new Tables[0];
   }
@@ -159,7 +162,9 @@ final class RingSignals implements AutoCloseable {
     }
 
     void close() {
-      areas.forEach(SharedArea::close);
+      try (Scope all = new Scope()) {
+        areas.forEach(area -> all.own(area, SharedArea::close));
+      }
     }
   }
 }

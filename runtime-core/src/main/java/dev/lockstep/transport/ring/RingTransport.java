@@ -2,6 +2,7 @@ package dev.lockstep.transport.ring;
 
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Registration;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
@@ -132,11 +133,13 @@ public final class RingTransport implements Transport {
       return;
     }
     closed = true;
-    for (RingLink link : links) {
-      link.close();
+    try (Scope parts = new Scope()) { // closed from the last
+      var _ = parts.own(neighbors, Neighbors::close);
+      var _ = parts.own(signals, RingSignals::close);
+      for (RingLink link : links) {
+        var _ = parts.own(link, RingLink::close);
+      }
     }
     links = new RingLink[0];
-    signals.close();
-    neighbors.close();
   }
 }
