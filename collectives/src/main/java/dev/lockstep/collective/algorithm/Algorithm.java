@@ -23,6 +23,12 @@ public interface Algorithm {
     return Optional.empty();
   }
 
+  /// Returns whether this is the one for requests of which every message travels beside its signal,
+  /// see [Algorithms#brief].
+  default boolean isBrief() {
+    return false;
+  }
+
   /// Returns the schedule: the same for equal requests.
   ///
   /// @throws IllegalArgumentException if [#refusal] has a reason

@@ -2,6 +2,7 @@ package dev.lockstep.collective.algorithm;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.schedule.Schedule;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Predicate;
@@ -82,9 +83,6 @@ public final class Algorithms {
           new DirectSendReceive(),
           new MessageSendReceive());
 
-  /// Longest message of a mailbox.
-  private static final long SHORT_BYTES = 1024;
-
   /// Ranks that share cores and exchange messages where two signals would do: eight on two cores
   /// take a fifth longer so, four a third less.
   private static final int MOST_EXCHANGING = 4;
@@ -131,11 +129,11 @@ public final class Algorithms {
       most = Math.max(most, request.counts().get(part));
     }
     long bytes = most * request.dtype().bytes();
-    if (bytes <= SHORT_BYTES) {
-      return first(request, Algorithms::isOneMessageDeep);
+    if (bytes <= Schedule.SHORT_BYTES) {
+      return first(request, Algorithm::isBrief);
     }
     int ranks = request.ranks();
-    return handsOver && ranks <= MOST_EXCHANGING && bytes <= SHORT_BYTES * ranks
+    return handsOver && ranks <= MOST_EXCHANGING && bytes <= (long) Schedule.SHORT_BYTES * ranks
         ? first(request, ExchangeAllReduce.class::isInstance)
         : Optional.empty();
   }
@@ -146,21 +144,5 @@ public final class Algorithms {
         .filter(algorithm -> algorithm.kind() == request.kind())
         .filter(algorithm -> algorithm.refusal(request).isEmpty())
         .findFirst();
-  }
-
-  private static boolean isOneMessageDeep(Algorithm algorithm) {
-    return switch (algorithm) {
-      case BroadcastAllReduce _,
-          ExchangeReduceScatter _,
-          ExchangeAllGather _,
-          BinomialBroadcast _,
-          BinomialReduce _,
-          PairwiseAllToAll _,
-          LinearGather _,
-          LinearScatter _,
-          MessageSendReceive _ ->
-          true;
-      default -> false;
-    };
   }
 }

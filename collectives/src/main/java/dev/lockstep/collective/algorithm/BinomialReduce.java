@@ -16,6 +16,11 @@ public final class BinomialReduce extends PlannedAlgorithm {
   }
 
   @Override
+  public boolean isBrief() {
+    return true;
+  }
+
+  @Override
   Optional<String> obstacle(CollectiveRequest request) {
     return Parts.notInRankOrder(request);
   }

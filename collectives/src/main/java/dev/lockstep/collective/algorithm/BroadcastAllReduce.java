@@ -7,6 +7,7 @@ import static dev.lockstep.collective.algorithm.Parts.peers;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
+import dev.lockstep.collective.schedule.Schedule;
 import java.util.Optional;
 
 /// All-reduce of few bytes by messages: every rank sends all of its contributions to every other
@@ -16,9 +17,6 @@ import java.util.Optional;
 /// With `P` ranks, `c` contributions of its own, `C` in all and `S` bytes a rank sends `(P-1) * c *
 /// S` and reads `C * S`. Scratch: all contributions of the others.
 public final class BroadcastAllReduce extends PlannedAlgorithm {
-  /// Longest contribution: what goes through a mailbox beside its signal.
-  private static final long LONGEST_BYTES = 1024;
-
   /// Most bytes that are joined; beyond, what is saved in waiting is lost in copying.
   private static final long MOST_BYTES = 8 * 1024;
 
@@ -28,9 +26,14 @@ public final class BroadcastAllReduce extends PlannedAlgorithm {
   }
 
   @Override
+  public boolean isBrief() {
+    return true;
+  }
+
+  @Override
   Optional<String> obstacle(CollectiveRequest request) {
     long bytes = Math.multiplyExact(request.total(), (long) request.dtype().bytes());
-    return bytes <= LONGEST_BYTES && bytes * contributions(request) <= MOST_BYTES
+    return bytes <= Schedule.SHORT_BYTES && bytes * contributions(request) <= MOST_BYTES
         ? Optional.empty()
         : Optional.of("only few bytes are worth sending to every rank");
   }

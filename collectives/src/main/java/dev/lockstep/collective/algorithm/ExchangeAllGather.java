@@ -19,6 +19,11 @@ public final class ExchangeAllGather extends PlannedAlgorithm {
   }
 
   @Override
+  public boolean isBrief() {
+    return true;
+  }
+
+  @Override
   Optional<String> obstacle(CollectiveRequest request) {
     return Optional.empty();
   }

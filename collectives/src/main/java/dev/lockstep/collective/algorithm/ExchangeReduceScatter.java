@@ -20,6 +20,11 @@ public final class ExchangeReduceScatter extends PlannedAlgorithm {
   }
 
   @Override
+  public boolean isBrief() {
+    return true;
+  }
+
+  @Override
   Optional<String> obstacle(CollectiveRequest request) {
     return Optional.empty();
   }

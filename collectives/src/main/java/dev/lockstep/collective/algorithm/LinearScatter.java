@@ -18,6 +18,11 @@ public final class LinearScatter extends PlannedAlgorithm {
   }
 
   @Override
+  public boolean isBrief() {
+    return true;
+  }
+
+  @Override
   Optional<String> obstacle(CollectiveRequest request) {
     return Optional.empty();
   }

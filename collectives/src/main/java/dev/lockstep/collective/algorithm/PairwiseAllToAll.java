@@ -21,6 +21,11 @@ public final class PairwiseAllToAll extends PlannedAlgorithm {
   }
 
   @Override
+  public boolean isBrief() {
+    return true;
+  }
+
+  @Override
   Optional<String> obstacle(CollectiveRequest request) {
     return Optional.empty();
   }

@@ -1,6 +1,7 @@
 package dev.lockstep.collective.execute;
 
 import dev.lockstep.collective.request.StableHash;
+import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.DType;
@@ -21,10 +22,6 @@ import org.jspecify.annotations.Nullable;
 /// over the collectives of all of them. The receiver says by a signal, now and then, how many it
 /// has taken; a queue that is full is back pressure.
 final class Mailboxes implements AutoCloseable {
-  /// Longest message. Beyond about this length a message that is written once more costs more than
-  /// the signals that reading in place needs.
-  static final int LONGEST_BYTES = 1024;
-
   /// Messages of a queue. A rank is at most one collective ahead of one that answers it.
   private static final int DEPTH = 16;
 
@@ -34,7 +31,7 @@ final class Mailboxes implements AutoCloseable {
   private static final int BESIDE_BYTES = LINE_BYTES - Long.BYTES;
 
   /// Whole pairs of cache lines: processors fetch them in pairs.
-  private static final long SLOT_BYTES = LONGEST_BYTES + 2 * LINE_BYTES;
+  private static final long SLOT_BYTES = Schedule.SHORT_BYTES + 2 * LINE_BYTES;
 
   /// Bytes of a message whose lines are claimed ahead; more of them make no difference.
   private static final long CLAIMED_BYTES = 512;

@@ -139,7 +139,7 @@ public final class ProgramCompiler {
 
   /// Short messages go through the mailboxes where there are any: both ends see the same length.
   private Way way(int peer, Range range) {
-    boolean isShort = range.elements() * dtype.bytes() <= Mailboxes.LONGEST_BYTES;
+    boolean isShort = range.elements() * dtype.bytes() <= Schedule.SHORT_BYTES;
     return new Way(peer, isShort && endpoint.mail() != null);
   }
 

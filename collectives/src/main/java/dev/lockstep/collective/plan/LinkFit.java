@@ -39,7 +39,7 @@ public final class LinkFit {
   /// Up to this size schedules are measured until they become no faster.
   private static final long BRIEF_BYTES = 256 << 10;
 
-  private static final int SHORT_BYTES = 1024;
+  private static final int SHORT_BYTES = Schedule.SHORT_BYTES;
   private static final int MANY = 64;
   private static final int FEW = 8;
   private static final double LEAST_NANOS = 0.1;

@@ -1,6 +1,7 @@
 package dev.lockstep.collective.plan;
 
 import dev.lockstep.collective.request.Topology;
+import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.simulate.Compute;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Level;
@@ -28,7 +29,7 @@ import java.util.zip.CRC32C;
 ///   that joins all ranks of a host
 public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Level> near) {
   private static final String FORMAT = "lockstep-links 4";
-  private static final int SHARED_SHORT_BYTES = 1024;
+  private static final int SHARED_SHORT_BYTES = Schedule.SHORT_BYTES;
 
   /// What the names of fields begin with that say how ranks of one host are joined.
   private static final String NEAR = "near.";

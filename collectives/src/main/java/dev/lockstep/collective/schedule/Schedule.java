@@ -28,6 +28,10 @@ public interface Schedule {
   /// keeps the others for what it has to tell a peer itself.
   int SIGNAL_SLOTS = PeerAccess.SLOTS - 4;
 
+  /// Longest message that travels beside its signal where ranks share memory. Beyond about this
+  /// length to write a message once more costs more than the signals that reading in place needs.
+  int SHORT_BYTES = 1024;
+
   /// Returns the name of the algorithm that made it.
   String algorithm();
 

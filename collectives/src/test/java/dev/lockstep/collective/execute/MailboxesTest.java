@@ -3,6 +3,7 @@ package dev.lockstep.collective.execute;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.deadline.Deadline;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.memory.Buffer;
@@ -32,8 +33,8 @@ class MailboxesTest {
   private final Host host = new Host();
   private final Mailboxes sender = host.mailboxes(SENDER);
   private final Mailboxes receiver = host.mailboxes(RECEIVER);
-  private final Buffer sent = HostMemory.allocate(pool, "sent", Mailboxes.LONGEST_BYTES);
-  private final Buffer got = HostMemory.allocate(pool, "got", Mailboxes.LONGEST_BYTES);
+  private final Buffer sent = HostMemory.allocate(pool, "sent", Schedule.SHORT_BYTES);
+  private final Buffer got = HostMemory.allocate(pool, "got", Schedule.SHORT_BYTES);
 
   MailboxesTest() {
     receiver.open(SENDER);
@@ -81,7 +82,7 @@ class MailboxesTest {
 
   @Test
   void aSenderWaitsForNobodyUntilTheQueueIsFull() {
-    MemorySegment message = message(Mailboxes.LONGEST_BYTES, 7);
+    MemorySegment message = message(Schedule.SHORT_BYTES, 7);
     int ahead = 0;
     while (send(message)) {
       ahead++;
@@ -147,7 +148,7 @@ class MailboxesTest {
 
   @Test
   void aMessageOfAnotherCollectiveIsRefused() {
-    assertThat(sender.send(RECEIVER, message(Mailboxes.LONGEST_BYTES, 1), OPERATION + 1)).isTrue();
+    assertThat(sender.send(RECEIVER, message(Schedule.SHORT_BYTES, 1), OPERATION + 1)).isTrue();
     assertThatThrownBy(() -> receive(got.segment()))
         .isInstanceOfSatisfying(
             PeerFailure.class,
