@@ -97,7 +97,7 @@ final class HostwiseTransport implements Transport {
         inside.bytesSent() + beyond.bytesSent(),
         inside.messagesReceived() + beyond.messagesReceived(),
         inside.bytesReceived() + beyond.bytesReceived(),
-        inside.bytesReadInPlace() + beyond.bytesReadInPlace());
+        inside.bytesOpenedInPlace() + beyond.bytesOpenedInPlace());
   }
 
   @Override

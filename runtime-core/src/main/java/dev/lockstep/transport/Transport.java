@@ -37,7 +37,7 @@ public interface Transport extends AutoCloseable {
   /// @return amount of work done, 0 if there was none
   int poll();
 
-  /// Returns the payload bytes sent and read in place so far, for reports and tests.
+  /// Returns what was sent, received and opened in place so far, for reports and tests.
   TransportCounters counters();
 
   /// Closes all links and frees everything; idempotent. Transfers in flight fail.

@@ -6,10 +6,11 @@ package dev.lockstep.transport;
 /// @param bytesSent bytes sent
 /// @param messagesReceived messages received
 /// @param bytesReceived bytes received
-/// @param bytesReadInPlace bytes of peers' memory that was mapped and opened for reading in place
+/// @param bytesOpenedInPlace bytes of peers' memory that was opened to be used in place, each time
+///   that it was; how often it is read then is not counted
 public record TransportCounters(
     long messagesSent,
     long bytesSent,
     long messagesReceived,
     long bytesReceived,
-    long bytesReadInPlace) {}
+    long bytesOpenedInPlace) {}

@@ -39,7 +39,7 @@ public abstract class PeerAccessContractTest {
       TransportHarness.fill(buffer, 1);
       assertThat(seen.mismatch(range.segment())).isEqualTo(-1);
       assertThat(seen.isReadOnly()).isTrue();
-      assertThat(ranks.transport(1).counters().bytesReadInPlace()).isEqualTo(70_000);
+      assertThat(ranks.transport(1).counters().bytesOpenedInPlace()).isEqualTo(70_000);
       var other = new Registration(buffer.registration().region(), 0, 8);
       MemorySegment start = access(ranks, 1).open(0, access(ranks, 0).describe(other));
       access(ranks, 1).forget(0, descriptor);

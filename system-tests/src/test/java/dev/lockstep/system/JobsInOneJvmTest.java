@@ -48,7 +48,7 @@ class JobsInOneJvmTest {
         if (job.worldSize() > 1) {
           var counters = trainer.transportCounters();
           assertThat(trainer.transport()).isEqualTo(transport);
-          assertThat(counters.bytesSent() + counters.bytesReadInPlace()).isPositive();
+          assertThat(counters.bytesSent() + counters.bytesOpenedInPlace()).isPositive();
         }
         return trainer.weightsSha256();
       } catch (RuntimeException | Error failure) {

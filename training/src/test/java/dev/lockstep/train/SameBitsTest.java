@@ -52,7 +52,7 @@ class SameBitsTest {
                 }
                 if (layout.ranks > 1) {
                   var counters = trainer.transportCounters();
-                  assertThat(counters.bytesSent() + counters.bytesReadInPlace())
+                  assertThat(counters.bytesSent() + counters.bytesOpenedInPlace())
                       .as("bytes over the transport: %s", layout)
                       .isPositive();
                 }

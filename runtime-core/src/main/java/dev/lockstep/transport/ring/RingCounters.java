@@ -3,13 +3,13 @@ package dev.lockstep.transport.ring;
 import dev.lockstep.transport.TransportCounters;
 import java.util.concurrent.atomic.AtomicLong;
 
-/// What went over a transport. One thread counts, any thread reads.
+/// What went over a transport. One thread counts messages, any thread what it opens, and any reads.
 final class RingCounters {
   private final AtomicLong messagesSent = new AtomicLong();
   private final AtomicLong bytesSent = new AtomicLong();
   private final AtomicLong messagesReceived = new AtomicLong();
   private final AtomicLong bytesReceived = new AtomicLong();
-  private final AtomicLong bytesReadInPlace = new AtomicLong();
+  private final AtomicLong bytesOpenedInPlace = new AtomicLong();
 
   void sent(long bytes) {
     add(messagesSent, 1);
@@ -21,8 +21,8 @@ final class RingCounters {
     add(bytesReceived, bytes);
   }
 
-  void readInPlace(long bytes) {
-    add(bytesReadInPlace, bytes);
+  void openedInPlace(long bytes) {
+    bytesOpenedInPlace.getAndAdd(bytes); // several communicators may prepare at once
   }
 
   TransportCounters snapshot() {
@@ -31,7 +31,7 @@ final class RingCounters {
         bytesSent.get(),
         messagesReceived.get(),
         bytesReceived.get(),
-        bytesReadInPlace.get());
+        bytesOpenedInPlace.get());
   }
 
   /// A single writer needs no atomic addition.

@@ -24,14 +24,14 @@ final class RingPeerAccess implements PeerAccess {
   @Override
   public MemorySegment open(int peer, byte[] descriptor) {
     MemorySegment range = neighbors.open(peer, descriptor);
-    counters.readInPlace(range.byteSize());
+    counters.openedInPlace(range.byteSize());
     return range;
   }
 
   @Override
   public MemorySegment openToWrite(int peer, byte[] descriptor) {
     MemorySegment range = neighbors.openToWrite(peer, descriptor);
-    counters.readInPlace(range.byteSize());
+    counters.openedInPlace(range.byteSize());
     return range;
   }
 
