@@ -120,18 +120,18 @@ final class Calls {
         out);
   }
 
-  Call gather(Tensor in, @Nullable Tensor out, int root, @Nullable List<Long> counts) {
+  Call gather(Tensor in, @Nullable Tensor out, int root) {
     return new Call(
         CollectiveKind.GATHER,
-        () -> CollectiveRequest.gather(in.dtype(), parts(counts, in), root, false, topology),
+        () -> CollectiveRequest.gather(in.dtype(), parts(null, in), root, false, topology),
         in,
         out);
   }
 
-  Call scatter(@Nullable Tensor in, Tensor out, int root, @Nullable List<Long> counts) {
+  Call scatter(@Nullable Tensor in, Tensor out, int root) {
     return new Call(
         CollectiveKind.SCATTER,
-        () -> CollectiveRequest.scatter(out.dtype(), parts(counts, out), root, false, topology),
+        () -> CollectiveRequest.scatter(out.dtype(), parts(null, out), root, false, topology),
         in,
         out);
   }

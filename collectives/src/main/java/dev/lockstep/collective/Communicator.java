@@ -359,12 +359,12 @@ public final class Communicator implements AutoCloseable {
   /// @param out the parts of all on the root, null on the others
   /// @param root the rank that gets them
   public void gather(Tensor in, @Nullable Tensor out, int root) {
-    calls.run(calls.gather(in, out, root, null), timeout);
+    calls.run(calls.gather(in, out, root), timeout);
   }
 
   /// Starts what [#gather(Tensor, Tensor, int)] does.
   public Work gatherAsync(Tensor in, @Nullable Tensor out, int root) {
-    return calls.start(calls.gather(in, out, root, null), timeout);
+    return calls.start(calls.gather(in, out, root), timeout);
   }
 
   /// Gives each rank an equal part of the root's tensor.
@@ -373,12 +373,12 @@ public final class Communicator implements AutoCloseable {
   /// @param out this rank's part
   /// @param root the rank that gives
   public void scatter(@Nullable Tensor in, Tensor out, int root) {
-    calls.run(calls.scatter(in, out, root, null), timeout);
+    calls.run(calls.scatter(in, out, root), timeout);
   }
 
   /// Starts what [#scatter(Tensor, Tensor, int)] does.
   public Work scatterAsync(@Nullable Tensor in, Tensor out, int root) {
-    return calls.start(calls.scatter(in, out, root, null), timeout);
+    return calls.start(calls.scatter(in, out, root), timeout);
   }
 
   /// Sends a tensor to the next rank and gets that of the one before; the last rank's next is 0.

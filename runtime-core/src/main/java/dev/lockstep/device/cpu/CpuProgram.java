@@ -172,11 +172,6 @@ final class CpuProgram implements Program {
     }
   }
 
-  /// Whether a run is under way.
-  boolean isRunning() {
-    return state.get() == RUNNING;
-  }
-
   /// Whether this device compiled the program.
   boolean belongsTo(CpuDevice other) {
     return device == other;
