@@ -41,7 +41,11 @@ public final class Job implements AutoCloseable {
   private Job(Placement placement, Membership membership, JobConfig config) {
     this.placement = placement;
     this.membership = membership;
-    this.memory = MemoryPool.root("rank-" + placement.rank(), config.memoryBudgetBytes());
+    String pool = "rank-" + placement.rank();
+    this.memory =
+        config.leakDetection()
+            ? MemoryPool.tracking(pool, config.memoryBudgetBytes())
+            : MemoryPool.root(pool, config.memoryBudgetBytes());
     this.directory =
         JobDirectory.open(config.environment(), membership, placement, config.joinTimeout());
     String file = config.environment().get("TORCHELASTIC_ERROR_FILE");

@@ -12,11 +12,15 @@ import java.util.Optional;
 /// @param joinTimeout how long [Job#join] waits for the other ranks
 /// @param liveness how long a silent rank counts as alive; the store's host decides for the job
 /// @param memoryBudgetBytes off-heap memory that one rank may take; [Long#MAX_VALUE] for no limit
+/// @param leakDetection whether buffers that are forgotten are told, with where they were
+///   allocated, as soon as the garbage collector finds them and when the job is left; costs a stack
+///   walk for each
 public record JobConfig(
     Map<String, String> environment,
     Duration joinTimeout,
     Duration liveness,
-    long memoryBudgetBytes) {
+    long memoryBudgetBytes,
+    boolean leakDetection) {
   static final Duration DEFAULT_JOIN_TIMEOUT = Duration.ofMinutes(2);
   static final Duration DEFAULT_LIVENESS = Duration.ofSeconds(2);
 
@@ -50,6 +54,15 @@ public record JobConfig(
           Long.toString(memoryBudgetBytes),
           "memory budget is negative: memoryBudgetBytes=" + memoryBudgetBytes);
     }
+  }
+
+  /// Makes a configuration without leak detection.
+  public JobConfig(
+      Map<String, String> environment,
+      Duration joinTimeout,
+      Duration liveness,
+      long memoryBudgetBytes) {
+    this(environment, joinTimeout, liveness, memoryBudgetBytes, false);
   }
 
   private static void checkLength(String key, String what, Duration time) {
@@ -101,21 +114,26 @@ public record JobConfig(
 
   /// Returns this configuration with other variables.
   public JobConfig withEnvironment(Map<String, String> variables) {
-    return new JobConfig(variables, joinTimeout, liveness, memoryBudgetBytes);
+    return new JobConfig(variables, joinTimeout, liveness, memoryBudgetBytes, leakDetection);
   }
 
   /// Returns this configuration with another wait at the start.
   public JobConfig withJoinTimeout(Duration timeout) {
-    return new JobConfig(environment, timeout, liveness, memoryBudgetBytes);
+    return new JobConfig(environment, timeout, liveness, memoryBudgetBytes, leakDetection);
   }
 
   /// Returns this configuration with another liveness time.
   public JobConfig withLiveness(Duration time) {
-    return new JobConfig(environment, joinTimeout, time, memoryBudgetBytes);
+    return new JobConfig(environment, joinTimeout, time, memoryBudgetBytes, leakDetection);
   }
 
   /// Returns this configuration with another memory budget.
   public JobConfig withMemoryBudgetBytes(long bytes) {
-    return new JobConfig(environment, joinTimeout, liveness, bytes);
+    return new JobConfig(environment, joinTimeout, liveness, bytes, leakDetection);
+  }
+
+  /// Returns this configuration with or without leak detection.
+  public JobConfig withLeakDetection(boolean wanted) {
+    return new JobConfig(environment, joinTimeout, liveness, memoryBudgetBytes, wanted);
   }
 }

@@ -59,7 +59,7 @@ final class HostBuffer extends LeasedBuffer {
     @Override
     public void run() {
       if (!closed) {
-        resources.reclaim();
+        resources.reportLeak();
       }
     }
   }

@@ -38,10 +38,9 @@ final class HostResources {
     }
   }
 
-  /// Gives back what a forgotten buffer held and says so.
-  void reclaim() {
+  /// Says that nobody holds the buffer any more. It keeps what it holds: a peer may still use it.
+  void reportLeak() {
     charge.reportLeak("buffer leaked: name=" + name + ", bytes=" + bytes + " (close it when done)");
-    free();
   }
 
   /// A checksum or a channel holds the arena for the length of one call: that is waited for.

@@ -7,6 +7,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.RankLostException;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -40,6 +42,19 @@ class InProcessJobTest {
   @AfterEach
   void close() {
     jobs.forEach(Job::close);
+  }
+
+  @Test
+  void whatIsLeftOfAJobThatDetectsLeaksIsToldWithWhereItWasAllocated() {
+    Job job = Job.inProcess(1, CONFIG.withLeakDetection(true)).getFirst();
+    Buffer left = HostMemory.allocate(job.memory(), "left", 64);
+    assertThatThrownBy(job::close)
+        .hasMessageContaining("left: bytes=64")
+        .satisfies(
+            told ->
+                assertThat(told.getSuppressed()[0].getStackTrace())
+                    .anyMatch(frame -> frame.getClassName().equals(getClass().getName())));
+    left.close();
   }
 
   @ParameterizedTest
