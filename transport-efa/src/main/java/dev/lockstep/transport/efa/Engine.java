@@ -96,9 +96,9 @@ final class Engine implements RailEvents {
       this.cache =
           new RegionCache(
               rails, failures, options.budgetBytes() < 0 ? allowed : options.budgetBytes());
-      out = new OutgoingFrames(pool, first, failures, cache.newKey(), frames, job, crc);
+      out = new OutgoingFrames(pool, first, cache, frames, job, crc);
       this.outgoing = out;
-      in = new IncomingFrames(pool, first, failures, cache::newKey, frames);
+      in = new IncomingFrames(pool, first, cache, frames);
       this.incoming = in;
       this.writes = new SegmentWrites[rails.size()];
       Arrays.setAll(writes, _ -> new SegmentWrites());

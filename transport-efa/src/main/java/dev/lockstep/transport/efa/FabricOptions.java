@@ -37,6 +37,11 @@ record FabricOptions(
     return eagerBytes < 0 ? frames.eagerBytes() : eagerBytes;
   }
 
+  /// Returns the same with another budget.
+  FabricOptions withBudget(long bytes) {
+    return new FabricOptions(rails, eagerBytes, segmentBytes, copies, registersLocal, bytes);
+  }
+
   static FabricOptions defaults() {
     return new FabricOptions(MOST_RAILS, -1, 256 << 10, false, false, -1);
   }

@@ -19,10 +19,12 @@ final class FrameSlab {
   private final long registration;
   private final long descriptor;
   private final Rail rail;
+  private final RegionCache cache;
 
-  FrameSlab(MemoryPool pool, Rail rail, Failures failures, long key, FrameShape shape) {
+  FrameSlab(MemoryPool pool, Rail rail, RegionCache cache, FrameShape shape) {
     this.shape = shape;
     this.rail = rail;
+    this.cache = cache;
     this.buffer = HostMemory.allocate(pool, "frames", shape.offset(FRAMES));
     this.segment = buffer.segment();
     this.bytes = segment.asByteBuffer();
@@ -32,10 +34,11 @@ final class FrameSlab {
       descriptor = 0;
       return;
     }
-    registration = rail.register(address, segment.byteSize(), key);
-    if (registration < 0) {
+    try {
+      registration = cache.registerAnyway(rail, address, segment.byteSize());
+    } catch (RuntimeException | Error failure) {
       buffer.close();
-      throw failures.ofCall("fi_mr_reg", "local", registration);
+      throw failure;
     }
     descriptor = rail.descriptor(registration);
   }
@@ -64,7 +67,7 @@ final class FrameSlab {
   /// Frees the memory; the endpoint is closed before.
   void close() {
     if (registration > 0) {
-      rail.deregister(registration);
+      cache.deregister(rail, registration, segment.byteSize());
     }
     buffer.close();
   }

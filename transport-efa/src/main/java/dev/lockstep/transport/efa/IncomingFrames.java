@@ -6,7 +6,6 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.function.LongSupplier;
 import java.util.zip.CRC32C;
 
 /// Memory for frames that arrive: slabs, and which of their frames the endpoint has. Used under the
@@ -17,21 +16,17 @@ final class IncomingFrames {
 
   private final MemoryPool pool;
   private final Rail rail;
-  private final Failures failures;
-  private final LongSupplier keys;
+  private final RegionCache cache;
   private final FrameShape shape;
   private final List<FrameSlab> slabs = new ArrayList<>();
   private int[] unposted = new int[0];
   private int unpostedCount;
   private int wanted = SPARE;
 
-  /// @param keys the next key by which memory is registered
-  IncomingFrames(
-      MemoryPool pool, Rail rail, Failures failures, LongSupplier keys, FrameShape shape) {
+  IncomingFrames(MemoryPool pool, Rail rail, RegionCache cache, FrameShape shape) {
     this.pool = pool;
     this.rail = rail;
-    this.failures = failures;
-    this.keys = keys;
+    this.cache = cache;
     this.shape = shape;
   }
 
@@ -40,7 +35,7 @@ final class IncomingFrames {
     wanted += frames;
     while (slabs.size() * FrameSlab.FRAMES < Math.min(wanted, Rail.MOST_RECEIVES)) {
       int from = slabs.size() * FrameSlab.FRAMES;
-      slabs.add(new FrameSlab(pool, rail, failures, keys.getAsLong(), shape));
+      slabs.add(new FrameSlab(pool, rail, cache, shape));
       unposted = Arrays.copyOf(unposted, from + FrameSlab.FRAMES);
       for (int i = 0; i < FrameSlab.FRAMES; i++) {
         unposted[unpostedCount++] = from + i;

@@ -38,6 +38,7 @@ final class IssuedGrants {
   IssuedGrants(Engine engine) {
     this.engine = engine;
     this.segmentBytes = engine.options().segmentBytes();
+    this.staging = engine.cache().isLimited() ? new Staging(engine) : null;
   }
 
   /// Asks for what is posted, as far as there is room.

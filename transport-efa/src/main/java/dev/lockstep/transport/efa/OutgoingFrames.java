@@ -16,18 +16,11 @@ final class OutgoingFrames {
   private final int[] free = new int[Rail.FRAMES];
   private int freeCount;
 
-  /// @param key by which the memory is registered
   /// @param crc borrowed; used under the lock
   OutgoingFrames(
-      MemoryPool pool,
-      Rail rail,
-      Failures failures,
-      long key,
-      FrameShape shape,
-      long job,
-      CRC32C crc) {
+      MemoryPool pool, Rail rail, RegionCache cache, FrameShape shape, long job, CRC32C crc) {
     this.rail = rail;
-    this.slab = new FrameSlab(pool, rail, failures, key, shape);
+    this.slab = new FrameSlab(pool, rail, cache, shape);
     this.job = job;
     this.crc = crc;
     for (int i = 0; i < Rail.FRAMES; i++) {

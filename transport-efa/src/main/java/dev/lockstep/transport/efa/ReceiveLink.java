@@ -49,7 +49,12 @@ final class ReceiveLink extends FabricLink {
     super(engine, peer, communicator);
     this.eagerBytes = engine.options().eagerBytes(engine.frames());
     this.grants = new IssuedGrants(engine);
-    this.number = engine.add(this, FRAMES);
+    try {
+      this.number = engine.add(this, FRAMES);
+    } catch (RuntimeException | Error failure) {
+      grants.free();
+      throw failure;
+    }
   }
 
   /// Returns what the sender has to know.

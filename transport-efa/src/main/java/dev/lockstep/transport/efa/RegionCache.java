@@ -2,12 +2,14 @@ package dev.lockstep.transport.efa;
 
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Backing;
+import dev.lockstep.memory.LockedMemory;
 import dev.lockstep.memory.Region;
 import dev.lockstep.transport.efa.ffi.Fi;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.IdentityHashMap;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -23,7 +25,8 @@ final class RegionCache {
   private final Failures failures;
   private final boolean byAddress;
   private final boolean choosesKeys;
-  private final long budget;
+  private final boolean isLimited;
+  private long budget;
   private final IdentityHashMap<Region, CachedRegion> byRegion = new IdentityHashMap<>();
   private final List<CachedRegion> all = new ArrayList<>();
   private long registeredBytes;
@@ -33,11 +36,12 @@ final class RegionCache {
 
   /// Makes an empty cache.
   ///
-  /// @param budget most bytes that may be registered at a time
+  /// @param budget most bytes that may be registered at a time, [Long#MAX_VALUE] for any
   RegionCache(List<Rail> rails, Failures failures, long budget) {
     this.rails = rails;
     this.failures = failures;
     this.budget = budget;
+    this.isLimited = budget < Long.MAX_VALUE;
     FabricInfo info = rails.getFirst().info();
     this.byAddress = info.namesByAddress();
     this.choosesKeys = info.choosesKeys();
@@ -83,28 +87,90 @@ final class RegionCache {
     if (cached.registered) {
       return true;
     }
-    long bytes = cached.region().bytes();
-    if (bytes == 0 || bytes > budget) {
+    if (cached.region().bytes() == 0) {
       return false;
     }
-    while (registeredBytes > budget - bytes) {
-      if (!evictIdle(cached)) {
-        sayFull(cached);
-        return false;
+    long bytes = pinnedBytes(cached);
+    long status;
+    do {
+      while (registeredBytes > budget - bytes) {
+        if (bytes > budget || !evictIdle(cached)) {
+          sayFull(cached);
+          return false;
+        }
       }
-    }
-    for (Rail rail : rails) {
-      long registration = registration(rail, cached);
-      if (registration < 0) {
-        sayRefused(cached, registration);
-        deregister(cached);
-        return false;
+      status = registerOnAll(cached);
+    } while (status == -Fi.ENOMEM && evictIdle(cached));
+    if (status < 0) {
+      if (status == -Fi.ENOMEM) {
+        // So much does not fit, whatever was said to be allowed.
+        budget = registeredBytes + bytes - 1;
       }
-      cached.registration(rail, registration);
+      sayRefused(cached, status);
+      return false;
     }
     cached.registered = true;
     registeredBytes += bytes;
     return true;
+  }
+
+  /// Returns what a region takes of the memory that may be kept from being paged out: each card
+  /// counts it again, and an accelerator's counts nowhere.
+  private long pinnedBytes(CachedRegion cached) {
+    return cached.isOfHost() ? cached.region().bytes() * rails.size() : 0;
+  }
+
+  /// Returns 0, or the status of a rail that refuses; then it is registered on none.
+  private long registerOnAll(CachedRegion cached) {
+    for (Rail rail : rails) {
+      long registration = registration(rail, cached);
+      if (registration < 0) {
+        deregister(cached);
+        return registration;
+      }
+      cached.registration(rail, registration);
+    }
+    return 0;
+  }
+
+  /// Registers memory that an endpoint cannot do without on one rail, whatever the budget; what
+  /// lies idle makes room if the system refuses it.
+  ///
+  /// @throws TransportException if it is refused all the same
+  long registerAnyway(Rail rail, long address, long bytes) {
+    long registration = rail.register(address, bytes, newKey());
+    while (registration == -Fi.ENOMEM && evictIdle(null)) {
+      registration = rail.register(address, bytes, newKey());
+    }
+    if (registration == -Fi.ENOMEM) {
+      throw tooLittle("an endpoint's frames", bytes);
+    }
+    if (registration < 0) {
+      throw failures.ofCall("fi_mr_reg", "local", registration);
+    }
+    registeredBytes += bytes;
+    return registration;
+  }
+
+  /// Closes what [#registerAnyway] returned.
+  void deregister(Rail rail, long registration, long bytes) {
+    rail.deregister(registration);
+    registeredBytes -= bytes;
+  }
+
+  /// Returns the failure of what cannot do without registered memory.
+  TransportException tooLittle(String what, long bytes) {
+    return new TransportException(
+        "local",
+        "too little memory can be registered for %s: neededBytes=%d, rails=%d, registeredBytes=%d, budgetBytes=%d (%s)"
+            .formatted(what, bytes, rails.size(), registeredBytes, budget, LockedMemory.REMEDY),
+        null);
+  }
+
+  /// Returns whether there may be too little registered memory: what a link may need is then taken
+  /// when it opens, not in the middle of a collective.
+  boolean isLimited() {
+    return isLimited;
   }
 
   private long registration(Rail rail, CachedRegion cached) {
@@ -139,11 +205,12 @@ final class RegionCache {
       said = true;
       LOG.warn(
           "registered memory is used up, bytes are copied from here on: region={}, bytes={},"
-              + " registeredBytes={}, budgetBytes={} (raise ulimit -l)",
+              + " registeredBytes={}, budgetBytes={} ({})",
           refused.region().name(),
           refused.region().bytes(),
           registeredBytes,
-          budget);
+          budget,
+          LockedMemory.REMEDY);
     }
   }
 
@@ -158,7 +225,7 @@ final class RegionCache {
     }
   }
 
-  private boolean evictIdle(CachedRegion except) {
+  private boolean evictIdle(@Nullable CachedRegion except) {
     CachedRegion oldest = null;
     for (int i = 0; i < all.size(); i++) {
       CachedRegion other = all.get(i);
@@ -203,7 +270,7 @@ final class RegionCache {
     if (cached.revokes && cached.uses == cached.revokedGrants) {
       cached.revokes = false;
       if (cached.revokedGrants > 0 && cached.registered) {
-        registeredBytes -= cached.region().bytes();
+        registeredBytes -= pinnedBytes(cached);
         deregister(cached);
       }
     }
@@ -221,7 +288,7 @@ final class RegionCache {
     byRegion.remove(cached.region());
     all.remove(cached);
     if (cached.registered) {
-      registeredBytes -= cached.region().bytes();
+      registeredBytes -= pinnedBytes(cached);
     }
     deregister(cached);
     cached.region().liftQuarantine();
@@ -249,7 +316,7 @@ final class RegionCache {
     return all.size();
   }
 
-  /// Returns the bytes of the regions that are registered.
+  /// Returns the bytes that are registered, once for each rail.
   long registeredBytes() {
     return registeredBytes;
   }

@@ -58,6 +58,8 @@ final class SendLink extends FabricLink {
     super(engine, peer, communicator);
     this.receiver = receiver;
     this.grants = new Grants(engine.rails().size());
+    boolean copies = engine.registersLocal() && engine.cache().isLimited();
+    this.staging = copies ? new Staging(engine) : null;
     this.number = engine.add(this);
   }
 

@@ -3,6 +3,7 @@ package dev.lockstep.transport.efa;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
+import dev.lockstep.memory.Region;
 
 /// Registered memory of one link for segments that cannot go straight from or to their tensors:
 /// those that are reduced on arrival, and those of memory that is not registered. Used under the
@@ -24,20 +25,18 @@ final class Staging {
     this.slotBytes = engine.options().segmentBytes();
     this.cache = engine.cache();
     this.buffer = HostMemory.allocate(engine.pool(), "staging", (long) SLOTS * slotBytes);
+    Region memory = buffer.registration().region();
     try {
-      this.region = cache.of(buffer.registration().region());
-      region.uses++;
+      this.region = cache.of(memory);
       if (!cache.register(region)) {
-        throw new TransportException(
-            engine.transport(),
-            "too little memory can be registered for a link: neededBytes=%d, registeredBytes=%d (raise ulimit -l)"
-                .formatted(buffer.bytes(), cache.registeredBytes()),
-            null);
+        throw cache.tooLittle("a link", buffer.bytes());
       }
     } catch (RuntimeException | Error failure) {
       buffer.close();
+      cache.forget(memory);
       throw failure;
     }
+    region.uses++;
   }
 
   /// Claims a slot, -1 if all are in use.

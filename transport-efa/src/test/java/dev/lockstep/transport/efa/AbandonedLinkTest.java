@@ -29,7 +29,19 @@ final class AbandonedLinkTest {
   @Test
   void whatAStoppedPeerWritesLaterTheWireRefuses() {
     LibfabricJudge.require(new OfiTcpProvider());
-    try (TransportHarness ranks = TransportHarness.open(new OfiTcpProvider(), 2, directory)) {
+    refuses(TransportHarness.open(new OfiTcpProvider(), 2, directory));
+  }
+
+  @Test
+  void whatAStoppedPeerWritesLaterEfasDeviceRefuses() {
+    var network = new EfaNetwork();
+    refuses(
+        EfaDevice.open(2, directory, network, EfaCard.of("rdmap0s6-rdm", FabricInfo.EFA_DIRECT)));
+    assertThat(network.offences()).isEmpty();
+  }
+
+  private static void refuses(TransportHarness opened) {
+    try (TransportHarness ranks = opened) {
       Pair link = ranks.link(0, 1, WORLD);
       Pair other = ranks.link(0, 1, WORLD + 1);
       Registration target = ranks.zeros(0, 2 * BYTES);
@@ -40,19 +52,20 @@ final class AbandonedLinkTest {
       ranks.until(((ReceiveLink) link.receiver())::holdsMemory);
       ranks.until(((ReceiveLink) other.receiver())::holdsMemory);
       RegionCache cache = ((FabricTransport) ranks.transport(1)).engine().cache();
-      assertThat(cache.registeredBytes()).isEqualTo(target.region().bytes());
+      long frames = cache.registeredBytes() - target.region().bytes();
+      assertThat(frames).isNotNegative();
       Engine stopped = ((FabricTransport) ranks.transport(0)).engine();
       stopped.hold();
       try {
         long start = System.nanoTime();
         link.receiver().abandon();
-        assertThat(cache.registeredBytes()).as("another grant is out").isPositive();
+        assertThat(cache.registeredBytes()).as("another grant is out").isGreaterThan(frames);
         other.receiver().abandon();
         other.receiver().abandon();
         assertThat(Duration.ofNanos(System.nanoTime() - start))
             .as(MachineLoad::now)
             .isLessThan(Duration.ofSeconds(2));
-        assertThat(cache.registeredBytes()).isZero();
+        assertThat(cache.registeredBytes()).isEqualTo(frames);
       } finally {
         stopped.letGo();
       }

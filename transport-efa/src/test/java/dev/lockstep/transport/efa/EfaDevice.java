@@ -37,6 +37,10 @@ final class EfaDevice extends EfaObjects {
   private static final long DATA = Layouts.offset(Layouts.CQ_DATA_ENTRY, "data");
   private static final long LENT = 0x1E27_0000L;
 
+  /// Whatever the machine allows: the carrier pins nothing.
+  private static final FabricOptions ANY_MEMORY =
+      FabricOptions.defaults().withBudget(Long.MAX_VALUE);
+
   private final MemorySegment all;
   private final EfaFaults faults;
   private final long sendsAtOnce;
@@ -59,7 +63,7 @@ final class EfaDevice extends EfaObjects {
         Discovery carrier = Discovery.of(FabricKind.TCP, address);
         var device = new EfaDevice(carrier, Arena.ofAuto(), List.of(cards), network);
         Discovery found = Discovery.ask(device, "a stand-in", FabricKind.EFA, address);
-        transports.add(FabricTransport.open(context, found, device, FabricOptions.defaults()));
+        transports.add(FabricTransport.open(context, found, device, ANY_MEMORY));
       }
     } catch (Discovery.AbsentException absent) {
       throw new AssertionError(absent);

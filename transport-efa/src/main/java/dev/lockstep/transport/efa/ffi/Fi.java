@@ -118,6 +118,9 @@ public final class Fi {
   /// `FI_EAGAIN`.
   public static final int EAGAIN = 11;
 
+  /// `FI_ENOMEM`.
+  public static final int ENOMEM = 12;
+
   /// `FI_ENODATA`.
   public static final int ENODATA = 61;
 
