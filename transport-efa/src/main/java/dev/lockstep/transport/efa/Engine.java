@@ -3,12 +3,11 @@ package dev.lockstep.transport.efa;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.LockedMemory;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.efa.ffi.Fi;
 import dev.lockstep.transport.efa.ffi.Libfabric;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
-import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
@@ -32,7 +31,7 @@ final class Engine implements RailEvents {
   private final int rank;
   private final MemoryPool pool;
   private final FabricOptions options;
-  private final List<Rail> rails = new ArrayList<>();
+  private final List<Rail> rails;
   private final Rail first;
   private final RegionCache cache;
   private final CRC32C crc = new CRC32C();
@@ -57,32 +56,24 @@ final class Engine implements RailEvents {
   /// Opens the endpoint.
   ///
   /// @param found borrowed until the engine is closed
-  /// @param liveness how long a silent peer counts as alive
   /// @throws TransportException if libfabric refuses
-  Engine(
-      Discovery found,
-      Libfabric library,
-      long job,
-      int rank,
-      int ranks,
-      MemoryPool pool,
-      Duration liveness,
-      FabricOptions options) {
-    this.lock = new EndpointLock(found.kind().name(), liveness.multipliedBy(2));
+  Engine(Discovery found, Libfabric library, TransportContext context, FabricOptions options) {
+    this.lock = new EndpointLock(found.kind().name(), context.liveness().multipliedBy(2));
     this.transport = found.kind().name();
     this.frames = found.kind().frames();
-    this.job = job;
-    this.rank = rank;
-    this.pool = pool;
+    this.job = context.jobId();
+    this.rank = context.rank();
+    this.pool = context.memory();
     this.options = options;
     this.failures =
         new Failures(library, found.kind().name(), found.domains().getFirst().provider());
     this.links = new Links(transport);
-    this.peers = new Peers(transport, ranks, links, this::say);
+    this.peers =
+        new Peers(transport, context.worldSize(), links, this::say);
+    this.rails = Rails.open(found, library, failures, options, Rails.place(context.hosts(), rank));
     OutgoingFrames out = null;
     IncomingFrames in = null;
     try {
-      openRails(found, library);
       this.first = rails.getFirst();
       FabricInfo info = first.info();
       if (first.maxFrameBytes() < frames.bytes()) {
@@ -114,16 +105,6 @@ final class Engine implements RailEvents {
       }
       rails.forEach(Rail::close);
       throw cause;
-    }
-  }
-
-  private void openRails(Discovery found, Libfabric library) {
-    List<FabricInfo> domains = found.domains();
-    int count = options.copies() ? options.rails() : Math.min(options.rails(), domains.size());
-    for (int i = 0; i < count; i++) {
-      // Ranks of a host start at different cards.
-      FabricInfo info = domains.get((rank * count + i) % domains.size());
-      rails.add(new Rail(library, failures, info, i, found.kind().isEfa()));
     }
   }
 

@@ -43,17 +43,7 @@ final class FabricTransport implements Transport {
   static FabricTransport open(
       TransportContext context, Discovery found, Libfabric library, FabricOptions options) {
     try {
-      Engine engine =
-          new Engine(
-              found,
-              library,
-              context.jobId(),
-              context.rank(),
-              context.worldSize(),
-              context.memory(),
-              context.liveness(),
-              options);
-      return new FabricTransport(context, found, engine);
+      return new FabricTransport(context, found, new Engine(found, library, context, options));
     } catch (RuntimeException | Error failure) {
       found.close();
       throw failure;
