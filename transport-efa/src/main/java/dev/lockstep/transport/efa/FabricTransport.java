@@ -195,7 +195,6 @@ final class FabricTransport implements Transport {
     try {
       leave();
       keeper.close();
-      free();
     } catch (TransportException stuck) {
       closed = true;
       LOG.warn("transport is left as it is: rank={}", engine.rank(), stuck);
@@ -205,6 +204,18 @@ final class FabricTransport implements Transport {
             keeper.close();
             free();
           });
+      return;
+    }
+    // libfabric may take its time: up to 2.4 EFA's provider waits for what is on its way out, to
+    // peers that are gone too.
+    Duration patience = context.liveness().multipliedBy(2);
+    if (!keeper.ends(this::free, patience)) {
+      LOG.warn(
+          "libfabric does not close an endpoint: transport={}, rank={}, waitedMillis={} (its memory"
+              + " is given back when it does, or when this process ends)",
+          name(),
+          engine.rank(),
+          patience.toMillis());
     }
   }
 

@@ -2,8 +2,12 @@ package dev.lockstep.transport.efa;
 
 import dev.lockstep.failure.TransportException;
 import java.time.Duration;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -75,6 +79,42 @@ final class Keeper implements AutoCloseable {
     if (now - askedAt >= ASK_NANOS) {
       askedAt = now;
       engine.peers().ask(mostSilences);
+    }
+  }
+
+  /// Has a thread of its own do the last thing there is to do.
+  ///
+  /// @param most how long to wait for it
+  /// @return whether it is done
+  boolean ends(Runnable what, Duration most) {
+    var ending = new FutureTask<@Nullable Void>(what, null);
+    Thread end = new Thread(ending, "lockstep-fabric-end-" + engine.rank());
+    end.setDaemon(true);
+    end.start();
+    boolean interrupted = false;
+    long start = System.nanoTime();
+    try {
+      while (true) {
+        try {
+          long left = most.toNanos() - (System.nanoTime() - start);
+          var _ = ending.get(left, TimeUnit.NANOSECONDS);
+          return true;
+        } catch (InterruptedException again) {
+          interrupted = true;
+        } catch (TimeoutException late) {
+          return false;
+        } catch (ExecutionException failed) {
+          throw new TransportException(
+              engine.transport(),
+              "transport cannot be closed: transport=%s, rank=%d"
+                  .formatted(engine.transport(), engine.rank()),
+              failed.getCause());
+        }
+      }
+    } finally {
+      if (interrupted) {
+        Thread.currentThread().interrupt();
+      }
     }
   }
 

@@ -142,8 +142,9 @@ final class Rail implements AutoCloseable {
     if (eq != 0) {
       failures.check("fi_ep_bind", library.bind(endpoint, eq, 0));
     }
-    if (efa) {
-      // Credits keep receivers from running out of room; the device's retries are a second net.
+    if (efa && info.isDirect()) {
+      // Credits keep receivers from running out of room; the device's retries are a second net. The
+      // provider's protocols have one of their own, and would wait for the device when they close.
       out.set(JAVA_LONG, 0, Fi.RNR_RETRY_FOREVER);
       var _ = library.setopt(endpoint, Fi.OPT_ENDPOINT, Fi.OPT_EFA_RNR_RETRY, out);
     }

@@ -154,6 +154,9 @@ abstract class EfaObjects extends EfaStandIn {
     if (endpoint(endpoint).enabled) {
       throw network.offence("option comes after the endpoint is enabled");
     }
+    if (!card.isDirect() && name == Fi.OPT_EFA_RNR_RETRY) {
+      throw network.offence("device retries for ever while its provider waits to close");
+    }
     return level == Fi.OPT_ENDPOINT && name == Fi.OPT_EFA_RNR_RETRY ? 0 : -ENOPROTOOPT;
   }
 

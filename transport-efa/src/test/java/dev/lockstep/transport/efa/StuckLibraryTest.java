@@ -1,5 +1,6 @@
 package dev.lockstep.transport.efa;
 
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -16,6 +17,7 @@ import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportHarness;
 import dev.lockstep.transport.efa.ffi.Libfabric;
 import dev.lockstep.transport.efa.ffi.QueueCalls;
+import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -39,6 +41,7 @@ final class StuckLibraryTest {
   private final CountDownLatch inside = new CountDownLatch(1);
   private final CountDownLatch over = new CountDownLatch(1);
   private volatile boolean stands;
+  private volatile boolean staysOpen;
 
   @Test
   void otherThreadsGetATypedErrorAndCanClose() throws Exception {
@@ -71,6 +74,24 @@ final class StuckLibraryTest {
     }
   }
 
+  /// As EFA's provider up to 2.4 does while it waits for what is on its way to a peer that is gone.
+  @Test
+  void whoClosesDoesNotWaitForAnEndpointThatDoesNotClose() throws Exception {
+    LibfabricJudge.require(new OfiTcpProvider());
+    try (MemoryPool pool = MemoryPool.root("rank", 1L << 28)) {
+      Transport transport =
+          new OfiTcpProvider().open(context(pool), FabricOptions.defaults(), Standing::new);
+      staysOpen = true;
+      long start = System.nanoTime();
+      transport.close();
+      assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(IN_TIME);
+      assertThat(transport.poll()).isZero();
+      assertThat(pool.usedBytes()).as("what libfabric may touch").isPositive();
+      over.countDown();
+      Deadline.until(() -> pool.usedBytes() == 0);
+    }
+  }
+
   private TransportContext context(MemoryPool pool) {
     TransportContext usual = TransportHarness.contexts(2, directory).getFirst();
     return new TransportContext(
@@ -85,21 +106,42 @@ final class StuckLibraryTest {
         LIVENESS);
   }
 
-  /// Stands still in the first look at the queue after it was told to.
+  /// Stands still in the first look at the queue after it was told to, or closing its endpoint.
   private final class Standing extends ForwardingLibfabric {
+    private long endpoint;
+
     Standing(Libfabric library) {
       super(library);
+    }
+
+    @Override
+    public int endpoint(long domain, long info, MemorySegment opened) {
+      int status = super.endpoint(domain, info, opened);
+      endpoint = opened.get(JAVA_LONG, 0);
+      return status;
     }
 
     @Override
     public long cqRead(QueueCalls queue, long entries, long count) {
       if (stands) {
         inside.countDown();
-        while (over.getCount() > 0) {
-          LockSupport.parkNanos(this, 100_000);
-        }
+        stand();
       }
       return super.cqRead(queue, entries, count);
+    }
+
+    @Override
+    public int close(long object) {
+      if (staysOpen && object == endpoint) {
+        stand();
+      }
+      return super.close(object);
+    }
+
+    private void stand() {
+      while (over.getCount() > 0) {
+        LockSupport.parkNanos(this, 100_000);
+      }
     }
   }
 }
