@@ -17,6 +17,12 @@ public record LockedMemory(long bytes) {
 
   private static final Path LIMITS = Path.of("/proc/self/limits");
   private static final String LINE = "Max locked memory";
+  private static final Path STATUS = Path.of("/proc/self/status");
+  private static final Path USERS = Path.of("/proc/self/uid_map");
+  private static final String CAPABILITIES = "CapEff:";
+
+  /// `CAP_IPC_LOCK` of linux/capability.h: whoever has it is not limited.
+  private static final int CAP_IPC_LOCK = 14;
 
   /// What Linux gives by default, for a system that does not say.
   private static final long DEFAULT_BYTES = 64 << 10;
@@ -26,11 +32,38 @@ public record LockedMemory(long bytes) {
 
   /// Returns this process's limit; Linux's default where it cannot be read.
   public static LockedMemory read() {
+    return find().orElse(new LockedMemory(DEFAULT_BYTES));
+  }
+
+  /// Returns this process's limit, if it can be read: none for a process that may lock what it
+  /// wants.
+  public static Optional<LockedMemory> find() {
+    return isExempt(lines(STATUS), lines(USERS))
+        ? Optional.of(new LockedMemory(Long.MAX_VALUE))
+        : find(lines(LIMITS));
+  }
+
+  private static List<String> lines(Path file) {
     try {
-      return parse(Files.readAllLines(LIMITS));
+      return Files.readAllLines(file);
     } catch (IOException unreadable) {
-      return new LockedMemory(DEFAULT_BYTES);
+      return List.of();
     }
+  }
+
+  /// Returns whether a process is not limited. Its capability counts in the system's own user
+  /// namespace alone.
+  ///
+  /// @param status lines of `/proc/self/status`
+  /// @param users lines of `/proc/self/uid_map`, in the system's namespace one of all users
+  static boolean isExempt(List<String> status, List<String> users) {
+    boolean ofSystem =
+        users.size() == 1 && users.getFirst().strip().matches("0\\s+0\\s+4294967295");
+    return ofSystem
+        && status.stream()
+            .filter(line -> line.startsWith(CAPABILITIES))
+            .map(line -> line.substring(CAPABILITIES.length()).strip())
+            .anyMatch(mask -> ((Long.parseUnsignedLong(mask, 16) >>> CAP_IPC_LOCK) & 1) == 1);
   }
 
   /// Returns the soft limit that lines of `/proc/self/limits` say, Linux's default if none does.
@@ -39,7 +72,7 @@ public record LockedMemory(long bytes) {
   }
 
   /// Returns the soft limit that lines of `/proc/self/limits` say, if they do.
-  public static Optional<LockedMemory> find(List<String> lines) {
+  static Optional<LockedMemory> find(List<String> lines) {
     return lines.stream()
         .filter(line -> line.startsWith(LINE))
         .map(line -> line.substring(LINE.length()).strip().split("\\s+", 2)[0])

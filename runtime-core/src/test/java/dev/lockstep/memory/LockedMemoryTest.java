@@ -21,6 +21,18 @@ final class LockedMemoryTest {
     assertThat(LockedMemory.find(List.of())).isEmpty();
   }
 
+  /// Containers have the capability in a user namespace of their own, where it lifts no limit.
+  @Test
+  void processThatMayLockWhatItWantsIsNotLimited() {
+    List<String> may = List.of("Name:\tjava", "CapEff:\t0000000000004000", "Threads:\t9");
+    List<String> system = List.of("         0          0 4294967295");
+    assertThat(LockedMemory.isExempt(may, system)).isTrue();
+    assertThat(LockedMemory.isExempt(List.of("CapEff:\tffffffffffffbfff"), system)).isFalse();
+    assertThat(LockedMemory.isExempt(may, List.of("         0     100000      65536"))).isFalse();
+    assertThat(LockedMemory.isExempt(may, List.of())).isFalse();
+    assertThat(LockedMemory.isExempt(List.of(), system)).isFalse();
+  }
+
   @Test
   void tooLittleIsASentenceWithItsRemedy() {
     assertThat(LockedMemory.parse(limits("8388608")).sentence())

@@ -16,23 +16,24 @@ import java.util.Optional;
 public final class Doctor {
   private final List<String> jobs;
   private final List<TransportProvider> transports;
-  private final List<String> limits;
+  private final Optional<LockedMemory> locked;
 
   /// Makes a doctor.
   ///
   /// @param jobs names of the jobs that are installed
   public Doctor(List<String> jobs) {
-    this(jobs, TransportOrder.installed().values(), ProcFiles.lines("/proc/self/limits"));
+    this(jobs, TransportOrder.installed().values(), LockedMemory.find());
   }
 
   /// Makes a doctor of another machine.
   ///
   /// @param transports in the order in which a job tries them
-  /// @param limits lines of `/proc/self/limits`
-  Doctor(List<String> jobs, Collection<TransportProvider> transports, List<String> limits) {
+  /// @param locked how much memory may be locked, empty if unknown
+  Doctor(
+      List<String> jobs, Collection<TransportProvider> transports, Optional<LockedMemory> locked) {
     this.jobs = List.copyOf(jobs);
     this.transports = List.copyOf(transports);
-    this.limits = List.copyOf(limits);
+    this.locked = locked;
   }
 
   /// Prints one line per finding and returns whether training can work here.
@@ -71,16 +72,15 @@ public final class Doctor {
   /// @param pinning name of the transport that is there and needs it, empty for none
   private Finding lockedMemory(String pinning) {
     String name = "locked memory";
-    Optional<LockedMemory> limit = LockedMemory.find(limits);
-    if (limit.isEmpty() || limit.get().isUnlimited()) {
-      return Finding.ok(name, limit.isEmpty() ? "unknown" : "unlimited");
+    if (locked.isEmpty() || locked.get().isUnlimited()) {
+      return Finding.ok(name, locked.isEmpty() ? "unknown" : "unlimited");
     }
-    String size = ProcFiles.size(limit.get().bytes());
+    String size = ProcFiles.size(locked.get().bytes());
     if (pinning.isEmpty()) {
       return Finding.ok(
           name, size + " (network cards that read memory need more: ulimit -l unlimited)");
     }
-    return limit.get().isTooLittle()
+    return locked.get().isTooLittle()
         ? Finding.absent(
             name,
             "%s is too little for %s, which copies what it cannot lock or does not open at all (%s)"

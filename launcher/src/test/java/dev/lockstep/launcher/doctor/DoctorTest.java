@@ -3,6 +3,7 @@ package dev.lockstep.launcher.doctor;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.failure.Availability;
+import dev.lockstep.memory.LockedMemory;
 import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportProvider;
@@ -11,6 +12,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -75,10 +77,9 @@ final class DoctorTest {
   /// @param locked limit of locked memory
   private String line(String name, String locked, TransportProvider... transports) {
     out.reset();
-    List<String> limits =
-        List.of("Limit Soft Limit Hard Limit", "Max locked memory  " + locked + "  9 bytes");
+    long bytes = locked.equals("unlimited") ? Long.MAX_VALUE : Long.parseLong(locked);
     assertThat(
-            new Doctor(List.of("gpt"), List.of(transports), limits)
+            new Doctor(List.of("gpt"), List.of(transports), Optional.of(new LockedMemory(bytes)))
                 .report(new PrintStream(out, true, StandardCharsets.UTF_8)))
         .isEqualTo(Arrays.stream(transports).anyMatch(found -> found.probe().isAvailable()));
     return out.toString(StandardCharsets.UTF_8)
