@@ -90,6 +90,9 @@ final class NativeLibfabric implements Libfabric {
     // touches a thousand of these buffers for each endpoint: no more than a frame takes.
     LibC.setenv("FI_OFI_RXM_EAGER_LIMIT", RXM_BYTES);
     LibC.setenv("FI_OFI_RXM_BUFFER_SIZE", RXM_BYTES);
+    // Ranks of a host that ask for EFA get EFA, not the provider's shared memory, which spins for
+    // good behind a peer that was killed.
+    LibC.setenv("FI_EFA_ENABLE_SHM_TRANSFER", "0");
     LibC.setenv("IPATH_NO_BACKTRACE", "1");
     LibC.setenv("HFI_NO_BACKTRACE", "1");
     return LibC.keepingHandlers(
