@@ -69,7 +69,7 @@ final class Engine implements RailEvents {
         new Failures(library, found.kind().name(), found.domains().getFirst().provider());
     this.links = new Links(transport);
     this.peers =
-        new Peers(transport, context.worldSize(), links, this::say);
+        new Peers(transport, found.kind().unheard(), context.worldSize(), links, this::say);
     this.rails = Rails.open(found, library, failures, options, Rails.place(context.hosts(), rank));
     OutgoingFrames out = null;
     IncomingFrames in = null;

@@ -74,6 +74,14 @@ record FabricKind(
     return isEfa() && later ? Fi.DMABUF_VERSION : Fi.API_VERSION;
   }
 
+  /// Returns what to look at where a peer never said anything, in brackets, empty if that is not
+  /// known.
+  String unheard() {
+    return isEfa()
+        ? " (the security group of all cards must allow all traffic from and to itself)"
+        : "";
+  }
+
   boolean isEfa() {
     return provider.equals("efa");
   }

@@ -16,6 +16,9 @@ final class Peer {
   /// Whether anything was heard since it was last asked.
   boolean heard = true;
 
+  /// Whether anything was ever heard.
+  boolean everHeard;
+
   /// How often in a row it was asked and did not answer.
   int silences;
 

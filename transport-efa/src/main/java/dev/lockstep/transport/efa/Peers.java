@@ -17,6 +17,7 @@ final class Peers {
   private static final int LOOKS_PER_TIME = 16;
 
   private final String transport;
+  private final String unheard;
   private final Links links;
   private final Voice voice;
   private final Peer[] peers;
@@ -25,8 +26,10 @@ final class Peers {
   private boolean answers;
   private boolean leaves;
 
-  Peers(String transport, int ranks, Links links, Voice voice) {
+  /// @param unheard what to look at where a peer never said anything, in brackets or empty
+  Peers(String transport, String unheard, int ranks, Links links, Voice voice) {
     this.transport = transport;
+    this.unheard = unheard;
     this.links = links;
     this.voice = voice;
     this.peers = new Peer[ranks];
@@ -79,6 +82,7 @@ final class Peers {
   /// Notes that a peer is alive.
   void hear(int rank) {
     peers[rank].heard = true;
+    peers[rank].everHeard = true;
   }
 
   /// Breaks all links with a peer: it is dead.
@@ -104,7 +108,7 @@ final class Peers {
     Peer peer = peers[rank];
     switch (kind) {
       case Wire.PING, Wire.PONG -> {
-        peer.heard = true;
+        hear(rank);
         peer.pongWanted |= kind == Wire.PING;
         answers |= peer.pongWanted;
       }
@@ -137,8 +141,9 @@ final class Peers {
             peer.rank(),
             new TransportException(
                 "rank " + peer.rank(),
-                "peer does not answer: transport=%s, peer=%d, unansweredQuestions=%d"
-                    .formatted(transport, peer.rank(), peer.silences),
+                "peer does not answer: transport=%s, peer=%d, unansweredQuestions=%d%s"
+                    .formatted(
+                        transport, peer.rank(), peer.silences, peer.everHeard ? "" : unheard),
                 null));
       } else {
         peer.pingWanted = true;

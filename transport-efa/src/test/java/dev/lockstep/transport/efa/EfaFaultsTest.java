@@ -12,8 +12,6 @@ import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
 
 /// What EFA says of operations that fail, and of an endpoint that does: whoever waits hears of it
 /// at once, not at the deadline.
@@ -26,14 +24,27 @@ final class EfaFaultsTest {
 
   @TempDir private Path directory;
 
-  private TransportHarness open(int ranks, String fabric) {
-    return EfaDevice.open(ranks, directory, network, EfaCard.of("rdmap0s6-rdm", fabric));
+  private TransportHarness open(int ranks) {
+    return EfaDevice.open(ranks, directory, network, EfaCard.of("rdmap0s6-rdm", "efa"));
   }
 
-  @ParameterizedTest(name = "fabric={0}")
-  @ValueSource(strings = {"efa", "efa-direct"})
-  void messageThatDoesNotGetThereFailsTheLinksOfItsPeer(String fabric) {
-    try (TransportHarness ranks = open(3, fabric)) {
+  private static Engine engine(TransportHarness ranks, int rank) {
+    return ((FabricTransport) ranks.transport(rank)).engine();
+  }
+
+  /// Has nobody wait for the farewells of two that have lost each other.
+  private static void part(TransportHarness ranks) {
+    for (int rank = 0; rank < 2; rank++) {
+      Engine engine = engine(ranks, rank);
+      engine.hold();
+      engine.peers().lost(1 - rank, new IllegalStateException("parted"));
+      engine.letGo();
+    }
+  }
+
+  @Test
+  void messageThatDoesNotGetThereFailsTheLinksOfItsPeer() {
+    try (TransportHarness ranks = open(3)) {
       Pair link = ranks.link(0, 1, WORLD);
       Pair other = ranks.link(2, 1, WORLD);
       ranks.until(((ReceiveLink) link.receiver())::isGreeted);
@@ -52,24 +63,10 @@ final class EfaFaultsTest {
     assertThat(network.offences()).isEmpty();
   }
 
-  @Test
-  void writeThatDoesNotGetThereFailsTheLinksOfItsPeer() {
-    try (TransportHarness ranks = open(2, "efa-direct")) {
-      Pair link = ranks.link(0, 1, WORLD);
-      network.faults(0).failWrite();
-      Transfer sending = send(ranks.random(0, BYTES, 1), WORLD, 0);
-      ranks.post(link.receiver(), receive(ranks.zeros(1, BYTES), WORLD, 0));
-      ranks.post(link.sender(), sending);
-      assertThat(ranks.failure(sending))
-          .isInstanceOf(TransportException.class)
-          .hasMessageContaining("operation=fi_writedata, endpoint=rank 1, error=113");
-    }
-  }
-
   /// Where it has no queue to say so in, EFA's provider ends the process.
   @Test
   void errorOfTheEndpointItselfFailsAllLinks() {
-    try (TransportHarness ranks = open(2, "efa")) {
+    try (TransportHarness ranks = open(2)) {
       Pair link = ranks.link(0, 1, WORLD);
       Transfer waiting = receive(ranks.zeros(1, BYTES), WORLD, 0);
       ranks.post(link.receiver(), waiting);
@@ -78,7 +75,34 @@ final class EfaFaultsTest {
           .isInstanceOf(TransportException.class)
           .hasMessageContaining("operation=none of the caller's, endpoint=local, error=113")
           .hasMessageContaining("providerSays=" + EfaFaults.WORDS);
+      part(ranks);
     }
     assertThat(network.offences()).isEmpty();
+  }
+
+  @Test
+  void peerThatNeverSaidAnythingPointsToTheSecurityGroup() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Engine silent = engine(ranks, 1);
+      silent.hold();
+      try {
+        Transfer sending = send(ranks.random(0, BYTES, 1), WORLD, 0);
+        ranks.post(link.sender(), sending);
+        Engine asking = engine(ranks, 0);
+        asking.hold();
+        for (int question = 0; question < 5; question++) {
+          asking.peers().ask(2);
+        }
+        asking.letGo();
+        var _ = link.sender().poll();
+        assertThat(sending.failure())
+            .hasMessageContaining("peer does not answer: transport=efa, peer=1")
+            .hasMessageContaining("the security group of all cards must allow all traffic");
+      } finally {
+        silent.letGo();
+      }
+      part(ranks);
+    }
   }
 }

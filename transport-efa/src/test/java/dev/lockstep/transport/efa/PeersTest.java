@@ -9,7 +9,7 @@ import org.junit.jupiter.api.Test;
 class PeersTest {
   @Test
   void aPeerThatIsThereKeepsItsEndpoint() {
-    Peers peers = new Peers("ofi", 2, new Links("ofi"), (_, _) -> true);
+    Peers peers = new Peers("ofi", "", 2, new Links("ofi"), (_, _) -> true);
     long[] first = {5, 7};
     peers.met(1, first);
     peers.met(1, first.clone());
