@@ -15,9 +15,13 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /// The domains that a provider offers here, owned until [#close].
 final class Discovery implements AutoCloseable {
+  /// Environment variable that names the one of EFA's networks to take, `efa` or `efa-direct`.
+  static final String VARIABLE = "LOCKSTEP_EFA_FABRIC";
+
   private final Libfabric library;
   private final FabricKind kind;
   private final long list;
@@ -47,8 +51,10 @@ final class Discovery implements AutoCloseable {
   static Discovery of(FabricKind kind, String bindAddress) throws AbsentException {
     return switch (LibfabricLookup.find()) {
       case LibfabricLookup.Absent(String reason) -> throw new AbsentException(reason);
-      case LibfabricLookup.Found(Libfabric library, String file) ->
-          ask(library, file, kind, bindAddress);
+      case LibfabricLookup.Found(Libfabric library, String file) -> {
+        String only = System.getenv(VARIABLE);
+        yield ask(library, file, kind, bindAddress, only == null ? "" : only);
+      }
     };
   }
 
@@ -61,15 +67,20 @@ final class Discovery implements AutoCloseable {
   /// Memory of accelerators comes first, since a job may have nothing else to send; then EFA's
   /// device without the provider's protocols, which copy and order what links neither want copied
   /// nor ordered. Not every version and device has either.
-  private static List<Wish> wishes(FabricKind kind) {
+  ///
+  /// @param only the one of EFA's networks that may be taken, empty for either
+  private static List<Wish> wishes(FabricKind kind, String only) {
     if (!kind.isEfa()) {
       return List.of(new Wish("", 0));
     }
-    return List.of(
-        new Wish(FabricInfo.EFA_DIRECT, Fi.HMEM),
-        new Wish("", Fi.HMEM),
-        new Wish(FabricInfo.EFA_DIRECT, 0),
-        new Wish("", 0));
+    return Stream.of(
+            new Wish(FabricInfo.EFA_DIRECT, Fi.HMEM),
+            new Wish("", Fi.HMEM),
+            new Wish(FabricInfo.EFA_DIRECT, 0),
+            new Wish("", 0))
+        .filter(wish -> !wish.fabric().isEmpty() || !only.equals(FabricInfo.EFA_DIRECT))
+        .filter(wish -> wish.fabric().isEmpty() || !only.equals("efa"))
+        .toList();
   }
 
   /// Asks a library for a provider's domains.
@@ -77,10 +88,24 @@ final class Discovery implements AutoCloseable {
   /// @param file the library's, for people
   static Discovery ask(Libfabric library, String file, FabricKind kind, String bindAddress)
       throws AbsentException {
+    return ask(library, file, kind, bindAddress, "");
+  }
+
+  /// Asks a library for a provider's domains.
+  ///
+  /// @param file the library's, for people
+  /// @param only the one of EFA's networks that may be taken, empty for either
+  static Discovery ask(
+      Libfabric library, String file, FabricKind kind, String bindAddress, String only)
+      throws AbsentException {
+    if (!List.of("", "efa", FabricInfo.EFA_DIRECT).contains(only)) {
+      throw new AbsentException(
+          "EFA has no such network: %s=%s (efa or efa-direct)".formatted(VARIABLE, only));
+    }
     String provider = kind.providerIn(library.version());
     int status = -Fi.ENODATA;
     try (Arena arena = Arena.ofConfined()) {
-      for (Wish wish : wishes(kind)) {
+      for (Wish wish : wishes(kind, only)) {
         MemorySegment info = arena.allocate(JAVA_LONG);
         status =
             library.getinfo(
@@ -92,7 +117,7 @@ final class Discovery implements AutoCloseable {
                 info);
         if (status == 0) {
           long list = info.get(JAVA_LONG, 0);
-          List<FabricInfo> domains = distinct(library, list);
+          List<FabricInfo> domains = distinct(library, list, only);
           if (!domains.isEmpty()) {
             return new Discovery(library, kind, list, domains);
           }
@@ -148,14 +173,15 @@ final class Discovery implements AutoCloseable {
 
   /// One usable entry for each domain, the first: a provider lists a card once per address and
   /// mode. All are of one network, whose ends alone understand each other.
-  private static List<FabricInfo> distinct(Libfabric library, long list) {
+  private static List<FabricInfo> distinct(Libfabric library, long list, String only) {
     List<FabricInfo> domains = new ArrayList<>();
     Set<String> seen = new HashSet<>();
     for (long at = list; at != 0; ) {
       MemorySegment info = library.memory(at, Layouts.INFO.byteSize());
       FabricInfo found = FabricInfo.read(library, at);
       boolean ofOne = domains.isEmpty() || domains.getFirst().isDirect() == found.isDirect();
-      if (found.isUsable() && ofOne && seen.add(found.domain())) {
+      boolean mayBe = !found.isDirect() || !only.equals("efa");
+      if (found.isUsable() && mayBe && ofOne && seen.add(found.domain())) {
         domains.add(found);
       }
       at = FabricInfo.word(info, Layouts.INFO, "next");

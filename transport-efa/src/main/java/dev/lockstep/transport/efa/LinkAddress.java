@@ -48,8 +48,8 @@ record LinkAddress(int link, long eagerBytes, boolean direct, List<byte[]> names
     if (direct != mine) {
       throw new TransportException(
           endpoint,
-          "ranks use EFA in two ways that do not understand each other: this rank %s, %s %s (run one version of libfabric and one kind of EFA device on all hosts)"
-              .formatted(fabric(mine), endpoint, fabric(direct)),
+          "ranks use EFA in two ways that do not understand each other: this rank %s, %s %s (run one version of libfabric and one kind of EFA device on all hosts; where some have accelerators and others none, set %s=efa on all)"
+              .formatted(fabric(mine), endpoint, fabric(direct), Discovery.VARIABLE),
           null);
     }
   }

@@ -112,6 +112,23 @@ final class EfaDiscoveryTest {
     assertThat(later.asked).containsOnly(Fi.DMABUF_VERSION);
   }
 
+  /// Where hosts have accelerators and others none, what is best for each is not one network.
+  @Test
+  void theNetworkThatIsNamedIsTakenAlone() throws Discovery.AbsentException {
+    EfaCard reaching = DIRECT.reachingAccelerators();
+    EfaStandIn library = standIn(V2_6, reaching, PLAIN);
+    try (Discovery found =
+        Discovery.ask(library, "libfabric.so.1", FabricKind.EFA, "127.0.0.1", "efa")) {
+      assertThat(found.domains()).singleElement().matches(info -> !info.isDirect());
+    }
+    assertThatThrownBy(
+            () ->
+                Discovery.ask(standIn(V2_6, PLAIN), "a", FabricKind.EFA, "127.0.0.1", "efa-direct"))
+        .isInstanceOf(Discovery.AbsentException.class);
+    assertThatThrownBy(() -> Discovery.ask(library, "a", FabricKind.EFA, "127.0.0.1", "infiniband"))
+        .hasMessage("EFA has no such network: LOCKSTEP_EFA_FABRIC=infiniband (efa or efa-direct)");
+  }
+
   /// The completion queue of the device alone is overrun in silence, whatever it says.
   @Test
   void theDeviceAloneIsNotTrustedWithItsCompletions() throws Discovery.AbsentException {

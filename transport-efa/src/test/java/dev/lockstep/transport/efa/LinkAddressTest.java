@@ -40,6 +40,7 @@ class LinkAddressTest {
     assertThatThrownBy(() -> address(direct).requireFabric(!direct, "rank 1"))
         .isInstanceOf(TransportException.class)
         .hasMessageContaining("efa-direct")
+        .hasMessageContaining("set LOCKSTEP_EFA_FABRIC=efa on all")
         .hasMessageContaining("rank 1");
   }
 }
