@@ -27,6 +27,10 @@ final class Idle {
   // wait the half microsecond of a yield.
   private static final int SHARED_YIELDS = 64;
 
+  // Of those yields the last are timed. Two looks at the clock take 50 ns, for which every rank of
+  // this core waits: where a yield has handed the core over, the next ones are taken to do so too.
+  private static final int TIMED_YIELDS = 48;
+
   // As short as Linux parks a thread.
   private static final long PARK_NANOS = 50_000;
 
@@ -79,9 +83,27 @@ final class Idle {
 
   @SuppressWarnings("ThreadPriorityCheck") // ranks that share a core hand it to each other
   private void yieldCore() {
-    long before = System.nanoTime();
-    Thread.yield();
-    yielded(System.nanoTime() - before);
+    if (isTimed()) {
+      long before = System.nanoTime();
+      Thread.yield();
+      yielded(System.nanoTime() - before);
+    } else {
+      Thread.yield();
+      yielded();
+    }
+  }
+
+  /// Returns whether the next yield is to be timed: not if one has just handed the core over, but
+  /// always while a rank that computes has it for long.
+  boolean isTimed() {
+    return shared <= TIMED_YIELDS || slow;
+  }
+
+  /// Learns nothing from a yield that was not timed.
+  void yielded() {
+    if (shared > 0) {
+      shared--; // another thread may have taken the last one meanwhile
+    }
   }
 
   /// Learns from how long a yield took whether somebody else wants this core.

@@ -75,6 +75,30 @@ class IdleTest {
   }
 
   @Test
+  void aRankThatHasHandedItsCoreOverTimesOnlySomeOfItsNextYields() {
+    Idle idle = new Idle(PROCESSORS);
+    assertThat(idle.isTimed()).isTrue();
+
+    idle.yielded(HANDED_OVER_NANOS);
+    assertThat(idle.isTimed()).isFalse();
+
+    for (int i = 0; i < 16; i++) {
+      idle.yielded();
+    }
+    assertThat(idle.isTimed()).isTrue();
+    assertThat(idle.isShared()).isTrue();
+  }
+
+  @Test
+  void aRankBesideOneThatComputesTimesEveryYield() {
+    Idle idle = new Idle(PROCESSORS);
+
+    idle.yielded(3_000_000);
+
+    assertThat(idle.isTimed()).isTrue();
+  }
+
+  @Test
   void aRankThatIsAloneOnItsCoreAgainSpinsAgain() {
     Idle idle = new Idle(PROCESSORS);
     idle.yielded(HANDED_OVER_NANOS);
