@@ -1,5 +1,7 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.execute.Members;
+import dev.lockstep.collective.plan.AgreedStart;
 import dev.lockstep.collective.plan.LinkMeter;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
@@ -70,7 +72,8 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   private final Buffer numbers;
   private final Prepared barrier;
   private final Prepared slowest;
-  private final FitStart start;
+  private final Prepared greatest;
+  private final AgreedStart start;
   private final IdentityHashMap<Schedule, Prepared> all = new IdentityHashMap<>();
 
   private LinkProbe(Core core, long mostBytes, Duration warmUp, List<Buffer> buffers) {
@@ -84,18 +87,35 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
         kept(
             core.preparation()
                 .prepare(CollectiveRequest.barrier(core.topology()), List.of(), null, timeout()));
-    Tensor times = new Tensor(numbers, 0, DType.F64, Shape.of(MOST_RUNS));
-    CollectiveRequest maximum =
+    this.slowest = greatest(new Tensor(numbers, 0, DType.F64, Shape.of(MOST_RUNS)));
+    this.greatest = greatest(new Tensor(numbers, 0, DType.I64, Shape.of(1)));
+    this.start = new AgreedStart(barrier::run, this::greatest, mayHaveACore(core));
+  }
+
+  private static boolean mayHaveACore(Core core) {
+    Members members = core.endpoint().members();
+    List<String> hosts = core.job().hosts();
+    return members.jobRanks().stream().map(hosts::get).distinct().count() == 1
+        && members.size() <= Runtime.getRuntime().availableProcessors();
+  }
+
+  private long greatest(long mine) {
+    numbers.segment().set(ValueLayout.JAVA_LONG, 0, mine);
+    greatest.run();
+    return numbers.segment().get(ValueLayout.JAVA_LONG, 0);
+  }
+
+  private Prepared greatest(Tensor tensor) {
+    CollectiveRequest request =
         CollectiveRequest.allReduce(
-            DType.F64,
+            tensor.dtype(),
             new ReduceOp.Max(),
-            MOST_RUNS,
+            tensor.shape().elements(),
             true,
             core.topology(),
             LaneSplit.onePerRank(core.topology().ranks()),
             Mode.SAME_BITS);
-    this.slowest = kept(core.preparation().prepare(maximum, List.of(times), times, timeout()));
-    this.start = new FitStart(core, barrier, numbers);
+    return kept(core.preparation().prepare(request, List.of(tensor), tensor, timeout()));
   }
 
   /// What a failure leaves open is closed with the communicator.
@@ -303,7 +323,8 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
         output;
         numbers;
         barrier;
-        slowest) {
+        slowest;
+        greatest) {
       all.values().forEach(Prepared::close);
     }
   }
