@@ -1,10 +1,14 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.Preparation.Part;
+import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.execute.Members;
 import dev.lockstep.collective.plan.AgreedStart;
 import dev.lockstep.collective.plan.LinkMeter;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
@@ -21,6 +25,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Objects;
 import java.util.OptionalDouble;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
@@ -83,12 +88,18 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     this.input = buffers.get(0);
     this.output = buffers.get(1);
     this.numbers = buffers.get(2);
-    this.barrier =
-        kept(
-            core.preparation()
-                .prepare(CollectiveRequest.barrier(core.topology()), List.of(), null, timeout()));
-    this.slowest = greatest(new Tensor(numbers, 0, DType.F64, Shape.of(MOST_RUNS)));
-    this.greatest = greatest(new Tensor(numbers, 0, DType.I64, Shape.of(1)));
+    CollectiveRequest together = CollectiveRequest.barrier(core.topology());
+    Tensor times = new Tensor(numbers, 0, DType.F64, Shape.of(MOST_RUNS));
+    Tensor time = new Tensor(numbers, 0, DType.I64, Shape.of(1));
+    List<Prepared> own =
+        prepared(
+            List.of(
+                new Part(schedule(together), OptionalDouble.empty(), List.of(), null),
+                greatest(core, times),
+                greatest(core, time)));
+    this.barrier = own.get(0);
+    this.slowest = own.get(1);
+    this.greatest = own.get(2);
     this.start = new AgreedStart(barrier::run, this::greatest, mayHaveACore(core));
   }
 
@@ -105,22 +116,32 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     return numbers.segment().get(ValueLayout.JAVA_LONG, 0);
   }
 
-  private Prepared greatest(Tensor tensor) {
+  private static Part greatest(Core core, Tensor numbers) {
+    Topology topology = core.topology();
     CollectiveRequest request =
         CollectiveRequest.allReduce(
-            tensor.dtype(),
+            numbers.dtype(),
             new ReduceOp.Max(),
-            tensor.shape().elements(),
+            numbers.shape().elements(),
             true,
-            core.topology(),
-            LaneSplit.onePerRank(core.topology().ranks()),
+            topology,
+            LaneSplit.onePerRank(topology.ranks()),
             Mode.SAME_BITS);
-    return kept(core.preparation().prepare(request, List.of(tensor), tensor, timeout()));
+    return new Part(schedule(request), OptionalDouble.empty(), List.of(numbers), numbers);
+  }
+
+  /// Returns a schedule that does what is asked, whichever is fastest: to find that out takes
+  /// longer in a virtual machine that has just started than all of its runs.
+  private static Schedule schedule(CollectiveRequest request) {
+    Algorithm algorithm =
+        Algorithms.brief(request, false).orElseGet(() -> Algorithms.applicable(request).getFirst());
+    return algorithm.schedule(request);
   }
 
   /// What a failure leaves open is closed with the communicator.
-  private Prepared kept(Prepared made) {
-    core.keep(made);
+  private List<Prepared> prepared(List<Part> parts) {
+    List<Prepared> made = core.preparation().prepare(parts, timeout());
+    made.forEach(core::keep);
     return made;
   }
 
@@ -210,7 +231,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     return elapsed < (double) (PATIENCE * warmUp.toNanos());
   }
 
-  private Prepared prepare(Schedule schedule) {
+  private Part part(Schedule schedule) {
     CollectiveRequest request = schedule.request();
     int rank = core.endpoint().rank();
     boolean inPlace = request.inPlace();
@@ -226,8 +247,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
                 inPlace ? input : output,
                 inPlace ? request.outputStart(rank) : 0,
                 request.outputElements(rank));
-    return kept(
-        core.preparation().prepare(schedule, OptionalDouble.empty(), inputs, out, timeout()));
+    return new Part(schedule, OptionalDouble.empty(), inputs, out);
   }
 
   private static Tensor tensor(Buffer buffer, long start, long elements) {
@@ -240,9 +260,16 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   }
 
   private List<Run> runs(List<Schedule> schedules) {
+    List<Schedule> missing = schedules.stream().filter(it -> !all.containsKey(it)).toList();
+    if (!missing.isEmpty()) {
+      List<Prepared> made = prepared(missing.stream().map(this::part).toList());
+      for (int i = 0; i < made.size(); i++) {
+        all.put(missing.get(i), made.get(i));
+      }
+    }
     List<Run> runs = new ArrayList<>();
     for (Schedule schedule : schedules) {
-      Prepared prepared = all.computeIfAbsent(schedule, this::prepare);
+      Prepared prepared = Objects.requireNonNull(all.get(schedule));
       runs.add(new Run(written(schedule.request()), prepared::run));
     }
     return runs;
@@ -284,13 +311,13 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   /// Returns the time of each: of its runs, taken in turn with the others', one of the fastest.
   private double[] fast(List<Run> runs) {
     long begin = System.nanoTime();
-    runs.forEach(this::nanos);
+    double[] first = runs.stream().mapToDouble(this::nanos).toArray();
     double once = slowest(new double[] {System.nanoTime() - begin})[0];
     int number = (int) Math.clamp(NANOS_PER_RUN * runs.size() / once, LEAST_RUNS, MOST_RUNS);
     double[][] times = new double[runs.size()][number];
     for (int i = 0; i < number; i++) {
       for (int which = 0; which < times.length; which++) {
-        times[which][i] = nanos(runs.get(which));
+        times[which][i] = i == 0 ? first[which] : nanos(runs.get(which));
       }
     }
     double[] fast = new double[times.length];

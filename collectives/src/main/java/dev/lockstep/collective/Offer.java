@@ -9,7 +9,9 @@ import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 
 /// What a rank tells the others when it prepares a collective.
@@ -27,17 +29,12 @@ record Offer(String words, long fingerprint, String callSite, Map<Space, byte[]>
         memory);
   }
 
-  byte[] encode() {
+  static byte[] encode(List<Offer> offers) {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (DataOutputStream out = new DataOutputStream(bytes)) {
-      out.writeUTF(words);
-      out.writeLong(fingerprint);
-      out.writeUTF(callSite);
-      out.writeInt(memory.size());
-      for (Map.Entry<Space, byte[]> entry : memory.entrySet()) {
-        writeSpace(out, entry.getKey());
-        out.writeInt(entry.getValue().length);
-        out.write(entry.getValue());
+      out.writeInt(offers.size());
+      for (Offer offer : offers) {
+        offer.write(out);
       }
     } catch (IOException impossible) {
       throw new UncheckedIOException(impossible);
@@ -45,21 +42,42 @@ record Offer(String words, long fingerprint, String callSite, Map<Space, byte[]>
     return bytes.toByteArray();
   }
 
-  static Offer decode(byte[] encoded) {
+  private void write(DataOutputStream out) throws IOException {
+    out.writeUTF(words);
+    out.writeLong(fingerprint);
+    out.writeUTF(callSite);
+    out.writeInt(memory.size());
+    for (Map.Entry<Space, byte[]> entry : memory.entrySet()) {
+      writeSpace(out, entry.getKey());
+      out.writeInt(entry.getValue().length);
+      out.write(entry.getValue());
+    }
+  }
+
+  static List<Offer> decode(byte[] encoded) {
     try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(encoded))) {
-      String words = in.readUTF();
-      long fingerprint = in.readLong();
-      String callSite = in.readUTF();
-      Map<Space, byte[]> memory = new LinkedHashMap<>();
-      int size = in.readInt();
-      for (int i = 0; i < size; i++) {
-        Space space = readSpace(in);
-        memory.put(space, in.readNBytes(in.readInt()));
+      List<Offer> offers = new ArrayList<>();
+      int number = in.readInt();
+      for (int i = 0; i < number; i++) {
+        offers.add(read(in));
       }
-      return new Offer(words, fingerprint, callSite, memory);
+      return offers;
     } catch (IOException garbage) {
       throw new UncheckedIOException("offer of a peer cannot be read", garbage);
     }
+  }
+
+  private static Offer read(DataInputStream in) throws IOException {
+    String words = in.readUTF();
+    long fingerprint = in.readLong();
+    String callSite = in.readUTF();
+    Map<Space, byte[]> memory = new LinkedHashMap<>();
+    int size = in.readInt();
+    for (int i = 0; i < size; i++) {
+      Space space = readSpace(in);
+      memory.put(space, in.readNBytes(in.readInt()));
+    }
+    return new Offer(words, fingerprint, callSite, memory);
   }
 
   private static void writeSpace(DataOutputStream out, Space space) throws IOException {

@@ -123,54 +123,96 @@ final class Preparation {
     return prepare(choice, inputs, output, deadline);
   }
 
+  /// What is prepared together with others.
+  ///
+  /// @param schedule known to be right
+  /// @param inputs tensors that fit it
+  record Part(
+      Schedule schedule, OptionalDouble predicted, List<Tensor> inputs, @Nullable Tensor output) {}
+
+  /// What becomes of a part on this rank.
+  private record Draft(Part part, Attempt attempt, Memory memory, List<Prepared.Mapped> mapped) {}
+
   private Prepared prepare(
       Candidate choice, List<Tensor> inputs, @Nullable Tensor output, Duration deadline) {
     Schedule schedule = Objects.requireNonNull(choice.schedule(), "refused");
-    return prepare(schedule, choice.nanos(), inputs, output, deadline);
+    Part part = new Part(schedule, choice.nanos(), inputs, output);
+    return prepare(List.of(part), deadline).getFirst();
   }
 
-  /// As [#prepare(CollectiveRequest, List, Tensor, Duration)], by a schedule that is known to be
-  /// right, on tensors that fit it.
-  Prepared prepare(
-      Schedule schedule,
-      OptionalDouble predicted,
-      List<Tensor> inputs,
-      @Nullable Tensor output,
-      Duration deadline) {
+  /// As [#prepare(CollectiveRequest, List, Tensor, Duration)], of collectives of which the ranks
+  /// tell each other at once; all the same in the same order.
+  List<Prepared> prepare(List<Part> parts, Duration deadline) {
     String callSite = CallSite.here();
-    Optional<PeerAccess> access =
-        touchesPeers(schedule.steps(endpoint.rank())) ? endpoint.access() : Optional.empty();
-    Memory memory = Memory.of(job, endpoint.rank(), schedule, inputs, output, access);
-    Offer mine = new Offer(schedule, endpoint.communicator(), callSite, memory.descriptors());
-    Attempt attempt = new Attempt(schedule, mine, deadline, System.nanoTime());
-    List<Prepared.Mapped> mapped = new ArrayList<>();
+    List<Draft> drafts = new ArrayList<>();
     try {
-      Program program = agreeAndBind(attempt, memory, mapped);
-      return new Prepared(
-          progress, schedule, predicted, program, memory, mapped, callSite, deadline.toNanos());
+      parts.forEach(part -> drafts.add(draft(part, callSite, deadline)));
+    } catch (RuntimeException | Error failure) {
+      drafts.forEach(draft -> draft.memory().close());
+      throw failure;
+    }
+    Draft first = drafts.getFirst();
+    List<Program> programs = new ArrayList<>();
+    List<Prepared> prepared = new ArrayList<>();
+    try {
+      agreeAndBind(drafts, programs);
+      for (int i = 0; i < drafts.size(); i++) {
+        Draft draft = drafts.get(i);
+        prepared.add(
+            new Prepared(
+                progress,
+                draft.part().schedule(),
+                draft.part().predicted(),
+                programs.get(i),
+                draft.memory(),
+                draft.mapped(),
+                callSite,
+                deadline.toNanos()));
+      }
+      return prepared;
     } catch (RuntimeException | Error failure) {
       try {
         if (endpoint.ranks() > 1) {
-          progress.abort(failure, mine.description());
+          progress.abort(failure, first.attempt().mine().description());
         }
       } finally {
-        mapped.forEach(Prepared.Mapped::forget);
-        memory.close();
+        programs.forEach(Program::close);
+        for (Draft draft : drafts) {
+          draft.mapped().forEach(Prepared.Mapped::forget);
+          draft.memory().close();
+        }
       }
       throw failure;
     }
   }
 
-  private Program agreeAndBind(Attempt attempt, Memory memory, List<Prepared.Mapped> mapped) {
+  private Draft draft(Part part, String callSite, Duration deadline) {
+    Schedule schedule = part.schedule();
+    Optional<PeerAccess> access =
+        touchesPeers(schedule.steps(endpoint.rank())) ? endpoint.access() : Optional.empty();
+    Memory memory = Memory.of(job, endpoint.rank(), schedule, part.inputs(), part.output(), access);
+    Offer mine = new Offer(schedule, endpoint.communicator(), callSite, memory.descriptors());
+    Attempt attempt = new Attempt(schedule, mine, deadline, System.nanoTime());
+    return new Draft(part, attempt, memory, new ArrayList<>());
+  }
+
+  /// Adds a program for each draft.
+  private void agreeAndBind(List<Draft> drafts, List<Program> programs) {
+    Attempt first = drafts.getFirst().attempt();
     try {
-      List<Offer> offers = exchange(attempt);
-      Bindings bindings = bindings(attempt.schedule(), memory, offers, mapped);
-      Duration left = Deadlines.left(attempt.deadline(), attempt.start());
-      return ProgramCompiler.compile(attempt.schedule(), bindings, endpoint, left);
+      List<List<Offer>> offers = exchange(drafts);
+      for (int i = 0; i < drafts.size(); i++) {
+        Draft draft = drafts.get(i);
+        Attempt attempt = draft.attempt();
+        Bindings bindings =
+            bindings(attempt.schedule(), draft.memory(), offers.get(i), draft.mapped());
+        Duration left = Deadlines.left(attempt.deadline(), attempt.start());
+        programs.add(ProgramCompiler.compile(attempt.schedule(), bindings, endpoint, left));
+      }
     } catch (JobFailedException failed) {
-      throw ended(attempt, failed);
+      throw ended(first, failed);
     } catch (CollectiveTimeoutException late) {
-      throw timedOut(attempt, late.missingRanks(), late);
+      throw timedOut(first, late.missingRanks(), late);
     }
   }
 
@@ -194,15 +236,30 @@ final class Preparation {
                             mapped)));
   }
 
-  private List<Offer> exchange(Attempt attempt) {
-    Offer mine = attempt.mine();
+  /// Returns every rank's offers, draft by draft.
+  private List<List<Offer>> exchange(List<Draft> drafts) {
+    List<Offer> mine = drafts.stream().map(draft -> draft.attempt().mine()).toList();
     if (endpoint.ranks() == 1) {
-      return List.of(mine);
+      return mine.stream().map(List::of).toList();
     }
-    List<Offer> offers =
-        agreement.exchange("prepare/" + preparations++, mine.encode(), attempt.deadline()).stream()
+    Duration deadline = drafts.getFirst().attempt().deadline();
+    List<List<Offer>> ranks =
+        agreement.exchange("prepare/" + preparations++, Offer.encode(mine), deadline).stream()
             .map(Offer::decode)
             .toList();
+    List<List<Offer>> offers = new ArrayList<>();
+    for (int i = 0; i < drafts.size(); i++) {
+      int number = i;
+      List<Offer> each =
+          ranks.stream().map(theirs -> theirs.get(Math.min(number, theirs.size() - 1))).toList();
+      requireSame(drafts.get(i).attempt(), each);
+      offers.add(each);
+    }
+    return offers;
+  }
+
+  private void requireSame(Attempt attempt, List<Offer> offers) {
+    Offer mine = attempt.mine();
     for (int peer = 0; peer < offers.size(); peer++) {
       if (offers.get(peer).fingerprint() != mine.fingerprint()) {
         letOthersSee();
@@ -214,7 +271,6 @@ final class Preparation {
                 call(endpoint.members().jobRank(peer), offers.get(peer))));
       }
     }
-    return offers;
   }
 
   /// Waits until every rank has all offers, so that each sees for itself with whom it disagrees: a
