@@ -31,6 +31,8 @@ final class OutputPump {
   private final @Nullable OutputStream log;
   private final ByteArrayOutputStream line = new ByteArrayOutputStream();
   private final Thread thread;
+  // What was said before is out then.
+  private volatile boolean isListening;
   private boolean logBroken;
 
   private OutputPump(String name, InputStream source, Target target, @Nullable OutputStream log) {
@@ -47,10 +49,13 @@ final class OutputPump {
     return pump;
   }
 
-  /// Waits until everything is out, or not much longer than a dead process can need.
+  /// Waits until everything is out that an ended process has said, however slowly it is read. A
+  /// stream that others hold open, and say nothing on, is waited for so long.
   void finish(Duration patience) {
     try {
-      var _ = thread.join(patience);
+      while (!thread.join(patience) && !isListening) {
+        // Whoever reads the console takes its time.
+      }
     } catch (InterruptedException _) {
       Thread.currentThread().interrupt();
     }
@@ -59,7 +64,7 @@ final class OutputPump {
   private void run() {
     byte[] buffer = new byte[BUFFER_BYTES];
     try (log) {
-      for (int n = source.read(buffer); n >= 0; n = source.read(buffer)) {
+      for (int n = listen(buffer); n >= 0; n = listen(buffer)) {
         keep(buffer, n);
         switch (target) {
           case Target.Live(Console console) -> console.pass(buffer, n);
@@ -71,6 +76,15 @@ final class OutputPump {
     }
     if (target instanceof Target.Lines lines && line.size() > 0) {
       emit(lines);
+    }
+  }
+
+  private int listen(byte[] buffer) throws IOException {
+    isListening = true;
+    try {
+      return source.read(buffer);
+    } finally {
+      isListening = false;
     }
   }
 
