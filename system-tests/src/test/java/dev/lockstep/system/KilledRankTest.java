@@ -41,7 +41,7 @@ class KilledRankTest {
   private static Command start(String name, String transport) throws IOException {
     // Steps in plenty until the next save: whoever waits for a slow disk cannot be ended in time.
     String[] options =
-        job.gpt(name, "--steps=600", "--save-every=150", "--threads=1", "--transport=" + transport);
+        job.gpt(name, "--steps=300", "--save-every=100", "--threads=1", "--transport=" + transport);
     return Command.lockstep(TinyJob.with(List.of("run", "--nproc-per-node=2"), options));
   }
 

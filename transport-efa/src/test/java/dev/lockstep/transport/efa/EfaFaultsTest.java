@@ -63,6 +63,23 @@ final class EfaFaultsTest {
     assertThat(network.offences()).isEmpty();
   }
 
+  @Test
+  void writeThatDoesNotGetThereFailsItsMessage() {
+    try (TransportHarness ranks = open(2)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Transfer sent = send(ranks.random(0, BYTES, 1), WORLD, 0);
+      network.faults(0).failWrite();
+      ranks.post(link.sender(), sent);
+      ranks.post(link.receiver(), receive(ranks.zeros(1, BYTES), WORLD, 0));
+      assertThat(ranks.failure(sent))
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining("operation=fi_write")
+          .hasMessageContaining("providerSays=" + EfaFaults.WORDS);
+      part(ranks);
+    }
+    assertThat(network.offences()).isEmpty();
+  }
+
   /// Where it has no queue to say so in, EFA's provider ends the process.
   @Test
   void errorOfTheEndpointItselfFailsAllLinks() {
