@@ -1,6 +1,5 @@
 package dev.lockstep.collective;
 
-import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
@@ -64,18 +63,6 @@ final class HostwiseTransport implements Transport {
   @Override
   public Link openReceive(int peer, int communicator, Duration timeout) {
     return to(peer).openReceive(peer, communicator, timeout);
-  }
-
-  @Override
-  public void register(Registration registration) {
-    near.register(registration);
-    far.register(registration);
-  }
-
-  @Override
-  public void deregister(Registration registration) {
-    near.deregister(registration);
-    far.deregister(registration);
   }
 
   @Override

@@ -1,6 +1,5 @@
 package dev.lockstep.transport;
 
-import dev.lockstep.memory.Registration;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -19,12 +18,6 @@ public interface Transport extends AutoCloseable {
 
   /// Opens the receiving end of the FIFO link from `peer` to this rank for one communicator.
   Link openReceive(int peer, int communicator, Duration timeout);
-
-  /// Makes a range known to this transport, where it needs that (network cards); idempotent.
-  void register(Registration registration);
-
-  /// Forgets a range.
-  void deregister(Registration registration);
 
   /// Returns in-place access to the memory of some ranks, this one among them, if this transport
   /// shares memory with all of these. The same on each of them.

@@ -1,6 +1,5 @@
 package dev.lockstep.transport;
 
-import dev.lockstep.memory.Registration;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.time.Duration;
@@ -129,16 +128,6 @@ public final class FaultyTransport implements Transport {
 
   private synchronized void die() {
     links.forEach(Link::close);
-  }
-
-  @Override
-  public void register(Registration registration) {
-    transport.register(registration);
-  }
-
-  @Override
-  public void deregister(Registration registration) {
-    transport.deregister(registration);
   }
 
   @Override

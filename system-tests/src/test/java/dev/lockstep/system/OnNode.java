@@ -1,6 +1,5 @@
 package dev.lockstep.system;
 
-import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transfer;
@@ -43,18 +42,6 @@ final class OnNode implements Transport {
   public Link openReceive(int peer, int communicator, Duration timeout) {
     node.enter();
     return new LinkOnNode(node, inner.openReceive(peer, communicator, timeout));
-  }
-
-  @Override
-  public void register(Registration registration) {
-    node.enter();
-    inner.register(registration);
-  }
-
-  @Override
-  public void deregister(Registration registration) {
-    node.enter();
-    inner.deregister(registration);
   }
 
   @Override

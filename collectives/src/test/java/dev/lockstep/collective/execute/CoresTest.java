@@ -251,12 +251,6 @@ class CoresTest {
     }
 
     @Override
-    public void register(Registration registration) {}
-
-    @Override
-    public void deregister(Registration registration) {}
-
-    @Override
     public Optional<PeerAccess> peerAccess(List<Integer> ranks) {
       return Optional.empty();
     }

@@ -124,13 +124,6 @@ final class InProcessNeighbors implements Neighbors {
   }
 
   @Override
-  public synchronized void deregister(Registration registration) {
-    if (withdraw(registration.region())) {
-      described.remove(registration.region());
-    }
-  }
-
-  @Override
   public synchronized void close() {
     described.keySet().removeIf(this::withdraw);
   }

@@ -44,9 +44,6 @@ public interface Neighbors extends AutoCloseable {
   /// Takes one [#open] or [#openToWrite] back.
   void forget(int peer, byte[] descriptor);
 
-  /// Forgets what [#describe] kept of the range's region.
-  void deregister(Registration registration);
-
   /// Closes every view that [#open] made; areas belong to who got them.
   @Override
   void close();

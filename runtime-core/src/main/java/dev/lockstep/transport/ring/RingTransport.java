@@ -1,7 +1,6 @@
 package dev.lockstep.transport.ring;
 
 import dev.lockstep.failure.TransportException;
-import dev.lockstep.memory.Registration;
 import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
@@ -94,16 +93,6 @@ public final class RingTransport implements Transport {
     more.add(link);
     links = more.toArray(RingLink[]::new);
     return link;
-  }
-
-  @Override
-  public void register(Registration registration) {
-    // Memory of the host needs no preparation.
-  }
-
-  @Override
-  public void deregister(Registration registration) {
-    neighbors.deregister(registration);
   }
 
   @Override

@@ -176,11 +176,6 @@ final class ShmNeighbors implements Neighbors {
   }
 
   @Override
-  public void deregister(Registration registration) {
-    // Descriptors say everything; nothing was kept.
-  }
-
-  @Override
   public synchronized void close() {
     mappings.values().forEach(Mapped::close);
     mappings.clear();

@@ -118,11 +118,6 @@ public abstract class FaultyProvider implements TransportProvider {
     }
 
     @Override
-    public void deregister(Registration registration) {
-      neighbors.deregister(registration);
-    }
-
-    @Override
     public void close() {
       neighbors.close();
     }

@@ -2,7 +2,6 @@ package dev.lockstep.transport.aeron;
 
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.TransportException;
-import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
@@ -219,12 +218,6 @@ final class AeronTransport implements Transport {
       }
     }
   }
-
-  @Override
-  public void register(Registration registration) {}
-
-  @Override
-  public void deregister(Registration registration) {}
 
   @Override
   public Optional<PeerAccess> peerAccess(List<Integer> ranks) {

@@ -1,7 +1,6 @@
 package dev.lockstep.transport.efa;
 
 import dev.lockstep.failure.TransportException;
-import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
@@ -117,29 +116,6 @@ final class FabricTransport implements Transport {
 
   private String key(int communicator, int from, int to) {
     return name() + "/" + communicator + "/" + from + "-" + to;
-  }
-
-  @Override
-  public void register(Registration registration) {
-    engine.hold();
-    try {
-      checkOpen();
-      engine.cache().register(engine.cache().of(registration.region()));
-    } finally {
-      engine.letGo();
-    }
-  }
-
-  @Override
-  public void deregister(Registration registration) {
-    engine.hold();
-    try {
-      if (!closed) {
-        engine.cache().forget(registration.region());
-      }
-    } finally {
-      engine.letGo();
-    }
   }
 
   @Override

@@ -404,18 +404,6 @@ final class FabricTransportTest {
   }
 
   @Test
-  void registeredMemoryIsForgottenOnRequest() {
-    try (TransportHarness ranks = open(new OfiShmProvider(), USUAL)) {
-      Registration range = ranks.zeros(0, 1 << 20);
-      ranks.transport(0).register(range);
-      ranks.transport(0).register(range.slice(5, 100));
-      assertThat(cache(ranks, 0).size()).isEqualTo(1);
-      ranks.transport(0).deregister(range);
-      assertThat(cache(ranks, 0).size()).isZero();
-    }
-  }
-
-  @Test
   void providersAreNamedAsUsersWriteThem() {
     assertThat(
             Stream.of(
