@@ -5,6 +5,7 @@ import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.CommunicatorOptions;
 import dev.lockstep.collective.Links;
 import dev.lockstep.collective.plan.LinkCache;
+import dev.lockstep.collective.plan.LinkDoubts;
 import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.simulate.Compute;
 import dev.lockstep.collective.simulate.Level;
@@ -60,7 +61,8 @@ final class HostLinks {
     try (Job job = Job.inProcess(1, JobConfig.fromEnvironment()).getFirst()) {
       String name = transport.isEmpty() ? USUAL_TRANSPORT : transport;
       return new LinkCache(UserCache.folder(System.getenv()))
-          .find(LinkTable.key(name, ranks, 1, job.host()), Instant.now());
+          .find(LinkTable.key(name, ranks, 1, job.host()), Instant.now())
+          .filter(table -> LinkDoubts.of(table, ranks, ranks).isEmpty());
     }
   }
 

@@ -76,7 +76,7 @@ final class LinkChoice {
         Optional<LinkTable> kept =
             fitted.anew()
                 ? Optional.empty()
-                : new LinkCache(fitted.cache()).find(key(), Instant.now());
+                : new LinkCache(fitted.cache()).find(key(), Instant.now()).filter(this::isBelieved);
         yield kept.map(LinkTable::encode).orElse(FIT + fitted.warmUp());
       }
     };
@@ -139,6 +139,10 @@ final class LinkChoice {
     try (Core within = probe.split(host, job.rank(), options.timeout()).orElseThrow()) {
       return within.topology().ranks() == 1 ? Optional.empty() : Optional.of(measure(within));
     }
+  }
+
+  private boolean isBelieved(LinkTable table) {
+    return LinkDoubts.of(table, job.worldSize(), job.localWorldSize()).isEmpty();
   }
 
   /// Keeps what was fitted, if it can be true.

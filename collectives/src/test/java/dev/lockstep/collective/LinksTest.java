@@ -2,11 +2,15 @@ package dev.lockstep.collective;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lockstep.collective.algorithm.Algorithms;
+import dev.lockstep.collective.plan.LinkCache;
 import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.simulate.Fabric;
+import dev.lockstep.collective.simulate.Level;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
@@ -17,6 +21,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -64,6 +69,35 @@ class LinksTest {
         communicator.topology(),
         LaneSplit.onePerRank(communicator.size()),
         Mode.SAME_BITS);
+  }
+
+  /// Where each rank has a core no signal takes nine microseconds.
+  @Test
+  void aKeptTableThatCannotBeTrueIsMeasuredAnew() {
+    assumeTrue(Runtime.getRuntime().availableProcessors() >= 2, "two ranks share a core");
+    Fabric typical = LinkTable.typical("in-process", true).fabric();
+    Level links = typical.levels().getFirst();
+    Level slow =
+        new Level(
+            links.name(),
+            Level.ALL,
+            links.messageNanos(),
+            links.shortBytes(),
+            links.shortNanos(),
+            9_000,
+            links.bandwidth(),
+            links.memory(),
+            0);
+    Fabric busy = new Fabric(typical.name(), typical.compute(), List.of(slow));
+    String host;
+    try (Job job = Job.inProcess(1, JobConfig.of(Map.of())).getFirst()) {
+      host = job.host();
+    }
+    LinkTable kept = new LinkTable(LinkTable.key("in-process", 2, 1, host), Instant.now(), busy);
+    new LinkCache(folder).keep(kept);
+    assertThat(new LinkCache(folder).find(kept.key(), Instant.now())).isPresent();
+    LinkTable measured = tables(2, fitted("in-process", false)).getFirst();
+    assertThat(measured.fabric().levels().getFirst().signalNanos()).isNotEqualTo(9_000);
   }
 
   // Over messages, and of more ranks than cores, whatever is measured is believed.

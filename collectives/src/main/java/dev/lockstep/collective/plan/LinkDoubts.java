@@ -20,6 +20,13 @@ public final class LinkDoubts {
   /// compiled they take ten times as long and more.
   private static final double SLOWER = 3;
 
+  /// What is left of a short size's time beside calls and signals is small, and its rate anything
+  /// above the true one; not a tenth of what longer ones reach.
+  private static final double RISES = 10;
+
+  /// Buffers of all ranks from which a rate is compared with those of longer ones.
+  private static final long BRIEF_BYTES = 32 << 10;
+
   /// Buffers of all ranks from which rates are compared: of shorter ones a call takes most of the
   /// time.
   private static final long RATED_BYTES = 256 << 10;
@@ -32,13 +39,30 @@ public final class LinkDoubts {
   /// Returns why constants cannot be believed, or nothing if they can: where every rank has a core
   /// to itself a signal, and a message beside one, take far less than a scheduler, and nothing
   /// takes less than a line from cache to cache. What has hidden it was the time of a call, or a
-  /// rate. Nor are joins slower than copies by far, or no faster in a core's cache than beyond.
+  /// rate. Nor are joins slower than copies by far, or no faster in a core's cache than beyond, nor
+  /// is a peer's memory slower by far where there is less of it.
   ///
   /// @param eachHasACore whether there is a core for each rank; if not, all times may be true
   public static Optional<String> of(Fabric fabric, boolean eachHasACore) {
     return eachHasACore
         ? ofLatencies(fabric.levels().getFirst()).or(() -> ofRates(fabric))
         : Optional.empty();
+  }
+
+  /// As [#of(Fabric, boolean)], of a table that was kept, on the host that it holds for.
+  ///
+  /// @param ranks of the job
+  /// @param localRanks of them on this host
+  public static Optional<String> of(LinkTable table, int ranks, int localRanks) {
+    int processors = Runtime.getRuntime().availableProcessors();
+    Fabric all = table.fabric();
+    return of(all, ranks <= processors)
+        .or(
+            () ->
+                table
+                    .near()
+                    .map(level -> new Fabric(all.name(), all.compute(), List.of(level)))
+                    .flatMap(near -> of(near, localRanks <= processors)));
   }
 
   private static Optional<String> ofLatencies(Level links) {
@@ -66,12 +90,18 @@ public final class LinkDoubts {
         .or(() -> flat("join", compute.join()))
         .or(() -> dip("copy", compute.copy()))
         .or(() -> dip("join", compute.join()))
-        .or(() -> dip("read", links.memory().read()))
-        .or(() -> dip("fetch", links.memory().fetch()))
-        .or(() -> dip("joinPeer", links.memory().join()))
-        .or(() -> dip("spread", links.memory().spread()))
-        .or(() -> dip("write", links.memory().write()))
-        .or(() -> dip("swap", links.memory().swap()));
+        .or(() -> disturbed("read", links.memory().read(), links))
+        .or(() -> disturbed("fetch", links.memory().fetch(), links))
+        .or(() -> disturbed("joinPeer", links.memory().join(), links))
+        .or(() -> disturbed("spread", links.memory().spread(), links))
+        .or(() -> disturbed("write", links.memory().write(), links))
+        .or(() -> disturbed("swap", links.memory().swap(), links));
+  }
+
+  /// Over a wire short messages may be as much slower as they like.
+  private static Optional<String> disturbed(String name, Rates rates, Level links) {
+    Optional<String> dip = dip(name, rates);
+    return links.shortBytes() == 0 ? dip : dip.or(() -> rise(name, rates));
   }
 
   private static Optional<String> slower(String name, Rates rates, String than, Rates others) {
@@ -117,10 +147,30 @@ public final class LinkDoubts {
     return Optional.empty();
   }
 
+  /// No size is a tenth as fast as a longer one.
+  private static Optional<String> rise(String name, Rates rates) {
+    List<Long> sizes = from(BRIEF_BYTES, rates);
+    double fastest = Double.POSITIVE_INFINITY; // of those that are longer
+    for (long bytes : sizes.reversed()) {
+      double nanos = rates.nanosPerByte(bytes);
+      if (nanos > RISES * fastest) {
+        return Optional.of(
+            "short sizes were disturbed: workingSetBytes=%d, %s=%.2f GB/s, longer=%.2f GB/s"
+                .formatted(bytes, name, 1 / nanos, 1 / fastest));
+      }
+      fastest = Math.min(fastest, nanos);
+    }
+    return Optional.empty();
+  }
+
   private static List<Long> rated(Rates rates) {
+    return from(RATED_BYTES, rates);
+  }
+
+  private static List<Long> from(long least, Rates rates) {
     return rates.points().stream()
         .map(Rates.Point::workingSetBytes)
-        .filter(bytes -> bytes >= RATED_BYTES)
+        .filter(bytes -> bytes >= least)
         .toList();
   }
 }

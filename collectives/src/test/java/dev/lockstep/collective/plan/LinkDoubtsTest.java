@@ -69,10 +69,30 @@ class LinkDoubtsTest {
   }
 
   @ParameterizedTest(name = "place={0}, GB/s={1}")
-  @CsvSource({"4, 60, false", "4, 20, true", "5, 11.5, true", "6, 10, false", "1, 1, false"})
+  @CsvSource({"4, 60, false", "4, 20, true", "5, 11.5, true", "6, 10, false", "1, 11, false"})
   void sizesFarSlowerThanTheirNeighborsAreDoubted(int place, double rate, boolean doubted) {
     double[] peerJoin = PEER_JOIN.clone();
     peerJoin[place] = rate;
+    Fabric fabric = fabric(70, 90, 450, rates(JOIN), rates(peerJoin));
+    assertThat(LinkDoubts.of(fabric, true).isPresent()).isEqualTo(doubted);
+  }
+
+  /// What a first fit had kept once, reads of 32 KiB to 32 MiB, chose an exchange of 16 KiB that
+  /// takes five times as long as the best.
+  @ParameterizedTest(name = "GB/s={0}, {1}, {2}, {3}")
+  @CsvSource({
+    "2.6, 7.4, 14.6, 53.3, true",
+    "40, 7.4, 30, 100, true",
+    "10, 30, 53, 53.3, false",
+    "60, 50, 40, 30, false"
+  })
+  void shortSizesAreNotATenthAsFastAsLongerOnes(
+      double first, double second, double third, double fourth, boolean doubted) {
+    double[] peerJoin = PEER_JOIN.clone();
+    peerJoin[1] = first;
+    peerJoin[2] = second;
+    peerJoin[3] = third;
+    peerJoin[4] = fourth;
     Fabric fabric = fabric(70, 90, 450, rates(JOIN), rates(peerJoin));
     assertThat(LinkDoubts.of(fabric, true).isPresent()).isEqualTo(doubted);
   }
