@@ -79,8 +79,12 @@ final class SendLink extends FabricLink {
     if (mute && failure == null) {
       failure = broken("peer has closed its transport");
     }
+    // What it has got whole is sent, though it may be told here after the farewell.
+    if (peerLeft && writing == 0 && failure == null) {
+      failure = broken("link was closed by its receiver");
+    }
     try {
-      while (failure == null && next < tail) {
+      while (failure == null && !peerLeft && next < tail) {
         Transfer transfer = transfer(next);
         boolean all =
             transfer.bytes() <= receiver.eagerBytes() ? sendFrames(transfer) : write(transfer);
@@ -339,12 +343,7 @@ final class SendLink extends FabricLink {
         }
         peerLeft();
       }
-      case Wire.GONE -> {
-        if (failure == null) {
-          failure = broken("link was closed by its receiver");
-        }
-        peerLeft();
-      }
+      case Wire.GONE -> peerLeft();
       default -> {}
     }
   }
