@@ -79,7 +79,7 @@ final class Discovery implements AutoCloseable {
             new Wish(FabricInfo.EFA_DIRECT, 0),
             new Wish("", 0))
         .filter(wish -> !wish.fabric().isEmpty() || !only.equals(FabricInfo.EFA_DIRECT))
-        .filter(wish -> wish.fabric().isEmpty() || !only.equals("efa"))
+        .filter(wish -> wish.fabric().isEmpty() || !only.equals(FabricInfo.EFA))
         .toList();
   }
 
@@ -98,7 +98,7 @@ final class Discovery implements AutoCloseable {
   static Discovery ask(
       Libfabric library, String file, FabricKind kind, String bindAddress, String only)
       throws AbsentException {
-    if (!List.of("", "efa", FabricInfo.EFA_DIRECT).contains(only)) {
+    if (kind.isEfa() && !List.of("", FabricInfo.EFA, FabricInfo.EFA_DIRECT).contains(only)) {
       throw new AbsentException(
           "EFA has no such network: %s=%s (efa or efa-direct)".formatted(VARIABLE, only));
     }
@@ -180,7 +180,7 @@ final class Discovery implements AutoCloseable {
       MemorySegment info = library.memory(at, Layouts.INFO.byteSize());
       FabricInfo found = FabricInfo.read(library, at);
       boolean ofOne = domains.isEmpty() || domains.getFirst().isDirect() == found.isDirect();
-      boolean mayBe = !found.isDirect() || !only.equals("efa");
+      boolean mayBe = !found.isDirect() || !only.equals(FabricInfo.EFA);
       if (found.isUsable() && mayBe && ofOne && seen.add(found.domain())) {
         domains.add(found);
       }

@@ -41,6 +41,9 @@ record FabricInfo(
     long injectBytes,
     long maxMessageBytes,
     long receives) {
+  /// Name of EFA's provider, and of the network that is spoken by its protocols.
+  static final String EFA = "efa";
+
   /// Name of the network that is EFA's device alone, of libfabric 2.1 and later.
   static final String EFA_DIRECT = "efa-direct";
 
@@ -72,7 +75,7 @@ record FabricInfo(
   /// The error of a message that was copied at once names no operation and so no peer. EFA tells it
   /// so of each that does not get there; its device copies short messages of their own accord.
   private static long injectBytes(String provider, MemorySegment tx) {
-    return provider.equals("efa") ? 0 : word(tx, Layouts.TX_ATTR, "inject_size");
+    return provider.equals(EFA) ? 0 : word(tx, Layouts.TX_ATTR, "inject_size");
   }
 
   private static MemorySegment part(

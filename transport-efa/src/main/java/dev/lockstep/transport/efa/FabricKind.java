@@ -83,6 +83,6 @@ record FabricKind(
   }
 
   boolean isEfa() {
-    return provider.equals("efa");
+    return provider.equals(FabricInfo.EFA);
   }
 }

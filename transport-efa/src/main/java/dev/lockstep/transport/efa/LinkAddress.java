@@ -55,7 +55,7 @@ record LinkAddress(int link, long eagerBytes, boolean direct, List<byte[]> names
   }
 
   private static String fabric(boolean direct) {
-    return direct ? FabricInfo.EFA_DIRECT : "efa";
+    return direct ? FabricInfo.EFA_DIRECT : FabricInfo.EFA;
   }
 
   private static TransportException unknown(String endpoint, int bytes) {

@@ -127,6 +127,9 @@ final class EfaDiscoveryTest {
         .isInstanceOf(Discovery.AbsentException.class);
     assertThatThrownBy(() -> Discovery.ask(library, "a", FabricKind.EFA, "127.0.0.1", "infiniband"))
         .hasMessage("EFA has no such network: LOCKSTEP_EFA_FABRIC=infiniband (efa or efa-direct)");
+    assertThatThrownBy(() -> Discovery.ask(library, "a", FabricKind.TCP, "127.0.0.1", "infiniband"))
+        .as("of a provider that is not EFA's, and is not here")
+        .hasMessageContaining("provider=tcp");
   }
 
   /// The completion queue of the device alone is overrun in silence, whatever it says.
