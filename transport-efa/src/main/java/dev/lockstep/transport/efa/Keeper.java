@@ -1,6 +1,7 @@
 package dev.lockstep.transport.efa;
 
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.interrupt.Uninterrupted;
 import java.time.Duration;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
@@ -91,31 +92,22 @@ final class Keeper implements AutoCloseable {
     Thread end = new Thread(ending, "lockstep-fabric-end-" + engine.rank());
     end.setDaemon(true);
     end.start();
-    boolean interrupted = false;
-    long start = System.nanoTime();
-    try {
-      while (true) {
-        try {
-          long left = most.toNanos() - (System.nanoTime() - start);
-          var _ = ending.get(left, TimeUnit.NANOSECONDS);
-          return true;
-        } catch (InterruptedException again) {
-          interrupted = true;
-        } catch (TimeoutException late) {
-          return false;
-        } catch (ExecutionException failed) {
-          throw new TransportException(
-              engine.transport(),
-              "transport cannot be closed: transport=%s, rank=%d"
-                  .formatted(engine.transport(), engine.rank()),
-              failed.getCause());
-        }
-      }
-    } finally {
-      if (interrupted) {
-        Thread.currentThread().interrupt();
-      }
-    }
+    long until = System.nanoTime() + most.toNanos();
+    return Uninterrupted.call(
+        () -> {
+          try {
+            var _ = ending.get(until - System.nanoTime(), TimeUnit.NANOSECONDS);
+            return true;
+          } catch (TimeoutException late) {
+            return false;
+          } catch (ExecutionException failed) {
+            throw new TransportException(
+                engine.transport(),
+                "transport cannot be closed: transport=%s, rank=%d"
+                    .formatted(engine.transport(), engine.rank()),
+                failed.getCause());
+          }
+        });
   }
 
   /// Has a thread of its own do something once it gets the lock, which it may never. The keeper's
@@ -146,19 +138,11 @@ final class Keeper implements AutoCloseable {
   public void close() {
     stopped = true;
     LockSupport.unpark(thread);
-    boolean interrupted = false;
     while (thread.isAlive()) {
-      try {
-        if (!thread.join(AWHILE)) {
-          engine.hold(); // it does not wait for the lock: either it has it, or it ends
-          engine.letGo();
-        }
-      } catch (InterruptedException again) {
-        interrupted = true;
+      if (!Uninterrupted.<Boolean, RuntimeException>call(() -> thread.join(AWHILE))) {
+        engine.hold(); // it does not wait for the lock: either it has it, or it ends
+        engine.letGo();
       }
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
     }
   }
 }
