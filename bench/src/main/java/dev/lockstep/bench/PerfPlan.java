@@ -102,7 +102,7 @@ record PerfPlan(
       return kind.reduces();
     }
 
-    /// Whether nccl-tests shows the reduce op: it does so, for no reason, of a send/receive too.
+    /// Whether nccl-tests shows the reduce op: of a send/receive too, which reduces nothing.
     boolean namesOp() {
       return reduces() || this == SEND_RECEIVE;
     }

@@ -79,7 +79,8 @@ final class SendLink extends FabricLink {
     if (mute && failure == null) {
       failure = broken("peer has closed its transport");
     }
-    // What it has got whole is sent, though it may be told here after the farewell.
+    // A message that the receiver has whole is sent, also where the last write is told only after
+    // its farewell.
     if (peerLeft && writing == 0 && failure == null) {
       failure = broken("link was closed by its receiver");
     }
