@@ -76,7 +76,9 @@ final class LinkChoice {
         Optional<LinkTable> kept =
             fitted.anew()
                 ? Optional.empty()
-                : new LinkCache(fitted.cache()).find(key(), Instant.now()).filter(this::isBelieved);
+                : new LinkCache(fitted.cache())
+                    .find(key(), Instant.now())
+                    .filter(table -> doubt(table).isEmpty());
         yield kept.map(LinkTable::encode).orElse(FIT + fitted.warmUp());
       }
     };
@@ -141,16 +143,17 @@ final class LinkChoice {
     }
   }
 
-  private boolean isBelieved(LinkTable table) {
-    return LinkDoubts.of(table, job.worldSize(), job.localWorldSize()).isEmpty();
+  private Optional<String> doubt(LinkTable table) {
+    return LinkDoubts.of(table, job.worldSize(), job.localWorldSize());
   }
 
   /// Keeps what was fitted, if it can be true.
   private LinkTable judge(Fabric fabric, Optional<Fabric> near, long start) {
-    int processors = Runtime.getRuntime().availableProcessors();
-    Optional<String> doubt =
-        LinkDoubts.of(fabric, job.worldSize() <= processors)
-            .or(() -> near.flatMap(it -> LinkDoubts.of(it, job.localWorldSize() <= processors)));
+    LinkTable table = new LinkTable(key(), Instant.now(), fabric);
+    if (hostwise) {
+      table = table.withNear(near.orElseGet(this::typicalNear));
+    }
+    Optional<String> doubt = doubt(table);
     LOG.debug(
         "links are fitted: transport={}, ranks={}, millis={}, doubt={}",
         transport,
@@ -159,10 +162,6 @@ final class LinkChoice {
         doubt.orElse("none"));
     if (doubt.isPresent()) {
       return typical();
-    }
-    LinkTable table = new LinkTable(key(), Instant.now(), fabric);
-    if (hostwise) {
-      table = table.withNear(near.orElseGet(this::typicalNear));
     }
     boolean complete = !hostwise || near.isPresent();
     if (complete && options.links() instanceof Links.Fitted(Path cache, _, _)) {

@@ -49,7 +49,8 @@ public final class LinkDoubts {
         : Optional.empty();
   }
 
-  /// As [#of(Fabric, boolean)], of a table that was kept, on the host that it holds for.
+  /// As [#of(Fabric, boolean)], of a table on the host that it holds for: what was measured, or was
+  /// kept.
   ///
   /// @param ranks of the job
   /// @param localRanks of them on this host
