@@ -80,6 +80,14 @@ final class ThrownInCommunicatorTest {
     }
   }
 
+  private static void noteFailure(Job job, List<FailureRecord> first) {
+    if (job.rank() != THROWING) {
+      synchronized (first) {
+        first.add(job.failure().orElseThrow());
+      }
+    }
+  }
+
   private static void assertThatItCameFirst(
       FailureRecord first, List<@Nullable Throwable> thrown, long nanos) {
     assertThat(first.kind()).isEqualTo("ArithmeticException");
@@ -114,11 +122,7 @@ final class ThrownInCommunicatorTest {
                 }
                 sumForEver(job, job.rank() == 0 ? mesh.axis("tp") : mesh.world());
               } finally {
-                if (job.rank() != THROWING) {
-                  synchronized (first) {
-                    first.add(job.failure().orElseThrow());
-                  }
-                }
+                noteFailure(job, first);
               }
             });
     assertThatItCameFirst(first.getFirst(), thrown, System.nanoTime() - start[0]);
@@ -148,11 +152,7 @@ final class ThrownInCommunicatorTest {
                 }
                 sumForEver(job, other);
               } finally {
-                if (job.rank() != THROWING) {
-                  synchronized (first) {
-                    first.add(job.failure().orElseThrow());
-                  }
-                }
+                noteFailure(job, first);
               }
             });
     assertThatItCameFirst(first.getFirst(), thrown, System.nanoTime() - start[0]);

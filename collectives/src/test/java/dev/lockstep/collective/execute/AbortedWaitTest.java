@@ -9,11 +9,10 @@ import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
-import dev.lockstep.memory.Registration;
+import dev.lockstep.transport.ForwardingPeerAccess;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportProvider;
-import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -73,36 +72,14 @@ final class AbortedWaitTest {
   }
 
   /// Peers' memory of one rank; some threads signal once the test lets them.
-  private record SlowAccess(PeerAccess of, CountDownLatch goOn, List<Thread> slow)
-      implements PeerAccess {
-    @Override
-    public byte[] describe(Registration registration) {
-      return of.describe(registration);
-    }
+  private static final class SlowAccess extends ForwardingPeerAccess {
+    private final CountDownLatch goOn;
+    private final List<Thread> slow;
 
-    @Override
-    public MemorySegment open(int peer, byte[] descriptor) {
-      return of.open(peer, descriptor);
-    }
-
-    @Override
-    public MemorySegment openToWrite(int peer, byte[] descriptor) {
-      return of.openToWrite(peer, descriptor);
-    }
-
-    @Override
-    public void forget(int peer, byte[] descriptor) {
-      of.forget(peer, descriptor);
-    }
-
-    @Override
-    public void openSignals(int communicator) {
-      of.openSignals(communicator);
-    }
-
-    @Override
-    public void closeSignals(int communicator) {
-      of.closeSignals(communicator);
+    SlowAccess(PeerAccess of, CountDownLatch goOn, List<Thread> slow) {
+      super(of);
+      this.goOn = goOn;
+      this.slow = slow;
     }
 
     @Override
@@ -110,12 +87,7 @@ final class AbortedWaitTest {
       if (slow.contains(Thread.currentThread())) {
         await(goOn);
       }
-      of.signal(peer, communicator, slot, value);
-    }
-
-    @Override
-    public long signalled(int peer, int communicator, int slot) {
-      return of.signalled(peer, communicator, slot);
+      super.signal(peer, communicator, slot, value);
     }
   }
 
