@@ -1,5 +1,6 @@
 package dev.lockstep.job;
 
+import dev.lockstep.failure.LockstepException;
 import dev.lockstep.transport.AddressBook;
 import java.time.Duration;
 import java.util.Optional;
@@ -35,9 +36,15 @@ public interface Store extends AddressBook, AutoCloseable {
     return get(key, timeout);
   }
 
+  /// Says nothing where the job has failed or the store is gone: the key goes with them, and what
+  /// is closed afterwards need not fail too.
   @Override
   default void withdraw(String key) {
-    delete(key);
+    try {
+      delete(key);
+    } catch (LockstepException _) {
+      // nobody looks the key up any more
+    }
   }
 
   @Override

@@ -142,6 +142,16 @@ class InProcessJobTest {
     rank.store().barrier("b", 3, Duration.ofMillis(100));
   }
 
+  /// What a rank closes after a failure takes its addresses back: that is no second failure.
+  @Test
+  void addressesOfAJobThatHasFailedAreWithdrawnWithoutAnError() {
+    Store store = start(2).getFirst().store();
+    store.publish("address", new byte[1]);
+    jobs.getLast().fail(new ArithmeticException("boom"), "");
+    store.withdraw("address");
+    assertThatThrownBy(() -> store.delete("address")).isInstanceOf(JobFailedException.class);
+  }
+
   @Test
   void aFailureReachesEveryRankAndEndsItsWaits() {
     List<Job> ranks = start(3);
