@@ -102,7 +102,7 @@ final class Core implements AutoCloseable {
         return of(job, options, driving, members, id, agreement, fitted);
       }
     } catch (RuntimeException | Error failure) {
-      driving.closeIfUnused();
+      Scope.closeAfter(failure, driving::closeIfUnused);
       throw failure;
     }
   }
@@ -123,7 +123,7 @@ final class Core implements AutoCloseable {
       Topology topology = Topology.of(hosts, shared.isPresent());
       return new Core(job, options, topology, driving, endpoint, agreement, links);
     } catch (RuntimeException | Error failure) {
-      endpoint.close();
+      Scope.closeAfter(failure, endpoint::close);
       throw failure;
     }
   }
@@ -169,7 +169,7 @@ final class Core implements AutoCloseable {
         return Optional.of(new Endpoint.SharedMemory(access.get(), mail, descriptors));
       }
     } catch (RuntimeException | Error failure) {
-      mail.close();
+      Scope.closeAfter(failure, mail::close);
       throw failure;
     }
     mail.close();

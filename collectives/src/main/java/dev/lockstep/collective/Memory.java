@@ -59,7 +59,7 @@ final class Memory implements AutoCloseable {
       memory.layOut(schedule, inputs, output, access);
       return memory;
     } catch (RuntimeException | Error failure) {
-      memory.close();
+      Scope.closeAfter(failure, memory::close);
       throw failure;
     }
   }

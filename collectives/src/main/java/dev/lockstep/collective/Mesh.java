@@ -86,7 +86,7 @@ public final class Mesh implements AutoCloseable {
       }
       return mesh;
     } catch (RuntimeException | Error failure) {
-      mesh.close();
+      Scope.closeAfter(failure, mesh::close);
       throw failure;
     }
   }

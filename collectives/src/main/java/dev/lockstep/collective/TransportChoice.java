@@ -4,6 +4,7 @@ import dev.lockstep.failure.Availability;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.job.Job;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportOrder;
@@ -100,7 +101,7 @@ final class TransportChoice {
         throw refused(named, String.join("; ", reasons));
       }
     } catch (RuntimeException | Error failure) {
-      far.close();
+      Scope.closeAfter(failure, far::close);
       throw failure;
     }
     return near == null ? far : new HostwiseTransport(near, far, job.hosts(), job.rank());

@@ -1,5 +1,6 @@
 package dev.lockstep.job;
 
+import dev.lockstep.memory.Scope;
 import java.time.Duration;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -35,7 +36,7 @@ record LaunchedJob(Placement placement, Membership membership) {
     try {
       tokens.publish(token);
     } catch (RuntimeException e) {
-      server.close();
+      Scope.closeAfter(e, server::close);
       throw e;
     }
     return new HostedStore(server, tokens::remove, config.joinTimeout());

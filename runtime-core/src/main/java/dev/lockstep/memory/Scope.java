@@ -19,6 +19,16 @@ public final class Scope implements AutoCloseable {
     return resource;
   }
 
+  /// Closes something after a failure that the caller throws on: what closing throws is added to
+  /// that failure and does not hide it.
+  public static void closeAfter(Throwable failure, Runnable close) {
+    try {
+      close.run();
+    } catch (RuntimeException left) {
+      failure.addSuppressed(left);
+    }
+  }
+
   /// Closes everything, also where closing one thing fails; idempotent.
   @Override
   public void close() {

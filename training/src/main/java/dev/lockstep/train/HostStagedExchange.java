@@ -134,11 +134,7 @@ final class HostStagedExchange implements Exchange {
 
     /// Closes all, after a failure that is thrown on.
     void giveUp(Throwable failure) {
-      try {
-        scope.close();
-      } catch (RuntimeException e) {
-        failure.addSuppressed(e);
-      }
+      Scope.closeAfter(failure, scope::close);
     }
   }
 

@@ -106,7 +106,7 @@ public final class Trainer implements AutoCloseable {
               CheckpointWriter::close);
       steps = steps(options, state, batches);
     } catch (RuntimeException | Error e) {
-      scope.close();
+      Scope.closeAfter(e, scope::close);
       throw e;
     }
   }
@@ -161,11 +161,7 @@ public final class Trainer implements AutoCloseable {
     try {
       state.run();
     } catch (RuntimeException | Error e) {
-      try {
-        close();
-      } catch (RuntimeException left) {
-        e.addSuppressed(left);
-      }
+      Scope.closeAfter(e, this::close);
       throw e;
     }
   }

@@ -9,6 +9,7 @@ import dev.lockstep.failure.DeviceException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
@@ -101,7 +102,7 @@ final class CudaCollectives implements DeviceCollectives, AutoCloseable {
       group.join();
       return group;
     } catch (RuntimeException | Error refused) {
-      group.close();
+      Scope.closeAfter(refused, group::close);
       throw refused;
     }
   }

@@ -20,6 +20,7 @@ import dev.lockstep.graph.Op;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -90,7 +91,7 @@ final class CudaDevice implements Device {
     try {
       return new CudaDevice(context, libraries, cache, options);
     } catch (RuntimeException | Error failure) {
-      context.close();
+      Scope.closeAfter(failure, context::close);
       throw failure;
     }
   }

@@ -3,6 +3,7 @@ package dev.lockstep.device.cuda;
 import dev.lockstep.device.cuda.ffi.Cu;
 import dev.lockstep.device.cuda.ffi.CudaDriver;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.memory.Scope;
 import java.lang.foreign.MemorySegment;
 import org.jspecify.annotations.Nullable;
 
@@ -64,7 +65,7 @@ final class Staging implements AutoCloseable {
       check(driver().eventRecord(order, compute), "cuEventRecord");
       after(order);
     } catch (RuntimeException | Error failure) {
-      close();
+      Scope.closeAfter(failure, this::close);
       throw failure;
     }
   }

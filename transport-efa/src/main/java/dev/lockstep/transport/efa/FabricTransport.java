@@ -1,6 +1,7 @@
 package dev.lockstep.transport.efa;
 
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
@@ -44,7 +45,7 @@ final class FabricTransport implements Transport {
     try {
       return new FabricTransport(context, found, new Engine(found, library, context, options));
     } catch (RuntimeException | Error failure) {
-      found.close();
+      Scope.closeAfter(failure, found::close);
       throw failure;
     }
   }

@@ -7,6 +7,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Backing;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.efa.ffi.EndpointCalls;
 import dev.lockstep.transport.efa.ffi.EventCalls;
 import dev.lockstep.transport.efa.ffi.Fi;
@@ -98,7 +99,7 @@ final class Rail implements AutoCloseable {
       close();
       throw new TransportException(info.provider(), String.valueOf(lacking.getMessage()), lacking);
     } catch (RuntimeException | Error failure) {
-      close();
+      Scope.closeAfter(failure, this::close);
       throw failure;
     }
   }
