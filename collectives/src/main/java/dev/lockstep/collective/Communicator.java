@@ -154,9 +154,13 @@ public final class Communicator implements AutoCloseable {
   }
 
   /// Prepares a collective as [#prepare(CollectiveRequest, List, Tensor)] does, by an algorithm
-  /// that is not chosen but named; the same one on every rank.
+  /// that is not chosen but named; the same one on every rank. One that is not of
+  /// [dev.lockstep.collective.algorithm.Algorithms] is verified first, on every rank: in proportion
+  /// to the steps of all ranks times the number of ranks.
   ///
-  /// @throws IllegalArgumentException if the algorithm cannot do it, or the tensors do not fit
+  /// @throws IllegalArgumentException if the algorithm cannot do it, or the tensors do not fit, or
+  ///   the algorithm's schedule is refused: it may not end, races, leaves a wrong result, or in
+  ///   same-bits mode adds by another tree than the lanes'
   public PreparedCollective prepare(
       CollectiveRequest request,
       Algorithm algorithm,

@@ -6,6 +6,8 @@ import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Simulator;
+import dev.lockstep.collective.verify.Verdict;
+import dev.lockstep.collective.verify.Verifier;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -74,17 +76,41 @@ public final class Planner {
     return costs(request, fabric, QUICK_STEPS, _ -> {});
   }
 
-  /// Returns the schedule that one algorithm makes of a request, and its predicted time.
+  /// Returns the schedule that one algorithm makes of a request, and its predicted time. Schedules
+  /// of [Algorithms] are proved by tests; any other is verified here, which takes time and memory
+  /// in proportion to the steps of all ranks times the number of ranks.
   ///
-  /// @throws IllegalArgumentException if the algorithm cannot do it; the message has its reason
+  /// @throws IllegalArgumentException if the algorithm cannot do it, or its schedule is refused by
+  ///   the verifier; the message has the reason
   public Candidate by(Algorithm algorithm, CollectiveRequest request) {
-    Optional<Candidate> candidate = candidate(algorithm, request, fabric, QUICK_STEPS);
-    if (candidate.isEmpty() || !candidate.get().isApplicable()) {
+    Optional<String> refusal = algorithm.refusal(request);
+    if (refusal.isPresent() || algorithm.kind() != request.kind()) {
       throw new IllegalArgumentException(
           "algorithm cannot do this: algorithm=%s, request=%s, reason=%s"
-              .formatted(algorithm.name(), request.words(), algorithm.refusal(request).orElse("")));
+              .formatted(
+                  algorithm.name(),
+                  request.words(),
+                  refusal.orElseGet(() -> "only does " + algorithm.kind().label())));
     }
-    return candidate.get();
+    Schedule schedule = algorithm.schedule(request);
+    if (!Algorithms.all().contains(algorithm)) {
+      requireProven(algorithm, schedule, request);
+    }
+    return timed(algorithm, schedule, fabric, QUICK_STEPS);
+  }
+
+  private static void requireProven(
+      Algorithm algorithm, Schedule schedule, CollectiveRequest request) {
+    if (!schedule.request().equals(request)) {
+      throw new IllegalArgumentException(
+          "algorithm answers another request: algorithm=%s, request=%s, scheduled=%s (a schedule states the request that it was asked for)"
+              .formatted(algorithm.name(), request.words(), schedule.request().words()));
+    }
+    if (Verifier.verify(schedule) instanceof Verdict.Refused(String reason, int rank, int step)) {
+      throw new IllegalArgumentException(
+          "algorithm's schedule is refused by the verifier: algorithm=%s, request=%s, rank=%d, step=%d, reason=%s"
+              .formatted(algorithm.name(), request.words(), rank, step, reason));
+    }
   }
 
   private CostTable alone(CollectiveRequest request) {
@@ -174,27 +200,31 @@ public final class Planner {
     if (refusal.isPresent()) {
       return Optional.of(Candidate.refused(name, fabric.name(), refusal.get()));
     }
-    Schedule schedule = algorithm.schedule(request);
-    long steps = StepCount.estimate(algorithm, request);
+    return Optional.of(timed(algorithm, algorithm.schedule(request), fabric, mostSteps));
+  }
+
+  /// Returns a schedule's row.
+  private static Candidate timed(
+      Algorithm algorithm, Schedule schedule, Fabric fabric, long mostSteps) {
+    long steps = StepCount.estimate(algorithm, schedule.request());
     if (steps > StepCount.MOST) {
-      return Optional.of(
-          Candidate.untimed(
-              fabric.name(),
-              schedule,
-              "too many steps to simulate: stepsPerRankAbout=%d, most=%d"
-                  .formatted(steps, StepCount.MOST)));
+      return Candidate.untimed(
+          fabric.name(),
+          schedule,
+          "too many steps to simulate: stepsPerRankAbout=%d, most=%d"
+              .formatted(steps, StepCount.MOST));
     }
     try {
       double nanos =
           mostSteps == Long.MAX_VALUE
               ? Simulator.run(schedule, fabric).nanos()
               : Simulator.run(schedule, fabric, mostSteps).nanos();
-      return Optional.of(Candidate.timed(fabric.name(), schedule, nanos));
+      return Candidate.timed(fabric.name(), schedule, nanos);
     } catch (IllegalArgumentException tooLarge) {
       String reason = String.valueOf(tooLarge.getMessage());
       Optional<Candidate> even =
           mostSteps == Long.MAX_VALUE ? Optional.empty() : even(algorithm, schedule, fabric);
-      return even.or(() -> Optional.of(Candidate.untimed(fabric.name(), schedule, reason)));
+      return even.orElseGet(() -> Candidate.untimed(fabric.name(), schedule, reason));
     }
   }
 

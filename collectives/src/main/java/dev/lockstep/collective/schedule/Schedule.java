@@ -7,7 +7,8 @@ import java.util.function.IntFunction;
 import java.util.function.IntUnaryOperator;
 
 /// The program of a collective: what each rank does, step by step. Immutable data; made by an
-/// algorithm, checked by the verifier, run by the executor.
+/// algorithm and run by the executor. The verifier proves those of Lockstep's algorithms in the
+/// tests, and a caller's own when it is prepared.
 ///
 /// **Order.** A rank issues its steps in the order listed. Copies, reductions, divisions, signals
 /// and awaits are done when they are issued. A message (send, receive, receive-reduce) is issued
