@@ -14,7 +14,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /// Every collective by every algorithm over every transport gives what the chosen one gives between
-/// threads that share memory.
+/// threads that share memory. Over EFA that is a stand-in that keeps its rules: two cards for each
+/// rank, completions in no order, nothing moves unless it is polled.
 @Timeout(240)
 class EveryAlgorithmTest {
   /// Short enough for one frame of any transport, for several, and for segments of libfabric's.
@@ -43,7 +44,16 @@ class EveryAlgorithmTest {
   }
 
   static Stream<Arguments> allTransports() {
-    return Stream.of("shm", "aeron-ipc", "aeron-udp", "ofi:tcp", "ofi:shm", "ofi:udp", "ofi:net")
+    return Stream.of(
+            "shm",
+            "aeron-ipc",
+            "aeron-udp",
+            "ofi:tcp",
+            "ofi:shm",
+            "ofi:udp",
+            "ofi:net",
+            "stand-in-efa",
+            "stand-in-efa-direct")
         .flatMap(
             transport ->
                 IntStream.rangeClosed(2, 5).mapToObj(ranks -> Arguments.of(transport, ranks)));

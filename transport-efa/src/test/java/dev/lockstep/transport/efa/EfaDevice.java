@@ -57,18 +57,23 @@ final class EfaDevice extends EfaObjects {
   static TransportHarness open(int ranks, Path directory, EfaNetwork network, EfaCard... cards) {
     LibfabricJudge.require(new OfiTcpProvider());
     List<Transport> transports = new ArrayList<>();
+    for (TransportContext context : TransportHarness.contexts(ranks, directory)) {
+      transports.add(open(context, network, cards));
+    }
+    return new TransportHarness(transports);
+  }
+
+  /// Opens the transport of one rank that has such cards.
+  static Transport open(TransportContext context, EfaNetwork network, EfaCard... cards) {
     try {
-      for (TransportContext context : TransportHarness.contexts(ranks, directory)) {
-        String address = context.bindAddress();
-        Discovery carrier = Discovery.of(FabricKind.TCP, address);
-        var device = new EfaDevice(carrier, Arena.ofAuto(), List.of(cards), network);
-        Discovery found = Discovery.ask(device, "a stand-in", FabricKind.EFA, address);
-        transports.add(FabricTransport.open(context, found, device, ANY_MEMORY));
-      }
+      String address = context.bindAddress();
+      Discovery carrier = Discovery.of(FabricKind.TCP, address);
+      var device = new EfaDevice(carrier, Arena.ofAuto(), List.of(cards), network);
+      Discovery found = Discovery.ask(device, "a stand-in", FabricKind.EFA, address);
+      return FabricTransport.open(context, found, device, ANY_MEMORY);
     } catch (Discovery.AbsentException absent) {
       throw new AssertionError(absent);
     }
-    return new TransportHarness(transports);
   }
 
   // ---- operations
