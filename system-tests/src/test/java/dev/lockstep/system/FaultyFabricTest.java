@@ -62,8 +62,8 @@ class FaultyFabricTest {
 
   @ParameterizedTest
   @Tag("long")
-  @ValueSource(strings = "unsteady-ofi-udp")
-  void datagramsThatLoseNothingGiveTheRightNumbers(String transport) throws Exception {
+  @ValueSource(strings = {"unsteady-ofi-udp", "unsteady-ofi-shm"})
+  void otherWiresThatLoseNothingGiveTheRightNumbers(String transport) throws Exception {
     requireRight(transport);
   }
 
@@ -79,8 +79,9 @@ class FaultyFabricTest {
 
   @ParameterizedTest
   @Tag("long")
-  @ValueSource(strings = {"damaging-ofi-udp", "dying-ofi-udp"})
-  void brokenDatagramsEndInAFailureOnEveryRankAndNeverInAResult(String transport) throws Exception {
+  @ValueSource(strings = {"damaging-ofi-udp", "dying-ofi-udp", "damaging-ofi-shm", "dying-ofi-shm"})
+  void otherBrokenWiresEndInAFailureOnEveryRankAndNeverInAResult(String transport)
+      throws Exception {
     requireFailures(transport);
   }
 

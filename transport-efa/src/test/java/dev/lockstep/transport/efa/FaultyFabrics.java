@@ -77,6 +77,14 @@ public final class FaultyFabrics {
     }
   }
 
+  /// Everything arrives.
+  public static final class UnsteadyShm extends Faulty {
+    /// Made by [java.util.ServiceLoader].
+    public UnsteadyShm() {
+      super("unsteady-ofi-shm", new OfiShmProvider(), Faults.unsteady(17), _ -> false);
+    }
+  }
+
   /// What rank 1 sends is damaged now and then.
   public static final class DamagingTcp extends Faulty {
     /// Made by [java.util.ServiceLoader].
@@ -101,6 +109,18 @@ public final class FaultyFabrics {
     }
   }
 
+  /// What rank 1 sends is damaged now and then.
+  public static final class DamagingShm extends Faulty {
+    /// Made by [java.util.ServiceLoader].
+    public DamagingShm() {
+      super(
+          "damaging-ofi-shm",
+          new OfiShmProvider(),
+          Faults.unsteady(18),
+          sent -> sent > AFTER && sent % 7 == 0);
+    }
+  }
+
   /// All links of rank 1 end.
   public static final class DyingTcp extends Faulty {
     /// Made by [java.util.ServiceLoader].
@@ -121,6 +141,18 @@ public final class FaultyFabrics {
           "dying-ofi-udp",
           new OfiUdpProvider(),
           Faults.unsteady(16).withDeath(FAULTY_RANK, AFTER),
+          _ -> false);
+    }
+  }
+
+  /// All links of rank 1 end.
+  public static final class DyingShm extends Faulty {
+    /// Made by [java.util.ServiceLoader].
+    public DyingShm() {
+      super(
+          "dying-ofi-shm",
+          new OfiShmProvider(),
+          Faults.unsteady(19).withDeath(FAULTY_RANK, AFTER),
           _ -> false);
     }
   }
