@@ -13,9 +13,9 @@ import java.util.Optional;
 ///
 /// `ceil(log2 P)` messages deep; the root sends `ceil(log2 P) * S` bytes, all ranks together `(P-1)
 /// * S`.
-public final class BinomialBroadcast extends PlannedAlgorithm {
+final class BinomialBroadcast extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public BinomialBroadcast() {
+  BinomialBroadcast() {
     super("binomial-broadcast", CollectiveKind.BROADCAST);
   }
 

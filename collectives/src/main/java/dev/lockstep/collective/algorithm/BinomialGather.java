@@ -15,9 +15,9 @@ import java.util.Optional;
 ///
 /// `ceil(log2 P)` messages deep; a part travels over up to as many hops. Scratch: the parts of a
 /// rank's branch.
-public final class BinomialGather extends PlannedAlgorithm {
+final class BinomialGather extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public BinomialGather() {
+  BinomialGather() {
     super("binomial-gather", CollectiveKind.GATHER);
   }
 

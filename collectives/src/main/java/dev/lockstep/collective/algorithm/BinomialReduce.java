@@ -9,9 +9,9 @@ import java.util.Optional;
 /// Realises the lane tree T, whichever rank the root is, where every rank brings one subtree and
 /// the ranks' order is the lanes'. `ceil(log2 P)` messages deep; every rank but the root sends `S`
 /// bytes. Scratch: `S` on those that receive.
-public final class BinomialReduce extends PlannedAlgorithm {
+final class BinomialReduce extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public BinomialReduce() {
+  BinomialReduce() {
     super("binomial-reduce", CollectiveKind.REDUCE);
   }
 

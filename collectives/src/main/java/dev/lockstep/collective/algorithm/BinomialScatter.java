@@ -15,9 +15,9 @@ import java.util.Optional;
 ///
 /// `ceil(log2 P)` messages deep; a part travels over up to as many hops. Scratch: the parts of a
 /// rank's branch.
-public final class BinomialScatter extends PlannedAlgorithm {
+final class BinomialScatter extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public BinomialScatter() {
+  BinomialScatter() {
     super("binomial-scatter", CollectiveKind.SCATTER);
   }
 

@@ -16,12 +16,12 @@ import java.util.Optional;
 /// Realises the lane tree T, for any lanes on any ranks. One message deep, which nothing else is.
 /// With `P` ranks, `c` contributions of its own, `C` in all and `S` bytes a rank sends `(P-1) * c *
 /// S` and reads `C * S`. Scratch: all contributions of the others.
-public final class BroadcastAllReduce extends PlannedAlgorithm {
+final class BroadcastAllReduce extends PlannedAlgorithm {
   /// Most bytes that are joined; beyond, what is saved in waiting is lost in copying.
   private static final long MOST_BYTES = 8 * 1024;
 
   /// Makes the algorithm.
-  public BroadcastAllReduce() {
+  BroadcastAllReduce() {
     super("broadcast-all-reduce", CollectiveKind.ALL_REDUCE);
   }
 

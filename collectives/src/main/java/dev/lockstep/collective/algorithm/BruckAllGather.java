@@ -15,9 +15,9 @@ import java.util.Optional;
 ///
 /// `ceil(log2 P)` messages deep, some in two pieces where parts wrap around; a rank sends `P-1`
 /// parts. No scratch.
-public final class BruckAllGather extends PlannedAlgorithm {
+final class BruckAllGather extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public BruckAllGather() {
+  BruckAllGather() {
     super("bruck-all-gather", CollectiveKind.ALL_GATHER);
   }
 

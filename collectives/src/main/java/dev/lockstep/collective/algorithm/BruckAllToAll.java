@@ -14,9 +14,9 @@ import java.util.Optional;
 ///
 /// For equal counts. `ceil(log2 P)` messages deep; a rank sends half its elements in each round,
 /// having copied them together: for few bytes. Scratch: `S` per round.
-public final class BruckAllToAll extends PlannedAlgorithm {
+final class BruckAllToAll extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public BruckAllToAll() {
+  BruckAllToAll() {
     super("bruck-all-to-all", CollectiveKind.ALL_TO_ALL);
   }
 

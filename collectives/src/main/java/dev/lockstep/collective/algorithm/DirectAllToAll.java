@@ -17,9 +17,9 @@ import java.util.Optional;
 ///
 /// Two signals deep. A rank copies what it gets; in place it does so twice, by way of scratch,
 /// since its own input must stand until its peers have read it.
-public final class DirectAllToAll extends PlannedAlgorithm {
+final class DirectAllToAll extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public DirectAllToAll() {
+  DirectAllToAll() {
     super("direct-all-to-all", CollectiveKind.ALL_TO_ALL);
   }
 

@@ -15,9 +15,9 @@ import java.util.Optional;
 ///
 /// Two signals deep: the elements are ready, they are read. Every rank but the root copies `S`
 /// bytes.
-public final class DirectBroadcast extends PlannedAlgorithm {
+final class DirectBroadcast extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public DirectBroadcast() {
+  DirectBroadcast() {
     super("direct-broadcast", CollectiveKind.BROADCAST);
   }
 

@@ -13,9 +13,9 @@ import java.util.Optional;
 /// Gather in memory that all ranks share: the root reads its peers' parts where they lie.
 ///
 /// Two signals deep. The root copies the parts of the others; they do nothing.
-public final class DirectGather extends PlannedAlgorithm {
+final class DirectGather extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public DirectGather() {
+  DirectGather() {
     super("direct-gather", CollectiveKind.GATHER);
   }
 

@@ -17,9 +17,9 @@ import java.util.Optional;
 ///
 /// Realises the lane tree T, for any lanes on any ranks. Two signals deep. The root reads `C * S`
 /// bytes and writes `S`; the others do nothing.
-public final class DirectReduce extends PlannedAlgorithm {
+final class DirectReduce extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public DirectReduce() {
+  DirectReduce() {
     super("direct-reduce", CollectiveKind.REDUCE);
   }
 

@@ -15,9 +15,9 @@ import java.util.Optional;
 /// it lies.
 ///
 /// Two signals deep. Every rank but the root copies its part.
-public final class DirectScatter extends PlannedAlgorithm {
+final class DirectScatter extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public DirectScatter() {
+  DirectScatter() {
     super("direct-scatter", CollectiveKind.SCATTER);
   }
 

@@ -15,14 +15,14 @@ import java.util.Optional;
 ///
 /// Joins a rank's contribution with its two branches': relaxed mode only. `2 log2 P` messages deep,
 /// and one more for each chunk; a rank sends `2 S` bytes at most. No scratch.
-public final class DoubleTreeAllReduce extends PlannedAlgorithm {
+final class DoubleTreeAllReduce extends PlannedAlgorithm {
   private final long chunkBytes;
   private final long smallerBytes;
 
   /// Makes the algorithm.
   ///
   /// @param chunkBytes most bytes of a message, as long as a half has not too many chunks
-  public DoubleTreeAllReduce(long chunkBytes) {
+  DoubleTreeAllReduce(long chunkBytes) {
     this(chunkBytes, 0);
   }
 

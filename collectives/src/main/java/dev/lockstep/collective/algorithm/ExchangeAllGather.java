@@ -12,9 +12,9 @@ import java.util.Optional;
 /// All-gather by messages, each straight from its owner.
 ///
 /// One message deep; a rank sends its part `P-1` times.
-public final class ExchangeAllGather extends PlannedAlgorithm {
+final class ExchangeAllGather extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public ExchangeAllGather() {
+  ExchangeAllGather() {
     super("exchange-all-gather", CollectiveKind.ALL_GATHER);
   }
 

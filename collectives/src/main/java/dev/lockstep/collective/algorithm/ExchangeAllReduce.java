@@ -14,9 +14,9 @@ import java.util.Optional;
 /// Realises the lane tree T, for any lanes on any ranks. Two messages deep. With `P` ranks, `c`
 /// contributions of its own and `S` bytes a rank sends `(P-1)/P * S * (c + 1)`: what a ring sends
 /// where `c` is 1. Scratch: all contributions of the others to its share.
-public final class ExchangeAllReduce extends PlannedAlgorithm {
+final class ExchangeAllReduce extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public ExchangeAllReduce() {
+  ExchangeAllReduce() {
     super("exchange-all-reduce", CollectiveKind.ALL_REDUCE);
   }
 

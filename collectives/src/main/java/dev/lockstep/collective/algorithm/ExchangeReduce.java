@@ -15,9 +15,9 @@ import java.util.Optional;
 /// Realises the lane tree T, for any lanes on any ranks. Two messages deep. With `c` contributions
 /// of its own a rank sends `(P-1)/P * S * c` bytes and, but for the root, `1/P * S` more. Scratch:
 /// all contributions of the others to its share, and the share.
-public final class ExchangeReduce extends PlannedAlgorithm {
+final class ExchangeReduce extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public ExchangeReduce() {
+  ExchangeReduce() {
     super("exchange-reduce", CollectiveKind.REDUCE);
   }
 

@@ -13,9 +13,9 @@ import java.util.Optional;
 /// Realises the lane tree T, for any lanes on any ranks. One message deep. With `c` contributions
 /// of its own a rank sends `c` times the parts of the others: what a ring sends where `c` is 1.
 /// Scratch: all contributions of the others to its part.
-public final class ExchangeReduceScatter extends PlannedAlgorithm {
+final class ExchangeReduceScatter extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public ExchangeReduceScatter() {
+  ExchangeReduceScatter() {
     super("exchange-reduce-scatter", CollectiveKind.REDUCE_SCATTER);
   }
 

@@ -14,7 +14,7 @@ import java.util.Optional;
 /// over the longest distance is then the least. `2 log2 P` messages deep where `P` is a power of
 /// two and two more for each further one in `P`'s binary form elsewhere; a rank sends `2(P-1)/P *
 /// S` bytes, up to `4 S` elsewhere. Scratch: `S/2`.
-public final class HalvingAllReduce extends PlannedAlgorithm {
+final class HalvingAllReduce extends PlannedAlgorithm {
   private final boolean nearestFirst;
 
   private HalvingAllReduce(String name, boolean nearestFirst) {

@@ -21,7 +21,7 @@ import java.util.Optional;
 /// its halves are every other part, so parts are first copied into such an order. By distance
 /// halving (farthest first) it joins rank `r` with `r + P/2` first: relaxed mode only, and nothing
 /// is copied. `log2 P` messages deep; a rank sends `(P-1)/P * S` bytes. Scratch: `2 S`.
-public final class HalvingReduceScatter extends PlannedAlgorithm {
+final class HalvingReduceScatter extends PlannedAlgorithm {
   private final boolean nearestFirst;
 
   private HalvingReduceScatter(String name, boolean nearestFirst) {

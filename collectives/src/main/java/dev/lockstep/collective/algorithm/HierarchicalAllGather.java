@@ -19,9 +19,9 @@ import java.util.Optional;
 /// has. With groups of `g` ranks a rank sends `(P-g)/P * S/g` bytes beyond its group, and less than
 /// `S` within. `2^l - 1` messages deep over `l` levels, of which one between outermost groups. No
 /// scratch.
-public final class HierarchicalAllGather extends PlannedAlgorithm {
+final class HierarchicalAllGather extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public HierarchicalAllGather() {
+  HierarchicalAllGather() {
     super("hierarchical-all-gather", CollectiveKind.ALL_GATHER);
   }
 

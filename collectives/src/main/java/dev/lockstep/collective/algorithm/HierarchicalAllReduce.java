@@ -20,7 +20,7 @@ import java.util.Optional;
 /// beyond (`log2` of the number of groups times `S/g` without halves). Scratch: `S`.
 ///
 /// A rank's steps take time and memory in proportion to their number.
-public final class HierarchicalAllReduce extends PlannedAlgorithm {
+final class HierarchicalAllReduce extends PlannedAlgorithm {
   private final boolean halving;
 
   private HierarchicalAllReduce(String name, boolean halving) {

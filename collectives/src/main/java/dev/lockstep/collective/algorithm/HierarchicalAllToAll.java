@@ -20,9 +20,9 @@ import java.util.Optional;
 /// rank sends about `2n + g` messages, of which `n/g` beyond its group, instead of `P`. Elements
 /// for other groups travel twice within a group and are copied once: for few bytes. Scratch: what a
 /// rank passes on, three times; in place what it gets, too.
-public final class HierarchicalAllToAll extends PlannedAlgorithm {
+final class HierarchicalAllToAll extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public HierarchicalAllToAll() {
+  HierarchicalAllToAll() {
     super("hierarchical-all-to-all", CollectiveKind.ALL_TO_ALL);
   }
 

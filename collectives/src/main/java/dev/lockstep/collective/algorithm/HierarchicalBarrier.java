@@ -13,7 +13,7 @@ import java.util.Optional;
 ///
 /// `ceil(log2 n)` messages deep between `n` outermost groups, from each of which one rank speaks;
 /// twice `ceil(log8 n)` within a group of `n` units. Four steps a rank, but for the first ones.
-public final class HierarchicalBarrier extends PlannedAlgorithm {
+final class HierarchicalBarrier extends PlannedAlgorithm {
   /// As many messages and as many looks take about as long as the hop that they save.
   private static final int FAN_IN = 8;
 
@@ -39,7 +39,7 @@ public final class HierarchicalBarrier extends PlannedAlgorithm {
   }
 
   /// Makes the algorithm.
-  public HierarchicalBarrier() {
+  HierarchicalBarrier() {
     super("hierarchical-barrier", CollectiveKind.BARRIER);
   }
 

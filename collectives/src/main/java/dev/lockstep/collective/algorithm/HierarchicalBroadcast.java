@@ -13,9 +13,9 @@ import java.util.Optional;
 ///
 /// Everything crosses the links to a group once, whichever rank the root is. `ceil(log2 n)`
 /// messages deep for each level of `n` units to a group; the root sends as often: for few bytes.
-public final class HierarchicalBroadcast extends PlannedAlgorithm {
+final class HierarchicalBroadcast extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public HierarchicalBroadcast() {
+  HierarchicalBroadcast() {
     super("hierarchical-broadcast", CollectiveKind.BROADCAST);
   }
 

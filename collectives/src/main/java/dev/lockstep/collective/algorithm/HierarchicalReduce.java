@@ -12,9 +12,9 @@ import java.util.Optional;
 /// power of two that divides their size. One sum leaves a group. `ceil(log2 n)` messages deep for
 /// each level of `n` units to a group; every rank but the root sends `S` bytes: for few bytes.
 /// Scratch: `S` on those that receive.
-public final class HierarchicalReduce extends PlannedAlgorithm {
+final class HierarchicalReduce extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public HierarchicalReduce() {
+  HierarchicalReduce() {
     super("hierarchical-reduce", CollectiveKind.REDUCE);
   }
 

@@ -24,9 +24,9 @@ import java.util.Optional;
 ///
 /// A rank's steps take memory in proportion to the number of ranks, and time in proportion to that
 /// and the units of a group.
-public final class HierarchicalReduceScatter extends PlannedAlgorithm {
+final class HierarchicalReduceScatter extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public HierarchicalReduceScatter() {
+  HierarchicalReduceScatter() {
     super("hierarchical-reduce-scatter", CollectiveKind.REDUCE_SCATTER);
   }
 

@@ -18,9 +18,9 @@ import java.util.Optional;
 /// groups of `g` ranks the root sends less than `2 S` within its group and, as its members do,
 /// `ceil(log2 n) * S/g` beyond; the others less than `S` within their groups. No scratch. For many
 /// bytes.
-public final class HierarchicalScatterBroadcast extends PlannedAlgorithm {
+final class HierarchicalScatterBroadcast extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public HierarchicalScatterBroadcast() {
+  HierarchicalScatterBroadcast() {
     super("hierarchical-scatter-broadcast", CollectiveKind.BROADCAST);
   }
 

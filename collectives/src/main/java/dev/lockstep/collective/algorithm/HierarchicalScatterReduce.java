@@ -20,9 +20,9 @@ import java.util.Optional;
 /// ranks' order is the lanes'; groups are taken smaller there, to the largest power of two that
 /// divides their size. With outermost groups of `g` ranks a rank sends less than `S` within its
 /// group and `S/g` beyond. Scratch: `2 S`. For many bytes.
-public final class HierarchicalScatterReduce extends PlannedAlgorithm {
+final class HierarchicalScatterReduce extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public HierarchicalScatterReduce() {
+  HierarchicalScatterReduce() {
     super("hierarchical-scatter-reduce", CollectiveKind.REDUCE);
   }
 

@@ -24,9 +24,9 @@ import java.util.TreeMap;
 /// Joins what comes from groups at several ranks of a group, before their own: relaxed mode only. A
 /// rank sends what the all-gather receives, in long messages, few however many ranks there are.
 /// Scratch: `2 S` at most.
-public final class HierarchicalSlicedReduceScatter extends PlannedAlgorithm {
+final class HierarchicalSlicedReduceScatter extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public HierarchicalSlicedReduceScatter() {
+  HierarchicalSlicedReduceScatter() {
     super("hierarchical-sliced-reduce-scatter", CollectiveKind.REDUCE_SCATTER);
   }
 

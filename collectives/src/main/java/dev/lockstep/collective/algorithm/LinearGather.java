@@ -11,9 +11,9 @@ import java.util.Optional;
 /// Gather by messages, each straight to the root.
 ///
 /// One message deep; every rank but the root sends its part.
-public final class LinearGather extends PlannedAlgorithm {
+final class LinearGather extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public LinearGather() {
+  LinearGather() {
     super("linear-gather", CollectiveKind.GATHER);
   }
 

@@ -11,9 +11,9 @@ import java.util.Optional;
 /// Scatter by messages, each straight from the root.
 ///
 /// One message deep; the root sends every other rank its part.
-public final class LinearScatter extends PlannedAlgorithm {
+final class LinearScatter extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public LinearScatter() {
+  LinearScatter() {
     super("linear-scatter", CollectiveKind.SCATTER);
   }
 

@@ -8,9 +8,9 @@ import java.util.Optional;
 /// rank `r` tells `r + 2^k` and hears from `r - 2^k`.
 ///
 /// `ceil(log2 P)` messages deep; as many are sent by every rank.
-public final class MessageBarrier extends PlannedAlgorithm {
+final class MessageBarrier extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public MessageBarrier() {
+  MessageBarrier() {
     super("message-barrier", CollectiveKind.BARRIER);
   }
 

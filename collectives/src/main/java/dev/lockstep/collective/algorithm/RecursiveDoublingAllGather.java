@@ -13,9 +13,9 @@ import java.util.Optional;
 ///
 /// For numbers of ranks that are powers of two. `log2 P` messages deep; a rank sends all parts but
 /// its partners', once. No scratch.
-public final class RecursiveDoublingAllGather extends PlannedAlgorithm {
+final class RecursiveDoublingAllGather extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public RecursiveDoublingAllGather() {
+  RecursiveDoublingAllGather() {
     super("recursive-doubling-all-gather", CollectiveKind.ALL_GATHER);
   }
 

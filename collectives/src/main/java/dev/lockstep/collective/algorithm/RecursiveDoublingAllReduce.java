@@ -11,9 +11,9 @@ import java.util.Optional;
 /// Realises the lane tree T where every rank brings one subtree and the ranks' order is the lanes'.
 /// `ceil(log2 P)` messages deep where `P` is a power of two, up to twice that elsewhere; a rank
 /// sends `S` bytes per message: for few bytes. Scratch: `S`.
-public final class RecursiveDoublingAllReduce extends PlannedAlgorithm {
+final class RecursiveDoublingAllReduce extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public RecursiveDoublingAllReduce() {
+  RecursiveDoublingAllReduce() {
     super("recursive-doubling-all-reduce", CollectiveKind.ALL_REDUCE);
   }
 

@@ -16,9 +16,9 @@ import java.util.Optional;
 ///
 /// Realises a chain over the ranks, rotated from part to part: relaxed mode only. `P-1` messages
 /// deep; a rank sends the parts of the others, once. Scratch: twice the largest part.
-public final class RingReduceScatter extends PlannedAlgorithm {
+final class RingReduceScatter extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public RingReduceScatter() {
+  RingReduceScatter() {
     super("ring-reduce-scatter", CollectiveKind.REDUCE_SCATTER);
   }
 

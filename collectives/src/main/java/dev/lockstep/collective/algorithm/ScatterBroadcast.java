@@ -12,9 +12,9 @@ import java.util.Optional;
 /// Payne, Shuler, van de Geijn and Watts, 1994).
 ///
 /// `P` messages deep; the root sends less than `2 S`, the others at most `S`: for many bytes.
-public final class ScatterBroadcast extends PlannedAlgorithm {
+final class ScatterBroadcast extends PlannedAlgorithm {
   /// Makes the algorithm.
-  public ScatterBroadcast() {
+  ScatterBroadcast() {
     super("scatter-broadcast", CollectiveKind.BROADCAST);
   }
 

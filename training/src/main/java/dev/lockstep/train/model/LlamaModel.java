@@ -15,7 +15,7 @@ import java.util.stream.IntStream;
 
 /// Llama: its parameters, under the names and in the orientations of Hugging Face's
 /// `LlamaForCausalLM`, and its forward pass.
-public final class LlamaModel implements LanguageModel {
+final class LlamaModel implements LanguageModel {
   private final LlamaShape shape;
   private final int tensorBlocks;
   private final Parameter tokenEmbedding;
@@ -26,7 +26,7 @@ public final class LlamaModel implements LanguageModel {
   /// Lays out a model.
   ///
   /// @param tensorBlocks into how many blocks sums over features and vocabulary are cut
-  public LlamaModel(LlamaShape shape, int tensorBlocks) {
+  LlamaModel(LlamaShape shape, int tensorBlocks) {
     this.shape = shape;
     this.tensorBlocks = tensorBlocks;
     tokenEmbedding = vocabularyTable("model.embed_tokens.weight");

@@ -157,7 +157,7 @@ public record LlamaShape(
   }
 
   @Override
-  public LlamaModel model(int tensorBlocks) {
+  public LanguageModel model(int tensorBlocks) {
     return new LlamaModel(this, tensorBlocks);
   }
 }

@@ -18,7 +18,7 @@ import java.util.stream.Stream;
 
 /// A plain MLP that predicts a token from the embeddings of the last few, side by side (Bengio et
 /// al., 2003), before the first token zeros.
-public final class MlpModel implements LanguageModel {
+final class MlpModel implements LanguageModel {
   private final MlpShape shape;
   private final int tensorBlocks;
   private final Parameter embedding;
@@ -29,7 +29,7 @@ public final class MlpModel implements LanguageModel {
   /// Lays out a model.
   ///
   /// @param tensorBlocks into how many blocks sums over features and vocabulary are cut
-  public MlpModel(MlpShape shape, int tensorBlocks) {
+  MlpModel(MlpShape shape, int tensorBlocks) {
     this.shape = shape;
     this.tensorBlocks = tensorBlocks;
     embedding = vocabularyTable("embedding.weight");

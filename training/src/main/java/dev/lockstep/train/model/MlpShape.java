@@ -100,7 +100,7 @@ public record MlpShape(
   }
 
   @Override
-  public MlpModel model(int tensorBlocks) {
+  public LanguageModel model(int tensorBlocks) {
     return new MlpModel(this, tensorBlocks);
   }
 }
