@@ -3,7 +3,7 @@ package dev.lockstep.bench;
 import dev.lockstep.cache.UserCache;
 import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.CommunicatorOptions;
-import dev.lockstep.collective.Links;
+import dev.lockstep.collective.LinkSource;
 import dev.lockstep.collective.plan.LinkCache;
 import dev.lockstep.collective.plan.LinkDoubts;
 import dev.lockstep.collective.plan.LinkTable;
@@ -91,8 +91,8 @@ final class HostLinks {
   ///
   /// @param arguments as [#JOB_ARGUMENT] says
   static int run(Job job, List<String> arguments) throws IOException {
-    Links links =
-        new Links.Fitted(
+    LinkSource links =
+        new LinkSource.Fitted(
             UserCache.folder(System.getenv()), WARM_UP, Boolean.parseBoolean(arguments.get(3)));
     CommunicatorOptions options =
         CommunicatorOptions.defaults().withTransport(arguments.get(1)).withLinks(links);

@@ -12,7 +12,7 @@ import java.time.Duration;
 /// @param timeout deadline of each collective, from when its turn has come to its completion: those
 ///   that were started before it have their own, see [Work]
 /// @param links whence it is known what links cost; the first rank's word holds
-public record CommunicatorOptions(String transport, Mode mode, Duration timeout, Links links) {
+public record CommunicatorOptions(String transport, Mode mode, Duration timeout, LinkSource links) {
   /// Deadline of collectives where none is named: long enough for a slow rank's first step, short
   /// enough to be waited for.
   public static final Duration DEFAULT_TIMEOUT = Duration.ofMinutes(5);
@@ -28,7 +28,7 @@ public record CommunicatorOptions(String transport, Mode mode, Duration timeout,
 
   /// Makes options of a communicator that measures its links.
   public CommunicatorOptions(String transport, Mode mode, Duration timeout) {
-    this(transport, mode, timeout, Links.fitted());
+    this(transport, mode, timeout, LinkSource.fitted());
   }
 
   /// Returns the defaults: a transport is chosen, same bits, five minutes, links are measured once
@@ -60,7 +60,7 @@ public record CommunicatorOptions(String transport, Mode mode, Duration timeout,
   }
 
   /// Returns these options with links known from elsewhere.
-  public CommunicatorOptions withLinks(Links other) {
+  public CommunicatorOptions withLinks(LinkSource other) {
     return new CommunicatorOptions(transport, mode, timeout, other);
   }
 }

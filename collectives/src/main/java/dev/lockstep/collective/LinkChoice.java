@@ -71,8 +71,8 @@ final class LinkChoice {
 
   private String mine() {
     return switch (options.links()) {
-      case Links.Stated(Optional<LinkTable> table) -> table.orElseGet(this::typical).encode();
-      case Links.Fitted fitted -> {
+      case LinkSource.Stated(Optional<LinkTable> table) -> table.orElseGet(this::typical).encode();
+      case LinkSource.Fitted fitted -> {
         Optional<LinkTable> kept =
             fitted.anew()
                 ? Optional.empty()
@@ -164,7 +164,7 @@ final class LinkChoice {
       return typical();
     }
     boolean complete = !hostwise || near.isPresent();
-    if (complete && options.links() instanceof Links.Fitted(Path cache, _, _)) {
+    if (complete && options.links() instanceof LinkSource.Fitted(Path cache, _, _)) {
       new LinkCache(cache).keep(table);
     }
     return table;

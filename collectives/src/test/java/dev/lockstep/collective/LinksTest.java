@@ -47,7 +47,7 @@ class LinksTest {
   private CommunicatorOptions fitted(String transport, boolean anew) {
     return CommunicatorOptions.defaults()
         .withTransport(transport)
-        .withLinks(new Links.Fitted(folder, BRIEF, anew));
+        .withLinks(new LinkSource.Fitted(folder, BRIEF, anew));
   }
 
   private Path cached() throws IOException {
@@ -128,9 +128,9 @@ class LinksTest {
     LinkTable typical = LinkTable.typical("first", true);
     List<CommunicatorOptions> each =
         List.of(
-            CommunicatorOptions.defaults().withLinks(Links.stated(typical)),
+            CommunicatorOptions.defaults().withLinks(LinkSource.stated(typical)),
             CommunicatorOptions.defaults()
-                .withLinks(Links.stated(LinkTable.typical("second", false))),
+                .withLinks(LinkSource.stated(LinkTable.typical("second", false))),
             fitted("", false));
     List<Job> jobs = Job.inProcess(3, JobConfig.of(Map.of()));
     List<Future<LinkTable>> tables = new ArrayList<>();

@@ -73,7 +73,7 @@ final class Ranks {
 
   /// Returns options of a communicator that measures nothing.
   static CommunicatorOptions options() {
-    return CommunicatorOptions.defaults().withLinks(Links.typical());
+    return CommunicatorOptions.defaults().withLinks(LinkSource.typical());
   }
 
   /// Prepares the sum of a tensor of each rank, in place, with the same bits on any layout.

@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.CommunicatorOptions;
-import dev.lockstep.collective.Links;
+import dev.lockstep.collective.LinkSource;
 import dev.lockstep.collective.PreparedCollective;
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.algorithm.Algorithms;
@@ -147,7 +147,7 @@ class FaultyFabricTest {
         CommunicatorOptions.defaults()
             .withTransport(transport)
             .withTimeout(Duration.ofSeconds(30))
-            .withLinks(Links.typical());
+            .withLinks(LinkSource.typical());
     try (Communicator communicator = Communicator.world(job, options)) {
       for (int round = 0; round < rounds; round++) {
         for (long elements : SIZES) {

@@ -8,7 +8,7 @@ import java.util.Optional;
 
 /// Whence a communicator knows what its links cost, by which it chooses algorithms. The first
 /// rank's word holds for all.
-public sealed interface Links {
+public sealed interface LinkSource {
   /// Measured when the communicator is made, unless that was done before by as many ranks on this
   /// host under this Java. What only a disturbed machine can have shown is not kept, nor what
   /// cannot be written: the next start measures again.
@@ -16,7 +16,7 @@ public sealed interface Links {
   /// @param cache folder in which what was measured is kept
   /// @param warmUp how long the virtual machine may take at most to become fast before that
   /// @param anew whether to measure whatever is kept
-  record Fitted(Path cache, Duration warmUp, boolean anew) implements Links {
+  record Fitted(Path cache, Duration warmUp, boolean anew) implements LinkSource {
     /// What a job can bear at its first start on a host.
     private static final Duration SHORT = Duration.ofSeconds(1);
 
@@ -31,21 +31,21 @@ public sealed interface Links {
   /// Said by whoever makes the communicator.
   ///
   /// @param table the constants; empty for those of a typical host
-  record Stated(Optional<LinkTable> table) implements Links {}
+  record Stated(Optional<LinkTable> table) implements LinkSource {}
 
   /// Returns links that are measured once per host, transport and number of ranks, and kept in the
   /// user's cache: `$XDG_CACHE_HOME/lockstep`, or `~/.cache/lockstep`.
-  static Links fitted() {
+  static LinkSource fitted() {
     return new Fitted(UserCache.folder(System.getenv()), Fitted.SHORT, false);
   }
 
   /// Returns links of which nothing is known but whether ranks share memory: nothing is measured.
-  static Links typical() {
+  static LinkSource typical() {
     return new Stated(Optional.empty());
   }
 
   /// Returns links with these constants.
-  static Links stated(LinkTable table) {
+  static LinkSource stated(LinkTable table) {
     return new Stated(Optional.of(table));
   }
 }
