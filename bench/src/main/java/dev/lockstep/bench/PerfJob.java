@@ -108,7 +108,7 @@ public final class PerfJob implements JobProvider {
 
   private static void measure(
       Job job, PerfPlan plan, Communicator communicator, PerfReport report) {
-    try (RankRun run = new RankRun(job, plan, communicator)) {
+    try (PerfRank run = new PerfRank(job, plan, communicator)) {
       for (long bytes : plan.sizes(job.worldSize())) {
         if (plan.choices()) {
           report.add(run.choice(bytes));

@@ -31,12 +31,12 @@ record LaunchEnvironment(
   /// @throws dev.lockstep.failure.ConfigurationException if they are contradictory or incomplete
   static LaunchEnvironment of(Map<String, String> environment) {
     Variables variables = new Variables(environment);
-    Optional<Launcher.Found> found = Launcher.find(variables);
+    Optional<LaunchedBy.Found> found = LaunchedBy.find(variables);
     if (found.isEmpty()) {
       return new LaunchEnvironment(
           "", 0, 1, 0, 1, 0, 1, false, NodeAddress.loopback(), -1, false, "");
     }
-    Launcher launcher = found.get().launcher();
+    LaunchedBy launcher = found.get().launcher();
     Ranks ranks = found.get().ranks();
     boolean agent = variables.isTrue(JobVariables.USE_AGENT_STORE);
     boolean alone = ranks.worldSize() == 1 && !agent;
@@ -56,11 +56,11 @@ record LaunchEnvironment(
         FailureRecords.cut(StoreAddress.jobName(variables), FailureRecords.MAX_NAME_CHARS));
   }
 
-  private static boolean isOneNode(Launcher launcher, Ranks ranks, Variables variables) {
+  private static boolean isOneNode(LaunchedBy launcher, Ranks ranks, Variables variables) {
     if (ranks.saysWhetherOneNode()) {
       return ranks.isOneNode();
     }
-    return launcher != Launcher.KUBERNETES
+    return launcher != LaunchedBy.KUBERNETES
         && variables.text("MASTER_ADDR").map(StoreAddress::isLoopback).orElse(false);
   }
 }

@@ -8,7 +8,7 @@ import java.util.Set;
 /// The launchers whose variables Lockstep understands, in the order in which they are looked for:
 /// what started this very process comes before what started its surroundings (`torchrun` within
 /// Slurm, `mpirun` within Slurm).
-enum Launcher {
+enum LaunchedBy {
   /// `lockstep run`, torchrun and whoever sets the same variables.
   TORCHRUN,
   OPEN_MPI,
@@ -22,11 +22,11 @@ enum Launcher {
   private static final Set<String> SHELLS = Set.of("bash", "interactive");
 
   /// A launcher and what it says.
-  record Found(Launcher launcher, Ranks ranks) {}
+  record Found(LaunchedBy launcher, Ranks ranks) {}
 
   /// Returns the launcher of this process, or empty if there is none.
   static Optional<Found> find(Variables variables) {
-    for (Launcher launcher : values()) {
+    for (LaunchedBy launcher : values()) {
       if (launcher.isThere(variables)) {
         Ranks ranks = launcher.namesIn(variables).read(variables);
         checkAgreement(launcher, ranks, variables);
@@ -115,11 +115,11 @@ enum Launcher {
   /// Variables left over in a user's shell must not make every process rank 0: where another
   /// launcher speaks of a job of the same size it must say the same. torchrun numbers its ranks as
   /// they come, so within torchrun it need not.
-  private static void checkAgreement(Launcher found, Ranks ranks, Variables variables) {
+  private static void checkAgreement(LaunchedBy found, Ranks ranks, Variables variables) {
     if (found != TORCHRUN || variables.has("TORCHELASTIC_RUN_ID")) {
       return;
     }
-    for (Launcher other : List.of(OPEN_MPI, PMI, SLURM)) {
+    for (LaunchedBy other : List.of(OPEN_MPI, PMI, SLURM)) {
       RankVariables names = other.namesIn(variables);
       boolean sameSize = variables.number(names.worldSize()) == ranks.worldSize();
       int rank = variables.number(names.rank());

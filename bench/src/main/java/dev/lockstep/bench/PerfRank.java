@@ -24,7 +24,7 @@ import java.util.Optional;
 
 /// One rank's part of a benchmark: for each size, out of place and in place, untimed operations,
 /// timed ones, and one that is checked. Every rank computes the same numbers; rank 0 reports them.
-final class RankRun implements AutoCloseable {
+final class PerfRank implements AutoCloseable {
   private final Job job;
   private final PerfPlan plan;
   private final Communicator communicator;
@@ -36,7 +36,7 @@ final class RankRun implements AutoCloseable {
   private final TimelySamples samples;
   private int wrongLeft;
 
-  RankRun(Job job, PerfPlan plan, Communicator communicator) {
+  PerfRank(Job job, PerfPlan plan, Communicator communicator) {
     this.job = job;
     this.plan = plan;
     this.communicator = communicator;
