@@ -67,7 +67,8 @@ final class Core implements AutoCloseable {
     this.endpoint = endpoint;
     this.agreement = agreement;
     this.links = links;
-    Planner planner = new Planner(links.fabric(topology, isOneHost(job, endpoint.members())));
+    Planner planner =
+        new Planner(links.fabric(topology, endpoint.members().isOneHost(job.hosts())));
     this.progress = new Progress(job, endpoint, driving); // from here on nothing may fail
     this.preparation = new Preparation(job, endpoint, progress, agreement, planner);
     this.oneShots =
@@ -126,10 +127,6 @@ final class Core implements AutoCloseable {
       Scope.closeAfter(failure, endpoint::close);
       throw failure;
     }
-  }
-
-  private static boolean isOneHost(Job job, Members members) {
-    return members.jobRanks().stream().map(job.hosts()::get).distinct().count() == 1;
   }
 
   private static void agreeOnMode(Job job, Agreement agreement, CommunicatorOptions options) {

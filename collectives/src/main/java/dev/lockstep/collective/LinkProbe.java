@@ -105,8 +105,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   private static boolean mayHaveACore(Core core) {
     Members members = core.endpoint().members();
-    List<String> hosts = core.job().hosts();
-    return members.jobRanks().stream().map(hosts::get).distinct().count() == 1
+    return members.isOneHost(core.job().hosts())
         && members.size() <= Runtime.getRuntime().availableProcessors();
   }
 

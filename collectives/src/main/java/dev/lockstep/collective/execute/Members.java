@@ -43,6 +43,13 @@ public record Members(int rank, List<Integer> jobRanks) {
     return jobRanks.indexOf(jobRank);
   }
 
+  /// Returns whether all members are on one host.
+  ///
+  /// @param hosts by rank in the job
+  public boolean isOneHost(List<String> hosts) {
+    return jobRanks.stream().map(hosts::get).distinct().count() == 1;
+  }
+
   int[] toArray() {
     return jobRanks.stream().mapToInt(Integer::intValue).toArray();
   }
