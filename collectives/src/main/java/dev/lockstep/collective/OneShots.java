@@ -23,7 +23,11 @@ import org.jspecify.annotations.Nullable;
 /// own, into which a call's tensors are copied and out of which they come. The least recently used
 /// go first; since ranks make the same calls in the same order, all of them keep the same ones.
 final class OneShots implements AutoCloseable {
+  // More than a loop has calls that differ, so that each is prepared once; chosen, not measured.
   private static final int MOST = 32;
+
+  // Bounds what a job whose shapes change from call to call keeps of its memory. The newest is kept
+  // whatever its size, or it could not run.
   private static final long MOST_BYTES = 256L << 20;
   private static final long ALIGNMENT = 64;
 

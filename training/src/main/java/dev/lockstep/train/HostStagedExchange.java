@@ -33,6 +33,8 @@ import org.jspecify.annotations.Nullable;
 /// collective is on its way, the tensors of the next are copied out, those of the one before are
 /// copied back, and the device computes.
 final class HostStagedExchange implements Exchange {
+  // Tens of microseconds of pauses, in which a short copy is over; then a thread is parked for less
+  // than the 50 us by which Linux is late with waking it: as short as it can be.
   private static final int SPINS = 1_000;
   private static final long PAUSE_NANOS = 20_000;
 

@@ -75,7 +75,8 @@ public final class Endpoint implements AutoCloseable {
   /// Makes the end of one rank.
   ///
   /// @param members who belongs to it
-  /// @param driving what moves it; borrowed
+  /// @param driving what moves it, with other communicators; whose end is the last to be closed
+  ///   closes it and its transport
   /// @param shared peers' memory, if all ranks have it; owned from here on
   public Endpoint(
       long job,

@@ -5,6 +5,8 @@ import java.util.concurrent.locks.LockSupport;
 
 /// A point in a stream's queue, by its number. Thread-safe.
 final class CudaEvent implements Event {
+  // Tens of microseconds of pauses, in which a short copy is over; then a thread is parked for less
+  // than the 50 us by which Linux is late with waking it: as short as it can be.
   private static final int SPINS = 1_000;
   private static final long PAUSE_NANOS = 20_000;
 
