@@ -2,9 +2,7 @@ package dev.lockstep.launcher;
 
 import dev.lockstep.failure.ConfigurationException;
 import java.time.Duration;
-import java.util.List;
 import java.util.Map;
-import java.util.OptionalInt;
 
 /// How [Launcher] starts the ranks of one node.
 ///
@@ -41,35 +39,14 @@ public record LaunchOptions(
         System.getenv());
   }
 
-  /// Returns these options with options for the JVM of each rank.
-  public LaunchOptions withJvmArguments(List<String> arguments) {
-    return with(
-        new RankProcesses(
-            arguments,
-            processes.logFolder(),
-            processes.terminalColumns(),
-            processes.stopPatience()));
-  }
-
-  /// Returns these options with a terminal for rank 0's output.
-  public LaunchOptions withTerminalColumns(OptionalInt columns) {
-    return with(
-        new RankProcesses(
-            processes.jvmArguments(), processes.logFolder(), columns, processes.stopPatience()));
-  }
-
   /// Returns these options with another time for ranks to save in when they are asked to stop.
   public LaunchOptions withStopPatience(Duration patience) {
-    return with(
+    return new LaunchOptions(
+        layout,
+        rendezvous,
         new RankProcesses(
-            processes.jvmArguments(),
-            processes.logFolder(),
-            processes.terminalColumns(),
-            patience));
-  }
-
-  private LaunchOptions with(RankProcesses other) {
-    return new LaunchOptions(layout, rendezvous, other, environment);
+            processes.jvmArguments(), processes.logFolder(), processes.terminalColumns(), patience),
+        environment);
   }
 
   /// Returns these options with other variables.
