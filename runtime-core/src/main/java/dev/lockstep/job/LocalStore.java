@@ -67,10 +67,6 @@ final class LocalStore implements Store {
     table.delete(key);
   }
 
-  /// Does nothing: the table goes with the job.
-  @Override
-  public void close() {}
-
   private byte[] await(Pending pending, String operation, int expected, Duration timeout) {
     Waits.Wait wait = new Waits.Wait(operation, rank, expected, timeout);
     return Waits.await(pending, wait, () -> withdrawn(pending, expected));

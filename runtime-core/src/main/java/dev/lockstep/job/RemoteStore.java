@@ -75,10 +75,6 @@ final class RemoteStore implements Store {
     var _ = ask("store.delete(" + key + ")", id -> new Message.Delete(id, checked(key)));
   }
 
-  /// Does nothing: the connection goes with the job.
-  @Override
-  public void close() {}
-
   private static String checked(String key) {
     StoreTable.checkSize(key, 0, 0);
     return key;

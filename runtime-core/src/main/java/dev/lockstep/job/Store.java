@@ -7,7 +7,7 @@ import java.util.Optional;
 
 /// The job's shared key-value store. Thread-safe. Every call ends by its timeout, or as soon as the
 /// job has failed; an interrupt does not end it, the thread is still interrupted afterwards.
-public interface Store extends AddressBook, AutoCloseable {
+public interface Store extends AddressBook {
   /// Sets a key.
   void set(String key, byte[] value);
 
@@ -46,7 +46,4 @@ public interface Store extends AddressBook, AutoCloseable {
       // nobody looks the key up any more
     }
   }
-
-  @Override
-  void close();
 }
