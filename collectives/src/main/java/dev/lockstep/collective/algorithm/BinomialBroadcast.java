@@ -6,7 +6,6 @@ import static dev.lockstep.collective.algorithm.Parts.output;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
-import java.util.Optional;
 
 /// Broadcast by messages down a binomial tree: counted from the root, rank `v` gets the elements
 /// from `v` without its lowest bit and passes them on to `v` plus each lower bit, farthest first.
@@ -22,11 +21,6 @@ final class BinomialBroadcast extends PlannedAlgorithm {
   @Override
   public boolean isBrief() {
     return true;
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

@@ -8,7 +8,6 @@ import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
 import java.util.List;
-import java.util.Optional;
 
 /// Gather by messages up a binomial tree, in which every rank passes on all parts of its branch at
 /// once.
@@ -19,11 +18,6 @@ final class BinomialGather extends PlannedAlgorithm {
   /// Makes the algorithm.
   BinomialGather() {
     super("binomial-gather", CollectiveKind.GATHER);
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

@@ -8,7 +8,6 @@ import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
 import java.util.List;
-import java.util.Optional;
 
 /// Scatter by messages down a binomial tree, in which every rank gets all parts of its branch at
 /// once.
@@ -19,11 +18,6 @@ final class BinomialScatter extends PlannedAlgorithm {
   /// Makes the algorithm.
   BinomialScatter() {
     super("binomial-scatter", CollectiveKind.SCATTER);
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

@@ -7,7 +7,6 @@ import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
 import java.util.List;
-import java.util.Optional;
 
 /// All-gather in which a rank sends what it has to the rank as far before it as it has parts, and
 /// gets as many from as far after it (Bruck, Ho, Kipnis, Upfal and Weathersby, 1997), each part
@@ -19,11 +18,6 @@ final class BruckAllGather extends PlannedAlgorithm {
   /// Makes the algorithm.
   BruckAllGather() {
     super("bruck-all-gather", CollectiveKind.ALL_GATHER);
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

@@ -7,7 +7,6 @@ import static dev.lockstep.collective.algorithm.Parts.peers;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
-import java.util.Optional;
 
 /// All-gather by messages, each straight from its owner.
 ///
@@ -21,11 +20,6 @@ final class ExchangeAllGather extends PlannedAlgorithm {
   @Override
   public boolean isBrief() {
     return true;
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

@@ -6,7 +6,6 @@ import static dev.lockstep.collective.algorithm.Parts.peers;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
-import java.util.Optional;
 
 /// All-reduce by messages over any transport: all-to-all reduce-scatter, where every rank gets all
 /// contributions to its share and joins them locally, then all-gather of the joined shares.
@@ -18,11 +17,6 @@ final class ExchangeAllReduce extends PlannedAlgorithm {
   /// Makes the algorithm.
   ExchangeAllReduce() {
     super("exchange-all-reduce", CollectiveKind.ALL_REDUCE);
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

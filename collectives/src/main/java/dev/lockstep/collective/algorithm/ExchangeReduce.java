@@ -7,7 +7,6 @@ import static dev.lockstep.collective.algorithm.Parts.scratch;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
-import java.util.Optional;
 
 /// Reduce by messages: every rank gets all contributions to its share, joins them locally, and
 /// sends the joined share to the root.
@@ -19,11 +18,6 @@ final class ExchangeReduce extends PlannedAlgorithm {
   /// Makes the algorithm.
   ExchangeReduce() {
     super("exchange-reduce", CollectiveKind.REDUCE);
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

@@ -5,7 +5,6 @@ import static dev.lockstep.collective.algorithm.Parts.output;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
-import java.util.Optional;
 
 /// Reduce-scatter by messages: every rank gets all contributions to its part and joins them
 /// locally.
@@ -22,11 +21,6 @@ final class ExchangeReduceScatter extends PlannedAlgorithm {
   @Override
   public boolean isBrief() {
     return true;
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

@@ -6,7 +6,6 @@ import static dev.lockstep.collective.algorithm.Parts.peers;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
-import java.util.Optional;
 
 /// Gather by messages, each straight to the root.
 ///
@@ -20,11 +19,6 @@ final class LinearGather extends PlannedAlgorithm {
   @Override
   public boolean isBrief() {
     return true;
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

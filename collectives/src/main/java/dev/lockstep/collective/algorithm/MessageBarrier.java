@@ -2,7 +2,6 @@ package dev.lockstep.collective.algorithm;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
-import java.util.Optional;
 
 /// Barrier by messages of no bytes (Hensgen, Finkel and Manber's dissemination, 1988): in round `k`
 /// rank `r` tells `r + 2^k` and hears from `r - 2^k`.
@@ -12,11 +11,6 @@ final class MessageBarrier extends PlannedAlgorithm {
   /// Makes the algorithm.
   MessageBarrier() {
     super("message-barrier", CollectiveKind.BARRIER);
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

@@ -8,7 +8,6 @@ import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Partners;
 import dev.lockstep.collective.schedule.Range;
-import java.util.Optional;
 
 /// Send to chosen ranks, each by one message.
 ///
@@ -22,11 +21,6 @@ public final class MessageSendReceive extends PlannedAlgorithm {
   @Override
   public boolean isBrief() {
     return true;
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

@@ -7,7 +7,6 @@ import static dev.lockstep.collective.algorithm.Parts.sent;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
-import java.util.Optional;
 
 /// All-to-all by messages, one pair of peers after another: in round `i` a rank sends to the `i`-th
 /// rank after it and receives from the `i`-th before.
@@ -23,11 +22,6 @@ public final class PairwiseAllToAll extends PlannedAlgorithm {
   @Override
   public boolean isBrief() {
     return true;
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

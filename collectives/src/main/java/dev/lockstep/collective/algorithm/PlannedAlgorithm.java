@@ -16,8 +16,11 @@ abstract class PlannedAlgorithm implements Algorithm {
     this.kind = kind;
   }
 
-  /// Returns why this algorithm cannot do a request of its kind, or nothing if it can.
-  abstract Optional<String> obstacle(CollectiveRequest request);
+  /// Returns why this algorithm cannot do a request of its kind, or nothing if it can: many can do
+  /// every one.
+  Optional<String> obstacle(CollectiveRequest request) {
+    return Optional.empty();
+  }
 
   /// Plans a request of its kind to which there is no obstacle.
   abstract Plan plan(CollectiveRequest request);

@@ -6,7 +6,6 @@ import static dev.lockstep.collective.algorithm.Parts.output;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
-import java.util.Optional;
 
 /// All-gather by messages to the next rank only: every part goes all the way round.
 ///
@@ -15,11 +14,6 @@ public final class RingAllGather extends PlannedAlgorithm {
   /// Makes the algorithm.
   public RingAllGather() {
     super("ring-all-gather", CollectiveKind.ALL_GATHER);
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override

@@ -6,7 +6,6 @@ import static dev.lockstep.collective.algorithm.Parts.output;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Range;
-import java.util.Optional;
 
 /// Broadcast by a scatter of shares from the root and a ring all-gather of them (Barnett, Gupta,
 /// Payne, Shuler, van de Geijn and Watts, 1994).
@@ -16,11 +15,6 @@ final class ScatterBroadcast extends PlannedAlgorithm {
   /// Makes the algorithm.
   ScatterBroadcast() {
     super("scatter-broadcast", CollectiveKind.BROADCAST);
-  }
-
-  @Override
-  Optional<String> obstacle(CollectiveRequest request) {
-    return Optional.empty();
   }
 
   @Override
