@@ -2,6 +2,7 @@ package dev.lockstep.collective;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lockstep.collective.algorithm.Algorithms;
@@ -100,14 +101,13 @@ class LinksTest {
     assertThat(measured.fabric().levels().getFirst().signalNanos()).isNotEqualTo(9_000);
   }
 
-  // Over messages, and of more ranks than cores, whatever is measured is believed.
-
   @ParameterizedTest(name = "transport={0}, P={1}")
   @CsvSource({"in-process, 5", "messages-only, 3"})
   void ranksMeasureOnceAndAllHaveTheSameTable(String transport, int ranks) throws IOException {
     List<LinkTable> first = tables(ranks, fitted(transport, false));
     assertThat(first).containsOnly(first.getFirst());
     assertThat(first.getFirst().fabric().name()).isEqualTo(transport);
+    assumeFalse(first.getFirst().key().isEmpty(), "what was measured on a busy machine is doubted");
     assertThat(LinkTable.decode(Files.readString(cached()))).isEqualTo(first.getFirst());
     assertThat(tables(ranks, fitted(transport, false))).containsOnly(first.getFirst());
   }

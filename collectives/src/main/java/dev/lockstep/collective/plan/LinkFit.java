@@ -158,7 +158,8 @@ public final class LinkFit {
     Measured together = new Measured(schedules.fromHostToHost(shared.bytes, schedules.sharers()));
     measure(sizes, together);
     Fabric fitted = solve(sizes, shared, together);
-    if (LinkDoubts.of(fitted, meter.eachHasACore()).isPresent() && meter.hasTime()) {
+    if (LinkDoubts.of(fitted, topology.ranks(), meter.eachHasACore()).isPresent()
+        && meter.hasTime()) {
       measure(sizes, together);
       fitted = solve(sizes, shared, together);
     }

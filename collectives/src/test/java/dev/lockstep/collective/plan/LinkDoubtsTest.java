@@ -16,6 +16,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 @Timeout(20)
 class LinkDoubtsTest {
+  private static final int CORES = 4;
+
   /// As measured on Zen 5, GB/s at 8 KiB to 32 MiB of all buffers; a copy of the shortest ones took
   /// no longer than a call.
   private static final double[] COPY = {1e4, 119, 117, 127, 76, 52, 44};
@@ -60,21 +62,35 @@ class LinkDoubtsTest {
     "55, 0.1, 414, 2, true",
     "55, 30951, 414, 2, true",
     "55, 84, 0.1, 2, true",
-    "55, 84, 60000, 2, true"
+    "55, 84, 60000, 2, true",
+    "3500, 4000, 29000, 5, false",
+    "90000, 4000, 29000, 8, false",
+    "130000, 4000, 29000, 5, true",
+    "3500, 130000, 29000, 5, true",
+    "3500, 4000, 600000, 5, true",
+    "1300000, 1300000, 4720000, 8, true"
   })
-  void latenciesThatNoCacheTakesAreDoubtedWhereEveryRankHasACore(
+  void latenciesThatNoCacheAndNoTurnOnACoreTakesAreDoubted(
       double signalNanos, double shortNanos, double messageNanos, int ranks, boolean doubted) {
     Fabric fabric = fabric(signalNanos, shortNanos, messageNanos, rates(JOIN), rates(PEER_JOIN));
-    assertThat(LinkDoubts.of(fabric, ranks <= 4).isPresent()).isEqualTo(doubted);
+    assertThat(LinkDoubts.of(fabric, ranks, ranks <= CORES).isPresent()).isEqualTo(doubted);
   }
 
   @ParameterizedTest(name = "place={0}, GB/s={1}")
-  @CsvSource({"4, 60, false", "4, 20, true", "5, 11.5, true", "6, 10, false", "1, 11, false"})
+  @CsvSource({
+    "4, 60, false",
+    "4, 20, true",
+    "5, 11.5, true",
+    "6, 10, false",
+    "1, 11, false",
+    "3, 10000, false",
+    "5, 10000, false"
+  })
   void sizesFarSlowerThanTheirNeighborsAreDoubted(int place, double rate, boolean doubted) {
     double[] peerJoin = PEER_JOIN.clone();
     peerJoin[place] = rate;
     Fabric fabric = fabric(70, 90, 450, rates(JOIN), rates(peerJoin));
-    assertThat(LinkDoubts.of(fabric, true).isPresent()).isEqualTo(doubted);
+    assertThat(LinkDoubts.of(fabric, 2, true).isPresent()).isEqualTo(doubted);
   }
 
   /// What a first fit had kept once, reads of 32 KiB to 32 MiB, chose an exchange of 16 KiB that
@@ -94,14 +110,14 @@ class LinkDoubtsTest {
     peerJoin[3] = third;
     peerJoin[4] = fourth;
     Fabric fabric = fabric(70, 90, 450, rates(JOIN), rates(peerJoin));
-    assertThat(LinkDoubts.of(fabric, true).isPresent()).isEqualTo(doubted);
+    assertThat(LinkDoubts.of(fabric, 2, true).isPresent()).isEqualTo(doubted);
   }
 
   @ParameterizedTest(name = "join={0} GB/s, joinPeer={1} GB/s, ranks={2}")
   @CsvSource({
     "0, 0, 2, false",
     "9, 0, 2, true",
-    "9, 0, 5, false",
+    "9, 0, 5, true",
     "0, 9, 2, true",
     "60, 0, 2, true"
   })
@@ -114,6 +130,6 @@ class LinkDoubtsTest {
             450,
             join == 0 ? rates(JOIN) : flat(join),
             peerJoin == 0 ? rates(PEER_JOIN) : flat(peerJoin));
-    assertThat(LinkDoubts.of(fabric, ranks <= 4).isPresent()).isEqualTo(doubted);
+    assertThat(LinkDoubts.of(fabric, ranks, ranks <= CORES).isPresent()).isEqualTo(doubted);
   }
 }

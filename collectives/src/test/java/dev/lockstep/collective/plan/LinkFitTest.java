@@ -240,7 +240,7 @@ class LinkFitTest {
     Disturbed shared =
         new Disturbed(rest, true, (_, nanos, _, warmUps) -> warmUps == 1 ? nanos + 5_000 : nanos);
     Fabric fitted = fit(shared);
-    assertThat(LinkDoubts.of(fitted, true)).isEmpty();
+    assertThat(LinkDoubts.of(fitted, 2, true)).isEmpty();
     assertThat(fitted.levels().getFirst().signalNanos()).isCloseTo(120, withinPercentage(5));
   }
 
@@ -249,7 +249,7 @@ class LinkFitTest {
     Simulated rest = new Simulated(fabric(2, true), 2);
     Disturbed busy = new Disturbed(rest, false, (_, nanos, _, _) -> nanos + 5_000);
     Fabric fitted = fit(busy);
-    assertThat(LinkDoubts.of(fitted, true)).isPresent();
+    assertThat(LinkDoubts.of(fitted, 2, true)).isPresent();
     assertThat(busy.calls).isEqualTo(7); // short calls, and 4 KiB to 4 MiB
     assertThat(busy.warmUps).isEqualTo(1);
   }
@@ -259,6 +259,6 @@ class LinkFitTest {
     Simulated rest = new Simulated(fabric(2, true), 2);
     Disturbed never =
         new Disturbed(rest, true, (_, nanos, calls, _) -> nanos * 1e6 * Math.pow(0.98, calls));
-    assertThat(LinkDoubts.of(fit(never), true)).isPresent();
+    assertThat(LinkDoubts.of(fit(never), 2, true)).isPresent();
   }
 }
