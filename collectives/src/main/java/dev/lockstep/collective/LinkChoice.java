@@ -72,16 +72,23 @@ final class LinkChoice {
   private String mine() {
     return switch (options.links()) {
       case LinkSource.Stated(Optional<LinkTable> table) -> table.orElseGet(this::typical).encode();
-      case LinkSource.Fitted fitted -> {
-        Optional<LinkTable> kept =
-            fitted.anew()
-                ? Optional.empty()
-                : new LinkCache(fitted.cache())
-                    .find(key(), Instant.now())
-                    .filter(table -> doubt(table).isEmpty());
-        yield kept.map(LinkTable::encode).orElse(FIT + fitted.warmUp());
-      }
+      case LinkSource.Fitted fitted ->
+          kept(fitted).map(LinkTable::encode).orElseGet(() -> FIT + fitted.warmUp());
     };
+  }
+
+  /// Returns what is known without measuring: where a fit was doubted a moment ago another one
+  /// takes as long, and would be too.
+  private Optional<LinkTable> kept(LinkSource.Fitted fitted) {
+    if (fitted.anew()) {
+      return Optional.empty();
+    }
+    LinkCache cache = new LinkCache(fitted.cache());
+    Instant now = Instant.now();
+    return cache
+        .find(key(), now)
+        .filter(table -> doubt(table).isEmpty())
+        .or(() -> cache.isDoubted(key(), now) ? Optional.of(typical()) : Optional.empty());
   }
 
   private String key() {
@@ -160,13 +167,15 @@ final class LinkChoice {
         job.worldSize(),
         TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start),
         doubt.orElse("none"));
-    if (doubt.isPresent()) {
-      return typical();
-    }
     boolean complete = !hostwise || near.isPresent();
-    if (complete && options.links() instanceof LinkSource.Fitted(Path cache, _, _)) {
-      new LinkCache(cache).keep(table);
+    if (options.links() instanceof LinkSource.Fitted(Path folder, _, _)) {
+      LinkCache cache = new LinkCache(folder);
+      if (doubt.isPresent()) {
+        cache.doubt(key(), Instant.now());
+      } else if (complete) {
+        cache.keep(table);
+      }
     }
-    return table;
+    return doubt.isPresent() ? typical() : table;
   }
 }

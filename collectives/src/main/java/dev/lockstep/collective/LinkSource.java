@@ -10,8 +10,9 @@ import java.util.Optional;
 /// rank's word holds for all.
 public sealed interface LinkSource {
   /// Measured when the communicator is made, unless that was done before by as many ranks on this
-  /// host under this Java. What only a disturbed machine can have shown is not kept, nor what
-  /// cannot be written: the next start measures again.
+  /// host under this Java. What cannot be written is not kept: the next start measures again. Nor
+  /// is what only a disturbed machine can have shown: constants of a typical host serve, and a
+  /// start ten minutes later measures again.
   ///
   /// @param cache folder in which what was measured is kept
   /// @param warmUp how long the virtual machine may take at most to become fast before that

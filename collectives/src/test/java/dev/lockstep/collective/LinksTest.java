@@ -57,6 +57,12 @@ class LinksTest {
     }
   }
 
+  private static String host() {
+    try (Job job = Job.inProcess(1, JobConfig.of(Map.of())).getFirst()) {
+      return job.host();
+    }
+  }
+
   private static List<LinkTable> tables(int ranks, CommunicatorOptions options) {
     return Ranks.run(ranks, MEMORY, options, rank -> rank.communicator.links());
   }
@@ -90,19 +96,22 @@ class LinksTest {
             links.memory(),
             0);
     Fabric busy = new Fabric(typical.name(), typical.compute(), List.of(slow));
-    String host;
-    try (Job job = Job.inProcess(1, JobConfig.of(Map.of())).getFirst()) {
-      host = job.host();
-    }
-    LinkTable kept = new LinkTable(LinkTable.key("in-process", 2, 1, host), Instant.now(), busy);
+    LinkTable kept = new LinkTable(LinkTable.key("in-process", 2, 1, host()), Instant.now(), busy);
     new LinkCache(folder).keep(kept);
     assertThat(new LinkCache(folder).find(kept.key(), Instant.now())).isPresent();
     LinkTable measured = tables(2, fitted("in-process", false)).getFirst();
     assertThat(measured.fabric().levels().getFirst().signalNanos()).isNotEqualTo(9_000);
   }
 
+  @Test
+  void whereAFitHasJustBeenDoubtedTypicalConstantsServe() {
+    new LinkCache(folder).doubt(LinkTable.key("in-process", 2, 1, host()), Instant.now());
+    LinkTable typical = LinkTable.typical("in-process", true);
+    assertThat(tables(2, fitted("in-process", false))).containsOnly(typical);
+  }
+
   @ParameterizedTest(name = "transport={0}, P={1}")
-  @CsvSource({"in-process, 5", "messages-only, 3"})
+  @CsvSource({"in-process, 5", "messages-only, 2", "messages-only, 3"})
   void ranksMeasureOnceAndAllHaveTheSameTable(String transport, int ranks) throws IOException {
     List<LinkTable> first = tables(ranks, fitted(transport, false));
     assertThat(first).containsOnly(first.getFirst());

@@ -5,21 +5,27 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.DateTimeException;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.List;
 import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /// Fitted tables in files of a folder, one per host, transport and number of ranks, so that only
 /// the first job of its kind measures. A file that is damaged, old or made under another Java
-/// counts as absent, and one that cannot be written is passed over: both are said at debug level.
-/// Files are replaced as a whole. Thread-safe.
+/// counts as absent, and one that cannot be written is passed over: both are said at debug level. A
+/// file beside a table's says that what was measured last could not be true, and when. Files are
+/// replaced as a whole. Thread-safe.
 public final class LinkCache {
   private static final Logger LOG = LoggerFactory.getLogger(LinkCache.class);
 
   /// Machines change under a file: kernels, firmware, neighbours.
   private static final Duration MOST_AGE = Duration.ofDays(30);
+
+  /// On a machine that is busy with something else a fit takes seconds, and is doubted again.
+  private static final Duration DOUBT = Duration.ofMinutes(10);
 
   private final Path folder;
 
@@ -57,9 +63,50 @@ public final class LinkCache {
     Path file = file(table.key());
     try {
       WholeFile.write(file, table.encode().getBytes(StandardCharsets.UTF_8));
+      Files.deleteIfExists(doubtFile(table.key()));
     } catch (IOException cannot) {
       LOG.debug("table of links is not kept: file={}, cause={}", file, cannot.toString());
     }
+  }
+
+  /// Returns whether what was measured a short while ago could not be true, and nothing better has
+  /// been kept since.
+  ///
+  /// @param key as [LinkTable#key] makes it
+  public boolean isDoubted(String key, Instant now) {
+    Path file = doubtFile(key);
+    if (!Files.isRegularFile(file)) {
+      return false;
+    }
+    try {
+      List<String> lines = Files.readAllLines(file);
+      if (lines.size() != 2 || !lines.getFirst().equals(key)) {
+        return false;
+      }
+      Duration age = Duration.between(Instant.ofEpochSecond(Long.parseLong(lines.getLast())), now);
+      return !age.isNegative() && age.compareTo(DOUBT) <= 0;
+    } catch (IOException | NumberFormatException | DateTimeException wrong) {
+      LOG.debug("doubt in links cannot be read: file={}, cause={}", file, wrong.toString());
+      return false;
+    }
+  }
+
+  /// Remembers that what was measured cannot be true, if the folder can be written.
+  ///
+  /// @param key as [LinkTable#key] makes it
+  public void doubt(String key, Instant now) {
+    Path file = doubtFile(key);
+    try {
+      String text = key + "\n" + now.getEpochSecond() + "\n";
+      WholeFile.write(file, text.getBytes(StandardCharsets.UTF_8));
+    } catch (IOException cannot) {
+      LOG.debug("doubt in links is not kept: file={}, cause={}", file, cannot.toString());
+    }
+  }
+
+  private Path doubtFile(String key) {
+    Path file = file(key);
+    return file.resolveSibling(file.getFileName() + ".doubted");
   }
 
   /// The first words of a key name its file; the others must match what it holds.

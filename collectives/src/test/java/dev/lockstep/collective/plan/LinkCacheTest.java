@@ -97,7 +97,37 @@ class LinkCacheTest {
     Path file = Files.writeString(folder.resolve("file"), "");
     LinkCache cache = new LinkCache(file.resolve("below"));
     cache.keep(table(KEY, NOW));
+    cache.doubt(KEY, NOW);
     assertThat(cache.find(KEY, NOW)).isEmpty();
+    assertThat(cache.isDoubted(KEY, NOW)).isFalse();
+  }
+
+  @Test
+  void aDoubtHoldsForAFewMinutesAndUntilATableIsKept() {
+    LinkCache cache = new LinkCache(folder);
+    assertThat(cache.isDoubted(KEY, NOW)).isFalse();
+    cache.doubt(KEY, NOW);
+    assertThat(cache.isDoubted(KEY, NOW)).isTrue();
+    assertThat(cache.isDoubted(KEY, NOW.plus(Duration.ofMinutes(9)))).isTrue();
+    assertThat(cache.isDoubted(KEY, NOW.plus(Duration.ofMinutes(11)))).isFalse();
+    assertThat(cache.isDoubted(KEY, NOW.minus(Duration.ofMinutes(1)))).isFalse();
+    assertThat(cache.isDoubted(KEY.replaceAll("java=.*", "java=24"), NOW)).isFalse();
+    assertThat(cache.find(KEY, NOW)).isEmpty();
+    cache.keep(table(KEY, NOW));
+    assertThat(cache.isDoubted(KEY, NOW)).isFalse();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"", "\n", "KEY", "KEY\n", "KEY\nnow\n", "KEY\n9223372036854775807\n"})
+  void aDamagedDoubtIsNone(String text) throws IOException {
+    LinkCache cache = new LinkCache(folder);
+    cache.doubt(KEY, NOW);
+    Path file;
+    try (Stream<Path> files = Files.list(folder)) {
+      file = files.findFirst().orElseThrow();
+    }
+    Files.writeString(file, text.replace("KEY", KEY));
+    assertThat(cache.isDoubted(KEY, NOW)).isFalse();
   }
 
   @Test
