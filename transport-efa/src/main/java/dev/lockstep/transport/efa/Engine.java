@@ -7,6 +7,7 @@ import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.efa.ffi.Fi;
 import dev.lockstep.transport.efa.ffi.Libfabric;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -163,6 +164,11 @@ final class Engine implements RailEvents {
     return peers;
   }
 
+  /// Returns the links, for tests.
+  Links links() {
+    return links;
+  }
+
   FrameShape frames() {
     return frames;
   }
@@ -208,15 +214,27 @@ final class Engine implements RailEvents {
 
   /// Gives a sending end its number.
   int add(SendLink link) {
-    return links.add(link);
+    return links.senders().add(link);
   }
 
   /// Gives a receiving end its number and room for its frames.
   int add(ReceiveLink link, int frames) {
-    links.requireRoom();
+    links.receivers().requireRoom();
     incoming.grow(frames);
     postReceives();
-    return links.add(link);
+    peers.peer(link.peer()).mayGreet = true;
+    return links.receivers().add(link);
+  }
+
+  /// Takes back what [#add(SendLink)] gave.
+  void forget(SendLink link) {
+    links.senders().remove(link.number());
+  }
+
+  /// Takes back what [#add(ReceiveLink,int)] gave.
+  void forget(ReceiveLink link, int frames) {
+    links.receivers().remove(link.number());
+    incoming.shrink(frames);
   }
 
   /// Puts a link on the list of those that have something to say.
@@ -280,24 +298,15 @@ final class Engine implements RailEvents {
 
   /// Sends a frame whose body is written; unless it is taken its memory is given back.
   ///
-  /// @param owner whom a failure breaks
   /// @param to link number as the receiver of the frame knows it
   /// @return whether it was taken
-  boolean send(
-      int frame,
-      @Nullable FabricLink owner,
-      int peer,
-      int kind,
-      int to,
-      int bodyBytes,
-      long number,
-      long message) {
+  boolean send(int frame, int peer, int kind, int to, int bodyBytes, long number, long message) {
     long[] addresses = peers.peer(peer).addresses();
     if (addresses == null) {
       outgoing.release(frame);
       return false;
     }
-    long status = outgoing.send(frame, owner, addresses[0], kind, to, bodyBytes, number, message);
+    long status = outgoing.send(frame, peer, addresses[0], kind, to, bodyBytes, number, message);
     if (status < 0 && status != -Fi.EAGAIN) {
       String function = outgoing.function(bodyBytes);
       peers.lost(peer, failures.ofCall(function, "rank " + peer, status));
@@ -307,7 +316,7 @@ final class Engine implements RailEvents {
 
   private boolean say(int peer, int kind) {
     int frame = outgoing.claim();
-    return frame >= 0 && send(frame, links.any(peer), peer, kind, rank, 0, 0, 0);
+    return frame >= 0 && send(frame, peer, kind, rank, 0, 0, 0);
   }
 
   @Override
@@ -317,11 +326,8 @@ final class Engine implements RailEvents {
 
   @Override
   public void frameFailed(int frame, int error, String words) {
-    FabricLink owner = outgoing.done(frame);
-    if (owner != null) {
-      String endpoint = "rank " + owner.peer();
-      peers.lost(owner.peer(), failures.ofCompletion("fi_send", endpoint, error, words));
-    }
+    int peer = outgoing.done(frame);
+    peers.lost(peer, failures.ofCompletion("fi_send", "rank " + peer, error, words));
   }
 
   private void postReceives() {
@@ -363,17 +369,19 @@ final class Engine implements RailEvents {
     int kind = Wire.kind(frame, at);
     switch (kind) {
       case Wire.FIRST, Wire.NEXT, Wire.ANNOUNCE, Wire.CLOSE -> {
-        ReceiveLink receiver = heard(link);
+        ReceiveLink receiver = heard(links.receivers().get(link));
         return receiver != null && receiver.arrived(receive, Wire.number(frame, at));
       }
       case Wire.HELLO, Wire.DISPUTE, Wire.GONE_SEEN -> {
-        ReceiveLink receiver = links.receiver(link);
+        ReceiveLink receiver = links.receivers().get(link);
         if (receiver != null) {
           receiver.told(kind, frame, at);
+        } else if (kind == Wire.HELLO && links.receivers().had(link)) {
+          turnAway(frame, at);
         }
       }
       case Wire.GRANT, Wire.CREDIT, Wire.GONE, Wire.REFUSE -> {
-        SendLink sender = links.sender(link);
+        SendLink sender = links.senders().get(link);
         if (sender != null) {
           peers.hear(sender.peer());
           sender.told(kind, frame, at);
@@ -385,9 +393,31 @@ final class Engine implements RailEvents {
     return false;
   }
 
-  /// Returns the receiving end of that number, whose peer is alive; null if there is none.
-  private @Nullable ReceiveLink heard(int number) {
-    ReceiveLink receiver = links.receiver(number);
+  /// Tells a sender that has come for a link which was closed before. Where there is no room to say
+  /// so it greets again.
+  private void turnAway(MemorySegment frame, long at) {
+    try {
+      byte[] body =
+          frame
+              .asSlice(at + Wire.HEADER_BYTES, Wire.bytes(frame, at))
+              .toArray(ValueLayout.JAVA_BYTE);
+      LinkAddress.Greeting late = LinkAddress.Greeting.decode(body);
+      if (!peers.isPeer(late.rank())) {
+        return;
+      }
+      Peer peer = peers.peer(late.rank());
+      insert(late.rank(), late.names());
+      int answer = peer.left || peer.dismissed ? -1 : outgoing.claim();
+      if (answer >= 0) {
+        var _ = send(answer, late.rank(), Wire.GONE, late.link(), 0, 0, 0);
+      }
+    } catch (TransportException strange) {
+      // Nobody here waits for it.
+    }
+  }
+
+  /// Notes that the peer of a receiving end is alive.
+  private @Nullable ReceiveLink heard(@Nullable ReceiveLink receiver) {
     if (receiver != null) {
       peers.hear(receiver.peer());
     }
@@ -414,7 +444,7 @@ final class Engine implements RailEvents {
 
   @Override
   public void segmentArrived(long immediate) {
-    ReceiveLink receiver = heard(Wire.linkOf(immediate));
+    ReceiveLink receiver = heard(links.receivers().at(Wire.placeOf(immediate)));
     if (receiver != null) {
       receiver.segmentArrived(immediate);
     }
@@ -426,7 +456,8 @@ final class Engine implements RailEvents {
       return; // nobody waits for it
     }
     // Few providers say whose it was: `udp;ofi_rxd` of 1.17 has only its flags and bytes.
-    ReceiveLink named = immediate == 0 ? null : links.receiver(Wire.linkOf(immediate));
+    int place = Wire.placeOf(immediate);
+    ReceiveLink named = immediate == 0 ? null : links.receivers().at(place);
     int peer = named == null ? links.onlyWriter() : named.peer();
     String endpoint = peer < 0 ? "local" : "rank " + peer;
     String said = "a segment was cut after %d bytes: %s".formatted(bytes, words);

@@ -71,7 +71,8 @@ abstract class FabricLink implements Link {
   /// What [#close] does first, once.
   abstract void leave();
 
-  /// Gives back what a closed link has no use for any more; the rest later.
+  /// Gives back what a closed link has no use for any more, the link itself among it; the rest
+  /// later.
   abstract void giveBack();
 
   /// Frees memory of the link; the endpoint is closed.
@@ -206,13 +207,13 @@ abstract class FabricLink implements Link {
     long body = engine.outgoing().body(frame);
     mismatch.expected().write(frames, body);
     mismatch.arrived().write(frames, body + Envelope.BYTES);
-    return engine.send(frame, this, peer, kind, to, 2 * Envelope.BYTES, 0, head);
+    return engine.send(frame, peer, kind, to, 2 * Envelope.BYTES, 0, head);
   }
 
   /// Sends a frame without a body.
   final boolean say(int kind, int to, long number, long message) {
     int frame = engine.outgoing().claim();
-    return frame >= 0 && engine.send(frame, this, peer, kind, to, 0, number, message);
+    return frame >= 0 && engine.send(frame, peer, kind, to, 0, number, message);
   }
 
   /// Waits a little for the other end's word that it touches nothing any more.

@@ -32,6 +32,7 @@ final class IssuedGrants {
 
   private long first;
   private long unsaid;
+  private long saidSegments;
   private long next;
   private boolean revoked;
 
@@ -108,7 +109,13 @@ final class IssuedGrants {
   }
 
   void said() {
+    saidSegments += Math.ceilDiv(lengths[(int) unsaid & MASK], segmentBytes);
     unsaid++;
+  }
+
+  /// Returns how many segments the sender has had leave to write.
+  long saidSegments() {
+    return saidSegments;
   }
 
   /// Returns whether the sender may write into memory of this rank.

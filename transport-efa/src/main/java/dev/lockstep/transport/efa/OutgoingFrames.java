@@ -3,16 +3,15 @@ package dev.lockstep.transport.efa;
 import dev.lockstep.memory.MemoryPool;
 import java.lang.foreign.MemorySegment;
 import java.util.zip.CRC32C;
-import org.jspecify.annotations.Nullable;
 
-/// Frames on their way out: one slab of memory, and whose frame each is. Used under the transport's
+/// Frames on their way out: one slab of memory, and to whom each goes. Used under the transport's
 /// lock.
 final class OutgoingFrames {
   private final Rail rail;
   private final FrameSlab slab;
   private final long job;
   private final CRC32C crc;
-  private final @Nullable FabricLink[] owners = new FabricLink[Rail.FRAMES];
+  private final int[] peers = new int[Rail.FRAMES];
   private final int[] free = new int[Rail.FRAMES];
   private int freeCount;
 
@@ -63,13 +62,13 @@ final class OutgoingFrames {
 
   /// Sends a frame whose body is written; unless it is taken its memory is given back.
   ///
-  /// @param owner whom a failure breaks
+  /// @param peer whom a failure concerns
   /// @param address of the peer
   /// @param to link number as the receiver of the frame knows it
   /// @return 0 if it was taken, else the status
   long send(
       int frame,
-      @Nullable FabricLink owner,
+      int peer,
       long address,
       int kind,
       int to,
@@ -87,19 +86,17 @@ final class OutgoingFrames {
     }
     long status = rail.send(frame, slab.address(frame), bytes, slab.descriptor(), address);
     if (status == 0) {
-      owners[frame] = owner;
+      peers[frame] = peer;
     } else {
       release(frame);
     }
     return status;
   }
 
-  /// Notes that a frame is on its way no more, and returns whose it was.
-  @Nullable FabricLink done(int frame) {
-    FabricLink owner = owners[frame];
-    owners[frame] = null;
+  /// Notes that a frame is on its way no more, and returns to whom it was sent.
+  int done(int frame) {
     release(frame);
-    return owner;
+    return peers[frame];
   }
 
   /// Frees the memory; the endpoint is closed before.

@@ -19,6 +19,12 @@ final class Peer {
   /// Whether anything was ever heard.
   boolean everHeard;
 
+  /// Whether a link waits for it, at the last look.
+  boolean awaited;
+
+  /// Whether it has been told of a link that it may send on.
+  boolean mayGreet;
+
   /// How often in a row it was asked and did not answer.
   int silences;
 

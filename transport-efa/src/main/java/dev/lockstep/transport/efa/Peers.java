@@ -61,7 +61,8 @@ final class Peers {
     peer.addresses(addresses);
   }
 
-  private boolean isPeer(int rank) {
+  /// Returns whether there is such a rank.
+  boolean isPeer(int rank) {
     return rank >= 0 && rank < peers.length;
   }
 
@@ -122,15 +123,16 @@ final class Peers {
   ///
   /// @param most how often in a row a peer may fail to answer
   void ask(int most) {
+    markAwaited();
+    links.greetAgain();
     for (Peer peer : peers) {
       if (peer.addresses() == null || peer.left || peer.dismissed) {
         continue;
       }
-      if (!links.isAwaited(peer.rank())) {
+      if (!peer.awaited) {
         peer.heard = true;
         continue;
       }
-      links.greetAgain(peer.rank());
       if (peer.heard) {
         peer.silences = 0;
         peer.heard = false;
@@ -148,6 +150,18 @@ final class Peers {
       } else {
         peer.pingWanted = true;
         answers = true;
+      }
+    }
+  }
+
+  private void markAwaited() {
+    for (Peer peer : peers) {
+      peer.awaited = false;
+    }
+    for (int place = 0; place < links.places(); place++) {
+      FabricLink link = links.at(place);
+      if (link != null && link.isWaiting()) {
+        peers[link.peer()].awaited = true;
       }
     }
   }
@@ -194,7 +208,7 @@ final class Peers {
     leaves = true;
     for (Peer peer : peers) {
       peer.byeWanted = peer.addresses() != null && !peer.left;
-      peer.silent |= !peer.byeWanted && (peer.left || !links.isGreetingDue(peer.rank()));
+      peer.silent |= !peer.byeWanted && (peer.left || !peer.mayGreet);
     }
     answers = true;
   }

@@ -36,11 +36,13 @@ final class ReceiveLink extends FabricLink {
   private int sender = -1;
   private boolean leaves;
 
-  /// Whether the sender has said that nothing more comes.
-  private boolean ended;
+  /// Segments that came, and how many its sender has said to have written in all: -1 while it may
+  /// write. Rails are looked at one after another, so that it may say so before the last ones.
+  private long segments;
 
-  private boolean hasRoom = true;
+  private long writtenSegments = -1;
   private boolean refuses;
+  private boolean forgotten;
 
   /// Why nothing more comes; what has come is taken all the same.
   private @Nullable RuntimeException loss;
@@ -167,9 +169,8 @@ final class ReceiveLink extends FabricLink {
           return 0; // segments of earlier messages are on their way
         }
         failure = broken("link was closed by its sender");
-        ended = true;
         grants.dropUnsaid();
-        leaves = grants.hasSaid();
+        leaves = true;
         engine.markDirty(this);
       }
       default -> {
@@ -256,6 +257,7 @@ final class ReceiveLink extends FabricLink {
     if (loss == null) {
       loss = cause;
     }
+    giveBack();
   }
 
   /// Takes a frame of the stream into the window.
@@ -275,6 +277,8 @@ final class ReceiveLink extends FabricLink {
     if (!grants.arrived(immediate)) {
       breakHere(broken("segment arrived damaged"));
     }
+    segments++;
+    settle();
   }
 
   /// Takes what the sender says beside its stream.
@@ -289,12 +293,19 @@ final class ReceiveLink extends FabricLink {
         }
       }
       case Wire.GONE_SEEN -> {
-        ended = true;
-        grants.drop();
-        giveBack();
+        writtenSegments = Wire.number(frame, at);
+        settle();
       }
       default -> {}
     }
+  }
+
+  /// Takes back what the sender may not write to any more, once all that it wrote is here.
+  private void settle() {
+    if (writtenSegments >= 0 && segments >= writtenSegments) {
+      grants.drop();
+    }
+    giveBack();
   }
 
   private void disputed(Envelope theirs) {
@@ -302,6 +313,8 @@ final class ReceiveLink extends FabricLink {
       failure = mismatched(arrived, theirs);
     }
     grants.drop(); // who disputes does not write
+    leaves = true;
+    engine.markDirty(this);
     giveBack();
   }
 
@@ -367,7 +380,7 @@ final class ReceiveLink extends FabricLink {
     long body = engine.outgoing().body(frame);
     grants.write(grant, engine.outgoing().segment(), body, transfer(message).envelope());
     int bytes = Grants.bodyBytes(engine.rails().size());
-    if (!engine.send(frame, this, peer(), Wire.GRANT, sender, bytes, grant, message)) {
+    if (!engine.send(frame, peer(), Wire.GRANT, sender, bytes, grant, message)) {
       return false;
     }
     grants.said();
@@ -401,10 +414,17 @@ final class ReceiveLink extends FabricLink {
       return;
     }
     grants.free();
-    if (ended && hasRoom) {
-      hasRoom = false;
-      engine.incoming().shrink(FRAMES);
+    if (isOver() && !forgotten) {
+      forgotten = true;
+      engine.forget(this, FRAMES);
     }
+  }
+
+  /// Returns whether nothing comes for a closed link any more: its number may be another's.
+  private boolean isOver() {
+    boolean confirmed = writtenSegments >= 0;
+    return (confirmed || mute || sender < 0)
+        && segments >= (confirmed ? writtenSegments : grants.saidSegments());
   }
 
   @Override
@@ -423,7 +443,7 @@ final class ReceiveLink extends FabricLink {
     return touchesMemory();
   }
 
-  /// Returns the number that segments of this link carry, for tests.
+  /// Returns by what number the sender calls it.
   int number() {
     return number;
   }

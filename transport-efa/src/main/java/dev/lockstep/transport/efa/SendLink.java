@@ -41,6 +41,9 @@ final class SendLink extends FabricLink {
   private long grantedBytes;
   private int writing;
 
+  /// Segments that were written, for the receiver to know when all of them are there.
+  private long writtenSegments;
+
   private boolean greets = true;
 
   /// Whether the receiver has said anything, and so has read a greeting.
@@ -54,6 +57,9 @@ final class SendLink extends FabricLink {
   private boolean peerLeft;
   private boolean confirms;
 
+  /// Whether the receiver, which has left, has been told that nothing is written any more.
+  private boolean confirmed;
+
   SendLink(Engine engine, int peer, int communicator, LinkAddress receiver) {
     super(engine, peer, communicator);
     this.receiver = receiver;
@@ -61,6 +67,11 @@ final class SendLink extends FabricLink {
     boolean copies = engine.registersLocal() && engine.cache().isLimited();
     this.staging = copies ? new Staging(engine) : null;
     this.number = engine.add(this);
+  }
+
+  /// Returns by what number the receiver calls it.
+  int number() {
+    return number;
   }
 
   @Override
@@ -160,7 +171,7 @@ final class SendLink extends FabricLink {
   }
 
   private boolean stream(int frame, int kind, int bytes) {
-    if (!engine.send(frame, this, peer(), kind, receiver.link(), bytes, sentFrames, next)) {
+    if (!engine.send(frame, peer(), kind, receiver.link(), bytes, sentFrames, next)) {
       return false;
     }
     sentFrames++;
@@ -304,6 +315,7 @@ final class SendLink extends FabricLink {
   void written(long message, long bytes, int stagingSlot) {
     writtenBytes[(int) message & MASK] += bytes;
     writing--;
+    writtenSegments++;
     if (stagingSlot >= 0) {
       staging().release(stagingSlot);
     }
@@ -355,6 +367,7 @@ final class SendLink extends FabricLink {
     if (failure == null) {
       failure = cause;
     }
+    giveBack();
   }
 
   private void peerLeft() {
@@ -388,10 +401,12 @@ final class SendLink extends FabricLink {
       leaves = false;
     }
     if (confirms) {
-      if (!say(Wire.GONE_SEEN, receiver.link(), 0, 0)) {
+      if (!say(Wire.GONE_SEEN, receiver.link(), writtenSegments, 0)) {
         return false;
       }
       confirms = false;
+      confirmed = true;
+      giveBack();
     }
     return true;
   }
@@ -410,7 +425,7 @@ final class SendLink extends FabricLink {
         ValueLayout.JAVA_BYTE,
         engine.outgoing().body(frame),
         greeting.length);
-    return engine.send(frame, this, peer(), Wire.HELLO, receiver.link(), greeting.length, 0, 0);
+    return engine.send(frame, peer(), Wire.HELLO, receiver.link(), greeting.length, 0, 0);
   }
 
   @Override
@@ -440,6 +455,9 @@ final class SendLink extends FabricLink {
   void giveBack() {
     if (closed && writing == 0) {
       free();
+      if (mute || confirmed) {
+        engine.forget(this);
+      }
     }
   }
 

@@ -1,10 +1,11 @@
 package dev.lockstep.transport.efa;
 
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /// The links with something to say that had no room yet. Called with the endpoint's lock held.
 final class Unsaid {
-  private FabricLink[] links = new FabricLink[16];
+  private @Nullable FabricLink[] links = new FabricLink[16];
   private int count;
 
   /// Lists a link unless it is.
@@ -23,9 +24,10 @@ final class Unsaid {
   void flush() {
     for (int i = count - 1; i >= 0; i--) {
       FabricLink link = links[i];
-      if (link.saysAll()) {
+      if (link != null && link.saysAll()) {
         link.listed = false;
         links[i] = links[--count];
+        links[count] = null;
       }
     }
   }

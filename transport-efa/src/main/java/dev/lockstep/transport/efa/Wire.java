@@ -12,13 +12,13 @@ import java.util.zip.CRC32C;
 /// | offset | bytes | field |
 /// |---|---|---|
 /// | 0 | 4 | CRC32C of all that follows |
-/// | 4 | 4 | link, as its receiver numbers it |
+/// | 4 | 4 | link, as its receiver numbers it (see [LinkTable]) |
 /// | 8 | 8 | job |
-/// | 16 | 6 | number: of the frame in its link, of the grant, or of frames consumed |
+/// | 16 | 6 | number: of the frame in its link, of the grant, of frames consumed, or of segments written |
 /// | 22 | 2 | bytes of the body |
 /// | 24 | 6 | message: position in its link |
 /// | 30 | 1 | kind |
-/// | 31 | 1 | version, 3 |
+/// | 31 | 1 | version, 4 |
 ///
 /// Header, envelope and a payload of 64 bytes are 192, which `shm` has in its queue of commands
 /// itself: what is longer takes another buffer, and half as long again.
@@ -54,7 +54,7 @@ final class Wire {
   static final int BYE = 14;
   static final int BYE_SEEN = 15;
 
-  private static final long VERSION = 3;
+  private static final long VERSION = 4;
   private static final int CRC_BYTES = 4;
 
   /// Numbers have 48 bits: at a million frames a second, nine years.
@@ -65,8 +65,11 @@ final class Wire {
   private static final int SEGMENT_BITS = 14;
   private static final int SLOT_BITS = 4;
 
-  /// Most links that a rank receives on.
-  static final int MOST_LINKS = 1 << (32 - SEGMENT_BITS - SLOT_BITS);
+  /// What segments carry of a link's number.
+  static final int LINK_BITS = 32 - SEGMENT_BITS - SLOT_BITS;
+
+  /// Most links that a rank receives on at a time, and that it sends on.
+  static final int MOST_LINKS = 1 << LINK_BITS;
 
   /// Most grants of a link that are out.
   static final int GRANTS = 1 << SLOT_BITS;
@@ -144,12 +147,15 @@ final class Wire {
   }
 
   /// Returns the immediate data of a segment.
+  ///
+  /// @param link number of the receiving end, of which it takes the place
   static long immediate(int link, int slot, int segment, int checksum) {
     int who = link << (SLOT_BITS + SEGMENT_BITS) | slot << SEGMENT_BITS | segment;
     return (long) checksum << 32 | Integer.toUnsignedLong(who);
   }
 
-  static int linkOf(long immediate) {
+  /// Returns at what place the receiving end is.
+  static int placeOf(long immediate) {
     return (int) immediate >>> (SLOT_BITS + SEGMENT_BITS);
   }
 
