@@ -87,7 +87,7 @@ final class RegionCache {
     if (cached.registered) {
       return true;
     }
-    if (cached.region().bytes() == 0) {
+    if (cached.region().bytes() == 0 || mayBeReachedByRevoked(cached)) {
       return false;
     }
     long bytes = pinnedBytes(cached);
@@ -112,6 +112,12 @@ final class RegionCache {
     cached.registered = true;
     registeredBytes += bytes;
     return true;
+  }
+
+  /// Returns whether who holds a revoked grant might reach the region again if it were registered:
+  /// a provider that chooses keys may choose the one that it has just taken back, as EFA's does.
+  private boolean mayBeReachedByRevoked(CachedRegion cached) {
+    return choosesKeys && cached.revokedGrants > 0;
   }
 
   /// Returns what a region takes of the memory that may be kept from being paged out: each card
@@ -260,7 +266,8 @@ final class RegionCache {
   }
 
   /// Closes the registration of a region as soon as nothing of it is out but revoked grants.
-  /// Registered again it has another key, and who holds such a grant does not reach it.
+  /// Registered again it has another key, and who holds such a grant does not reach it; where that
+  /// is not certain it is not registered as long as there are any.
   void revoke(CachedRegion cached) {
     cached.revokes = true;
     unregisterRevoked(cached);

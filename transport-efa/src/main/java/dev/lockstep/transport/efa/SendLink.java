@@ -74,6 +74,11 @@ final class SendLink extends FabricLink {
     return number;
   }
 
+  /// Returns whether it has leave to write, for tests.
+  boolean holdsGrant() {
+    return grants.hasNext();
+  }
+
   @Override
   boolean sends() {
     return true;

@@ -1,6 +1,5 @@
 package dev.lockstep.transport.efa;
 
-import static dev.lockstep.transport.TransportHarness.nonZero;
 import static dev.lockstep.transport.TransportHarness.receive;
 import static dev.lockstep.transport.TransportHarness.send;
 import static org.assertj.core.api.Assertions.assertThat;
@@ -29,14 +28,14 @@ final class AbandonedLinkTest {
   @Test
   void whatAStoppedPeerWritesLaterTheWireRefuses() {
     LibfabricJudge.require(new OfiTcpProvider());
-    refuses(TransportHarness.open(new OfiTcpProvider(), 2, directory));
+    refuses(TransportHarness.open(new OfiTcpProvider(), 3, directory));
   }
 
   @Test
   void whatAStoppedPeerWritesLaterEfasDeviceRefuses() {
     var network = new EfaNetwork();
     refuses(
-        EfaDevice.open(2, directory, network, EfaCard.of("rdmap0s6-rdm", FabricInfo.EFA_DIRECT)));
+        EfaDevice.open(3, directory, network, EfaCard.of("rdmap0s6-rdm", FabricInfo.EFA_DIRECT)));
     assertThat(network.offences()).isEmpty();
   }
 
@@ -44,6 +43,9 @@ final class AbandonedLinkTest {
     try (TransportHarness ranks = opened) {
       Pair link = ranks.link(0, 1, WORLD);
       Pair other = ranks.link(0, 1, WORLD + 1);
+      Pair live = ranks.link(2, 1, WORLD);
+      Registration source = ranks.random(0, 2 * BYTES, 2);
+      Transfer sending = send(ranks.random(0, BYTES, 1), WORLD, 0);
       Registration target = ranks.zeros(0, 2 * BYTES);
       Transfer first = receive(target.slice(0, BYTES), WORLD, 0);
       Transfer second = receive(target.slice(BYTES, BYTES), WORLD + 1, 0);
@@ -51,6 +53,7 @@ final class AbandonedLinkTest {
       ranks.post(other.receiver(), second);
       ranks.until(((ReceiveLink) link.receiver())::holdsMemory);
       ranks.until(((ReceiveLink) other.receiver())::holdsMemory);
+      ranks.until(((SendLink) link.sender())::holdsGrant);
       RegionCache cache = ((FabricTransport) ranks.transport(1)).engine().cache();
       long frames = cache.registeredBytes() - target.region().bytes();
       assertThat(frames).isNotNegative();
@@ -66,15 +69,26 @@ final class AbandonedLinkTest {
             .as(MachineLoad::now)
             .isLessThan(Duration.ofSeconds(2));
         assertThat(cache.registeredBytes()).isEqualTo(frames);
+        Transfer next = receive(target, WORLD, 0);
+        Transfer theirs = send(source, WORLD, 0);
+        ranks.post(live.receiver(), next);
+        ranks.post(live.sender(), theirs);
+        ranks.await(next, theirs);
+        for (int look = 0; look < 16; look++) {
+          stopped.peers().listen(); // as if it had been stopped behind its last look
+        }
       } finally {
         stopped.letGo();
       }
-      assertThat(first.failure()).isInstanceOf(TransportException.class);
-      Transfer sending = send(ranks.random(0, BYTES, 1), WORLD, 0);
+      // At once: its thread in the background reads that the link is gone.
       if (link.sender().post(sending) == Link.ACCEPTED) {
-        assertThat(ranks.failure(sending)).isInstanceOf(TransportException.class);
+        ranks.until(() -> sending.state() != Transfer.State.POSTED);
       }
-      assertThat(nonZero(target.segment())).isFalse();
+      for (int look = 0; look < 5000; look++) {
+        var _ = ranks.poll();
+      }
+      assertThat(first.failure()).isInstanceOf(TransportException.class);
+      assertThat(target.segment().mismatch(source.segment())).isEqualTo(-1);
     }
   }
 }

@@ -191,7 +191,7 @@ final class EfaDevice extends EfaObjects {
     if (data >>> Integer.SIZE != 0 || bytes > EfaCard.WRITE_BYTES) {
       throw network.offence("write is impossible: bytes=%d, data=%x".formatted(bytes, data));
     }
-    if (faults.takesWrite() || network.wasMemory(key)) {
+    if (faults.takesWrite() || network.wasMemory(key, address, bytes)) {
       return faults.failed(context, Fi.WRITE | Fi.RMA);
     }
     Memory target = network.memory(key);

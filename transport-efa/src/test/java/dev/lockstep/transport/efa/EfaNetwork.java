@@ -1,9 +1,14 @@
 package dev.lockstep.transport.efa;
 
 import dev.lockstep.transport.efa.EfaObjects.Memory;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
+import java.util.Deque;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /// What the stand-ins of one process know of each other: whose name is whose, who knows whom, which
@@ -17,6 +22,8 @@ final class EfaNetwork {
   private final List<Memory> memories = new ArrayList<>();
   private final List<String> offences = new ArrayList<>();
   private final List<EfaFaults> faults = new ArrayList<>();
+  private final Map<Long, Deque<Integer>> freed = new HashMap<>();
+  private final BitSet everFreed = new BitSet();
   private int nextKey = 1;
 
   /// Gives an endpoint its number.
@@ -43,9 +50,15 @@ final class EfaNetwork {
     return knows[who][whom];
   }
 
-  /// Returns a key that no memory has: 32 bits, as the card's are.
-  synchronized int newKey() {
-    return nextKey++;
+  /// Returns a key that no memory has: 32 bits, as the card's are, and the one that was freed last
+  /// where there is one.
+  synchronized int newKey(long domain) {
+    Integer freed = freed(domain).poll();
+    return freed == null ? nextKey++ : freed;
+  }
+
+  private Deque<Integer> freed(long domain) {
+    return freed.computeIfAbsent(domain, _ -> new ArrayDeque<>());
   }
 
   synchronized void add(Memory memory) {
@@ -54,6 +67,8 @@ final class EfaNetwork {
 
   synchronized void remove(Memory memory) {
     memories.remove(memory);
+    freed(memory.domain()).push(memory.key());
+    everFreed.set(memory.key());
   }
 
   /// Returns the memory of a key, null if there is none.
@@ -66,9 +81,11 @@ final class EfaNetwork {
     return null;
   }
 
-  /// Returns whether a key named memory whose registration is closed.
-  synchronized boolean wasMemory(long key) {
-    return key > 0 && key < nextKey && memory(key) == null;
+  /// Returns whether a key named memory whose registration is closed, and names nothing at that
+  /// address now.
+  synchronized boolean wasMemory(long key, long address, long bytes) {
+    Memory memory = memory(key);
+    return everFreed.get((int) key) && (memory == null || !memory.covers(address, bytes));
   }
 
   synchronized EfaFaults newFaults() {

@@ -221,7 +221,7 @@ abstract class EfaObjects extends EfaStandIn {
 
   @Override
   public int mrReg(long domain, long buffer, long bytes, long access, long key, MemorySegment mr) {
-    int chosen = network.newKey(); // whatever was asked for
+    int chosen = network.newKey(domain); // whatever was asked for
     int status = library.mrReg(domain, buffer, bytes, access, chosen, mr);
     if (status == 0) {
       long registration = mr.get(JAVA_LONG, 0);
