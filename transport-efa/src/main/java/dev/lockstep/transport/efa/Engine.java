@@ -181,6 +181,7 @@ final class Engine implements RailEvents {
     return incoming;
   }
 
+  /// Returns what the endpoint has failed with, null while it has not.
   @Nullable TransportException failure() {
     return failure;
   }

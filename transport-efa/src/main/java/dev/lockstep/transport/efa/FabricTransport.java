@@ -102,9 +102,14 @@ final class FabricTransport implements Transport {
     }
   }
 
+  /// Throws unless links can do something: what the endpoint has failed with, if it has.
   private void checkOpen() {
     if (closed) {
       throw new IllegalStateException("transport is closed: name=" + name());
+    }
+    TransportException failure = engine.failure();
+    if (failure != null) {
+      throw failure;
     }
   }
 

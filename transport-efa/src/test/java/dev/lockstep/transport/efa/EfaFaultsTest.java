@@ -3,12 +3,14 @@ package dev.lockstep.transport.efa;
 import static dev.lockstep.transport.TransportHarness.receive;
 import static dev.lockstep.transport.TransportHarness.send;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.transport.Transfer;
 import dev.lockstep.transport.TransportHarness;
 import dev.lockstep.transport.TransportHarness.Pair;
 import java.nio.file.Path;
+import java.time.Duration;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -19,6 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
 final class EfaFaultsTest {
   private static final int WORLD = 1;
   private static final int BYTES = 1_000_000;
+  private static final Duration PATIENCE = Duration.ofSeconds(20);
 
   private final EfaNetwork network = new EfaNetwork();
 
@@ -92,6 +95,11 @@ final class EfaFaultsTest {
           .isInstanceOf(TransportException.class)
           .hasMessageContaining("operation=none of the caller's, endpoint=local, error=113")
           .hasMessageContaining("providerSays=" + EfaFaults.WORDS);
+      assertThatThrownBy(() -> ranks.transport(1).openReceive(0, WORLD + 1, PATIENCE))
+          .isSameAs(waiting.failure());
+      var _ = ranks.transport(0).openReceive(1, WORLD, PATIENCE);
+      assertThatThrownBy(() -> ranks.transport(1).openSend(0, WORLD, PATIENCE))
+          .isSameAs(waiting.failure());
       part(ranks);
     }
     assertThat(network.offences()).isEmpty();
