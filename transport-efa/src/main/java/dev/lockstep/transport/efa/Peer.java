@@ -10,7 +10,8 @@ final class Peer {
   static final long PATIENCE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
 
   private final int rank;
-  private long awaitedSince = System.nanoTime() - 2 * PATIENCE_NANOS;
+  private long awaitedSince;
+  private boolean isWaitedFor;
   private long @Nullable [] addresses;
 
   /// Whether anything was heard since it was last asked.
@@ -59,10 +60,17 @@ final class Peer {
     addresses = known;
   }
 
+  /// Notes that it has said of a link that it writes no more: the next one that is given up waits
+  /// anew.
+  void hasAnswered() {
+    isWaitedFor = false;
+  }
+
   /// Returns whether a link that was given up waits on for this peer's word. Those that are given
   /// up together wait together.
   boolean isWaitedFor(long now) {
-    if (now - awaitedSince >= 2 * PATIENCE_NANOS) {
+    if (!isWaitedFor || now - awaitedSince >= 2 * PATIENCE_NANOS) {
+      isWaitedFor = true;
       awaitedSince = now;
     }
     return now - awaitedSince < PATIENCE_NANOS;

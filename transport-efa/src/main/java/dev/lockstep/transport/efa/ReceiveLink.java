@@ -293,6 +293,7 @@ final class ReceiveLink extends FabricLink {
         }
       }
       case Wire.GONE_SEEN -> {
+        engine.peers().peer(peer()).hasAnswered();
         writtenSegments = Wire.number(frame, at);
         settle();
       }
