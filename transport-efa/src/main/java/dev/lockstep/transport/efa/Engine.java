@@ -40,6 +40,7 @@ final class Engine implements RailEvents {
   private final OutgoingFrames outgoing;
   private final IncomingFrames incoming;
   private final SegmentWrites[] writes;
+  private final SegmentRoom room;
   private final Map<String, long[]> inserted = new HashMap<>();
   private final Unsaid unsaid = new Unsaid();
   private final Links links;
@@ -94,6 +95,7 @@ final class Engine implements RailEvents {
       this.incoming = in;
       this.writes = new SegmentWrites[rails.size()];
       Arrays.setAll(writes, _ -> new SegmentWrites());
+      this.room = SegmentRoom.of(rails);
       incoming.grow(0);
       postReceives();
     } catch (RuntimeException | Error cause) {
@@ -173,6 +175,11 @@ final class Engine implements RailEvents {
     return frames;
   }
 
+  /// Returns the room for segments that peers have leave to write.
+  SegmentRoom room() {
+    return room;
+  }
+
   OutgoingFrames outgoing() {
     return outgoing;
   }
@@ -224,6 +231,7 @@ final class Engine implements RailEvents {
     incoming.grow(frames);
     postReceives();
     peers.peer(link.peer()).mayGreet = true;
+    room.linkOpened();
     return links.receivers().add(link);
   }
 
@@ -236,6 +244,7 @@ final class Engine implements RailEvents {
   void forget(ReceiveLink link, int frames) {
     links.receivers().remove(link.number());
     incoming.shrink(frames);
+    room.linkClosed();
   }
 
   /// Puts a link on the list of those that have something to say.

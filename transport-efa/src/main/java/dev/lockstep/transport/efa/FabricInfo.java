@@ -116,11 +116,12 @@ record FabricInfo(
     return (mrMode & (Fi.MR_LOCAL | Fi.MR_ALLOCATED)) != 0;
   }
 
-  /// Returns whether a completion queue is never overrun, however many operations are posted. EFA's
-  /// device says that it guards its queues but leaves this one to whoever posts
-  /// (`prov/efa/docs/efa_fabric_comparison.md` of libfabric 2.6).
+  /// Returns whether a completion queue is never overrun, however many operations are posted and
+  /// whatever peers write. EFA says that it guards its queues; its device leaves this one to
+  /// whoever posts (`prov/efa/docs/efa_fabric_comparison.md` of libfabric 2.6), and to neither of
+  /// its networks a write of a peer is anything that was posted.
   boolean guardsCompletions() {
-    return guardsQueues && !isDirect();
+    return guardsQueues && !provider.equals(EFA);
   }
 
   /// Returns whether this is EFA's device without the provider's protocols above it.

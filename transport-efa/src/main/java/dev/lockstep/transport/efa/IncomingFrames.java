@@ -33,7 +33,7 @@ final class IncomingFrames {
   /// Makes room for more frames, as far as the rail takes them. [#post] hands them to it.
   void grow(int frames) {
     wanted += frames;
-    while (slabs.size() * FrameSlab.FRAMES < Math.min(wanted, Rail.MOST_RECEIVES)) {
+    while (slabs.size() * FrameSlab.FRAMES < Math.min(wanted, rail.mostReceives())) {
       int from = slabs.size() * FrameSlab.FRAMES;
       slabs.add(new FrameSlab(pool, rail, cache, shape));
       unposted = Arrays.copyOf(unposted, from + FrameSlab.FRAMES);

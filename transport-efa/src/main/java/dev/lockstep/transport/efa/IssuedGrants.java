@@ -42,7 +42,8 @@ final class IssuedGrants {
     this.staging = engine.cache().isLimited() ? new Staging(engine) : null;
   }
 
-  /// Asks for what is posted, as far as there is room.
+  /// Asks for what is posted, as far as there is room: in staging memory, and in the completion
+  /// queue for what comes.
   ///
   /// @return whether there is anything to say
   boolean issue(FabricLink link, long eagerBytes) {
@@ -66,7 +67,12 @@ final class IssuedGrants {
     if (transfer.sink() instanceof Sink.Copy) {
       CachedRegion region = engine.cache().of(target.region());
       if (engine.cache().register(region)) {
-        long bytes = Math.min(remaining, (long) segmentBytes * Wire.MOST_SEGMENTS);
+        long wanted = Math.min(Math.ceilDiv(remaining, segmentBytes), Wire.MOST_SEGMENTS);
+        long segments = engine.room().take((int) wanted, next == first);
+        if (segments == 0) {
+          return false;
+        }
+        long bytes = Math.min(remaining, segments * segmentBytes);
         add(region, target.offset() + askedBytes, bytes, -1);
         return true;
       }
@@ -74,6 +80,10 @@ final class IssuedGrants {
     Staging room = staging();
     int slot = room.claim();
     if (slot < 0) {
+      return false;
+    }
+    if (engine.room().take(1, next == first) == 0) {
+      room.release(slot);
       return false;
     }
     add(room.region(), room.offset(slot), Math.min(remaining, segmentBytes), slot);
@@ -164,6 +174,7 @@ final class IssuedGrants {
       return false;
     }
     missing[slot]--;
+    engine.room().release(1);
     return true;
   }
 
@@ -204,6 +215,8 @@ final class IssuedGrants {
     region.uses--;
     if (isRevoked(slot)) {
       region.revokedGrants--;
+    } else {
+      engine.room().release(missing[slot]);
     }
     regions[slot] = null;
     if (staging != null && stagingSlots[slot] >= 0) {
@@ -236,6 +249,7 @@ final class IssuedGrants {
       int slot = (int) grant & MASK;
       if (isRevoked(slot)) {
         region(slot).revokedGrants++;
+        engine.room().release(missing[slot]); // the wire refuses them
         engine.cache().revoke(region(slot));
       }
     }

@@ -37,9 +37,13 @@ final class Rail implements AutoCloseable {
   private static final int CONTEXT_BYTES = 64;
   private static final int QUEUE_ENTRIES = 4096;
 
-  /// Of a queue that a provider lets overrun: all that may be posted here, and as much again for
-  /// segments that peers write.
-  private static final int UNGUARDED_QUEUE_ENTRIES = 2 * (MOST_RECEIVES + FRAMES + WRITES);
+  /// Of a queue that a provider lets overrun: half of it for frames that arrive, the rest for what
+  /// is on its way out and for segments that peers write. Amazon's plug-in for NCCL asks for
+  /// 12,288; a device that has fewer is asked for half as many until it agrees.
+  private static final int UNGUARDED_QUEUE_ENTRIES = 16_384;
+
+  /// What any device has.
+  private static final int LEAST_QUEUE_ENTRIES = 1024;
 
   private static final int ENTRIES = 32;
 
@@ -69,6 +73,7 @@ final class Rail implements AutoCloseable {
   private long cq;
   private long eq;
   private long endpoint;
+  private int queueEntries;
   private int looks;
   private EndpointCalls calls;
   private QueueCalls queue;
@@ -113,19 +118,42 @@ final class Rail implements AutoCloseable {
     Discovery.set(table, Layouts.AV_ATTR, "type", Fi.AV_TABLE);
     failures.check("fi_av_open", library.avOpen(domain, table, out));
     av = out.get(JAVA_LONG, 0);
-    MemorySegment attributes = Discovery.struct(arena);
-    long size = info.guardsCompletions() ? QUEUE_ENTRIES : UNGUARDED_QUEUE_ENTRIES;
-    Discovery.set(attributes, Layouts.CQ_ATTR, "size", size);
-    Discovery.set(attributes, Layouts.CQ_ATTR, "format", Fi.CQ_FORMAT_DATA);
-    // A blocking read may never return (shm of 1.17 forgets its timeout), so nobody waits in one.
-    Discovery.set(attributes, Layouts.CQ_ATTR, "wait_obj", Fi.WAIT_NONE);
-    failures.check("fi_cq_open", library.cqOpen(domain, attributes, out));
-    cq = out.get(JAVA_LONG, 0);
+    openQueue();
     if (efa) {
       openEvents();
     }
     failures.check("fi_endpoint", library.endpoint(domain, info.address(), out));
     endpoint = out.get(JAVA_LONG, 0);
+  }
+
+  private void openQueue() {
+    MemorySegment attributes = Discovery.struct(arena);
+    Discovery.set(attributes, Layouts.CQ_ATTR, "format", Fi.CQ_FORMAT_DATA);
+    // A blocking read may never return (shm of 1.17 forgets its timeout), so nobody waits in one.
+    Discovery.set(attributes, Layouts.CQ_ATTR, "wait_obj", Fi.WAIT_NONE);
+    queueEntries = info.guardsCompletions() ? QUEUE_ENTRIES : UNGUARDED_QUEUE_ENTRIES;
+    int status;
+    while (true) {
+      Discovery.set(attributes, Layouts.CQ_ATTR, "size", (long) queueEntries);
+      status = library.cqOpen(domain, attributes, out);
+      if (status == 0 || info.guardsCompletions() || queueEntries <= LEAST_QUEUE_ENTRIES) {
+        break;
+      }
+      queueEntries /= 2;
+    }
+    failures.check("fi_cq_open", status);
+    cq = out.get(JAVA_LONG, 0);
+  }
+
+  /// Returns how many receives may be posted.
+  int mostReceives() {
+    return info.guardsCompletions() ? MOST_RECEIVES : Math.min(MOST_RECEIVES, queueEntries / 2);
+  }
+
+  /// Returns how many segments of peers may be here unread.
+  long roomForSegments() {
+    int posted = FRAMES + WRITES + (number == 0 ? mostReceives() : 0);
+    return info.guardsCompletions() ? Long.MAX_VALUE : queueEntries - posted;
   }
 
   /// Where EFA's provider meets an error that is of no operation it calls abort(3), unless it has

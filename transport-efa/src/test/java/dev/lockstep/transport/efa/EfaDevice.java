@@ -24,9 +24,9 @@ import java.util.List;
 /// memory of every operation has a descriptor and lies in its registration, contexts of 64 bytes
 /// are lent to one operation at a time, messages have the length of a packet and writes that of the
 /// device, immediate data has 4 bytes, keys are chosen by the card, a write's target knows its
-/// sender, queues refuse what they have no room for but the completion queue of the device alone
-/// refuses nothing. Completions come in no order. What fails is told with the flags and the context
-/// of its operation; a message that was copied at once has none.
+/// sender, queues refuse what they have no room for but the completion queue refuses nothing, also
+/// of what peers write. Completions come in no order. What fails is told with the flags and the
+/// context of its operation; a message that was copied at once has none.
 ///
 /// The steady state allocates nothing.
 final class EfaDevice extends EfaObjects {
@@ -55,22 +55,33 @@ final class EfaDevice extends EfaObjects {
 
   /// Opens a job of ranks that have such cards each.
   static TransportHarness open(int ranks, Path directory, EfaNetwork network, EfaCard... cards) {
+    return open(ranks, directory, network, ANY_MEMORY, cards);
+  }
+
+  /// Opens a job of ranks with other options.
+  static TransportHarness open(
+      int ranks, Path directory, EfaNetwork network, FabricOptions options, EfaCard... cards) {
     LibfabricJudge.require(new OfiTcpProvider());
     List<Transport> transports = new ArrayList<>();
     for (TransportContext context : TransportHarness.contexts(ranks, directory)) {
-      transports.add(open(context, network, cards));
+      transports.add(open(context, network, options, cards));
     }
     return new TransportHarness(transports);
   }
 
   /// Opens the transport of one rank that has such cards.
   static Transport open(TransportContext context, EfaNetwork network, EfaCard... cards) {
+    return open(context, network, ANY_MEMORY, cards);
+  }
+
+  private static Transport open(
+      TransportContext context, EfaNetwork network, FabricOptions options, EfaCard... cards) {
     try {
       String address = context.bindAddress();
       Discovery carrier = Discovery.of(FabricKind.TCP, address);
       var device = new EfaDevice(carrier, Arena.ofAuto(), List.of(cards), network);
       Discovery found = Discovery.ask(device, "a stand-in", FabricKind.EFA, address);
-      return FabricTransport.open(context, found, device, ANY_MEMORY);
+      return FabricTransport.open(context, found, device, options);
     } catch (Discovery.AbsentException absent) {
       throw new AssertionError(absent);
     }
@@ -101,7 +112,7 @@ final class EfaDevice extends EfaObjects {
     for (int word = 0; word < CONTEXT_WORDS; word++) {
       all.set(JAVA_LONG, context + 8L * word, mark);
     }
-    if (card.isDirect() && to.sends + to.receives > to.queueEntries) {
+    if (!to.hasRoom()) {
       throw network.offence("completion queue may be overrun");
     }
   }
@@ -116,9 +127,9 @@ final class EfaDevice extends EfaObjects {
     }
     Endpoint endpoint = endpoints.get((int) (mark & 0xF0) >> 4);
     if ((mark & 0xF) == 1) {
-      endpoint.receives--;
+      endpoint.receives.decrementAndGet();
     } else {
-      endpoint.sends--;
+      endpoint.sends.decrementAndGet();
     }
   }
 
@@ -126,12 +137,12 @@ final class EfaDevice extends EfaObjects {
   public long recv(EndpointCalls calls, long buffer, long bytes, long descriptor, long context) {
     Endpoint endpoint = endpoint(calls.endpoint());
     long carriers = carriersDescriptor(endpoint, descriptor, buffer, bytes);
-    if (endpoint.receives == EfaCard.RECEIVES) {
+    if (endpoint.receives.get() == EfaCard.RECEIVES) {
       return -Fi.EAGAIN;
     }
     long status = library.recv(calls, buffer, bytes, carriers, context);
     if (status == 0) {
-      endpoint.receives++;
+      endpoint.receives.incrementAndGet();
       lend(endpoint, context, 1);
     }
     return status;
@@ -150,7 +161,7 @@ final class EfaDevice extends EfaObjects {
     if (card.isDirect() && bytes > EfaCard.PACKET_BYTES) {
       throw network.offence("message is longer than a packet: bytes=" + bytes);
     }
-    if (endpoint.sends == sendsAtOnce) {
+    if (endpoint.sends.get() == sendsAtOnce) {
       return -Fi.EAGAIN;
     }
     if (faults.takesSend()) {
@@ -158,7 +169,7 @@ final class EfaDevice extends EfaObjects {
     }
     long status = library.send(calls, buffer, bytes, carriers, destination, context);
     if (status == 0) {
-      endpoint.sends++;
+      endpoint.sends.incrementAndGet();
       lend(endpoint, context, 2);
     }
     return status;
@@ -201,7 +212,7 @@ final class EfaDevice extends EfaObjects {
     if (card.isDirect() && !network.knows(endpoint.peers[(int) destination], endpoint.number)) {
       throw network.offence("target of a write does not know its sender");
     }
-    if (endpoint.sends == sendsAtOnce) {
+    if (endpoint.sends.get() == sendsAtOnce) {
       return -Fi.EAGAIN;
     }
     boolean byAddress = carrier.domains().getFirst().namesByAddress();
@@ -217,8 +228,9 @@ final class EfaDevice extends EfaObjects {
             target.carriersKey(),
             context);
     if (status == 0) {
-      endpoint.sends++;
+      endpoint.sends.incrementAndGet();
       lend(endpoint, context, 3);
+      network.arriving(endpoint.peers[(int) destination]);
     }
     return status;
   }
@@ -234,6 +246,7 @@ final class EfaDevice extends EfaObjects {
       if ((all.get(JAVA_LONG, entry + FLAGS) & Fi.REMOTE_CQ_DATA) != 0) {
         all.set(JAVA_LONG, entry, 0);
         all.set(JAVA_INT, entry + DATA + Integer.BYTES, 0);
+        ofQueue(queue.queue()).arrivals.decrementAndGet();
       } else {
         giveBack(all.get(JAVA_LONG, entry));
       }
@@ -243,6 +256,15 @@ final class EfaDevice extends EfaObjects {
       swap(entries + i * ENTRY, entries + (turn >>> 16) % (i + 1) * ENTRY);
     }
     return found;
+  }
+
+  private Endpoint ofQueue(long cq) {
+    for (int i = 0; i < endpoints.size(); i++) {
+      if (endpoints.get(i).cq == cq) {
+        return endpoints.get(i);
+      }
+    }
+    throw network.offence("completions are read of no endpoint's queue");
   }
 
   private void swap(long a, long b) {

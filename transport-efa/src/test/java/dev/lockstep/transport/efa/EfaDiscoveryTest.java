@@ -141,7 +141,7 @@ final class EfaDiscoveryTest {
       assertThat(info.guardsCompletions()).isFalse();
     }
     try (Discovery found = ask(standIn(V2_6, PLAIN))) {
-      assertThat(found.domains().getFirst().guardsCompletions()).isTrue();
+      assertThat(found.domains().getFirst().guardsCompletions()).isFalse();
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.lockstep.transport.efa;
 
+import dev.lockstep.transport.efa.EfaObjects.Endpoint;
 import dev.lockstep.transport.efa.EfaObjects.Memory;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -18,6 +19,7 @@ final class EfaNetwork {
   private static final int MOST = 64;
 
   private final List<byte[]> names = new ArrayList<>();
+  private final List<Endpoint> endpoints = new ArrayList<>();
   private final boolean[][] knows = new boolean[MOST][MOST];
   private final List<Memory> memories = new ArrayList<>();
   private final List<String> offences = new ArrayList<>();
@@ -25,10 +27,30 @@ final class EfaNetwork {
   private final Map<Long, Deque<Integer>> freed = new HashMap<>();
   private final BitSet everFreed = new BitSet();
   private int nextKey = 1;
+  private long mostQueueEntries = Long.MAX_VALUE;
+
+  /// Has the cards refuse completion queues of more entries than this.
+  synchronized void limitQueues(long entries) {
+    mostQueueEntries = entries;
+  }
+
+  synchronized long mostQueueEntries() {
+    return mostQueueEntries;
+  }
+
+  /// Notes a write that its target will be told of.
+  synchronized void arriving(int number) {
+    Endpoint target = endpoints.get(number);
+    target.arrivals.incrementAndGet();
+    if (!target.hasRoom()) {
+      var _ = offence("completion queue may be overrun: entries=" + target.queueEntries);
+    }
+  }
 
   /// Gives an endpoint its number.
-  synchronized int add(byte[] name) {
+  synchronized int add(byte[] name, Endpoint endpoint) {
     names.add(name);
+    endpoints.add(endpoint);
     return names.size() - 1;
   }
 

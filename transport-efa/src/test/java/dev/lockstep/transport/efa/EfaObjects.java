@@ -11,6 +11,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /// The objects of EFA's cards and the rules of their lives: options come before an endpoint is
 /// enabled, which is bound to an address table, a completion queue and an event queue by then;
@@ -53,13 +54,22 @@ abstract class EfaObjects extends EfaStandIn {
     long cq;
     long eq;
     long queueEntries;
-    int sends;
-    int receives;
+    final AtomicInteger sends = new AtomicInteger();
+    final AtomicInteger receives = new AtomicInteger();
+
+    /// Writes of peers that are here unread or on their way.
+    final AtomicInteger arrivals = new AtomicInteger();
+
     int[] peers = new int[0];
 
     Endpoint(long address, long domain) {
       this.address = address;
       this.domain = domain;
+    }
+
+    /// Returns whether its completion queue has an entry for everything that is under way.
+    boolean hasRoom() {
+      return sends.get() + receives.get() + arrivals.get() <= queueEntries;
     }
   }
 
@@ -99,8 +109,11 @@ abstract class EfaObjects extends EfaStandIn {
 
   @Override
   public int cqOpen(long domain, MemorySegment attributes, MemorySegment cq) {
-    int status = library.cqOpen(domain, attributes, cq);
     long entries = FabricInfo.word(attributes, Layouts.CQ_ATTR, "size");
+    if (entries > network.mostQueueEntries()) {
+      return -EINVAL;
+    }
+    int status = library.cqOpen(domain, attributes, cq);
     queues.add(new Queue(cq.get(JAVA_LONG, 0), entries));
     return status;
   }
@@ -197,7 +210,8 @@ abstract class EfaObjects extends EfaStandIn {
     name.asSlice(SOCKET_BYTES).fill((byte) 0);
     name.set(JAVA_BYTE, SOCKET_BYTES, (byte) 1); // the card's number of the endpoint
     bytes.set(JAVA_LONG, 0, NAME_BYTES);
-    endpoint(endpoint).number = network.add(name.asSlice(0, NAME_BYTES).toArray(JAVA_BYTE));
+    endpoint(endpoint).number =
+        network.add(name.asSlice(0, NAME_BYTES).toArray(JAVA_BYTE), endpoint(endpoint));
     return status;
   }
 
