@@ -3,6 +3,7 @@ package dev.lockstep.transport.efa;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.LockedMemory;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.efa.ffi.Fi;
 import dev.lockstep.transport.efa.ffi.Libfabric;
@@ -36,6 +37,7 @@ final class Engine implements RailEvents {
   private final Rail first;
   private final RegionCache cache;
   private final CRC32C crc = new CRC32C();
+  private final Scope opened = new Scope();
 
   private final OutgoingFrames outgoing;
   private final IncomingFrames incoming;
@@ -73,8 +75,7 @@ final class Engine implements RailEvents {
     this.peers =
         new Peers(transport, found.kind().unheard(), context.worldSize(), links, this::say);
     this.rails = Rails.open(found, library, failures, options, Rails.place(context.hosts(), rank));
-    OutgoingFrames out = null;
-    IncomingFrames in = null;
+    rails.forEach(rail -> opened.own(rail, Rail::close));
     try {
       this.first = rails.getFirst();
       FabricInfo info = first.info();
@@ -89,24 +90,18 @@ final class Engine implements RailEvents {
       this.cache =
           new RegionCache(
               rails, failures, options.budgetBytes() < 0 ? allowed : options.budgetBytes());
-      out = new OutgoingFrames(pool, first, cache, frames, job, crc);
-      this.outgoing = out;
-      in = new IncomingFrames(pool, first, cache, frames);
-      this.incoming = in;
+      this.outgoing =
+          opened.own(
+              new OutgoingFrames(pool, first, cache, frames, job, crc), OutgoingFrames::close);
+      this.incoming =
+          opened.own(new IncomingFrames(pool, first, cache, frames), IncomingFrames::close);
       this.writes = new SegmentWrites[rails.size()];
       Arrays.setAll(writes, _ -> new SegmentWrites());
       this.room = SegmentRoom.of(rails);
       incoming.grow(0);
       postReceives();
     } catch (RuntimeException | Error cause) {
-      rails.forEach(Rail::closeEndpoint);
-      if (in != null) {
-        in.close();
-      }
-      if (out != null) {
-        out.close();
-      }
-      rails.forEach(Rail::close);
+      Scope.closeAfter(cause, () -> closeAll(opened, rails));
       throw cause;
     }
   }
@@ -498,12 +493,15 @@ final class Engine implements RailEvents {
   /// Closes everything in the order that the wire needs: endpoints, registrations, memory.
   void close() {
     closed = true;
-    rails.forEach(Rail::closeEndpoint);
-    links.free();
-    Arrays.asList(writes).forEach(SegmentWrites::clear);
-    cache.close();
-    incoming.close();
-    outgoing.close();
-    rails.forEach(Rail::close);
+    opened.own(cache, RegionCache::close);
+    Arrays.asList(writes).forEach(writing -> opened.own(writing, SegmentWrites::clear));
+    opened.own(links, Links::free);
+    closeAll(opened, rails);
+  }
+
+  /// Closes endpoints, then what was opened, last first: all of it, also where some fails.
+  private static void closeAll(Scope opened, List<Rail> rails) {
+    rails.forEach(rail -> opened.own(rail, Rail::closeEndpoint));
+    opened.close();
   }
 }

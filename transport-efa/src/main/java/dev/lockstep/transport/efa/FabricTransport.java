@@ -219,12 +219,11 @@ final class FabricTransport implements Transport {
 
   private void free() {
     engine.hold();
-    try {
-      engine.close();
-    } finally {
-      engine.letGo();
+    try (Scope freeing = new Scope()) {
+      freeing.own(found, Discovery::close);
+      freeing.own(engine, Engine::letGo);
+      freeing.own(engine, Engine::close);
     }
-    found.close();
   }
 
   /// Keeps the wire going until what was said has gone and no peer needs this endpoint, for a

@@ -3,6 +3,7 @@ package dev.lockstep.transport.efa;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.memory.Scope;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 
@@ -37,7 +38,7 @@ final class FrameSlab {
     try {
       registration = cache.registerAnyway(rail, address, segment.byteSize());
     } catch (RuntimeException | Error failure) {
-      buffer.close();
+      Scope.closeAfter(failure, buffer::close);
       throw failure;
     }
     descriptor = rail.descriptor(registration);

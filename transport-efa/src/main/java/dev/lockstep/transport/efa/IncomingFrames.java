@@ -1,6 +1,7 @@
 package dev.lockstep.transport.efa;
 
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.efa.ffi.Fi;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -91,6 +92,8 @@ final class IncomingFrames {
 
   /// Frees the memory; the endpoint is closed before.
   void close() {
-    slabs.forEach(FrameSlab::close);
+    try (Scope closing = new Scope()) {
+      slabs.forEach(slab -> closing.own(slab, FrameSlab::close));
+    }
   }
 }

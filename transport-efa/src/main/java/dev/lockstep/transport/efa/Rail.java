@@ -101,8 +101,10 @@ final class Rail implements AutoCloseable {
       this.events = eq == 0 ? null : library.events(eq);
       this.name = readName();
     } catch (UnsupportedOperationException lacking) {
-      close();
-      throw new TransportException(info.provider(), String.valueOf(lacking.getMessage()), lacking);
+      var failure =
+          new TransportException(info.provider(), String.valueOf(lacking.getMessage()), lacking);
+      Scope.closeAfter(failure, this::close);
+      throw failure;
     } catch (RuntimeException | Error failure) {
       Scope.closeAfter(failure, this::close);
       throw failure;

@@ -1,5 +1,6 @@
 package dev.lockstep.transport.efa;
 
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.efa.ffi.Libfabric;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,13 +17,15 @@ final class Rails {
     List<FabricInfo> domains = found.domains();
     int count = options.copies() ? options.rails() : Math.min(options.rails(), domains.size());
     List<Rail> rails = new ArrayList<>();
+    Scope opened = new Scope();
     try {
       for (int i = 0; i < count; i++) {
         FabricInfo info = domains.get(card(place, i, count, domains.size()));
-        rails.add(new Rail(library, failures, info, i, found.kind().isEfa()));
+        Rail rail = new Rail(library, failures, info, i, found.kind().isEfa());
+        rails.add(opened.own(rail, Rail::close));
       }
     } catch (RuntimeException | Error failure) {
-      rails.forEach(Rail::close);
+      Scope.closeAfter(failure, opened::close);
       throw failure;
     }
     return List.copyOf(rails);

@@ -4,6 +4,7 @@ import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Backing;
 import dev.lockstep.memory.LockedMemory;
 import dev.lockstep.memory.Region;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.efa.ffi.Fi;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -330,8 +331,8 @@ final class RegionCache {
 
   /// Closes every registration and lifts every quarantine; endpoints are closed before.
   void close() {
-    while (!all.isEmpty()) {
-      remove(all.getLast());
+    try (Scope closing = new Scope()) {
+      List.copyOf(all).forEach(cached -> closing.own(cached, this::remove));
     }
   }
 }

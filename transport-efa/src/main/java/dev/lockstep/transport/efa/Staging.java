@@ -4,6 +4,7 @@ import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.Region;
+import dev.lockstep.memory.Scope;
 
 /// Registered memory of one link for segments that cannot go straight from or to their tensors:
 /// those that are reduced on arrival, and those of memory that is not registered. Used under the
@@ -32,8 +33,8 @@ final class Staging {
         throw cache.tooLittle("a link", buffer.bytes());
       }
     } catch (RuntimeException | Error failure) {
-      buffer.close();
-      cache.forget(memory);
+      Scope.closeAfter(failure, buffer::close);
+      Scope.closeAfter(failure, () -> cache.forget(memory));
       throw failure;
     }
     region.uses++;
