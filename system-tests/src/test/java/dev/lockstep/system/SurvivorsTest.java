@@ -56,6 +56,7 @@ class SurvivorsTest {
               .as(MachineLoad::now)
               .isLessThan(Duration.ofSeconds(1));
           assertThat(survivor.printed("left")).as("bytes").isEqualTo("0");
+          assertThat(survivor.output()).doesNotContain("fi_close");
         }
       }
     } finally {

@@ -2,13 +2,18 @@ package dev.lockstep.transport.efa;
 
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.transport.efa.ffi.Libfabric;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// Failures of libfabric as Lockstep's own, with the provider, the operation, the peer and the
 /// provider's words.
 final class Failures {
+  private static final Logger LOG = LoggerFactory.getLogger(Failures.class);
+
   private final Libfabric library;
   private final String transport;
   private final String provider;
+  private int unclosed;
 
   Failures(Libfabric library, String transport, String provider) {
     this.library = library;
@@ -50,6 +55,26 @@ final class Failures {
                 library.strerror(Math.abs(error)),
                 words),
         null);
+  }
+
+  /// Notes that libfabric does not close an object: it stays until the process ends, and so does
+  /// what it keeps, as a registration its pages.
+  void unclosed(String what, String domain, int status) {
+    unclosed++;
+    LOG.warn(
+        "libfabric does not close an object, which stays until this process ends: transport={},"
+            + " provider={}, domain={}, object={}, fi_close={} {}",
+        transport,
+        provider,
+        domain,
+        what,
+        status,
+        library.strerror(Math.abs(status)));
+  }
+
+  /// Returns how many objects libfabric did not close.
+  int unclosed() {
+    return unclosed;
   }
 
   /// Checks a call that sets something up.

@@ -294,7 +294,7 @@ final class Rail implements AutoCloseable {
       status = library.enable(registration);
     }
     if (status < 0) {
-      library.close(registration);
+      deregister(registration);
       return status;
     }
     return registration;
@@ -309,7 +309,14 @@ final class Rail implements AutoCloseable {
   }
 
   void deregister(long registration) {
-    library.close(registration);
+    end("registration", registration);
+  }
+
+  private void end(String what, long object) {
+    int status = library.close(object);
+    if (status != 0) {
+      failures.unclosed(what, info.domain(), status);
+    }
   }
 
   /// Posts the memory of a frame for whatever arrives next.
@@ -457,7 +464,7 @@ final class Rail implements AutoCloseable {
   /// Closes the endpoint, after which the provider touches no memory.
   void closeEndpoint() {
     if (endpoint != 0) {
-      library.close(endpoint);
+      end("endpoint", endpoint);
       endpoint = 0;
     }
   }
@@ -470,11 +477,17 @@ final class Rail implements AutoCloseable {
     }
     closed = true;
     closeEndpoint();
-    for (long object : new long[] {cq, av, domain, eq, fabric}) {
-      if (object != 0) {
-        library.close(object);
-      }
-    }
+    endIfOpen("completion queue", cq);
+    endIfOpen("address table", av);
+    endIfOpen("domain", domain);
+    endIfOpen("event queue", eq);
+    endIfOpen("fabric", fabric);
     arena.close();
+  }
+
+  private void endIfOpen(String what, long object) {
+    if (object != 0) {
+      end(what, object);
+    }
   }
 }

@@ -68,6 +68,7 @@ final class KilledPeerTest {
       assertThat(survivor.pool.usedBytes()).isEqualTo(used);
       survivor.transport.close();
       assertThat(survivor.pool.usedBytes()).isEqualTo(survivor.mine.bytes());
+      assertThat(((FabricTransport) survivor.transport).engine().failures().unclosed()).isZero();
     } finally {
       victim.destroyForcibly();
     }
