@@ -7,8 +7,6 @@ import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.efa.ffi.Fi;
 import dev.lockstep.transport.efa.ffi.Libfabric;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -17,8 +15,9 @@ import java.util.Map;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 
-/// The endpoint of one rank: rails, frames, and the links that use them. All but [#hold] and
-/// [#tryHold] is called with the lock held (Note [who touches what]).
+/// The endpoint of one rank: rails, frames, and the links that use them. All but [#hold],
+/// [#tryHold], [#want] and what never changes is called with the lock held (Note [who touches
+/// what]).
 final class Engine implements RailEvents {
   /// How long a closing rank keeps the wire going for what is on its way out, and for peers that
   /// may still touch its endpoint: long enough for a peer that a loaded machine keeps from its
@@ -45,17 +44,14 @@ final class Engine implements RailEvents {
   private final SegmentRoom room;
   private final Map<String, long[]> inserted = new HashMap<>();
   private final Unsaid unsaid = new Unsaid();
+  private final Traffic traffic = new Traffic();
   private final Links links;
   private final Peers peers;
+  private final Arrivals arrivals;
   private @Nullable TransportException failure;
   private volatile @Nullable Runnable wantedTurn;
   private boolean quiet;
   private boolean closed;
-
-  long messagesSent;
-  long bytesSent;
-  long messagesReceived;
-  long bytesReceived;
 
   /// Opens the endpoint.
   ///
@@ -98,6 +94,7 @@ final class Engine implements RailEvents {
       this.writes = new SegmentWrites[rails.size()];
       Arrays.setAll(writes, _ -> new SegmentWrites());
       this.room = SegmentRoom.of(rails);
+      this.arrivals = new Arrivals(this, links, peers, incoming, job);
       incoming.grow(0);
       postReceives();
     } catch (RuntimeException | Error cause) {
@@ -170,6 +167,10 @@ final class Engine implements RailEvents {
     return frames;
   }
 
+  Traffic traffic() {
+    return traffic;
+  }
+
   /// Returns the room for segments that peers have leave to write.
   SegmentRoom room() {
     return room;
@@ -212,8 +213,6 @@ final class Engine implements RailEvents {
     peers.met(peer, addresses);
     return addresses;
   }
-
-  // ---- links
 
   /// Gives a sending end its number.
   int add(SendLink link) {
@@ -299,8 +298,6 @@ final class Engine implements RailEvents {
     wantedTurn = turn;
   }
 
-  // ---- frames
-
   /// Sends a frame whose body is written; unless it is taken its memory is given back.
   ///
   /// @param to link number as the receiver of the frame knows it
@@ -344,92 +341,8 @@ final class Engine implements RailEvents {
 
   @Override
   public void frameArrived(int receive, long bytes) {
-    boolean kept = false;
-    if (!incoming.isWhole(receive, bytes, crc)) {
-      frameDamaged(bytes);
-    } else if (Wire.isOf(incoming.segment(receive), incoming.offset(receive), job)) {
-      kept = deliver(receive);
-    }
-    if (!kept) {
-      incoming.recycle(receive);
-    }
+    arrivals.frame(receive, bytes);
   }
-
-  /// Nobody sends a frame again, and whose it was is written where it may be damaged: all links
-  /// break, since one of them would wait for good.
-  private void frameDamaged(long bytes) {
-    links.breakAll(
-        new TransportException(
-            "local",
-            "frame arrived damaged: transport=%s, rank=%d, frameBytes=%d (check the cables, cards and memory of this host and of its peers)"
-                .formatted(transport, rank, bytes),
-            null));
-  }
-
-  /// Returns whether the frame is kept until its turn comes.
-  private boolean deliver(int receive) {
-    MemorySegment frame = incoming.segment(receive);
-    long at = incoming.offset(receive);
-    int link = Wire.link(frame, at);
-    int kind = Wire.kind(frame, at);
-    switch (kind) {
-      case Wire.FIRST, Wire.NEXT, Wire.ANNOUNCE, Wire.CLOSE -> {
-        ReceiveLink receiver = heard(links.receivers().get(link));
-        return receiver != null && receiver.arrived(receive, Wire.number(frame, at));
-      }
-      case Wire.HELLO, Wire.DISPUTE, Wire.GONE_SEEN -> {
-        ReceiveLink receiver = links.receivers().get(link);
-        if (receiver != null) {
-          receiver.told(kind, frame, at);
-        } else if (kind == Wire.HELLO && links.receivers().had(link)) {
-          turnAway(frame, at);
-        }
-      }
-      case Wire.GRANT, Wire.CREDIT, Wire.GONE, Wire.REFUSE -> {
-        SendLink sender = links.senders().get(link);
-        if (sender != null) {
-          peers.hear(sender.peer());
-          sender.told(kind, frame, at);
-        }
-      }
-      case Wire.PING, Wire.PONG, Wire.BYE, Wire.BYE_SEEN -> peers.told(kind, link);
-      default -> {}
-    }
-    return false;
-  }
-
-  /// Tells a sender that has come for a link which was closed before. Where there is no room to say
-  /// so it greets again.
-  private void turnAway(MemorySegment frame, long at) {
-    try {
-      byte[] body =
-          frame
-              .asSlice(at + Wire.HEADER_BYTES, Wire.bytes(frame, at))
-              .toArray(ValueLayout.JAVA_BYTE);
-      LinkAddress.Greeting late = LinkAddress.Greeting.decode(body);
-      if (!peers.isPeer(late.rank())) {
-        return;
-      }
-      Peer peer = peers.peer(late.rank());
-      insert(late.rank(), late.names());
-      int answer = peer.left || peer.dismissed ? -1 : outgoing.claim();
-      if (answer >= 0) {
-        var _ = send(answer, late.rank(), Wire.GONE, late.link(), 0, 0, 0);
-      }
-    } catch (TransportException strange) {
-      // Nobody here waits for it.
-    }
-  }
-
-  /// Notes that the peer of a receiving end is alive.
-  private @Nullable ReceiveLink heard(@Nullable ReceiveLink receiver) {
-    if (receiver != null) {
-      peers.hear(receiver.peer());
-    }
-    return receiver;
-  }
-
-  // ---- segments out
 
   /// Returns the writes of a rail.
   SegmentWrites writes(int rail) {
@@ -449,30 +362,12 @@ final class Engine implements RailEvents {
 
   @Override
   public void segmentArrived(long immediate) {
-    ReceiveLink receiver = heard(links.receivers().at(Wire.placeOf(immediate)));
-    if (receiver != null) {
-      receiver.segmentArrived(immediate);
-    }
+    arrivals.segment(immediate);
   }
 
   @Override
   public void segmentLost(int error, String words, long bytes, long immediate) {
-    if (!links.hasWriter()) {
-      return; // nobody waits for it
-    }
-    // Few providers say whose it was: `udp;ofi_rxd` of 1.17 has only its flags and bytes.
-    int place = Wire.placeOf(immediate);
-    ReceiveLink named = immediate == 0 ? null : links.receivers().at(place);
-    int peer = named == null ? links.onlyWriter() : named.peer();
-    String endpoint = peer < 0 ? "local" : "rank " + peer;
-    String said = "a segment was cut after %d bytes: %s".formatted(bytes, words);
-    TransportException cause =
-        failures.ofCompletion("fi_writedata of a peer", endpoint, error, said);
-    if (peer < 0) {
-      endpointFailed(cause);
-    } else {
-      peers.lost(peer, cause);
-    }
+    arrivals.segmentLost(error, words, bytes, immediate);
   }
 
   @Override
@@ -482,8 +377,6 @@ final class Engine implements RailEvents {
       peers.allLost(cause);
     }
   }
-
-  // ---- the end
 
   /// Returns whether libfabric may be called.
   boolean isOpen() {

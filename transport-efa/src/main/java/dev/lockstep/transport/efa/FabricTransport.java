@@ -155,8 +155,7 @@ final class FabricTransport implements Transport {
   public TransportCounters counters() {
     engine.hold();
     try {
-      return new TransportCounters(
-          engine.messagesSent, engine.bytesSent, engine.messagesReceived, engine.bytesReceived, 0);
+      return engine.traffic().counters();
     } finally {
       engine.letGo();
     }

@@ -138,8 +138,7 @@ final class ReceiveLink extends FabricLink {
   }
 
   private void received(Transfer transfer) {
-    engine.messagesReceived++;
-    engine.bytesReceived += transfer.bytes();
+    engine.traffic().received(transfer.bytes());
     started = false;
     complete(transfer);
   }
@@ -248,8 +247,6 @@ final class ReceiveLink extends FabricLink {
       engine.markDirty(this);
     }
   }
-
-  // ---- what arrives, with the lock held by anybody
 
   @Override
   void lost(RuntimeException cause) {

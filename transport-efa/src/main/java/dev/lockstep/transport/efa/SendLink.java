@@ -131,8 +131,7 @@ final class SendLink extends FabricLink {
         break;
       }
       writtenBytes[(int) head & MASK] = 0;
-      engine.messagesSent++;
-      engine.bytesSent += transfer.bytes();
+      engine.traffic().sent(transfer.bytes());
       complete(transfer);
       completed++;
     }
