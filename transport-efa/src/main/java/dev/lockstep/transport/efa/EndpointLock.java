@@ -1,11 +1,11 @@
 package dev.lockstep.transport.efa;
 
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.interrupt.Pause;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 
 /// The lock of an endpoint. Whoever has it may be inside libfabric, and one provider has been seen
 /// not to return from there: `shm` spins for a lock in memory that it shares with a peer, for good
@@ -60,6 +60,12 @@ final class EndpointLock {
       }
       Thread.onSpinWait();
     }
+    try (Pause pause = new Pause()) {
+      holdLater(pause);
+    }
+  }
+
+  private void holdLater(Pause pause) {
     long waited = 0;
     long before = System.nanoTime();
     while (!tryHold()) {
@@ -71,7 +77,7 @@ final class EndpointLock {
                 .formatted(transport, TimeUnit.NANOSECONDS.toMillis(mostNanos)),
             null);
       }
-      LockSupport.parkNanos(this, PAUSE_NANOS);
+      pause.park(PAUSE_NANOS);
       long now = System.nanoTime();
       waited += Math.min(now - before, MOST_OF_A_PAUSE);
       before = now;

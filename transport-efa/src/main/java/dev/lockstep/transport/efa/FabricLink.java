@@ -1,13 +1,13 @@
 package dev.lockstep.transport.efa;
 
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.interrupt.Pause;
 import dev.lockstep.transport.Envelope;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.MismatchedEnvelopeException;
 import dev.lockstep.transport.Transfer;
 import java.lang.foreign.MemorySegment;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /// What both ends of a link share: the queue of posted transfers and the way to the end.
@@ -220,9 +220,9 @@ abstract class FabricLink implements Link {
   @Override
   public final void abandon() {
     close();
-    try {
+    try (Pause pause = new Pause()) {
       while (!isLeftAlone()) {
-        LockSupport.parkNanos(this, PAUSE_NANOS);
+        pause.park(PAUSE_NANOS);
       }
     } catch (TransportException stuck) {
       // Whoever is inside libfabric has the transfers too.
