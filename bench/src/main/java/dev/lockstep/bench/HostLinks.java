@@ -105,15 +105,19 @@ final class HostLinks {
     return 0;
   }
 
+  /// Returns whence the constants of a table are, in words.
+  static String origin(LinkTable table) {
+    return table.key().isEmpty()
+        ? "typical ones, nothing measured here is at hand"
+        : "measured at %s, %s".formatted(table.fitted(), table.key());
+  }
+
   /// Returns a table in words.
   static String words(LinkTable table) {
     Compute compute = table.fabric().compute();
     Level level = table.fabric().levels().getFirst();
     StringBuilder words = new StringBuilder();
-    words.append(
-        table.key().isEmpty()
-            ? "links: typical ones, nothing is measured\n"
-            : "links: measured at %s, %s\n".formatted(table.fitted(), table.key()));
+    words.append("links: ").append(origin(table)).append('\n');
     words.append(
         String.format(
             Locale.ROOT,

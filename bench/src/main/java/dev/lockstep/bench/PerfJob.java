@@ -93,7 +93,7 @@ public final class PerfJob implements JobProvider {
                   ? out
                   : new PrintStream(
                       OutputStream.nullOutputStream(), false, StandardCharsets.UTF_8));
-      report.begin(rankLines(job));
+      report.begin(rankLines(job), HostLinks.origin(communicator.links()));
       for (PerfPlan plan : plans) {
         measure(job, plan, communicator, report);
       }

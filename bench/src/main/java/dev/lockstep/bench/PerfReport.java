@@ -24,6 +24,7 @@ final class PerfReport {
   private final int ranks;
   private final boolean verbose;
   private final String transport;
+  private String links = "";
 
   /// Begins a report.
   ///
@@ -39,7 +40,9 @@ final class PerfReport {
   /// Prints the header.
   ///
   /// @param rankLines one line per rank: who it is
-  void begin(List<String> rankLines) {
+  /// @param predictedBy whence the constants are by which times are predicted
+  void begin(List<String> rankLines, String predictedBy) {
+    links = predictedBy;
     String step =
         plan.stepBytes() > 0 ? plan.stepBytes() + "(bytes)" : plan.stepFactor() + "(factor)";
     out.println("# Collective test starting: " + plan.collective().label() + "_perf");
@@ -64,6 +67,10 @@ final class PerfReport {
     out.println("# Using devices");
     rankLines.forEach(line -> out.println("#  " + line));
     out.println("#");
+    if (plan.choices() || verbose) {
+      out.println("# Predicted by links: " + links);
+      out.println("#");
+    }
     if (plan.choices()) {
       out.println(PerfChoice.header());
       out.flush();
@@ -151,6 +158,7 @@ final class PerfReport {
     root.put("collective", plan.collective().label());
     root.put("ranks", ranks);
     root.put("transport", transport);
+    root.put("links", links);
     root.put("buffers", buffers());
     putWhat(root, plan);
     root.put("bits", plan.mode().name());

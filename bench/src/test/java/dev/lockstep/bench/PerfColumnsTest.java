@@ -28,7 +28,7 @@ final class PerfColumnsTest {
   void headersHaveTheWidthsOfNcclTests() {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8);
-    new PerfReport(PLAN, 2, "shm", false, out).begin(List.of());
+    new PerfReport(PLAN, 2, "shm", false, out).begin(List.of(), "typical ones");
     assertThat(bytes.toString(StandardCharsets.UTF_8).lines())
         .endsWith(
             "#                                                              out-of-place           "

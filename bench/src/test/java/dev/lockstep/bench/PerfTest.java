@@ -158,8 +158,11 @@ class PerfTest {
     assertThat(outcome.code).isZero();
     assertThat(outcome.out)
         .containsPattern("# Choices within 10 % of the best : \\d of 2, worst ratio ")
-        .containsPattern("# Prediction error, chosen : median [\\d.]+ % from 4 KiB up");
-    JsonNode choices = new ObjectMapper().readTree(json.toFile()).path("choices");
+        .containsPattern("# Prediction error, chosen : median [\\d.]+ % from 4 KiB up")
+        .containsPattern("# Predicted by links: (typical ones|measured at \\S+Z, transport=)");
+    JsonNode run = new ObjectMapper().readTree(json.toFile());
+    assertThat(outcome.out).contains("# Predicted by links: " + run.path("links").asText());
+    JsonNode choices = run.path("choices");
     assertThat(choices.size()).isEqualTo(2);
     assertThat(choices.path(0).path("ratio").asDouble()).isGreaterThanOrEqualTo(1);
     assertThat(choices.path(0).path("start").asText()).isIn("common", "barrier");
