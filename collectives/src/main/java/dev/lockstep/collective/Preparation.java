@@ -296,12 +296,7 @@ final class Preparation {
       progress.checkUsable(attempt.op());
     }
     return new Ending(attempt.op(), mine.words(), job.rank(), progress.nextSequence())
-        .of(failed, missing -> timedOut(attempt, others(missing), failed));
-  }
-
-  /// This rank is there.
-  private List<Integer> others(List<Integer> ranks) {
-    return ranks.stream().filter(rank -> rank != job.rank()).toList();
+        .of(failed, missing -> timedOut(attempt, endpoint.members().others(missing), failed));
   }
 
   private CollectiveTimeoutException timedOut(

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
+import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.execute.Progress;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
@@ -229,6 +230,43 @@ final class FailureTest {
           .as(MachineLoad::now)
           .isBetween(900_000_000L, 5_000_000_000L);
       assertThat(timeout).hasMessageContaining("all_reduce#1").hasMessageContaining("[2]");
+    }
+  }
+
+  /// Rank 3 gets from rank 2 what that gets from rank 0, and is more patient.
+  @Test
+  void whoHearsOfADeadlineNamesTheRankThatWasMissedThere() {
+    CountDownLatch over = new CountDownLatch(3);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            4,
+            SameBitsTest.over("messages-only"),
+            rank -> {
+              Communicator all = rank.communicator;
+              Tensor tensor = rank.privateTensor(DType.I32, 100);
+              all.barrier();
+              PreparedCollective broadcast =
+                  (rank.number() == 2 ? all.withTimeout(Duration.ofMillis(500)) : all)
+                      .prepare(
+                          CollectiveRequest.broadcast(DType.I32, 100, 0, all.topology()),
+                          Algorithms.named("binomial-broadcast").orElseThrow(),
+                          rank.number() == 0 ? List.of(tensor) : List.of(),
+                          tensor);
+              if (rank.number() == 0) {
+                over.await();
+                return true;
+              }
+              try {
+                broadcast.run();
+              } finally {
+                over.countDown();
+              }
+              return true;
+            });
+    for (int rank = 1; rank < 4; rank++) {
+      assertThat(failure(outcomes.get(rank), CollectiveTimeoutException.class).missingRanks())
+          .as("rank %d", rank)
+          .containsExactly(0);
     }
   }
 

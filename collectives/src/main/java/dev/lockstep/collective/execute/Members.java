@@ -50,6 +50,11 @@ public record Members(int rank, List<Integer> jobRanks) {
     return jobRanks.stream().map(hosts::get).distinct().count() == 1;
   }
 
+  /// Returns those of some ranks of the job that are not this one.
+  public List<Integer> others(List<Integer> some) {
+    return some.stream().filter(other -> other != jobRank()).toList();
+  }
+
   int[] toArray() {
     return jobRanks.stream().mapToInt(Integer::intValue).toArray();
   }

@@ -282,7 +282,15 @@ final class Watch {
     if (heard.isPresent()) {
       return failure(operation, heard.get(), failed);
     }
-    return ending(operation).of(failed, _ -> timedOut(operation, silent(operation), failed));
+    return ending(operation)
+        .of(failed, told -> timedOut(operation, missing(operation, told), failed));
+  }
+
+  /// Returns whom another rank missed: the peers of this one may only have waited for them. It is
+  /// not missing itself; where nobody else is, it says whom it waited for.
+  private List<Integer> missing(Operation operation, List<Integer> told) {
+    List<Integer> others = endpoint.members().others(told);
+    return others.isEmpty() ? silent(operation) : others;
   }
 
   /// Where what they say does not differ, one of them has yet to say it.
