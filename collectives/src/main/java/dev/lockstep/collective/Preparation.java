@@ -23,6 +23,7 @@ import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.Particulars.Call;
 import dev.lockstep.failure.Particulars.Mismatch;
+import dev.lockstep.failure.TransportException;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
@@ -213,6 +214,14 @@ final class Preparation {
       throw ended(first, failed);
     } catch (CollectiveTimeoutException late) {
       throw timedOut(first, late.missingRanks(), late);
+    } catch (TransportException broken) {
+      Optional<FailureRecord> word = progress.awaitWord();
+      if (word.isEmpty()) {
+        throw broken;
+      }
+      CollectiveException end = ended(first, new JobFailedException(first.op(), word.get()));
+      end.addSuppressed(broken);
+      throw end;
     }
   }
 

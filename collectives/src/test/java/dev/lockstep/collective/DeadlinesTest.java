@@ -208,6 +208,7 @@ final class DeadlinesTest {
   void whatCannotBePreparedLeavesNothingBehindAndEndsOnAllRanks() {
     long budget = 8 << 20;
     CountDownLatch failed = new CountDownLatch(1);
+    CountDownLatch over = new CountDownLatch(2);
     List<Ranks.Outcome<Boolean>> outcomes =
         Ranks.outcomes(
             3,
@@ -232,9 +233,11 @@ final class DeadlinesTest {
                   assertThatThrownBy(rank.communicator::barrier)
                       .isInstanceOf(CollectiveAbortedException.class);
                   failed.countDown();
+                  over.await(); // they may look for its tensor until they hear of it
                 } else {
                   // It may be through before it hears of the other.
                   var _ = catchThrowable(() -> prepareSwaps(rank, tensor));
+                  over.countDown();
                   failed.await();
                   assertThatThrownBy(rank.communicator::barrier)
                       .isInstanceOf(LockstepException.class)

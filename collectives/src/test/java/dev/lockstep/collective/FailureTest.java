@@ -15,16 +15,22 @@ import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.RankLostException;
+import dev.lockstep.failure.TransportException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.job.Job;
+import dev.lockstep.memory.Backing;
+import dev.lockstep.memory.Region;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
@@ -371,6 +377,98 @@ final class FailureTest {
   static boolean isInside(Thread thread, Class<?> type) {
     return Arrays.stream(thread.getStackTrace())
         .anyMatch(frame -> frame.getClassName().equals(type.getName()));
+  }
+
+  /// What rank 1 finds of it is that its memory is gone.
+  @Test
+  void aRankThatFailsWhileOthersPrepareIsNamed() {
+    CountDownLatch gone = new CountDownLatch(1);
+    CountDownLatch over = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            SameBitsTest.over("in-process"),
+            rank -> {
+              Tensor tensor = rank.sharedTensor(DType.F32, 100_000);
+              Ranks.prepareSum(rank.communicator, tensor).close();
+              if (rank.number() == 1) {
+                replaceMemoryOf(0, rank.job, new LostMemory(gone));
+              }
+              try (PreparedCollective _ = Ranks.prepareSum(rank.communicator, tensor)) {
+                if (rank.number() == 0) {
+                  rank.job.fail(new IllegalStateException("out of ideas"), "thinking");
+                  gone.countDown();
+                  over.await(); // what the other rank finds is withdrawn with this one
+                }
+              } finally {
+                if (rank.number() == 1) {
+                  over.countDown();
+                }
+              }
+              return true;
+            });
+    assertThat(outcomes.get(0).failure()).isNull();
+    var lost = failure(outcomes.get(1), RankLostException.class);
+    assertThat(lost.lostRank()).isZero();
+    assertThat(lost).hasMessageContaining("out of ideas");
+    assertThat(lost.getSuppressed())
+        .anySatisfy(
+            broken ->
+                assertThat(broken)
+                    .isInstanceOf(TransportException.class)
+                    .hasMessageContaining("peer's memory cannot be opened"));
+  }
+
+  /// Lets ranks of this JVM find other memory in place of a rank's.
+  private static void replaceMemoryOf(int rank, Job job, Region with) {
+    ConcurrentMap<String, Object> objects = job.store().local().orElseThrow();
+    String regions = "in-process/region/" + rank + "/";
+    assertThat(objects).anySatisfy((key, _) -> assertThat(key).startsWith(regions));
+    objects.replaceAll((key, object) -> key.startsWith(regions) ? with : object);
+  }
+
+  /// Memory of a rank that leaves while it is looked for.
+  private record LostMemory(CountDownLatch gone) implements Region {
+    @Override
+    public String name() {
+      return "tensor";
+    }
+
+    @Override
+    public long bytes() {
+      return 0;
+    }
+
+    @Override
+    public Backing backing() {
+      return new Backing.Private();
+    }
+
+    @Override
+    public MemorySegment segment() {
+      Deadline.until(() -> gone.getCount() == 0);
+      throw new IllegalStateException("memory is closed");
+    }
+
+    @Override
+    public void acquire() {}
+
+    @Override
+    public void release() {}
+
+    @Override
+    public void quarantine() {}
+
+    @Override
+    public void liftQuarantine() {}
+
+    @Override
+    public boolean isClosed() {
+      return true;
+    }
+
+    @Override
+    public void close() {}
   }
 
   @Test

@@ -2,12 +2,14 @@ package dev.lockstep.collective.execute;
 
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.failure.CollectiveException;
+import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
@@ -77,6 +79,12 @@ public final class Progress {
   /// Returns how this rank tells the others where it stands.
   public Standing standing() {
     return standing;
+  }
+
+  /// Returns why the job has failed, if it has or does so within a moment: that a peer's link or
+  /// memory is gone is often the consequence of something else.
+  public Optional<FailureRecord> awaitWord() {
+    return Optional.ofNullable(watch.awaitRecord());
   }
 
   /// Puts an operation at the end of the queue; allocates nothing.

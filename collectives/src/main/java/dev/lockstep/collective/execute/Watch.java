@@ -218,7 +218,7 @@ final class Watch {
   }
 
   /// Waits a little for the job's word: a broken link is often the consequence of something else.
-  private @Nullable FailureRecord awaitRecord() {
+  @Nullable FailureRecord awaitRecord() {
     long start = System.nanoTime();
     while (job.failure().isEmpty() && System.nanoTime() - start < GRACE.toNanos()) {
       LockSupport.parkNanos(1_000_000);
