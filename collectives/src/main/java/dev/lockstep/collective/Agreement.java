@@ -16,6 +16,9 @@ import java.util.concurrent.TimeUnit;
 /// every rank gets all. A value stays until all have come to the next exchange, and so have read
 /// it. Confined to the thread that makes the communicator's calls.
 final class Agreement {
+  /// How long a rank that has seen what is wrong waits for the others to see it.
+  private static final Duration PATIENCE = Duration.ofMillis(500);
+
   private final Job job;
   private final Members members;
   private final String prefix;
@@ -50,10 +53,20 @@ final class Agreement {
               ? mine
               : get(what, rank, Deadlines.left(timeout, start), timeout, start));
     }
-    said.forEach(job.store()::delete);
+    said.forEach(job.store()::withdraw);
     said.clear();
     said.add(key);
     return values;
+  }
+
+  /// Waits a moment until every rank has all values of an exchange, so that each sees for itself
+  /// what is wrong with them: a job that has failed answers no more questions.
+  void letOthersSee(String what) {
+    try {
+      exchange("seen/" + what, new byte[0], PATIENCE);
+    } catch (LockstepException _) {
+      // Who does not come learns it from the job's failure.
+    }
   }
 
   /// Says that this rank comes to nothing else, and waits for all to say so; may be repeated until
@@ -69,7 +82,7 @@ final class Agreement {
         return false;
       }
     }
-    said.forEach(job.store()::delete);
+    said.forEach(job.store()::withdraw);
     said.clear();
     if (job.store().add(prefix + "left", 1) == members.size()) {
       for (String what : List.of("close", "in", "at", "mismatch")) { // the last three by Watch

@@ -133,6 +133,7 @@ final class Core implements AutoCloseable {
     List<String> modes = agreement.exchange("mode", options.mode().name(), options.timeout());
     for (int rank = 0; rank < modes.size(); rank++) {
       if (!modes.get(rank).equals(options.mode().name())) {
+        agreement.letOthersSee("mode");
         throw new ConfigurationException(
             "mode",
             options.mode().name(),

@@ -45,8 +45,6 @@ import org.jspecify.annotations.Nullable;
 /// and where its memory is, checks that all prepare the same, and binds its steps. What goes wrong
 /// once the others were told ends the communicator: they go on with what this rank cannot.
 final class Preparation {
-  private static final Duration PATIENCE = Duration.ofMillis(500);
-
   /// What this rank prepares.
   ///
   /// @param mine what it tells the others
@@ -271,7 +269,7 @@ final class Preparation {
     Offer mine = attempt.mine();
     for (int peer = 0; peer < offers.size(); peer++) {
       if (offers.get(peer).fingerprint() != mine.fingerprint()) {
-        letOthersSee();
+        agreement.letOthersSee("prepare/" + preparations);
         throw mismatch(
             attempt,
             new Mismatch(
@@ -279,16 +277,6 @@ final class Preparation {
                 call(job.rank(), mine),
                 call(endpoint.members().jobRank(peer), offers.get(peer))));
       }
-    }
-  }
-
-  /// Waits until every rank has all offers, so that each sees for itself with whom it disagrees: a
-  /// job that has failed answers no more questions.
-  private void letOthersSee() {
-    try {
-      agreement.exchange("disagree/" + preparations, new byte[0], PATIENCE);
-    } catch (LockstepException _) {
-      // Who does not come learns it from the job's failure.
     }
   }
 

@@ -60,6 +60,7 @@ final class TransportChoice {
     List<String> names = agreement.exchange("transport", named, timeout);
     for (int rank = 0; rank < names.size(); rank++) {
       if (!names.get(rank).equals(named)) {
+        agreement.letOthersSee("transport");
         throw new ConfigurationException(
             OPTION,
             named,
@@ -80,7 +81,7 @@ final class TransportChoice {
         }
       }
     }
-    throw refused(named, String.join("; ", reasons));
+    throw refusedByAll(reasons);
   }
 
   /// Returns the transport between hosts of a name.
@@ -98,7 +99,7 @@ final class TransportChoice {
     try {
       near = provider == null ? null : open(provider, true, reasons);
       if (near == null && !named.isEmpty()) {
-        throw refused(named, String.join("; ", reasons));
+        throw refusedByAll(reasons);
       }
     } catch (RuntimeException | Error failure) {
       Scope.closeAfter(failure, far::close);
@@ -118,6 +119,11 @@ final class TransportChoice {
         named.isEmpty()
             ? "no transport joins all ranks: %s=(automatic), reason=%s".formatted(OPTION, reason)
             : "transport cannot be used: %s=%s, reason=%s".formatted(OPTION, named, reason));
+  }
+
+  private ConfigurationException refusedByAll(List<String> reasons) {
+    agreement.letOthersSee("transport/refused");
+    return refused(named, String.join("; ", reasons));
   }
 
   /// Returns the transport if every rank could open it; else adds the reason.

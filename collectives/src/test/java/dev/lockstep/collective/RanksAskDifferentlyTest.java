@@ -1,0 +1,121 @@
+package dev.lockstep.collective;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.collective.execute.Members;
+import dev.lockstep.collective.request.Mode;
+import dev.lockstep.deadline.Deadline;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.Job;
+import dev.lockstep.job.JobConfig;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.UnaryOperator;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/// What all ranks find wrong with what they ask for is said on every rank, though the first that
+/// leaves fails the job.
+@Timeout(30)
+final class RanksAskDifferentlyTest {
+  private static final int RANKS = 8;
+  private static final Duration SOON = Duration.ofSeconds(10);
+
+  private static List<Job> jobs(int ranks) {
+    return Job.inProcess(
+        ranks, new JobConfig(Map.of(), SOON, Duration.ofSeconds(2), Long.MAX_VALUE));
+  }
+
+  /// Lets every rank ask; the last one for something else.
+  private static List<Throwable> failures(UnaryOperator<CommunicatorOptions> last)
+      throws Exception {
+    List<Job> jobs = jobs(RANKS);
+    List<Future<Throwable>> asked = new ArrayList<>();
+    try (ExecutorService threads = Executors.newCachedThreadPool()) {
+      for (Job job : jobs) {
+        CommunicatorOptions usual = SameBitsTest.over("in-process");
+        CommunicatorOptions own = job.rank() == RANKS - 1 ? last.apply(usual) : usual;
+        asked.add(threads.submit(() -> failure(job, own)));
+      }
+      List<Throwable> failures = new ArrayList<>();
+      for (Future<Throwable> each : asked) {
+        failures.add(each.get());
+      }
+      return failures;
+    } finally {
+      jobs.forEach(Job::close);
+    }
+  }
+
+  /// As a rank's work that throws fails its job.
+  private static Throwable failure(Job job, CommunicatorOptions options) {
+    try (Communicator _ = Communicator.world(job, options)) {
+      return new AssertionError("rank %d has a communicator".formatted(job.rank()));
+    } catch (RuntimeException failure) {
+      job.fail(failure, "testing");
+      return failure;
+    }
+  }
+
+  @Test
+  void everyRankSaysThatModesDiffer() throws Exception {
+    assertThat(failures(usual -> usual.withMode(Mode.RELAXED)))
+        .allSatisfy(
+            failure ->
+                assertThat(failure)
+                    .isInstanceOf(ConfigurationException.class)
+                    .hasMessageContaining("mode=RELAXED")
+                    .hasMessageContaining("mode=SAME_BITS"));
+  }
+
+  @Test
+  void everyRankSaysThatTransportsDiffer() throws Exception {
+    assertThat(failures(usual -> usual.withTransport("shm")))
+        .allSatisfy(
+            failure ->
+                assertThat(failure)
+                    .isInstanceOf(ConfigurationException.class)
+                    .hasMessageContaining("--transport=shm")
+                    .hasMessageContaining("--transport=in-process"));
+  }
+
+  private static boolean waits(Thread thread) {
+    return thread.getState() == Thread.State.TIMED_WAITING
+        && FailureTest.isInside(thread, Agreement.class);
+  }
+
+  /// The last rank says what it has to say, and fails the job at once.
+  @Test
+  void whoHasEveryAnswerKeepsItThoughTheJobFails() throws Exception {
+    List<Job> jobs = jobs(2);
+    try (ExecutorService threads = Executors.newCachedThreadPool()) {
+      Job first = jobs.get(0);
+      Agreement agreement = new Agreement(first, Members.all(first), 7);
+      Job last = jobs.get(1);
+      for (int time = 0; time < 2; time++) {
+        String what = "what" + time;
+        AtomicReference<Thread> asks = new AtomicReference<>();
+        Future<List<String>> answers =
+            threads.submit(
+                () -> {
+                  asks.set(Thread.currentThread());
+                  return agreement.exchange(what, "first", SOON);
+                });
+        Deadline.until(() -> asks.get() != null && waits(asks.get()));
+        last.store().set("collective/7/" + what + "/1", new byte[] {'2'});
+        if (time == 1) {
+          last.fail(new IllegalStateException("out of ideas"), "testing");
+        }
+        assertThat(answers.get()).containsExactly("first", "2");
+      }
+    } finally {
+      jobs.forEach(Job::close);
+    }
+  }
+}
