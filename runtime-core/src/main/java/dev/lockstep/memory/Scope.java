@@ -24,28 +24,30 @@ public final class Scope implements AutoCloseable {
   public static void closeAfter(Throwable failure, Runnable close) {
     try {
       close.run();
-    } catch (RuntimeException left) {
-      failure.addSuppressed(left);
+    } catch (RuntimeException | Error left) {
+      suppress(failure, left);
     }
   }
 
   /// Closes everything, also where closing one thing fails; idempotent.
   @Override
   public void close() {
-    RuntimeException failure = null;
-    while (!closings.isEmpty()) {
-      try {
+    try {
+      while (!closings.isEmpty()) {
         closings.pop().run();
-      } catch (RuntimeException e) {
-        if (failure == null) {
-          failure = e;
-        } else {
-          failure.addSuppressed(e);
-        }
       }
-    }
-    if (failure != null) {
+    } catch (RuntimeException | Error failure) {
+      while (!closings.isEmpty()) {
+        closeAfter(failure, closings.pop());
+      }
       throw failure;
+    }
+  }
+
+  /// What closes may throw the very failure that it is closed after.
+  private static void suppress(Throwable failure, Throwable left) {
+    if (!failure.equals(left)) {
+      failure.addSuppressed(left);
     }
   }
 }

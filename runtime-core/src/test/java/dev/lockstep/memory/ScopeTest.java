@@ -35,6 +35,39 @@ final class ScopeTest {
     assertThat(failure.getSuppressed()).hasSize(1);
   }
 
+  @Test
+  void errorsOfClosingAreNoDifferentFromExceptions() {
+    Scope scope = new Scope();
+    scope.own("first", closed::add);
+    scope.own("second", ScopeTest::fail);
+    scope.own(new AssertionError("third"), ScopeTest::raise);
+    scope.own("fourth", closed::add);
+    assertThatThrownBy(scope::close)
+        .hasMessage("third")
+        .satisfies(failure -> assertThat(failure.getSuppressed()[0]).hasMessage("second"));
+    assertThat(closed).containsExactly("fourth", "first");
+    ArithmeticException failure = new ArithmeticException("cause");
+    Scope.closeAfter(failure, () -> raise(new AssertionError("left")));
+    assertThat(failure.getSuppressed()[0]).hasMessage("left");
+  }
+
+  @Test
+  void whatClosingThrowsMayBeTheFailureItself() {
+    AssertionError failure = new AssertionError("cause");
+    Scope.closeAfter(failure, () -> raise(failure));
+    Scope scope = new Scope();
+    scope.own("first", closed::add);
+    scope.own(failure, ScopeTest::raise);
+    scope.own(failure, ScopeTest::raise);
+    assertThatThrownBy(scope::close).isSameAs(failure);
+    assertThat(failure.getSuppressed()).isEmpty();
+    assertThat(closed).containsExactly("first");
+  }
+
+  private static void raise(AssertionError error) {
+    throw error;
+  }
+
   private static void fail(String what) {
     throw new IllegalStateException(what);
   }
