@@ -1,8 +1,11 @@
 package dev.lockstep.job;
 
+import dev.lockstep.memory.Scope;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// What a rank could not close together with others, which are late or know nothing yet of why this
 /// rank leaves. It is closed when they have come, at the latest when this rank leaves the job:
@@ -10,7 +13,8 @@ import java.util.List;
 public final class LateClosings {
   /// Something that ranks close together.
   public interface Part {
-    /// Closes it if the others have come, or the job has failed.
+    /// Closes it if the others have come, or the job has failed. Where that throws, it is closed
+    /// nevertheless.
     ///
     /// @param patience how long the others are waited for
     /// @return whether it is closed
@@ -19,6 +23,8 @@ public final class LateClosings {
     /// Closes it whoever still uses it.
     void closeAlone();
   }
+
+  private static final Logger LOG = LoggerFactory.getLogger(LateClosings.class);
 
   private final List<Part> parts = new ArrayList<>();
 
@@ -31,17 +37,27 @@ public final class LateClosings {
     }
   }
 
-  /// Closes, without waiting, what can be closed by now.
+  /// Closes, without waiting, what can be closed by now. What fails at that is logged: the caller
+  /// closes something else.
   ///
   /// @return whether nothing is left: no rank is known to be late
   public boolean settle() {
     synchronized (parts) {
-      parts.removeIf(part -> part.closeTogether(Duration.ZERO));
+      parts.removeIf(LateClosings::isSettled);
       return parts.isEmpty();
     }
   }
 
-  /// Closes everything, in the order in which it was taken over.
+  private static boolean isSettled(Part part) {
+    try {
+      return part.closeTogether(Duration.ZERO);
+    } catch (RuntimeException failure) {
+      LOG.warn("what was to be closed together with late ranks could not be closed", failure);
+      return true;
+    }
+  }
+
+  /// Closes everything, in the order in which it was taken over, also where closing one part fails.
   ///
   /// @param patience how long the others are waited for in all
   void close(Duration patience) {
@@ -51,11 +67,18 @@ public final class LateClosings {
       left = List.copyOf(parts);
       parts.clear();
     }
-    for (Part part : left) {
-      Duration rest = patience.minusNanos(System.nanoTime() - start);
-      if (!part.closeTogether(rest.isPositive() ? rest : Duration.ZERO)) {
-        part.closeAlone();
-      }
+    try (Scope closing = new Scope()) { // from the last
+      left.reversed()
+          .forEach(
+              part ->
+                  closing.own(
+                      part, one -> close(one, patience.minusNanos(System.nanoTime() - start))));
+    }
+  }
+
+  private static void close(Part part, Duration rest) {
+    if (!part.closeTogether(rest.isPositive() ? rest : Duration.ZERO)) {
+      part.closeAlone();
     }
   }
 }
