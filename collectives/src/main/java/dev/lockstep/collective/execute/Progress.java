@@ -361,7 +361,10 @@ public final class Progress {
       endpoint.revoke(); // before the tensors are their owner's again
       endpoint.acknowledge();
       if (!untold) {
-        watch.report(operation, typed); // peers that find a link broken look for the job's word
+        // Peers that find a link broken look for the job's word. Of an abort they are told the
+        // reason, whichever thread tells it.
+        Throwable reason = abortReason;
+        watch.report(operation, reason != null ? reason : typed);
       }
     } finally {
       endpoint.abandonLinks();

@@ -195,6 +195,18 @@ final class ProgressTest {
             record -> assertThat(record.kind()).isEqualTo("CollectiveAbortedException"));
   }
 
+  @Test
+  void theReasonOfAnAbortIsToldWhetherOrNotAnythingIsUnderWay() {
+    progress.start(operation(-1, "here", () -> false), LONG, false);
+    progress.abort(new ArithmeticException("enough"), "testing");
+    assertThat(job.failure())
+        .hasValueSatisfying(
+            record -> {
+              assertThat(record.kind()).isEqualTo("ArithmeticException");
+              assertThat(record.message()).isEqualTo("enough");
+            });
+  }
+
   /// Where it says so, a rank that waits in vain tells the others where it stands.
   @Test
   void whoOnlyPollsAsksNothingOfTheStore() {
