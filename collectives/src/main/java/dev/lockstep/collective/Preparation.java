@@ -27,6 +27,7 @@ import dev.lockstep.failure.TransportException;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.transport.PeerAccess;
 import java.lang.foreign.MemorySegment;
@@ -144,17 +145,17 @@ final class Preparation {
   List<Prepared> prepare(List<Part> parts, Duration deadline) {
     String callSite = CallSite.here();
     List<Draft> drafts = new ArrayList<>();
+    Scope made = new Scope(); // closed where it comes to nothing
     try {
-      parts.forEach(part -> drafts.add(draft(part, callSite, deadline)));
+      parts.forEach(part -> drafts.add(draft(part, callSite, deadline, made)));
     } catch (RuntimeException | Error failure) {
-      drafts.forEach(draft -> draft.memory().close());
+      Scope.closeAfter(failure, made::close);
       throw failure;
     }
     Draft first = drafts.getFirst();
-    List<Program> programs = new ArrayList<>();
-    List<Prepared> prepared = new ArrayList<>();
     try {
-      agreeAndBind(drafts, programs);
+      List<Program> programs = agreeAndBind(drafts, made);
+      List<Prepared> prepared = new ArrayList<>();
       for (int i = 0; i < drafts.size(); i++) {
         Draft draft = drafts.get(i);
         prepared.add(
@@ -170,33 +171,34 @@ final class Preparation {
       }
       return prepared;
     } catch (RuntimeException | Error failure) {
-      try {
-        if (endpoint.ranks() > 1) {
-          progress.abort(failure, first.attempt().mine().description());
-        }
-      } finally {
-        programs.forEach(Program::close);
-        for (Draft draft : drafts) {
-          draft.mapped().forEach(Prepared.Mapped::forget);
-          draft.memory().close();
-        }
+      if (endpoint.ranks() > 1) {
+        String doing = first.attempt().mine().description();
+        Scope.closeAfter(failure, () -> progress.abort(failure, doing)); // the others hear it first
       }
+      Scope.closeAfter(failure, made::close);
       throw failure;
     }
   }
 
-  private Draft draft(Part part, String callSite, Duration deadline) {
+  private Draft draft(Part part, String callSite, Duration deadline, Scope made) {
     Schedule schedule = part.schedule();
     Optional<PeerAccess> access =
         touchesPeers(schedule.steps(endpoint.rank())) ? endpoint.access() : Optional.empty();
-    Memory memory = Memory.of(job, endpoint.rank(), schedule, part.inputs(), part.output(), access);
+    Memory memory =
+        made.own(
+            Memory.of(job, endpoint.rank(), schedule, part.inputs(), part.output(), access),
+            Memory::close);
+    List<Prepared.Mapped> mapped = made.own(new ArrayList<>(), Prepared.Mapped::forgetAll);
     Offer mine = new Offer(schedule, endpoint.communicator(), callSite, memory.descriptors());
     Attempt attempt = new Attempt(schedule, mine, deadline, System.nanoTime());
-    return new Draft(part, attempt, memory, new ArrayList<>());
+    return new Draft(part, attempt, memory, mapped);
   }
 
-  /// Adds a program for each draft.
-  private void agreeAndBind(List<Draft> drafts, List<Program> programs) {
+  /// Returns a program for each draft.
+  ///
+  /// @param made owns them
+  private List<Program> agreeAndBind(List<Draft> drafts, Scope made) {
+    List<Program> programs = new ArrayList<>();
     Attempt first = drafts.getFirst().attempt();
     try {
       List<List<Offer>> offers = exchange(drafts);
@@ -206,8 +208,12 @@ final class Preparation {
         Bindings bindings =
             bindings(attempt.schedule(), draft.memory(), offers.get(i), draft.mapped());
         Duration left = Deadlines.left(attempt.deadline(), attempt.start());
-        programs.add(ProgramCompiler.compile(attempt.schedule(), bindings, endpoint, left));
+        programs.add(
+            made.own(
+                ProgramCompiler.compile(attempt.schedule(), bindings, endpoint, left),
+                Program::close));
       }
+      return programs;
     } catch (JobFailedException failed) {
       throw ended(first, failed);
     } catch (CollectiveTimeoutException late) {

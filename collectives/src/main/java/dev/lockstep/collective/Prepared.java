@@ -27,6 +27,12 @@ final class Prepared implements PreparedCollective, Work {
     void forget() {
       access.forget(peer, descriptor);
     }
+
+    static void forgetAll(List<Mapped> mapped) {
+      try (Scope all = new Scope()) {
+        mapped.forEach(one -> all.own(one, Mapped::forget));
+      }
+    }
   }
 
   private final Progress progress;
@@ -154,7 +160,7 @@ final class Prepared implements PreparedCollective, Work {
     try (Scope parts = new Scope()) { // closed from the last
       var _ = parts.own(memory, Memory::close);
       var _ = parts.own(program, Program::close);
-      mapped.forEach(one -> parts.own(one, Mapped::forget));
+      var _ = parts.own(mapped, Mapped::forgetAll);
     }
   }
 }

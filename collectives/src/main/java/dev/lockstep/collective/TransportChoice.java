@@ -137,22 +137,23 @@ final class TransportChoice {
     if (!allAgree(question + "/usable", obstacle, name, reasons)) {
       return null;
     }
-    Transport opened = null;
-    String failure = USABLE;
+    Transport opened;
     try {
       opened = provider.open(context());
     } catch (TransportException cannot) {
-      failure = String.valueOf(cannot.getMessage());
+      var _ = allAgree(question + "/opened", String.valueOf(cannot.getMessage()), name, reasons);
+      return null;
     }
-    boolean kept = false;
     try {
-      kept = allAgree(question + "/opened", failure, name, reasons);
-    } finally {
-      if (!kept && opened != null) {
-        opened.close();
+      if (allAgree(question + "/opened", USABLE, name, reasons)) {
+        return opened;
       }
+    } catch (RuntimeException | Error failure) {
+      Scope.closeAfter(failure, opened::close);
+      throw failure;
     }
-    return kept ? opened : null;
+    opened.close();
+    return null;
   }
 
   private TransportContext context() {

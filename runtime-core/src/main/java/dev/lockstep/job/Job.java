@@ -86,11 +86,12 @@ public final class Job implements AutoCloseable {
     LaunchedJob joined = LaunchedJob.join(launch, config);
     try {
       return new Job(joined.placement(), joined.membership(), config);
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error failure) {
       Placement place = joined.placement();
-      joined.membership().report(FailureRecords.of(place.rank(), place.host(), e, "join"));
-      joined.membership().leave();
-      throw e;
+      FailureRecord record = FailureRecords.of(place.rank(), place.host(), failure, "join");
+      Scope.closeAfter(failure, () -> joined.membership().report(record));
+      Scope.closeAfter(failure, joined.membership()::leave);
+      throw failure;
     }
   }
 
@@ -111,17 +112,9 @@ public final class Job implements AutoCloseable {
       try {
         work.run(job);
       } catch (Throwable failure) { // whatever it is, the other ranks must learn of it
-        job.failAlso(failure);
+        Scope.closeAfter(failure, () -> job.fail(failure, ""));
         throw failure;
       }
-    }
-  }
-
-  private void failAlso(Throwable failure) {
-    try {
-      fail(failure, "");
-    } catch (RuntimeException untold) {
-      failure.addSuppressed(untold);
     }
   }
 
@@ -143,7 +136,7 @@ public final class Job implements AutoCloseable {
     } catch (RuntimeException | Error failure) {
       int rank = jobs.size();
       members.get(rank).report(FailureRecords.of(rank, hosts.get(rank), failure, "join"));
-      jobs.forEach(Job::close);
+      jobs.forEach(job -> Scope.closeAfter(failure, job::close));
       throw failure;
     }
   }

@@ -4,6 +4,7 @@ import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.memory.Scope;
 import io.netty.bootstrap.Bootstrap;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
@@ -71,9 +72,9 @@ final class Joining {
     try {
       Seated seated = takeSeat(thread);
       return new Met(seated, awaitRoster(seated));
-    } catch (RuntimeException e) {
-      thread.close();
-      throw e;
+    } catch (RuntimeException | Error failure) {
+      Scope.closeAfter(failure, thread::close);
+      throw failure;
     }
   }
 
@@ -202,18 +203,24 @@ final class Joining {
               connection.roster(), wait, () -> RemoteStore.withdraw(connection, 0))
           .seats();
     } catch (InterruptedException e) {
-      connection.leave(Duration.ofMillis(500));
+      TransportException ended =
+          new TransportException(endpoint(), "interrupted while joining the job", e);
+      leaveAfter(ended, connection);
       Thread.currentThread().interrupt();
-      throw new TransportException(endpoint(), "interrupted while joining the job", e);
-    } catch (CollectiveTimeoutException e) {
+      throw ended;
+    } catch (CollectiveTimeoutException late) {
       // The others need not wait for their own timeouts.
-      connection.send(
-          new Message.Report(FailureRecords.of(join.rank(), join.seat().host(), e, "join")));
-      connection.leave(Duration.ofMillis(500));
-      throw e;
-    } catch (RuntimeException e) {
-      connection.leave(Duration.ofMillis(500));
-      throw e;
+      FailureRecord record = FailureRecords.of(join.rank(), join.seat().host(), late, "join");
+      Scope.closeAfter(late, () -> connection.send(new Message.Report(record)));
+      leaveAfter(late, connection);
+      throw late;
+    } catch (RuntimeException | Error failure) {
+      leaveAfter(failure, connection);
+      throw failure;
     }
+  }
+
+  private static void leaveAfter(Throwable failure, RankConnection connection) {
+    Scope.closeAfter(failure, () -> connection.leave(Duration.ofMillis(500)));
   }
 }

@@ -16,11 +16,11 @@ record LaunchedJob(Placement placement, Membership membership) {
     HostedStore hosted = isHost ? host(launch, tokens, config) : null;
     try {
       return meet(launch, tokens, config, hosted);
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error failure) {
       if (hosted != null) {
-        hosted.close(true);
+        Scope.closeAfter(failure, () -> hosted.close(true));
       }
-      throw e;
+      throw failure;
     }
   }
 
@@ -35,9 +35,9 @@ record LaunchedJob(Placement placement, Membership membership) {
             token.array());
     try {
       tokens.publish(token);
-    } catch (RuntimeException e) {
-      Scope.closeAfter(e, server::close);
-      throw e;
+    } catch (RuntimeException | Error failure) {
+      Scope.closeAfter(failure, server::close);
+      throw failure;
     }
     return new HostedStore(server, tokens::remove, config.joinTimeout());
   }

@@ -24,15 +24,15 @@ public final class HostMemory {
   /// @throws MemoryBudgetException if the pool or the machine has too little
   public static Buffer allocate(MemoryPool pool, String name, long bytes) {
     checkBytes(name, bytes);
-    MemoryPool.Charge charge = pool.charge(name, bytes);
-    Arena arena = Arena.ofShared();
+    Scope made = new Scope(); // closed where it comes to nothing
+    MemoryPool.Charge charge = made.own(pool.charge(name, bytes), MemoryPool.Charge::close);
+    Arena arena = made.own(Arena.ofShared(), Arena::close);
     try {
       MemorySegment segment = allocatePrivate(arena, name, bytes);
       var resources = new HostResources(name, bytes, arena, charge, null);
       return new HostBuffer(name, segment, new Backing.Private(), resources, pool);
     } catch (RuntimeException | Error failure) {
-      arena.close();
-      charge.close();
+      Scope.closeAfter(failure, made::close);
       throw failure;
     }
   }
@@ -71,24 +71,22 @@ public final class HostMemory {
   private static Buffer allocateFile(
       MemoryPool pool, String name, long bytes, @Nullable Path directory) {
     checkBytes(name, bytes);
-    MemoryPool.Charge charge = pool.charge(name, bytes);
-    SharedFile file = null;
-    Arena arena = Arena.ofShared();
+    Scope made = new Scope(); // closed where it comes to nothing
+    MemoryPool.Charge charge = made.own(pool.charge(name, bytes), MemoryPool.Charge::close);
     try {
-      file =
-          directory == null
-              ? SharedFile.inMemory(name, pages(bytes))
-              : SharedFile.in(directory, name, pages(bytes));
+      SharedFile file =
+          made.own(
+              directory == null
+                  ? SharedFile.inMemory(name, pages(bytes))
+                  : SharedFile.in(directory, name, pages(bytes)),
+              SharedFile::close);
+      Arena arena = made.own(Arena.ofShared(), Arena::close);
       MemorySegment segment = file.map(arena).asSlice(0, bytes);
       var resources = new HostResources(name, bytes, arena, charge, file);
       return new HostBuffer(
           name, segment, new Backing.SharedFile(file.peerPath(), 0), resources, pool);
     } catch (RuntimeException | Error failure) {
-      arena.close();
-      if (file != null) {
-        file.close();
-      }
-      charge.close();
+      Scope.closeAfter(failure, made::close);
       throw failure;
     }
   }

@@ -121,11 +121,13 @@ final class SharedFile implements AutoCloseable {
     SharedFile file = new SharedFile(path, NO_DESCRIPTOR, bytes);
     try {
       file.reserve(name);
-    } catch (IOException failure) {
-      file.close();
-      throw full(name, bytes, "file system of " + directory, "enlarge it or free it", failure);
-    } catch (RuntimeException failure) {
-      file.close();
+    } catch (IOException cause) {
+      var failure =
+          full(name, bytes, "file system of " + directory, "enlarge it or free it", cause);
+      Scope.closeAfter(failure, file::close);
+      throw failure;
+    } catch (RuntimeException | Error failure) {
+      Scope.closeAfter(failure, file::close);
       throw failure;
     }
     return file;
