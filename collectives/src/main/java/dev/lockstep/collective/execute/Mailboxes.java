@@ -4,6 +4,7 @@ import dev.lockstep.collective.request.StableHash;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Reducer;
@@ -287,11 +288,13 @@ final class Mailboxes implements AutoCloseable {
 
   @Override
   public void close() {
-    for (int peer = 0; peer < incoming.length; peer++) {
-      if (incoming[peer] != null) {
-        access.forget(jobRanks[peer], descriptors[peer]);
+    try (Scope parts = new Scope()) { // closed from the last
+      var _ = parts.own(buffer, Buffer::close);
+      for (int peer = 0; peer < incoming.length; peer++) {
+        if (incoming[peer] != null) {
+          var _ = parts.own(peer, from -> access.forget(jobRanks[from], descriptors[from]));
+        }
       }
     }
-    buffer.close();
   }
 }

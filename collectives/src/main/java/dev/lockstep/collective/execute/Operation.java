@@ -3,6 +3,7 @@ package dev.lockstep.collective.execute;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.memory.Region;
+import dev.lockstep.memory.Scope;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
@@ -48,6 +49,7 @@ public final class Operation {
   private final Region[] readable;
   private volatile State state = State.IDLE;
   private @Nullable CollectiveException failure;
+  private int leased; // tensors, from the first
   private long sequence;
   private long startNanos;
   private boolean hasClock;
@@ -163,25 +165,27 @@ public final class Operation {
   ///
   /// @throws IllegalStateException if a tensor is closed
   void lease() {
-    int taken = 0;
     try {
-      while (taken < tensors.length) {
-        tensors[taken].acquire();
-        taken++;
+      while (leased < tensors.length) {
+        tensors[leased].acquire();
+        leased++;
       }
-    } finally {
-      if (taken < tensors.length) {
-        for (int i = 0; i < taken; i++) {
-          tensors[i].release();
-        }
-      }
+    } catch (RuntimeException | Error failure) {
+      Scope.closeAfter(failure, this::release);
+      throw failure;
     }
   }
 
-  /// Gives the leases back.
+  /// Gives the leases back, each once and all whatever fails.
   void release() {
-    for (Region tensor : tensors) {
-      tensor.release();
+    while (leased > 0) {
+      leased--;
+      try {
+        tensors[leased].release();
+      } catch (RuntimeException | Error failure) {
+        Scope.closeAfter(failure, this::release);
+        throw failure;
+      }
     }
   }
 

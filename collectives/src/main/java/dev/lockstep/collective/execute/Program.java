@@ -2,6 +2,7 @@ package dev.lockstep.collective.execute;
 
 import dev.lockstep.collective.request.StableHash;
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.Transport;
 import java.util.ArrayList;
 import java.util.List;
@@ -207,8 +208,10 @@ public final class Program implements AutoCloseable {
   /// Frees what the program holds for itself.
   @Override
   public void close() {
-    for (Action action : actions) {
-      action.close();
+    try (Scope all = new Scope()) {
+      for (Action action : actions) {
+        var _ = all.own(action, Action::close);
+      }
     }
   }
 }

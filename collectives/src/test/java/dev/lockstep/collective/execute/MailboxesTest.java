@@ -155,10 +155,20 @@ class MailboxesTest {
             failure -> assertThat(failure.kind()).isEqualTo(PeerFailure.Kind.DISAGREES));
   }
 
+  /// That all memory is freed is looked at after every test.
+  @Test
+  void memoryIsFreedThoughAPeersCannotBeForgotten() {
+    host.forgetsNothing = true;
+    assertThatThrownBy(receiver::close).hasMessage("mapping is gone");
+    host.forgetsNothing = false;
+    assertThat(host.outgoing.get(RECEIVER).isClosed()).isTrue();
+  }
+
   /// Two ranks' memory and signals, in one process.
   private final class Host implements PeerAccess {
     private final List<Buffer> outgoing =
         List.of(mail("mail of the sender"), mail("mail of the receiver"));
+    private boolean forgetsNothing;
     private final AtomicLongArray signals = new AtomicLongArray(2 * SLOTS);
 
     private Buffer mail(String name) {
@@ -192,7 +202,11 @@ class MailboxesTest {
     }
 
     @Override
-    public void forget(int peer, byte[] descriptor) {}
+    public void forget(int peer, byte[] descriptor) {
+      if (forgetsNothing) {
+        throw new IllegalStateException("mapping is gone");
+      }
+    }
 
     @Override
     public void openSignals(int communicator) {}

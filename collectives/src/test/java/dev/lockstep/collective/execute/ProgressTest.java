@@ -318,6 +318,42 @@ final class ProgressTest {
   }
 
   @Test
+  void aLeaseThatCannotBeGivenBackKeepsNoOther() {
+    Watched first = new Watched();
+    Watched broken = new Watched();
+    Watched last = new Watched();
+    broken.released = fails("lease is gone");
+    Operation operation = operation(() -> {}, first, broken, last);
+    assertThatThrownBy(() -> progress.run(operation, LONG)).hasMessageContaining("lease is gone");
+    assertThat(first.leases).hasValue(0);
+    assertThat(last.leases).hasValue(0);
+  }
+
+  @Test
+  void aStepThatCannotBeFreedKeepsNoOther() {
+    List<String> freed = new ArrayList<>();
+    List<Action> steps = List.of(step("first", freed), step("second", freed));
+    Program program = new Program(steps, List.of(List.of(), List.of()), List.of(), transport, 1);
+    assertThatThrownBy(program::close).isInstanceOf(IllegalStateException.class);
+    assertThat(freed).containsExactlyInAnyOrder("first", "second");
+  }
+
+  private static Action step(String name, List<String> freed) {
+    return new Action(-1) {
+      @Override
+      boolean run(long operation) {
+        return true;
+      }
+
+      @Override
+      void close() {
+        freed.add(name);
+        throw new IllegalStateException(name);
+      }
+    };
+  }
+
+  @Test
   void memoryThatIsClosedDoesNotKeepAFailureFromEndingTheCollective() {
     Watched closed = new Watched();
     closed.quarantined = fails("buffer is closed");

@@ -4,6 +4,7 @@ import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.Registration;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.ring.Neighbors;
 import dev.lockstep.transport.ring.SharedArea;
@@ -177,8 +178,10 @@ final class ShmNeighbors implements Neighbors {
 
   @Override
   public synchronized void close() {
-    mappings.values().forEach(Mapped::close);
-    mappings.clear();
+    try (Scope all = new Scope()) {
+      mappings.values().forEach(mapped -> all.own(mapped, Mapped::close));
+      mappings.clear();
+    }
   }
 
   private record Offered(Buffer buffer, MemorySegment segment) implements SharedArea {
@@ -198,7 +201,9 @@ final class ShmNeighbors implements Neighbors {
     }
 
     void close() {
-      modes.values().forEach(Mapping::close);
+      try (Scope all = new Scope()) {
+        modes.values().forEach(mapping -> all.own(mapping, Mapping::close));
+      }
     }
   }
 
