@@ -50,13 +50,23 @@ final class JobDirectory {
     int sharers = (int) placement.hosts().stream().filter(placement.host()::equals).count();
     Path path;
     if (placement.isLocalLeader()) {
-      path = make();
-      membership.store().set(key, path.toString().getBytes(StandardCharsets.UTF_8));
+      path = told(make(), membership.store(), key);
     } else {
       byte[] name = membership.store().get(key, timeout);
       path = checked(Path.of(new String(name, StandardCharsets.UTF_8)));
     }
     return new JobDirectory(path, key, sharers, false);
+  }
+
+  /// Tells the others of a folder that was made. One that nobody can be told of is removed.
+  static Path told(Path made, Store store, String key) {
+    try {
+      store.set(key, made.toString().getBytes(StandardCharsets.UTF_8));
+      return made;
+    } catch (RuntimeException | Error failure) {
+      remove(made);
+      throw failure;
+    }
   }
 
   private static Path checked(Path path) {
@@ -108,7 +118,7 @@ final class JobDirectory {
 
   private void removeUnlessLeft() {
     if (!given && !left) {
-      remove();
+      remove(path);
     }
   }
 
@@ -124,7 +134,7 @@ final class JobDirectory {
       last = true; // The job has failed or the store is gone: nobody may need the folder any more.
     }
     if (last) {
-      remove();
+      remove(path);
     }
     left = true;
     removeHook();
@@ -138,7 +148,7 @@ final class JobDirectory {
     }
   }
 
-  private void remove() {
+  private static void remove(Path path) {
     try {
       PrivateFiles.deleteTree(path);
     } catch (IOException e) {
