@@ -16,17 +16,13 @@ import java.util.Map;
 
 /// What a rank tells the others when it prepares a collective.
 ///
-/// @param words the request, for messages
+/// @param words the schedule, for messages
 /// @param fingerprint hash of request and schedule
 /// @param callSite where it was prepared
 /// @param memory descriptors of what peers may touch in place, by space
 record Offer(String words, long fingerprint, String callSite, Map<Space, byte[]> memory) {
   Offer(Schedule schedule, int communicator, String callSite, Map<Space, byte[]> memory) {
-    this(
-        schedule.request().words(),
-        ProgramCompiler.fingerprint(schedule, communicator),
-        callSite,
-        memory);
+    this(schedule.words(), ProgramCompiler.fingerprint(schedule, communicator), callSite, memory);
   }
 
   static byte[] encode(List<Offer> offers) {

@@ -90,7 +90,7 @@ final class OneShots implements AutoCloseable {
     }
     return new Operation(
         request.kind(),
-        request.words(),
+        entry.prepared().schedule().words(),
         "",
         entry.prepared().program(),
         before,

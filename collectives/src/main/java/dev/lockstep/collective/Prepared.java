@@ -64,7 +64,7 @@ final class Prepared implements PreparedCollective, Work {
     this.operation =
         new Operation(
             schedule.request().kind(),
-            schedule.request().words(),
+            schedule.words(),
             callSite,
             program,
             memory.before(),
@@ -110,8 +110,7 @@ final class Prepared implements PreparedCollective, Work {
 
   private void requireOpen() {
     if (closed) {
-      throw new IllegalStateException(
-          "prepared collective is closed: " + schedule.request().words());
+      throw new IllegalStateException("prepared collective is closed: " + schedule.words());
     }
   }
 
@@ -149,8 +148,7 @@ final class Prepared implements PreparedCollective, Work {
     progress.settleIfFailed(operation);
     if (operation.isUnderWay()) {
       throw new IllegalStateException(
-          "prepared collective is under way: %s (await its run first)"
-              .formatted(schedule.request().words()));
+          "prepared collective is under way: %s (await its run first)".formatted(schedule.words()));
     }
     closed = true;
     RunTimes times = program.times();

@@ -2,6 +2,7 @@ package dev.lockstep.collective;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
@@ -10,6 +11,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// A prepared collective of one rank whose tensors lie in shared memory between guards.
 final class GuardedCollective {
@@ -21,6 +23,11 @@ final class GuardedCollective {
   private final List<byte[]> before = new ArrayList<>();
 
   GuardedCollective(Ranks.Rank rank, CollectiveRequest request) {
+    this(rank, request, null);
+  }
+
+  /// @param algorithm the caller's choice, or null for the planner's
+  GuardedCollective(Ranks.Rank rank, CollectiveRequest request, @Nullable Algorithm algorithm) {
     int me = rank.communicator.rank();
     long outputs = request.outputElements(me);
     Tensor out = outputs == 0 ? null : guarded(rank, request.dtype(), outputs);
@@ -32,7 +39,11 @@ final class GuardedCollective {
                   ? out
                   : guarded(rank, request.dtype(), request.inputElements(me)));
     }
-    this.collective = rank.communicator.prepare(request, in, out);
+    Communicator all = rank.communicator;
+    this.collective =
+        algorithm == null
+            ? all.prepare(request, in, out)
+            : all.prepare(request, algorithm, in, out);
     if (out != null) {
       tensors.add(out);
     }

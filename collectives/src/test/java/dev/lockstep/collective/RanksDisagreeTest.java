@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
+import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
@@ -15,6 +17,7 @@ import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.graph.SumTree.Subtree;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Tensor;
 import java.time.Duration;
@@ -24,6 +27,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.LongStream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -51,7 +55,9 @@ final class RanksDisagreeTest {
     KIND("all_reduce(", "reduce_scatter("),
     PARTNERS("sendrecv(dtype=f32, elements=%1$d)", "sendrecv(dtype=f32, elements=%1$d, shift=2)"),
     PLACE("op=sum)", "op=sum, inPlace=true)"),
-    MODE("op=sum)", "op=sum, mode=relaxed)");
+    MODE("op=sum)", "op=sum, mode=relaxed)"),
+    LANES("op=sum)", "op=sum, lanes=2, heldLanes=[[1], [0]])"),
+    ALGORITHM("op=sum) by exchange-all-reduce", "op=sum) by spread-all-reduce");
 
     private final String others;
     private final String last;
@@ -93,7 +99,16 @@ final class RanksDisagreeTest {
         case PARTNERS ->
             CollectiveRequest.sendReceive(
                 dtype, elements, Partners.shift(ranks, isLast ? 2 : 1), false, topology);
-        case COUNT, DTYPE, OP, FACTOR, PLACE, MODE ->
+        case LANES ->
+            CollectiveRequest.allReduce(
+                dtype,
+                SUM,
+                elements,
+                false,
+                topology,
+                isLast ? new LaneSplit(2, List.of(lane(1), lane(0))) : lanes,
+                Mode.SAME_BITS);
+        case COUNT, DTYPE, OP, FACTOR, PLACE, MODE, ALGORITHM ->
             sum(
                 dtype,
                 op(isLast),
@@ -104,11 +119,21 @@ final class RanksDisagreeTest {
       };
     }
 
+    private static List<Subtree> lane(int lane) {
+      return List.of(new Subtree(lane, 1));
+    }
+
+    /// Returns the algorithm that the caller chooses, or null.
+    @Nullable Algorithm algorithm(boolean isLast) {
+      String name = isLast ? "spread-all-reduce" : "exchange-all-reduce";
+      return this == ALGORITHM ? Algorithms.named(name).orElseThrow() : null;
+    }
+
     private ReduceOp op(boolean isLast) {
       return switch (this) {
         case OP -> isLast ? new ReduceOp.Max() : SUM;
         case FACTOR -> new ReduceOp.PreMulSum(isLast ? 0.25 : 0.5);
-        case COUNT, DTYPE, ROOT, COUNTS, KIND, PARTNERS, PLACE, MODE -> SUM;
+        case COUNT, DTYPE, ROOT, COUNTS, KIND, PARTNERS, PLACE, MODE, LANES, ALGORITHM -> SUM;
       };
     }
 
@@ -203,7 +228,9 @@ final class RanksDisagreeTest {
     "ROOT, 3, messages-only",
     "COUNTS, 3, shm",
     "PARTNERS, 3, shm",
-    "PLACE, 3, shm"
+    "PLACE, 3, shm",
+    "LANES, 2, shm",
+    "ALGORITHM, 2, shm"
   })
   void whatRanksPrepareDifferently(Field field, int ranks, String transport) {
     checkWhatRanksPrepareDifferently(field, ranks, transport);
@@ -232,7 +259,9 @@ final class RanksDisagreeTest {
             ranks,
             SameBitsTest.over(transport),
             rank -> {
-              prepare(rank, field.request(isLast(rank), rank.communicator.topology())).run();
+              Topology topology = rank.communicator.topology();
+              CollectiveRequest request = field.request(isLast(rank), topology);
+              new GuardedCollective(rank, request, field.algorithm(isLast(rank))).collective.run();
               return true;
             });
     checkEveryRankLearnsBoth(outcomes, field);
@@ -252,7 +281,8 @@ final class RanksDisagreeTest {
     "KIND, 3, shm, 9000",
     "PLACE, 3, messages-only, 600",
     "PLACE, 2, shm, 9000",
-    "MODE, 3, shm, 600"
+    "MODE, 3, shm, 600",
+    "ALGORITHM, 2, shm, 600"
   })
   void whatRanksRunDifferently(Field field, int ranks, String transport, long elements) {
     checkWhatRanksRunDifferently(field, ranks, transport, elements);
@@ -290,9 +320,11 @@ final class RanksDisagreeTest {
             rank -> {
               Topology topology = rank.communicator.topology();
               GuardedCollective others =
-                  new GuardedCollective(rank, field.request(false, topology, elements));
+                  new GuardedCollective(
+                      rank, field.request(false, topology, elements), field.algorithm(false));
               GuardedCollective lasts =
-                  new GuardedCollective(rank, field.request(true, topology, elements));
+                  new GuardedCollective(
+                      rank, field.request(true, topology, elements), field.algorithm(true));
               others.collective.run();
               lasts.collective.run();
               others.remember();

@@ -85,10 +85,14 @@ final class RanksDriftApartTest {
             });
     for (int rank = 0; rank < outcomes.size(); rank++) {
       CollectiveMismatchException mismatch = mismatch(outcomes.get(rank));
-      String first = "to=[1, -1, -1, -1]) at sequence 2";
-      String third = "to=[-1, -1, 3, -1]) at sequence 2";
-      assertThat(mismatch.mine()).as("rank %d", rank).contains(rank == 1 ? first : third);
-      assertThat(mismatch.theirs()).as("rank %d", rank).contains(rank == 1 ? third : first);
+      String first = "to=[1, -1, -1, -1])";
+      String third = "to=[-1, -1, 3, -1])";
+      assertThat(mismatch.mine())
+          .as("rank %d", rank)
+          .contains(rank == 1 ? first : third, "at sequence 2");
+      assertThat(mismatch.theirs())
+          .as("rank %d", rank)
+          .contains(rank == 1 ? third : first, "at sequence 2");
       if (rank != 1) {
         assertThat(mismatch.peer()).isEqualTo(1);
       }
@@ -128,10 +132,10 @@ final class RanksDriftApartTest {
               send(rank, List.of(1, 0));
               return true;
             });
-    assertThat(mismatch(outcomes.get(0)).mine()).contains("to=[1, -1]) at sequence 3");
-    assertThat(mismatch(outcomes.get(0)).theirs()).contains("to=[-1, 0]) at sequence 3");
-    assertThat(mismatch(outcomes.get(1)).mine()).contains("to=[-1, 0]) at sequence 3");
-    assertThat(mismatch(outcomes.get(1)).theirs()).contains("to=[1, -1]) at sequence 3");
+    assertThat(mismatch(outcomes.get(0)).mine()).contains("to=[1, -1])", "at sequence 3");
+    assertThat(mismatch(outcomes.get(0)).theirs()).contains("to=[-1, 0])", "at sequence 3");
+    assertThat(mismatch(outcomes.get(1)).mine()).contains("to=[-1, 0])", "at sequence 3");
+    assertThat(mismatch(outcomes.get(1)).theirs()).contains("to=[1, -1])", "at sequence 3");
   }
 
   @Test

@@ -6,6 +6,7 @@ import dev.lockstep.graph.SumTree.Subtree;
 import dev.lockstep.tensor.DType;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /// What a collective is to do, without any memory: the argument of algorithms and of a
@@ -427,7 +428,7 @@ public record CollectiveRequest(
   }
 
   /// Returns the request in words, for messages: `all_reduce(dtype=f32, elements=1024, op=sum)`;
-  /// more of it where it is not as usual: counts that differ, a factor, in place.
+  /// more of it where it is not as usual: counts that differ, a factor, lanes, in place.
   public String words() {
     StringBuilder text = new StringBuilder(kind.label());
     if (kind == CollectiveKind.BARRIER) {
@@ -443,8 +444,8 @@ public record CollectiveRequest(
       if (reduceOp instanceof ReduceOp.PreMulSum(double factor)) {
         text.append(", factor=").append(factor);
       }
-      if (lanes.lanes() != ranks()) {
-        text.append(", lanes=").append(lanes.lanes());
+      if (!lanes.isOnePerRank()) {
+        addLanesTo(text);
       }
     }
     if (root >= 0) {
@@ -460,6 +461,23 @@ public record CollectiveRequest(
       text.append(", mode=relaxed");
     }
     return text.append(')').toString();
+  }
+
+  /// Who holds which lanes is said where it is not a contiguous range each, as even as can be.
+  private void addLanesTo(StringBuilder text) {
+    text.append(", lanes=").append(lanes.lanes());
+    boolean isUsual =
+        ranks() <= lanes.lanes() && lanes.equals(LaneSplit.contiguous(lanes.lanes(), ranks()));
+    if (!isUsual && lanes.lanes() <= MOST_COUNTS_IN_WORDS) {
+      text.append(", heldLanes=")
+          .append(lanes.ranks().stream().map(CollectiveRequest::heldLanes).toList());
+    }
+  }
+
+  private static List<Integer> heldLanes(List<Subtree> subtrees) {
+    return subtrees.stream()
+        .flatMap(held -> IntStream.range(held.first(), held.end()).boxed())
+        .toList();
   }
 
   private boolean hasChosenPartners() {

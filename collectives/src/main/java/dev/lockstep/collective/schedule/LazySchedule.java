@@ -64,6 +64,6 @@ final class LazySchedule implements Schedule {
 
   @Override
   public String toString() {
-    return algorithm + " of " + request.words();
+    return words();
   }
 }

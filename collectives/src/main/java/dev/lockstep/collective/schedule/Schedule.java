@@ -39,6 +39,11 @@ public interface Schedule {
   /// Returns what it does.
   CollectiveRequest request();
 
+  /// Returns it in words, for messages: what it does, and by which algorithm.
+  default String words() {
+    return request().words() + " by " + algorithm();
+  }
+
   /// Returns a rank's steps; made when asked for.
   List<Step> steps(int rank);
 
