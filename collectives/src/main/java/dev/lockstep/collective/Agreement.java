@@ -2,6 +2,7 @@ package dev.lockstep.collective;
 
 import dev.lockstep.collective.execute.Deadlines;
 import dev.lockstep.collective.execute.Members;
+import dev.lockstep.collective.execute.StoreKeys;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.job.Job;
@@ -21,7 +22,7 @@ final class Agreement {
 
   private final Job job;
   private final Members members;
-  private final String prefix;
+  private final StoreKeys keys;
 
   /// What this rank has said since all came to the last exchange.
   private final List<String> said = new ArrayList<>();
@@ -29,7 +30,7 @@ final class Agreement {
   Agreement(Job job, Members members, int communicator) {
     this.job = job;
     this.members = members;
-    this.prefix = "collective/" + communicator + "/";
+    this.keys = new StoreKeys(communicator);
   }
 
   /// Returns every rank's text, by its number in the communicator; waits for all.
@@ -44,7 +45,7 @@ final class Agreement {
   /// @throws CollectiveTimeoutException if ranks are missing; it names them
   List<byte[]> exchange(String what, byte[] mine, Duration timeout) {
     long start = System.nanoTime();
-    String key = key(what, job.rank());
+    String key = keys.of(what, job.rank());
     job.store().set(key, mine);
     List<byte[]> values = new ArrayList<>();
     for (int rank : members.jobRanks()) {
@@ -75,7 +76,7 @@ final class Agreement {
   /// @return whether all ranks have come in time
   boolean leave(Duration patience) {
     long start = System.nanoTime();
-    job.store().set(key("close", job.rank()), new byte[0]);
+    job.store().set(keys.of("close", job.rank()), new byte[0]);
     for (int rank : members.jobRanks()) {
       Duration left = patience.minusNanos(System.nanoTime() - start);
       if (rank != job.rank() && !hasCome("close", rank, left)) {
@@ -84,21 +85,22 @@ final class Agreement {
     }
     said.forEach(job.store()::withdraw);
     said.clear();
-    if (job.store().add(prefix + "left", 1) == members.size()) {
-      for (String what : List.of("close", "in", "at", "mismatch")) { // the last three by Watch
-        members.jobRanks().forEach(rank -> job.store().delete(key(what, rank)));
+    if (job.store().add(keys.all("left"), 1) == members.size()) {
+      for (int rank : members.jobRanks()) {
+        job.store().withdraw(keys.of("close", rank));
+        keys.ofRank(rank).forEach(job.store()::withdraw);
       }
-      job.store().delete(prefix + "left");
+      job.store().withdraw(keys.all("left"));
     }
     return true;
   }
 
   private boolean hasCome(String what, int rank, Duration patience) {
     if (!patience.isPositive()) {
-      return job.store().peek(key(what, rank)).isPresent();
+      return job.store().peek(keys.of(what, rank)).isPresent();
     }
     try {
-      var _ = job.store().get(key(what, rank), patience);
+      var _ = job.store().get(keys.of(what, rank), patience);
       return true;
     } catch (CollectiveTimeoutException late) {
       return false;
@@ -112,8 +114,8 @@ final class Agreement {
   String first(String what, String mine, Duration timeout) {
     int first = members.jobRanks().getFirst();
     if (first == job.rank()) {
-      job.store().set(key(what, first), mine.getBytes(StandardCharsets.UTF_8));
-      said.add(key(what, first));
+      job.store().set(keys.of(what, first), mine.getBytes(StandardCharsets.UTF_8));
+      said.add(keys.of(what, first));
       return mine;
     }
     byte[] theirs = get(what, first, timeout, timeout, System.nanoTime());
@@ -122,7 +124,7 @@ final class Agreement {
 
   private byte[] get(String what, int rank, Duration left, Duration timeout, long start) {
     try {
-      return job.store().get(key(what, rank), left);
+      return job.store().get(keys.of(what, rank), left);
     } catch (JobFailedException failed) {
       throw failed;
     } catch (LockstepException absent) {
@@ -134,7 +136,7 @@ final class Agreement {
       String what, Duration timeout, long elapsed, LockstepException cause) {
     List<Integer> missing = new ArrayList<>();
     for (int rank : members.jobRanks()) {
-      if (rank != job.rank() && job.store().peek(key(what, rank)).isEmpty()) {
+      if (rank != job.rank() && job.store().peek(keys.of(what, rank)).isEmpty()) {
         missing.add(rank);
       }
     }
@@ -148,9 +150,5 @@ final class Agreement {
         "ranks did not come to prepare together: what=%s, rank=%d, waitedMillis=%d, missingRanks=%s (call the same in the same order on every rank)"
             .formatted(what, job.rank(), TimeUnit.NANOSECONDS.toMillis(elapsed), missing),
         cause);
-  }
-
-  private String key(String what, int rank) {
-    return prefix + what + "/" + rank;
   }
 }

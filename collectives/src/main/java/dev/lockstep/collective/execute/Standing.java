@@ -15,14 +15,14 @@ public final class Standing {
   private final Endpoint endpoint;
   private final Past past;
   private final LongSupplier nextSequence;
-  private final String prefix;
+  private final StoreKeys keys;
 
   Standing(Job job, Endpoint endpoint, Past past, LongSupplier nextSequence) {
     this.job = job;
     this.endpoint = endpoint;
     this.past = past;
     this.nextSequence = nextSequence;
-    this.prefix = "collective/" + endpoint.communicator() + "/in/";
+    this.keys = new StoreKeys(endpoint.communicator());
   }
 
   /// Tells the other ranks what this one calls next, before it has anything to start: those that
@@ -88,10 +88,10 @@ public final class Standing {
   ///
   /// @param jobRank its number in the job
   Optional<Stands> of(int jobRank) {
-    return job.store().peek(prefix + jobRank).map(Stands::decode);
+    return job.store().peek(keys.in(jobRank)).map(Stands::decode);
   }
 
   private void tell(Stands mine) {
-    job.store().set(prefix + endpoint.jobRank(), mine.encode());
+    job.store().set(keys.in(endpoint.jobRank()), mine.encode());
   }
 }

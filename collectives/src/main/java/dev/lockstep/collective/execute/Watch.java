@@ -36,7 +36,7 @@ final class Watch {
   private final Endpoint endpoint;
   private final Standing standing;
   private final Rotation rotation = new Rotation();
-  private final String prefix;
+  private final StoreKeys keys;
   private long announced = -1;
   private long lookedFor = -1;
   private long nextLookNanos;
@@ -48,7 +48,7 @@ final class Watch {
     this.job = job;
     this.endpoint = endpoint;
     this.standing = standing;
-    this.prefix = "collective/" + endpoint.communicator() + "/";
+    this.keys = new StoreKeys(endpoint.communicator());
   }
 
   /// Throws if the job has failed or the deadline has passed; asks the store nothing before.
@@ -87,7 +87,7 @@ final class Watch {
     }
     if (elapsed > nextLookNanos) {
       nextLookNanos = elapsed + LONG_WAIT_NANOS;
-      Optional<byte[]> note = job.store().peek(noteTo(endpoint.jobRank()));
+      Optional<byte[]> note = job.store().peek(keys.mismatch(endpoint.jobRank()));
       if (note.isPresent()) {
         throw mismatchedByNote(operation, note.get());
       }
@@ -140,7 +140,7 @@ final class Watch {
     }
     announced = operation.sequence();
     byte[] sequence = Long.toString(operation.sequence()).getBytes(StandardCharsets.US_ASCII);
-    job.store().set(prefix + "at/" + endpoint.jobRank(), sequence);
+    job.store().set(keys.at(endpoint.jobRank()), sequence);
   }
 
   /// Returns the ranks that are not known to have come.
@@ -163,7 +163,7 @@ final class Watch {
 
   private boolean hasCome(int rank, long sequence) {
     return job.store()
-        .peek(prefix + "at/" + rank)
+        .peek(keys.at(rank))
         .map(value -> Long.parseLong(new String(value, StandardCharsets.US_ASCII)))
         .filter(at -> at >= sequence)
         .isPresent();
@@ -231,7 +231,8 @@ final class Watch {
   private CollectiveException disagreed(Operation operation, PeerFailure failure) {
     try {
       writeNote(standing.in(operation), jobRank(failure));
-      return mismatchedByNote(operation, job.store().get(noteTo(endpoint.jobRank()), EXCHANGE));
+      return mismatchedByNote(
+          operation, job.store().get(keys.mismatch(endpoint.jobRank()), EXCHANGE));
     } catch (JobFailedException failed) {
       FailureRecord record = failed.failure();
       // Another rank may have noticed first: what it says of the peer is more than this one knows.
@@ -256,14 +257,10 @@ final class Watch {
     return new Call(jobRank(failure), -1, 0, "something else, " + failure.getMessage());
   }
 
-  private String noteTo(int rank) {
-    return prefix + "mismatch/" + rank;
-  }
-
   private void writeNote(Stands mine, int peer) {
     byte[] stands = mine.encode();
     ByteBuffer note = ByteBuffer.allocate(Integer.BYTES + stands.length);
-    job.store().set(noteTo(peer), note.putInt(endpoint.jobRank()).put(stands).array());
+    job.store().set(keys.mismatch(peer), note.putInt(endpoint.jobRank()).put(stands).array());
   }
 
   private CollectiveMismatchException mismatchedByNote(Operation operation, byte[] note) {
