@@ -1,5 +1,6 @@
 package dev.lockstep.collective.execute;
 
+import dev.lockstep.interrupt.Pause;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Region;
@@ -7,7 +8,6 @@ import dev.lockstep.memory.Scope;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -49,8 +49,10 @@ final class Quarantine {
       return;
     }
     long start = System.nanoTime();
-    while (!everybodyLeft() && System.nanoTime() - start < FAREWELL_NANOS) {
-      LockSupport.parkNanos(1_000_000);
+    try (Pause pause = new Pause()) {
+      while (!everybodyLeft() && System.nanoTime() - start < FAREWELL_NANOS) {
+        pause.park(1_000_000);
+      }
     }
     if (everybodyLeft()) {
       try (Scope regions = new Scope()) {

@@ -7,6 +7,7 @@ import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.Particulars.Call;
 import dev.lockstep.failure.Particulars.Mismatch;
+import dev.lockstep.interrupt.Pause;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
@@ -17,7 +18,6 @@ import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /// Sees when a collective cannot go on, and says why in a typed failure.
@@ -220,8 +220,10 @@ final class Watch {
   /// Waits a little for the job's word: a broken link is often the consequence of something else.
   @Nullable FailureRecord awaitRecord() {
     long start = System.nanoTime();
-    while (job.failure().isEmpty() && System.nanoTime() - start < GRACE.toNanos()) {
-      LockSupport.parkNanos(1_000_000);
+    try (Pause pause = new Pause()) {
+      while (job.failure().isEmpty() && System.nanoTime() - start < GRACE.toNanos()) {
+        pause.park(1_000_000);
+      }
     }
     return job.failure().orElse(null);
   }
