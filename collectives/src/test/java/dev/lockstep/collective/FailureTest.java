@@ -52,20 +52,23 @@ final class FailureTest {
     return Objects.requireNonNull(type.cast(outcome.failure()));
   }
 
+  private static List<Ranks.Outcome<Boolean>> runDifferentTypes(String transport) {
+    return Ranks.outcomes(
+        2,
+        SameBitsTest.over(transport),
+        rank -> {
+          PreparedCollective floats = prepareSum(rank, DType.F32, 100);
+          PreparedCollective integers = prepareSum(rank, DType.I32, 100);
+          floats.run();
+          (rank.number() == 0 ? floats : integers).run();
+          return true;
+        });
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"in-process", "shm", "messages-only"})
   void ranksThatRunDifferentCollectivesBothLearnBoth(String transport) {
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            2,
-            SameBitsTest.over(transport),
-            rank -> {
-              PreparedCollective floats = prepareSum(rank, DType.F32, 100);
-              PreparedCollective integers = prepareSum(rank, DType.I32, 100);
-              floats.run();
-              (rank.number() == 0 ? floats : integers).run();
-              return true;
-            });
+    List<Ranks.Outcome<Boolean>> outcomes = Ranks.answered(() -> runDifferentTypes(transport));
     for (int rank = 0; rank < 2; rank++) {
       var mismatch = failure(outcomes.get(rank), CollectiveMismatchException.class);
       assertThat(mismatch.peer()).isEqualTo(1 - rank);
@@ -77,26 +80,29 @@ final class FailureTest {
     }
   }
 
+  private static List<Ranks.Outcome<Boolean>> callDifferentKinds(String transport) {
+    return Ranks.outcomes(
+        2,
+        SameBitsTest.over(transport),
+        rank -> {
+          Tensor tensor = rank.privateTensor(DType.I32, 40);
+          Tensor out = rank.privateTensor(DType.I32, 80);
+          rank.communicator.barrier();
+          rank.communicator.allReduce(tensor, tensor, new ReduceOp.Sum());
+          rank.communicator.allGather(tensor, out);
+          if (rank.number() == 0) {
+            rank.communicator.allReduce(tensor, tensor, new ReduceOp.Sum());
+          } else {
+            rank.communicator.barrier();
+          }
+          return true;
+        });
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"in-process", "shm", "messages-only"})
   void ranksInCollectivesOfDifferentKindsBothLearnBoth(String transport) {
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            2,
-            SameBitsTest.over(transport),
-            rank -> {
-              Tensor tensor = rank.privateTensor(DType.I32, 40);
-              Tensor out = rank.privateTensor(DType.I32, 80);
-              rank.communicator.barrier();
-              rank.communicator.allReduce(tensor, tensor, new ReduceOp.Sum());
-              rank.communicator.allGather(tensor, out);
-              if (rank.number() == 0) {
-                rank.communicator.allReduce(tensor, tensor, new ReduceOp.Sum());
-              } else {
-                rank.communicator.barrier();
-              }
-              return true;
-            });
+    List<Ranks.Outcome<Boolean>> outcomes = Ranks.answered(() -> callDifferentKinds(transport));
     for (int rank = 0; rank < 2; rank++) {
       String mine = rank == 0 ? "all_reduce" : "barrier";
       String theirs = rank == 0 ? "barrier" : "all_reduce";

@@ -2,6 +2,7 @@ package dev.lockstep.collective;
 
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
@@ -20,6 +21,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /// A job whose ranks are threads of this JVM, with a communicator each.
@@ -154,6 +156,22 @@ final class Ranks {
       jobs.forEach(Job::close);
     }
     return outcomes;
+  }
+
+  /// Returns what came of ranks that disagree, where each has told the other what it is in. Who
+  /// says nothing for half a second, because the machine does not let it, is not waited for: then
+  /// they try again. Three times in a row is no accident.
+  static <T> List<Outcome<T>> answered(Supplier<List<Outcome<T>>> disagreement) {
+    List<Outcome<T>> outcomes = disagreement.get();
+    for (int again = 0; again < 2 && outcomes.stream().anyMatch(Ranks::wasSilent); again++) {
+      outcomes = disagreement.get();
+    }
+    return outcomes;
+  }
+
+  private static boolean wasSilent(Outcome<?> outcome) {
+    return outcome.failure() instanceof CollectiveMismatchException mismatch
+        && mismatch.theirs().startsWith("something else");
   }
 
   /// Runs the body; the other ranks of one that finds something wrong end with it.

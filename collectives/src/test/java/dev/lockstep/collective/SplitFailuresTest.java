@@ -50,14 +50,16 @@ final class SplitFailuresTest {
   @CsvSource({"shm, 0", "shm, 1", "steady-messages, 0", "steady-messages, 1"})
   void ranksThatDisagreeNameEachOther(String transport, int pair) {
     List<Ranks.Outcome<Boolean>> outcomes =
-        inPair(
-            pair,
-            transport,
-            (rank, part) -> {
-              PreparedCollective floats = prepareSum(rank, part, DType.F32);
-              PreparedCollective integers = prepareSum(rank, part, DType.I32);
-              (rank.number() % 2 == 0 ? floats : integers).run();
-            });
+        Ranks.answered(
+            () ->
+                inPair(
+                    pair,
+                    transport,
+                    (rank, part) -> {
+                      PreparedCollective floats = prepareSum(rank, part, DType.F32);
+                      PreparedCollective integers = prepareSum(rank, part, DType.I32);
+                      (rank.number() % 2 == 0 ? floats : integers).run();
+                    }));
     for (int rank = 2 * pair; rank < 2 * pair + 2; rank++) {
       int peer = rank ^ 1;
       assertThat(outcomes.get(rank).failure())
