@@ -1,11 +1,10 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.PreparationEnding.Attempt;
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.execute.Bindings;
 import dev.lockstep.collective.execute.CallSite;
 import dev.lockstep.collective.execute.Deadlines;
-import dev.lockstep.collective.execute.Disagreement;
-import dev.lockstep.collective.execute.Ending;
 import dev.lockstep.collective.execute.Endpoint;
 import dev.lockstep.collective.execute.Program;
 import dev.lockstep.collective.execute.ProgramCompiler;
@@ -20,11 +19,7 @@ import dev.lockstep.collective.schedule.Step;
 import dev.lockstep.failure.CollectiveException;
 import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.failure.CollectiveTimeoutException;
-import dev.lockstep.failure.LockstepException;
-import dev.lockstep.failure.Particulars.Call;
-import dev.lockstep.failure.Particulars.Mismatch;
 import dev.lockstep.failure.TransportException;
-import dev.lockstep.job.FailureRecord;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
 import dev.lockstep.memory.Scope;
@@ -39,21 +34,21 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalDouble;
-import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /// Makes prepared collectives: every rank chooses the schedule, tells the others what it prepares
 /// and where its memory is, checks that all prepare the same, and binds its steps. What goes wrong
 /// once the others were told ends the communicator: they go on with what this rank cannot.
 final class Preparation {
-  /// What this rank prepares.
+  /// Who asks for something.
   ///
-  /// @param mine what it tells the others
-  /// @param deadline by when all must have come
+  /// @param site where in its code
+  /// @param deadline by when all must have come, and of each run
   /// @param start when its clock started
-  private record Attempt(Schedule schedule, Offer mine, Duration deadline, long start) {
-    String op() {
-      return schedule.request().kind().label();
+  private record Caller(String site, Duration deadline, long start) {
+    static Caller here(Duration deadline) {
+      return new Caller(CallSite.here(), deadline, System.nanoTime());
     }
   }
 
@@ -62,6 +57,7 @@ final class Preparation {
   private final Progress progress;
   private final Agreement agreement;
   private final Planner planner;
+  private final PreparationEnding ending;
   private long preparations;
 
   Preparation(Job job, Endpoint endpoint, Progress progress, Agreement agreement, Planner planner) {
@@ -70,6 +66,7 @@ final class Preparation {
     this.progress = progress;
     this.agreement = agreement;
     this.planner = planner;
+    this.ending = new PreparationEnding(endpoint, progress);
   }
 
   /// Prepares a collective together with the other ranks; blocks until all do.
@@ -79,10 +76,10 @@ final class Preparation {
   /// @throws CollectiveTimeoutException if a rank has not come
   Prepared prepare(
       CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output, Duration deadline) {
-    TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
-    Candidate choice = planner.choose(request);
+    Caller caller = Caller.here(deadline);
+    Part part = part(request, planner::choose, inputs, output);
     progress.standing().announcePast();
-    return prepare(choice, inputs, output, deadline);
+    return prepare(List.of(part), caller).getFirst();
   }
 
   /// As [#prepare(CollectiveRequest, List, Tensor, Duration)], of what this rank calls next. Ranks
@@ -90,22 +87,23 @@ final class Preparation {
   /// learns what this one calls.
   Prepared prepareNext(
       CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output, Duration deadline) {
-    TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
-    Candidate choice = planner.choose(request);
-    Schedule schedule = Objects.requireNonNull(choice.schedule(), "refused");
+    Caller caller = Caller.here(deadline);
+    Part part = part(request, planner::choose, inputs, output);
     if (endpoint.ranks() > 1) {
-      String callSite = CallSite.here();
-      Offer mine = new Offer(schedule, endpoint.communicator(), callSite, Map.of());
-      Attempt attempt = new Attempt(schedule, mine, deadline, System.nanoTime());
-      try {
-        progress.standing().announce(mine.fingerprint(), mine.words(), callSite);
-      } catch (JobFailedException failed) {
-        CollectiveException end = ended(attempt, failed);
-        progress.abort(end, mine.description());
-        throw end;
-      }
+      announce(part, caller);
     }
-    return prepare(choice, inputs, output, deadline);
+    return prepare(List.of(part), caller).getFirst();
+  }
+
+  private void announce(Part part, Caller caller) {
+    Offer mine = offer(part, caller, Map.of());
+    try {
+      progress.standing().announce(mine.fingerprint(), mine.words(), caller.site());
+    } catch (JobFailedException failed) {
+      CollectiveException end = ending.ofFailure(attempt(part, caller, mine), failed);
+      progress.abort(end, mine.description());
+      throw end;
+    }
   }
 
   /// As [#prepare(CollectiveRequest, List, Tensor, Duration)], by an algorithm of the caller's.
@@ -117,10 +115,10 @@ final class Preparation {
       List<Tensor> inputs,
       @Nullable Tensor output,
       Duration deadline) {
-    TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
-    Candidate choice = planner.by(algorithm, request);
+    Caller caller = Caller.here(deadline);
+    Part part = part(request, asks -> planner.by(algorithm, asks), inputs, output);
     progress.standing().announcePast();
-    return prepare(choice, inputs, output, deadline);
+    return prepare(List.of(part), caller).getFirst();
   }
 
   /// What is prepared together with others.
@@ -133,21 +131,37 @@ final class Preparation {
   /// What becomes of a part on this rank.
   private record Draft(Part part, Attempt attempt, Memory memory, List<Prepared.Mapped> mapped) {}
 
-  private Prepared prepare(
-      Candidate choice, List<Tensor> inputs, @Nullable Tensor output, Duration deadline) {
+  private Part part(
+      CollectiveRequest request,
+      Function<CollectiveRequest, Candidate> choosing,
+      List<Tensor> inputs,
+      @Nullable Tensor output) {
+    TensorChecks.check(request, endpoint.rank(), progress.nextSequence(), inputs, output);
+    Candidate choice = choosing.apply(request);
     Schedule schedule = Objects.requireNonNull(choice.schedule(), "refused");
-    Part part = new Part(schedule, choice.nanos(), inputs, output);
-    return prepare(List.of(part), deadline).getFirst();
+    return new Part(schedule, choice.nanos(), inputs, output);
+  }
+
+  private Offer offer(Part part, Caller caller, Map<Space, byte[]> memory) {
+    return new Offer(part.schedule(), endpoint.communicator(), caller.site(), memory);
+  }
+
+  private static Attempt attempt(Part part, Caller caller, Offer mine) {
+    String op = part.schedule().request().kind().label();
+    return new Attempt(op, mine, caller.deadline(), caller.start());
   }
 
   /// As [#prepare(CollectiveRequest, List, Tensor, Duration)], of collectives of which the ranks
   /// tell each other at once; all the same in the same order.
   List<Prepared> prepare(List<Part> parts, Duration deadline) {
-    String callSite = CallSite.here();
+    return prepare(parts, Caller.here(deadline));
+  }
+
+  private List<Prepared> prepare(List<Part> parts, Caller caller) {
     List<Draft> drafts = new ArrayList<>();
     Scope made = new Scope(); // closed where it comes to nothing
     try {
-      parts.forEach(part -> drafts.add(draft(part, callSite, deadline, made)));
+      parts.forEach(part -> drafts.add(draft(part, caller, made)));
     } catch (RuntimeException | Error failure) {
       Scope.closeAfter(failure, made::close);
       throw failure;
@@ -166,8 +180,8 @@ final class Preparation {
                 programs.get(i),
                 draft.memory(),
                 draft.mapped(),
-                callSite,
-                deadline.toNanos()));
+                caller.site(),
+                caller.deadline().toNanos()));
       }
       return prepared;
     } catch (RuntimeException | Error failure) {
@@ -180,7 +194,7 @@ final class Preparation {
     }
   }
 
-  private Draft draft(Part part, String callSite, Duration deadline, Scope made) {
+  private Draft draft(Part part, Caller caller, Scope made) {
     Schedule schedule = part.schedule();
     Optional<PeerAccess> access =
         touchesPeers(schedule.steps(endpoint.rank())) ? endpoint.access() : Optional.empty();
@@ -189,9 +203,8 @@ final class Preparation {
             Memory.of(job, endpoint.rank(), schedule, part.inputs(), part.output(), access),
             Memory::close);
     List<Prepared.Mapped> mapped = made.own(new ArrayList<>(), Prepared.Mapped::forgetAll);
-    Offer mine = new Offer(schedule, endpoint.communicator(), callSite, memory.descriptors());
-    Attempt attempt = new Attempt(schedule, mine, deadline, System.nanoTime());
-    return new Draft(part, attempt, memory, mapped);
+    Offer mine = offer(part, caller, memory.descriptors());
+    return new Draft(part, attempt(part, caller, mine), memory, mapped);
   }
 
   /// Returns a program for each draft.
@@ -204,29 +217,25 @@ final class Preparation {
       List<List<Offer>> offers = exchange(drafts);
       for (int i = 0; i < drafts.size(); i++) {
         Draft draft = drafts.get(i);
-        Attempt attempt = draft.attempt();
-        Bindings bindings =
-            bindings(attempt.schedule(), draft.memory(), offers.get(i), draft.mapped());
-        Duration left = Deadlines.left(attempt.deadline(), attempt.start());
+        Schedule schedule = draft.part().schedule();
+        Bindings bindings = bindings(schedule, draft.memory(), offers.get(i), draft.mapped());
         programs.add(
             made.own(
-                ProgramCompiler.compile(attempt.schedule(), bindings, endpoint, left),
+                ProgramCompiler.compile(schedule, bindings, endpoint, left(first)),
                 Program::close));
       }
       return programs;
     } catch (JobFailedException failed) {
-      throw ended(first, failed);
+      throw ending.ofFailure(first, failed);
     } catch (CollectiveTimeoutException late) {
-      throw timedOut(first, late.missingRanks(), late);
+      throw ending.late(first, late.missingRanks(), late);
     } catch (TransportException broken) {
-      Optional<FailureRecord> word = progress.awaitWord();
-      if (word.isEmpty()) {
-        throw broken;
-      }
-      CollectiveException end = ended(first, new JobFailedException(first.op(), word.get()));
-      end.addSuppressed(broken);
-      throw end;
+      throw ending.ofBroken(first, broken);
     }
+  }
+
+  private static Duration left(Attempt attempt) {
+    return Deadlines.left(attempt.deadline(), attempt.start());
   }
 
   private Bindings bindings(
@@ -255,9 +264,9 @@ final class Preparation {
     if (endpoint.ranks() == 1) {
       return mine.stream().map(List::of).toList();
     }
-    Duration deadline = drafts.getFirst().attempt().deadline();
+    Duration left = left(drafts.getFirst().attempt());
     List<List<Offer>> ranks =
-        agreement.exchange("prepare/" + preparations++, Offer.encode(mine), deadline).stream()
+        agreement.exchange("prepare/" + preparations++, Offer.encode(mine), left).stream()
             .map(Offer::decode)
             .toList();
     List<List<Offer>> offers = new ArrayList<>();
@@ -276,60 +285,9 @@ final class Preparation {
     for (int peer = 0; peer < offers.size(); peer++) {
       if (offers.get(peer).fingerprint() != mine.fingerprint()) {
         agreement.letOthersSee("prepare/" + preparations);
-        throw mismatch(
-            attempt,
-            new Mismatch(
-                endpoint.communicator(),
-                call(job.rank(), mine),
-                call(endpoint.members().jobRank(peer), offers.get(peer))));
+        throw ending.mismatched(attempt, peer, offers.get(peer));
       }
     }
-  }
-
-  /// Returns what the job's failure means for who prepares.
-  private CollectiveException ended(Attempt attempt, JobFailedException failed) {
-    FailureRecord record = failed.failure();
-    Offer mine = attempt.mine();
-    Optional<Mismatch> mismatch =
-        progress.standing().disagreement(record, mine.fingerprint(), mine.description());
-    if (mismatch.isPresent()) {
-      return mismatch(attempt, mismatch.get());
-    }
-    if (record.rank() == job.rank()) {
-      progress.checkUsable(attempt.op());
-    }
-    return new Ending(attempt.op(), mine.words(), job.rank(), progress.nextSequence())
-        .of(failed, missing -> timedOut(attempt, endpoint.members().others(missing), failed));
-  }
-
-  private CollectiveTimeoutException timedOut(
-      Attempt attempt, List<Integer> missing, LockstepException cause) {
-    long elapsed = System.nanoTime() - attempt.start();
-    return new CollectiveTimeoutException(
-        attempt.op(),
-        job.rank(),
-        progress.nextSequence(),
-        elapsed,
-        attempt.deadline().toNanos(),
-        missing,
-        "collective timed out before all ranks had prepared it: op=%s, rank=%d, waitedMillis=%d, timeoutMillis=%d, missingRanks=%s (call the same in the same order on every rank)"
-            .formatted(
-                attempt.mine().words(),
-                job.rank(),
-                TimeUnit.NANOSECONDS.toMillis(elapsed),
-                attempt.deadline().toMillis(),
-                missing),
-        cause);
-  }
-
-  private CollectiveMismatchException mismatch(Attempt attempt, Mismatch between) {
-    return Disagreement.failure(
-        between, "prepare", attempt.op(), job.rank(), progress.nextSequence(), null);
-  }
-
-  /// Returns what a rank prepares; it has no place among the collectives yet.
-  private static Call call(int rank, Offer offer) {
-    return new Call(rank, -1, offer.fingerprint(), offer.description());
   }
 
   private MemorySegment open(
