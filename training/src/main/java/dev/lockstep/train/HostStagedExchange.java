@@ -8,6 +8,7 @@ import dev.lockstep.device.HostPin;
 import dev.lockstep.device.Stream;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
+import dev.lockstep.interrupt.Pause;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
@@ -18,7 +19,6 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -43,6 +43,7 @@ final class HostStagedExchange implements Exchange {
   private final Stream stream;
   private final Job job;
   private final int stage;
+  private final Pause pause = new Pause();
 
   /// What was started and has not begun, in the order of the starts.
   private final Deque<Passage> waiting = new ArrayDeque<>();
@@ -309,19 +310,25 @@ final class HostStagedExchange implements Exchange {
       if (!isStarted) {
         return;
       }
-      // What waits must not wait for this one: a peer may need it first.
-      for (int spins = 0; !waiting.isEmpty() && !pollOnHost(); spins++) {
-        advance();
-        if (spins < SPINS) {
-          Thread.onSpinWait();
-        } else {
-          LockSupport.parkNanos(PAUSE_NANOS);
-        }
-      }
+      letOthersBegin();
       awaitOnHost();
       isStarted = false;
       take();
       ended();
+    }
+
+    /// What waits must not wait for this one: a peer may need it first.
+    private void letOthersBegin() {
+      try (pause) {
+        for (int spins = 0; !waiting.isEmpty() && !pollOnHost(); spins++) {
+          advance();
+          if (spins < SPINS) {
+            Thread.onSpinWait();
+          } else {
+            pause.park(PAUSE_NANOS);
+          }
+        }
+      }
     }
 
     /// Lets what waits begin behind this.

@@ -9,12 +9,12 @@ import dev.lockstep.failure.DeviceException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.interrupt.Pause;
 import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /// The collectives of a GPU, by NCCL. All of them run on one stream, in the order of their starts,
@@ -182,9 +182,9 @@ final class CudaCollectives implements DeviceCollectives, AutoCloseable {
 
   /// Waits until the GPU has passed a ticket of the stream, or cannot any more.
   void awaitPassed(long ticket) {
-    try {
+    try (Pause pause = new Pause()) {
       while (!stream.hasPassed(ticket)) {
-        LockSupport.parkNanos(PAUSE_NANOS);
+        pause.park(PAUSE_NANOS);
       }
     } catch (DeviceException lost) {
       fail(lost);

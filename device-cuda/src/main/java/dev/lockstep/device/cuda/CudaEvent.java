@@ -1,7 +1,7 @@
 package dev.lockstep.device.cuda;
 
 import dev.lockstep.device.Event;
-import java.util.concurrent.locks.LockSupport;
+import dev.lockstep.interrupt.Pause;
 
 /// A point in a stream's queue, by its number. Thread-safe.
 final class CudaEvent implements Event {
@@ -29,11 +29,13 @@ final class CudaEvent implements Event {
 
   @Override
   public void await() {
-    for (int spins = 0; !isDone(); spins++) {
-      if (spins < SPINS) {
-        Thread.onSpinWait();
-      } else {
-        LockSupport.parkNanos(PAUSE_NANOS);
+    try (Pause pause = new Pause()) {
+      for (int spins = 0; !isDone(); spins++) {
+        if (spins < SPINS) {
+          Thread.onSpinWait();
+        } else {
+          pause.park(PAUSE_NANOS);
+        }
       }
     }
   }

@@ -10,6 +10,7 @@ import dev.lockstep.device.cuda.ffi.NcclConfig;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
+import dev.lockstep.interrupt.Pause;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -17,7 +18,6 @@ import java.lang.foreign.ValueLayout;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 
 /// A communicator of NCCL's. Its functions do not wait: what they have begun is polled for, so that
@@ -157,22 +157,25 @@ final class NcclGroup implements DeviceGroup {
     }
     long start = System.nanoTime();
     int now = status;
-    for (int polls = 0; now == NcclConfig.IN_PROGRESS; polls++) {
-      checkWait(op, sequence, System.nanoTime() - start);
-      owner.requireSound();
-      pause(polls);
-      now = state();
+    try (Pause pause = new Pause()) {
+      for (int polls = 0; now == NcclConfig.IN_PROGRESS; polls++) {
+        checkWait(op, sequence, System.nanoTime() - start);
+        owner.requireSound();
+        await(polls, pause);
+        now = state();
+      }
     }
     if (now != NcclConfig.SUCCESS) {
       throw owner.fail(failure(now, function, op));
     }
   }
 
-  private static void pause(int polls) {
+  /// Waits a little, after so many looks.
+  private static void await(int polls, Pause pause) {
     if (polls < SPINS) {
       Thread.onSpinWait();
     } else {
-      LockSupport.parkNanos(PAUSE_NANOS);
+      pause.park(PAUSE_NANOS);
     }
   }
 
@@ -304,12 +307,14 @@ final class NcclGroup implements DeviceGroup {
     } finally {
       lock.unlock();
     }
-    for (int polls = 0; now == NcclConfig.IN_PROGRESS; polls++) {
-      if (System.nanoTime() - start > LEAVE_NANOS) {
-        return;
+    try (Pause pause = new Pause()) {
+      for (int polls = 0; now == NcclConfig.IN_PROGRESS; polls++) {
+        if (System.nanoTime() - start > LEAVE_NANOS) {
+          return;
+        }
+        await(polls, pause);
+        now = state();
       }
-      pause(polls);
-      now = state();
     }
     lock.lock();
     try {

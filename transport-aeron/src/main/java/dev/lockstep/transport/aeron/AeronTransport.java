@@ -2,6 +2,7 @@ package dev.lockstep.transport.aeron;
 
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.interrupt.Pause;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
@@ -21,7 +22,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -202,19 +202,21 @@ final class AeronTransport implements Transport {
 
   private <T> T await(Supplier<@Nullable T> probe, Duration timeout, Supplier<String> complaint) {
     long deadline = System.nanoTime() + timeout.toNanos();
-    while (true) {
-      T found = probe.get();
-      if (found != null) {
-        return found;
-      }
-      if (System.nanoTime() > deadline || engine.client().isClosed()) {
-        throw new TransportException(
-            engine.folder().toString(),
-            complaint.get() + ", timeoutMillis=" + timeout.toMillis(),
-            null);
-      }
-      if (engine.turn() == 0) {
-        LockSupport.parkNanos(POLL_NANOS);
+    try (Pause pause = new Pause()) {
+      while (true) {
+        T found = probe.get();
+        if (found != null) {
+          return found;
+        }
+        if (System.nanoTime() > deadline || engine.client().isClosed()) {
+          throw new TransportException(
+              engine.folder().toString(),
+              complaint.get() + ", timeoutMillis=" + timeout.toMillis(),
+              null);
+        }
+        if (engine.turn() == 0) {
+          pause.park(POLL_NANOS);
+        }
       }
     }
   }
