@@ -1,5 +1,6 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.interrupt.Uninterrupted;
 import java.io.PrintStream;
 import java.time.Duration;
 
@@ -64,17 +65,6 @@ final class ProgressLine implements AutoCloseable {
   @Override
   public void close() {
     thread.interrupt();
-    boolean interrupted = false;
-    while (true) {
-      try {
-        thread.join();
-        break;
-      } catch (InterruptedException _) {
-        interrupted = true;
-      }
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
-    }
+    Uninterrupted.join(thread);
   }
 }

@@ -19,6 +19,16 @@ public final class Uninterrupted {
     T call() throws X, InterruptedException;
   }
 
+  /// Waits until a thread has ended. The thread that waits is interrupted afterwards if it was
+  /// before or meanwhile.
+  public static void join(Thread thread) {
+    Uninterrupted.<@Nullable Object, RuntimeException>call(
+        () -> {
+          thread.join();
+          return null;
+        });
+  }
+
   /// Does work, again if an interruption broke it off. The thread is interrupted afterwards if it
   /// was before or meanwhile.
   public static <T extends @Nullable Object, X extends Exception> T call(Call<T, X> work) throws X {

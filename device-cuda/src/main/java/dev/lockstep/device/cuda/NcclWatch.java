@@ -2,6 +2,7 @@ package dev.lockstep.device.cuda;
 
 import dev.lockstep.failure.DeviceException;
 import dev.lockstep.failure.LockstepException;
+import dev.lockstep.interrupt.Uninterrupted;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -153,12 +154,6 @@ final class NcclWatch implements AutoCloseable {
   public void close() {
     closed = true;
     LockSupport.unpark(thread);
-    try {
-      if (thread.getState() != Thread.State.NEW) {
-        thread.join();
-      }
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt(); // it ends by itself
-    }
+    Uninterrupted.join(thread);
   }
 }

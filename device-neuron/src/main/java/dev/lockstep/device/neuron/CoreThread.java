@@ -1,5 +1,6 @@
 package dev.lockstep.device.neuron;
 
+import dev.lockstep.interrupt.Uninterrupted;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import org.jspecify.annotations.Nullable;
@@ -81,24 +82,14 @@ final class CoreThread implements AutoCloseable {
   }
 
   private static void await(CompletableFuture<@Nullable Void> result) {
-    boolean interrupted = false;
     try {
-      while (true) {
-        try {
-          result.get();
-          return;
-        } catch (InterruptedException e) {
-          interrupted = true; // the work goes on whatever happens here
-        } catch (ExecutionException e) {
-          switch (e.getCause()) {
-            case RuntimeException failure -> throw failure;
-            case Error failure -> throw failure;
-            case null, default -> throw new IllegalStateException(e);
-          }
-        }
+      Uninterrupted.call(result::get); // the work goes on whatever happens here
+    } catch (ExecutionException e) {
+      switch (e.getCause()) {
+        case RuntimeException failure -> throw failure;
+        case Error failure -> throw failure;
+        case null, default -> throw new IllegalStateException(e);
       }
-    } finally {
-      passOn(interrupted);
     }
   }
 
@@ -178,14 +169,6 @@ final class CoreThread implements AutoCloseable {
       closing = true;
       notifyAll();
     }
-    boolean interrupted = false;
-    while (thread.isAlive()) {
-      try {
-        thread.join();
-      } catch (InterruptedException e) {
-        interrupted = true;
-      }
-    }
-    passOn(interrupted);
+    Uninterrupted.join(thread);
   }
 }

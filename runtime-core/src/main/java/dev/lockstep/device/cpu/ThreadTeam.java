@@ -1,5 +1,6 @@
 package dev.lockstep.device.cpu;
 
+import dev.lockstep.interrupt.Uninterrupted;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLongArray;
 import java.util.concurrent.locks.LockSupport;
@@ -195,19 +196,9 @@ final class ThreadTeam implements AutoCloseable {
       return;
     }
     closed = true;
-    boolean interrupted = false;
     for (Thread worker : workers) {
       LockSupport.unpark(worker);
-      while (worker.isAlive()) {
-        try {
-          worker.join();
-        } catch (InterruptedException e) {
-          interrupted = true;
-        }
-      }
-    }
-    if (interrupted) {
-      Thread.currentThread().interrupt();
+      Uninterrupted.join(worker);
     }
   }
 }
