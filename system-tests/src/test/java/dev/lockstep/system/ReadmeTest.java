@@ -2,6 +2,7 @@ package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.collective.algorithm.Algorithms;
 import java.io.File;
 import java.io.IOException;
 import java.io.StringWriter;
@@ -154,6 +155,18 @@ class ReadmeTest {
     Path module = project.resolve("module-info.java");
     Files.writeString(module, "module outside { requires dev.lockstep.train; }");
     compile(List.of("--module-path", Files.readString(list), "-d", project.toString()), module);
+  }
+
+  /// Those that differ by the size of their chunks alone are one.
+  @Test
+  void itsNumberOfAlgorithmsIsHowManyThereAre() throws IOException {
+    long algorithms =
+        Algorithms.all().stream()
+            .map(algorithm -> algorithm.name().replaceFirst("/\\d+$", ""))
+            .distinct()
+            .count();
+    assertThat(Files.readString(HOME.resolve("README.md")))
+        .contains(" by " + algorithms + " algorithms,");
   }
 
   @Test
