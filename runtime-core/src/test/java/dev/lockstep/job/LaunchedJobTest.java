@@ -104,6 +104,17 @@ class LaunchedJobTest {
   }
 
   @Test
+  void theHostsLivenessHoldsForAllRanks() throws Exception {
+    Duration mine = Duration.ofSeconds(7);
+    List<Map<String, String>> variables = torchrun(2, Ports.free());
+    List<Job> jobs =
+        joinAll(
+            List.of(
+                Ranks.config(variables.get(0)).withLiveness(mine), Ranks.config(variables.get(1))));
+    assertThat(jobs).extracting(Job::liveness).containsOnly(mine);
+  }
+
+  @Test
   void ranksMeetAtTheAgentsStore() throws Exception {
     StoreServer server = agent(3);
     List<Job> jobs = joinAtAgent(server, 3);
