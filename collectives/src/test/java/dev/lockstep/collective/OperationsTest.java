@@ -164,9 +164,9 @@ final class OperationsTest {
     return IntStream.range(0, ranks).map(rank -> value(rank, index)).sum();
   }
 
-  @ParameterizedTest(name = "{0}")
-  @ValueSource(strings = {"in-process", "shm", "messages-only"})
-  void partsMayDifferAndBeEmpty(String transport) {
+  @ParameterizedTest(name = "{0}, async={1}")
+  @CsvSource({"in-process, true", "shm, false", "messages-only, true"})
+  void partsMayDifferAndBeEmpty(String transport, boolean asynchronous) {
     List<Long> counts = List.of(3L, 0L, 600L);
     List<Long> matrix = List.of(1L, 0L, 2L, 3L, 4L, 0L, 0L, 500L, 6L);
     Ranks.run(
@@ -176,7 +176,11 @@ final class OperationsTest {
           Communicator all = rank.communicator;
           int me = all.rank();
           Tensor out = empty(rank, 603);
-          all.allGatherV(filled(rank, counts.get(me)), out, counts);
+          Tensor mine = filled(rank, counts.get(me));
+          call(
+              asynchronous,
+              () -> all.allGatherV(mine, out, counts),
+              () -> all.allGatherVAsync(mine, out, counts));
           assertThat(of(out))
               .isEqualTo(
                   IntStream.range(0, 603)
@@ -184,7 +188,11 @@ final class OperationsTest {
                       .toArray());
 
           Tensor part = empty(rank, counts.get(me));
-          all.reduceScatterV(filled(rank, 603), part, SUM, counts);
+          Tensor whole = filled(rank, 603);
+          call(
+              asynchronous,
+              () -> all.reduceScatterV(whole, part, SUM, counts),
+              () -> all.reduceScatterVAsync(whole, part, SUM, counts));
           int start = me == 2 ? 3 : 0;
           assertThat(of(part))
               .isEqualTo(
@@ -195,7 +203,10 @@ final class OperationsTest {
           Tensor in = filled(rank, sent(matrix, me));
           Tensor got =
               empty(rank, IntStream.range(0, 3).mapToLong(r -> matrix.get(r * 3 + me)).sum());
-          all.allToAllVAsync(in, got, matrix).await();
+          call(
+              asynchronous,
+              () -> all.allToAllV(in, got, matrix),
+              () -> all.allToAllVAsync(in, got, matrix));
           List<Integer> expected = new ArrayList<>();
           for (int from = 0; from < 3; from++) {
             long at = IntStream.range(from * 3, from * 3 + me).mapToLong(matrix::get).sum();

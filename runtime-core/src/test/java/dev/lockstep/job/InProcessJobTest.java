@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.MemoryBudgetException;
 import dev.lockstep.failure.RankLostException;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
@@ -55,6 +56,16 @@ class InProcessJobTest {
                 assertThat(told.getSuppressed()[0].getStackTrace())
                     .anyMatch(frame -> frame.getClassName().equals(getClass().getName())));
     left.close();
+  }
+
+  @Test
+  void theBudgetThatAProgramSetsBoundsARanksMemory() {
+    Job job = Job.inProcess(1, CONFIG.withMemoryBudgetBytes(64 << 10)).getFirst();
+    jobs.add(job);
+    assertThatThrownBy(() -> HostMemory.allocate(job.memory(), "weights", 65 << 10))
+        .isInstanceOf(MemoryBudgetException.class)
+        .hasMessageContaining("tensor=weights")
+        .hasMessageContaining("budgetBytes=" + (64 << 10));
   }
 
   @ParameterizedTest
