@@ -112,7 +112,7 @@ public final class Safetensors implements AutoCloseable {
   /// @throws IOException if the disk is full or the path cannot be written
   public static void write(Path path, Map<String, TensorData> tensors, Map<String, String> metadata)
       throws IOException {
-    write(path, TensorSource.of(tensors), metadata);
+    write(path, new TensorsInMemory(tensors), metadata);
   }
 
   /// Writes a file as [#write(Path, Map, Map)] does, a piece at a time.

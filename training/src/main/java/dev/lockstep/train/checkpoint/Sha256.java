@@ -43,7 +43,7 @@ public final class Sha256 {
   /// element type and the shape (`[2, 3]`), each ended by a zero byte, then the elements,
   /// little-endian.
   public static String of(Map<String, Safetensors.TensorData> tensors) {
-    return of(TensorSource.of(new TreeMap<>(tensors)));
+    return of(new TensorsInMemory(new TreeMap<>(tensors)));
   }
 
   /// Returns the hash of tensors as [#of(Map)] does, a piece at a time.

@@ -2,10 +2,7 @@ package dev.lockstep.train.checkpoint;
 
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
-import dev.lockstep.train.checkpoint.Safetensors.TensorData;
 import java.lang.foreign.MemorySegment;
-import java.util.Iterator;
-import java.util.LinkedHashMap;
 import java.util.Map;
 
 /// Named tensors whose elements come one piece after another, so that nobody holds all of them.
@@ -28,25 +25,4 @@ public interface TensorSource {
   /// Returns the next elements, row-major, little-endian: never of two tensors, and never none
   /// while some are left. Borrowed until the next call.
   MemorySegment next();
-
-  /// Returns tensors that lie in memory, in the map's order.
-  ///
-  /// @param tensors borrowed
-  static TensorSource of(Map<String, TensorData> tensors) {
-    Map<String, TensorInfo> infos = new LinkedHashMap<>();
-    tensors.forEach((name, data) -> infos.put(name, new TensorInfo(data.dtype(), data.shape())));
-    Iterator<TensorData> each =
-        tensors.values().stream().filter(data -> data.data().byteSize() > 0).iterator();
-    return new TensorSource() {
-      @Override
-      public Map<String, TensorInfo> tensors() {
-        return infos;
-      }
-
-      @Override
-      public MemorySegment next() {
-        return each.next().data();
-      }
-    };
-  }
 }
