@@ -3,6 +3,7 @@ package dev.lockstep.device.neuron.compiler;
 import dev.lockstep.cache.MakersLock;
 import dev.lockstep.device.neuron.hlo.HloModule;
 import dev.lockstep.failure.DeviceException;
+import dev.lockstep.interrupt.Pause;
 import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
@@ -15,7 +16,6 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 
@@ -152,9 +152,11 @@ public final class NeuronxCompiler implements NeffCompiler {
         Stream.concat(process.descendants(), Stream.of(process.toHandle())).toList();
     all.forEach(ProcessHandle::destroyForcibly);
     long start = System.nanoTime();
-    while (all.stream().anyMatch(ProcessHandle::isAlive)
-        && System.nanoTime() - start < ENDS_WITHIN.toNanos()) {
-      LockSupport.parkNanos(POLL_END.toNanos());
+    try (Pause pause = new Pause()) { // an interrupted thread gives up, and comes here
+      while (all.stream().anyMatch(ProcessHandle::isAlive)
+          && System.nanoTime() - start < ENDS_WITHIN.toNanos()) {
+        pause.park(POLL_END.toNanos());
+      }
     }
   }
 
