@@ -9,6 +9,7 @@ import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.CollectiveException;
+import dev.lockstep.failure.LockstepException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
@@ -27,6 +28,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -42,6 +44,8 @@ final class JobExchange implements Exchange {
 
   /// Far more than any rank says: what is longer is no length.
   private static final int MOST_BYTES = 1 << 20;
+
+  private static final Duration OTHERS = Duration.ofMillis(500);
 
   private static final TransportCounters NOTHING = new TransportCounters(0, 0, 0, 0, 0);
 
@@ -412,6 +416,21 @@ final class JobExchange implements Exchange {
         prepared.close();
       }
     };
+  }
+
+  /// Waits a little until every rank has come here, so that each finds for itself what all find: a
+  /// job that has failed ends the collectives that another rank may still be in.
+  ///
+  /// @param what of which all find something
+  void awaitOthers(String what) {
+    if (world.isEmpty()) {
+      return;
+    }
+    try {
+      job.store().barrier("trainer/" + what, job.worldSize(), OTHERS);
+    } catch (LockstepException _) {
+      // Who does not come learns it from the job's failure.
+    }
   }
 
   /// Ends what is under way because this rank cannot go on, so that what it holds can be freed. The

@@ -58,6 +58,7 @@ public final class Trainer implements AutoCloseable {
   private long step;
   private boolean stopped;
   private boolean diverged;
+  private long unfinished; // number of the step that began and did not end; 0 for none
   private boolean closed;
 
   private Trainer(
@@ -263,6 +264,13 @@ public final class Trainer implements AutoCloseable {
     if (diverged) {
       throw DivergedException.unsaved(checkpoint, step);
     }
+    if (unfinished > 0) {
+      throw new CheckpointException(
+          checkpoint.toString(),
+          "a run whose step failed is not saved: checkpoint=%s, step=%d (the last checkpoint stands; resume from it)"
+              .formatted(checkpoint, unfinished),
+          null);
+    }
     Map<String, String> texts = SavedRun.texts(recipe, step, corpus.sha256());
     return new CheckpointWriter.Target(checkpoint, texts, keepOld);
   }
@@ -277,6 +285,7 @@ public final class Trainer implements AutoCloseable {
       throw new IllegalStateException("the recipe's last step is done: steps=" + step);
     }
     job.activity("training step");
+    unfinished = step + 1;
     try {
       steps.run(step, recipe.learningRate().at(step + 1, recipe.steps()), wantsStop);
       step++; // what fails from here on is of the next step
@@ -285,8 +294,12 @@ public final class Trainer implements AutoCloseable {
       }
       stopped = steps.stopped();
       DivergedException.check(step, steps.loss(), steps.gradientNorm());
+      unfinished = 0;
     } catch (RuntimeException | Error failure) {
-      diverged = failure instanceof DivergedException;
+      if (failure instanceof DivergedException) {
+        diverged = true;
+        exchange.awaitOthers("diverged/" + step);
+      }
       exchange.abandon(failure);
       throw failure;
     }
@@ -352,7 +365,7 @@ public final class Trainer implements AutoCloseable {
   ///
   /// @throws CheckpointException if it cannot be written, on every rank that called this, or if
   ///   something else stands there; what was there still is then, and the run can go on. Also if
-  ///   the last step diverged
+  ///   the last step diverged or failed: its weights may be those before it, after it or both
   public void save(Path checkpoint) {
     job.activity("saving a checkpoint");
     List<Integer> writers = isSplit() ? checkpoints.writers() : List.of(job.rank());

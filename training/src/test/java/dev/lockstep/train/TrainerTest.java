@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.LockstepException;
 import dev.lockstep.job.FailureRecord;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.checkpoint.Safetensors;
@@ -15,8 +16,11 @@ import dev.lockstep.train.model.GptShape;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -208,6 +212,61 @@ class TrainerTest {
             })
         .hasMessageContaining("training diverged: step=2, loss=");
 
+    assertThat(SavedRun.open(folder).step()).isEqualTo(1);
+  }
+
+  /// A rank that has the step's numbers must not end the collective that another one is still in.
+  @Test
+  void allRanksOfARunThatDivergesSaySo() throws Exception {
+    Recipe wild = RECIPE.withPeakLearningRate(1e30f).withBatch(BatchShape.of(4, 1));
+    for (int run = 0; run < 3; run++) {
+      List<String> ends =
+          InProcessRanks.run(
+              4,
+              job -> {
+                try (Trainer trainer = Trainer.start(job, wild, corpus, options)) {
+                  return trainer.train(TrainingRun.stepsOnly()) ? "all steps" : "stopped";
+                } catch (LockstepException failure) {
+                  return String.valueOf(failure.getMessage());
+                }
+              });
+      assertThat(ends)
+          .hasSize(4)
+          .allMatch(words -> words.startsWith("training diverged: step=2, loss="));
+    }
+  }
+
+  /// The weights may be those before the step, those after it, or some of each.
+  @Test
+  void whatAStepHasLeftThatFailedIsNotSaved() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    CountDownLatch refused = new CountDownLatch(1);
+    InProcessRanks.run(
+        2,
+        job -> {
+          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options)) {
+            trainer.step(false);
+            if (job.rank() == 0) {
+              trainer.save(folder);
+            }
+            job.store().barrier("saved", 2, Duration.ofSeconds(30));
+            if (job.rank() == 1) {
+              job.fail(new ArithmeticException("boom"), "");
+              assertThat(refused.await(30, TimeUnit.SECONDS)).isTrue();
+              return 0;
+            }
+            assertThatThrownBy(() -> trainer.step(false)).isInstanceOf(LockstepException.class);
+            assertThatThrownBy(() -> trainer.save(folder))
+                .isInstanceOf(CheckpointException.class)
+                .hasMessageStartingWith(
+                    "a run whose step failed is not saved: checkpoint=%s, step=2", folder);
+            return 0;
+          } catch (InterruptedException e) {
+            throw new AssertionError(e);
+          } finally {
+            refused.countDown();
+          }
+        });
     assertThat(SavedRun.open(folder).step()).isEqualTo(1);
   }
 
