@@ -3,6 +3,7 @@ package dev.lockstep.transport.aeron;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.interrupt.Pause;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
@@ -257,15 +258,15 @@ final class AeronTransport implements Transport {
     }
     closed = true;
     boolean interrupted = Thread.interrupted(); // the others are waited for all the same
-    try {
-      List.of(links).forEach(AeronLink::close);
-      engine.closeClient();
-      sayLeft();
+    try (Scope closing = new Scope()) { // the last in it goes first
+      closing.own(engine, AeronEngine::close);
       if (engine.ownsDriver()) {
-        awaitOthers();
+        closing.own(this, AeronTransport::awaitOthers);
       }
+      closing.own(this, AeronTransport::sayLeft);
+      closing.own(engine, AeronEngine::closeClient);
+      List.of(links).forEach(link -> closing.own(link, AeronLink::close));
     } finally {
-      engine.close();
       if (interrupted) {
         Thread.currentThread().interrupt();
       }

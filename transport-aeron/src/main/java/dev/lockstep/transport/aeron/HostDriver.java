@@ -1,5 +1,6 @@
 package dev.lockstep.transport.aeron;
 
+import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.TransportContext;
 import io.aeron.Aeron;
 import io.aeron.driver.MediaDriver;
@@ -61,7 +62,7 @@ final class HostDriver implements AeronEngine {
     } catch (RuntimeException | Error e) {
       Closing.quietly(client);
       Closing.quietly(driver);
-      context.addresses().publish(key, DriverFolder.NONE);
+      Scope.closeAfter(e, () -> context.addresses().publish(key, DriverFolder.NONE));
       throw e;
     }
   }
