@@ -4,12 +4,10 @@ import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.interrupt.Uninterrupted;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.MemoryPool;
-import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.checkpoint.CheckpointFiles;
 import dev.lockstep.train.checkpoint.CheckpointFolder;
 import dev.lockstep.train.checkpoint.SafetensorsPlan;
-import dev.lockstep.train.checkpoint.SafetensorsPlan.TensorFile;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.options.FileTrouble;
@@ -20,7 +18,6 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -387,56 +384,9 @@ final class CheckpointWriter implements AutoCloseable {
   /// Writes this rank's elements, and as the first writer headers.
   private void writeTensors(Path partial, Share mine, boolean isFirst) throws IOException {
     for (int i = 0; i < files.size(); i++) {
-      writeTensors(partial, files.get(i), mine.runs.get(i), mine.copies.get(i), isFirst);
+      TensorFilesWriter writer = new TensorFilesWriter(disk, files.get(i), partial);
+      writer.write(mine.runs.get(i), mine.copies.get(i), isFirst);
     }
-  }
-
-  private void writeTensors(
-      Path partial, SafetensorsPlan plan, StateRuns runs, MemorySegment copy, boolean isFirst)
-      throws IOException {
-    Map<String, TensorFile> fileOf = new HashMap<>();
-    plan.files().forEach(file -> file.places().keySet().forEach(name -> fileOf.put(name, file)));
-    Map<String, CheckpointFiles.Output> open = new HashMap<>();
-    try {
-      if (isFirst) {
-        for (TensorFile file : plan.files()) {
-          opened(open, partial, file).writeFully(file.header().duplicate(), 0);
-        }
-      }
-      runs.each(
-          copy,
-          (tensor, start, elements) -> {
-            TensorFile file = fileOf.get(tensor);
-            if (file == null) {
-              throw new IllegalStateException("tensor is in no file: tensor=" + tensor);
-            }
-            long position = file.place(tensor) + start * DType.F32.bytes();
-            try {
-              opened(open, partial, file).writeFully(elements, position);
-            } catch (IOException e) {
-              throw new UncheckedIOException(e);
-            }
-          });
-      for (CheckpointFiles.Output output : open.values()) {
-        output.force();
-      }
-    } catch (UncheckedIOException e) {
-      throw e.getCause();
-    } finally {
-      for (CheckpointFiles.Output output : open.values()) {
-        output.close();
-      }
-    }
-  }
-
-  private CheckpointFiles.Output opened(
-      Map<String, CheckpointFiles.Output> open, Path partial, TensorFile file) throws IOException {
-    CheckpointFiles.Output output = open.get(file.name());
-    if (output == null) {
-      output = disk.open(partial.resolve(file.name()));
-      open.put(file.name(), output);
-    }
-    return output;
   }
 
   /// Waits for the checkpoint that is being written and frees the copy; idempotent.
