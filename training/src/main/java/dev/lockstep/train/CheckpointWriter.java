@@ -3,7 +3,8 @@ package dev.lockstep.train;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.interrupt.Uninterrupted;
 import dev.lockstep.job.Job;
-import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.memory.MemoryPool.Charge;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.checkpoint.CheckpointFiles;
 import dev.lockstep.train.checkpoint.CheckpointFolder;
@@ -100,9 +101,9 @@ final class CheckpointWriter implements AutoCloseable {
   /// @param writers the ranks that write together
   /// @param runs by state
   /// @param copies the elements, by state
-  /// @param free gives their memory back
+  /// @param memory of the copies
   private record Share(
-      List<Integer> writers, List<StateRuns> runs, List<MemorySegment> copies, Runnable free) {}
+      List<Integer> writers, List<StateRuns> runs, List<MemorySegment> copies, Scope memory) {}
 
   private record Running(Path folder, FutureTask<Optional<CheckpointException>> task) {}
 
@@ -142,7 +143,7 @@ final class CheckpointWriter implements AutoCloseable {
       List<StateRuns> runs = runs(writers);
       List<MemorySegment> held = runs.stream().map(StateRuns::held).toList();
       compute.stream().synchronize();
-      start(target, new Share(List.copyOf(writers), runs, held, () -> {}));
+      start(target, new Share(List.copyOf(writers), runs, held, new Scope()));
     } else {
       begin(target, writers);
     }
@@ -178,7 +179,7 @@ final class CheckpointWriter implements AutoCloseable {
         .toList();
   }
 
-  @SuppressWarnings("MustBeClosed") // the share owns arena and charge until it is freed
+  @SuppressWarnings("MustBeClosed") // the share's memory owns arena and charge
   private Share share(List<Integer> writers) {
     Share old = share;
     if (old != null && old.writers.equals(writers)) {
@@ -187,21 +188,19 @@ final class CheckpointWriter implements AutoCloseable {
     close();
     List<StateRuns> runs = runs(writers);
     long bytes = runs.stream().mapToLong(StateRuns::bytes).sum();
-    MemoryPool.Charge charge = job.memory().charge("copy for a checkpoint", bytes);
-    Arena arena = Arena.ofShared();
-    List<MemorySegment> copies =
-        runs.stream().map(run -> arena.allocate(Math.max(1, run.bytes()), 64)).toList();
-    Share made =
-        new Share(
-            List.copyOf(writers),
-            runs,
-            copies,
-            () -> {
-              arena.close();
-              charge.close();
-            });
-    share = made;
-    return made;
+    Scope memory = new Scope();
+    try {
+      var _ = memory.own(job.memory().charge("copy for a checkpoint", bytes), Charge::close);
+      Arena arena = memory.own(Arena.ofShared(), Arena::close);
+      List<MemorySegment> copies =
+          runs.stream().map(run -> arena.allocate(Math.max(1, run.bytes()), 64)).toList();
+      Share made = new Share(List.copyOf(writers), runs, copies, memory);
+      share = made;
+      return made;
+    } catch (RuntimeException | Error e) {
+      Scope.closeAfter(e, memory::close);
+      throw e;
+    }
   }
 
   /// Returns the folder of the checkpoint that was written, if one was since the last call; does
@@ -255,7 +254,9 @@ final class CheckpointWriter implements AutoCloseable {
       }
       Optional<CheckpointException> failure = lead(target, mine, talk);
       if (mine.writers.size() > 1) {
-        talk.say(WritersTalk.END, failure.map(CheckpointWriter::words).orElse(""));
+        failure.ifPresentOrElse(
+            known -> talk.sayLast(WritersTalk.END, words(known), known),
+            () -> talk.say(WritersTalk.END, ""));
       }
       return failure;
     } catch (RuntimeException | Error e) {
@@ -292,11 +293,14 @@ final class CheckpointWriter implements AutoCloseable {
     } catch (CheckpointException e) {
       failure = Optional.of(e);
     } catch (RuntimeException | Error e) {
-      hearOthers(target, mine, talk);
+      Scope.closeAfter(e, () -> hearOthers(target, mine, talk));
       throw e;
     }
-    Optional<CheckpointException> others = hearOthers(target, mine, talk);
-    failure = failure.or(() -> others);
+    if (failure.isPresent()) {
+      Scope.closeAfter(failure.get(), () -> hearOthers(target, mine, talk));
+      return failure;
+    }
+    failure = hearOthers(target, mine, talk);
     if (failure.isPresent()) {
       return failure;
     }
@@ -328,13 +332,17 @@ final class CheckpointWriter implements AutoCloseable {
   private void open(Target target, Share mine, WritersTalk talk, List<String> names)
       throws IOException {
     boolean together = mine.writers.size() > 1;
-    String open = "";
+    String open;
     try {
       open = CheckpointFolder.begin(disk, target.folder, talk.prefix()).toString();
-    } finally {
+    } catch (RuntimeException | Error e) {
       if (together) {
-        talk.say(WritersTalk.OPEN, open);
+        talk.sayLast(WritersTalk.OPEN, "", e);
       }
+      throw e;
+    }
+    if (together) {
+      talk.say(WritersTalk.OPEN, open);
     }
     Map<String, String> texts = new LinkedHashMap<>(target.texts);
     for (SafetensorsPlan plan : files) {
@@ -352,11 +360,19 @@ final class CheckpointWriter implements AutoCloseable {
 
   /// What another writer does.
   private Optional<CheckpointException> follow(Target target, Share mine, WritersTalk talk) {
-    talk.say("" + job.rank(), followed(mine, talk));
-    String end = talk.hear(WritersTalk.END);
-    return end.isEmpty()
-        ? Optional.empty()
-        : Optional.of(new CheckpointException(target.folder.toString(), end, null));
+    String words = followed(mine, talk);
+    try {
+      talk.say("" + job.rank(), words);
+      String end = talk.hear(WritersTalk.END);
+      return end.isEmpty()
+          ? Optional.empty()
+          : Optional.of(new CheckpointException(target.folder.toString(), end, null));
+    } catch (RuntimeException unheard) {
+      if (!words.isEmpty()) {
+        unheard.addSuppressed(new IOException(words));
+      }
+      throw unheard;
+    }
   }
 
   /// Writes this rank's elements to the folder that rank 0 names, whatever this rank calls it;
@@ -392,13 +408,10 @@ final class CheckpointWriter implements AutoCloseable {
   /// Waits for the checkpoint that is being written and frees the copy; idempotent.
   @Override
   public void close() {
-    try {
+    Scope memory = share == null ? new Scope() : share.memory;
+    share = null;
+    try (memory) {
       await();
-    } finally {
-      if (share != null) {
-        share.free.run();
-        share = null;
-      }
     }
   }
 }

@@ -265,12 +265,13 @@ final class StateGather implements TensorSource, AutoCloseable {
   /// Frees the memory; idempotent.
   @Override
   public void close() {
-    if (prepared != null) {
-      prepared.close();
-      prepared = null;
-    }
-    memory.close();
+    Scope closing = memory;
     memory = new Scope();
     isOpen = false;
+    if (prepared != null) {
+      closing.own(prepared, Exchange.Prepared::close);
+      prepared = null;
+    }
+    closing.close();
   }
 }

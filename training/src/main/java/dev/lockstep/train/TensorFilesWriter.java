@@ -1,5 +1,6 @@
 package dev.lockstep.train;
 
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.train.checkpoint.CheckpointFiles;
 import dev.lockstep.train.checkpoint.SafetensorsPlan;
@@ -10,6 +11,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 
 /// Brings a rank's elements of a state to their places in the files of a plan. Others write theirs
 /// to the same files meanwhile. Single-threaded.
@@ -17,6 +19,7 @@ final class TensorFilesWriter {
   private final CheckpointFiles disk;
   private final SafetensorsPlan plan;
   private final Path folder;
+  private final Scope files = new Scope();
   private final Map<String, TensorFile> fileOf = new HashMap<>();
   private final Map<String, CheckpointFiles.Output> open = new HashMap<>();
 
@@ -34,7 +37,7 @@ final class TensorFilesWriter {
   /// @param copy the elements
   /// @param isFirst whether headers are written too
   void write(StateRuns runs, MemorySegment copy, boolean isFirst) throws IOException {
-    try {
+    try (files) {
       if (isFirst) {
         for (TensorFile file : plan.files()) {
           opened(file).writeFully(file.header().duplicate(), 0);
@@ -45,11 +48,11 @@ final class TensorFilesWriter {
         output.force();
       }
     } catch (UncheckedIOException e) {
-      throw e.getCause();
-    } finally {
-      for (CheckpointFiles.Output output : open.values()) {
-        output.close();
+      IOException cause = Objects.requireNonNull(e.getCause());
+      for (Throwable later : e.getSuppressed()) {
+        cause.addSuppressed(later);
       }
+      throw cause;
     }
   }
 
@@ -68,9 +71,17 @@ final class TensorFilesWriter {
   private CheckpointFiles.Output opened(TensorFile file) throws IOException {
     CheckpointFiles.Output output = open.get(file.name());
     if (output == null) {
-      output = disk.open(folder.resolve(file.name()));
+      output = files.own(disk.open(folder.resolve(file.name())), TensorFilesWriter::close);
       open.put(file.name(), output);
     }
     return output;
+  }
+
+  private static void close(CheckpointFiles.Output output) {
+    try {
+      output.close();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 }

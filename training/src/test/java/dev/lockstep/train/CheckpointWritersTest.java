@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.job.Job;
+import dev.lockstep.job.JobFailedException;
 import dev.lockstep.train.CheckpointWriter.Output;
 import dev.lockstep.train.FailingFiles.Failure;
 import dev.lockstep.train.checkpoint.CheckpointFiles;
@@ -18,6 +19,8 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -204,6 +207,44 @@ class CheckpointWritersTest {
           }
           return 0;
         });
+  }
+
+  @Test
+  void aFullDiskIsToldEvenIfAnotherRankIsLostMeanwhile() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    FailingFiles full = new FailingFiles();
+    CountDownLatch told = new CountDownLatch(1);
+    InProcessRanks.run(
+        2,
+        job -> {
+          try (Trainer trainer = start(job, CheckpointsTest.TINY, 0, full)) {
+            job.store().barrier("started", 2, WAIT);
+            if (job.rank() == 1) {
+              job.fail(new ArithmeticException("lost"), "");
+              assertThat(told.await(30, TimeUnit.SECONDS)).isTrue();
+              return 0;
+            }
+            full.arm(Failure.FULL, 0);
+            assertThat(awaitFailure(job)).isEqualTo("ArithmeticException");
+            assertThatThrownBy(() -> trainer.save(folder))
+                .isInstanceOf(CheckpointException.class)
+                .hasMessageContaining("No space left on device");
+          } catch (InterruptedException e) {
+            throw new AssertionError(e);
+          } finally {
+            told.countDown();
+          }
+          return 0;
+        });
+  }
+
+  private static String awaitFailure(Job job) {
+    try {
+      job.store().barrier("never", 2, WAIT);
+      return "none";
+    } catch (JobFailedException failed) {
+      return failed.failure().kind();
+    }
   }
 
   @Timeout(20)

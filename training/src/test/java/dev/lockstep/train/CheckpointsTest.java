@@ -413,6 +413,79 @@ class CheckpointsTest {
             .digest(text.getBytes(java.nio.charset.StandardCharsets.UTF_8)));
   }
 
+  /// A disk whose files cannot be closed either once it is full.
+  private static final class Unclosable extends FailingFiles {
+    private int open;
+    private int openWhenFull;
+
+    private interface Call<T> {
+      T run() throws IOException;
+    }
+
+    private <T> T orNoted(Call<T> call) throws IOException {
+      try {
+        return call.run();
+      } catch (IOException full) {
+        openWhenFull = open;
+        throw full;
+      }
+    }
+
+    @Override
+    public CheckpointFiles.Output open(Path file) throws IOException {
+      CheckpointFiles.Output output = orNoted(() -> super.open(file));
+      open++;
+      return new CheckpointFiles.Output() {
+        @Override
+        public int write(ByteBuffer bytes, long position) throws IOException {
+          return orNoted(() -> output.write(bytes, position));
+        }
+
+        @Override
+        public void force() throws IOException {
+          var _ =
+              orNoted(
+                  () -> {
+                    output.force();
+                    return 0;
+                  });
+        }
+
+        @Override
+        public void close() throws IOException {
+          output.close();
+          open--;
+          if (openWhenFull > 0) {
+            throw new IOException("cannot be closed");
+          }
+        }
+      };
+    }
+  }
+
+  @Test
+  void whatClosingThrowsDoesNotHideWhyAFileIsNotWritten() throws Exception {
+    Unclosable disk = new Unclosable();
+    Output output = new Output(disk, 1 << 10);
+    Path folder = directory.resolve("checkpoint");
+    InProcessRanks.run(
+        1,
+        job -> {
+          try (Trainer trainer = Trainer.start(job, TINY, corpus, options("dp=1", 0), output)) {
+            disk.arm(Failure.NONE, 0);
+            trainer.save(folder);
+            disk.arm(Failure.FULL, disk.calls() * 3 / 4);
+            assertThatThrownBy(() -> trainer.save(folder))
+                .isInstanceOf(CheckpointException.class)
+                .hasMessageContaining("No space left on device")
+                .hasRootCauseMessage("No space left on device");
+          }
+          return 0;
+        });
+    assertThat(disk.openWhenFull).isGreaterThan(1);
+    assertThat(disk.open).isZero();
+  }
+
   @Test
   void aFullDiskTakesNothing() throws IOException {
     FailingFiles disk = new FailingFiles();

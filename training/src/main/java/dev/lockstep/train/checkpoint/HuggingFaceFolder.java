@@ -1,6 +1,7 @@
 package dev.lockstep.train.checkpoint;
 
 import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.train.checkpoint.Safetensors.TensorData;
 import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.nn.Parameter;
@@ -49,7 +50,7 @@ public final class HuggingFaceFolder implements AutoCloseable {
       folder.read();
       return folder;
     } catch (RuntimeException | Error e) {
-      folder.close();
+      Scope.closeAfter(e, folder::close);
       throw e;
     }
   }

@@ -5,13 +5,12 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.train.checkpoint.Safetensors.TensorData;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
@@ -22,7 +21,7 @@ import org.jspecify.annotations.Nullable;
 public final class SafetensorsSet implements AutoCloseable {
   private static final ObjectMapper JSON = new JsonMapper();
 
-  private final List<Safetensors> files = new ArrayList<>();
+  private final Scope files = new Scope();
   private final Map<String, TensorData> tensors = new TreeMap<>();
 
   private SafetensorsSet() {}
@@ -51,7 +50,7 @@ public final class SafetensorsSet implements AutoCloseable {
       }
       return set;
     } catch (RuntimeException | Error e) {
-      set.close();
+      Scope.closeAfter(e, set::close);
       throw e;
     }
   }
@@ -92,9 +91,7 @@ public final class SafetensorsSet implements AutoCloseable {
   }
 
   private Safetensors opened(Path file) {
-    Safetensors opened = Safetensors.open(file);
-    files.add(opened);
-    return opened;
+    return files.own(Safetensors.open(file), Safetensors::close);
   }
 
   private static CheckpointException damaged(Path file, String what, @Nullable Throwable cause) {
@@ -110,6 +107,6 @@ public final class SafetensorsSet implements AutoCloseable {
   /// Unmaps the files; idempotent.
   @Override
   public void close() {
-    files.forEach(Safetensors::close);
+    files.close();
   }
 }
