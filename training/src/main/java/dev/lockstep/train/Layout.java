@@ -11,6 +11,7 @@ import dev.lockstep.train.placement.AxisPlace;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /// How a run is laid out over ranks: the axes of the mesh. Nothing here changes a bit of the
 /// result.
@@ -80,14 +81,30 @@ public record Layout(
 
   /// Returns the layout of data parallelism alone, over as many ranks as there are.
   public static Layout dataParallel() {
-    return of(List.of());
+    return plain(List.of());
   }
 
   /// Reads a layout as users write it: `dp=2,tp=2`.
   ///
   /// @throws ConfigurationException if that is not what the text is
   public static Layout parse(String mesh) {
-    return of(Mesh.Axis.parse(mesh));
+    return plain(Mesh.Axis.parse(mesh));
+  }
+
+  /// Returns the layout that a command's options say.
+  ///
+  /// @param mesh as [#parse]; null for data parallelism alone
+  /// @param chunks null for as many as are usual for the schedule
+  /// @throws ConfigurationException if an option is wrong
+  public static Layout of(
+      @Nullable String mesh,
+      int zero,
+      PipelineSchedule schedule,
+      @Nullable Integer chunks,
+      boolean sequenceParallel) {
+    List<Mesh.Axis> axes = mesh == null ? List.of() : Mesh.Axis.parse(mesh);
+    int wanted = chunks == null ? schedule.usualChunks() : chunks;
+    return new Layout(axes, zero, schedule, wanted, sequenceParallel);
   }
 
   /// Returns this layout with another stage of ZeRO.
@@ -115,7 +132,7 @@ public record Layout(
     return new Layout(axes, zero, schedule, chunks, other);
   }
 
-  private static Layout of(List<Mesh.Axis> axes) {
+  private static Layout plain(List<Mesh.Axis> axes) {
     return new Layout(axes, 0, PipelineSchedule.ONE_FORWARD_ONE_BACKWARD, 1, false);
   }
 

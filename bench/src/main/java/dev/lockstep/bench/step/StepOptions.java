@@ -417,11 +417,6 @@ public final class StepOptions {
 
   /// Returns how ranks are laid out.
   Layout layout() {
-    Layout layout =
-        (mesh == null ? Layout.dataParallel() : Layout.parse(mesh))
-            .withZero(zero)
-            .withSchedule(PipelineSchedule.of(schedule))
-            .withSequenceParallel(sequenceParallel);
-    return chunks == null ? layout : layout.withChunks(chunks);
+    return Layout.of(mesh, zero, PipelineSchedule.of(schedule), chunks, sequenceParallel);
   }
 }

@@ -436,17 +436,12 @@ final class TrainingOptions {
   ///
   /// @param share threads that this rank computes with if the user did not say
   TrainerOptions trainerOptions(int share) {
-    Layout layout =
-        (mesh == null ? Layout.dataParallel() : Layout.parse(mesh))
-            .withZero(zero)
-            .withSchedule(PipelineSchedule.of(schedule))
-            .withSequenceParallel(sequenceParallel);
     return TrainerOptions.defaults()
         .withDevice(device)
         .withThreads(threads == null ? share : threads)
         .withTransport(transport)
         .withRecompute(Recompute.of(recompute))
         .withBucketBytes((long) bucketMb << 20)
-        .withLayout(chunks == null ? layout : layout.withChunks(chunks));
+        .withLayout(Layout.of(mesh, zero, PipelineSchedule.of(schedule), chunks, sequenceParallel));
   }
 }
