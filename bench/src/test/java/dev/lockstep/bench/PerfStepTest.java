@@ -62,5 +62,8 @@ class PerfStepTest {
     assertThatThrownBy(() -> perf("step", "gpt", "-np", "3", "--lanes", "2"))
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining("--lanes 2");
+    assertThatThrownBy(() -> perf("step", "gpt", "--transport", "pigeon"))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--transport=pigeon");
   }
 }

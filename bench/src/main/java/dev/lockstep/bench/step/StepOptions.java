@@ -192,6 +192,14 @@ public final class StepOptions {
   private String device = "cpu";
 
   @Option(
+      names = "--transport",
+      paramLabel = "NAME",
+      description =
+          "shm, aeron-ipc, aeron-udp, efa, ofi:PROVIDER, or shm+NAME for memory within hosts and"
+              + " NAME between them; default: the best that reaches all ranks")
+  private String transport = "";
+
+  @Option(
       names = "--vector-bits",
       paramLabel = "N",
       description = "64 (scalar), 128, 256 or 512 (default: the widest)")
@@ -397,7 +405,7 @@ public final class StepOptions {
         device,
         threads == 0 ? share : threads,
         vectorBits,
-        "",
+        transport,
         TrainerOptions.defaults().timeout(),
         Recompute.of(recompute),
         layout(),
