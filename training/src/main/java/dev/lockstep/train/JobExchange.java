@@ -3,8 +3,6 @@ package dev.lockstep.train;
 import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.CommunicatorOptions;
 import dev.lockstep.collective.Mesh;
-import dev.lockstep.collective.PreparedCollective;
-import dev.lockstep.collective.Work;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
@@ -15,22 +13,14 @@ import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
-import dev.lockstep.memory.Buffer;
-import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.DType;
-import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.optim.StagePlace;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.transport.TransportCounters;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -39,12 +29,6 @@ import org.jspecify.annotations.Nullable;
 
 /// The exchange among a job's ranks along the axes of their mesh; one rank alone has none.
 final class JobExchange implements Exchange {
-  /// What most words fit into, so that they are told at once: their length, then the words.
-  private static final int FIRST_BYTES = 1024;
-
-  /// Far more than any rank says: what is longer is no length.
-  private static final int MOST_BYTES = 1 << 20;
-
   private static final Duration OTHERS = Duration.ofMillis(500);
 
   private static final TransportCounters NOTHING = new TransportCounters(0, 0, 0, 0, 0);
@@ -55,7 +39,8 @@ final class JobExchange implements Exchange {
   private final Mode mode;
   private final Optional<Communicator> world;
   private final Map<String, Communicator> axes = new HashMap<>();
-  private final Map<String, Communicator> links = new HashMap<>();
+  private final RankWords words;
+  private final StageLinks links;
 
   private JobExchange(Job job, Layout layout, Mode mode, Optional<Communicator> world) {
     this.job = job;
@@ -63,6 +48,8 @@ final class JobExchange implements Exchange {
     this.grid = Grid.of(layout, job.rank(), job.worldSize());
     this.mode = mode;
     this.world = world;
+    this.words = new RankWords(job.memory());
+    this.links = new StageLinks(grid, layout.chunks());
   }
 
   /// Joins all ranks of the job; blocks until they have met.
@@ -93,102 +80,28 @@ final class JobExchange implements Exchange {
     return exchange;
   }
 
-  /// Joins each two neighbouring stages for messages forth, and once more for messages back, so
-  /// that neither wait for the other; the last with the first too where stages hold several chunks;
-  /// and the first stage with the last.
   private void link(Scope scope) {
-    if (!grid.isStaged()) {
-      return;
+    if (grid.isStaged()) {
+      Communicator line = axis(Layout.PIPELINE).orElseThrow();
+      links.join(scope, line).ifPresent(ends -> axes.put(StagePlace.ENDS, ends));
     }
-    Communicator line = axes.get(Layout.PIPELINE);
-    if (line == null) {
-      throw new IllegalStateException("stages have no axis: grid=" + grid);
-    }
-    int stage = grid.pipeline().rank();
-    int last = grid.pipeline().ranks() - 1;
-    for (int first = 0; first < 2 && first < last; first++) {
-      int border = stage - Math.floorMod(stage - first, 2);
-      link(scope, line, border, border >= 0 && border < last);
-    }
-    if (layout.chunks() > 1) {
-      link(scope, line, last, stage == 0 || stage == last);
-    }
-    boolean isEnd = stage == 0 || stage == last;
-    line.split(isEnd ? 0 : Communicator.NO_COLOR, stage)
-        .ifPresent(ends -> axes.put(StagePlace.ENDS, scope.own(ends, Communicator::close)));
-  }
-
-  /// Joins a stage with the next for messages in both directions.
-  ///
-  /// @param border the former of the two
-  /// @param isLinked whether this rank is one of them
-  private void link(Scope scope, Communicator line, int border, boolean isLinked) {
-    int next = (border + 1) % grid.pipeline().ranks();
-    int color = isLinked ? border : Communicator.NO_COLOR;
-    for (boolean forth : new boolean[] {true, false}) {
-      int from = forth ? border : next;
-      boolean sends = grid.pipeline().rank() == from;
-      line.split(color, sends ? 0 : 1)
-          .ifPresent(
-              link -> {
-                scope.own(link, Communicator::close);
-                links.put(linkName(forth, from), link);
-              });
-    }
-  }
-
-  private static String linkName(boolean forth, int from) {
-    return (forth ? "forth from " : "back from ") + from;
   }
 
   @Override
   public Message message(String axis, boolean forth, int from, Tensor memory) {
-    Communicator link = links.get(linkName(forth, from));
-    if (link == null || !axis.equals(Layout.PIPELINE)) {
-      throw new IllegalArgumentException(
-          "ranks are no neighbours: axis=%s, from=%d, forth=%s".formatted(axis, from, forth));
-    }
+    Communicator link =
+        links
+            .of(forth, from)
+            .filter(_ -> axis.equals(Layout.PIPELINE))
+            .orElseThrow(
+                () ->
+                    new IllegalArgumentException(
+                        "ranks are no neighbours: axis=%s, from=%d, forth=%s"
+                            .formatted(axis, from, forth)));
     CollectiveRequest request =
         CollectiveRequest.broadcast(memory.dtype(), memory.shape().elements(), 0, link.topology());
     List<Tensor> inputs = link.rank() == 0 ? List.of(memory) : List.of();
-    return new LinkMessage(link.prepare(request, inputs, memory));
-  }
-
-  /// A message over the link of two stages: what its first rank has, the second one gets.
-  private static final class LinkMessage implements Message {
-    private final PreparedCollective prepared;
-    private @Nullable Work work;
-
-    LinkMessage(PreparedCollective prepared) {
-      this.prepared = prepared;
-    }
-
-    @Override
-    public void start() {
-      work = prepared.start();
-      // Tells the peer at once, before this rank goes on to compute.
-      var _ = work.poll();
-    }
-
-    @Override
-    public boolean poll() {
-      Work started = work;
-      return started == null || started.poll();
-    }
-
-    @Override
-    public void await() {
-      Work started = work;
-      if (started != null) {
-        started.await();
-        work = null;
-      }
-    }
-
-    @Override
-    public void close() {
-      prepared.close();
-    }
+    return new JobCollective(link.prepare(request, inputs, memory), true);
   }
 
   /// Returns which rank this is.
@@ -331,91 +244,17 @@ final class JobExchange implements Exchange {
 
   /// Returns what every rank of an axis says, in the axis's order; all of them call this together.
   List<String> words(String axis, String mine) {
-    return words(among(axis), mine);
+    return words.ofAll(among(axis), mine);
   }
 
   @Override
   public List<String> words(String mine) {
-    return world.map(all -> words(all, mine)).orElse(List.of(mine));
-  }
-
-  private List<String> words(Communicator all, String mine) {
-    byte[] text = mine.getBytes(StandardCharsets.UTF_8);
-    byte[] said = new byte[Integer.BYTES + text.length];
-    ByteBuffer.wrap(said).putInt(text.length).put(text);
-    List<byte[]> heard = gathered(all, said, FIRST_BYTES);
-    int longest = heard.stream().mapToInt(JobExchange::length).max().orElse(0);
-    if (Integer.BYTES + longest > FIRST_BYTES) { // seen by all ranks alike
-      heard = gathered(all, said, Integer.BYTES + longest);
-    }
-    return heard.stream()
-        .map(each -> new String(each, Integer.BYTES, length(each), StandardCharsets.UTF_8))
-        .toList();
-  }
-
-  private static int length(byte[] words) {
-    int length = ByteBuffer.wrap(words).getInt();
-    if (length < 0 || length > MOST_BYTES) {
-      throw new IllegalStateException(
-          "a rank says something unknown: lengthBytes=%d, most=%d (run one version of Lockstep on all ranks)"
-              .formatted(length, MOST_BYTES));
-    }
-    return length;
-  }
-
-  /// Returns the first `length` bytes of what each rank says, filled up with zeros.
-  private List<byte[]> gathered(Communicator all, byte[] said, int length) {
-    long total = (long) all.size() * length;
-    try (Buffer own = HostMemory.allocate(job.memory(), "words", length);
-        Buffer everyones = HostMemory.allocate(job.memory(), "words of all", total)) {
-      own.segment().copyFrom(MemorySegment.ofArray(Arrays.copyOf(said, length)));
-      all.allGather(
-          Tensor.of(own, DType.U8, Shape.of(length)),
-          Tensor.of(everyones, DType.U8, Shape.of(total)));
-      List<byte[]> heard = new ArrayList<>();
-      for (int rank = 0; rank < all.size(); rank++) {
-        MemorySegment its = everyones.segment().asSlice((long) rank * length, length);
-        heard.add(its.toArray(ValueLayout.JAVA_BYTE));
-      }
-      return heard;
-    }
+    return world.map(all -> words.ofAll(all, mine)).orElse(List.of(mine));
   }
 
   private static Prepared prepared(
       Communicator among, CollectiveRequest request, List<Tensor> inputs, @Nullable Tensor output) {
-    PreparedCollective prepared = among.prepare(request, inputs, output);
-    return new Prepared() {
-      private @Nullable Work started;
-
-      @Override
-      public void run() {
-        prepared.run();
-      }
-
-      @Override
-      public void start() {
-        started = prepared.start();
-      }
-
-      @Override
-      public boolean poll() {
-        Work work = started;
-        return work == null || work.poll();
-      }
-
-      @Override
-      public void await() {
-        Work work = started;
-        if (work != null) {
-          work.await();
-        }
-      }
-
-      @Override
-      public void close() {
-        prepared.close();
-      }
-    };
+    return new JobCollective(among.prepare(request, inputs, output), false);
   }
 
   /// Waits a little until every rank has come here, so that each finds for itself what all find: a
@@ -444,7 +283,7 @@ final class JobExchange implements Exchange {
     }
     world.get().abort(reason);
     axes.values().forEach(axis -> axis.abort(reason));
-    links.values().forEach(link -> link.abort(reason));
+    links.abort(reason);
   }
 
   /// Returns the transport's name; empty with one rank.
