@@ -53,11 +53,7 @@ final class CheckpointWriter implements AutoCloseable {
   ///
   /// @param model all parameters of the model
   CheckpointWriter(
-      Job job,
-      RankCompute compute,
-      StepPrograms.State state,
-      List<Parameter> model,
-      Output output) {
+      Job job, RankCompute compute, TrainedState state, List<Parameter> model, Output output) {
     this.job = job;
     this.compute = compute;
     this.states = List.of(state.parameters(), state.moments());

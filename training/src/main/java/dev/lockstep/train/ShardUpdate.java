@@ -12,7 +12,6 @@ import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.parallel.FlatTensors;
-import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.SplitProgram;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -27,12 +26,7 @@ final class ShardUpdate {
   private final SplitProgram program;
   private final SplitProgram.Bound bound;
   private final Exchange.Prepared[] gathers;
-  private final HostScalar learningRate;
-  private final HostScalar number;
-  private final HostScalar stop;
-  private final HostScalar stopped;
-  private final HostScalar loss;
-  private final HostScalar gradientNorm;
+  private final StepScalars scalars;
 
   /// Compiles the step program.
   ///
@@ -43,14 +37,14 @@ final class ShardUpdate {
       RankCompute compute,
       Recipe recipe,
       @Nullable Stages stages,
-      StepPrograms.State state,
+      TrainedState state,
       GradientGroups groups,
       FlatTensors sums) {
     this.compute = compute;
     Grid grid = compute.grid();
     StateShards shards = groups.shards();
     NormLeaves leaves = leaves(grid, stages, shards);
-    FlatTensors scalars = compute.allocate("step scalars", StepPrograms.scalarLayout());
+    FlatTensors numbers = compute.allocate("step scalars", StepScalars.layout());
     FlatTensors wish = compute.allocateShared("stop", GradientGroups.stopLayout());
     program =
         new SplitProgram(
@@ -58,7 +52,7 @@ final class ShardUpdate {
             compute.device(),
             graph(recipe, grid, stages, groups),
             compute.exchange());
-    Map<String, Tensor> bindings = new HashMap<>(scalars.byName());
+    Map<String, Tensor> bindings = new HashMap<>(numbers.byName());
     bindings.put(StepGraph.subtreeInput(StepGraph.STOP, 0), wish.get(StepGraph.STOP));
     if (groups.hasLoss()) {
       bindings.put(StepGraph.LOSS_SUM, sums.get(StepGraph.LOSS_SUM));
@@ -73,12 +67,8 @@ final class ShardUpdate {
     for (int unit = 0; unit < gathers.length; unit++) {
       gathers[unit] = gather(state.parameters(), shards, unit);
     }
-    learningRate = compute.scalar(scalars.get(StepGraph.LEARNING_RATE));
-    number = compute.scalar(scalars.get(StepGraph.STEP));
-    loss = compute.scalar(scalars.get(StepGraph.LOSS));
-    gradientNorm = compute.scalar(scalars.get(StepGraph.GRADIENT_NORM));
-    stop = compute.scalar(wish.get(StepGraph.STOP));
-    stopped = compute.scalar(bound.tensor(StepGraph.STOPPED));
+    Tensor stop = wish.get(StepGraph.STOP);
+    scalars = new StepScalars(compute, numbers, stop, bound.tensor(StepGraph.STOPPED));
   }
 
   /// Returns the step program.
@@ -106,7 +96,7 @@ final class ShardUpdate {
   private void bind(
       Map<String, Tensor> bindings,
       Piece piece,
-      StepPrograms.State state,
+      TrainedState state,
       GradientGroups groups,
       FlatTensors sums) {
     Parameter parameter = piece.parameter();
@@ -144,9 +134,7 @@ final class ShardUpdate {
   /// @param rate learning rate
   /// @param wantsStop whether this rank asks all to stop after it
   void run(long index, float rate, boolean wantsStop) {
-    stop.set(wantsStop ? 1 : 0);
-    learningRate.set(rate);
-    number.set((float) (index + 1));
+    scalars.tell(index, rate, wantsStop);
     bound.run(compute.stream());
     compute.exchange().settle(compute.stream());
     compute.exchange().runAll(gathers);
@@ -158,14 +146,14 @@ final class ShardUpdate {
   }
 
   float loss() {
-    return loss.get();
+    return scalars.loss();
   }
 
   float gradientNorm() {
-    return gradientNorm.get();
+    return scalars.gradientNorm();
   }
 
   boolean stopped() {
-    return stopped.get() > 0;
+    return scalars.stopped();
   }
 }

@@ -53,7 +53,7 @@ final class ShardedSteps implements Steps {
       RankCompute compute,
       Recipe recipe,
       ModelPrograms programs,
-      StepPrograms.State state,
+      TrainedState state,
       Batches batches) {
     this.compute = compute;
     this.batches = batches;
@@ -79,7 +79,7 @@ final class ShardedSteps implements Steps {
       Recipe recipe,
       PipelinePlan pipeline,
       Stages stages,
-      StepPrograms.State state,
+      TrainedState state,
       Batches batches) {
     this.compute = compute;
     this.batches = batches;
@@ -97,21 +97,18 @@ final class ShardedSteps implements Steps {
   }
 
   private static GradientGroups groups(
-      RankCompute compute,
-      StepPrograms.State state,
-      List<List<ParameterUse>> chunks,
-      boolean hasLoss) {
+      RankCompute compute, TrainedState state, List<List<ParameterUse>> chunks, boolean hasLoss) {
     return GradientGroups.of(compute.grid(), state.parameters().held(), chunks, hasLoss);
   }
 
   private ShardUpdate update(
-      Recipe recipe, @Nullable Stages stages, StepPrograms.State state, FlatTensors sums) {
+      Recipe recipe, @Nullable Stages stages, TrainedState state, FlatTensors sums) {
     ShardUpdate made = new ShardUpdate(compute, recipe, stages, state, groups, sums);
     programs.put("update", made.programs());
     return made;
   }
 
-  private LaneSums.LaneProgram lane(ModelPrograms.Traced traced, StepPrograms.State state) {
+  private LaneSums.LaneProgram lane(ModelPrograms.Traced traced, TrainedState state) {
     return new LaneSums.LaneProgram(
         compute.grid().lay(traced),
         groups.layout(),
@@ -119,7 +116,7 @@ final class ShardedSteps implements Steps {
   }
 
   /// Gathers parameters and reduces gradients layer by layer.
-  private FlatTensors gathered(ModelPrograms.Traced traced, StepPrograms.State state, int lanes) {
+  private FlatTensors gathered(ModelPrograms.Traced traced, TrainedState state, int lanes) {
     GatheredLanes gathered =
         new GatheredLanes(compute, traced, state.parameters(), groups, input, lanes);
     plan.add(() -> gathered.run(fill));

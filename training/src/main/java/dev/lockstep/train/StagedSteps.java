@@ -9,7 +9,6 @@ import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatRange;
 import dev.lockstep.train.parallel.FlatTensors;
-import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.LanePlan;
 import dev.lockstep.train.parallel.SplitProgram;
 import dev.lockstep.train.pipeline.PipelinePlan;
@@ -34,12 +33,7 @@ final class StagedSteps implements Steps {
   private final StageLanes lanes;
   private final SplitProgram stepProgram;
   private final SplitProgram.Bound step;
-  private final HostScalar learningRate;
-  private final HostScalar number;
-  private final HostScalar stop;
-  private final HostScalar stopped;
-  private final HostScalar loss;
-  private final HostScalar gradientNorm;
+  private final StepScalars scalars;
   private final IntConsumer fill = this::fill;
   private long index;
 
@@ -52,7 +46,7 @@ final class StagedSteps implements Steps {
       Recipe recipe,
       PipelinePlan plan,
       Stages stages,
-      StepPrograms.State state,
+      TrainedState state,
       Batches batches) {
     this.compute = compute;
     this.batches = batches;
@@ -73,7 +67,7 @@ final class StagedSteps implements Steps {
             FlatRange.cut(layout, StagedShards.firsts(stages)));
     lanes =
         new StageLanes(compute.scope(), compute.device(), compute.exchange(), plan, chunks, sums);
-    FlatTensors scalars = compute.allocate("step scalars", StepPrograms.scalarLayout());
+    FlatTensors numbers = compute.allocate("step scalars", StepScalars.layout());
     StepPlace place = grid.stepPlace(split, stages.place());
     stepProgram =
         new SplitProgram(
@@ -81,30 +75,22 @@ final class StagedSteps implements Steps {
             compute.device(),
             StepGraph.trace(stages.own(), recipe.optimizer(), place),
             compute.exchange());
-    Map<String, Tensor> bindings = new HashMap<>(scalars.byName());
-    bindings.remove(StepGraph.STOPPED);
+    Map<String, Tensor> bindings = new HashMap<>(numbers.byName());
     bindings.putAll(state.parameters().byName());
     bindings.putAll(state.moments().byName());
     bindings.putAll(sums.subtreeInputs());
     bindings.put(
         StepGraph.LEAF_ORDER, StepPrograms.leafOrder(compute, StepGraph.leaves(place).order()));
-    bindings.put(StepGraph.STOPPED, scalars.get(StepGraph.STOPPED));
     step = stepProgram.bind(bindings);
-    learningRate = compute.scalar(scalars.get(StepGraph.LEARNING_RATE));
-    number = compute.scalar(scalars.get(StepGraph.STEP));
-    loss = compute.scalar(scalars.get(StepGraph.LOSS));
-    gradientNorm = compute.scalar(scalars.get(StepGraph.GRADIENT_NORM));
-    stop = compute.scalar(sums.subtree(0).get(StepGraph.STOP));
-    stopped = compute.scalar(step.tensor(StepGraph.STOPPED));
+    Tensor stop = sums.subtree(0).get(StepGraph.STOP);
+    scalars = new StepScalars(compute, numbers, stop, step.tensor(StepGraph.STOPPED));
   }
 
   @Override
   public void run(long index, float rate, boolean wantsStop) {
     this.index = index;
     lanes.run(compute.stream(), fill);
-    stop.set(wantsStop ? 1 : 0);
-    learningRate.set(rate);
-    number.set((float) (index + 1));
+    scalars.tell(index, rate, wantsStop);
     step.run(compute.stream());
   }
 
@@ -131,16 +117,16 @@ final class StagedSteps implements Steps {
 
   @Override
   public float loss() {
-    return loss.get();
+    return scalars.loss();
   }
 
   @Override
   public float gradientNorm() {
-    return gradientNorm.get();
+    return scalars.gradientNorm();
   }
 
   @Override
   public boolean stopped() {
-    return stopped.get() > 0;
+    return scalars.stopped();
   }
 }

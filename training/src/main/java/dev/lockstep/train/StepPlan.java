@@ -129,7 +129,7 @@ public final class StepPlan implements AutoCloseable {
     memory.put("parameters", ModelState.parameterBytes(grid, held));
     memory.put("moments", ModelState.momentBytes(grid, held));
     Shape tokens = Shape.of(recipe.batch().microBatch(), recipe.model().context());
-    memory.put("data", DataInput.bytes(tokens) + StepPrograms.scalarLayout().bytes());
+    memory.put("data", DataInput.bytes(tokens) + StepScalars.layout().bytes());
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), grid.data().ranks());
     LanePlan plan = LanePlan.of(split.ranks().get(grid.data().rank()));
     long exchanged;

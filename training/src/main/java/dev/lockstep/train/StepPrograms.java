@@ -15,7 +15,6 @@ import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.optim.StepPlace;
 import dev.lockstep.train.parallel.FlatLayout;
 import dev.lockstep.train.parallel.FlatTensors;
-import dev.lockstep.train.parallel.HostScalar;
 import dev.lockstep.train.parallel.SplitProgram;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -37,12 +36,7 @@ final class StepPrograms implements Steps {
   private final SummedLanes lanes;
   private final SplitProgram stepProgram;
   private final SplitProgram.Bound step;
-  private final HostScalar learningRate;
-  private final HostScalar number;
-  private final HostScalar stop;
-  private final HostScalar stopped;
-  private final HostScalar loss;
-  private final HostScalar gradientNorm;
+  private final StepScalars scalars;
   private final IntConsumer fill = this::fill;
   private long index;
 
@@ -54,15 +48,15 @@ final class StepPrograms implements Steps {
       RankCompute compute,
       Recipe recipe,
       GradientReduction reduction,
-      State state,
+      TrainedState state,
       Batches batches) {
     this.compute = compute;
     this.batches = batches;
     LaneSplit split = LaneSplit.contiguous(recipe.batch().lanes(), compute.ranks());
     input = new DataInput(compute, recipe.batch().microBatch(), recipe.model().context());
-    Map<String, Tensor> held = state.parameters.bindings(reduction.uses());
+    Map<String, Tensor> held = state.parameters().bindings(reduction.uses());
     lanes = reduction.lanes(compute, split, input.with(reduction.lane(), held));
-    FlatTensors scalars = compute.allocate("step scalars", scalarLayout());
+    FlatTensors numbers = compute.allocate("step scalars", StepScalars.layout());
     StepPlace place = compute.grid().stepPlace(split, null);
     stepProgram =
         new SplitProgram(
@@ -70,28 +64,13 @@ final class StepPrograms implements Steps {
             compute.device(),
             reduction.step(recipe.optimizer(), place),
             compute.exchange());
-    Map<String, Tensor> bindings = bindings(state, scalars);
+    Map<String, Tensor> bindings = bindings(state, numbers);
     if (compute.grid().isSplit()) {
       int[] order = leaves(reduction.uses(), place).order();
       bindings.put(StepGraph.LEAF_ORDER, leafOrder(compute, order));
     }
     step = stepProgram.bind(bindings);
-    learningRate = scalar(scalars.get(StepGraph.LEARNING_RATE));
-    number = scalar(scalars.get(StepGraph.STEP));
-    loss = scalar(scalars.get(StepGraph.LOSS));
-    gradientNorm = scalar(scalars.get(StepGraph.GRADIENT_NORM));
-    stop = scalar(lanes.stop());
-    stopped = scalar(step.tensor(StepGraph.STOPPED));
-  }
-
-  /// What the steps change.
-  ///
-  /// @param parameters the model's parameters
-  /// @param moments the optimizer's moments
-  record State(ModelState parameters, ModelState moments) {}
-
-  private HostScalar scalar(Tensor tensor) {
-    return compute.scalar(tensor);
+    scalars = new StepScalars(compute, numbers, lanes.stop(), step.tensor(StepGraph.STOPPED));
   }
 
   /// Returns the shapes of what a rank holds of gradients, by use.
@@ -140,25 +119,10 @@ final class StepPrograms implements Steps {
     return tensor;
   }
 
-  /// How the step's numbers lie in memory.
-  static FlatLayout scalarLayout() {
-    Map<String, Shape> shapes = new LinkedHashMap<>();
-    for (String name :
-        List.of(
-            StepGraph.LEARNING_RATE,
-            StepGraph.STEP,
-            StepGraph.LOSS,
-            StepGraph.GRADIENT_NORM,
-            StepGraph.STOPPED)) {
-      shapes.put(name, Shape.scalar());
-    }
-    return FlatLayout.of(shapes);
-  }
-
-  private Map<String, Tensor> bindings(State state, FlatTensors scalars) {
-    Map<String, Tensor> bindings = new HashMap<>(scalars.byName());
-    bindings.putAll(state.parameters.byName());
-    bindings.putAll(state.moments.byName());
+  private Map<String, Tensor> bindings(TrainedState state, FlatTensors numbers) {
+    Map<String, Tensor> bindings = new HashMap<>(numbers.byName());
+    bindings.putAll(state.parameters().byName());
+    bindings.putAll(state.moments().byName());
     bindings.putAll(lanes.results());
     return bindings;
   }
@@ -172,9 +136,7 @@ final class StepPrograms implements Steps {
   public void run(long index, float rate, boolean wantsStop) {
     this.index = index;
     lanes.run(compute.stream(), fill);
-    stop.set(wantsStop ? 1 : 0);
-    learningRate.set(rate);
-    number.set((float) (index + 1));
+    scalars.tell(index, rate, wantsStop);
     lanes.await();
     step.run(compute.stream());
   }
@@ -201,18 +163,18 @@ final class StepPrograms implements Steps {
   /// Returns the mean loss of the last step.
   @Override
   public float loss() {
-    return loss.get();
+    return scalars.loss();
   }
 
   /// Returns the gradient norm of the last step.
   @Override
   public float gradientNorm() {
-    return gradientNorm.get();
+    return scalars.gradientNorm();
   }
 
   /// Returns whether a rank asked to stop in the last step.
   @Override
   public boolean stopped() {
-    return stopped.get() > 0;
+    return scalars.stopped();
   }
 }

@@ -100,7 +100,7 @@ public final class Trainer implements AutoCloseable {
       var held = stages == null ? List.of(HeldParameters.all(model.parameters())) : stages.held();
       parameters = ModelState.parameters(compute, held);
       moments = ModelState.moments(compute, held);
-      StepPrograms.State state = new StepPrograms.State(parameters, moments);
+      TrainedState state = new TrainedState(parameters, moments);
       checkpoints =
           scope.own(
               new CheckpointWriter(job, compute, state, model.parameters(), output),
@@ -112,7 +112,7 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
-  private Steps steps(TrainerOptions options, StepPrograms.State state, Batches batches) {
+  private Steps steps(TrainerOptions options, TrainedState state, Batches batches) {
     if (stages != null) {
       PipelinePlan plan = stages.plan(options.layout().schedule(), recipe.batch().lanes());
       return compute.grid().isSharded()

@@ -105,7 +105,7 @@ class FlippedBitTest {
       parameters.initialize(recipe.seed());
       GradientReduction reduction =
           GradientReduction.plan(compute, recipe, programs, options.bucketBytes());
-      StepPrograms.State state = new StepPrograms.State(parameters, moments);
+      TrainedState state = new TrainedState(parameters, moments);
       StepPrograms steps = new StepPrograms(compute, recipe, reduction, state, batches);
       for (int step = 0; step < STEPS; step++) {
         steps.run(step, recipe.learningRate().at(step + 1, STEPS), false);

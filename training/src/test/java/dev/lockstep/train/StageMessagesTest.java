@@ -215,7 +215,7 @@ class StageMessagesTest {
                 RECIPE,
                 stages.plan(options.layout().schedule(), batch.lanes()),
                 stages,
-                new StepPrograms.State(parameters, moments),
+                new TrainedState(parameters, moments),
                 batches);
         List<Object> results = new ArrayList<>();
         for (int step = 0; step < STEPS; step++) {
