@@ -8,7 +8,6 @@ module dev.lockstep.train {
   requires static org.jspecify;
 
   exports dev.lockstep.train;
-  exports dev.lockstep.train.autodiff;
   exports dev.lockstep.train.checkpoint;
   exports dev.lockstep.train.data;
   exports dev.lockstep.train.metrics;

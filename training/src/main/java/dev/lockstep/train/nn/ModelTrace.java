@@ -206,6 +206,7 @@ public final class ModelTrace {
   }
 
   /// Returns what is computed again on the way back, and what is rounded there.
+  @SuppressWarnings("exports") // for this module alone, which differentiates
   public WayBack wayBack() {
     return new WayBack(recomputed, rounded);
   }
