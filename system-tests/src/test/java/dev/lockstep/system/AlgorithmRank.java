@@ -2,7 +2,11 @@ package dev.lockstep.system;
 
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.job.Job;
+import dev.lockstep.system.EveryAlgorithm.Result;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
+import java.util.stream.LongStream;
 
 /// A rank that runs every collective by every algorithm and prints what it got.
 final class AlgorithmRank {
@@ -10,6 +14,28 @@ final class AlgorithmRank {
   static final String RESULT = "result ";
 
   private AlgorithmRank() {}
+
+  /// Returns the program of a rank.
+  static List<String> program(String transport, long... sizes) {
+    List<String> program = new ArrayList<>(Command.lockstepProgram(true));
+    program.set(program.size() - 1, AlgorithmRank.class.getName());
+    program.add(transport);
+    LongStream.of(sizes).forEach(size -> program.add("" + size));
+    return program;
+  }
+
+  /// Waits for the good end of ranks and returns what each of them got.
+  static List<List<Result>> results(List<Command> ranks) throws InterruptedException {
+    List<List<Result>> results = new ArrayList<>();
+    for (Command rank : ranks) {
+      results.add(
+          rank.done().out().stream()
+              .filter(line -> line.startsWith(RESULT))
+              .map(line -> Result.of(line.substring(RESULT.length())))
+              .toList());
+    }
+    return results;
+  }
 
   /// Runs the rank.
   ///

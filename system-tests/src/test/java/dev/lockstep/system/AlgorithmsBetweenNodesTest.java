@@ -8,7 +8,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.LongStream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -88,27 +87,12 @@ class AlgorithmsBetweenNodesTest {
                 Map.entry("MASTER_PORT", PORT),
                 Map.entry("LOCKSTEP_STORE_PORT", PORT),
                 Map.entry("LOCKSTEP_JOB_TOKEN_FILE", token.toString()));
-        started.add(Command.start(environment, TwoNodes.on(node, program(transport, sizes))));
+        started.add(
+            Command.start(environment, TwoNodes.on(node, AlgorithmRank.program(transport, sizes))));
       }
-      List<List<Result>> results = new ArrayList<>();
-      for (Command rank : started) {
-        results.add(
-            rank.done().out().stream()
-                .filter(line -> line.startsWith(AlgorithmRank.RESULT))
-                .map(line -> Result.of(line.substring(AlgorithmRank.RESULT.length())))
-                .toList());
-      }
-      return results;
+      return AlgorithmRank.results(started);
     } finally {
       started.forEach(Command::close);
     }
-  }
-
-  private static List<String> program(String transport, long[] sizes) {
-    List<String> program = new ArrayList<>(Command.lockstepProgram(true));
-    program.set(program.size() - 1, AlgorithmRank.class.getName());
-    program.add(transport);
-    LongStream.of(sizes).forEach(size -> program.add("" + size));
-    return program;
   }
 }

@@ -37,13 +37,8 @@ class HostwiseTest {
       for (int rank = 0; rank < ranks; rank++) {
         started.add(Command.start(environment(rank, ranks, port, token), program()));
       }
-      List<List<Result>> found = new ArrayList<>();
+      List<List<Result>> found = AlgorithmRank.results(started);
       for (Command rank : started) {
-        found.add(
-            rank.done().out().stream()
-                .filter(line -> line.startsWith(AlgorithmRank.RESULT))
-                .map(line -> Result.of(line.substring(AlgorithmRank.RESULT.length())))
-                .toList());
         assertThat(rank.printed("transport")).isEqualTo("shm+aeron-udp");
         assertThat(rank.printed("levels")).isEqualTo("[2]");
         assertThat(rank.printed("all share memory")).isEqualTo("false");

@@ -8,7 +8,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -34,10 +33,10 @@ class SurvivorsTest {
     Libfabric.require(transport);
     List<Command> ranks = new ArrayList<>();
     try {
-      String port = "" + Ports.free();
-      String token = Rendezvous.token(folder).toString();
+      int port = Ports.free();
       for (int rank = 0; rank < RANKS; rank++) {
-        ranks.add(Command.start(environment(rank, port, token), program(transport)));
+        ranks.add(
+            Command.start(Rendezvous.onOneHost(rank, RANKS, port, folder), program(transport)));
       }
       for (Command rank : ranks) {
         rank.await("it sums", () -> rank.out().stream().anyMatch(line -> line.startsWith("sums")));
@@ -62,26 +61,6 @@ class SurvivorsTest {
     } finally {
       ranks.forEach(Command::close);
     }
-  }
-
-  private static Map<String, String> environment(int rank, String port, String token) {
-    return Map.of(
-        "RANK",
-        "" + rank,
-        "LOCAL_RANK",
-        "" + rank,
-        "WORLD_SIZE",
-        "" + RANKS,
-        "LOCAL_WORLD_SIZE",
-        "" + RANKS,
-        "MASTER_ADDR",
-        "127.0.0.1",
-        "MASTER_PORT",
-        port,
-        "LOCKSTEP_STORE_PORT",
-        port,
-        "LOCKSTEP_JOB_TOKEN_FILE",
-        token);
   }
 
   private static List<String> program(String transport) {
