@@ -18,7 +18,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// has lost, and gives back all memory that the dead rank could have written.
 ///
 /// Not over `ofi:shm`: a rank that dies while it holds the lock that this provider keeps in shared
-/// memory leaves whoever writes to it in native code, spinning, until its launcher ends it.
+/// memory leaves whoever writes to it in native code, spinning, until its launcher ends it, as
+/// [KilledRankTest] has it do.
 @Timeout(120)
 @Tag("long")
 class SurvivorsTest {
