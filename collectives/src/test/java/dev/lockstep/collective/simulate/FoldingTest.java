@@ -255,6 +255,18 @@ class FoldingTest {
   @ParameterizedTest(name = "P={0}, part={1}")
   @CsvSource({"288, 1000", "296, 268", "300, 268"})
   void foldedIsUnfoldedForGathersAndScattersWithRanksLeftOver(int ranks, long part) {
+    assertFoldedGatherAndScatter(ranks, part);
+  }
+
+  @ParameterizedTest(name = "P={0}, part={1}")
+  @CsvSource({"1504, 268", "4096, 268"})
+  @Timeout(300)
+  @Tag("long")
+  void foldedIsUnfoldedForGathersAndScattersAmongMore(int ranks, long part) {
+    assertFoldedGatherAndScatter(ranks, part);
+  }
+
+  private static void assertFoldedGatherAndScatter(int ranks, long part) {
     Topology topology = new Topology(ranks, List.of(4, 144), false);
     CollectiveRequest gather =
         CollectiveRequest.allGather(DType.F32, Counts.each(ranks, part), true, topology);
