@@ -93,6 +93,13 @@ final class HierarchiesOnThreadsTest {
           CollectiveRequest.allToAll(
               type, Counts.each((long) ranks * ranks, size), false, topology));
     }
+    // Two lanes of one rank alone, and of every rank.
+    LaneSplit several = LaneSplit.contiguous(mode == Mode.RELAXED ? ranks + 1 : 2 * ranks, ranks);
+    requests.add(CollectiveRequest.allReduce(type, sum, 500, false, topology, several, mode));
+    requests.add(CollectiveRequest.reduce(type, sum, 500, 1, false, topology, several, mode));
+    requests.add(
+        CollectiveRequest.reduceScatter(
+            type, sum, Counts.each(ranks, 50), false, topology, several, mode));
     return requests;
   }
 

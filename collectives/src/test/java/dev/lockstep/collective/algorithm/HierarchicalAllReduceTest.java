@@ -28,14 +28,14 @@ final class HierarchicalAllReduceTest {
 
   private static CollectiveRequest request(
       int ranks, List<Integer> levels, long elements, boolean inPlace, Mode mode) {
+    LaneSplit lanes = LaneSplit.onePerRank(ranks);
+    return request(new Topology(ranks, levels, false), elements, inPlace, lanes, mode);
+  }
+
+  private static CollectiveRequest request(
+      Topology topology, long elements, boolean inPlace, LaneSplit lanes, Mode mode) {
     return CollectiveRequest.allReduce(
-        DType.F32,
-        new ReduceOp.Sum(),
-        elements,
-        inPlace,
-        new Topology(ranks, levels, false),
-        LaneSplit.onePerRank(ranks),
-        mode);
+        DType.F32, new ReduceOp.Sum(), elements, inPlace, topology, lanes, mode);
   }
 
   @ParameterizedTest(name = "groups of {0} and {1}")
@@ -44,19 +44,48 @@ final class HierarchicalAllReduceTest {
     for (int ranks = outer + 1; ranks <= 4 * outer + 3; ranks += ranks < 20 ? 1 : 5) {
       for (Mode mode : Mode.values()) {
         for (long elements : new long[] {1, 1000, 16L * ranks * 8}) {
-          for (HierarchicalAllReduce algorithm : BOTH) {
-            CollectiveRequest request =
-                request(ranks, List.of(inner, outer), elements, ranks % 2 == 0, mode);
-            if (algorithm.refusal(request).isEmpty()) {
-              Schedule schedule = algorithm.schedule(request);
-              assertThat(Verifier.verify(schedule))
-                  .as("%s, %s", schedule, request.topology())
-                  .isInstanceOf(Verdict.Proven.class);
-            }
-          }
+          prove(request(ranks, List.of(inner, outer), elements, ranks % 2 == 0, mode));
         }
       }
     }
+  }
+
+  /// In same-bits mode a rank's lanes are one subtree, in relaxed mode any: several inputs of a
+  /// rank, and ranks of different numbers of lanes.
+  @ParameterizedTest(name = "groups of {0} and {1}")
+  @CsvSource({"2, 4", "4, 8", "3, 6", "4, 12"})
+  void groupsOfRanksOfSeveralLanesAreProven(int inner, int outer) {
+    int proven = 0;
+    for (int ranks = outer + 1; ranks <= 2 * outer + 3; ranks++) {
+      Topology topology = new Topology(ranks, List.of(inner, outer), false);
+      boolean inPlace = ranks % 2 == 1;
+      for (int lanes : new int[] {ranks + 1, 3 * ranks}) {
+        LaneSplit split = LaneSplit.contiguous(lanes, ranks);
+        proven += prove(request(topology, 1000, inPlace, split, Mode.RELAXED));
+      }
+      LaneSplit pairs = LaneSplit.contiguous(2 * ranks, ranks);
+      proven += prove(request(topology, 1000, !inPlace, pairs, Mode.SAME_BITS));
+    }
+    assertThat(proven).isEqualTo(3 * BOTH.size() * (outer + 3));
+  }
+
+  /// Returns how many algorithms do it.
+  private static int prove(CollectiveRequest request) {
+    int proven = 0;
+    for (HierarchicalAllReduce algorithm : BOTH) {
+      if (algorithm.refusal(request).isEmpty()) {
+        Schedule schedule = algorithm.schedule(request);
+        Verdict verdict = Verifier.verify(schedule);
+        assertThat(verdict)
+            .as("%s, %s, %s", schedule, request.topology(), request.lanes())
+            .isInstanceOf(Verdict.Proven.class);
+        if (request.mode() == Mode.SAME_BITS) {
+          assertThat(((Verdict.Proven) verdict).realisesLaneTree()).isTrue();
+        }
+        proven++;
+      }
+    }
+    return proven;
   }
 
   @ParameterizedTest(name = "P={0}, elements={1}, groups of {2} and {3}")

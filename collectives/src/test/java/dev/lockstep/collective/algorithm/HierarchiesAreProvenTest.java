@@ -136,6 +136,7 @@ final class HierarchiesAreProvenTest {
       LaneSplit several = LaneSplit.contiguous(3 * ranks, ranks);
       requests.add(reduceScatter(counts, inPlace, several, topology, Mode.RELAXED));
     }
+    addSeveralLanes(requests, topology);
     for (long elements : new long[] {0, 1, 1000, 100_000}) {
       for (int root : new int[] {0, ranks / 2, ranks - 1}) {
         boolean inPlace = requests.size() % 2 == 0;
@@ -169,6 +170,20 @@ final class HierarchiesAreProvenTest {
               mode));
     }
     return requests;
+  }
+
+  /// Adds sums of which a rank brings two lanes: one rank alone, and every rank.
+  private static void addSeveralLanes(List<CollectiveRequest> requests, Topology topology) {
+    int ranks = topology.ranks();
+    for (Mode mode : Mode.values()) {
+      boolean relaxed = mode == Mode.RELAXED;
+      LaneSplit lanes = LaneSplit.contiguous(relaxed ? ranks + 1 : 2 * ranks, ranks);
+      requests.add(
+          CollectiveRequest.allReduce(
+              DType.F32, new ReduceOp.Sum(), 1000, relaxed, topology, lanes, mode));
+      requests.add(reduce(1000, ranks / 2, relaxed, lanes, topology, mode));
+      requests.add(reduceScatter(Counts.each(ranks, 17), relaxed, lanes, topology, mode));
+    }
   }
 
   private static CollectiveRequest reduce(

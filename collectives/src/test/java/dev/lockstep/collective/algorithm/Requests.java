@@ -239,6 +239,9 @@ public final class Requests {
       requests.add(
           CollectiveRequest.reduceScatter(DType.F32, sum, parts, true, grouped, lanes, mode));
     }
+    LaneSplit several = LaneSplit.contiguous(3 * ranks, ranks);
+    requests.add(
+        CollectiveRequest.allReduce(DType.F32, sum, 18, true, grouped, several, Mode.RELAXED));
   }
 
   /// Returns a request of any kind over up to as many ranks, with anything that a request may have.
