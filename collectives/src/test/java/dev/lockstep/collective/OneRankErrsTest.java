@@ -16,6 +16,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -35,6 +36,10 @@ final class OneRankErrsTest {
   private static final int PART = 40;
   private static final int GUARD = 16;
   private static final int UNTOUCHED = 0x5A5A5A5A;
+
+  /// What each rank gives to each rank of an all-to-all.
+  private static final List<Long> PARTS = Collections.nCopies(RANKS * RANKS, (long) PART);
+
   private static final ReduceOp SUM = new ReduceOp.Sum();
   private static final ReduceOp MEAN = new ReduceOp.Avg();
 
@@ -183,8 +188,13 @@ final class OneRankErrsTest {
             List.of(
                 argument("root=3", my -> my.all.reduce(my.whole, my.result, SUM, 3)),
                 argument(
-                    "output",
-                    my -> my.all.reduce(my.whole, my.me == 2 ? null : my.result, SUM, 2)))),
+                    "output", my -> my.all.reduce(my.whole, my.me == 2 ? null : my.result, SUM, 2)),
+                closed(my -> my.all.reduce(my.closed, my.me == 2 ? my.result : null, SUM, 2)),
+                argument(
+                    "overlap",
+                    my ->
+                        my.all.reduce(
+                            slice(my.result, 0, 9), slice(my.result, 1, 9), SUM, my.me)))),
         new Collective(
             "reduce_scatter",
             my -> my.all.reduceScatterAsync(my.whole, my.got, SUM),
@@ -220,22 +230,52 @@ final class OneRankErrsTest {
             },
             List.of(
                 argument("root=4", my -> my.all.gather(my.part, my.result, 4)),
+                argument("output", my -> my.all.gather(my.part, my.me == 0 ? null : my.result, 0)),
                 argument(
-                    "output", my -> my.all.gather(my.part, my.me == 0 ? null : my.result, 0)))),
+                    "overlap",
+                    my ->
+                        my.all.gather(
+                            slice(my.result, besideItsPlace(my), PART), my.result, my.me)),
+                closed(my -> my.all.gather(my.closed, my.me == 0 ? my.result : null, 0)),
+                closed(my -> my.all.gatherAsync(my.part, my.closed, my.me)))),
         new Collective(
             "scatter",
             my -> my.all.scatterAsync(my.me == 0 ? my.whole : null, my.got, 0),
             my -> has(my.got, i -> value(0, (long) my.me * PART + i)),
             List.of(
                 argument("root=-1", my -> my.all.scatter(my.whole, my.got, -1)),
-                argument("inputs", my -> my.all.scatter(my.me == 0 ? null : my.whole, my.got, 0)))),
+                argument("inputs", my -> my.all.scatter(my.me == 0 ? null : my.whole, my.got, 0)),
+                argument(
+                    "overlap",
+                    my ->
+                        my.all.scatter(my.whole, slice(my.whole, besideItsPlace(my), PART), my.me)),
+                closed(my -> my.all.scatter(my.closed, my.got, my.me)),
+                closed(my -> my.all.scatterAsync(my.whole, slice(my.closed, 0, PART), my.me)))),
         new Collective(
             "alltoall",
             my -> my.all.allToAllAsync(my.whole, my.result),
             my -> has(my.result, i -> value((int) i / PART, (long) my.me * PART + i % PART)),
             List.of(
                 closed(my -> my.all.allToAll(my.closed, my.result)),
-                argument("elements=40", my -> my.all.allToAll(my.whole, my.part)))),
+                argument("elements=40", my -> my.all.allToAll(my.whole, my.part)),
+                argument(
+                    "overlap",
+                    my -> my.all.allToAll(slice(my.result, 0, 9), slice(my.result, 1, 9))))),
+        new Collective(
+            "alltoall",
+            my -> my.all.allToAllVAsync(my.whole, my.result, PARTS),
+            my -> has(my.result, i -> value((int) i / PART, (long) my.me * PART + i % PART)),
+            List.of(
+                argument(
+                    "counts=3", my -> my.all.allToAllV(my.whole, my.result, List.of(9L, 9L, 9L))),
+                argument(
+                    "count=-1",
+                    my -> my.all.allToAllVAsync(my.whole, my.result, with(PARTS, my.me, -1))),
+                argument(
+                    "elements=120",
+                    my -> my.all.allToAllV(my.whole, my.result, with(PARTS, 4 * my.me, 41))),
+                argument("dtype=F32", my -> my.all.allToAllV(my.whole, my.floats, PARTS)),
+                closed(my -> my.all.allToAllV(my.whole, my.closed, PARTS)))),
         new Collective(
             "sendrecv",
             my -> my.all.sendReceiveAsync(my.part, my.got),
@@ -244,10 +284,19 @@ final class OneRankErrsTest {
                 argument(
                     "overlap",
                     my -> my.all.sendReceive(slice(my.got, 0, 30), slice(my.got, 10, 30))),
+                closed(my -> my.all.sendReceive(my.closed, my.result)),
+                closed(my -> my.all.sendReceiveAsync(my.whole, my.closed, 2)),
                 new Mistake(
                     NullPointerException.class,
                     "destination is null: sender=1",
                     my -> my.all.sendReceive(my.part, my.got, Arrays.asList(1, null, 0))))));
+  }
+
+  /// Returns a list with another element in one place.
+  private static List<Long> with(List<Long> list, int place, long element) {
+    List<Long> changed = new ArrayList<>(list);
+    changed.set(place, element);
+    return changed;
   }
 
   /// Where a part of the whole starts that is not the rank's own, but overlaps the whole.
