@@ -313,7 +313,7 @@ final class OneRankErrsTest {
   }
 
   @ParameterizedTest(name = "{0}")
-  @ValueSource(strings = {"in-process", "shm", "messages-only"})
+  @ValueSource(strings = {"in-process", "shm", "unsteady-peers", "messages-only"})
   void theOthersWaitUntilItCallsRightly(String transport) {
     List<Collective> collectives = collectives();
     List<CountDownLatch> waiting = new ArrayList<>();
@@ -414,7 +414,7 @@ final class OneRankErrsTest {
   }
 
   @ParameterizedTest(name = "{0}")
-  @ValueSource(strings = {"shm", "messages-only"})
+  @ValueSource(strings = {"shm", "unsteady-peers", "messages-only"})
   void theOthersWaitUntilItPreparesRightly(String transport) {
     Ranks.run(
         RANKS,
@@ -443,7 +443,7 @@ final class OneRankErrsTest {
   }
 
   @ParameterizedTest(name = "{0}")
-  @ValueSource(strings = {"shm", "messages-only"})
+  @ValueSource(strings = {"shm", "unsteady-peers", "messages-only"})
   void theOthersWaitUntilItStartsAGroupRightly(String transport) {
     CountDownLatch waiting = new CountDownLatch(RANKS - 1);
     Ranks.run(

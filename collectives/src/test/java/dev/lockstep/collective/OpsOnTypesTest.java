@@ -67,7 +67,7 @@ final class OpsOnTypesTest {
   }
 
   @ParameterizedTest(name = "{0}, ranks={1}")
-  @CsvSource({"shm, 2", "messages-only, 3", "in-process, 2"})
+  @CsvSource({"shm, 2", "messages-only, 3", "in-process, 2", "unsteady-peers, 3"})
   @Tag("long")
   void haveThemInOtherWaysToo(String transport, int ranks) {
     checkAll(transport, ranks, List.of(FEW, MANY), OpsOnTypesTest::call);
@@ -84,6 +84,13 @@ final class OpsOnTypesTest {
   @Tag("long")
   void haveThemByEveryAlgorithmInOtherWaysToo(String transport, int ranks) {
     checkAll(transport, ranks, List.of(MANY), OpsOnTypesTest::runAlgorithmsOfEveryKind);
+  }
+
+  @ParameterizedTest(name = "{0}, ranks={1}")
+  @CsvSource({"unsteady-peers, 3"})
+  @Tag("long")
+  void haveThemByEveryAlgorithmWhereSignalsComeLate(String transport, int ranks) {
+    checkAll(transport, ranks, List.of(MANY), OpsOnTypesTest::runAlgorithmsOfOneKind);
   }
 
   private static void checkAll(

@@ -73,9 +73,12 @@ final class Ranks {
 
   private Ranks() {}
 
-  /// Returns options of a communicator that measures nothing.
+  /// Returns options of a communicator that measures nothing, and by its transport sees signals and
+  /// messages late and in any order.
   static CommunicatorOptions options() {
-    return CommunicatorOptions.defaults().withLinks(LinkSource.typical());
+    return CommunicatorOptions.defaults()
+        .withLinks(LinkSource.typical())
+        .withTransport("unsteady-peers");
   }
 
   /// Prepares the sum of a tensor of each rank, in place, with the same bits on any layout.

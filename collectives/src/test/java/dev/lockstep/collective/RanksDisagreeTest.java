@@ -227,7 +227,7 @@ final class RanksDisagreeTest {
     "FACTOR, 2, messages-only",
     "ROOT, 3, messages-only",
     "COUNTS, 3, shm",
-    "PARTNERS, 3, shm",
+    "PARTNERS, 3, unsteady-peers",
     "PLACE, 3, shm",
     "LANES, 2, shm",
     "ALGORITHM, 2, shm"
@@ -271,14 +271,14 @@ final class RanksDisagreeTest {
   @ParameterizedTest(name = "{0}, ranks={1}, {2}, elements={3}")
   @CsvSource({
     "COUNT, 3, shm, 600",
-    "COUNT, 3, shm, 9000",
+    "COUNT, 3, unsteady-peers, 9000",
     "DTYPE, 3, messages-only, 600",
     "DTYPE, 3, shm, 9000",
     "OP, 2, shm, 9000",
     "COUNTS, 3, shm, 600",
     "COUNTS, 2, shm, 9000",
     "KIND, 2, shm, 600",
-    "KIND, 3, shm, 9000",
+    "KIND, 3, unsteady-peers, 9000",
     "PLACE, 3, messages-only, 600",
     "PLACE, 2, shm, 9000",
     "MODE, 3, shm, 600",
@@ -295,6 +295,9 @@ final class RanksDisagreeTest {
     "DTYPE, 2, shm, 600",
     "OP, 3, messages-only, 9000",
     "FACTOR, 3, shm, 9000",
+    "COUNT, 3, shm, 9000",
+    "KIND, 3, shm, 9000",
+    "MODE, 2, unsteady-peers, 600",
     "COUNTS, 2, messages-only, 600",
     "COUNTS, 3, shm, 9000",
     "KIND, 3, messages-only, 600",
@@ -368,7 +371,12 @@ final class RanksDisagreeTest {
 
   /// The others have called it before and are inside; the last one has yet to prepare its own.
   @ParameterizedTest(name = "{0}, ranks={1}, {2}")
-  @CsvSource({"COUNT, 2, shm", "COUNT, 3, messages-only", "COUNTS, 3, shm", "KIND, 3, shm"})
+  @CsvSource({
+    "COUNT, 2, shm",
+    "COUNT, 3, messages-only",
+    "COUNTS, 3, unsteady-peers",
+    "KIND, 3, shm"
+  })
   void whatRanksCallDifferentlyLater(Field field, int ranks, String transport) {
     checkWhatRanksCallDifferentlyLater(field, ranks, transport);
   }
@@ -401,7 +409,7 @@ final class RanksDisagreeTest {
   /// A root, and who got something from one, may be through before anybody notices. Then what the
   /// ranks do next differs; where that has nothing in common either, there is still the deadline.
   @ParameterizedTest(name = "ranks={0}, {1}")
-  @CsvSource({"2, shm", "3, shm", "3, messages-only"})
+  @CsvSource({"2, shm", "3, shm", "3, unsteady-peers", "3, messages-only"})
   @Tag("long")
   void twoRootsEndInTypedFailuresEverywhere(int ranks, String transport) {
     long start = System.nanoTime();
@@ -425,7 +433,7 @@ final class RanksDisagreeTest {
   }
 
   @ParameterizedTest(name = "{0}")
-  @ValueSource(strings = {"shm", "messages-only"})
+  @ValueSource(strings = {"shm", "unsteady-peers", "messages-only"})
   void afterAnAbortEveryCallOnEveryRankIsATypedFailure(String transport) {
     CountDownLatch known = new CountDownLatch(3);
     CountDownLatch over = new CountDownLatch(3);

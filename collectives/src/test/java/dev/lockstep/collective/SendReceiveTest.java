@@ -30,6 +30,7 @@ final class SendReceiveTest {
     "in-process, 300, true",
     "shm, 10, true",
     "shm, 300, false",
+    "unsteady-peers, 300, true",
     "messages-only, 10, true",
     "messages-only, 300, false"
   })
@@ -90,7 +91,13 @@ final class SendReceiveTest {
   }
 
   @ParameterizedTest(name = "{0}, part={1}")
-  @CsvSource({"in-process, 300", "shm, 10", "shm, 3000", "messages-only, 300"})
+  @CsvSource({
+    "in-process, 300",
+    "shm, 10",
+    "shm, 3000",
+    "unsteady-peers, 3000",
+    "messages-only, 300"
+  })
   void ranksThatOnlySendOrOnlyGetDoSoInPlace(String transport, int part) {
     Ranks.run(
         3,
@@ -123,6 +130,8 @@ final class SendReceiveTest {
     "shm, false, swap-send-receive",
     "shm, true, direct-send-receive",
     "in-process, true, swap-send-receive",
+    "unsteady-peers, true, swap-send-receive",
+    "unsteady-peers, true, direct-send-receive",
     "messages-only, false, message-send-receive"
   })
   void whatTwoRanksSendEachOtherInPlaceChangesPlaces(
