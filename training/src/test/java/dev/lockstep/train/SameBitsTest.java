@@ -67,7 +67,7 @@ class SameBitsTest {
   private static List<Layout> layouts(int lanes) {
     return lanes == 4
         ? everyLayout()
-        : List.of(new Layout(3, "shm", 1, 256), new Layout(4, "in-process", 2, 512));
+        : List.of(new Layout(3, "unsteady-peers", 1, 256), new Layout(4, "in-process", 2, 512));
   }
 
   private static List<Layout> everyLayout() {
@@ -76,7 +76,7 @@ class SameBitsTest {
         new Layout(1, "", 2, 128),
         new Layout(1, "", 2, 256),
         new Layout(1, "", 1, 512),
-        new Layout(2, "in-process", 1, 0),
+        new Layout(2, "unsteady-peers", 1, 0),
         new Layout(2, "shm", 2, 0),
         new Layout(3, "shm", 1, 256),
         new Layout(4, "shm", 1, 64),
