@@ -22,12 +22,15 @@ import dev.lockstep.collective.verify.Verifier;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(60)
 class PlannerTest {
@@ -136,6 +139,57 @@ class PlannerTest {
           .isInstanceOfSatisfying(
               Verdict.Proven.class, proven -> assertThat(proven.realisesLaneTree()).isTrue());
     }
+  }
+
+  /// So the same bits cost nothing there.
+  @ParameterizedTest(name = "ranks={0}")
+  @ValueSource(ints = {2, 4})
+  void relaxedModeChoosesWhatSameBitsModeDoesInSharedMemory(int ranks) {
+    requireSameChoices(ranks, 16);
+  }
+
+  @ParameterizedTest(name = "ranks={0}")
+  @ValueSource(ints = {2, 3, 4})
+  @Tag("long")
+  void relaxedModeChoosesItAtEverySize(int ranks) {
+    requireSameChoices(ranks, 2);
+  }
+
+  private static void requireSameChoices(int ranks, int factor) {
+    Planner planner = planner(true);
+    List<String> different = new ArrayList<>();
+    for (CollectiveKind kind : CollectiveKind.values()) {
+      if (kind.reduces()) {
+        for (long elements = 1; elements <= 1 << 24; elements *= factor) {
+          for (boolean inPlace : new boolean[] {false, true}) {
+            String same =
+                planner.choose(sum(kind, ranks, elements, inPlace, Mode.SAME_BITS)).algorithm();
+            CollectiveRequest relaxed = sum(kind, ranks, elements, inPlace, Mode.RELAXED);
+            if (!planner.choose(relaxed).algorithm().equals(same)) {
+              different.add(
+                  "%s by %s, else %s"
+                      .formatted(relaxed.words(), planner.choose(relaxed).algorithm(), same));
+            }
+          }
+        }
+      }
+    }
+    assertThat(different).isEmpty();
+  }
+
+  private static CollectiveRequest sum(
+      CollectiveKind kind, int ranks, long elements, boolean inPlace, Mode mode) {
+    boolean inParts = kind == CollectiveKind.REDUCE_SCATTER;
+    return new CollectiveRequest(
+        kind,
+        DType.F32,
+        new ReduceOp.Sum(),
+        kind == CollectiveKind.REDUCE ? 0 : -1,
+        inParts ? Counts.each(ranks, Math.max(1, elements / ranks)) : Counts.one(elements),
+        inPlace,
+        Topology.oneNode(ranks, true),
+        LaneSplit.onePerRank(ranks),
+        mode);
   }
 
   @ParameterizedTest(name = "ranks={0}, peerMemory={1}")
