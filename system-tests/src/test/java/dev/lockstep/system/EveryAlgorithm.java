@@ -34,8 +34,25 @@ import java.util.concurrent.Future;
 import org.jspecify.annotations.Nullable;
 
 /// Every collective, of several sizes, by the algorithm that is chosen or by every one that can do
-/// it. Inputs are whole numbers whose sums are exact, so that all give the same bits.
+/// it. Inputs are whole numbers whose sums are exact, so that all give the same bits, in whatever
+/// form they are brought.
 final class EveryAlgorithm {
+  /// How ranks bring what they bring.
+  enum Form {
+    /// One input each, apart from the output.
+    APART,
+    /// One input each, in memory of the output where the rank has one.
+    IN_PLACE,
+    /// Three lanes each, whose sum is what a rank brings else: most ranks have them as two inputs.
+    OF_LANES;
+
+    LaneSplit lanes(int ranks) {
+      return this == OF_LANES
+          ? LaneSplit.contiguous(3 * ranks, ranks)
+          : LaneSplit.onePerRank(ranks);
+    }
+  }
+
   /// What a rank got.
   ///
   /// @param mode promise about the bits
@@ -59,16 +76,28 @@ final class EveryAlgorithm {
     }
   }
 
+  private final Form form;
   private final long[] sizes;
 
   /// @param sizes in elements
   EveryAlgorithm(long... sizes) {
+    this(Form.APART, sizes);
+  }
+
+  private EveryAlgorithm(Form form, long... sizes) {
+    this.form = form;
     this.sizes = sizes;
+  }
+
+  /// Returns the same collectives, whose results are the same, in another form.
+  EveryAlgorithm in(Form other) {
+    return new EveryAlgorithm(other, sizes);
   }
 
   private List<CollectiveRequest> requests(Topology topology, Mode mode) {
     int ranks = topology.ranks();
-    LaneSplit lanes = LaneSplit.onePerRank(ranks);
+    LaneSplit lanes = form.lanes(ranks);
+    boolean inPlace = form == Form.IN_PLACE;
     ReduceOp sum = new ReduceOp.Sum();
     DType f32 = DType.F32;
     List<CollectiveRequest> all = new ArrayList<>(List.of(CollectiveRequest.barrier(topology)));
@@ -77,17 +106,17 @@ final class EveryAlgorithm {
       Counts even = Counts.each(ranks, size);
       Counts uneven = Counts.of(new SplittableRandom(size).longs(ranks, 0, size).boxed().toList());
       Counts square = Counts.each((long) ranks * ranks, size / 2);
-      all.add(CollectiveRequest.allReduce(f32, sum, size, false, topology, lanes, mode));
-      all.add(CollectiveRequest.reduce(f32, sum, size, root, false, topology, lanes, mode));
+      all.add(CollectiveRequest.allReduce(f32, sum, size, inPlace, topology, lanes, mode));
+      all.add(CollectiveRequest.reduce(f32, sum, size, root, inPlace, topology, lanes, mode));
       for (Counts counts : List.of(even, uneven)) {
-        all.add(CollectiveRequest.reduceScatter(f32, sum, counts, false, topology, lanes, mode));
-        all.add(CollectiveRequest.allGather(f32, counts, false, topology));
-        all.add(CollectiveRequest.gather(f32, counts, root, false, topology));
-        all.add(CollectiveRequest.scatter(f32, counts, root, false, topology));
+        all.add(CollectiveRequest.reduceScatter(f32, sum, counts, inPlace, topology, lanes, mode));
+        all.add(CollectiveRequest.allGather(f32, counts, inPlace, topology));
+        all.add(CollectiveRequest.gather(f32, counts, root, inPlace, topology));
+        all.add(CollectiveRequest.scatter(f32, counts, root, inPlace, topology));
       }
-      all.add(CollectiveRequest.broadcast(f32, size, root, topology).withInPlace(false));
-      all.add(CollectiveRequest.allToAll(f32, square, false, topology));
-      all.add(CollectiveRequest.sendReceive(f32, size, false, topology));
+      all.add(CollectiveRequest.broadcast(f32, size, root, topology).withInPlace(inPlace));
+      all.add(CollectiveRequest.allToAll(f32, square, inPlace, topology));
+      all.add(CollectiveRequest.sendReceive(f32, size, inPlace, topology));
     }
     return all;
   }
@@ -136,11 +165,11 @@ final class EveryAlgorithm {
       for (int i = 0; i < requests.size(); i++) {
         CollectiveRequest request = requests.get(i);
         if (!all) {
-          results.add(new Result(mode, i, "", runOnce(job, communicator, request, null)));
+          results.add(new Result(mode, i, "", run(job, communicator, request, null)));
           continue;
         }
         for (Algorithm algorithm : Algorithms.applicable(request)) {
-          int hash = runOnce(job, communicator, request, algorithm);
+          int hash = run(job, communicator, request, algorithm);
           results.add(new Result(mode, i, algorithm.name(), hash));
         }
       }
@@ -151,34 +180,86 @@ final class EveryAlgorithm {
     return results;
   }
 
-  private static int runOnce(
+  /// Runs it twice, and returns the hash of what this rank got in the end.
+  private static int run(
       Job job,
       Communicator communicator,
       CollectiveRequest request,
       @Nullable Algorithm algorithm) {
     List<Buffer> buffers = new ArrayList<>();
-    List<Tensor> inputs = new ArrayList<>();
-    SplittableRandom random = new SplittableRandom(job.rank());
-    for (int i = 0; i < request.inputs(job.rank()); i++) {
-      inputs.add(tensor(job, buffers, request.inputElements(job.rank())));
-      for (long at = 0; at < request.inputElements(job.rank()); at++) {
-        buffers.getLast().segment().setAtIndex(ValueLayout.JAVA_FLOAT, at, random.nextInt(1000));
+    try {
+      Tensor output = output(job, buffers, request);
+      List<Tensor> inputs = inputs(job, buffers, request, output);
+      try (PreparedCollective prepared =
+          algorithm == null
+              ? communicator.prepare(request, inputs, output)
+              : communicator.prepare(request, algorithm, inputs, output)) {
+        fill(inputs, job.rank());
+        prepared.run();
+        fill(inputs, job.rank());
+        prepared.run();
       }
-    }
-    long elements = request.outputElements(job.rank());
-    Tensor output = elements == 0 ? null : tensor(job, buffers, elements);
-    try (PreparedCollective prepared =
-        algorithm == null
-            ? communicator.prepare(request, inputs, output)
-            : communicator.prepare(request, algorithm, inputs, output)) {
-      prepared.run();
-      prepared.run();
       return output == null
           ? 0
-          : Arrays.hashCode(buffers.getLast().segment().toArray(ValueLayout.JAVA_FLOAT));
+          : Arrays.hashCode(output.segment().toArray(ValueLayout.JAVA_FLOAT_UNALIGNED));
     } finally {
       buffers.forEach(Buffer::close);
     }
+  }
+
+  /// Returns memory of the output, in place with room for the input.
+  private static @Nullable Tensor output(Job job, List<Buffer> buffers, CollectiveRequest request) {
+    int me = job.rank();
+    long elements = request.outputElements(me);
+    if (elements == 0) {
+      return null;
+    }
+    if (!request.inPlace() || request.inputs(me) == 0) {
+      return tensor(job, buffers, elements);
+    }
+    long start = request.outputStart(me);
+    long room = Math.max(start + elements, request.inputStart(me) + request.inputElements(me));
+    Buffer both =
+        HostMemory.allocateShared(job.memory(), "both", room * Float.BYTES, job.directory());
+    buffers.add(both);
+    return new Tensor(both, start * Float.BYTES, DType.F32, Shape.of(elements));
+  }
+
+  private static List<Tensor> inputs(
+      Job job, List<Buffer> buffers, CollectiveRequest request, @Nullable Tensor output) {
+    int me = job.rank();
+    List<Tensor> inputs = new ArrayList<>();
+    for (int i = 0; i < request.inputs(me); i++) {
+      long elements = request.inputElements(me);
+      if (request.inPlace() && output != null) {
+        long offset = request.inputStart(me) * Float.BYTES;
+        inputs.add(new Tensor(output.buffer(), offset, DType.F32, Shape.of(elements)));
+      } else {
+        inputs.add(tensor(job, buffers, elements));
+      }
+    }
+    return inputs;
+  }
+
+  /// Fills inputs with whole numbers whose sum is the same however many inputs there are.
+  private static void fill(List<Tensor> inputs, int rank) {
+    if (inputs.isEmpty()) {
+      return;
+    }
+    SplittableRandom random = new SplittableRandom(rank);
+    for (long at = 0; at < inputs.getFirst().shape().elements(); at++) {
+      int left = random.nextInt(1000);
+      for (int i = 1; i < inputs.size(); i++) {
+        int share = (int) ((at + i) % 100);
+        set(inputs.get(i), at, share);
+        left -= share;
+      }
+      set(inputs.getFirst(), at, left);
+    }
+  }
+
+  private static void set(Tensor tensor, long at, int value) {
+    tensor.segment().setAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, at, value);
   }
 
   private static Tensor tensor(Job job, List<Buffer> buffers, long elements) {
