@@ -27,13 +27,9 @@ final class BadCable implements AutoCloseable {
   private static final int LONGEST = 1 << 16;
   private static final long PAUSE_NANOS = 50_000;
 
-  /// A packet on its way.
-  @SuppressWarnings("ArrayRecordComponent") // nobody compares packets
-  private record Packet(int end, byte[] bytes) {}
-
   private final Arena arena = Arena.ofShared();
   private final MemorySegment buffer = arena.allocate(LONGEST);
-  private final Storm<Packet> storm;
+  private final List<Storm<byte[]>> storms = new ArrayList<>(); // on the way to each end
   private final List<Integer> ends = new ArrayList<>();
   private final Thread thread;
   private volatile boolean closed;
@@ -41,9 +37,12 @@ final class BadCable implements AutoCloseable {
   /// Lays a cable.
   ///
   /// @param names of the interfaces, one for each end
+  /// @param weathers on the way to each end
   /// @throws IOException if this host has no such interfaces or they may not be made
-  BadCable(List<String> names, Weather weather, long seed) throws IOException {
-    this.storm = new Storm<>(weather, seed);
+  BadCable(List<String> names, List<Weather> weathers, long seed) throws IOException {
+    for (int end = 0; end < ENDS; end++) {
+      storms.add(new Storm<>(weathers.get(end), seed + end));
+    }
     try {
       for (String name : names) {
         ends.add(end(name));
@@ -73,7 +72,7 @@ final class BadCable implements AutoCloseable {
 
   /// Returns how many packets were lost, doubled or delayed so far.
   long interferences() {
-    return storm.interferences();
+    return storms.stream().mapToLong(Storm::interferences).sum();
   }
 
   private void run() {
@@ -84,13 +83,15 @@ final class BadCable implements AutoCloseable {
         if (bytes > 0) {
           idle = false;
           byte[] packet = buffer.asSlice(0, bytes).toArray(ValueLayout.JAVA_BYTE);
-          storm.take(new Packet(ENDS - 1 - end, packet));
+          storms.get(ENDS - 1 - end).take(packet);
         }
       }
-      for (Packet next = storm.next(); next != null; next = storm.next()) {
-        MemorySegment.copy(next.bytes(), 0, buffer, ValueLayout.JAVA_BYTE, 0, next.bytes().length);
-        long _ = LibC.write(ends.get(next.end()), buffer, next.bytes().length); // or it is lost
-        idle = false;
+      for (int end = 0; end < ENDS; end++) {
+        for (byte[] next = storms.get(end).next(); next != null; next = storms.get(end).next()) {
+          MemorySegment.copy(next, 0, buffer, ValueLayout.JAVA_BYTE, 0, next.length);
+          long _ = LibC.write(ends.get(end), buffer, next.length); // or it is lost
+          idle = false;
+        }
       }
       if (idle) {
         LockSupport.parkNanos(PAUSE_NANOS);

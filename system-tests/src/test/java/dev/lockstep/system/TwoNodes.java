@@ -56,9 +56,18 @@ final class TwoNodes implements AutoCloseable {
   /// Lays a cable on which packets get lost, come twice, late and out of order; skips the test
   /// where that cannot be done.
   static TwoNodes joined(Weather weather) {
+    return joined(List.of(weather, weather));
+  }
+
+  /// Lays a cable on which that happens on the way to the second node alone.
+  static TwoNodes joinedOneWay(Weather weather) {
+    return joined(List.of(new Weather(0, 0, 0, 0), weather));
+  }
+
+  private static TwoNodes joined(List<Weather> weathers) {
     FileChannel turn = addNodes();
     try {
-      BadCable cable = new BadCable(List.of("ls0", "ls1"), weather, 7);
+      BadCable cable = new BadCable(List.of("ls0", "ls1"), weathers, 7);
       for (int node = 0; node < NODES; node++) {
         assertThat(ip("link", "set", "ls" + node, "netns", NAMES[node])).isTrue();
       }
