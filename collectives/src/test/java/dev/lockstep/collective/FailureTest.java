@@ -388,6 +388,7 @@ final class FailureTest {
   /// What rank 1 finds of it is that its memory is gone.
   @Test
   void aRankThatFailsWhileOthersPrepareIsNamed() {
+    CountDownLatch asked = new CountDownLatch(1);
     CountDownLatch gone = new CountDownLatch(1);
     CountDownLatch over = new CountDownLatch(1);
     List<Ranks.Outcome<Boolean>> outcomes =
@@ -398,10 +399,11 @@ final class FailureTest {
               Tensor tensor = rank.sharedTensor(DType.F32, 100_000);
               Ranks.prepareSum(rank.communicator, tensor).close();
               if (rank.number() == 1) {
-                replaceMemoryOf(0, rank.job, new LostMemory(gone));
+                replaceMemoryOf(0, rank.job, new LostMemory(asked, gone));
               }
               try (PreparedCollective _ = Ranks.prepareSum(rank.communicator, tensor)) {
                 if (rank.number() == 0) {
+                  Deadline.until(() -> asked.getCount() == 0); // they have told each other
                   rank.job.fail(new IllegalStateException("out of ideas"), "thinking");
                   gone.countDown();
                   over.await(); // what the other rank finds is withdrawn with this one
@@ -434,7 +436,7 @@ final class FailureTest {
   }
 
   /// Memory of a rank that leaves while it is looked for.
-  private record LostMemory(CountDownLatch gone) implements Region {
+  private record LostMemory(CountDownLatch asked, CountDownLatch gone) implements Region {
     @Override
     public String name() {
       return "tensor";
@@ -452,6 +454,7 @@ final class FailureTest {
 
     @Override
     public MemorySegment segment() {
+      asked.countDown();
       Deadline.until(() -> gone.getCount() == 0);
       throw new IllegalStateException("memory is closed");
     }
