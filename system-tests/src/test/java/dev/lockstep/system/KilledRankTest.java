@@ -83,7 +83,7 @@ class KilledRankTest {
 
   /// Whoever writes to a rank that died with the lock of `ofi:shm` taken spins in native code:
   /// there the launcher alone ends it. Several rounds, since not every kill meets that moment.
-  @RepeatedTest(3)
+  @RepeatedTest(2)
   @Tag("long")
   void aKilledRankOverLibfabricsSharedMemoryEndsTheRun(RepetitionInfo round) throws Exception {
     String transport = "ofi:shm";
