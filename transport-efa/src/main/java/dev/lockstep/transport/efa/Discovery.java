@@ -126,6 +126,7 @@ final class Discovery implements AutoCloseable {
         }
       }
     }
+    requireNoOther(library, file, kind, bindAddress, only);
     throw new AbsentException(
         "libfabric has no such provider here: provider=%s, file=%s, version=%s, fi_getinfo=%d %s (%s)"
             .formatted(
@@ -135,6 +136,24 @@ final class Discovery implements AutoCloseable {
                 status,
                 library.strerror(-status),
                 kind.install()));
+  }
+
+  /// Throws if the one network that may be taken is not here and the other is.
+  private static void requireNoOther(
+      Libfabric library, String file, FabricKind kind, String bindAddress, String only)
+      throws AbsentException {
+    if (!kind.isEfa() || only.isEmpty()) {
+      return;
+    }
+    String there;
+    try (Discovery found = ask(library, file, kind, bindAddress)) {
+      there = found.domains.getFirst().fabric();
+    } catch (AbsentException none) {
+      return;
+    }
+    throw new AbsentException(
+        "EFA's network is not here: %s=%s, found=%s (name what is found, on all hosts, or unset it)"
+            .formatted(VARIABLE, only, there));
   }
 
   /// What is asked for: reliable datagrams, writes with immediate data, and no order of anything.

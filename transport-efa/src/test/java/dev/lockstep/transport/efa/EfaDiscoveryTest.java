@@ -124,7 +124,14 @@ final class EfaDiscoveryTest {
     assertThatThrownBy(
             () ->
                 Discovery.ask(standIn(V2_6, PLAIN), "a", FabricKind.EFA, "127.0.0.1", "efa-direct"))
-        .isInstanceOf(Discovery.AbsentException.class);
+        .isInstanceOf(Discovery.AbsentException.class)
+        .hasMessage(
+            "EFA's network is not here: LOCKSTEP_EFA_FABRIC=efa-direct, found=efa (name what is"
+                + " found, on all hosts, or unset it)");
+    assertThatThrownBy(
+            () -> Discovery.ask(standIn(V2_6), "a", FabricKind.EFA, "127.0.0.1", "efa-direct"))
+        .as("of a host without a card")
+        .hasMessageContaining("libfabric has no such provider here: provider=efa");
     assertThatThrownBy(() -> Discovery.ask(library, "a", FabricKind.EFA, "127.0.0.1", "infiniband"))
         .hasMessage("EFA has no such network: LOCKSTEP_EFA_FABRIC=infiniband (efa or efa-direct)");
     assertThatThrownBy(() -> Discovery.ask(library, "a", FabricKind.TCP, "127.0.0.1", "infiniband"))

@@ -22,18 +22,38 @@ public sealed interface LibfabricLookup {
   /// Environment variable that names the library's file.
   String VARIABLE = "LOCKSTEP_LIBFABRIC";
 
+  /// Where libfabric lies if nobody names a file.
+  List<String> USUAL =
+      List.of(
+          "libfabric.so.1",
+          "/opt/amazon/efa/lib64/libfabric.so.1",
+          "/opt/amazon/efa/lib/libfabric.so.1");
+
   /// Looks for the library: in the file that [#VARIABLE] names, else where the system's linker
   /// looks and where Amazon's EFA installer puts it. Never throws.
   static LibfabricLookup find() {
     String named = System.getenv(VARIABLE);
-    List<String> files =
-        named != null && !named.isEmpty()
-            ? List.of(named)
-            : List.of(
-                "libfabric.so.1",
-                "/opt/amazon/efa/lib64/libfabric.so.1",
-                "/opt/amazon/efa/lib/libfabric.so.1");
-    return find(files);
+    return named == null || named.isEmpty() ? find(USUAL) : findNamed(named, NativeLibfabric::open);
+  }
+
+  /// Looks for the library in the file that [#VARIABLE] names. Never throws.
+  ///
+  /// @param open opens a file, as [NativeLibfabric#open]
+  static LibfabricLookup findNamed(String file, Function<String, Libfabric> open) {
+    try {
+      var _ = open.apply(file);
+    } catch (IllegalArgumentException notThere) {
+      List<String> found =
+          USUAL.stream().filter(usual -> find(List.of(usual), open) instanceof Found).toList();
+      String remedy =
+          found.isEmpty() ? "name libfabric's file" : "name one that is found, or unset it";
+      return new Absent(
+          "no library can be loaded there: %s=%s, found=%s (%s)"
+              .formatted(VARIABLE, file, found, remedy));
+    } catch (RuntimeException | LinkageError other) {
+      // What it is, the look that follows says.
+    }
+    return find(List.of(file), open);
   }
 
   /// Looks for the library in these files, in this order. Never throws.

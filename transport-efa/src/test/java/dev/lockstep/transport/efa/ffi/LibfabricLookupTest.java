@@ -26,6 +26,26 @@ final class LibfabricLookupTest {
   }
 
   @Test
+  void aFileThatIsNotThereIsASentenceWithThoseThatAre() {
+    try (Arena arena = Arena.ofConfined()) {
+      var absent =
+          (LibfabricLookup.Absent)
+              LibfabricLookup.findNamed(
+                  "/opt/typo/libfabric.so",
+                  file -> {
+                    if (!file.equals("libfabric.so.1")) {
+                      throw new IllegalArgumentException(file);
+                    }
+                    return standIn(arena, Fi.API_VERSION);
+                  });
+      assertThat(absent.reason())
+          .isEqualTo(
+              "no library can be loaded there: LOCKSTEP_LIBFABRIC=/opt/typo/libfabric.so,"
+                  + " found=[libfabric.so.1] (name one that is found, or unset it)");
+    }
+  }
+
+  @Test
   void anotherLibraryIsNotTakenForLibfabric() {
     var absent = (LibfabricLookup.Absent) LibfabricLookup.find(List.of("libc.so.6"));
     assertThat(absent.reason()).startsWith("library is not libfabric: file=libc.so.6");
