@@ -56,7 +56,7 @@ final class Arrivals {
         ReceiveLink receiver = heard(links.receivers().get(link));
         return receiver != null && receiver.arrived(receive, Wire.number(frame, at));
       }
-      case Wire.HELLO, Wire.DISPUTE, Wire.GONE_SEEN -> {
+      case Wire.HELLO, Wire.DISPUTE, Wire.GONE_SEEN, Wire.SENT -> {
         ReceiveLink receiver = links.receivers().get(link);
         if (receiver != null) {
           receiver.told(kind, frame, at);
@@ -64,7 +64,7 @@ final class Arrivals {
           turnAway(frame, at);
         }
       }
-      case Wire.GRANT, Wire.CREDIT, Wire.GONE, Wire.REFUSE -> {
+      case Wire.GRANT, Wire.CREDIT, Wire.GONE, Wire.REFUSE, Wire.ASK, Wire.TAKEN -> {
         SendLink sender = links.senders().get(link);
         if (sender != null) {
           peers.hear(sender.peer());

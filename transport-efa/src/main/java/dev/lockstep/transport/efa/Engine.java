@@ -24,10 +24,15 @@ final class Engine implements RailEvents {
   /// turn.
   static final long FAREWELL_NANOS = 1_000_000_000;
 
+  /// Where order is kept: two ways to and fro behind a word, the provider's own conversations about
+  /// what was sent before it are over too.
+  private static final int ANSWERS_IN_ORDER = 3;
+
   private final EndpointLock lock;
   private final Failures failures;
   private final String transport;
   private final FrameShape frames;
+  private final int mostShortfalls;
   private final long job;
   private final int rank;
   private final MemoryPool pool;
@@ -61,6 +66,8 @@ final class Engine implements RailEvents {
     this.lock = new EndpointLock(found.kind().name(), context.liveness().multipliedBy(2));
     this.transport = found.kind().name();
     this.frames = found.kind().frames();
+    int silences = Keeper.mostSilences(context.liveness().toNanos());
+    this.mostShortfalls = found.kind().keepsOrder() ? ANSWERS_IN_ORDER : silences;
     this.job = context.jobId();
     this.rank = context.rank();
     this.pool = context.memory();
@@ -161,6 +168,12 @@ final class Engine implements RailEvents {
   /// Returns the links, for tests.
   Links links() {
     return links;
+  }
+
+  /// Returns how often in a row the other end of a link may say that it has sent more than is here,
+  /// with nothing coming meanwhile.
+  int mostShortfalls() {
+    return mostShortfalls;
   }
 
   FrameShape frames() {

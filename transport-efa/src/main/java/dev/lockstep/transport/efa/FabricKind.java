@@ -82,6 +82,11 @@ record FabricKind(
         : "";
   }
 
+  /// Returns whether what is sent arrives in its order, or not at all.
+  boolean keepsOrder() {
+    return frames.equals(FrameShape.STREAM);
+  }
+
   boolean isEfa() {
     return provider.equals(FabricInfo.EFA);
   }

@@ -65,6 +65,10 @@ abstract class FabricLink implements Link {
   /// Returns whether memory of transfers that have failed may still be touched.
   abstract boolean touchesMemory();
 
+  /// Asks the other end where it stands, if this one waits for it and nothing has come since this
+  /// was called last.
+  abstract void ask();
+
   /// Has the wire refuse whoever touches memory that failed transfers have lent.
   abstract void revoke();
 

@@ -43,10 +43,15 @@ final class Keeper implements AutoCloseable {
   /// @param livenessNanos how long a silent peer counts as alive
   Keeper(Engine engine, long livenessNanos) {
     this.engine = engine;
-    this.mostSilences = (int) Math.max(2, livenessNanos / ASK_NANOS);
+    this.mostSilences = mostSilences(livenessNanos);
     this.thread = new Thread(this::run, "lockstep-fabric-" + engine.rank());
     thread.setDaemon(true);
     thread.start();
+  }
+
+  /// Returns how often in a row a peer may fail to answer.
+  static int mostSilences(long livenessNanos) {
+    return (int) Math.max(2, livenessNanos / ASK_NANOS);
   }
 
   private void run() {

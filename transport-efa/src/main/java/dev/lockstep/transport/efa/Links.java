@@ -67,12 +67,12 @@ final class Links {
     }
   }
 
-  /// Has the links that wait for a peer and have not heard of its ends greet them again.
-  void greetAgain() {
-    for (int place = 0; place < senders.size(); place++) {
-      SendLink link = senders.at(place);
+  /// Has the links that wait for a peer and stand still ask its ends.
+  void ask() {
+    for (int place = 0; place < places(); place++) {
+      FabricLink link = at(place);
       if (link != null) {
-        link.greetAgain();
+        link.ask();
       }
     }
   }

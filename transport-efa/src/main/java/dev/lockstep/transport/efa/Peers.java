@@ -118,13 +118,13 @@ final class Peers {
     }
   }
 
-  /// Asks the peers that links wait for whether they are there, and greets again where nothing was
-  /// heard of a link's other end.
+  /// Asks the peers that links wait for whether they are there, and has links that stand still ask
+  /// their other ends.
   ///
   /// @param most how often in a row a peer may fail to answer
   void ask(int most) {
     markAwaited();
-    links.greetAgain();
+    links.ask();
     for (Peer peer : peers) {
       if (peer.addresses() == null || peer.left || peer.dismissed) {
         continue;

@@ -41,6 +41,12 @@ final class ReceiveLink extends FabricLink {
   private long segments;
 
   private long writtenSegments = -1;
+  private final Shortfall shortfall = new Shortfall();
+  private boolean asks;
+
+  /// Whether the sender waits to hear how far its frames were taken and what it was granted.
+  private boolean isAsked;
+
   private boolean refuses;
   private boolean forgotten;
 
@@ -278,6 +284,27 @@ final class ReceiveLink extends FabricLink {
     settle();
   }
 
+  @Override
+  void ask() {
+    boolean waits = isWaiting() && loss == null && sender >= 0;
+    if (waits && shortfall.standsStill(nextFrame + segments)) {
+      asks = true;
+      engine.markDirty(this);
+    }
+  }
+
+  /// Compares what the sender says to have sent with what is here.
+  private void compare(long frames, long written) {
+    boolean lacksFrame = frames > nextFrame && window[(int) nextFrame & (SLOTS - 1)] == 0;
+    boolean isShort = isWaiting() && loss == null && (lacksFrame || written > segments);
+    if (shortfall.isLost(nextFrame + segments, isShort, engine.mostShortfalls())) {
+      breakHere(
+          broken(
+              "what a peer has sent is lost: sentFrames=%d, takenFrames=%d, writtenSegments=%d, arrivedSegments=%d (a connection of the two ranks has ended)"
+                  .formatted(frames, nextFrame, written, segments)));
+    }
+  }
+
   /// Takes what the sender says beside its stream.
   void told(int kind, MemorySegment frame, long at) {
     long body = at + Wire.HEADER_BYTES;
@@ -288,6 +315,10 @@ final class ReceiveLink extends FabricLink {
         if (theirs.read(frame, body) && arrived.read(frame, body + Envelope.BYTES)) {
           disputed(theirs);
         }
+      }
+      case Wire.SENT -> {
+        engine.peers().hear(peer());
+        compare(Wire.number(frame, at), Wire.message(frame, at));
       }
       case Wire.GONE_SEEN -> {
         engine.peers().peer(peer()).hasAnswered();
@@ -317,6 +348,12 @@ final class ReceiveLink extends FabricLink {
   }
 
   private void greeted(MemorySegment frame, long body, int bytes) {
+    if (sender >= 0) {
+      isAsked = true;
+      leaves |= failure != null; // or that was lost on its way
+      engine.markDirty(this);
+      return;
+    }
     try {
       LinkAddress.Greeting greeting =
           LinkAddress.Greeting.decode(frame.asSlice(body, bytes).toArray(ValueLayout.JAVA_BYTE));
@@ -347,6 +384,19 @@ final class ReceiveLink extends FabricLink {
       }
       refuses = false;
       leaves = false;
+    }
+    if (isAsked && failure == null) {
+      if (!say(Wire.TAKEN, sender, nextFrame, grants.firstUnsaid())) {
+        return false;
+      }
+      isAsked = false;
+      reportedFrames = nextFrame;
+    }
+    if (asks && failure == null) {
+      if (!say(Wire.ASK, sender, 0, 0)) {
+        return false;
+      }
+      asks = false;
     }
     if (leaves) {
       if (!say(Wire.GONE, sender, 0, 0)) {

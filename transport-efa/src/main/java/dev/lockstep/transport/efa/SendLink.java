@@ -22,6 +22,7 @@ final class SendLink extends FabricLink {
 
   private final LinkAddress receiver;
   private final int number;
+  private final byte[] greeting;
   private final Grants grants;
   private final Envelope theirs = new Envelope();
   private final long[] writtenBytes = new long[QUEUE];
@@ -44,10 +45,11 @@ final class SendLink extends FabricLink {
   /// Segments that were written, for the receiver to know when all of them are there.
   private long writtenSegments;
 
+  private final Shortfall shortfall = new Shortfall();
   private boolean greets = true;
 
-  /// Whether the receiver has said anything, and so has read a greeting.
-  private boolean answered;
+  /// Whether the receiver waits to hear how much was sent.
+  private boolean isAsked;
 
   /// Whether the receiver has to hear that it waits for another message. It takes this for the word
   /// that nothing is written any more: segments of earlier messages come first.
@@ -67,6 +69,7 @@ final class SendLink extends FabricLink {
     boolean copies = engine.registersLocal() && engine.cache().isLimited();
     this.staging = copies ? new Staging(engine) : null;
     this.number = engine.add(this);
+    this.greeting = LinkAddress.greeting(engine.rank(), number, engine.names());
   }
 
   /// Returns by what number the receiver calls it.
@@ -330,18 +333,41 @@ final class SendLink extends FabricLink {
     giveBack();
   }
 
-  /// Greets again if a transfer waits for a receiver that has said nothing yet: a greeting that
-  /// arrived damaged has broken its end, and it cannot tell anybody so.
-  void greetAgain() {
-    if (!answered && isWaiting()) {
+  /// Greets again, which is answered by where the receiver stands. It may not have read the first
+  /// greeting: one that arrived damaged has broken its end, and it cannot tell anybody so.
+  @Override
+  void ask() {
+    if (isWaiting() && !mute && writing == 0 && shortfall.standsStill(position())) {
       greets = true;
       engine.markDirty(this);
     }
   }
 
+  /// Grows by whatever is done and comes.
+  private long position() {
+    return sentFrames + writtenSegments + consumedFrames + grants.number();
+  }
+
+  private void taken(long frames, long saidGrants) {
+    consumedFrames = Math.max(consumedFrames, frames);
+    boolean lacks = saidGrants > grants.number() && !grants.hasNext();
+    if (shortfall.isLost(position(), lacks && isWaiting(), engine.mostShortfalls())) {
+      breakHere(
+          broken(
+              "grants of a peer are lost: saidGrants=%d, takenGrants=%d (a connection of the two ranks has ended)"
+                  .formatted(saidGrants, grants.number())));
+    }
+  }
+
+  private void asked() {
+    isAsked = true;
+    // Or it was lost on its way.
+    disputes |= failure instanceof MismatchedEnvelopeException && !peerLeft;
+    engine.markDirty(this);
+  }
+
   /// Takes what the receiver says.
   void told(int kind, MemorySegment frame, long at) {
-    answered = true;
     long body = at + Wire.HEADER_BYTES;
     switch (kind) {
       case Wire.CREDIT -> consumedFrames = Math.max(consumedFrames, Wire.number(frame, at));
@@ -361,6 +387,8 @@ final class SendLink extends FabricLink {
         peerLeft();
       }
       case Wire.GONE -> peerLeft();
+      case Wire.ASK -> asked();
+      case Wire.TAKEN -> taken(Wire.number(frame, at), Wire.message(frame, at));
       default -> {}
     }
   }
@@ -404,6 +432,12 @@ final class SendLink extends FabricLink {
       }
       leaves = false;
     }
+    if (isAsked) {
+      if (!say(Wire.SENT, receiver.link(), sentFrames, writtenSegments)) {
+        return false;
+      }
+      isAsked = false;
+    }
     if (confirms) {
       if (!say(Wire.GONE_SEEN, receiver.link(), writtenSegments, 0)) {
         return false;
@@ -421,7 +455,6 @@ final class SendLink extends FabricLink {
     if (frame < 0) {
       return false;
     }
-    byte[] greeting = LinkAddress.greeting(engine.rank(), number, engine.names());
     MemorySegment.copy(
         greeting,
         0,

@@ -54,6 +54,11 @@ final class Wire {
   static final int BYE = 14;
   static final int BYE_SEEN = 15;
 
+  // About a link that stands still (Note [what is lost]).
+  static final int ASK = 16;
+  static final int SENT = 17;
+  static final int TAKEN = 18;
+
   private static final long VERSION = 4;
   private static final int CRC_BYTES = 4;
 

@@ -15,6 +15,15 @@
 /// out, but for grants of links that were given up and whose senders do not answer: then the wire
 /// refuses these, and the region stays quarantined until they answer. Endpoints close before
 /// registrations, registrations before memory.
+///
+/// Note [what is lost]: a provider may tell a sender that a message has gone and lose it. Those
+/// over sockets do where a connection ends, as it does at a write that its target refuses, and
+/// connect again without a word. So an end of a link that waits and at which nothing comes for a
+/// tenth of a second asks the other one: a receiver how much was sent (`ASK`, answered by `SENT`),
+/// a sender, by greeting again, how far its frames were taken and what it was granted (`TAKEN`). If
+/// more was sent than is here, and nothing comes while the other end says so again and again, the
+/// rest is lost, and the link breaks on both ranks. Credits and farewells that are lost are said
+/// again that way.
 @NullMarked
 package dev.lockstep.transport.efa;
 

@@ -1,0 +1,171 @@
+package dev.lockstep.transport.efa;
+
+import static dev.lockstep.transport.TransportHarness.receive;
+import static dev.lockstep.transport.TransportHarness.send;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.failure.TransportException;
+import dev.lockstep.transport.MismatchedEnvelopeException;
+import dev.lockstep.transport.Transfer;
+import dev.lockstep.transport.TransportHarness;
+import dev.lockstep.transport.TransportHarness.Pair;
+import dev.lockstep.transport.efa.ffi.EndpointCalls;
+import dev.lockstep.transport.efa.ffi.Libfabric;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.zip.CRC32C;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// A wire on which words get lost that their sender has been told as sent: nobody waits for good.
+@Timeout(30)
+final class LostWordsTest {
+  private static final int WORLD = 1;
+  private static final int LARGE = 40_000;
+
+  /// More small messages than a receiver has room for.
+  private static final int MANY = 3 * FabricLink.WINDOW;
+
+  @TempDir private Path directory;
+
+  /// What gets lost, and how many of them.
+  private volatile int kind = -1;
+
+  private volatile int most = Integer.MAX_VALUE;
+
+  @BeforeEach
+  void libfabricIsThere() {
+    LibfabricJudge.require(new OfiTcpProvider());
+  }
+
+  private TransportHarness open() {
+    return new TransportHarness(
+        TransportHarness.contexts(2, directory).stream()
+            .map(
+                context ->
+                    new OfiTcpProvider()
+                        .open(context, FabricOptions.defaults(), LosingLibfabric::new))
+            .toList());
+  }
+
+  @Test
+  void lostGrantsBreakTheLinkOnBothRanks() {
+    try (TransportHarness ranks = open()) {
+      Pair link = ranks.link(0, 1, WORLD);
+      kind = Wire.GRANT;
+      Transfer receiving = receive(ranks.zeros(0, LARGE), WORLD, 0);
+      Transfer sending = send(ranks.random(0, LARGE, 1), WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      ranks.post(link.sender(), sending);
+      assertThat(ranks.failure(sending))
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining("grants of a peer are lost: saidGrants=1, takenGrants=0")
+          .hasMessageContaining("to=1");
+      assertThat(ranks.failure(receiving))
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining("from=0");
+    }
+  }
+
+  @Test
+  void lostFramesBreakTheLinkOfAReceiverThatComesLater() {
+    try (TransportHarness ranks = open()) {
+      Pair link = ranks.link(0, 1, WORLD);
+      kind = Wire.FIRST;
+      most = 1;
+      for (int message = 0; message < 2; message++) {
+        ranks.post(link.sender(), send(ranks.random(0, 100, message), WORLD, message));
+      }
+      Transfer receiving = receive(ranks.zeros(0, 100), WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      assertThat(ranks.failure(receiving))
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining("what a peer has sent is lost: sentFrames=2, takenFrames=0")
+          .hasMessageContaining("from=0");
+    }
+  }
+
+  @Test
+  void lostCreditsAreSaidAgain() {
+    try (TransportHarness ranks = open()) {
+      Pair link = ranks.link(0, 1, WORLD);
+      kind = Wire.CREDIT;
+      for (int message = 0; message < MANY; message++) {
+        ranks.deliver(link, WORLD, message, 100);
+      }
+    }
+  }
+
+  @Test
+  void aReceiversLostFarewellIsSaidAgain() {
+    try (TransportHarness ranks = open()) {
+      Pair link = ranks.link(0, 1, WORLD);
+      ranks.deliver(link, WORLD, 0, 100);
+      kind = Wire.GONE;
+      most = 1;
+      link.receiver().close();
+      Transfer sending = send(ranks.random(0, LARGE, 1), WORLD, 1);
+      ranks.post(link.sender(), sending);
+      assertThat(ranks.failure(sending)).hasMessageContaining("link was closed by its receiver");
+    }
+  }
+
+  @Test
+  void aLostDisputeIsSaidAgain() {
+    try (TransportHarness ranks = open()) {
+      Pair link = ranks.link(0, 1, WORLD);
+      kind = Wire.DISPUTE;
+      most = 1;
+      Transfer receiving = receive(ranks.zeros(0, LARGE), WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      ranks.until(((SendLink) link.sender())::holdsGrant);
+      ranks.post(link.sender(), send(ranks.random(0, LARGE, 1), WORLD, 5));
+      assertThat(ranks.failure(receiving)).isInstanceOf(MismatchedEnvelopeException.class);
+    }
+  }
+
+  /// Makes words such as another job's, which nobody hears.
+  private final class LosingLibfabric extends ForwardingLibfabric {
+    /// What the provider may still read.
+    private final List<MemorySegment> strange = new ArrayList<>();
+
+    LosingLibfabric(Libfabric library) {
+      super(library);
+    }
+
+    private long taken(long buffer, long bytes) {
+      MemorySegment frame = library.memory(buffer, bytes);
+      if (Wire.kind(frame, 0) != kind || strange.size() >= most) {
+        return buffer;
+      }
+      MemorySegment copy = Arena.ofAuto().allocate(bytes, 64);
+      copy.copyFrom(frame);
+      copy.set(Wire.LONG, 8, ~TransportHarness.JOB);
+      Wire.seal(copy, 0, new CRC32C(), copy.asByteBuffer());
+      strange.add(copy);
+      return copy.address();
+    }
+
+    @Override
+    public long send(
+        EndpointCalls endpoint,
+        long buffer,
+        long bytes,
+        long descriptor,
+        long destination,
+        long context) {
+      long from = taken(buffer, bytes);
+      return super.send(endpoint, from, bytes, descriptor, destination, context);
+    }
+
+    @Override
+    public long inject(EndpointCalls endpoint, long buffer, long bytes, long destination) {
+      return super.inject(endpoint, taken(buffer, bytes), bytes, destination);
+    }
+  }
+}
