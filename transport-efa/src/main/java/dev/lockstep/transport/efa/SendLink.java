@@ -361,8 +361,12 @@ final class SendLink extends FabricLink {
 
   private void asked() {
     isAsked = true;
-    // Or it was lost on its way.
-    disputes |= failure instanceof MismatchedEnvelopeException && !peerLeft;
+    if (failure != null && !peerLeft) {
+      // Whoever asks has not heard of it: the word was lost on its way.
+      boolean isMismatch = failure instanceof MismatchedEnvelopeException;
+      disputes |= isMismatch;
+      leaves |= !isMismatch;
+    }
     engine.markDirty(this);
   }
 

@@ -116,6 +116,20 @@ final class LostWordsTest {
   }
 
   @Test
+  void aSendersLostFarewellIsSaidAgain() {
+    try (TransportHarness ranks = open()) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Transfer receiving = receive(ranks.zeros(0, 100), WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      ranks.until(((ReceiveLink) link.receiver())::isGreeted);
+      kind = Wire.CLOSE;
+      most = 1;
+      link.sender().close();
+      assertThat(ranks.failure(receiving)).hasMessageContaining("link was closed by its sender");
+    }
+  }
+
+  @Test
   void aLostDisputeIsSaidAgain() {
     try (TransportHarness ranks = open()) {
       Pair link = ranks.link(0, 1, WORLD);
