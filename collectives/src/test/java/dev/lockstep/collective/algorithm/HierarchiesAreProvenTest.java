@@ -19,6 +19,7 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -60,8 +61,10 @@ final class HierarchiesAreProvenTest {
     return IntStream.of(3, 4, 5, 7, 8, 9, 13);
   }
 
-  static IntStream allRanks() {
-    return IntStream.rangeClosed(3, 64);
+  /// With those above, all up to 64.
+  static IntStream allOtherRanks() {
+    Set<Integer> proven = fewRanks().boxed().collect(Collectors.toSet());
+    return IntStream.rangeClosed(3, 64).filter(ranks -> !proven.contains(ranks));
   }
 
   @ParameterizedTest(name = "P={0}")
@@ -71,9 +74,9 @@ final class HierarchiesAreProvenTest {
   }
 
   @ParameterizedTest(name = "P={0}")
-  @MethodSource("allRanks")
+  @MethodSource("allOtherRanks")
   @Tag("long")
-  void groupsOfAllRanksAreProven(int ranks) {
+  void groupsOfAllOtherRanksAreProven(int ranks) {
     prove(ranks);
   }
 
