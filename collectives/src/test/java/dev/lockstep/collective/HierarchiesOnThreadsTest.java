@@ -25,7 +25,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 
 /// Algorithms for groups within groups give what others give, where the ranks are threads that are
 /// taken to be in groups.
-@Timeout(60)
+@Timeout(120)
 final class HierarchiesOnThreadsTest {
   private static final List<Algorithm> ALL =
       Algorithms.all().stream()
@@ -93,8 +93,8 @@ final class HierarchiesOnThreadsTest {
           CollectiveRequest.allToAll(
               type, Counts.each((long) ranks * ranks, size), false, topology));
     }
-    // Two lanes of one rank alone, and of every rank.
-    LaneSplit several = LaneSplit.contiguous(mode == Mode.RELAXED ? ranks + 1 : 2 * ranks, ranks);
+    // Three lanes of each rank, which most of them have as two inputs.
+    LaneSplit several = LaneSplit.contiguous(3 * ranks, ranks);
     requests.add(CollectiveRequest.allReduce(type, sum, 500, false, topology, several, mode));
     requests.add(CollectiveRequest.reduce(type, sum, 500, 1, false, topology, several, mode));
     requests.add(

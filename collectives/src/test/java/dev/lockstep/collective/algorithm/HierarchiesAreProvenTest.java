@@ -175,12 +175,13 @@ final class HierarchiesAreProvenTest {
     return requests;
   }
 
-  /// Adds sums of which a rank brings two lanes: one rank alone, and every rank.
+  /// Adds sums of which ranks bring several lanes, as two inputs: three each, or one of them three
+  /// and the others two that are no subtree.
   private static void addSeveralLanes(List<CollectiveRequest> requests, Topology topology) {
     int ranks = topology.ranks();
     for (Mode mode : Mode.values()) {
       boolean relaxed = mode == Mode.RELAXED;
-      LaneSplit lanes = LaneSplit.contiguous(relaxed ? ranks + 1 : 2 * ranks, ranks);
+      LaneSplit lanes = LaneSplit.contiguous(relaxed ? 2 * ranks + 1 : 3 * ranks, ranks);
       requests.add(
           CollectiveRequest.allReduce(
               DType.F32, new ReduceOp.Sum(), 1000, relaxed, topology, lanes, mode));
