@@ -1,10 +1,13 @@
 package dev.lockstep.launcher;
 
+import java.io.File;
 import java.lang.module.ModuleFinder;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /// The JVM of a rank: this JVM's Java and modules (or class path), started for computing.
 final class ChildJvm {
@@ -21,6 +24,9 @@ final class ChildJvm {
   private static final String AGRONA = "org.agrona";
   private static final String UNNAMED = "ALL-UNNAMED";
   private static final String HEAP = "256m";
+
+  /// The file beside the folder of the jars that has a rank's classes, as the build makes it.
+  static final String ARCHIVE = "ranks.jsa";
 
   private ChildJvm() {}
 
@@ -42,6 +48,9 @@ final class ChildJvm {
     // A file in /tmp that a killed process would leave there.
     command.add("-XX:-UsePerfData");
     heap(jvmArguments, command);
+    if (modular) {
+      command.addAll(archive(System.getProperty("jdk.module.path")));
+    }
     for (String name : List.of("lockstep.home", "stdout.encoding", "stderr.encoding")) {
       String value = System.getProperty(name);
       if (value != null) {
@@ -59,6 +68,20 @@ final class ChildJvm {
     }
     command.addAll(arguments);
     return command;
+  }
+
+  /// Returns the options for an archive of classes, if there is one: it spares a rank most of what
+  /// loading them takes. One of other jars or another Java is passed over in silence.
+  ///
+  /// @param modulePath of this JVM
+  static List<String> archive(@Nullable String modulePath) {
+    if (modulePath == null || modulePath.contains(File.pathSeparator)) {
+      return List.of();
+    }
+    Path file = Path.of(modulePath).toAbsolutePath().resolveSibling(ARCHIVE);
+    return Files.isReadable(file)
+        ? List.of("-XX:SharedArchiveFile=" + file, "-Xlog:cds*=off", "-Xlog:aot*=off")
+        : List.of();
   }
 
   private static String nativeModules() {

@@ -2,8 +2,13 @@ package dev.lockstep.launcher;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 final class ChildJvmTest {
   @Test
@@ -19,5 +24,14 @@ final class ChildJvmTest {
     assertThat(ChildJvm.command(List.of("-Xmx1g", "-XX:+UseZGC"), List.of("gpt")))
         .contains("-Xmx1g", "-XX:+UseZGC")
         .doesNotContain("-Xmx256m", "-Xms256m", "-XX:+UseSerialGC");
+  }
+
+  @Test
+  void startsFromAnArchiveOfClassesWhereThereIsOne(@TempDir Path folder) throws IOException {
+    String jars = folder.resolve("lib").toString();
+    assertThat(ChildJvm.archive(jars)).isEmpty();
+    Path archive = Files.createFile(folder.resolve(ChildJvm.ARCHIVE));
+    assertThat(ChildJvm.archive(jars)).contains("-XX:SharedArchiveFile=" + archive);
+    assertThat(ChildJvm.archive(jars + File.pathSeparator + "more")).isEmpty();
   }
 }
