@@ -1,6 +1,8 @@
 package dev.lockstep.launcher;
 
 import dev.lockstep.cache.PrivateMode;
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.JobVariables;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -8,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 
 /// The job's private folder on this node: its token, and what its ranks share there. Removed with
@@ -21,13 +24,37 @@ final class JobFolder implements AutoCloseable {
     this.path = path;
   }
 
-  /// Makes a folder that nobody but this user may open, in memory if there is a place for that.
-  static JobFolder make() throws IOException {
-    Path parent =
-        Files.isWritable(SHARED_MEMORY)
-            ? SHARED_MEMORY
-            : Path.of(System.getProperty("java.io.tmpdir", "/tmp"));
-    return new JobFolder(Files.createTempDirectory(parent, "lockstep-run-", PrivateMode.folder()));
+  /// Makes a folder that nobody but this user may open: in the folder that `LOCKSTEP_JOB_DIR`
+  /// names, otherwise in memory if there is a place for that.
+  ///
+  /// @throws ConfigurationException if there is no place for it
+  static JobFolder make(Map<String, String> environment) {
+    Path parent = parent(environment);
+    try {
+      return new JobFolder(
+          Files.createTempDirectory(parent, "lockstep-run-", PrivateMode.folder()));
+    } catch (IOException e) {
+      throw unusable(parent, e);
+    }
+  }
+
+  private static Path parent(Map<String, String> environment) {
+    String given = environment.getOrDefault(JobVariables.JOB_DIRECTORY, "");
+    if (!given.isBlank()) {
+      return Path.of(given);
+    }
+    return Files.isWritable(SHARED_MEMORY)
+        ? SHARED_MEMORY
+        : Path.of(System.getProperty("java.io.tmpdir", "/tmp"));
+  }
+
+  private static ConfigurationException unusable(Path parent, IOException cause) {
+    return new ConfigurationException(
+        JobVariables.JOB_DIRECTORY,
+        parent.toString(),
+        "job folder cannot be made: parent=%s, cause=%s (make room there, or let %s name a folder that this user may write)"
+            .formatted(parent, cause, JobVariables.JOB_DIRECTORY),
+        cause);
   }
 
   Path path() {
@@ -35,9 +62,15 @@ final class JobFolder implements AutoCloseable {
   }
 
   /// Writes a file that nobody but this user may open.
-  Path write(String name, String content) throws IOException {
-    Path file = Files.createFile(path.resolve(name), PrivateMode.file());
-    return Files.write(file, content.getBytes(StandardCharsets.US_ASCII));
+  ///
+  /// @throws ConfigurationException if there is no room for it
+  Path write(String name, String content) {
+    try {
+      Path file = Files.createFile(path.resolve(name), PrivateMode.file());
+      return Files.write(file, content.getBytes(StandardCharsets.US_ASCII));
+    } catch (IOException e) {
+      throw unusable(path, e);
+    }
   }
 
   @Override

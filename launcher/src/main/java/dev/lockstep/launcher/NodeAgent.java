@@ -91,7 +91,7 @@ final class NodeAgent {
   }
 
   private int inFolder() throws IOException, InterruptedException {
-    try (JobFolder folder = JobFolder.make()) {
+    try (JobFolder folder = JobFolder.make(options.environment())) {
       Path tokenFile = tokenFile(folder);
       if (rendezvous.nodeRank() > 0) {
         return watch(folder, environment(folder, tokenFile, rendezvous.port()), null);
@@ -102,7 +102,7 @@ final class NodeAgent {
     }
   }
 
-  private Path tokenFile(JobFolder folder) throws IOException {
+  private Path tokenFile(JobFolder folder) {
     String given = options.environment().get(JobVariables.TOKEN_FILE);
     if (given != null && !given.isBlank()) {
       return Path.of(given);
@@ -196,8 +196,7 @@ final class NodeAgent {
   private void start(
       WorkerEnvironment environment, int localRank, Path errorFile, @Nullable Path logFolder)
       throws IOException {
-    // An earlier job's, where the log folder is used again: it would pass for this one's failure.
-    Files.deleteIfExists(errorFile);
+    prepare(errorFile);
     List<String> program = new ArrayList<>();
     program.add(job);
     program.addAll(arguments);
@@ -213,6 +212,27 @@ final class NodeAgent {
     boolean alone = options.layout().worldSize() == 1;
     boolean live = rank == 0 && processes.terminalColumns().isPresent();
     supervisor.start(command, alone ? "" : "[rank" + rank + "]: ", live);
+  }
+
+  /// Makes the log folder of a rank, where it has one, and removes what an earlier job has left
+  /// there: it would pass for this one's failure.
+  private void prepare(Path errorFile) throws IOException {
+    try {
+      if (processes.logFolder() != null) {
+        Files.createDirectories(errorFile.getParent());
+      }
+      Files.deleteIfExists(errorFile);
+    } catch (IOException e) {
+      if (processes.logFolder() == null) {
+        throw e;
+      }
+      throw new ConfigurationException(
+          "--log-dir",
+          processes.logFolder().toString(),
+          "logs cannot be kept there: --log-dir=%s, cause=%s (name a folder that this user may write)"
+              .formatted(processes.logFolder(), e),
+          e);
+    }
   }
 
   /// Tells the other nodes of a process that ended without a word, unless the store knows better:

@@ -262,6 +262,38 @@ final class RunTest {
   }
 
   @Test
+  void namesALogFolderThatCannotBeWritten() throws Exception {
+    Path file = Files.writeString(temporary.resolve("file"), "");
+    try (CommandProcess command = run("--log-dir", file.toString(), "test", "print")) {
+      assertThat(command.exitCode()).isEqualTo(2);
+      assertThat(command.err())
+          .singleElement()
+          .asString()
+          .startsWith("lockstep: logs cannot be kept there: --log-dir=" + file)
+          .contains("name a folder");
+    }
+  }
+
+  @Test
+  void makesItsFolderWhereItIsToldTo() throws Exception {
+    try (CommandProcess command =
+        run(Map.of("LOCKSTEP_JOB_DIR", temporary.toString()), "test", "print")) {
+      assertThat(command.exitCode()).as("%s", command.err()).isZero();
+    }
+    assertThat(temporary).isEmptyDirectory();
+    Path none = temporary.resolve("none");
+    try (CommandProcess command =
+        run(Map.of("LOCKSTEP_JOB_DIR", none.toString()), "test", "print")) {
+      assertThat(command.exitCode()).isEqualTo(2);
+      assertThat(command.err())
+          .singleElement()
+          .asString()
+          .startsWith("lockstep: job folder cannot be made: parent=" + none)
+          .contains("LOCKSTEP_JOB_DIR");
+    }
+  }
+
+  @Test
   void takesNoEarlierJobsErrorFileForItsOwnFailure() throws Exception {
     Path errorFile = temporary.resolve("rank0/error.json");
     FailureRecord earlier = FailureRecord.of(0, "here", new IllegalStateException("earlier"), "");
