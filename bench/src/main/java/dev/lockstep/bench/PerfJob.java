@@ -7,7 +7,6 @@ import dev.lockstep.collective.CommunicatorOptions;
 import dev.lockstep.job.Job;
 import dev.lockstep.launcher.JobProvider;
 import dev.lockstep.launcher.RankContext;
-import dev.lockstep.launcher.RankLayout;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
@@ -47,7 +46,7 @@ public final class PerfJob implements JobProvider {
   }
 
   @Override
-  public void check(List<String> arguments, RankLayout layout) {
+  public void check(List<String> arguments, int worldSize) {
     if (isStep(arguments)) {
       StepOptions.parse(arguments.subList(1, arguments.size()));
     } else if (!isLinks(arguments)) {

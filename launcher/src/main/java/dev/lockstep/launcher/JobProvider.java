@@ -27,10 +27,10 @@ public interface JobProvider {
   /// Checks the arguments, before anything is started and with nothing changed on disk.
   ///
   /// @param arguments what follows the job's name
-  /// @param layout the ranks that will get them
+  /// @param worldSize how many ranks will get them
   /// @throws dev.lockstep.failure.ConfigurationException if they are wrong; the sentence is printed
   ///   and the command ends with code 2
-  void check(List<String> arguments, RankLayout layout);
+  void check(List<String> arguments, int worldSize);
 
   /// Does the work of one rank.
   ///

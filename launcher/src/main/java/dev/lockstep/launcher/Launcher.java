@@ -27,7 +27,7 @@ public final class Launcher {
   public static int launch(
       LaunchOptions options, String job, List<String> arguments, PrintStream out, PrintStream err)
       throws IOException, InterruptedException {
-    Jobs.installed().named(job).check(arguments, options.layout());
+    Jobs.installed().named(job).check(arguments, options.layout().worldSize());
     return new NodeAgent(options, job, arguments, new Console(out, err)).run();
   }
 }

@@ -94,7 +94,7 @@ final class RankRun {
       worldSize = job.worldSize();
       try {
         if (check) {
-          provider.check(arguments, new RankLayout(job.nodes(), job.localWorldSize()));
+          provider.check(arguments, worldSize);
         }
         return finished(job, provider.run(context(job), arguments));
       } catch (Throwable failure) { // whatever it is, the other ranks must learn of it

@@ -34,10 +34,9 @@ public final class TestJob implements JobProvider {
   }
 
   @Override
-  public void check(List<String> arguments, RankLayout layout) {
+  public void check(List<String> arguments, int worldSize) {
     if (arguments.isEmpty()) {
-      throw new ConfigurationException(
-          "WHAT", "", "job has nothing to do: worldSize=" + layout.worldSize());
+      throw new ConfigurationException("WHAT", "", "job has nothing to do: worldSize=" + worldSize);
     }
   }
 

@@ -3,7 +3,6 @@ package dev.lockstep.examples.language;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.launcher.JobProvider;
 import dev.lockstep.launcher.RankContext;
-import dev.lockstep.launcher.RankLayout;
 import dev.lockstep.train.model.ModelShape;
 import java.io.PrintStream;
 import java.util.List;
@@ -47,9 +46,9 @@ abstract class TrainingJob implements JobProvider {
   }
 
   @Override
-  public void check(List<String> arguments, RankLayout layout) {
+  public void check(List<String> arguments, int worldSize) {
     TrainingOptions options = parse(arguments);
-    TrainingPlan.of(options).check(options, layout.worldSize());
+    TrainingPlan.of(options).check(options, worldSize);
   }
 
   @Override

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.ConfigurationException;
-import dev.lockstep.launcher.RankLayout;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.model.GptShape;
@@ -31,7 +30,7 @@ class GptJobTest {
   private final GptJob job = new GptJob();
 
   private void check(String... arguments) {
-    job.check(List.of(arguments), new RankLayout(1, 2));
+    job.check(List.of(arguments), 2);
   }
 
   @ParameterizedTest(name = "{0}")
