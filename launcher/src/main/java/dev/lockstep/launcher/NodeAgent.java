@@ -151,8 +151,7 @@ final class NodeAgent {
 
   private WorkerEnvironment environment(JobFolder folder, Path tokenFile, int storePort) {
     String runId = rendezvous.runId().isEmpty() ? "none" : rendezvous.runId();
-    int cores = Runtime.getRuntime().availableProcessors();
-    return new WorkerEnvironment(options, runId, storePort, tokenFile, folder.path(), cores);
+    return new WorkerEnvironment(options, runId, storePort, tokenFile, folder.path());
   }
 
   /// Runs the ranks to their ends. None lives when this returns or throws: what ranks share is

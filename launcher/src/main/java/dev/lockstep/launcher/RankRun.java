@@ -128,10 +128,7 @@ final class RankRun {
   }
 
   private RankContext context(Job job) {
-    int threads =
-        WorkerEnvironment.threads(
-            environment.get(WorkerEnvironment.LOCAL_CORES), job.localWorldSize());
-    return new Context(job, stopSignal, out, columns(job), threads);
+    return new Context(job, stopSignal, out, columns(job), job.processors());
   }
 
   private OptionalInt columns(Job job) {

@@ -6,7 +6,6 @@ import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import org.jspecify.annotations.Nullable;
 
 /// The variables that a rank is started with: those of torchrun's workers, and Lockstep's own.
 ///
@@ -15,14 +14,10 @@ import org.jspecify.annotations.Nullable;
 /// @param storePort where the store listens
 /// @param tokenFile the job's secret
 /// @param folder the job's private folder on this node
-/// @param cores the node's cores
 record WorkerEnvironment(
-    LaunchOptions options, String runId, int storePort, Path tokenFile, Path folder, int cores) {
+    LaunchOptions options, String runId, int storePort, Path tokenFile, Path folder) {
   /// Width of the terminal that this rank's output goes to, if it is one.
   static final String TERMINAL = "LOCKSTEP_TERMINAL";
-
-  /// Cores that the ranks of this node share.
-  static final String LOCAL_CORES = "LOCKSTEP_LOCAL_CORES";
 
   // A rank that does not stop is ended by the launcher, which then knows that it had not saved.
   private static final Duration LAUNCHERS_LEAD = Duration.ofSeconds(2);
@@ -59,7 +54,6 @@ record WorkerEnvironment(
     variables.put(
         JobVariables.STOP_PATIENCE_MILLIS,
         Long.toString(options.processes().stopPatience().plus(LAUNCHERS_LEAD).toMillis()));
-    variables.put(LOCAL_CORES, Integer.toString(cores));
     if (rank == 0 && options.processes().terminalColumns().isPresent()) {
       variables.put(TERMINAL, Integer.toString(options.processes().terminalColumns().getAsInt()));
     }
@@ -84,16 +78,5 @@ record WorkerEnvironment(
         || variable.startsWith("PMIX_")
         || variable.startsWith("TORCHELASTIC_")
         || variable.equals("JOB_COMPLETION_INDEX");
-  }
-
-  /// Returns a rank's share of the node's cores, at least 1.
-  ///
-  /// @param ranks ranks on the node
-  static int threads(@Nullable String cores, int ranks) {
-    int available = Runtime.getRuntime().availableProcessors();
-    if (cores != null && cores.matches("\\d{1,5}")) {
-      available = Integer.parseInt(cores);
-    }
-    return Math.max(1, available / ranks);
   }
 }

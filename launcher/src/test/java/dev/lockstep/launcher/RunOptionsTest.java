@@ -57,7 +57,7 @@ final class RunOptionsTest {
   void givesRanksEveryPatienceThatItTakes() {
     LaunchOptions longest = launch("1", "1", "0", "h").withStopPatience(Duration.ofDays(365));
     Map<String, String> variables =
-        new WorkerEnvironment(longest, "job", 1, Path.of("t"), Path.of("f"), 1).of(0, Path.of("e"));
+        new WorkerEnvironment(longest, "job", 1, Path.of("t"), Path.of("f")).of(0, Path.of("e"));
     assertThat(StopPatience.of(variables)).isGreaterThan(Duration.ofDays(365));
     assertThatThrownBy(() -> longest.withStopPatience(Duration.ofDays(366)))
         .isInstanceOf(ConfigurationException.class);

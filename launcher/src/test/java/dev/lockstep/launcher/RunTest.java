@@ -328,7 +328,7 @@ final class RunTest {
     assertThat(Path.of(file + ".1"))
         .content()
         .contains("\nRANK=1\n", "\nLOCAL_RANK=1\n", "\nWORLD_SIZE=2\n", "\nMASTER_ADDR=127.0.0.1\n")
-        .contains("TORCHELASTIC_RUN_ID=mine\n", "LOCKSTEP_JOB_DIR=", "LOCKSTEP_LOCAL_CORES=")
+        .contains("TORCHELASTIC_RUN_ID=mine\n", "LOCKSTEP_JOB_DIR=")
         .doesNotContain("SLURM_JOB_ID", "LOCKSTEP_JOB_TOKEN=");
   }
 

@@ -8,8 +8,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.CsvSource;
 
 final class WorkerEnvironmentTest {
   private static WorkerEnvironment node(int nodeRank) {
@@ -20,7 +18,7 @@ final class WorkerEnvironmentTest {
             new RankProcesses(List.of(), null, OptionalInt.of(99), Duration.ofSeconds(5)),
             Map.of());
     return new WorkerEnvironment(
-        options, "mine", 4711, Path.of("/private/token"), Path.of("/private"), 8);
+        options, "mine", 4711, Path.of("/private/token"), Path.of("/private"));
   }
 
   @Test
@@ -50,8 +48,7 @@ final class WorkerEnvironmentTest {
         .containsEntry("LOCKSTEP_STORE_PORT", "4711")
         .containsEntry("LOCKSTEP_JOB_TOKEN_FILE", "/private/token")
         .containsEntry("LOCKSTEP_JOB_DIR", "/private")
-        .containsEntry("LOCKSTEP_STOP_PATIENCE_MS", "7000")
-        .containsEntry("LOCKSTEP_LOCAL_CORES", "8");
+        .containsEntry("LOCKSTEP_STOP_PATIENCE_MS", "7000");
   }
 
   @Test
@@ -66,11 +63,5 @@ final class WorkerEnvironmentTest {
         Map.of("SLURM_PROCID", "3", "OMPI_COMM_WORLD_RANK", "3", "PMI_RANK", "3", "HOME", "/h");
     assertThat(WorkerEnvironment.withheld(surroundings))
         .containsExactlyInAnyOrder("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK");
-  }
-
-  @ParameterizedTest(name = "{0} cores, {1} ranks")
-  @CsvSource({"8, 2, 4", "2, 2, 1", "2, 4, 1", "3, 2, 1"})
-  void sharesTheCores(String cores, int ranks, int threads) {
-    assertThat(WorkerEnvironment.threads(cores, ranks)).isEqualTo(threads);
   }
 }

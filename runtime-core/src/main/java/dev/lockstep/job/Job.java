@@ -32,15 +32,17 @@ public final class Job implements AutoCloseable {
   private final Membership membership;
   private final MemoryPool memory;
   private final JobDirectory directory;
+  private final int processors;
   private final @Nullable Path errorFile;
   private final TransportContext transportContext;
   private final LateClosings lateClosings = new LateClosings();
   private final AtomicBoolean closed = new AtomicBoolean();
   private volatile String activity = "";
 
-  private Job(Placement placement, Membership membership, JobConfig config) {
+  private Job(Placement placement, Membership membership, JobConfig config, int processors) {
     this.placement = placement;
     this.membership = membership;
+    this.processors = processors;
     String pool = "rank-" + placement.rank();
     this.memory =
         config.leakDetection()
@@ -85,7 +87,7 @@ public final class Job implements AutoCloseable {
     }
     LaunchedJob joined = LaunchedJob.join(launch, config);
     try {
-      return new Job(joined.placement(), joined.membership(), config);
+      return new Job(joined.placement(), joined.membership(), config, share(joined, config));
     } catch (RuntimeException | Error failure) {
       Placement place = joined.placement();
       FailureRecord record = FailureRecords.of(place.rank(), place.host(), failure, "join");
@@ -93,6 +95,13 @@ public final class Job implements AutoCloseable {
       Scope.closeAfter(failure, joined.membership()::leave);
       throw failure;
     }
+  }
+
+  private static int share(LaunchedJob joined, JobConfig config) {
+    Store store = joined.membership().store();
+    String allowed = Processors.allowed();
+    return Processors.share(
+        Processors.sharers(store, joined.placement(), allowed, config.joinTimeout()));
   }
 
   /// Does a rank's work in the job that this process was started for.
@@ -130,7 +139,7 @@ public final class Job implements AutoCloseable {
     try {
       for (int rank = 0; rank < ranks; rank++) {
         Placement placement = new Placement(rank, ranks, rank, ranks, 0, 1, hosts);
-        jobs.add(new Job(placement, members.get(rank), config));
+        jobs.add(new Job(placement, members.get(rank), config, Processors.share(ranks)));
       }
       return jobs;
     } catch (RuntimeException | Error failure) {
@@ -159,6 +168,13 @@ public final class Job implements AutoCloseable {
   /// Returns the number of ranks on this node.
   public int localWorldSize() {
     return placement.localWorldSize();
+  }
+
+  /// Returns how many threads this rank may compute with: the processors that it may run on,
+  /// divided among the ranks of its host that may run on the same ones; at least 1. Ranks that a
+  /// launcher has bound to processors of their own have each all of theirs.
+  public int processors() {
+    return processors;
   }
 
   /// Returns this node, from 0.

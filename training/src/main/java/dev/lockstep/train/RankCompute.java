@@ -83,10 +83,7 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
   /// @throws ConfigurationException if there is no such device, or it does not work here
   @SuppressWarnings("MustBeClosed") // the scope owns the arena
   static RankCompute open(Scope scope, TrainerOptions options, Job job, Place place) {
-    int threads =
-        options.threads() > 0
-            ? options.threads()
-            : Math.max(1, Runtime.getRuntime().availableProcessors() / job.localWorldSize());
+    int threads = options.threads() > 0 ? options.threads() : job.processors();
     DeviceProvider provider = provider(options.device());
     DeviceOptions deviceOptions =
         new DeviceOptions(job.memory(), threads, options.vectorBits())
