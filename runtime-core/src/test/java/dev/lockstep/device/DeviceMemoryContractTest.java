@@ -7,6 +7,8 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import com.sun.management.ThreadMXBean;
 import dev.lockstep.failure.MemoryBudgetException;
 import dev.lockstep.graph.Blocks;
+import dev.lockstep.graph.Closeness;
+import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.Primitive.Add;
@@ -17,6 +19,8 @@ import dev.lockstep.graph.Primitive.MatMul;
 import dev.lockstep.graph.Primitive.Mul;
 import dev.lockstep.graph.Primitive.Reshape;
 import dev.lockstep.graph.Primitive.Sub;
+import dev.lockstep.graph.Primitive.Transpose;
+import dev.lockstep.graph.ReferenceInterpreter;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
@@ -28,6 +32,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -310,6 +315,23 @@ public abstract class DeviceMemoryContractTest extends DeviceContract {
       assertThat(runner.get("x")).isEqualTo(new double[] {2, 4, 6});
       assertThat(runner.get("y")).isEqualTo(new double[] {20, 40, 60});
     }
+  }
+
+  /// Of two results that may both take the place of one operand, one does, read or not.
+  @Test
+  void aResultThatNothingReadsSharesNoMemory() {
+    GraphBuilder builder = new GraphBuilder("unread");
+    Value gate = builder.input("gate", ValueType.f32(2, 2));
+    Transpose turns = new Transpose(List.of(1, 0));
+    Value d = builder.one(turns, builder.input("d", ValueType.f32(2, 2)));
+    Value gradient = builder.apply(new Composite.SwiGluGrad(), List.of(d, gate, d)).getFirst();
+    builder.output("gradient", builder.one(turns, gradient));
+    Graph graph = builder.build();
+    Map<String, double[]> inputs =
+        Map.of("gate", new double[] {1, -2, 3, -4}, "d", new double[] {5, 6, 7, 8});
+    double[] expected = ReferenceInterpreter.run(graph, inputs).getFirst();
+    double[] found = DeviceRunner.run(device(), graph, inputs).getFirst();
+    Closeness.assertClose(found, expected, 1e-5);
   }
 
   @Test

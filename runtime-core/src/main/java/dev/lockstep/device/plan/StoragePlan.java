@@ -273,6 +273,7 @@ public final class StoragePlan {
   private void mergeInPlace() {
     for (int i = 0; i < units.size(); i++) {
       PlannedUnit unit = units.get(i);
+      Set<Integer> taken = new HashSet<>(); // by a result that nothing reads, it may seem free
       for (PlannedUnit.InPlace pair : unit.inPlace()) {
         int operand = root(unit.reads().get(pair.operand()).id());
         int result = root(unit.writes().get(pair.result()).id());
@@ -281,7 +282,8 @@ public final class StoragePlan {
             && places[result] == null
             && born[result] == i
             && lastRead[operand] == i
-            && takes(unit, operand, result)) {
+            && takes(unit, operand, result)
+            && taken.add(operand)) {
           parent[result] = operand;
           lastRead[operand] = lastRead[result];
         }
