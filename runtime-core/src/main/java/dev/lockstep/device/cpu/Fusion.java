@@ -187,7 +187,10 @@ final class Fusion {
 
   private boolean join(Draft draft, int position, Node node) {
     boolean open = isProduct(draft.node) || Links.isLink(draft.node);
-    if (!open || draft.after.size() + draft.sources.size() >= LONGEST || !sameSize(draft, node)) {
+    if (!open
+        || draft.after.size() + draft.sources.size() >= LONGEST
+        || !sameSize(draft, node)
+        || repeatsWhatIsMade(draft, node)) {
       return false;
     }
     Value other = added(draft, node);
@@ -211,6 +214,18 @@ final class Fusion {
     }
     settle(draft, node);
     return true;
+  }
+
+  /// Whether a node reads a repetition of what `draft` makes, which can only be of one element: a
+  /// chain takes the numbers that it repeats from memory before its first link.
+  private boolean repeatsWhatIsMade(Draft draft, Node node) {
+    for (Node source : sources(node)) {
+      if (source.op() instanceof Primitive.BroadcastTo
+          && draft.made.contains(root(source.inputs().getFirst()))) {
+        return true;
+      }
+    }
+    return false;
   }
 
   private static boolean sameSize(Draft draft, Node node) {

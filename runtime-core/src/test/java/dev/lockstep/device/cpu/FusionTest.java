@@ -31,6 +31,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// What is fused has the bits of separate steps, on any number of threads and at any width.
 @Timeout(120)
@@ -237,10 +238,29 @@ class FusionTest {
     assertSameBits(graph, 6);
   }
 
-  @Test
-  void randomGraphsHaveTheBitsOfSeparateSteps() {
+  /// A number that is repeated to its own size is no number from elsewhere.
+  @ParameterizedTest(name = "product={0}")
+  @ValueSource(booleans = {false, true})
+  void whatIsRepeatedFromItsOwnChainIsMadeFirst(boolean product) {
+    GraphBuilder builder = new GraphBuilder("repeated");
+    Shape one = Shape.of(1, 1);
+    Value x = builder.input("x", ValueType.f32(1, 1));
+    Value y = builder.input("y", ValueType.f32(1, 1));
+    Value made =
+        builder.one(
+            product ? new Primitive.MatMul(false, false, BLOCKS) : new Primitive.Add(), x, y);
+    Value number = builder.one(new Primitive.Reshape(Shape.scalar()), made);
+    Value repeated = builder.one(new Primitive.BroadcastTo(one, List.of()), number);
+    Value times = builder.one(new Primitive.Mul(), repeated, builder.input("g", made.type()));
+    builder.output("last", builder.one(new Primitive.Add(), times, made));
+    assertSameBits(builder.build(), 7);
+  }
+
+  @ParameterizedTest(name = "side={0}")
+  @ValueSource(ints = {1, 15})
+  void randomGraphsHaveTheBitsOfSeparateSteps(int side) {
     for (long seed = 0; seed < 60; seed++) {
-      Graph graph = random(new Random(seed));
+      Graph graph = random(new Random(seed), side);
       List<String> wanted = run(DEVICES.getFirst(), graph, Fusion.Reach.NONE, seed);
       for (Device device : List.of(DEVICES.getFirst(), DEVICES.getLast())) {
         for (Fusion.Reach reach : List.of(Fusion.Reach.ELEMENTS, Fusion.Reach.PRODUCTS)) {
@@ -252,22 +272,24 @@ class FusionTest {
     }
   }
 
-  /// Element-wise ops, conversions, products, reshapes and sums of 15 x 15 matrices.
-  private static Graph random(Random random) {
+  /// Element-wise ops, conversions, products, reshapes and sums of square matrices, and repetitions
+  /// of one number: given, computed, or a matrix of one element.
+  private static Graph random(Random random, int side) {
     GraphBuilder builder = new GraphBuilder("random");
     List<Value> values = new ArrayList<>();
     for (int i = 0; i < 4; i++) {
-      values.add(builder.input("x" + i, ValueType.f32(15, 15)));
+      values.add(builder.input("x" + i, ValueType.f32(side, side)));
     }
-    Value scalar = builder.input("scalar", ValueType.f32());
-    Shape square = Shape.of(15, 15);
+    List<Value> numbers = new ArrayList<>();
+    numbers.add(builder.input("scalar", ValueType.f32()));
+    Shape square = Shape.of(side, side);
     for (int i = 0; i < 30; i++) {
       // Mostly what is new, so that chains get long.
       IntStream late = random.ints(2, Math.max(0, values.size() - 6), values.size());
       List<Value> pair = late.mapToObj(values::get).toList();
       Value a = pair.getFirst();
       Value b = pair.getLast();
-      switch (random.nextInt(11)) {
+      switch (random.nextInt(12)) {
         case 0 -> values.add(builder.one(new Primitive.Sub(), a, b));
         case 1 -> values.add(builder.one(new Primitive.Tanh(), a));
         case 2 -> values.add(builder.one(new Composite.SiluGrad(), a, b));
@@ -291,18 +313,24 @@ class FusionTest {
                     new Primitive.Reshape(square),
                     builder.one(
                         new Primitive.Neg(),
-                        builder.one(new Primitive.Reshape(Shape.of(225)), a))));
+                        builder.one(new Primitive.Reshape(Shape.of((long) side * side)), a))));
         case 6 -> {
           Value narrow = builder.one(new Primitive.Convert(DType.BF16), a);
           values.add(builder.one(new Primitive.Convert(DType.F32), narrow));
         }
         case 7 -> values.addAll(builder.apply(new Composite.SwiGluGrad(), List.of(a, b, a)));
-        case 8 ->
-            values.add(
-                builder.one(
-                    new Primitive.Mul(),
-                    a,
-                    builder.one(new Primitive.BroadcastTo(square, List.of()), scalar)));
+        case 8 -> {
+          Value number = numbers.get(random.nextInt(numbers.size()));
+          if (side == 1 && random.nextBoolean()) {
+            number = builder.one(new Primitive.Reshape(Shape.scalar()), b);
+          }
+          Value repeated = builder.one(new Primitive.BroadcastTo(square, List.of()), number);
+          values.add(builder.one(new Primitive.Mul(), a, repeated));
+        }
+        case 10 -> {
+          Value number = builder.one(new Primitive.Tanh(), numbers.getLast());
+          numbers.add(builder.one(new Primitive.Sub(), number, numbers.getFirst()));
+        }
         case 9 -> values.add(builder.one(new Primitive.Transpose(List.of(1, 0)), a));
         default -> values.add(builder.one(new Primitive.Min(), a, b));
       }
