@@ -100,6 +100,23 @@ static inline float __int_as_float(int bits) {
   return x;
 }
 
+static inline int __double2hiint(double x) {
+  long long bits;
+  __builtin_memcpy(&bits, &x, 8);
+  return (int)(bits >> 32);
+}
+static inline int __double2loint(double x) {
+  long long bits;
+  __builtin_memcpy(&bits, &x, 8);
+  return (int)bits;
+}
+static inline double __hiloint2double(int high, int low) {
+  long long bits = (long long)high << 32 | (unsigned)low;
+  double x;
+  __builtin_memcpy(&x, &bits, 8);
+  return x;
+}
+
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
 static inline float sqrtf(float x) { return __builtin_sqrtf(x); }
@@ -107,7 +124,7 @@ static inline float fabsf(float x) { return __builtin_fabsf(x); }
 static inline float fmaf(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 static inline double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 static inline double rint(double x) { return __builtin_rint(x); }
-static inline double pow(double a, double b) { return __builtin_pow(a, b); }
+static inline double sqrt(double x) { return __builtin_sqrt(x); }
 static inline float fmaxf(float a, float b) { return __builtin_fmaxf(a, b); }
 
 #include "mma.h"

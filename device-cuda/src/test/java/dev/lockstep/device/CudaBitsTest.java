@@ -4,7 +4,6 @@ import dev.lockstep.device.cuda.StandIns;
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Composite;
 import dev.lockstep.graph.CompositeCases;
-import dev.lockstep.graph.Op;
 import dev.lockstep.graph.OpCase;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Primitive.Part;
@@ -36,13 +35,7 @@ class CudaBitsTest extends BesideTheCpu {
 
   static Stream<OpCase> everything() {
     return Stream.of(PrimitiveCases.all(), PrimitiveCases.ofOtherTypes(), CompositeCases.all())
-        .flatMap(List::stream)
-        .filter(op -> !usesPowers(op.op()));
-  }
-
-  /// Powers are of the machine's own library.
-  private static boolean usesPowers(Op op) {
-    return op instanceof Composite.AdamW || op instanceof Composite.Rotary;
+        .flatMap(List::stream);
   }
 
   @Tag("long")
@@ -92,6 +85,20 @@ class CudaBitsTest extends BesideTheCpu {
     cases.add(new Samples(13).integers(5, 6).integers(3, 4).of(new Uniform(whole, -5, 7)));
     Part part = new Part(Shape.of(5, 6, 70), List.of(1L, 2L, 7L), Shape.of(3, 2, 50));
     cases.add(new Samples(14).integers(5, 6).integers(3, 4).of(new Uniform(part, 42, 9)));
+    cases.add(
+        new Samples(31).normal(1, 40, 256).of(new Composite.Rotary(128, 500_000, 100_000, false)));
+    for (float step : new float[] {1, 17, 4_000}) {
+      cases.add(
+          new Samples(32)
+              .normal(40, 130)
+              .normal(40, 130)
+              .normal(40, 130)
+              .positive(40, 130)
+              .scalar(3e-4f)
+              .scalar(step)
+              .scalar(0.125)
+              .of(new Composite.AdamW(0.9f, 0.9999f, 1e-8f, 0.1f)));
+    }
     for (DType narrow : DType.values()) {
       cases.add(new Samples(15).wide(4000).of(new Primitive.Convert(narrow)));
     }

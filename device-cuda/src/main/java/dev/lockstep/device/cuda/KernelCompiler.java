@@ -29,6 +29,7 @@ final class KernelCompiler {
       List.of(
           "types.cuh",
           "math.cuh",
+          "powers.cuh",
           "sums.cuh",
           "philox.cuh",
           "grid.cuh",

@@ -1,6 +1,7 @@
 // One parameter's update by AdamW with decoupled weight decay.
 #include "grid.cuh"
 #include "math.cuh"
+#include "powers.cuh"
 
 // With g = grad gradScale: m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g g, one fused
 // multiply-add each; p = (p - lr decay p) - (m lr / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) +
@@ -30,8 +31,8 @@ extern "C" __global__ void adamw_f32(
     long long n) {
   __shared__ float coefficients[2];
   if (threadIdx.x == 0) {
-    coefficients[0] = (float)(*learningRate / (1.0 - pow((double)beta1, (double)*step)));
-    coefficients[1] = (float)(1.0 / (1.0 - pow((double)beta2, (double)*step)));
+    coefficients[0] = (float)(*learningRate / (1.0 - ls_pow((double)beta1, (double)*step)));
+    coefficients[1] = (float)(1.0 / (1.0 - ls_pow((double)beta2, (double)*step)));
   }
   __syncthreads();
   Update update = {beta1,      beta2, epsilon, coefficients[0], coefficients[1], *gradScale,

@@ -2,6 +2,7 @@
 // (i, i + size/2) of each head by the angle position * base^(-2i / size).
 #include "grid.cuh"
 #include "math.cuh"
+#include "powers.cuh"
 
 // Taylor's polynomials for |x| <= pi/4, to 1e-16.
 LS_INLINE double sine(double x) {
@@ -35,7 +36,7 @@ extern "C" __global__ void rotary_table_f32(
   for (long long i = LS_GRID_INDEX; i < n; i += LS_GRID_STRIDE) {
     int pair = (int)(i % half);
     long long token = i / half;
-    double angle = (double)(firstPosition + token) * pow(base, -2.0 * pair / size);
+    double angle = (double)(firstPosition + token) * ls_pow(base, -2.0 * pair / size);
     // Quarter turns off, pi/2 as a sum of two: the first has 33 bits, so its products are exact.
     double quarters = rint(angle * 0.63661977236758134308);
     double r = fma(-quarters, 1.5707963267341256, angle);
