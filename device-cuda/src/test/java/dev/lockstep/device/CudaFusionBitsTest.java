@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -49,6 +50,18 @@ class CudaFusionBitsTest extends BesideTheCpu {
   @CsvSource({"1, 1", "5, 7", "300, 9", "0, 4", "4, 0", "683, 6"})
   void anyExtentHasTheBitsOfTheCpuDevice(long rows, long columns) {
     compare(RandomChains.of(1, Shape.of(rows, columns), OPS));
+  }
+
+  /// A number that is repeated to its own size is no number from elsewhere.
+  @Test
+  void whatIsRepeatedFromItsOwnChainIsMadeFirst() {
+    GraphBuilder builder = new GraphBuilder("repeated");
+    Value x = builder.input("x", ValueType.f32(1));
+    Value made = builder.one(new Primitive.Add(), x, x);
+    Value repeated = builder.one(new Primitive.BroadcastTo(Shape.of(1), List.of(0)), made);
+    Value times = builder.one(new Primitive.Mul(), repeated, x);
+    builder.output("last", builder.one(new Primitive.Add(), times, made));
+    compare(new RandomChains.Case(builder.build(), Map.of("x", new double[] {3})));
   }
 
   /// What a norm makes is rounded, and what arrives at its gradient was.
