@@ -42,6 +42,7 @@ final class CudaDevice implements Device {
 
   private final CudaContext context;
   private final DeviceInfo info;
+  private final Numerics numerics;
   private final MemoryPool pool;
   private final CudaMemory memory;
   private final HostPins pins;
@@ -70,13 +71,18 @@ final class CudaDevice implements Device {
     this.nccl = libraries.nccl();
     this.captureStream = createStream();
     String products = library == null ? "exact products" : "cuBLASLt " + library.version();
+    String nvrtc = "NVRTC " + compiler.version();
+    String where = library == null ? "" : " on " + context.model();
+    this.numerics =
+        new Numerics(
+            "cuda with %s%s, kernels by %s".formatted(products, where, nvrtc), library == null);
     String description =
-        "%s, %s, %d multiprocessors, NVRTC %s, %s"
+        "%s, %s, %d multiprocessors, %s, %s"
             .formatted(
                 context.model(),
                 context.architecture(),
                 context.multiprocessors(),
-                compiler.version(),
+                nvrtc,
                 products);
     int vectorBits = options.vectorBits() == 0 ? SCALAR_BITS : options.vectorBits();
     this.info = new DeviceInfo(context.name(), description, options.threads(), vectorBits, false);
@@ -104,9 +110,7 @@ final class CudaDevice implements Device {
   /// cuBLASLt chooses its order of sums by GPU, version and extents.
   @Override
   public Numerics numerics() {
-    return library == null
-        ? new Numerics("cuda with exact products", true)
-        : new Numerics("cuda with cuBLASLt " + library.version() + " on " + context.model(), false);
+    return numerics;
   }
 
   CudaContext context() {
