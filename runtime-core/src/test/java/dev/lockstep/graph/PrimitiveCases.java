@@ -70,6 +70,7 @@ public final class PrimitiveCases {
     PrimitiveCases made = new PrimitiveCases();
     made.integers();
     made.everyConversion();
+    made.limits();
     return List.copyOf(made.cases);
   }
 
@@ -224,6 +225,22 @@ public final class PrimitiveCases {
     cases.add(samples().integers(-9, 9, 3, 5).of(new ReduceSum(List.of(0), Blocks.WHOLE)));
     cases.add(samples().booleans(5).of(new BroadcastTo(Shape.of(5, 3), List.of(0))));
     cases.add(samples().booleans(6).of(new Reshape(Shape.of(2, 3))));
+  }
+
+  /// Constants at and beyond what types hold.
+  private void limits() {
+    for (DType to : List.of(DType.I32, DType.I16, DType.I8, DType.U8)) {
+      for (double constant : new double[] {2.75, 300, -70_000, -1e12}) {
+        cases.add(samples().of(new Constant(new ValueType(to, Shape.of(2)), constant)));
+      }
+    }
+    // Just past the middle of two: what is rounded to float32 first lies in it.
+    for (DType narrow : List.of(DType.BF16, DType.F16, DType.F8_E4M3, DType.F8_E5M2)) {
+      int bits =
+          narrow == DType.BF16 ? 8 : narrow == DType.F16 ? 11 : narrow == DType.F8_E4M3 ? 4 : 3;
+      double constant = 1 + Math.scalb(1.0, -bits) + 0x1p-40;
+      cases.add(samples().of(new Constant(new ValueType(narrow, Shape.of(3)), constant)));
+    }
   }
 
   private void everyConversion() {

@@ -57,7 +57,8 @@ final class ReferencePrimitives {
 
   double[] run(Primitive primitive) {
     return switch (primitive) {
-      case Constant(ValueType _, double value) -> generate(_ -> value);
+      case Constant(ValueType type, double value) ->
+          generate(_ -> Rounding.round(value, type.dtype()));
       case Primitive.Uniform(Primitive.Part part, long seed, int tensor) ->
           generate(index -> random(part, seed, tensor, index));
       case Iota(ValueType _, int dim) -> generate(index -> index[dim]);

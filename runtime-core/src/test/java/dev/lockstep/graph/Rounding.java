@@ -2,7 +2,8 @@ package dev.lockstep.graph;
 
 import dev.lockstep.tensor.DType;
 
-/// Rounds float64 numbers to the values that an element type can hold, to nearest even.
+/// Rounds float64 numbers to the values that an element type can hold, to nearest even; whole
+/// numbers stay within their type, and NaN becomes 0 there.
 final class Rounding {
   private Rounding() {}
 
@@ -15,7 +16,11 @@ final class Rounding {
       case F8_E4M3FN -> round(x, 4, -6, 448, false);
       case F8_E4M3 -> round(x, 4, -6, 240, true);
       case F8_E5M2 -> round(x, 3, -14, 57_344, true);
-      case I64, I32, I16, I8, U8 -> Math.rint(x);
+      case I64 -> (long) Math.rint(x);
+      case I32 -> (int) Math.rint(x);
+      case I16 -> Math.clamp((long) Math.rint(x), Short.MIN_VALUE, Short.MAX_VALUE);
+      case I8 -> Math.clamp((long) Math.rint(x), Byte.MIN_VALUE, Byte.MAX_VALUE);
+      case U8 -> Math.clamp((long) Math.rint(x), 0, 255);
       case BOOL -> x == 0 ? 0 : 1;
     };
   }

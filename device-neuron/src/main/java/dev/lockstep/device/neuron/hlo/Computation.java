@@ -2,6 +2,7 @@ package dev.lockstep.device.neuron.hlo;
 
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.NarrowFloat;
 import dev.lockstep.tensor.Shape;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -93,7 +94,8 @@ final class Computation {
     return append("tuple", Schema.tuple(types), operandIds, fields);
   }
 
-  /// A scalar of the type; one instruction however often it is asked for.
+  /// A scalar of the type, rounded once, to nearest even and into the range of whole numbers; one
+  /// instruction however often it is asked for.
   Hlo scalar(DType dtype, double value) {
     Scalar wanted = new Scalar(dtype, Double.doubleToRawLongBits(value));
     Hlo known = scalars.get(wanted);
@@ -107,11 +109,25 @@ final class Computation {
   private Hlo newScalar(DType dtype, double value) {
     ValueType type = new ValueType(dtype, Shape.scalar());
     return switch (dtype) {
-      case BOOL, I32, F32 ->
-          add("constant", type, List.of(), p -> p.message(8, Schema.literal(type, value)));
-      case F64, BF16, F16, F8_E4M3FN, F8_E4M3, F8_E5M2 -> convert(scalar(DType.F32, value), dtype);
-      case I64, I16, I8, U8 -> convert(scalar(DType.I32, value), dtype);
+      case BOOL, F32 -> literal(type, value);
+      case I32 -> literal(type, Math.rint(value));
+      case BF16, F16, F8_E4M3FN, F8_E4M3, F8_E5M2 ->
+          convert(scalar(DType.F32, NarrowFloat.roundedToOdd(value)), dtype);
+      case I16 -> whole(dtype, value, Short.MIN_VALUE, Short.MAX_VALUE);
+      case I8 -> whole(dtype, value, Byte.MIN_VALUE, Byte.MAX_VALUE);
+      case U8 -> whole(dtype, value, 0, 255);
+      // No target has them: the nearest literal will do.
+      case F64 -> convert(scalar(DType.F32, value), dtype);
+      case I64 -> convert(scalar(DType.I32, value), dtype);
     };
+  }
+
+  private Hlo literal(ValueType type, double value) {
+    return add("constant", type, List.of(), p -> p.message(8, Schema.literal(type, value)));
+  }
+
+  private Hlo whole(DType dtype, double value, int least, int greatest) {
+    return convert(scalar(DType.I32, Math.clamp((long) Math.rint(value), least, greatest)), dtype);
   }
 
   /// Numbers, F32 or I32 `[n]`.
