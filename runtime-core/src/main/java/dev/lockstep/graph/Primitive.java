@@ -44,7 +44,8 @@ public sealed interface Primitive extends Op {
   /// `a * b`.
   record Mul() implements Primitive {}
 
-  /// `a / b`.
+  /// `a / b`. Of whole numbers it is cut off towards zero; over 0 it is 0, and the least number
+  /// over -1 is itself.
   record Div() implements Primitive {}
 
   /// The greater; NaN wins.
@@ -62,7 +63,9 @@ public sealed interface Primitive extends Op {
   /// `(condition BOOL, a, b) → condition ? a : b`.
   record Select() implements Primitive {}
 
-  /// The same numbers in another element type, rounded to nearest even.
+  /// The same numbers in another element type, rounded to nearest even. A float that is beyond a
+  /// type of whole numbers becomes its least or greatest, NaN becomes 0. A whole number that does
+  /// not fit another whole type keeps its low bits. As `BOOL` it is whether it is not 0.
   record Convert(DType to) implements Primitive {}
 
   /// The same elements in row-major order under another shape.

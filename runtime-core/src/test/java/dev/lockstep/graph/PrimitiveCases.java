@@ -227,9 +227,26 @@ public final class PrimitiveCases {
     cases.add(samples().booleans(6).of(new Reshape(Shape.of(2, 3))));
   }
 
-  /// Constants at and beyond what types hold.
+  /// Quotients, conversions and constants at and beyond what types hold.
   private void limits() {
+    cases.add(
+        samples()
+            .numbers(DType.I32, 7, 0, -7, 7, Integer.MIN_VALUE, Integer.MIN_VALUE, -9)
+            .numbers(DType.I32, 0, 0, 2, -1, -1, 0, -4)
+            .of(new Div()));
+    cases.add(
+        samples().numbers(DType.I8, -128, -128, 5).numbers(DType.I8, -1, 0, -2).of(new Div()));
+    cases.add(
+        samples().numbers(DType.U8, 255, 255, 200).numbers(DType.U8, 0, 7, 255).of(new Div()));
+    double infinity = Double.POSITIVE_INFINITY;
+    double[] far = {Double.NaN, infinity, -infinity, 0x1p31, -0x1p31, -0x1.000002p31, 1e30f, -4e9f};
+    double[] near = {Double.NaN, 127.5, 128, -129, 255.5, 256, -0.5, 32_768, -32_769, 65_504};
     for (DType to : List.of(DType.I32, DType.I16, DType.I8, DType.U8)) {
+      cases.add(samples().numbers(DType.F32, far).of(new Convert(to)));
+      cases.add(samples().numbers(DType.F32, near).of(new Convert(to)));
+      cases.add(samples().numbers(DType.F16, Double.NaN, 2.5, -40_000, 65_504).of(new Convert(to)));
+      cases.add(
+          samples().numbers(DType.BF16, infinity, -infinity, 0x1p31, -0x1p20).of(new Convert(to)));
       for (double constant : new double[] {2.75, 300, -70_000, -1e12}) {
         cases.add(samples().of(new Constant(new ValueType(to, Shape.of(2)), constant)));
       }

@@ -71,7 +71,7 @@ final class ReferencePrimitives {
       case Add _ -> zip(Double::sum);
       case Sub _ -> zip((a, b) -> a - b);
       case Mul _ -> zip((a, b) -> a * b);
-      case Div _ -> zip(result.dtype().isFloat() ? (a, b) -> a / b : (a, b) -> (long) (a / b));
+      case Div _ -> zip(result.dtype().isFloat() ? (a, b) -> a / b : this::quotient);
       case Max _ -> zip(Math::max);
       case Min _ -> zip(Math::min);
       case Less _ -> zip((a, b) -> a < b ? 1 : 0);
@@ -92,6 +92,17 @@ final class ReferencePrimitives {
       case ReduceScatter(String _, ReduceOp op, LaneSplit lanes, int _) -> contributions(op, lanes);
       case AllGather(String _, int ranks, int _) -> alone(ranks);
       case BroadcastFrom _ -> alone(1);
+    };
+  }
+
+  /// Of whole numbers; what does not fit keeps its low bits.
+  private double quotient(double a, double b) {
+    long quotient = b == 0 ? 0 : (long) a / (long) b;
+    return switch (result.dtype()) {
+      case I32 -> (int) quotient;
+      case I16 -> (short) quotient;
+      case I8 -> (byte) quotient;
+      default -> quotient;
     };
   }
 

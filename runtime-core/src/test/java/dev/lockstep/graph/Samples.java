@@ -53,6 +53,12 @@ public final class Samples {
     return floats(() -> value);
   }
 
+  /// Adds these numbers, which the type must hold.
+  public Samples numbers(DType dtype, double... numbers) {
+    int[] next = new int[1];
+    return add(new ValueType(dtype, Shape.of(numbers.length)), () -> numbers[next[0]++]);
+  }
+
   /// Adds I32 numbers in `[from, to)`.
   public Samples integers(int from, int to, long... dims) {
     return add(new ValueType(DType.I32, Shape.of(dims)), () -> random.nextInt(from, to));

@@ -75,7 +75,7 @@ final class Primitives {
       case Add _ -> emit.binary("add", in.get(0), in.get(1));
       case Sub _ -> emit.binary("subtract", in.get(0), in.get(1));
       case Mul _ -> emit.binary("multiply", in.get(0), in.get(1));
-      case Div _ -> emit.binary("divide", in.get(0), in.get(1));
+      case Div _ -> divide(in.get(0), in.get(1));
       case Max _ -> emit.binary("maximum", in.get(0), in.get(1));
       case Min _ -> emit.binary("minimum", in.get(0), in.get(1));
       case Less _ -> emit.compare("LT", in.get(0), in.get(1));
@@ -116,13 +116,51 @@ final class Primitives {
     };
   }
 
-  /// HLO cuts floats off where Lockstep rounds them.
+  /// HLO leaves whole numbers over 0, and the least over -1, to its compiler: they never get there.
+  private Hlo divide(Hlo a, Hlo b) {
+    if (!a.dtype().isInteger()) {
+      return emit.binary("divide", a, b);
+    }
+    Hlo zero = emit.fill(a.type(), 0);
+    Hlo one = emit.fill(a.type(), 1);
+    Hlo isZero = emit.compare("EQ", b, zero);
+    Hlo divisor = emit.select(isZero, one, b);
+    if (a.dtype() == DType.U8) {
+      return emit.select(isZero, zero, emit.binary("divide", a, divisor));
+    }
+    Hlo negates = emit.compare("EQ", b, emit.fill(a.type(), -1));
+    Hlo quotient = emit.binary("divide", a, emit.select(negates, one, divisor));
+    return emit.select(isZero, zero, emit.select(negates, emit.unary("negate", a), quotient));
+  }
+
   private Hlo convert(Hlo x, DType to) {
     if (to == DType.BOOL) {
       return truth(x);
     }
-    boolean rounds = x.dtype().isFloat() && to.isInteger();
-    return emit.convert(rounds ? emit.unary("round-nearest-even", x) : x, to);
+    return x.dtype().isFloat() && to.isInteger() ? whole(x, to) : emit.convert(x, to);
+  }
+
+  /// HLO cuts floats off where Lockstep rounds them, and leaves what does not fit to its compiler:
+  /// that never gets there.
+  private Hlo whole(Hlo x, DType to) {
+    // Not every narrow float has the limits.
+    Hlo wide = x.dtype().bytes() < Float.BYTES ? emit.convert(x, DType.F32) : x;
+    Hlo rounded = emit.unary("round-nearest-even", wide);
+    if (to == DType.I64) {
+      return emit.convert(rounded, to); // no target has it
+    }
+    double least = least(to);
+    double end = least + Math.scalb(1.0, Byte.SIZE * to.bytes());
+    Hlo zero = emit.fill(rounded.type(), 0);
+    Hlo isLess = emit.compare("LT", rounded, emit.fill(rounded.type(), least));
+    Hlo isLessThanEnd = emit.compare("LT", rounded, emit.fill(rounded.type(), end)); // no NaN is
+    Hlo isMore = emit.compare("GE", rounded, emit.fill(rounded.type(), end));
+    Hlo fitting = emit.select(isLessThanEnd, emit.select(isLess, zero, rounded), zero);
+    ValueType type = new ValueType(to, x.shape());
+    return emit.select(
+        isMore,
+        emit.fill(type, end - 1),
+        emit.select(isLess, emit.fill(type, least), emit.convert(fitting, to)));
   }
 
   /// Whether each element is not 0.

@@ -12,8 +12,9 @@ import java.util.Map;
 import java.util.Optional;
 
 /// Runs a module in float64 as one replica, by the meaning that XLA's "Operation Semantics" gives
-/// each instruction. F32 is not rounded, narrower floats are, integers wrap. At a collective it
-/// stops: whoever runs the replicas says what comes of it ([HloReplicas]).
+/// each instruction, and refuses what they leave to the compiler. F32 is not rounded, narrower
+/// floats are, integers wrap. At a collective it stops: whoever runs the replicas says what comes
+/// of it ([HloReplicas]).
 final class HloInterpreter {
   private final HloProgram program;
   private final List<double[]> parameters;
@@ -145,7 +146,7 @@ final class HloInterpreter {
       case "add" -> a + b;
       case "subtract" -> a - b;
       case "multiply" -> integer ? whole(Math.multiplyExact(whole(a), whole(b))) : a * b;
-      case "divide" -> integer ? whole(whole(a) / whole(b)) : a / b;
+      case "divide" -> integer ? quotient(whole(a), whole(b)) : a / b;
       case "maximum" -> Math.max(a, b);
       case "minimum" -> Math.min(a, b);
       case "and" -> (int) a & (int) b;
@@ -155,6 +156,13 @@ final class HloInterpreter {
       case "shift-right-logical" -> b >= 32 ? 0 : (int) a >>> (int) b;
       default -> throw new IllegalArgumentException("unknown opcode: " + opcode);
     };
+  }
+
+  private static double quotient(long a, long b) {
+    if (b == -1) {
+      throw new IllegalStateException("the least number may be divided by -1: dividend=" + a);
+    }
+    return whole(a / b);
   }
 
   private static long whole(double x) {
@@ -335,8 +343,13 @@ final class HloInterpreter {
 
   private double[] convert(Instruction at, double[] x) {
     double[] out = new double[x.length];
+    boolean cutsOff = !type(at, 0).isInteger() && at.type().isInteger() && at.type().element() != 1;
     for (int i = 0; i < x.length; i++) {
       boolean truth = at.type().element() == 1;
+      double whole = x[i] < 0 ? Math.ceil(x[i]) : Math.floor(x[i]);
+      if (cutsOff && rounded(at.type(), new double[] {whole})[0] != whole) {
+        throw new IllegalStateException("does not fit: x=" + x[i] + ", at=" + at.name());
+      }
       out[i] = truth ? (x[i] != 0 ? 1 : 0) : at.type().isInteger() ? (long) x[i] : x[i];
     }
     return out;
@@ -353,6 +366,7 @@ final class HloInterpreter {
             case "EQ" -> a[i] == b[i];
             case "NE" -> a[i] != b[i];
             case "LT" -> a[i] < b[i];
+            case "GE" -> a[i] >= b[i];
             default -> throw new IllegalArgumentException("unknown direction: " + direction);
           };
       out[i] = holds ? 1 : 0;
