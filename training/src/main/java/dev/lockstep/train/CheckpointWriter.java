@@ -8,6 +8,7 @@ import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.checkpoint.CheckpointFiles;
 import dev.lockstep.train.checkpoint.CheckpointFolder;
+import dev.lockstep.train.checkpoint.CheckpointFolder.Succession;
 import dev.lockstep.train.checkpoint.SafetensorsPlan;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.optim.StepGraph;
@@ -90,7 +91,8 @@ final class CheckpointWriter implements AutoCloseable {
   /// @param folder the checkpoint's folder
   /// @param texts files of text by name
   /// @param keepOld how many old checkpoints stay, or [CheckpointFolder#AS_BEFORE]
-  record Target(Path folder, Map<String, String> texts, int keepOld) {}
+  /// @param step steps done
+  record Target(Path folder, Map<String, String> texts, int keepOld, long step) {}
 
   /// What this rank writes.
   ///
@@ -301,8 +303,9 @@ final class CheckpointWriter implements AutoCloseable {
       return failure;
     }
     try {
-      long replaced = SavedRun.stepOf(target.folder);
-      CheckpointFolder.commit(disk, target.folder, names, target.keepOld, replaced);
+      Succession succession =
+          new Succession(target.keepOld, SavedRun.stepOf(target.folder), target.step);
+      CheckpointFolder.commit(disk, target.folder, names, succession);
       return Optional.empty();
     } catch (UncheckedIOException e) {
       return Optional.of(CheckpointFolder.unwritten(target.folder, new IOException(e)));

@@ -272,7 +272,7 @@ public final class Trainer implements AutoCloseable {
           null);
     }
     Map<String, String> texts = SavedRun.texts(recipe, step, corpus.sha256());
-    return new CheckpointWriter.Target(checkpoint, texts, keepOld);
+    return new CheckpointWriter.Target(checkpoint, texts, keepOld, step);
   }
 
   /// Takes one step. Allocates nothing after the first few.
@@ -376,10 +376,11 @@ public final class Trainer implements AutoCloseable {
   /// on disk. When this returns steps may be taken: a copy is written, by all ranks side by side
   /// where they hold parts, else by those on rank 0's host. Every rank calls this.
   ///
-  /// @param keepOld how many old checkpoints stay beside the newest, as `NAME.step-N`
+  /// @param keepOld how many old checkpoints stay beside the newest, as `NAME.step-N`, or
+  ///   [CheckpointFolder#AS_BEFORE]
   /// @throws CheckpointException if the one before could not be written
   public void saveInBackground(Path checkpoint, int keepOld) {
-    OptionCheck.atLeast("--keep-old", keepOld, 0);
+    OptionCheck.atLeast("--keep-old", keepOld, CheckpointFolder.AS_BEFORE);
     List<Integer> writers = checkpoints.writers();
     if (writers.contains(job.rank())) {
       job.activity("saving a checkpoint");

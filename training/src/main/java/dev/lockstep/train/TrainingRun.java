@@ -1,5 +1,6 @@
 package dev.lockstep.train;
 
+import dev.lockstep.train.checkpoint.CheckpointFolder;
 import dev.lockstep.train.options.OptionCheck;
 import java.nio.file.Path;
 import java.util.function.BooleanSupplier;
@@ -11,7 +12,9 @@ import org.jspecify.annotations.Nullable;
 /// @param checkpoint folder that checkpoints are written to, at the end too; rank 0's counts; null
 ///   for none
 /// @param saveEvery steps between checkpoints; 0 for the end alone
-/// @param keepOld how many old checkpoints stay beside the newest, as `checkpoint.step-N`
+/// @param keepOld how many old checkpoints stay beside the newest, as `checkpoint.step-N`, or
+///   [CheckpointFolder#AS_BEFORE] for those that there are. None of a later step than the newest is
+///   deleted
 /// @param evaluateEvery steps between evaluations; 0 for none. The end of the run is evaluated too
 /// @param listener hears how it goes
 /// @param stop asked before each step: whether this rank wants the run to stop after it. All ranks
@@ -28,7 +31,7 @@ public record TrainingRun(
   /// @throws dev.lockstep.failure.ConfigurationException if one does not fit
   public TrainingRun {
     OptionCheck.atLeast("--save-every", saveEvery, 0);
-    OptionCheck.atLeast("--keep-old", keepOld, 0);
+    OptionCheck.atLeast("--keep-old", keepOld, CheckpointFolder.AS_BEFORE);
     OptionCheck.atLeast("steps between evaluations", evaluateEvery, 0);
   }
 

@@ -9,6 +9,7 @@ import dev.lockstep.train.Recipe.SumBlocks;
 import dev.lockstep.train.SavedRun;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.TrainingRun;
+import dev.lockstep.train.checkpoint.CheckpointFolder;
 import dev.lockstep.train.checkpoint.HuggingFaceFolder;
 import dev.lockstep.train.data.DataOptions;
 import dev.lockstep.train.model.ModelShape;
@@ -250,9 +251,9 @@ final class TrainingOptions {
       names = "--keep-old",
       paramLabel = "N",
       description =
-          "old checkpoints that stay beside the newest, as checkpoint.step-N; default"
-              + " ${DEFAULT-VALUE}")
-  int keepOld;
+          "old checkpoints that stay beside the newest, as checkpoint.step-N; default 0, or with"
+              + " --resume those that there are")
+  @Nullable Integer keepOld;
 
   @Option(
       names = "--cache",
@@ -429,7 +430,20 @@ final class TrainingOptions {
   /// @throws ConfigurationException if a number does not fit
   TrainingRun trainingRun(Path checkpoint) {
     return new TrainingRun(
-        checkpoint, saveEvery, keepOld, EVALUATE_EVERY, ProgressListener.SILENT, () -> false);
+        checkpoint, saveEvery, keptOld(), EVALUATE_EVERY, ProgressListener.SILENT, () -> false);
+  }
+
+  private int keptOld() {
+    if (keepOld == null) {
+      return resume == null ? 0 : CheckpointFolder.AS_BEFORE;
+    }
+    if (keepOld < 0) {
+      throw new ConfigurationException(
+          "--keep-old",
+          keepOld.toString(),
+          "too small: --keep-old %d (at least 0)".formatted(keepOld));
+    }
+    return keepOld;
   }
 
   /// Returns where and how fast a rank computes.

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.checkpoint.CheckpointFolder;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.optim.LearningRate;
@@ -43,6 +44,7 @@ class GptJobTest {
     "--lr 0,                    --lr,          --lr 0.0",
     "--threads -1,              --threads,     --threads -1",
     "--save-every -5,           --save-every,  --save-every -5",
+    "--keep-old -1,             --keep-old,    --keep-old -1",
     "--data /no/such/place,     --data,        /no/such/place",
     "--resume /no/such/place,   --resume,      /no/such/place",
     "--out /etc/hostname/x,     --out,         /etc/hostname",
@@ -124,6 +126,20 @@ class GptJobTest {
     assertThat(usual.freshRecipe().learningRate())
         .isEqualTo(LearningRate.of(Recipe.DEFAULT_LEARNING_RATE, 80));
     assertThat(usual.freshRecipe().batch()).isEqualTo(BatchShape.of(50, 3));
+  }
+
+  @Test
+  void aResumedRunLeavesTheOldCheckpointsThatThereAreUnlessToldOtherwise() {
+    assertThat(keptOld()).isZero();
+    assertThat(keptOld("--keep-old", "4")).isEqualTo(4);
+    assertThat(keptOld("--resume", "run")).isEqualTo(CheckpointFolder.AS_BEFORE);
+    assertThat(keptOld("--resume", "run", "--keep-old", "0")).isZero();
+  }
+
+  private int keptOld(String... arguments) {
+    TrainingOptions options = new TrainingOptions(GptShape.defaults());
+    new CommandLine(options).parseArgs(arguments);
+    return options.trainingRun(directory).keepOld();
   }
 
   @Test

@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -47,6 +48,14 @@ public final class CheckpointFolder {
   private static final int MOST_READINGS = 5;
 
   private CheckpointFolder() {}
+
+  /// What becomes of the folders that a new one succeeds. One of a later step than the new one is
+  /// not deleted: it is what a run had come to that goes on from before it.
+  ///
+  /// @param keep how many old folders stay, or [#AS_BEFORE] to delete the one that is replaced
+  /// @param replaced step of the folder that is there now, if one is
+  /// @param step of the new one
+  public record Succession(int keep, long replaced, long step) {}
 
   /// A folder whose files have been checked.
   ///
@@ -132,11 +141,10 @@ public final class CheckpointFolder {
   /// Puts the files of [#partial] in the place of the folder's.
   ///
   /// @param names the files, whole and forced to disk; what else lies there is deleted
-  /// @param keep how many old folders stay, or [#AS_BEFORE] to delete the one that is replaced
-  /// @param oldNumber step of the folder that is there now, if one is
+  /// @param succession what becomes of the old ones
   /// @throws CheckpointException if it cannot be done; the old folder is still there then
   public static void commit(
-      CheckpointFiles disk, Path folder, List<String> names, int keep, long oldNumber) {
+      CheckpointFiles disk, Path folder, List<String> names, Succession succession) {
     requireNothingInTheWay(folder);
     Path target = absolute(folder);
     Path partial = partial(folder);
@@ -156,15 +164,10 @@ public final class CheckpointFolder {
       write(disk, partial.resolve(SUMS), text.toString());
       disk.delete(partial.resolve(OwnFiles.WRITER));
       disk.forceDirectory(partial);
-      Optional<Path> replaced = makeRoom(disk, target, oldNumber);
+      Optional<Path> replaced = makeRoom(disk, target, succession.replaced);
       disk.move(partial, target);
       disk.forceDirectory(target.resolveSibling("."));
-      List<Path> old = old(target);
-      List<Path> surplus =
-          keep == AS_BEFORE
-              ? old.stream().filter(path -> OwnFiles.isGoing(path) || isOf(replaced, path)).toList()
-              : old.subList(0, Math.max(0, old.size() - keep));
-      for (Path gone : surplus) {
+      for (Path gone : surplus(target, succession, replaced)) {
         OwnFiles.deleteCheckpoint(disk, gone);
       }
     } catch (IOException e) {
@@ -172,8 +175,16 @@ public final class CheckpointFolder {
     }
   }
 
-  private static boolean isOf(Optional<Path> replaced, Path path) {
-    return replaced.filter(path::equals).isPresent();
+  private static List<Path> surplus(Path target, Succession succession, Optional<Path> replaced)
+      throws IOException {
+    List<Path> old = old(target);
+    Predicate<Path> goes =
+        succession.keep == AS_BEFORE
+            ? path -> replaced.filter(path::equals).isPresent()
+            : old.subList(0, Math.max(0, old.size() - succession.keep))::contains;
+    String prefix = target.getFileName() + OLD;
+    Predicate<Path> isLater = path -> number(path, prefix) > succession.step;
+    return old.stream().filter(goes.and(isLater.negate()).or(OwnFiles::isGoing)).toList();
   }
 
   /// Gives the folder that is there its old name; returns that, unless an old one had it before.

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.train.checkpoint.CheckpointFolder.Succession;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -11,9 +12,13 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class CheckpointFolderTest {
   private static final List<String> REQUIRED = List.of("a", "b", CheckpointFolder.STATE);
+
+  private static final Succession FIRST = new Succession(0, 7, Long.MAX_VALUE);
 
   @TempDir Path directory;
 
@@ -26,13 +31,17 @@ class CheckpointFolderTest {
   }
 
   private void write(String a, String b, int keep, long oldNumber) throws IOException {
+    write(a, b, new Succession(keep, oldNumber, Long.MAX_VALUE));
+  }
+
+  private void write(String a, String b, Succession succession) throws IOException {
     CheckpointFiles disk = CheckpointFiles.disk();
     Path partial = CheckpointFolder.begin(disk, folder(), "test");
     CheckpointFolder.write(disk, partial.resolve("a"), a);
     CheckpointFolder.write(disk, partial.resolve("b"), b);
     CheckpointFolder.write(disk, partial.resolve(CheckpointFolder.STATE), "{}");
     Files.writeString(partial.resolve("forgotten"), "x");
-    CheckpointFolder.commit(disk, folder(), REQUIRED, keep, oldNumber);
+    CheckpointFolder.commit(disk, folder(), REQUIRED, succession);
   }
 
   private List<String> beside() throws IOException {
@@ -105,7 +114,7 @@ class CheckpointFolderTest {
     Path file = Files.createDirectories(folder()).resolve("mine.txt");
     Files.writeString(file, "x");
 
-    assertThatThrownBy(() -> CheckpointFolder.commit(disk, folder(), List.of(), 0, 7))
+    assertThatThrownBy(() -> CheckpointFolder.commit(disk, folder(), List.of(), FIRST))
         .isInstanceOf(CheckpointException.class)
         .hasMessageContaining("something else");
     assertThat(file).hasContent("x");
@@ -170,7 +179,7 @@ class CheckpointFolderTest {
     Path folder = Files.createSymbolicLink(directory.resolve("runs"), disk).resolve("checkpoint");
 
     var _ = CheckpointFolder.begin(CheckpointFiles.disk(), folder, "test");
-    CheckpointFolder.commit(CheckpointFiles.disk(), folder, List.of(), 0, 7);
+    CheckpointFolder.commit(CheckpointFiles.disk(), folder, List.of(), FIRST);
 
     assertThat(disk.resolve("checkpoint/SHA256SUMS")).exists();
   }
@@ -200,6 +209,29 @@ class CheckpointFolderTest {
     assertThat(beside()).containsExactly("checkpoint", "checkpoint.step-1");
     Path kept = directory.resolve("checkpoint.step-1");
     assertThat(CheckpointFolder.read(kept.resolve("a"))).isEqualTo("5");
+  }
+
+  /// A run that has come to step 5 goes on from step 2.
+  @ParameterizedTest(name = "keep {0}")
+  @CsvSource({
+    "-1, checkpoint.step-1 checkpoint.step-2 checkpoint.step-5",
+    "1, checkpoint.step-5",
+    "0, checkpoint.step-5"
+  })
+  void noneOfALaterStepGoes(int keep, String stay) throws IOException {
+    write("1", "2");
+    write("3", "4", 2, 1);
+    write("5", "6", 2, 2);
+
+    write("7", "8", new Succession(keep, 5, 3));
+
+    assertThat(beside()).containsExactly(("checkpoint " + stay).split(" "));
+    assertThat(CheckpointFolder.read(directory.resolve("checkpoint.step-5").resolve("a")))
+        .isEqualTo("5");
+    write("9", "10", new Succession(keep, 3, 4));
+    assertThat(directory.resolve("checkpoint.step-5")).exists();
+    write("11", "12", new Succession(0, 4, 5));
+    assertThat(beside()).containsExactly("checkpoint");
   }
 
   @Test
