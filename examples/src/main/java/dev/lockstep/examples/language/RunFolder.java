@@ -16,6 +16,7 @@ import java.time.format.DateTimeFormatter;
 import java.util.Locale;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
+import java.util.regex.Pattern;
 
 /// The output folder of a run: `recipe.json`, `metrics.jsonl`, `loss.svg` and `checkpoint/`.
 ///
@@ -24,6 +25,7 @@ import org.jspecify.annotations.Nullable;
 record RunFolder(Path path, boolean isFresh) {
   private static final String CHECKPOINT = "checkpoint";
   private static final DateTimeFormatter TIME =
+  private static final Pattern OWN = Pattern.compile(CHECKPOINT + "(\\.step-[0-9]+)?");
       DateTimeFormatter.ofPattern("uuuuMMdd-HHmmss", Locale.ROOT);
 
   /// Makes the folder of a name that was given.
@@ -39,11 +41,12 @@ record RunFolder(Path path, boolean isFresh) {
     return new RunFolder(Path.of("runs", model + "-" + time), true);
   }
 
-  /// Returns the folder of the run that wrote a checkpoint, if it still lies there.
+  /// Returns the folder of the run that wrote a checkpoint, if it still lies there under one of the
+  /// names that runs give: a copy of another name may lie beside another run's.
   static Optional<RunFolder> of(SavedRun saved) {
     Path folder = saved.folder().toAbsolutePath().normalize();
     Path run = folder.getParent();
-    boolean isInRun = folder.getFileName().toString().startsWith(CHECKPOINT);
+    boolean isInRun = OWN.matcher(folder.getFileName().toString()).matches();
     return run != null && isInRun ? Optional.of(new RunFolder(run)) : Optional.empty();
   }
 

@@ -4,11 +4,15 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Recipe;
+import dev.lockstep.train.SavedRun;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 final class RunFolderTest {
   @TempDir private Path temporary;
@@ -23,6 +27,22 @@ final class RunFolderTest {
     assertThat(first.path()).isEqualTo(name).isDirectory();
     assertThat(second.path()).isEqualTo(Path.of(name + "-2")).isDirectory();
     assertThat(third.path()).isEqualTo(Path.of(name + "-3")).isDirectory();
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @CsvSource({
+    "checkpoint, true",
+    "checkpoint.step-300, true",
+    "checkpoint-a, false",
+    "checkpoint.step-, false",
+    "checkpoint.step-3.old, false",
+    "checkpoint2, false",
+    "model, false"
+  })
+  void aCheckpointIsOfTheRunAroundItUnderTheNamesThatRunsGiveAlone(String name, boolean isOfRun) {
+    SavedRun saved = new SavedRun(temporary.resolve(name), Recipe.defaults(), 1, "", "");
+    assertThat(RunFolder.of(saved))
+        .isEqualTo(isOfRun ? Optional.of(new RunFolder(temporary)) : Optional.empty());
   }
 
   @Test
