@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ExecutionException;
+import java.util.UUID;
 import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
 import java.util.stream.IntStream;
@@ -49,6 +50,7 @@ final class CheckpointWriter implements AutoCloseable {
   private @Nullable Share share;
   private @Nullable Running running;
   private long saves;
+  private final String id;
 
   /// Plans the files.
   ///
@@ -71,6 +73,10 @@ final class CheckpointWriter implements AutoCloseable {
     // The key that transformers asks for before it loads a file.
     Map<String, String> metadata = Map.of("format", "pt");
     this.files =
+    // No other job's: numbers of ranks, writers and writings are the same in all of them.
+    this.id =
+        "host=%s, pid=%d, job=%s, writing="
+            .formatted(job.host(), ProcessHandle.current().pid(), UUID.randomUUID());
         List.of(
             SafetensorsPlan.of(SavedRun.WEIGHTS, weights, output.fileBytes, metadata),
             SafetensorsPlan.of(SavedRun.OPTIMIZER, moments, output.fileBytes, Map.of()));
@@ -305,7 +311,7 @@ final class CheckpointWriter implements AutoCloseable {
     try {
       Succession succession =
           new Succession(target.keepOld, SavedRun.stepOf(target.folder), target.step);
-      CheckpointFolder.commit(disk, target.folder, names, succession);
+      CheckpointFolder.commit(disk, target.folder, id + talk.prefix(), names, succession);
       return Optional.empty();
     } catch (UncheckedIOException e) {
       return Optional.of(CheckpointFolder.unwritten(target.folder, new IOException(e)));
@@ -333,7 +339,8 @@ final class CheckpointWriter implements AutoCloseable {
     boolean together = mine.writers.size() > 1;
     String open;
     try {
-      open = CheckpointFolder.begin(disk, target.folder, talk.prefix()).toString();
+      String writer = id + talk.prefix();
+      open = writer + "\n" + CheckpointFolder.begin(disk, target.folder, writer);
     } catch (RuntimeException | Error e) {
       if (together) {
         talk.sayLast(WritersTalk.OPEN, "", e);
@@ -381,9 +388,10 @@ final class CheckpointWriter implements AutoCloseable {
     if (open.isEmpty()) {
       return "rank 0 could not make the folder";
     }
-    Path partial = Path.of(open);
+    int line = open.indexOf('\n');
+    Path partial = Path.of(open.substring(line + 1));
     try {
-      if (!CheckpointFolder.isWrittenBy(partial, talk.prefix())) {
+      if (!CheckpointFolder.isWrittenBy(partial, open.substring(0, line))) {
         return "it does not see the folder that rank 0 writes to: folder=%s (give one that all hosts share)"
             .formatted(partial);
       }

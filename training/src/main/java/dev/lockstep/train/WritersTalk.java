@@ -11,7 +11,7 @@ import java.util.List;
 ///
 /// @param prefix of this checkpoint's keys
 record WritersTalk(Job job, String prefix) {
-  /// The folder to write to; empty if there is none.
+  /// Who writes, and on the next line the folder to write to; empty if there is none.
   static final String OPEN = "open";
 
   /// Why it failed; empty if it did not.

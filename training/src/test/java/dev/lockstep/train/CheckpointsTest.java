@@ -264,6 +264,30 @@ class CheckpointsTest {
     };
   }
 
+  /// Ranks, writers and writings have the same numbers in every job.
+  @Test
+  void jobsThatWriteToOneFolderDoNotTakeTheirFilesForEachOthers() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    String[] writers = new String[2];
+    for (int i = 0; i < writers.length; i++) {
+      FailingFiles mortal = new FailingFiles();
+      InProcessRanks.run(
+          1,
+          job -> {
+            Output output = new Output(mortal, CheckpointWriter.FILE_BYTES);
+            try (Trainer trainer = Trainer.start(job, TINY, corpus, options("dp=1", 0), output)) {
+              mortal.arm(Failure.FULL, 9);
+              assertThatThrownBy(() -> trainer.save(folder))
+                  .isInstanceOf(CheckpointException.class);
+            }
+            return 0;
+          });
+      writers[i] = Files.readString(directory.resolve("checkpoint.partial").resolve("written-by"));
+    }
+    assertThat(writers[0]).startsWith("host=").contains(", pid=" + ProcessHandle.current().pid());
+    assertThat(writers[1]).isNotEqualTo(writers[0]);
+  }
+
   @Test
   void asManyOldOnesStayAsAreWanted() throws Exception {
     Path folder = directory.resolve("checkpoint");

@@ -141,14 +141,17 @@ public final class CheckpointFolder {
   /// Puts the files of [#partial] in the place of the folder's.
   ///
   /// @param names the files, whole and forced to disk; what else lies there is deleted
+  /// @param writer as [#begin] had it
   /// @param succession what becomes of the old ones
-  /// @throws CheckpointException if it cannot be done; the old folder is still there then
+  /// @throws CheckpointException if it cannot be done, or [#partial] is another writing's by now;
+  ///   the old folder is still there then
   public static void commit(
-      CheckpointFiles disk, Path folder, List<String> names, Succession succession) {
+      CheckpointFiles disk, Path folder, String writer, List<String> names, Succession succession) {
     requireNothingInTheWay(folder);
     Path target = absolute(folder);
     Path partial = partial(folder);
     try {
+      requireWrittenBy(partial, writer);
       for (Path file : OwnFiles.files(partial)) {
         String name = file.getFileName().toString();
         if (!names.contains(name) && !name.equals(OwnFiles.WRITER)) {
@@ -161,6 +164,7 @@ public final class CheckpointFolder {
       }
       StringBuilder text = new StringBuilder();
       sums.forEach((name, sum) -> text.append(sum).append("  ").append(name).append('\n'));
+      requireWrittenBy(partial, writer); // sums of much take long
       write(disk, partial.resolve(SUMS), text.toString());
       disk.delete(partial.resolve(OwnFiles.WRITER));
       disk.forceDirectory(partial);
@@ -172,6 +176,17 @@ public final class CheckpointFolder {
       }
     } catch (IOException e) {
       throw unwritten(folder, e);
+    }
+  }
+
+  private static void requireWrittenBy(Path partial, String writer) throws IOException {
+    if (!isWrittenBy(partial, writer)) {
+      Path file = partial.resolve(OwnFiles.WRITER);
+      throw new FileSystemException(
+          partial.toString(),
+          null,
+          "another writer has taken its place: writer=%s, now=%s (give each run a folder of its own)"
+              .formatted(writer, Files.exists(file) ? Files.readString(file) : "nobody"));
     }
   }
 

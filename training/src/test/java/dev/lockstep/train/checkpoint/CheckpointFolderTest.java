@@ -41,7 +41,7 @@ class CheckpointFolderTest {
     CheckpointFolder.write(disk, partial.resolve("b"), b);
     CheckpointFolder.write(disk, partial.resolve(CheckpointFolder.STATE), "{}");
     Files.writeString(partial.resolve("forgotten"), "x");
-    CheckpointFolder.commit(disk, folder(), REQUIRED, succession);
+    CheckpointFolder.commit(disk, folder(), "test", REQUIRED, succession);
   }
 
   private List<String> beside() throws IOException {
@@ -114,7 +114,7 @@ class CheckpointFolderTest {
     Path file = Files.createDirectories(folder()).resolve("mine.txt");
     Files.writeString(file, "x");
 
-    assertThatThrownBy(() -> CheckpointFolder.commit(disk, folder(), List.of(), FIRST))
+    assertThatThrownBy(() -> CheckpointFolder.commit(disk, folder(), "test", List.of(), FIRST))
         .isInstanceOf(CheckpointException.class)
         .hasMessageContaining("something else");
     assertThat(file).hasContent("x");
@@ -179,7 +179,7 @@ class CheckpointFolderTest {
     Path folder = Files.createSymbolicLink(directory.resolve("runs"), disk).resolve("checkpoint");
 
     var _ = CheckpointFolder.begin(CheckpointFiles.disk(), folder, "test");
-    CheckpointFolder.commit(CheckpointFiles.disk(), folder, List.of(), FIRST);
+    CheckpointFolder.commit(CheckpointFiles.disk(), folder, "test", List.of(), FIRST);
 
     assertThat(disk.resolve("checkpoint/SHA256SUMS")).exists();
   }
@@ -232,6 +232,21 @@ class CheckpointFolderTest {
     assertThat(directory.resolve("checkpoint.step-5")).exists();
     write("11", "12", new Succession(0, 4, 5));
     assertThat(beside()).containsExactly("checkpoint");
+  }
+
+  @Test
+  void putsNothingInItsPlaceThatAnotherWriterHasBegun() throws IOException {
+    CheckpointFiles disk = CheckpointFiles.disk();
+    write("1", "2");
+    Path partial = CheckpointFolder.begin(disk, folder(), "one");
+    assertThat(CheckpointFolder.begin(disk, folder(), "the other")).isEqualTo(partial);
+    CheckpointFolder.write(disk, partial.resolve("a"), "half");
+
+    assertThatThrownBy(() -> CheckpointFolder.commit(disk, folder(), "one", List.of("a"), FIRST))
+        .isInstanceOf(CheckpointException.class)
+        .hasMessageContaining("another writer has taken its place: writer=one, now=the other (");
+    assertThat(partial.resolve("a")).hasContent("half");
+    assertThat(CheckpointFolder.verify(folder(), REQUIRED).folder()).isEqualTo(folder());
   }
 
   @Test
