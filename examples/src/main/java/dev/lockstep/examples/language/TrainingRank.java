@@ -53,8 +53,11 @@ final class TrainingRank {
                 : start(plan.recipe(), corpus, trainerOptions)) {
       if (job.rank() == 0) {
         RunFolder folder = plan.folder().prepare(plan.resumed());
-        folder.writeRecipe(trainer.recipe());
-        lead(trainer, corpus, plan.resumed(), folder, console);
+        try (RunLock _ = RunLock.take(folder.path(), holder(), console::line)) {
+          folder.check(plan.resumed()); // another run may have come and gone since
+          folder.writeRecipe(trainer.recipe());
+          lead(trainer, corpus, plan.resumed(), folder, console);
+        }
       } else {
         follow(trainer, plan);
       }
@@ -62,6 +65,10 @@ final class TrainingRank {
   }
 
   private Trainer start(Recipe recipe, Corpus corpus, TrainerOptions trainerOptions) {
+  private String holder() {
+    return "host=%s, pid=%d".formatted(job.host(), ProcessHandle.current().pid());
+  }
+
     if (options.weights == null) {
       return Trainer.start(job, recipe, corpus, trainerOptions);
     }
