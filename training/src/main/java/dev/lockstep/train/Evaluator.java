@@ -1,7 +1,6 @@
 package dev.lockstep.train;
 
 import dev.lockstep.device.Stream;
-import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.SumTree.Subtree;
@@ -68,7 +67,8 @@ final class Evaluator {
   ///
   /// @param stages how layers are spread over ranks; null if they are not
   /// @param parameters the model's parameters; borrowed
-  /// @throws ConfigurationException if the held-out text is shorter than one window
+  /// @throws dev.lockstep.failure.ConfigurationException if the held-out text is shorter than one
+  ///   window
   Evaluator(
       RankCompute compute,
       Recipe recipe,
@@ -79,7 +79,7 @@ final class Evaluator {
     this.compute = compute;
     this.recipe = recipe;
     int context = recipe.model().context();
-    requireWindow(corpus, context);
+    recipe.requireHeldOutWindow(corpus);
     reader = corpus.newReader();
     firstToken = corpus.trainTokens();
     starts = corpus.validationTokens() - context;
@@ -187,16 +187,6 @@ final class Evaluator {
 
   private static int lanes(List<Subtree> held) {
     return held.stream().mapToInt(Subtree::size).sum();
-  }
-
-  private static void requireWindow(Corpus corpus, int context) {
-    if (corpus.validationTokens() <= context) {
-      throw new ConfigurationException(
-          "--context",
-          String.valueOf(context),
-          "the held-out text is shorter than one window: --context %d, held-out bytes %d (give more text with --data)"
-              .formatted(context, corpus.validationTokens()));
-    }
   }
 
   /// Returns the mean loss in nats per token; all ranks call this together.

@@ -232,6 +232,20 @@ public record Recipe(
     return new Batches(corpus, seed, batch.lanes(), batch.microBatch(), context);
   }
 
+  /// Checks that the held-out text has a window to evaluate.
+  ///
+  /// @throws ConfigurationException if it is shorter
+  void requireHeldOutWindow(Corpus corpus) {
+    int context = model.context();
+    if (corpus.validationTokens() <= context) {
+      throw new ConfigurationException(
+          "--context",
+          String.valueOf(context),
+          "the held-out text is shorter than one window: --context %d, held-out bytes %d (give more text with --data)"
+              .formatted(context, corpus.validationTokens()));
+    }
+  }
+
   /// Returns the programs of this recipe's model.
   ///
   /// @param laid the model, laid out

@@ -244,11 +244,15 @@ public final class Trainer implements AutoCloseable {
   /// @return whether the recipe's last step is done; false if a rank asked to stop
   /// @throws ConfigurationException on every rank, before the first step, if ranks were not given
   ///   the same intervals, or not all of them a checkpoint, or if something else than a checkpoint
-  ///   stands where rank 0 is to write one
+  ///   stands where rank 0 is to write one, or if it evaluates and the held-out text is shorter
+  ///   than a window
   /// @throws DivergedException as [#step]; the last checkpoint stands
   public boolean train(TrainingRun run) {
     TrainingLoop loop = new TrainingLoop(this, checkpoints, exchange, job, run);
     loop.check();
+    if (run.evaluateEvery() > 0) {
+      requireHeldOutWindow();
+    }
     try {
       loop.stepUpTo(recipe.steps());
     } catch (CheckpointException known) {
@@ -305,7 +309,16 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
+  /// Checks that there is something to [#evaluate], as [#train] does that evaluates.
+  ///
+  /// @throws ConfigurationException if the held-out text is shorter than a window
+  public void requireHeldOutWindow() {
+    recipe.requireHeldOutWindow(corpus);
+  }
+
   /// Returns the mean loss of the recipe's held-out windows, in nats per token.
+  ///
+  /// @throws ConfigurationException if the held-out text is shorter than a window
   public float evaluate() {
     job.activity("evaluation");
     if (evaluator == null) {

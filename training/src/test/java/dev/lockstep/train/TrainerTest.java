@@ -335,4 +335,27 @@ class TrainerTest {
         .hasMessageContaining("--transport=pigeon")
         .hasMessageContaining("shm");
   }
+  @Test
+  void refusesHeldOutTextShorterThanAWindowBeforeTheFirstStepOfARunThatEvaluates()
+      throws Exception {
+    int context = (int) corpus.validationTokens();
+    assertThat(corpus.trainTokens()).isGreaterThan(context);
+    Recipe wide = RECIPE.withModel(new GptShape(1, 1, 2, context, 256, true)).withSteps(1);
+    TrainingRun steps = TrainingRun.stepsOnly();
+    TrainingRun evaluating = new TrainingRun(null, 0, 0, 1, steps.listener(), steps.stop());
+    InProcessRanks.run(
+        1,
+        job -> {
+          try (Trainer trainer = Trainer.start(job, wide, corpus, options)) {
+            assertThatThrownBy(() -> trainer.train(evaluating))
+                .isInstanceOf(ConfigurationException.class)
+                .hasMessageContaining(
+                    "the held-out text is shorter than one window: --context %d, held-out bytes %d",
+                    context, context);
+            assertThat(trainer.stepsDone()).isZero();
+          }
+          return 0;
+        });
+  }
+
 }

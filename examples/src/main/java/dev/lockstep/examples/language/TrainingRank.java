@@ -51,6 +51,7 @@ final class TrainingRank {
             plan.saved().isPresent()
                 ? Trainer.resume(job, plan.saved().get(), corpus, trainerOptions)
                 : start(plan.recipe(), corpus, trainerOptions)) {
+      trainer.requireHeldOutWindow();
       if (job.rank() == 0) {
         RunFolder folder = plan.folder().prepare(plan.resumed());
         try (RunLock _ = RunLock.take(folder.path(), holder(), console::line)) {
