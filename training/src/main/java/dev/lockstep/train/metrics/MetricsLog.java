@@ -5,15 +5,19 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.MissingNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.BufferedReader;
 import java.io.BufferedWriter;
 import java.io.IOException;
+import java.io.Reader;
 import java.io.UncheckedIOException;
+import java.io.Writer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 
 /// A run's measurements as JSON lines, flushed line by line, and read back for the loss curve.
 /// Single-threaded.
@@ -51,26 +55,40 @@ public final class MetricsLog implements AutoCloseable {
   /// @throws UncheckedIOException if a file cannot be read or written
   public static MetricsLog resume(Path file, Path earlier, long step) {
     try {
-      List<JsonNode> measured = new ArrayList<>();
-      List<String> kept = new ArrayList<>();
-      if (Files.exists(earlier)) {
-        for (String line : Files.readAllLines(earlier)) {
-          JsonNode node = read(line);
-          if (node.path("step").asLong(Long.MAX_VALUE) <= step) {
-            measured.add(node);
-            kept.add(line);
+      // Beside it under a name of its own: a temporary file would be readable by its owner alone.
+      Path written = file.resolveSibling(file.getFileName() + ".resumed");
+      List<LossCurve.Point> training = new ArrayList<>();
+      List<LossCurve.Point> validation = new ArrayList<>();
+      try (BufferedWriter kept = Files.newBufferedWriter(written)) {
+        if (Files.exists(earlier)) {
+          try (Reader lines = Files.newBufferedReader(earlier)) {
+            takeOver(lines, kept, step, node -> remember(node, training, validation));
           }
         }
       }
-      // Beside it under a name of its own: a temporary file would be readable by its owner alone.
-      Path written = file.resolveSibling(file.getFileName() + ".resumed");
-      Files.write(written, kept);
       Files.move(written, file, StandardCopyOption.ATOMIC_MOVE);
       MetricsLog log = new MetricsLog(Files.newBufferedWriter(file, StandardOpenOption.APPEND));
-      measured.forEach(log::remember);
+      log.training.addAll(training);
+      log.validation.addAll(validation);
       return log;
     } catch (IOException e) {
       throw new UncheckedIOException(e);
+    }
+  }
+
+  /// Copies the lines up to and including a step, one at a time: a run may have millions.
+  ///
+  /// @param each hears what was measured in them
+  static void takeOver(Reader earlier, Writer kept, long step, Consumer<JsonNode> each)
+      throws IOException {
+    BufferedReader lines = new BufferedReader(earlier);
+    for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+      JsonNode node = read(line);
+      if (node.path("step").asLong(Long.MAX_VALUE) <= step) {
+        each.accept(node);
+        kept.write(line);
+        kept.write('\n');
+      }
     }
   }
 
@@ -98,18 +116,19 @@ public final class MetricsLog implements AutoCloseable {
             .put("learningRate", rate)
             .put("milliseconds", Math.round(nanos / 1e3) / 1e3)
             .put("tokensPerSecond", Math.round(tokensPerSecond));
-    remember(node);
+    remember(node, training, validation);
     write(node);
   }
 
   /// Writes an evaluation.
   public void validation(long step, float loss) {
     ObjectNode node = JSON.createObjectNode().put("step", step).put("validationLoss", loss);
-    remember(node);
+    remember(node, training, validation);
     write(node);
   }
 
-  private void remember(JsonNode node) {
+  private static void remember(
+      JsonNode node, List<LossCurve.Point> training, List<LossCurve.Point> validation) {
     long step = node.path("step").asLong();
     if (node.has("loss")) {
       training.add(new LossCurve.Point(step, loss(node.path("loss"))));

@@ -4,9 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.Reader;
 import java.io.StringReader;
+import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.Test;
@@ -53,6 +56,37 @@ class MetricsLogTest {
       assertThat(log.curve().validation()).containsExactly(new LossCurve.Point(2, 5.3f));
     }
     assertThat(Files.readAllLines(file)).hasSize(3);
+  }
+
+  /// The lines of a long run do not fit into memory.
+  @Test
+  void takesOverALineBeforeItHasReadAllOfThem() throws IOException {
+    int lines = 20_000;
+    StringWriter kept = new StringWriter();
+    Reader earlier =
+        new Reader() {
+          private int read;
+
+          @Override
+          public int read(char[] into, int from, int count) {
+            if (read == lines) {
+              return -1;
+            }
+            // A reader of lines takes what fits its buffer, far less than 10,000 of them.
+            assertThat(kept.getBuffer().length()).isGreaterThanOrEqualTo((read - 10_000) * 11);
+            String line = "{\"step\":" + ++read % 10 + "}\n";
+            line.getChars(0, line.length(), into, from);
+            return line.length();
+          }
+
+          @Override
+          public void close() {}
+        };
+    List<Long> heard = new ArrayList<>();
+    MetricsLog.takeOver(earlier, kept, 8, node -> heard.add(node.path("step").asLong()));
+
+    assertThat(heard).hasSize(lines / 10 * 9);
+    assertThat(kept.toString().lines()).hasSize(lines / 10 * 9);
   }
 
   @Test
