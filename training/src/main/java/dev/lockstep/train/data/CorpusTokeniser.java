@@ -10,13 +10,17 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
 
 /// Turns a text source into a token file: one pass over the training files, one over the held-out
 /// ones.
 ///
-/// A file is held out by a hash of its name, so that the split depends on nothing else. A source of
-/// a single file holds out the last tenth of its bytes. What is no text is left out, and told.
+/// A file is held out by a hash of its name, so that the split depends on nothing else; where none
+/// that has text is, the last one that has. A source of a single file holds out the last tenth of
+/// its bytes. What is no text is left out, and told.
 final class CorpusTokeniser {
   // Most files are shorter and are read once; longer ones are checked first, then read again.
   private static final int PIECE_BYTES = 1 << 20;
@@ -96,21 +100,40 @@ final class CorpusTokeniser {
 
   private Split byFile(List<TextSource.Entry> entries, TokenFileWriter writer)
       throws IOException, CacheWriteException {
-    boolean noneByName = entries.stream().noneMatch(CorpusTokeniser::isHeldOut);
-    TextSource.Entry last = entries.isEmpty() ? null : entries.getLast();
+    Set<TextSource.Entry> heldOut = heldOut(entries);
     long train = 0;
     for (TextSource.Entry entry : entries) {
-      if (!isHeldOut(entry) && !(noneByName && entry.equals(last))) {
+      if (!heldOut.contains(entry)) {
         train += append(writer, entry);
       }
     }
     long validation = 0;
     for (TextSource.Entry entry : entries) {
-      if (isHeldOut(entry) || (noneByName && entry.equals(last))) {
+      if (heldOut.contains(entry)) {
         validation += append(writer, entry);
       }
     }
     return new Split(train, validation);
+  }
+
+  private Set<TextSource.Entry> heldOut(List<TextSource.Entry> entries) throws IOException {
+    List<TextSource.Entry> byName = entries.stream().filter(CorpusTokeniser::isHeldOut).toList();
+    Set<TextSource.Entry> heldOut = new HashSet<>(byName);
+    if (firstWithText(byName).isEmpty()) {
+      firstWithText(entries.reversed()).ifPresent(heldOut::add);
+    }
+    return heldOut;
+  }
+
+  private Optional<TextSource.Entry> firstWithText(List<TextSource.Entry> entries)
+      throws IOException {
+    for (TextSource.Entry entry : entries) {
+      int first = readFirst(entry);
+      if (first > 0 && reason(entry, first).isEmpty()) {
+        return Optional.of(entry);
+      }
+    }
+    return Optional.empty();
   }
 
   private static boolean isHeldOut(TextSource.Entry entry) {
@@ -122,10 +145,7 @@ final class CorpusTokeniser {
   private long append(TokenFileWriter writer, TextSource.Entry entry)
       throws IOException, CacheWriteException {
     listener.progress(++filesDone, files);
-    int first;
-    try (InputStream in = source.open(entry)) {
-      first = in.readNBytes(piece, 0, PIECE_BYTES);
-    }
+    int first = readFirst(entry);
     String reason = reason(entry, first);
     if (!reason.isEmpty()) {
       leftOut.add(entry.name() + ": " + reason);
@@ -144,6 +164,12 @@ final class CorpusTokeniser {
       }
     }
     return bytes;
+  }
+
+  private int readFirst(TextSource.Entry entry) throws IOException {
+    try (InputStream in = source.open(entry)) {
+      return in.readNBytes(piece, 0, PIECE_BYTES);
+    }
   }
 
   private String reason(TextSource.Entry entry, int first) throws IOException {

@@ -13,7 +13,8 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 
-/// The files below a folder. Hidden files and folders are left out, links are not followed.
+/// The files below a folder, which a link may lead to. Hidden files and folders are left out, links
+/// in it are not followed.
 final class FolderSource implements TextSource {
   private final Path folder;
   private final String suffix;
@@ -55,7 +56,8 @@ final class FolderSource implements TextSource {
   private List<Found> list() throws IOException {
     List<Found> found = new ArrayList<>();
     try {
-      Files.walkFileTree(folder, new Collector(found));
+      Path root = folder.toRealPath(); // a walk does not follow the link that it starts from
+      Files.walkFileTree(root, new Collector(root, found));
     } catch (UncheckedIOException e) {
       throw e.getCause();
     }
@@ -64,22 +66,24 @@ final class FolderSource implements TextSource {
   }
 
   private final class Collector extends SimpleFileVisitor<Path> {
+    private final Path root;
     private final List<Found> found;
 
-    Collector(List<Found> found) {
+    Collector(Path root, List<Found> found) {
+      this.root = root;
       this.found = found;
     }
 
     @Override
     public FileVisitResult preVisitDirectory(Path directory, BasicFileAttributes attributes) {
-      return !directory.equals(folder) && isHidden(directory)
+      return !directory.equals(root) && isHidden(directory)
           ? FileVisitResult.SKIP_SUBTREE
           : FileVisitResult.CONTINUE;
     }
 
     @Override
     public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
-      String name = folder.relativize(file).toString().replace('\\', '/');
+      String name = root.relativize(file).toString().replace('\\', '/');
       if (attributes.isRegularFile() && !isHidden(file) && name.endsWith(suffix)) {
         found.add(
             new Found(

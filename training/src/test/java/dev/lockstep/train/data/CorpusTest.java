@@ -118,6 +118,32 @@ class CorpusTest {
         .hasMessageContaining(".png: it has a zero byte; and others (give");
   }
 
+  @Test
+  void aLinkToAFolderNamesItsText() throws IOException {
+    Path link = Files.createSymbolicLink(temporary.resolve("link"), folder);
+    String sha256 = open(new Heard());
+    try (Corpus corpus = Corpus.open(DataOptions.of(link, cache), CorpusListener.SILENT)) {
+      assertThat(corpus.sha256()).isEqualTo(sha256);
+    }
+  }
+
+  @Test
+  void theLastFileWithTextIsHeldOutWhereNoneIsByName() throws IOException {
+    Path few = Files.createDirectories(temporary.resolve("few"));
+    for (String name : List.of("a", "b", "c", "e", "f")) {
+      Files.writeString(few.resolve(name + ".txt"), "text of " + name + "\n");
+    }
+    Files.createFile(few.resolve("h.txt"));
+    Files.write(few.resolve("z.png"), new byte[] {1, 0, 2});
+    Heard heard = new Heard();
+    try (Corpus corpus = Corpus.open(DataOptions.of(few, cache), heard)) {
+      assertThat(text(corpus, corpus.trainTokens(), corpus.validationTokens()))
+          .isEqualTo("text of f\n");
+      assertThat(corpus.trainTokens()).isEqualTo(4L * "text of f\n".length());
+    }
+    assertThat(heard.leftOut).containsExactly("z.png: it has a zero byte");
+  }
+
   /// Of 1 MiB and more a file is read in pieces: nothing of it is lost, wherever characters lie.
   @Test
   void largeFilesAreTextToo() throws IOException {
