@@ -13,6 +13,7 @@ import dev.lockstep.train.checkpoint.SafetensorsPlan;
 import dev.lockstep.train.nn.Parameter;
 import dev.lockstep.train.optim.StepGraph;
 import dev.lockstep.train.options.FileTrouble;
+import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.train.placement.AxisPlace;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -24,10 +25,11 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.concurrent.ExecutionException;
 import java.util.UUID;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
+import java.util.function.Function;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -46,11 +48,17 @@ final class CheckpointWriter implements AutoCloseable {
   private final List<ModelState> states;
   private final List<SafetensorsPlan> files;
   private final CheckpointFiles disk;
+  private final List<String> hosts;
   private final String keys;
+  private final String id;
   private @Nullable Share share;
   private @Nullable Running running;
   private long saves;
-  private final String id;
+  // Of a checkpoint of which not all ranks have heard how it went: its folder, and on the writers
+  // its writing, and why that failed.
+  private @Nullable Path owed;
+  private @Nullable Running owing;
+  private Optional<CheckpointException> unheard = Optional.empty();
 
   /// Plans the files.
   ///
@@ -61,9 +69,14 @@ final class CheckpointWriter implements AutoCloseable {
     this.compute = compute;
     this.states = List.of(state.parameters(), state.moments());
     this.disk = output.disk;
+    this.hosts = output.hosts.apply(job);
     // Ranks make their writers in the same order.
     long made = job.worldSize() == 1 ? 1 : job.store().add("checkpoint/writers", 1);
     this.keys = "checkpoint/" + (made - 1) / job.worldSize() + "/";
+    // No other job's: numbers of ranks, writers and writings are the same in all of them.
+    this.id =
+        "host=%s, pid=%d, job=%s, writing="
+            .formatted(job.host(), ProcessHandle.current().pid(), UUID.randomUUID());
     Map<String, Shape> weights = new LinkedHashMap<>();
     Map<String, Shape> moments = new LinkedHashMap<>();
     for (String prefix : List.of(StepGraph.FIRST_MOMENT, StepGraph.SECOND_MOMENT)) {
@@ -73,10 +86,6 @@ final class CheckpointWriter implements AutoCloseable {
     // The key that transformers asks for before it loads a file.
     Map<String, String> metadata = Map.of("format", "pt");
     this.files =
-    // No other job's: numbers of ranks, writers and writings are the same in all of them.
-    this.id =
-        "host=%s, pid=%d, job=%s, writing="
-            .formatted(job.host(), ProcessHandle.current().pid(), UUID.randomUUID());
         List.of(
             SafetensorsPlan.of(SavedRun.WEIGHTS, weights, output.fileBytes, metadata),
             SafetensorsPlan.of(SavedRun.OPTIMIZER, moments, output.fileBytes, Map.of()));
@@ -86,7 +95,12 @@ final class CheckpointWriter implements AutoCloseable {
   ///
   /// @param disk how they are written
   /// @param fileBytes most bytes of tensors in one
-  record Output(CheckpointFiles disk, long fileBytes) {
+  /// @param hosts for each rank of a job the name of its host: those of one see the same disk
+  record Output(CheckpointFiles disk, long fileBytes, Function<Job, List<String>> hosts) {
+    Output(CheckpointFiles disk, long fileBytes) {
+      this(disk, fileBytes, Job::hosts);
+    }
+
     static Output standard() {
       return new Output(CheckpointFiles.disk(), FILE_BYTES);
     }
@@ -115,11 +129,23 @@ final class CheckpointWriter implements AutoCloseable {
   /// disk, being on its host.
   List<Integer> writers() {
     boolean isSplit = compute.grid().holdsParts();
-    List<String> hosts = job.hosts();
     return IntStream.range(0, job.worldSize())
         .filter(rank -> isSplit || hosts.get(rank).equals(hosts.getFirst()))
         .boxed()
         .toList();
+  }
+
+  /// Starts to write a checkpoint by [#writers], of which all ranks hear in [#awaitTogether], where
+  /// they have been for the one before it. When this returns the state may change.
+  void beginTogether(Target target) {
+    List<Integer> writers = writers();
+    if (writers.contains(job.rank())) {
+      begin(target, writers);
+    }
+    if (writers.size() < job.worldSize()) {
+      owed = target.folder;
+      owing = running;
+    }
   }
 
   /// Starts to write a checkpoint; waits for the one before it. When this returns the state may
@@ -235,6 +261,7 @@ final class CheckpointWriter implements AutoCloseable {
       Optional<CheckpointException> failure = Uninterrupted.call(mine.task::get);
       running = null;
       if (failure.isPresent()) {
+        unheard = mine.equals(owing) ? failure : unheard;
         throw new CheckpointException(mine.folder.toString(), words(failure.get()), failure.get());
       }
       return Optional.of(mine.folder);
@@ -247,6 +274,36 @@ final class CheckpointWriter implements AutoCloseable {
           ? failure
           : new IllegalStateException(e);
     }
+  }
+
+  /// Waits as [#await]; ranks that do not write wait with those that do. All ranks call this,
+  /// between the same steps.
+  ///
+  /// @return the checkpoint's folder on the writers; empty if none was written, and on the others
+  /// @throws CheckpointException on every rank, if it could not be written
+  Optional<Path> awaitTogether(Exchange exchange) {
+    Optional<Path> saved = Optional.empty();
+    Optional<CheckpointException> failure = Optional.empty();
+    try {
+      saved = await();
+    } catch (CheckpointException mine) {
+      failure = Optional.of(mine);
+    }
+    if (owed != null) {
+      String folder = owed.toString();
+      String mine = unheard.map(CheckpointWriter::words).orElse("");
+      owed = null;
+      owing = null;
+      unheard = Optional.empty();
+      String refusal = RankAgreement.refusal(exchange, mine);
+      if (failure.isEmpty() && !refusal.isEmpty()) {
+        failure = Optional.of(new CheckpointException(folder, refusal, null));
+      }
+    }
+    if (failure.isPresent()) {
+      throw failure.get();
+    }
+    return saved;
   }
 
   /// Whatever fails, the other writers hear of it: none waits for words that do not come.

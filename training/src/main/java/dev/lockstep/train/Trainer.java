@@ -391,23 +391,22 @@ public final class Trainer implements AutoCloseable {
   ///
   /// @param keepOld how many old checkpoints stay beside the newest, as `NAME.step-N`, or
   ///   [CheckpointFolder#AS_BEFORE]
-  /// @throws CheckpointException if the one before could not be written
+  /// @throws CheckpointException on every rank, if the one before could not be written
   public void saveInBackground(Path checkpoint, int keepOld) {
     OptionCheck.atLeast("--keep-old", keepOld, CheckpointFolder.AS_BEFORE);
-    List<Integer> writers = checkpoints.writers();
-    if (writers.contains(job.rank())) {
-      job.activity("saving a checkpoint");
-      checkpoints.begin(target(checkpoint, keepOld), writers);
-    }
+    job.activity("saving a checkpoint");
+    CheckpointWriter.Target target = target(checkpoint, keepOld);
+    var _ = awaitSaved();
+    checkpoints.beginTogether(target);
   }
 
   /// Waits until the checkpoint is on disk that is being written; every rank calls this.
   ///
   /// @return its folder, on the ranks that wrote; empty if none was written
-  /// @throws CheckpointException if it could not be written, on every rank that wrote; the old one
-  ///   is still there then
+  /// @throws CheckpointException on every rank, if it could not be written; the old one is still
+  ///   there then
   public Optional<Path> awaitSaved() {
-    return checkpoints.await();
+    return checkpoints.awaitTogether(exchange);
   }
 
   /// Returns the SHA-256 of the parameters as 64 hexadecimal digits.

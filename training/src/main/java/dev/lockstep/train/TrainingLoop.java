@@ -62,7 +62,7 @@ final class TrainingLoop {
         save();
       }
     }
-    tell(checkpoints.await());
+    tell(trainer.awaitSaved());
   }
 
   /// Returns whether something is to be done now that is done every so many steps; 0 for never.
@@ -73,7 +73,7 @@ final class TrainingLoop {
   private void save() {
     Path checkpoint = run.checkpoint();
     if (checkpoint != null) {
-      tell(checkpoints.await());
+      tell(trainer.awaitSaved());
       trainer.saveInBackground(checkpoint, run.keepOld());
     }
   }

@@ -209,6 +209,40 @@ class CheckpointWritersTest {
         });
   }
 
+  /// Of replicas on two hosts those on the first one write: the others have to hear of it.
+  @Test
+  void whatAnotherHostCannotWriteFailsOnAllAndTheRunGoesOn() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    FailingFiles full = new FailingFiles();
+    Output output = new Output(full, CheckpointWriter.FILE_BYTES, _ -> List.of("here", "there"));
+    TrainingRun run = TrainingRun.savingTo(folder);
+    TrainingRun everyStep = new TrainingRun(folder, 1, 0, 0, run.listener(), run.stop());
+    List<Long> failedAfter =
+        InProcessRanks.run(
+            2,
+            job -> {
+              TrainerOptions options = CheckpointsTest.options("dp=2", 0);
+              try (Trainer trainer =
+                  Trainer.start(job, CheckpointsTest.RECIPE, corpus, options, output)) {
+                full.arm(Failure.FULL, 0);
+                job.store().barrier("full", 2, WAIT);
+                assertThatThrownBy(() -> trainer.train(everyStep))
+                    .isInstanceOfSatisfying(
+                        CheckpointException.class,
+                        failure -> assertThat(failure.path()).isEqualTo(folder.toString()))
+                    .hasMessageContaining("No space left on device");
+                long failed = trainer.stepsDone();
+                job.store().barrier("failed", 2, WAIT);
+                full.arm(Failure.NONE, 0);
+                job.store().barrier("has room", 2, WAIT);
+                assertThat(trainer.train(everyStep)).isTrue();
+                return failed;
+              }
+            });
+    assertThat(failedAfter).containsExactly(2L, 2L);
+    assertThat(SavedRun.open(folder).step()).isEqualTo(CheckpointsTest.RECIPE.steps());
+  }
+
   @Test
   void aFullDiskIsToldEvenIfAnotherRankIsLostMeanwhile() throws Exception {
     Path folder = directory.resolve("checkpoint");
