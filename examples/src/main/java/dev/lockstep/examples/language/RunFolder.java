@@ -14,9 +14,10 @@ import java.time.LocalDateTime;
 import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.Optional;
-import org.jspecify.annotations.Nullable;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /// The output folder of a run: `recipe.json`, `metrics.jsonl`, `loss.svg` and `checkpoint/`.
 ///
@@ -24,8 +25,8 @@ import java.util.regex.Pattern;
 /// @param isFresh whether the name was made up: if another run takes it first, a number is appended
 record RunFolder(Path path, boolean isFresh) {
   private static final String CHECKPOINT = "checkpoint";
-  private static final DateTimeFormatter TIME =
   private static final Pattern OWN = Pattern.compile(CHECKPOINT + "(\\.step-[0-9]+)?");
+  private static final DateTimeFormatter TIME =
       DateTimeFormatter.ofPattern("uuuuMMdd-HHmmss", Locale.ROOT);
 
   /// Makes the folder of a name that was given.
@@ -130,12 +131,22 @@ record RunFolder(Path path, boolean isFresh) {
   }
 
   /// Writes what fixes the run's numbers, for `--recipe`.
+  ///
+  /// @throws ConfigurationException that names `--out` and the file, if it cannot be written
   void writeRecipe(Recipe recipe) {
+    Path file = path.resolve("recipe.json");
     try {
-      recipe.write(path.resolve("recipe.json"));
+      recipe.write(file);
     } catch (IOException e) {
-      throw new UncheckedIOException(e);
+      throw unwritten(file, e);
     }
+  }
+
+  private ConfigurationException unwritten(Path file, Throwable e) {
+    return refusal(
+        "a file of the output folder cannot be written: --out %s, file=%s, cause=%s: %s"
+            .formatted(path, file, e.getClass().getSimpleName(), e.getMessage()),
+        e);
   }
 
   /// Returns the file with the measurements.
@@ -154,10 +165,16 @@ record RunFolder(Path path, boolean isFresh) {
   }
 
   /// Starts the measurements, or continues those of the resumed run.
+  ///
+  /// @throws ConfigurationException that names `--out` and the file, if that cannot be done
   MetricsLog openMetrics(Optional<RunFolder> resumed, long step) {
-    return resumed
-        .map(run -> MetricsLog.resume(metrics(), run.metrics(), step))
-        .orElseGet(() -> MetricsLog.create(metrics()));
+    try {
+      return resumed
+          .map(run -> MetricsLog.resume(metrics(), run.metrics(), step))
+          .orElseGet(() -> MetricsLog.create(metrics()));
+    } catch (UncheckedIOException e) {
+      throw unwritten(metrics(), Objects.requireNonNullElse(e.getCause(), e));
+    }
   }
 
   /// Draws the loss.

@@ -65,11 +65,11 @@ final class TrainingRank {
     }
   }
 
-  private Trainer start(Recipe recipe, Corpus corpus, TrainerOptions trainerOptions) {
   private String holder() {
     return "host=%s, pid=%d".formatted(job.host(), ProcessHandle.current().pid());
   }
 
+  private Trainer start(Recipe recipe, Corpus corpus, TrainerOptions trainerOptions) {
     if (options.weights == null) {
       return Trainer.start(job, recipe, corpus, trainerOptions);
     }
@@ -116,7 +116,8 @@ final class TrainingRank {
     String optimizerSha256;
     String weightsSha256;
     try (MetricsLog metrics = folder.openMetrics(resumed, trainer.stepsDone())) {
-      Recorder recorder = new Recorder(console, metrics, folder);
+      DispensableFiles files = new DispensableFiles(console::line);
+      Recorder recorder = new Recorder(console, metrics, folder, files);
       boolean isDone =
           trainer.train(options.trainingRun(folder.checkpoint()).with(recorder).stoppingWhen(stop));
       console.endBar();
@@ -131,6 +132,7 @@ final class TrainingRank {
             "stopped after step %d; go on with --resume %s"
                 .formatted(trainer.stepsDone(), folder.path()));
       }
+      files.write(folder.metrics(), metrics::close);
     }
     console.line("output folder     " + folder.path());
     console.line("data sha256       " + corpus.sha256());
@@ -190,32 +192,37 @@ final class TrainingRank {
     private final Console console;
     private final MetricsLog metrics;
     private final RunFolder folder;
+    private final DispensableFiles files;
     private long stepEnded = System.nanoTime();
     private float validationLoss = Float.NaN;
 
-    Recorder(Console console, MetricsLog metrics, RunFolder folder) {
+    Recorder(Console console, MetricsLog metrics, RunFolder folder, DispensableFiles files) {
       this.console = console;
       this.metrics = metrics;
       this.folder = folder;
+      this.files = files;
     }
 
     @Override
     public void stepDone(Trainer trainer) {
       console.step(trainer);
-      metrics.step(
-          trainer.stepsDone(),
-          trainer.loss(),
-          trainer.gradientNorm(),
-          trainer.learningRate(),
-          console.stepNanos(),
-          console.tokensPerSecond());
+      files.write(
+          folder.metrics(),
+          () ->
+              metrics.step(
+                  trainer.stepsDone(),
+                  trainer.loss(),
+                  trainer.gradientNorm(),
+                  trainer.learningRate(),
+                  console.stepNanos(),
+                  console.tokensPerSecond()));
       stepEnded = System.nanoTime();
     }
 
     @Override
     public void evaluated(Trainer trainer, float loss) {
       validationLoss = loss;
-      metrics.validation(trainer.stepsDone(), loss);
+      files.write(folder.metrics(), () -> metrics.validation(trainer.stepsDone(), loss));
       console.line(
           "step %,d  validation loss %.4f nats per byte".formatted(trainer.stepsDone(), loss));
       leaveOut();
@@ -223,7 +230,7 @@ final class TrainingRank {
 
     @Override
     public void saved(Trainer trainer, Path checkpoint) {
-      folder.draw(metrics.curve());
+      files.write(folder.picture(), () -> folder.draw(metrics.curve()));
       leaveOut();
     }
 

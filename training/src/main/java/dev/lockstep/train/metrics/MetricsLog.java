@@ -8,9 +8,11 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.BufferedReader;
 import java.io.BufferedWriter;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.Reader;
 import java.io.UncheckedIOException;
 import java.io.Writer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -19,7 +21,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
 
-/// A run's measurements as JSON lines, flushed line by line, and read back for the loss curve.
+/// A run's measurements as JSON lines, written line by line, and read back for the loss curve.
 /// Single-threaded.
 ///
 /// A training step writes `step`, `loss`, `gradientNorm`, `learningRate`, `milliseconds` since the
@@ -28,12 +30,14 @@ import java.util.function.Consumer;
 public final class MetricsLog implements AutoCloseable {
   private static final ObjectMapper JSON = new ObjectMapper();
 
-  private final BufferedWriter writer;
+  private final OutputStream file;
   private final List<LossCurve.Point> training = new ArrayList<>();
   private final List<LossCurve.Point> validation = new ArrayList<>();
 
-  private MetricsLog(BufferedWriter writer) {
-    this.writer = writer;
+  private boolean isTorn;
+
+  private MetricsLog(OutputStream file) {
+    this.file = file;
   }
 
   /// Starts a log; the caller closes it.
@@ -41,7 +45,7 @@ public final class MetricsLog implements AutoCloseable {
   /// @throws UncheckedIOException if the file cannot be written
   public static MetricsLog create(Path file) {
     try {
-      return new MetricsLog(Files.newBufferedWriter(file));
+      return new MetricsLog(Files.newOutputStream(file));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -67,7 +71,7 @@ public final class MetricsLog implements AutoCloseable {
         }
       }
       Files.move(written, file, StandardCopyOption.ATOMIC_MOVE);
-      MetricsLog log = new MetricsLog(Files.newBufferedWriter(file, StandardOpenOption.APPEND));
+      MetricsLog log = new MetricsLog(Files.newOutputStream(file, StandardOpenOption.APPEND));
       log.training.addAll(training);
       log.validation.addAll(validation);
       return log;
@@ -96,7 +100,7 @@ public final class MetricsLog implements AutoCloseable {
     try {
       return JSON.readTree(line);
     } catch (JsonProcessingException torn) {
-      // The last line of a process that was killed.
+      // The last line of a process that was killed, or one that a full disk took a part of.
       return MissingNode.getInstance();
     }
   }
@@ -106,6 +110,7 @@ public final class MetricsLog implements AutoCloseable {
   /// @param rate learning rate of the step
   /// @param nanos since the step before, evaluations left out
   /// @param tokensPerSecond over the last steps
+  /// @throws UncheckedIOException if it cannot be written; later ones may be
   public void step(
       long step, float loss, float gradientNorm, float rate, long nanos, double tokensPerSecond) {
     ObjectNode node =
@@ -121,6 +126,8 @@ public final class MetricsLog implements AutoCloseable {
   }
 
   /// Writes an evaluation.
+  ///
+  /// @throws UncheckedIOException as [#step]
   public void validation(long step, float loss) {
     ObjectNode node = JSON.createObjectNode().put("step", step).put("validationLoss", loss);
     remember(node, training, validation);
@@ -152,15 +159,17 @@ public final class MetricsLog implements AutoCloseable {
 
   private void write(JsonNode node) {
     try {
-      writer.write(JSON.writeValueAsString(node));
-      writer.write('\n');
-      writer.flush();
+      // A line of its own also after one that was written in part.
+      String line = (isTorn ? "\n" : "") + JSON.writeValueAsString(node) + "\n";
+      isTorn = true;
+      file.write(line.getBytes(StandardCharsets.UTF_8));
+      isTorn = false;
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
-  /// Returns the curve of everything written.
+  /// Returns the curve of everything measured.
   public LossCurve curve() {
     return new LossCurve(training, validation);
   }
@@ -169,7 +178,7 @@ public final class MetricsLog implements AutoCloseable {
   @Override
   public void close() {
     try {
-      writer.close();
+      file.close();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

@@ -1,12 +1,15 @@
 package dev.lockstep.train.metrics;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.Reader;
 import java.io.StringReader;
 import java.io.StringWriter;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -87,6 +90,17 @@ class MetricsLogTest {
 
     assertThat(heard).hasSize(lines / 10 * 9);
     assertThat(kept.toString().lines()).hasSize(lines / 10 * 9);
+  }
+
+  @Test
+  void whatCannotBeWrittenIsSaidAndInTheCurve() throws IOException {
+    assumeTrue(Files.isWritable(Path.of("/dev/full")));
+    Path file = Files.createSymbolicLink(directory.resolve("full"), Path.of("/dev/full"));
+    try (MetricsLog log = MetricsLog.create(file)) {
+      assertThatThrownBy(() -> log.validation(1, 5.3f)).isInstanceOf(UncheckedIOException.class);
+      assertThatThrownBy(() -> log.validation(2, 5.2f)).isInstanceOf(UncheckedIOException.class);
+      assertThat(log.curve().validation()).hasSize(2);
+    }
   }
 
   @Test
