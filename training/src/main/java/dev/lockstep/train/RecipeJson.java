@@ -11,6 +11,7 @@ import com.fasterxml.jackson.databind.exc.InvalidFormatException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.MlpShape;
@@ -32,6 +33,7 @@ final class RecipeJson {
   private static final String OPTION = "--recipe";
   private static final String FAMILY = "family";
   private static final String MODEL = "model";
+  private static final String BATCH = "batch";
   private static final String STEPS = "steps";
   private static final String LEARNING_RATE = "learningRate";
   private static final ObjectMapper JSON =
@@ -140,11 +142,18 @@ final class RecipeJson {
         throw refusal(file, unknown.getMessage(), unknown);
       }
     }
+    recipe = recipe.withBatch(batch(recipe.batch(), given.path(BATCH)));
     int steps = given.path(STEPS).asInt(recipe.steps());
     JsonNode peak = given.path(LEARNING_RATE).path("peak");
     float rate = peak.isNumber() ? peak.floatValue() : recipe.learningRate().peak();
     boolean fits = steps >= 1 && rate > 0 && Float.isFinite(rate);
     return fits ? recipe.withSteps(steps).withLearningRate(LearningRate.of(rate, steps)) : recipe;
+  }
+
+  /// The evaluation's batches follow the lanes where a file gives those alone.
+  private static BatchShape batch(BatchShape usual, JsonNode given) {
+    int lanes = given.path("lanes").asInt(usual.lanes());
+    return lanes >= 1 ? usual.with(lanes, usual.microBatch()) : usual;
   }
 
   /// Puts what was given over the defaults.

@@ -73,6 +73,17 @@ class RecipeFileTest {
         .isEqualTo(LearningRate.of(1, Recipe.defaults().steps()));
   }
 
+  @Test
+  void anEvaluationThatAFileLeavesOutHasABatchPerLane() throws IOException {
+    assertThat(Recipe.read(file("{\"batch\": {\"lanes\": 64}}")).batch())
+        .isEqualTo(new BatchShape(64, 3, 64));
+    assertThat(Recipe.read(file("{\"batch\": {\"lanes\": 2}}")).batch())
+        .isEqualTo(new BatchShape(2, 3, 32));
+    assertThatThrownBy(
+            () -> Recipe.read(file("{\"batch\": {\"lanes\": 64, \"validationBatches\": 40}}")))
+        .hasMessageContaining("validation batches 40 (at least 64)");
+  }
+
   @ParameterizedTest(name = "{0}")
   @CsvSource(
       delimiter = ';',
