@@ -253,6 +253,7 @@ public final class Trainer implements AutoCloseable {
     if (run.evaluateEvery() > 0) {
       requireHeldOutWindow();
     }
+    stopped = false; // a stop ends the run that was asked to, not those after it
     try {
       loop.stepUpTo(recipe.steps());
     } catch (CheckpointException known) {
@@ -429,7 +430,7 @@ public final class Trainer implements AutoCloseable {
     return step;
   }
 
-  /// Returns whether a rank asked to stop.
+  /// Returns whether a rank asked to stop after the last step.
   public boolean isStopped() {
     return stopped;
   }

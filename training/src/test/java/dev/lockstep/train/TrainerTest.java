@@ -99,6 +99,26 @@ class TrainerTest {
   }
 
   @Test
+  void goesOnAfterAStopInTheSameProcess() throws Exception {
+    Result whole = train(null, STEPS, directory.resolve("whole"));
+    List<String> weights =
+        InProcessRanks.run(
+            2,
+            job -> {
+              TrainingRun run = TrainingRun.stepsOnly();
+              try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options)) {
+                assertThat(trainer.train(run.stoppingWhen(() -> job.rank() == 1))).isFalse();
+                assertThat(trainer.stepsDone()).isEqualTo(1);
+                assertThat(trainer.isStopped()).isTrue();
+                assertThat(trainer.train(run)).isTrue();
+                assertThat(trainer.isStopped()).isFalse();
+                return trainer.weightsSha256();
+              }
+            });
+    assertThat(weights).containsOnly(whole.weights);
+  }
+
+  @Test
   void whatAListenerThrowsIsToldBeforeAnythingIsClosed() throws Exception {
     ProgressListener throwing =
         new ProgressListener() {
@@ -316,26 +336,6 @@ class TrainerTest {
   }
 
   @Test
-  void refusesADeviceThatThereIsNot() {
-    assertThatThrownBy(
-            () ->
-                InProcessRanks.run(
-                    1, job -> Trainer.start(job, RECIPE, corpus, options.withDevice("tpu"))))
-        .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("--device tpu");
-  }
-
-  @Test
-  void refusesATransportThatThereIsNotEvenAlone() {
-    assertThatThrownBy(
-            () ->
-                InProcessRanks.run(
-                    1, job -> Trainer.start(job, RECIPE, corpus, options.withTransport("pigeon"))))
-        .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("--transport=pigeon")
-        .hasMessageContaining("shm");
-  }
-  @Test
   void refusesHeldOutTextShorterThanAWindowBeforeTheFirstStepOfARunThatEvaluates()
       throws Exception {
     int context = (int) corpus.validationTokens();
@@ -358,4 +358,24 @@ class TrainerTest {
         });
   }
 
+  @Test
+  void refusesADeviceThatThereIsNot() {
+    assertThatThrownBy(
+            () ->
+                InProcessRanks.run(
+                    1, job -> Trainer.start(job, RECIPE, corpus, options.withDevice("tpu"))))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--device tpu");
+  }
+
+  @Test
+  void refusesATransportThatThereIsNotEvenAlone() {
+    assertThatThrownBy(
+            () ->
+                InProcessRanks.run(
+                    1, job -> Trainer.start(job, RECIPE, corpus, options.withTransport("pigeon"))))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--transport=pigeon")
+        .hasMessageContaining("shm");
+  }
 }
