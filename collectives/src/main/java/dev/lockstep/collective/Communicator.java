@@ -2,7 +2,7 @@ package dev.lockstep.collective;
 
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.execute.Deadlines;
-import dev.lockstep.collective.execute.Operation;
+import dev.lockstep.collective.execute.Progress;
 import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
@@ -187,14 +187,14 @@ public final class Communicator implements AutoCloseable {
   }
 
   /// Starts prepared collectives of this communicator together: all of them, or on a failure none.
-  /// They run in the order given.
+  /// They run in the order given, each with the deadline that it was prepared with.
   ///
   /// @return the work of all of them
   /// @throws IllegalStateException if one is under way, closed or given twice, or a tensor is
   ///   closed
   /// @throws IllegalArgumentException if one belongs to another communicator
   public Work startTogether(List<PreparedCollective> group) {
-    List<Operation> operations = new ArrayList<>();
+    List<Progress.Start> starts = new ArrayList<>();
     List<Work> works = new ArrayList<>();
     for (PreparedCollective member : group) {
       if (!(member instanceof Prepared made) || !made.belongsTo(core.progress())) {
@@ -205,10 +205,10 @@ public final class Communicator implements AutoCloseable {
                     rank(),
                     core.progress().nextSequence()));
       }
-      operations.add(made.operation());
+      starts.add(made.toStart());
       works.add(made);
     }
-    core.progress().startTogether(operations, timeout.toNanos());
+    core.progress().startTogether(starts);
     return Work.all(works);
   }
 

@@ -81,10 +81,10 @@ final class Prepared implements PreparedCollective, Work {
     return closed;
   }
 
-  /// Returns the operation, to be started.
-  Operation operation() {
+  /// Returns the operation, to be started with others.
+  Progress.Start toStart() {
     requireOpen();
-    return operation;
+    return new Progress.Start(operation, timeoutNanos);
   }
 
   Program program() {

@@ -153,6 +153,34 @@ final class DeadlinesTest {
   }
 
   @Test
+  void whatIsStartedTogetherHasTheDeadlinesItWasPreparedWith() {
+    CountDownLatch givenUp = new CountDownLatch(1);
+    Duration deadline = Duration.ofMillis(500);
+    succeeds(
+        Ranks.outcomes(
+            2,
+            SameBitsTest.over("shm"),
+            rank -> {
+              Communicator all = rank.communicator;
+              PreparedCollective sum =
+                  Ranks.prepareSum(all.withTimeout(deadline), rank.sharedTensor(DType.F32, 10));
+              if (rank.number() == 1) {
+                givenUp.await();
+                return true;
+              }
+              try {
+                assertThatThrownBy(() -> all.startTogether(List.of(sum)).await())
+                    .isInstanceOfSatisfying(
+                        CollectiveTimeoutException.class,
+                        late -> assertThat(late.timeoutNanos()).isEqualTo(deadline.toNanos()));
+              } finally {
+                givenUp.countDown();
+              }
+              return true;
+            }));
+  }
+
+  @Test
   void noDeadlineIsTooLong() {
     Duration forEver = ChronoUnit.FOREVER.getDuration();
     Ranks.run(

@@ -18,6 +18,12 @@ import org.jspecify.annotations.Nullable;
 /// else is thread-safe. The first failure ends everything that was started and whatever is started
 /// later.
 public final class Progress {
+  /// One of several operations that are started together.
+  ///
+  /// @param operation what is started
+  /// @param timeoutNanos its deadline, from when its turn has come
+  public record Start(Operation operation, long timeoutNanos) {}
+
   private static final VarHandle AT_ONCE;
 
   static {
@@ -108,7 +114,8 @@ public final class Progress {
   ///
   /// @throws IllegalStateException as [#start]; then none is started
   /// @throws CollectiveException as [#start]
-  public void startTogether(List<Operation> operations, long timeoutNanos) {
+  public void startTogether(List<Start> starts) {
+    List<Operation> operations = starts.stream().map(Start::operation).toList();
     synchronized (queue) {
       checkUsable(operations.isEmpty() ? "group" : operations.getFirst().kind().label());
       int leased = 0;
@@ -128,7 +135,7 @@ public final class Progress {
           operations.subList(0, leased).forEach(Operation::release);
         }
       }
-      operations.forEach(operation -> enqueue(operation, timeoutNanos));
+      starts.forEach(start -> enqueue(start.operation(), start.timeoutNanos()));
     }
     driving.wakeThread();
   }
