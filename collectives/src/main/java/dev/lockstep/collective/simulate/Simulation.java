@@ -1,5 +1,6 @@
 package dev.lockstep.collective.simulate;
 
+import java.math.BigInteger;
 import java.util.List;
 import java.util.function.Consumer;
 
@@ -17,8 +18,8 @@ public final class Simulation {
   ///
   /// @param level name
   /// @param messages how many
-  /// @param bytes how much
-  public record Traffic(String level, long messages, long bytes) {}
+  /// @param bytes how much; large tensors of a million ranks are more than a `long` counts
+  public record Traffic(String level, long messages, BigInteger bytes) {}
 
   private final Cast cast;
   private final Run run;

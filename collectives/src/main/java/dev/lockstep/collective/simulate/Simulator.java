@@ -2,7 +2,9 @@ package dev.lockstep.collective.simulate;
 
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.simulate.RankProgram.Op;
+import java.math.BigInteger;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
@@ -15,6 +17,9 @@ import java.util.Optional;
 /// moves messages itself does something else while a slower uplink carries them. Buffers are
 /// unbounded.
 public final class Simulator {
+  /// What a rank has sent is a long below this and after a message more, of less than 4 EiB.
+  private static final long MOST_SENT = (1L << 62) - 1;
+
   private Simulator() {}
 
   /// Simulates one rank of each kind where the schedule declares ranks alike and they are so on
@@ -64,15 +69,25 @@ public final class Simulator {
 
   private static List<Simulation.Traffic> traffic(Cast cast, Fabric fabric) {
     long[] messages = new long[fabric.levels().size()];
-    long[] bytes = new long[messages.length];
+    BigInteger[] bytes = new BigInteger[messages.length];
+    Arrays.fill(bytes, BigInteger.ZERO);
     for (int i = 0; i < cast.programs.size(); i++) {
       RankProgram program = cast.programs.get(i);
       long members = cast.members.get(i);
+      long[] sent = new long[messages.length];
       for (int step = 0; step < program.steps(); step++) {
         if (program.op(step) == Op.SEND) {
-          messages[program.levels[step]] += members;
-          bytes[program.levels[step]] += members * program.bytes[step];
+          int level = program.levels[step];
+          messages[level] += members;
+          sent[level] += program.bytes[step];
+          if (sent[level] > MOST_SENT) {
+            bytes[level] = bytes[level].add(product(members, sent[level]));
+            sent[level] = 0;
+          }
         }
+      }
+      for (int level = 0; level < sent.length; level++) {
+        bytes[level] = bytes[level].add(product(members, sent[level]));
       }
     }
     List<Simulation.Traffic> traffic = new ArrayList<>();
@@ -81,5 +96,9 @@ public final class Simulator {
           new Simulation.Traffic(fabric.levels().get(level).name(), messages[level], bytes[level]));
     }
     return traffic;
+  }
+
+  private static BigInteger product(long members, long bytes) {
+    return BigInteger.valueOf(members).multiply(BigInteger.valueOf(bytes));
   }
 }

@@ -16,8 +16,10 @@ import dev.lockstep.collective.schedule.Step;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
+import java.math.BigInteger;
 import java.util.List;
 import java.util.function.IntFunction;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -67,7 +69,30 @@ class SimulatorTest {
     assertThat(simulation.nanos(0)).isEqualTo(4000);
     assertThat(simulation.nanos(1)).isEqualTo(1000 + 4000);
     assertThat(simulation.nanos()).isEqualTo(5000);
-    assertThat(simulation.traffic()).containsExactly(new Simulation.Traffic("link", 1, 4000));
+    assertThat(simulation.traffic())
+        .containsExactly(new Simulation.Traffic("link", 1, BigInteger.valueOf(4000)));
+  }
+
+  @Test
+  void whatLinksCarryIsCountedBeyondALong() {
+    long elements = 1L << 60;
+    Fabric fast = new Fabric("fast", FREE, List.of(Level.of("link", Level.ALL, 1000, 1e15)));
+    CollectiveRequest large =
+        CollectiveRequest.broadcast(DType.F32, elements, 0, Topology.oneNode(5, false));
+    Schedule schedule =
+        Schedule.of(
+            "test",
+            large,
+            rank ->
+                rank == 0
+                    ? IntStream.range(1, 5)
+                        .<Step>mapToObj(peer -> new Step.Send(peer, out(0, 0, elements)))
+                        .toList()
+                    : List.of(new Step.Receive(0, out(rank, 0, elements))),
+            _ -> List.of(),
+            rank -> rank);
+    assertThat(Simulator.run(schedule, fast).traffic())
+        .containsExactly(new Simulation.Traffic("link", 4, BigInteger.ONE.shiftLeft(64)));
   }
 
   @Test
