@@ -52,7 +52,7 @@ public final class PerfCommand implements CommandProvider {
       return arguments.isEmpty() ? 2 : 0;
     }
     PerfOptions options = PerfOptions.parse(arguments);
-    var _ = options.plans();
+    var _ = options.plans(options.ranks());
     requireWritable(options.json());
     if (options.inProcess()) {
       return inThreads(options, out);

@@ -50,7 +50,7 @@ public final class PerfJob implements JobProvider {
     if (isStep(arguments)) {
       StepOptions.parse(arguments.subList(1, arguments.size()));
     } else if (!isLinks(arguments)) {
-      var _ = PerfOptions.parse(arguments).plans();
+      var _ = PerfOptions.parse(arguments).plans(worldSize);
     }
   }
 
@@ -77,7 +77,7 @@ public final class PerfJob implements JobProvider {
 
   /// Runs one rank and returns its exit code: 1 if any element was wrong on any rank.
   static int run(Job job, PerfOptions asked, PrintStream out) throws IOException {
-    List<PerfPlan> plans = asked.plans();
+    List<PerfPlan> plans = asked.plans(job.worldSize());
     PerfPlan first = plans.getFirst();
     Path json = asked.json();
     CommunicatorOptions options = new CommunicatorOptions(first.transport(), first.mode(), TIMEOUT);

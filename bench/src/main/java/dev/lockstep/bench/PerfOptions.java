@@ -36,6 +36,7 @@ import picocli.CommandLine.Parameters;
 final class PerfOptions {
   private static final String ALL = "all";
   private static final int ALL_ROOTS = -1;
+  private static final int USUAL_RANKS = 2;
 
   @Parameters(
       index = "0",
@@ -48,8 +49,8 @@ final class PerfOptions {
   @Option(
       names = "-np",
       paramLabel = "N",
-      description = "ranks, each a process (default ${DEFAULT-VALUE})")
-  private int ranks = 2;
+      description = "ranks, each a process (default 2; under `lockstep run` those of the job)")
+  private @Nullable Integer ranks;
 
   @Option(names = "--in-process", description = "ranks are threads of one process")
   private boolean inProcess;
@@ -190,15 +191,22 @@ final class PerfOptions {
   ///
   /// @throws ConfigurationException if several types, ops or roots are asked for, or one is wrong
   PerfPlan plan() {
-    List<PerfPlan> plans = plans();
+    List<PerfPlan> plans = plans(ranks());
     require(plans.size() == 1, "-o, -d, -r", "all", "one of each is needed here");
     return plans.getFirst();
   }
 
   /// Returns the plans in the order in which nccl-tests runs them: for each type each op, and for
   /// each of those each root. Every value is checked here.
-  List<PerfPlan> plans() {
-    require(ranks >= 1 && ranks <= 1024, "-np", "" + ranks, "must be 1 to 1024");
+  ///
+  /// @param ranks how many there are
+  List<PerfPlan> plans(int ranks) {
+    require(ranks() >= 1 && ranks() <= 1024, "-np", "" + ranks(), "must be 1 to 1024");
+    require(
+        this.ranks == null || this.ranks == ranks,
+        "-np",
+        "" + this.ranks,
+        "the job has " + ranks + " ranks: leave it out");
     require(
         root >= ALL_ROOTS && root < ranks,
         "-r",
@@ -207,7 +215,7 @@ final class PerfOptions {
     List<PerfPlan> plans = new ArrayList<>();
     for (DType dtype : dtypes()) {
       for (ReduceOp each : ops(dtype)) {
-        for (int from : roots()) {
+        for (int from : roots(ranks)) {
           plans.add(plan(dtype, each, from));
         }
       }
@@ -229,7 +237,7 @@ final class PerfOptions {
     PerfPlan first = plans.getFirst();
     require(first.minBytes() <= first.maxBytes(), "-e", maxBytes, "smaller than -b " + minBytes);
     for (PerfPlan plan : plans) {
-      requireAble(plan);
+      requireAble(plan, ranks);
       // Of several types those that have no element in a size leave it out.
       require(
           plan.count(type.equals(ALL) ? plan.maxBytes() : plan.minBytes(), ranks) > 0,
@@ -278,7 +286,7 @@ final class PerfOptions {
     return asked.stream().filter(each -> !what.reduces() || each.joins(dtype)).toList();
   }
 
-  private List<Integer> roots() {
+  private List<Integer> roots(int ranks) {
     if (!collective().hasRoot()) {
       return List.of(Math.max(0, root));
     }
@@ -293,7 +301,7 @@ final class PerfOptions {
   }
 
   /// Refuses an algorithm that cannot do what is asked on any links.
-  private void requireAble(PerfPlan plan) {
+  private void requireAble(PerfPlan plan, int ranks) {
     if (plan.algorithm().isEmpty() || plan.count(plan.minBytes(), ranks) == 0) {
       return;
     }
@@ -315,7 +323,7 @@ final class PerfOptions {
   }
 
   int ranks() {
-    return ranks;
+    return ranks == null ? USUAL_RANKS : ranks;
   }
 
   boolean inProcess() {

@@ -170,6 +170,31 @@ class PerfTest {
         .contains("direct-all-gather", "ring-all-gather", choices.path(0).path("chosen").asText());
   }
 
+  @ParameterizedTest(name = "{0}")
+  @CsvSource({"reduce -r 3, 3", "reduce -r -1, 0 1 2 3", "reduce -np 4 -r 2, 2"})
+  void underALauncherTheRanksAreThoseOfTheJob(String line, String roots) {
+    List<String> arguments = List.of(line.split(" "));
+    new PerfJob().check(arguments, 4);
+    assertThat(PerfOptions.parse(arguments).plans(4))
+        .extracting(PerfPlan::root)
+        .containsExactlyElementsOf(Arrays.stream(roots.split(" ")).map(Integer::valueOf).toList());
+  }
+
+  @ParameterizedTest(name = "{0}")
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "all_gather -b 8 -e 8 | -b=8 (smaller than one element of float per rank)",
+        "reduce -r 4          | -r=4 (must be a rank, 0 to 3, or -1 for all)",
+        "all_reduce -np 2     | -np=2 (the job has 4 ranks: leave it out)"
+      })
+  void whatTheRanksOfTheJobCannotDoIsRefusedBeforeTheyStart(String line, String part) {
+    List<String> arguments = List.of(line.split(" "));
+    assertThatThrownBy(() -> new PerfJob().check(arguments, 4))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessage("wrong option: " + part);
+  }
+
   @Test
   void aWrongElementIsCountedAndTheExitCodeIsOne() throws Exception {
     Outcome outcome =
