@@ -256,7 +256,7 @@ final class PerfOptions {
         OptionValues.size("-b", minBytes),
         OptionValues.size("-e", maxBytes),
         stepFactor == null ? 1 : atLeast("-f", stepFactor, 2),
-        stepFactor != null ? 0 : OptionValues.size("-i", stepBytes == null ? "1M" : stepBytes),
+        stepFactor != null ? 0 : stepBytes(),
         atLeast("-n", iterations, 1),
         warmups == null ? OptionalInt.empty() : OptionalInt.of(atLeast("-w", warmups, 0)),
         check != 0,
@@ -269,6 +269,13 @@ final class PerfOptions {
         algorithm(),
         choices,
         wrongElements);
+  }
+
+  private long stepBytes() {
+    String asked = stepBytes == null ? "1M" : stepBytes;
+    long bytes = OptionValues.size("-i", asked);
+    require(bytes >= 1, "-i", asked, "must be at least 1");
+    return bytes;
   }
 
   private List<DType> dtypes() {

@@ -159,16 +159,23 @@ record PerfPlan(
   /// Sizes in bytes, as asked for, without those that hold no element of the type.
   List<Long> sizes(int ranks) {
     List<Long> sizes = new ArrayList<>();
-    for (long bytes = minBytes; bytes <= maxBytes; bytes = next(bytes)) {
+    long bytes = minBytes;
+    while (true) {
       if (count(bytes, ranks) > 0) {
         sizes.add(bytes);
       }
+      if (isLast(bytes)) {
+        return sizes;
+      }
+      bytes = stepBytes > 0 ? bytes + stepBytes : Math.max(1, bytes) * stepFactor;
     }
-    return sizes;
   }
 
-  private long next(long bytes) {
-    return stepBytes > 0 ? bytes + stepBytes : Math.multiplyExact(Math.max(1, bytes), stepFactor);
+  /// Returns whether the size after this one is beyond the last, or beyond a long.
+  private boolean isLast(long bytes) {
+    return stepBytes > 0
+        ? bytes > maxBytes - stepBytes
+        : Math.max(1, bytes) > maxBytes / stepFactor;
   }
 
   /// Returns nccl-tests' name of the reduce op; those of a send/receive it names too.

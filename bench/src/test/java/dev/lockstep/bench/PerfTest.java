@@ -195,6 +195,20 @@ class PerfTest {
         .hasMessage("wrong option: " + part);
   }
 
+  @ParameterizedTest(name = "{0}")
+  @CsvSource({
+    "-b 4 -e 20 -f 2, 4 8 16",
+    "-b 4 -e 12 -i 4, 4 8 12",
+    "-b 4 -e 8G -f 2147483647, 4 8589934588",
+    "-b 8G -e 8G -i 8589934591G, 8589934592"
+  })
+  void sizesEndWithTheLastOne(String asked, String sizes) {
+    List<String> arguments = new ArrayList<>(List.of("all_reduce"));
+    arguments.addAll(List.of(asked.split(" ")));
+    assertThat(PerfOptions.parse(arguments).plan().sizes(2))
+        .containsExactlyElementsOf(Arrays.stream(sizes.split(" ")).map(Long::valueOf).toList());
+  }
+
   @Test
   void aWrongElementIsCountedAndTheExitCodeIsOne() throws Exception {
     Outcome outcome =
@@ -388,6 +402,7 @@ class PerfTest {
         "all_reduce -np 0",
         "all_reduce -n 0",
         "all_reduce -f 1",
+        "all_reduce -i 0",
         "all_reduce -f 2 -i 4",
         "all_reduce --dirty --clean",
         "broadcast -np 2 -r 2",
