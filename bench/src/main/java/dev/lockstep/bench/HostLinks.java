@@ -158,7 +158,7 @@ final class HostLinks {
     names.forEach(name -> lines.append("  %12s".formatted(name)));
     lines.append('\n');
     for (long bytes : buffers) {
-      lines.append("%14d".formatted(bytes));
+      lines.append(String.format(Locale.ROOT, "%14d", bytes));
       rates.forEach(each -> lines.append("  %12s".formatted(rate(each, bytes))));
       lines.append('\n');
     }

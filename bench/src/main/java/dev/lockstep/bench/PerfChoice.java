@@ -62,16 +62,17 @@ record PerfChoice(long bytes, String chosen, List<Measured> measured, PerfRow.St
 
   String columns() {
     Measured choice = choice();
-    return "%12d  %-28s %10s %10s %7s  %-28s %10s %6s"
-        .formatted(
-            bytes,
-            chosen,
-            number(choice.micros()),
-            optional(choice.by().predictedMicros()),
-            percent(choice.error()),
-            best().by().algorithm(),
-            number(best().micros()),
-            number(ratio()));
+    return String.format(
+        Locale.ROOT,
+        "%12d  %-28s %10s %10s %7s  %-28s %10s %6s",
+        bytes,
+        chosen,
+        number(choice.micros()),
+        optional(choice.by().predictedMicros()),
+        percent(choice.error()),
+        best().by().algorithm(),
+        number(best().micros()),
+        number(ratio()));
   }
 
   /// Returns a line for every algorithm.
@@ -96,8 +97,12 @@ record PerfChoice(long bytes, String chosen, List<Measured> measured, PerfRow.St
     long good = rows.stream().filter(row -> row.ratio() <= GOOD).count();
     double worst = rows.stream().mapToDouble(PerfChoice::ratio).max().orElse(1);
     return List.of(
-        "# Choices within 10 %% of the best : %d of %d, worst ratio %s"
-            .formatted(good, rows.size(), number(worst)),
+        String.format(
+            Locale.ROOT,
+            "# Choices within 10 %% of the best : %d of %d, worst ratio %s",
+            good,
+            rows.size(),
+            number(worst)),
         "# Prediction error, chosen : median %s %% from 4 KiB up"
             .formatted(percent(median(rows, true))),
         "# Prediction error, all    : median %s %% from 4 KiB up"

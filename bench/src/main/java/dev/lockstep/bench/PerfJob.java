@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /// The ranks behind `lockstep perf`, as a job that only that command starts.
 public final class PerfJob implements JobProvider {
@@ -121,13 +122,14 @@ public final class PerfJob implements JobProvider {
 
   private static List<String> rankLines(Job job) throws IOException {
     String mine =
-        "Rank %2d Group  0 Pid %6d on %10s device %2d [cpu] %s"
-            .formatted(
-                job.rank(),
-                ProcessHandle.current().pid(),
-                job.host(),
-                job.localRank(),
-                processor());
+        String.format(
+            Locale.ROOT,
+            "Rank %2d Group  0 Pid %6d on %10s device %2d [cpu] %s",
+            job.rank(),
+            ProcessHandle.current().pid(),
+            job.host(),
+            job.localRank(),
+            processor());
     job.store().set("perf/rank/" + job.rank(), mine.getBytes(StandardCharsets.UTF_8));
     List<String> lines = new ArrayList<>();
     for (int rank = 0; rank < job.worldSize(); rank++) {

@@ -329,6 +329,7 @@ final class PerfOptions {
     throw wrong("--algorithm", plan.algorithm().get().name(), refusal.orElseThrow());
   }
 
+  /// Returns how many ranks the command starts.
   int ranks() {
     return ranks == null ? USUAL_RANKS : ranks;
   }

@@ -132,7 +132,8 @@ final class PerfReport {
     if (rounded.signum() == 0 || (exponent >= -4 && exponent < 6)) {
       return rounded.toPlainString();
     }
-    return "%se%+03d".formatted(rounded.movePointLeft(exponent).toPlainString(), exponent);
+    return String.format(
+        Locale.ROOT, "%se%+03d", rounded.movePointLeft(exponent).toPlainString(), exponent);
   }
 
   /// Number of wrong elements over all rows.

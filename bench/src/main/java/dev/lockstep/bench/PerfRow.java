@@ -123,15 +123,24 @@ record PerfRow(PerfPlan plan, long bytes, long count, Timing outOfPlace, Timing 
 
   /// What `--verbose` says of a row.
   String details() {
-    return "#   size %d: out-of-place %s; in-place %s"
-        .formatted(bytes, outOfPlace.words(), inPlace.words());
+    return String.format(
+        Locale.ROOT,
+        "#   size %d: out-of-place %s; in-place %s",
+        bytes,
+        outOfPlace.words(),
+        inPlace.words());
   }
 
   /// The row in nccl-tests' columns.
   String columns() {
-    return "%12d  %12d  %8s  %6s  %6d"
-            .formatted(
-                bytes, count, PerfPlan.typeName(plan.dtype()), plan.opName(), plan.shownRoot())
+    return String.format(
+            Locale.ROOT,
+            "%12d  %12d  %8s  %6s  %6d",
+            bytes,
+            count,
+            PerfPlan.typeName(plan.dtype()),
+            plan.opName(),
+            plan.shownRoot())
         + outOfPlace.columns()
         + inPlace.columns();
   }

@@ -60,12 +60,12 @@ public final class SimulateCommand implements CommandProvider {
     double nanos = simulation.nanos();
     long bytes = request.bufferElements() * request.dtype().bytes();
     out.println("collective     " + request.words());
-    out.println(
-        "fabric         %s, %d ranks, %s"
-            .formatted(
-                fabric.name(),
-                request.ranks(),
-                request.mode().name().toLowerCase(Locale.ROOT).replace('_', '-')));
+    out.printf(
+        Locale.ROOT,
+        "fabric         %s, %d ranks, %s%n",
+        fabric.name(),
+        request.ranks(),
+        request.mode().name().toLowerCase(Locale.ROOT).replace('_', '-'));
     out.println("algorithm      " + timed.choice().algorithm());
     out.printf(Locale.ROOT, "time           %.3f us%n", nanos / 1000);
     out.printf(Locale.ROOT, "algbw          %.3f GB/s%n", nanos > 0 ? bytes / nanos : 0);

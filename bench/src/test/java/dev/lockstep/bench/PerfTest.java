@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.locale.PersianDigits;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.lang.foreign.MemorySegment;
@@ -15,6 +16,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -207,6 +209,22 @@ class PerfTest {
     arguments.addAll(List.of(asked.split(" ")));
     assertThat(PerfOptions.parse(arguments).plan().sizes(2))
         .containsExactlyElementsOf(Arrays.stream(sizes.split(" ")).map(Long::valueOf).toList());
+  }
+
+  @Test
+  void columnsHaveTheSameDigitsInEveryLocale() throws Exception {
+    String[] small = {"all_reduce", "--in-process", "-b", "4", "-e", "4", "-n", "1", "-w", "0"};
+    try (PersianDigits _ = new PersianDigits()) {
+      Outcome table = perf(small);
+      assertThat(table.rows()).hasSize(1);
+      assertThat(table.out).contains("#  Rank  0 Group  0 Pid ").matches("[\\p{ASCII}]+");
+      Outcome choices =
+          perf(
+              Stream.concat(Arrays.stream(small), Stream.of("--choices", "-v"))
+                  .toArray(String[]::new));
+      assertThat(choices.out).matches("[\\p{ASCII}]+");
+      assertThat(PerfReport.general(1e9)).isEqualTo("1e+09");
+    }
   }
 
   @Test
