@@ -17,6 +17,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -170,6 +171,25 @@ class PerfTest {
     assertThat(choices.path(0).path("start").asText()).isIn("common", "barrier");
     assertThat(choices.path(0).path("algorithms").findValuesAsText("algorithm"))
         .contains("direct-all-gather", "ring-all-gather", choices.path(0).path("chosen").asText());
+  }
+
+  /// Half an order of magnitude below what a wrong cost makes of it, far above what other work on
+  /// the machine does to medians of interleaved operations.
+  @ParameterizedTest
+  @Tag("long")
+  @ValueSource(strings = "all_reduce")
+  void whatIsChosenTakesAtMostTwiceAsLongAsTheBest(String collective) throws Exception {
+    Path json = folder.resolve("choices.json");
+    String line = collective + " --in-process -b 1K -e 1M -f 32 -n 300 -w 1000 --choices --json";
+    Outcome outcome =
+        perf(
+            Stream.concat(Stream.of(line.split(" ")), Stream.of(json.toString()))
+                .toArray(String[]::new));
+    List<JsonNode> ratios = new ObjectMapper().readTree(json.toFile()).findValues("ratio");
+    assertThat(ratios).hasSize(3);
+    assertThat(ratios)
+        .as(outcome.out)
+        .allSatisfy(ratio -> assertThat(ratio.asDouble()).isBetween(1.0, 2.0));
   }
 
   @ParameterizedTest(name = "{0}")
