@@ -11,6 +11,7 @@ import io.aeron.Subscription;
 import io.aeron.logbuffer.ControlledFragmentHandler;
 import io.aeron.logbuffer.Header;
 import java.lang.foreign.MemorySegment;
+import java.util.List;
 import org.agrona.DirectBuffer;
 import org.agrona.concurrent.UnsafeBuffer;
 import org.jspecify.annotations.Nullable;
@@ -19,15 +20,20 @@ import org.jspecify.annotations.Nullable;
 final class AeronReceiveLink extends AeronLink implements ControlledFragmentHandler {
   private static final int FRAMES_PER_POLL = 64;
 
-  private final Subscription subscription;
+  private final List<Subscription> subscriptions;
   private final int session;
+  private int log;
   private @Nullable Image image;
   private final Envelope arrived = new Envelope();
   private boolean envelopeSeen;
 
-  AeronReceiveLink(int peer, int communicator, Subscription subscription, int session) {
+  /// Makes the end.
+  ///
+  /// @param subscriptions those of the link's two sessions
+  /// @param session the first one
+  AeronReceiveLink(int peer, int communicator, List<Subscription> subscriptions, int session) {
     super(peer, communicator);
-    this.subscription = subscription;
+    this.subscriptions = subscriptions;
     this.session = session;
   }
 
@@ -43,7 +49,7 @@ final class AeronReceiveLink extends AeronLink implements ControlledFragmentHand
     }
     Image sender = image;
     if (sender == null) {
-      sender = subscription.imageBySessionId(session);
+      sender = subscriptions.get(log & 1).imageBySessionId(Sessions.number(session, log));
       if (sender == null) {
         return 0;
       }
@@ -52,7 +58,12 @@ final class AeronReceiveLink extends AeronLink implements ControlledFragmentHand
     }
     int frames = sender.controlledPoll(this, FRAMES_PER_POLL);
     if (frames == 0 && (sender.isClosed() || sender.isEndOfStream())) {
-      breakLink(lost("peer has left the link"));
+      if (sender.position() > Sessions.lastTerm(sender.termBufferLength())) {
+        image = null;
+        log++;
+      } else {
+        breakLink(lost("peer has left the link"));
+      }
     }
     return frames;
   }
@@ -134,6 +145,6 @@ final class AeronReceiveLink extends AeronLink implements ControlledFragmentHand
 
   @Override
   void free() {
-    subscription.close();
+    subscriptions.forEach(Subscription::close);
   }
 }

@@ -4,6 +4,7 @@ import dev.lockstep.transport.Envelope;
 import dev.lockstep.transport.Transfer;
 import io.aeron.ExclusivePublication;
 import io.aeron.Publication;
+import io.aeron.exceptions.AeronException;
 import io.aeron.logbuffer.BufferClaim;
 import io.aeron.protocol.DataHeaderFlyweight;
 import java.lang.foreign.MemorySegment;
@@ -15,14 +16,28 @@ final class AeronSendLink extends AeronLink {
   /// So few that what has come meanwhile is read while it is in the cache.
   private static final int FRAMES_PER_POLL = 2;
 
-  private final ExclusivePublication publication;
+  private final Sessions sessions;
   private final AeronEngine engine;
   private final BufferClaim claim = new BufferClaim();
+  private final long lastTerm;
+  private ExclusivePublication publication;
+  private boolean isBetweenLogs;
   private boolean envelopeSent;
 
-  AeronSendLink(int peer, int communicator, ExclusivePublication publication, AeronEngine engine) {
+  /// Makes the end.
+  ///
+  /// @param publication the first log
+  /// @param sessions opens those that follow
+  AeronSendLink(
+      int peer,
+      int communicator,
+      ExclusivePublication publication,
+      Sessions sessions,
+      AeronEngine engine) {
     super(peer, communicator);
     this.publication = publication;
+    this.sessions = sessions;
+    this.lastTerm = Sessions.lastTerm(publication.termBufferLength());
     this.engine = engine;
     setMtu(publication.maxPayloadLength() + DataHeaderFlyweight.HEADER_LENGTH);
   }
@@ -34,6 +49,9 @@ final class AeronSendLink extends AeronLink {
 
   @Override
   public int poll() {
+    if (isBetweenLogs && !hasNextLog()) {
+      return 0;
+    }
     int frames = 0;
     while (frames < FRAMES_PER_POLL && !queue.isEmpty() && sendFrame(queue.peekFirst())) {
       frames++;
@@ -72,6 +90,10 @@ final class AeronSendLink extends AeronLink {
       envelopeSent = false;
       completeHead();
     }
+    if (position > lastTerm) {
+      endLog();
+      return false;
+    }
     return true;
   }
 
@@ -87,8 +109,37 @@ final class AeronSendLink extends AeronLink {
     return false;
   }
 
+  private void endLog() {
+    publication.close(); // the driver still delivers what is in it
+    isBetweenLogs = true;
+    try {
+      sessions.open(0);
+    } catch (AeronException closed) {
+      breakLink(lost("next log cannot be opened: aeron=" + closed.getMessage()));
+    }
+  }
+
+  /// Returns whether the next log is there and its receiver takes from it.
+  private boolean hasNextLog() {
+    try {
+      if (publication.isClosed()) {
+        ExclusivePublication next = sessions.publication();
+        if (next == null) {
+          return false;
+        }
+        publication = next;
+      }
+    } catch (AeronException | IllegalArgumentException refused) {
+      breakLink(lost("next log cannot be opened: aeron=" + refused.getMessage()));
+      return false;
+    }
+    isBetweenLogs = !publication.isConnected();
+    return !isBetweenLogs;
+  }
+
   @Override
   void free() {
+    sessions.abandon();
     publication.close();
   }
 }

@@ -30,7 +30,8 @@ import org.slf4j.LoggerFactory;
 
 /// One rank's end of Aeron. The receiver of a link makes the subscription, draws a session at
 /// random and publishes channel, stream and session in the address book, without waiting for the
-/// sender. The sender publishes in that session, and the receiver takes its frames alone.
+/// sender. The sender publishes in that session, and the receiver takes its frames alone; where a
+/// log is at its last position, both go on in the next one of the link's two [Sessions].
 final class AeronTransport implements Transport {
   private static final Logger LOG = LoggerFactory.getLogger(AeronTransport.class);
   private static final long POLL_NANOS = 100_000;
@@ -52,18 +53,30 @@ final class AeronTransport implements Transport {
   private final AtomicInteger nextStream = new AtomicInteger();
   private volatile boolean closed;
 
-  private AeronTransport(TransportContext context, Medium medium, AeronEngine engine) {
+  /// How many terms the first log of each link has left.
+  private final long terms;
+
+  private AeronTransport(TransportContext context, Medium medium, AeronEngine engine, long terms) {
     this.context = context;
     this.medium = medium;
     this.engine = engine;
+    this.terms = terms;
   }
 
   static AeronTransport open(TransportContext context, Medium medium) {
+    return open(context, medium, Sessions.TERMS);
+  }
+
+  /// As [#open(TransportContext, Medium)].
+  ///
+  /// @param terms how many terms the first log of each link to send on has left
+  static AeronTransport open(TransportContext context, Medium medium, long terms) {
     try {
       return new AeronTransport(
           context,
           medium,
-          medium.isUdp() ? RankDriver.open(context, medium) : HostDriver.open(context, medium));
+          medium.isUdp() ? RankDriver.open(context, medium) : HostDriver.open(context, medium),
+          terms);
     } catch (LockstepException typed) {
       throw typed;
     } catch (RuntimeException e) {
@@ -105,12 +118,16 @@ final class AeronTransport implements Transport {
     int session = sessions.nextInt();
     try {
       Subscription subscription = subscribe(stream, session, timeout);
+      // Over IPC one takes every session.
+      Subscription later =
+          medium.isUdp() ? subscribe(stream, Sessions.number(session, 1), timeout) : subscription;
       String address =
           "%s %s %s %s %s"
               .formatted(
                   stream, session, engine.life(), way.mtuBytes(), reachable(subscription, timeout));
       context.addresses().publish(key(communicator, peer, context.rank()), bytes(address));
-      AeronReceiveLink link = new AeronReceiveLink(peer, communicator, subscription, session);
+      AeronReceiveLink link =
+          new AeronReceiveLink(peer, communicator, List.of(subscription, later), session);
       add(link);
       return link;
     } catch (AeronException e) {
@@ -126,20 +143,20 @@ final class AeronTransport implements Transport {
     byte[] published = context.addresses().lookup(key, timeout);
     String[] address = text(published).split(" ", 5);
     lives.put(peer, Integer.parseInt(address[2]));
-    String channel =
+    ChannelUriStringBuilder channel =
         new ChannelUriStringBuilder(address[4])
-            .sessionId(Integer.parseInt(address[1]))
             .mtu(Math.min(way.mtuBytes(), Integer.parseInt(address[3])))
-            .termLength(way.termBytes())
-            .build();
+            .termLength(way.termBytes());
+    Sessions following =
+        new Sessions(
+            engine.client(), channel, Integer.parseInt(address[0]), Integer.parseInt(address[1]));
     try {
-      ExclusivePublication publication =
-          publish(channel, Integer.parseInt(address[0]), peer, communicator, timeout);
+      ExclusivePublication publication = publish(following, way, peer, communicator, timeout);
       await(
           () -> publication.isConnected() ? publication : null,
           timeout,
           () -> notConnected(peer, communicator));
-      AeronSendLink link = new AeronSendLink(peer, communicator, publication, engine);
+      AeronSendLink link = new AeronSendLink(peer, communicator, publication, following, engine);
       add(link);
       context.addresses().withdraw(key); // the other end of a link is opened once
       return link;
@@ -163,7 +180,7 @@ final class AeronTransport implements Transport {
 
   private Subscription subscribe(int stream, int session, Duration timeout) {
     Aeron client = engine.client();
-    long id = client.asyncAddSubscription(medium.receiveChannel(session), stream);
+    long id = client.asyncAddSubscription(medium.receiveChannel(stream, session), stream);
     return await(
         () -> client.getSubscription(id),
         timeout,
@@ -171,11 +188,9 @@ final class AeronTransport implements Transport {
   }
 
   private ExclusivePublication publish(
-      String channel, int stream, int peer, int communicator, Duration timeout) {
-    Aeron client = engine.client();
-    long id = client.asyncAddExclusivePublication(channel, stream);
-    return await(
-        () -> client.getExclusivePublication(id), timeout, () -> notConnected(peer, communicator));
+      Sessions following, Medium.Way way, int peer, int communicator, Duration timeout) {
+    following.open((Sessions.TERMS - terms) * way.termBytes());
+    return await(following::publication, timeout, () -> notConnected(peer, communicator));
   }
 
   private Medium.Way wayTo(int peer) {

@@ -52,10 +52,15 @@ record Medium(String name, String bindAddress, Way toHost, Way toNetwork) {
     return !bindAddress.isEmpty();
   }
 
-  /// Channel on which this rank receives one link; the kernel chooses the port. Whoever sends there
-  /// in another session is passed over before any memory is taken for what it announces.
-  String receiveChannel(int session) {
-    return isUdp() ? sendChannel(host() + ":0") + "|session-id=" + session : "aeron:ipc";
+  /// Channel on which this rank receives one link in one of its sessions; the kernel chooses the
+  /// port. Whoever sends there in another session is passed over before any memory is taken for
+  /// what it announces.
+  ///
+  /// @param stream number of the link on this rank: its sessions share a port by it
+  String receiveChannel(int stream, int session) {
+    return isUdp()
+        ? sendChannel(host() + ":0") + "|tags=" + stream + "|session-id=" + session
+        : "aeron:ipc";
   }
 
   /// Channel on which a peer sends to an address and port.
