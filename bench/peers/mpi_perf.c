@@ -5,7 +5,8 @@
  * Rank 0 prints one line per size: bytes, the microseconds out of place and in place, how many operations were
  * repeated, since a rank had begun them late, and how they began out of place and in place: common or barrier.
  * A size is nccl-tests': of all-gather, reduce-scatter, all-to-all, gather and scatter it is that of the
- * larger buffer, of the others that of a rank's buffer.
+ * larger buffer, of the others that of a rank's buffer. Bytes are those that were used: whole elements, and as many of
+ * each rank; sizes that hold none are left out.
  *
  * dirty: every rank writes its whole input, all begin one timed operation at the same moment; the
  *        slowest rank counts, the median over the iterations is printed.
@@ -229,10 +230,11 @@ int main(int argc, char **argv) {
       starts[in_place] = is_dirty && is_common ? "common" : "barrier";
     }
     if (rank == 0) {
-      printf("%ld %.3f %.3f %d %s %s\n", bytes, micros[0], micros[1], repeated, starts[0], starts[1]);
+      printf("%ld %.3f %.3f %d %s %s\n", 4L * count, micros[0], micros[1], repeated, starts[0], starts[1]);
       fflush(stdout);
     }
   }
   MPI_Finalize();
   return 0;
 }
+    if (count == 0) continue;
