@@ -2,8 +2,10 @@
  *
  *   mpi_perf COLLECTIVE MIN_BYTES MAX_BYTES FACTOR ITERATIONS WARM_UPS dirty|clean [ROOT]
  *
- * Rank 0 prints one line per size: bytes, the microseconds out of place and in place, how many operations were
- * repeated, since a rank had begun them late, and how they began out of place and in place: common or barrier.
+ * Rank 0 prints which library this is, and whether ranks may copy each other's memory in one step, as large messages of
+ * MPI within a host do where they can (CMA, XPMEM). Then it prints one line per size: bytes, the microseconds out of
+ * place and in place, how many operations were repeated, since a rank had begun them late, and how they began out of
+ * place and in place: common or barrier.
  * A size is nccl-tests': of all-gather, reduce-scatter, all-to-all, gather and scatter it is that of the
  * larger buffer, of the others that of a rank's buffer. Bytes are those that were used: whole elements, and as many of
  * each rank; sizes that hold none are left out.
@@ -12,11 +14,14 @@
  *        slowest rank counts, the median over the iterations is printed.
  * clean: a loop over unchanged buffers, its mean over the iterations and the ranks.
  */
+#define _GNU_SOURCE
+#include <errno.h>
 #include <math.h>
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -172,6 +177,35 @@ static double clean(float *in, float *out, int count, int part, int iterations) 
   return mean / ranks * 1e6;
 }
 
+/* Reads the next rank's memory in place. Returns 0 if that works between all of them, else the error of one of them. */
+static int refusal(void) {
+  const long number = 4711 + rank;
+  const long mine[2] = {getpid(), (long)&number};
+  long *const all = malloc(sizeof mine * (size_t)ranks);
+  check(MPI_Allgather(mine, 2, MPI_LONG, all, 2, MPI_LONG, MPI_COMM_WORLD));
+  const int next = (rank + 1) % ranks;
+  long got = 0;
+  const struct iovec here = {&got, sizeof got}, there = {(void *)all[2 * next + 1], sizeof got};
+  const ssize_t bytes = process_vm_readv((pid_t)all[2 * next], &here, 1, &there, 1, 0);
+  int error = bytes < 0 ? errno : bytes != sizeof got || got != 4711 + next ? EIO : 0;
+  check(MPI_Allreduce(MPI_IN_PLACE, &error, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD));
+  free(all);
+  return error;
+}
+
+static void introduce(void) {
+  char library[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length = 0;
+  const int error = refusal();
+  check(MPI_Get_library_version(library, &length));
+  library[strcspn(library, ",\n")] = 0;
+  for (char *blank = library; (blank = strchr(blank, '\t')) != NULL;) *blank = ' ';
+  if (rank != 0) return;
+  printf("# %s, single copies between its ranks: process_vm_readv %s%s, /dev/xpmem %s\n", library,
+         error == 0 ? "works" : "fails: ", error == 0 ? "" : strerror(error),
+         access("/dev/xpmem", R_OK | W_OK) == 0 ? "is there" : "is absent");
+}
+
 static float *buffer(size_t bytes) {
   void *memory = NULL;
   if (posix_memalign(&memory, 4096, bytes + 4096) != 0) {
@@ -205,6 +239,7 @@ int main(int argc, char **argv) {
     MPI_Finalize();
     return 2;
   }
+  introduce();
   const long least = atol(argv[2]), most = atol(argv[3]), factor = atol(argv[4]);
   const int iterations = atoi(argv[5]), warm_ups = atoi(argv[6]);
   const int is_dirty = strcmp(argv[7], "dirty") == 0;
@@ -214,6 +249,7 @@ int main(int argc, char **argv) {
   for (long bytes = least; bytes <= most; bytes *= factor) {
     const int part = (int)(bytes / 4 / ranks);
     const int count = in_parts() ? part * ranks : (int)(bytes / 4);
+    if (count == 0) continue;
     double micros[2];
     const char *starts[2];
     int repeated = 0;
@@ -237,4 +273,3 @@ int main(int argc, char **argv) {
   MPI_Finalize();
   return 0;
 }
-    if (count == 0) continue;
