@@ -2,9 +2,11 @@
 
 RANK=r WORLD_SIZE=n MASTER_ADDR=a MASTER_PORT=p gloo_perf.py COLLECTIVE MIN MAX FACTOR ITERATIONS WARM_UPS dirty|clean
 
-Rank 0 prints per size: bytes, and the microseconds in place twice, where Gloo has no other form,
-how many operations were repeated, none, and how they began: ranks meet in a barrier. Whoever waited for a common start by looking at
-the clock would keep Gloo's own thread from the core that a rank is bound to.
+Rank 0 prints per size: bytes, the microseconds out of place and in place, how many operations were repeated, none, and how
+they began. all_reduce, broadcast and reduce have one form, in place, that stands for both; gather and scatter have one out of
+place, and a dash stands for the other. Ranks meet in a barrier before each operation, and the slowest rank counts: what a rank
+waits for others that leave the barrier after it is in the time. Whoever waited for a common start by looking at the clock would
+keep Gloo's own thread from the core that a rank is bound to.
 """
 
 import sys
@@ -14,25 +16,50 @@ import torch
 import torch.distributed as dist
 
 
-def operation(name, tensor, count, ranks, rank):
-    """Returns a function that runs the collective once, or None where Gloo has none."""
-    part = tensor[: count // ranks]
+def operation(name, tensor, count, ranks, rank, in_place):
+    """Returns a function that runs the collective once, and what a rank writes before, as `mpi_perf.c` has it: a rank's part of
+    what is gathered, nothing where the root alone gives. None where Gloo has no such form."""
+    part = count // ranks
+    parts = list(tensor[: part * ranks].split(part)) if part > 0 else []
+    other = torch.zeros_like(tensor)
+    nothing = tensor[:0]
     if name == "all_reduce":
-        return lambda: dist.all_reduce(tensor[:count])
+        return lambda: dist.all_reduce(tensor[:count]), tensor[:count]
     if name == "broadcast":
-        return lambda: dist.broadcast(tensor[:count], 0)
+        return lambda: dist.broadcast(tensor[:count], 0), tensor[:count] if rank == 0 else nothing
     if name == "reduce":
-        return lambda: dist.reduce(tensor[:count], 0)
+        return lambda: dist.reduce(tensor[:count], 0), tensor[:count]
     if name == "all_gather":
-        parts = [torch.empty_like(part) for _ in range(ranks)]
-        return lambda: dist.all_gather(parts, part)
-    if name == "gather":
-        parts = [torch.empty_like(part) for _ in range(ranks)] if rank == 0 else None
-        return lambda: dist.gather(part, parts, 0)
-    if name == "scatter":
-        parts = [torch.empty_like(part) for _ in range(ranks)] if rank == 0 else None
-        return lambda: dist.scatter(part, parts, 0)
+        mine = parts[rank] if in_place else parts[0]
+        all_ = (tensor if in_place else other)[: part * ranks]
+        return lambda: dist.all_gather_into_tensor(all_, mine), mine
+    if name == "gather" and not in_place:
+        into = list(other[: part * ranks].split(part)) if rank == 0 else None
+        return lambda: dist.gather(parts[0], into, 0), parts[0]
+    if name == "scatter" and not in_place:
+        gives = parts if rank == 0 else None
+        return lambda: dist.scatter(other[:part], gives, 0), tensor[: part * ranks] if rank == 0 else nothing
     return None
+
+
+def measured(run, written, iterations, warm_ups, dirty, ranks):
+    """Returns the microseconds of one operation."""
+    for _ in range(warm_ups):
+        run()
+    times = torch.zeros(iterations, dtype=torch.float64)
+    dist.barrier()
+    start = time.perf_counter()
+    for i in range(iterations):
+        if dirty:
+            written.fill_(float(i & 15))
+            dist.barrier()
+        one = time.perf_counter()
+        run()
+        times[i] = time.perf_counter() - one
+    mean = torch.tensor([(time.perf_counter() - start) / iterations], dtype=torch.float64)
+    dist.all_reduce(times, dist.ReduceOp.MAX)
+    dist.all_reduce(mean)
+    return (times.median().item() if dirty else mean.item() / ranks) * 1e6
 
 
 def main():
@@ -41,32 +68,25 @@ def main():
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     rank, ranks = dist.get_rank(), dist.get_world_size()
+    is_in_parts = name in ("all_gather", "gather", "scatter")
+    is_in_place = name in ("all_reduce", "broadcast", "reduce")
     size = least
     while size <= most:
-        tensor = torch.zeros(max(1, size // 4))
-        run = operation(name, tensor, size // 4, ranks, rank)
-        if run is None or (name in ("all_gather", "gather", "scatter") and size // 4 < ranks):
-            size *= factor
-            continue
-        for _ in range(warm_ups):
-            run()
-        times = torch.zeros(iterations, dtype=torch.float64)
-        dist.barrier()
-        start = time.perf_counter()
-        for i in range(iterations):
-            if dirty:
-                tensor.fill_(float(i & 15))
-                dist.barrier()
-            one = time.perf_counter()
-            run()
-            times[i] = time.perf_counter() - one
-        mean = torch.tensor([(time.perf_counter() - start) / iterations], dtype=torch.float64)
-        dist.all_reduce(times, dist.ReduceOp.MAX)
-        dist.all_reduce(mean)
-        micros = (times.median().item() if dirty else mean.item() / ranks) * 1e6
-        if rank == 0:
-            print(f"{size} {micros:.3f} {micros:.3f} 0 barrier barrier", flush=True)
+        count = size // 4 // ranks * ranks if is_in_parts else size // 4
         size *= factor
+        if count == 0:
+            continue
+        tensor = torch.zeros(count)
+        micros = []
+        for in_place in [True] if is_in_place else [False, True]:
+            found = operation(name, tensor, count, ranks, rank, in_place)
+            micros.append(measured(*found, iterations, warm_ups, dirty, ranks) if found else None)
+        if is_in_place:
+            micros *= 2
+        if rank == 0 and any(micros):
+            times = " ".join("-" if one is None else f"{one:.3f}" for one in micros)
+            starts = " ".join("-" if one is None else "barrier" for one in micros)
+            print(f"{4 * count} {times} 0 {starts}", flush=True)
     dist.destroy_process_group()
 
 
