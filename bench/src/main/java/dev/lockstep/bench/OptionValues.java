@@ -98,6 +98,20 @@ final class OptionValues {
     };
   }
 
+  /// Returns the collective of a name.
+  static CollectiveKind kind(String text, List<CollectiveKind> allowed) {
+    for (CollectiveKind kind : allowed) {
+      if (kind.label().equals(text)) {
+        return kind;
+      }
+    }
+    throw wrong(
+        "COLLECTIVE",
+        text,
+        "must be one of "
+            + allowed.stream().map(CollectiveKind::label).collect(Collectors.joining(", ")));
+  }
+
   /// Returns the algorithm of a name, for a kind of collective.
   static Algorithm algorithm(String option, String text, CollectiveKind kind) {
     List<Algorithm> allowed = Algorithms.of(kind);

@@ -4,6 +4,7 @@ import static dev.lockstep.bench.OptionValues.require;
 import static dev.lockstep.bench.OptionValues.wrong;
 
 import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.failure.ConfigurationException;
@@ -13,11 +14,9 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
-import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
@@ -245,14 +244,14 @@ final class PerfOptions {
           minBytes,
           "smaller than one element of "
               + PerfPlan.typeName(plan.dtype())
-              + (plan.collective().isInParts() ? " per rank" : ""));
+              + (plan.kind().isInParts() ? " per rank" : ""));
     }
     return plans;
   }
 
   private PerfPlan plan(DType dtype, ReduceOp reduceOp, int from) {
     return new PerfPlan(
-        collective(),
+        kind(),
         OptionValues.size("-b", minBytes),
         OptionValues.size("-e", maxBytes),
         stepFactor == null ? 1 : atLeast("-f", stepFactor, 2),
@@ -285,16 +284,16 @@ final class PerfOptions {
   /// Those of the asked ops that join elements of a type; all that are shown where nothing is
   /// reduced.
   private List<ReduceOp> ops(DType dtype) {
-    PerfPlan.Collective what = collective();
+    CollectiveKind what = kind();
     List<ReduceOp> asked =
         !op.equals(ALL)
             ? List.of(OptionValues.reduceOp("-o", op))
-            : what.namesOp() ? OptionValues.reduceOps() : List.of(new ReduceOp.Sum());
+            : PerfPlan.namesOp(what) ? OptionValues.reduceOps() : List.of(new ReduceOp.Sum());
     return asked.stream().filter(each -> !what.reduces() || each.joins(dtype)).toList();
   }
 
   private List<Integer> roots(int ranks) {
-    if (!collective().hasRoot()) {
+    if (!kind().hasRoot()) {
       return List.of(Math.max(0, root));
     }
     return root == ALL_ROOTS ? IntStream.range(0, ranks).boxed().toList() : List.of(root);
@@ -304,7 +303,7 @@ final class PerfOptions {
     String name = algorithm;
     return name == null
         ? Optional.empty()
-        : Optional.of(OptionValues.algorithm("--algorithm", name, collective().kind()));
+        : Optional.of(OptionValues.algorithm("--algorithm", name, kind()));
   }
 
   /// Refuses an algorithm that cannot do what is asked on any links.
@@ -346,19 +345,8 @@ final class PerfOptions {
     return json;
   }
 
-  private PerfPlan.Collective collective() {
-    for (PerfPlan.Collective known : PerfPlan.Collective.values()) {
-      if (known.label().equals(collective)) {
-        return known;
-      }
-    }
-    throw wrong(
-        "COLLECTIVE",
-        collective,
-        "must be one of "
-            + Arrays.stream(PerfPlan.Collective.values())
-                .map(PerfPlan.Collective::label)
-                .collect(Collectors.joining(", ")));
+  private CollectiveKind kind() {
+    return OptionValues.kind(collective, PerfPlan.kinds());
   }
 
   private static int atLeast(String option, int value, int least) {

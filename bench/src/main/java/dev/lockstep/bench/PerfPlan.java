@@ -10,13 +10,14 @@ import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
 
 /// What a run of `lockstep perf` measures, on every rank alike.
 ///
-/// @param collective which collective
+/// @param kind which collective
 /// @param minBytes first size
 /// @param maxBytes last size
 /// @param stepFactor each size is the one before times this; 1 if `stepBytes` is used
@@ -37,7 +38,7 @@ import java.util.OptionalInt;
 /// @param wrongElements how many elements of the first checked result are falsified, to see that
 ///   the check sees it
 record PerfPlan(
-    Collective collective,
+    CollectiveKind kind,
     long minBytes,
     long maxBytes,
     int stepFactor,
@@ -54,106 +55,74 @@ record PerfPlan(
     Optional<Algorithm> algorithm,
     boolean choices,
     int wrongElements) {
-  /// The collectives that can be measured, with nccl-tests' names and factors.
-  enum Collective {
-    /// Every rank gets the reduction of all.
-    ALL_REDUCE(CollectiveKind.ALL_REDUCE),
-    /// Every rank gets the parts of all.
-    ALL_GATHER(CollectiveKind.ALL_GATHER),
-    /// Every rank gets its part of the reduction.
-    REDUCE_SCATTER(CollectiveKind.REDUCE_SCATTER),
-    /// Every rank gets the root's buffer.
-    BROADCAST(CollectiveKind.BROADCAST),
-    /// The root gets the reduction of all.
-    REDUCE(CollectiveKind.REDUCE),
-    /// Every rank gets a part of every rank's buffer.
-    ALL_TO_ALL(CollectiveKind.ALL_TO_ALL),
-    /// The root gets the parts of all.
-    GATHER(CollectiveKind.GATHER),
-    /// Every rank gets a part of the root's buffer.
-    SCATTER(CollectiveKind.SCATTER),
-    /// Every rank sends to the next one.
-    SEND_RECEIVE(CollectiveKind.SEND_RECEIVE);
+  /// Returns the collectives that can be measured.
+  static List<CollectiveKind> kinds() {
+    return Arrays.stream(CollectiveKind.values())
+        .filter(kind -> kind != CollectiveKind.BARRIER)
+        .toList();
+  }
 
-    private final CollectiveKind kind;
+  /// Returns bus bandwidth over algorithm bandwidth (nccl-tests, doc/PERFORMANCE.md).
+  double busFactor(int ranks) {
+    return switch (kind) {
+      case ALL_REDUCE -> 2.0 * (ranks - 1) / ranks;
+      case ALL_GATHER, REDUCE_SCATTER, ALL_TO_ALL, GATHER, SCATTER -> (ranks - 1.0) / ranks;
+      case BROADCAST, REDUCE, SEND_RECEIVE, BARRIER -> 1;
+    };
+  }
 
-    Collective(CollectiveKind kind) {
-      this.kind = kind;
-    }
-
-    String label() {
-      return kind.label();
-    }
-
-    CollectiveKind kind() {
-      return kind;
-    }
-
-    /// Bus bandwidth over algorithm bandwidth (nccl-tests, doc/PERFORMANCE.md).
-    double busFactor(int ranks) {
-      return switch (this) {
-        case ALL_REDUCE -> 2.0 * (ranks - 1) / ranks;
-        case ALL_GATHER, REDUCE_SCATTER, ALL_TO_ALL, GATHER, SCATTER -> (ranks - 1.0) / ranks;
-        case BROADCAST, REDUCE, SEND_RECEIVE -> 1;
-      };
-    }
-
-    boolean reduces() {
-      return kind.reduces();
-    }
-
-    /// Whether nccl-tests shows the reduce op: of a send/receive too, which reduces nothing.
-    boolean namesOp() {
-      return reduces() || this == SEND_RECEIVE;
-    }
-
-    boolean hasRoot() {
-      return switch (this) {
-        case BROADCAST, REDUCE, GATHER, SCATTER -> true;
-        case ALL_REDUCE, ALL_GATHER, REDUCE_SCATTER, ALL_TO_ALL, SEND_RECEIVE -> false;
-      };
-    }
-
-    /// Whether a size is that of the parts of all ranks together, and counts are those of one part.
-    boolean isInParts() {
-      return switch (this) {
-        case ALL_GATHER, REDUCE_SCATTER, ALL_TO_ALL, GATHER, SCATTER -> true;
-        case ALL_REDUCE, BROADCAST, REDUCE, SEND_RECEIVE -> false;
-      };
-    }
+  /// Returns whether nccl-tests shows a kind's reduce op: of a send/receive too, which reduces
+  /// nothing.
+  static boolean namesOp(CollectiveKind kind) {
+    return kind.reduces() || kind == CollectiveKind.SEND_RECEIVE;
   }
 
   /// Returns the count that nccl-tests shows for a size: elements, of a part where it is in parts.
   long count(long bytes, int ranks) {
-    return bytes / dtype.bytes() / (collective.isInParts() ? ranks : 1);
+    return bytes / dtype.bytes() / (kind.isInParts() ? ranks : 1);
   }
 
   /// Returns the request of a count.
   CollectiveRequest request(long count, boolean inPlace, Topology topology) {
+    return evenly(kind, dtype, op, root, count, inPlace, topology, mode);
+  }
+
+  /// Returns the request of a kind of which every rank has as much.
+  ///
+  /// @param count elements, of a part where the kind is in parts
+  static CollectiveRequest evenly(
+      CollectiveKind kind,
+      DType dtype,
+      ReduceOp op,
+      int root,
+      long count,
+      boolean inPlace,
+      Topology topology,
+      Mode mode) {
     int ranks = topology.ranks();
     LaneSplit lanes = LaneSplit.onePerRank(ranks);
-    CollectiveRequest request =
-        switch (collective) {
-          case ALL_REDUCE ->
-              CollectiveRequest.allReduce(dtype, op, count, inPlace, topology, lanes, mode);
-          case REDUCE ->
-              CollectiveRequest.reduce(dtype, op, count, root, inPlace, topology, lanes, mode);
-          case REDUCE_SCATTER ->
-              CollectiveRequest.reduceScatter(
-                  dtype, op, Counts.each(ranks, count), inPlace, topology, lanes, mode);
-          case ALL_GATHER ->
-              CollectiveRequest.allGather(dtype, Counts.each(ranks, count), inPlace, topology);
-          case BROADCAST -> CollectiveRequest.broadcast(dtype, count, root, topology);
-          case ALL_TO_ALL ->
-              CollectiveRequest.allToAll(
-                  dtype, Counts.each((long) ranks * ranks, count), inPlace, topology);
-          case GATHER ->
-              CollectiveRequest.gather(dtype, Counts.each(ranks, count), root, inPlace, topology);
-          case SCATTER ->
-              CollectiveRequest.scatter(dtype, Counts.each(ranks, count), root, inPlace, topology);
-          case SEND_RECEIVE -> CollectiveRequest.sendReceive(dtype, count, inPlace, topology);
-        };
-    return request.withInPlace(inPlace);
+    return switch (kind) {
+      case ALL_REDUCE ->
+          CollectiveRequest.allReduce(dtype, op, count, inPlace, topology, lanes, mode);
+      case REDUCE_SCATTER ->
+          CollectiveRequest.reduceScatter(
+              dtype, op, Counts.each(ranks, count), inPlace, topology, lanes, mode);
+      case REDUCE ->
+          CollectiveRequest.reduce(dtype, op, count, root, inPlace, topology, lanes, mode);
+      case ALL_GATHER ->
+          CollectiveRequest.allGather(dtype, Counts.each(ranks, count), inPlace, topology);
+      case BROADCAST ->
+          CollectiveRequest.broadcast(dtype, count, root, topology).withInPlace(inPlace);
+      case ALL_TO_ALL ->
+          CollectiveRequest.allToAll(
+              dtype, Counts.each((long) ranks * ranks, count), inPlace, topology);
+      case GATHER ->
+          CollectiveRequest.gather(dtype, Counts.each(ranks, count), root, inPlace, topology);
+      case SCATTER ->
+          CollectiveRequest.scatter(dtype, Counts.each(ranks, count), root, inPlace, topology);
+      case BARRIER -> CollectiveRequest.barrier(topology);
+      case SEND_RECEIVE -> CollectiveRequest.sendReceive(dtype, count, inPlace, topology);
+    };
   }
 
   /// Sizes in bytes, as asked for, without those that hold no element of the type.
@@ -180,7 +149,7 @@ record PerfPlan(
 
   /// Returns nccl-tests' name of the reduce op; those of a send/receive it names too.
   String opName() {
-    if (!collective.namesOp()) {
+    if (!namesOp(kind)) {
       return "none";
     }
     return op instanceof ReduceOp.PreMulSum ? "mulsum" : op.label();
@@ -188,7 +157,7 @@ record PerfPlan(
 
   /// Returns the root that nccl-tests shows, -1 for none.
   int shownRoot() {
-    return collective.hasRoot() ? root : -1;
+    return kind.hasRoot() ? root : -1;
   }
 
   /// Returns nccl-tests' name of an element type.

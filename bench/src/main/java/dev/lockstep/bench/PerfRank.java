@@ -61,7 +61,7 @@ final class PerfRank implements AutoCloseable {
   }
 
   private long size(long count) {
-    return count * plan.dtype().bytes() * (plan.collective().isInParts() ? job.worldSize() : 1);
+    return count * plan.dtype().bytes() * (plan.kind().isInParts() ? job.worldSize() : 1);
   }
 
   private Timing measure(long count, boolean inPlace) {
@@ -80,7 +80,7 @@ final class PerfRank implements AutoCloseable {
       Arrays.sort(single);
       double nanos = plan.dirty() ? single[single.length / 2] : mean;
       long wrong = plan.checks() ? wrong(operation, pair, count) : -1;
-      double factor = plan.collective().busFactor(job.worldSize());
+      double factor = plan.busFactor(job.worldSize());
       return Timing.of(
           size(count),
           nanos,

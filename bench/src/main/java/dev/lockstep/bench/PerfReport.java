@@ -45,7 +45,7 @@ final class PerfReport {
     links = predictedBy;
     String step =
         plan.stepBytes() > 0 ? plan.stepBytes() + "(bytes)" : plan.stepFactor() + "(factor)";
-    out.println("# Collective test starting: " + plan.collective().label() + "_perf");
+    out.println("# Collective test starting: " + plan.kind().label() + "_perf");
     out.printf(
         Locale.ROOT,
         "# nThread 1 nGpus 0 minBytes %d maxBytes %d step: %s warmup iters: %d iters: %d agg iters:"
@@ -114,14 +114,14 @@ final class PerfReport {
     if (plan.choices()) {
       PerfChoice.summary(choices).forEach(out::println);
       out.println("#");
-      out.println("# Collective test concluded: " + plan.collective().label() + "_perf");
+      out.println("# Collective test concluded: " + plan.kind().label() + "_perf");
       out.flush();
       return;
     }
     out.println("# Out of bounds values : " + wrong() + (wrong() == 0 ? " OK" : " FAILED"));
     out.println("# Avg bus bandwidth    : " + general(averageBusBandwidth()));
     out.println("#");
-    out.println("# Collective test concluded: " + plan.collective().label() + "_perf");
+    out.println("# Collective test concluded: " + plan.kind().label() + "_perf");
     out.flush();
   }
 
@@ -156,7 +156,7 @@ final class PerfReport {
     ObjectMapper json = new ObjectMapper();
     ObjectNode root = json.createObjectNode();
     root.put("start_time", start.toString());
-    root.put("collective", plan.collective().label());
+    root.put("collective", plan.kind().label());
     root.put("ranks", ranks);
     root.put("transport", transport);
     root.put("links", links);

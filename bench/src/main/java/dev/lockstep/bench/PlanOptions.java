@@ -8,22 +8,18 @@ import dev.lockstep.collective.plan.Candidate;
 import dev.lockstep.collective.plan.CostTable;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
-import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Level;
 import dev.lockstep.failure.ConfigurationException;
-import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Option;
@@ -180,41 +176,22 @@ class PlanOptions {
         "must be whole elements of " + type.bytes());
     require(size <= MOST_BYTES, "--bytes", bytes, "must be at most " + (MOST_BYTES >> 30) + "G");
     require(
-        !isCutByRank() || size == 0 || elements >= ranks,
+        !kind().isInParts() || size == 0 || elements >= ranks,
         "--bytes",
         bytes,
         "must be at least %d, an element of each of %d ranks"
             .formatted((long) ranks * type.bytes(), ranks));
     require(
         root >= 0 && root < ranks(), "--root", "" + root, "must be a rank, 0 to " + (ranks() - 1));
-    Counts parts = Counts.each(ranks, elements / ranks);
     ReduceOp reduceOp = OptionValues.reduceOp("-o", op);
     require(
         !kind().reduces() || reduceOp.joins(type),
         "-o",
         op,
         "not defined for elements of type " + this.type);
-    LaneSplit lanes = LaneSplit.onePerRank(ranks);
-    Mode promise = mode(topology);
-    boolean one = isInPlace();
-    return switch (kind()) {
-      case ALL_REDUCE ->
-          CollectiveRequest.allReduce(type, reduceOp, elements, one, topology, lanes, promise);
-      case REDUCE_SCATTER ->
-          CollectiveRequest.reduceScatter(type, reduceOp, parts, one, topology, lanes, promise);
-      case REDUCE ->
-          CollectiveRequest.reduce(type, reduceOp, elements, root, one, topology, lanes, promise);
-      case ALL_GATHER -> CollectiveRequest.allGather(type, parts, one, topology);
-      case BROADCAST ->
-          CollectiveRequest.broadcast(type, elements, root, topology).withInPlace(one);
-      case ALL_TO_ALL ->
-          CollectiveRequest.allToAll(
-              type, Counts.each((long) ranks * ranks, elements / ranks), one, topology);
-      case GATHER -> CollectiveRequest.gather(type, parts, root, one, topology);
-      case SCATTER -> CollectiveRequest.scatter(type, parts, root, one, topology);
-      case BARRIER -> CollectiveRequest.barrier(topology);
-      case SEND_RECEIVE -> CollectiveRequest.sendReceive(type, elements, one, topology);
-    };
+    long count = kind().isInParts() ? elements / ranks : elements;
+    return PerfPlan.evenly(
+        kind(), type, reduceOp, root, count, isInPlace(), topology, mode(topology));
   }
 
   /// Returns whether input and output share their memory: if nothing is said, as most callers have
@@ -229,27 +206,8 @@ class PlanOptions {
     return inPlace || (usual && !outOfPlace);
   }
 
-  /// Returns whether each rank has a part of the buffer of its own.
-  private boolean isCutByRank() {
-    return switch (kind()) {
-      case REDUCE_SCATTER, ALL_GATHER, ALL_TO_ALL, GATHER, SCATTER -> true;
-      case ALL_REDUCE, BROADCAST, REDUCE, BARRIER, SEND_RECEIVE -> false;
-    };
-  }
-
   private CollectiveKind kind() {
-    for (CollectiveKind known : CollectiveKind.values()) {
-      if (known.label().equals(collective)) {
-        return known;
-      }
-    }
-    throw wrong(
-        "COLLECTIVE",
-        collective,
-        "must be one of "
-            + Arrays.stream(CollectiveKind.values())
-                .map(CollectiveKind::label)
-                .collect(Collectors.joining(", ")));
+    return OptionValues.kind(collective, List.of(CollectiveKind.values()));
   }
 
   private Mode mode(Topology topology) {

@@ -75,7 +75,7 @@ final class TestPattern {
   }
 
   double contribution(int rank, long index) {
-    if (!plan.collective().reduces()) {
+    if (!plan.kind().reduces()) {
       return integer(rank, index);
     }
     return switch (plan.op()) {
@@ -98,7 +98,7 @@ final class TestPattern {
   ///
   /// @param count elements of a rank's buffer, or of a part
   double expected(int rank, long index, long count) {
-    return switch (plan.collective()) {
+    return switch (plan.kind()) {
       case ALL_REDUCE, REDUCE -> joined(index);
       case REDUCE_SCATTER -> joined(rank * count + index);
       case ALL_GATHER, GATHER -> contribution((int) (index / count), index % count);
@@ -106,6 +106,7 @@ final class TestPattern {
       case SCATTER -> contribution(plan.root(), rank * count + index);
       case ALL_TO_ALL -> contribution((int) (index / count), rank * count + index % count);
       case SEND_RECEIVE -> contribution((rank + ranks - 1) % ranks, index);
+      case BARRIER -> throw new IllegalArgumentException("nothing comes out of a barrier");
     };
   }
 

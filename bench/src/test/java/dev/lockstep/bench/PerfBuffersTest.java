@@ -2,6 +2,7 @@ package dev.lockstep.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.job.Job;
@@ -19,10 +20,9 @@ class PerfBuffersTest {
   private static final int COUNT = 50;
 
   @ParameterizedTest
-  @EnumSource(PerfPlan.Collective.class)
-  void anOperationThatMovesNothingIsWrongThoughTheOneBeforeWasRight(
-      PerfPlan.Collective collective) {
-    PerfPlan plan = PerfOptions.parse(List.of(collective.label(), "-np", "" + RANKS)).plan();
+  @EnumSource(names = "BARRIER", mode = EnumSource.Mode.EXCLUDE)
+  void anOperationThatMovesNothingIsWrongThoughTheOneBeforeWasRight(CollectiveKind kind) {
+    PerfPlan plan = PerfOptions.parse(List.of(kind.label(), "-np", "" + RANKS)).plan();
     TestPattern pattern = new TestPattern(plan, RANKS);
     List<Job> jobs = Job.inProcess(RANKS, JobConfig.of(Map.of()));
     try {

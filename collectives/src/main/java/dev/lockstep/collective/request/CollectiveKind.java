@@ -47,4 +47,20 @@ public enum CollectiveKind {
   public boolean reduces() {
     return reduces;
   }
+
+  /// Returns whether one rank gives or gets what others do not.
+  public boolean hasRoot() {
+    return switch (this) {
+      case BROADCAST, REDUCE, GATHER, SCATTER -> true;
+      case ALL_REDUCE, REDUCE_SCATTER, ALL_GATHER, ALL_TO_ALL, BARRIER, SEND_RECEIVE -> false;
+    };
+  }
+
+  /// Returns whether each rank has a part of the larger buffer of its own.
+  public boolean isInParts() {
+    return switch (this) {
+      case REDUCE_SCATTER, ALL_GATHER, ALL_TO_ALL, GATHER, SCATTER -> true;
+      case ALL_REDUCE, BROADCAST, REDUCE, BARRIER, SEND_RECEIVE -> false;
+    };
+  }
 }

@@ -50,7 +50,7 @@ public record CollectiveRequest(
           "wrong number of counts: kind=%s, ranks=%d, counts=%d, expected=%d"
               .formatted(kind.label(), ranks, counts.size(), expectedCounts));
     }
-    if (hasRoot(kind) ? root < 0 || root >= ranks : root != -1) {
+    if (kind.hasRoot() ? root < 0 || root >= ranks : root != -1) {
       throw new IllegalArgumentException(
           "root is not a rank of the communicator: kind=%s, root=%d, ranks=%d"
               .formatted(kind.label(), root, ranks));
@@ -490,13 +490,6 @@ public record CollectiveRequest(
       case REDUCE_SCATTER, ALL_GATHER, GATHER, SCATTER -> ranks;
       case ALL_TO_ALL -> (long) ranks * ranks;
       case BARRIER -> 0;
-    };
-  }
-
-  private static boolean hasRoot(CollectiveKind kind) {
-    return switch (kind) {
-      case BROADCAST, REDUCE, GATHER, SCATTER -> true;
-      case ALL_REDUCE, REDUCE_SCATTER, ALL_GATHER, ALL_TO_ALL, BARRIER, SEND_RECEIVE -> false;
     };
   }
 }
