@@ -29,7 +29,7 @@ class SurvivorsTest {
   @TempDir private Path folder;
 
   @ParameterizedTest(name = "{0}")
-  @ValueSource(strings = {"ofi:tcp", "ofi:udp", "ofi:net"})
+  @ValueSource(strings = {"shm", "aeron-ipc", "aeron-udp", "ofi:tcp", "ofi:udp", "ofi:net"})
   void survivorsLearnItInASecondAndKeepNothing(String transport) throws Exception {
     Libfabric.require(transport);
     List<Command> ranks = new ArrayList<>();
