@@ -1,5 +1,6 @@
 package dev.lockstep.device.neuron.hlo;
 
+import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
 import dev.lockstep.graph.Closeness;
@@ -11,6 +12,7 @@ import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.nn.Precision;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
@@ -46,6 +48,14 @@ final class WholeStepTest {
   private static final ModelShape EVEN_GPT = new GptShape(1, 4, 16, 8, 12, true);
   private static final ModelShape EVEN_LLAMA =
       new LlamaShape(1, 4, 4, 16, 24, 8, 12, false, 10_000, 1e-5f);
+
+  private static final List<SumOrder> ORDERS = List.of(SumOrder.values());
+
+  private static final List<Arguments> SOME =
+      List.of(
+          arguments(GPT, Precision.F32, 0.2f, "dp=2", false),
+          arguments(MOE, Precision.F32, 0f, "dp=2", false),
+          arguments(EVEN_GPT, Precision.F32, 0.2f, "dp=2,tp=2", true));
 
   static Stream<Arguments> steps() {
     return Stream.of(
@@ -179,19 +189,21 @@ final class WholeStepTest {
   }
 
   @Test
-  void runUnderXla() throws Exception {
-    runUnderXla(
-        List.of(
-            arguments(GPT, Precision.F32, 0.2f, "dp=2", false),
-            arguments(MOE, Precision.F32, 0f, "dp=2", false),
-            arguments(EVEN_GPT, Precision.F32, 0.2f, "dp=2,tp=2", true)));
+  void someRunUnderXlaInEveryOrder() throws Exception {
+    runUnderXla(SOME, ORDERS.size());
   }
 
+  /// In what order sums are is a matter of the sums, not of the layout.
   @Tag("long")
   @Test
   @Timeout(1200)
-  void allRunUnderXla() throws Exception {
-    runUnderXla(Stream.concat(steps(), moreSteps()).toList());
+  void allOthersRunUnderXlaInOneOrderOrTheOther() throws Exception {
+    List<Arguments> others =
+        Stream.concat(steps(), moreSteps())
+            .filter(step -> SOME.stream().noneMatch(some -> Arrays.equals(some.get(), step.get())))
+            .toList();
+    assertThat(others).hasSize(16);
+    runUnderXla(others, 1);
   }
 
   /// The updates of ZeRO, each rank's module in a process of its own.
@@ -248,31 +260,36 @@ final class WholeStepTest {
     }
   }
 
-  private void runUnderXla(List<Arguments> all) throws Exception {
+  /// @param orders in how many orders of sums each step is run, all or by turns
+  private void runUnderXla(List<Arguments> all, int orders) throws Exception {
     XlaJudge xla = XlaJudge.find(folder);
     List<WholeStep> wholes = new ArrayList<>();
     List<Double> tolerances = new ArrayList<>();
     for (Arguments each : all) {
       WholeStep whole = whole(each.get());
+      int turn = wholes.size();
       wholes.add(whole);
       tolerances.add(each.get()[1] == Precision.F32 ? EXECUTED : NARROW);
       xla.add(
           Emitted.of(whole.graphs("lane"), whole.ranks(), SumOrder.LANE_TREE), whole.laneInputs());
-      for (SumOrder order : SumOrder.values()) {
+      for (int order = 0; order < orders; order++) {
+        SumOrder sums = ORDERS.get((turn + order) % ORDERS.size());
         xla.add(
-            Emitted.of(whole.graphs("step"), whole.ranks(), order),
+            Emitted.of(whole.graphs("step"), whole.ranks(), sums),
             stepInputs(whole, whole.expectedLanes()));
       }
     }
     List<List<Map<String, double[]>>> found = xla.run();
+    int modules = 1 + orders;
     for (int i = 0; i < wholes.size(); i++) {
       WholeStep whole = wholes.get(i);
       List<Map<String, double[]>> lanes = whole.expectedLanes();
       Map<String, double[]> one = whole.expectedStep(lanes);
+      List<List<Map<String, double[]>>> its = found.subList(modules * i, modules * (i + 1));
       for (int rank = 0; rank < whole.ranks().ranks(); rank++) {
-        assertClose(found.get(3 * i).get(rank), whole.laneOf(rank, lanes), tolerances.get(i));
-        for (int order = 1; order <= 2; order++) {
-          assertClose(found.get(3 * i + order).get(rank), whole.parts(one, rank), EXECUTED);
+        assertClose(its.getFirst().get(rank), whole.laneOf(rank, lanes), tolerances.get(i));
+        for (List<Map<String, double[]>> step : its.subList(1, modules)) {
+          assertClose(step.get(rank), whole.parts(one, rank), EXECUTED);
         }
       }
     }
