@@ -25,6 +25,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// host's shared memory.
 @Timeout(180)
 class TwoNodesTest {
+  private static final int STEPS = 6;
   private static final Duration LIVENESS = Duration.ofSeconds(2);
 
   // The ranks' word to their launchers and the launchers' two seconds to end everything.
@@ -33,6 +34,9 @@ class TwoNodesTest {
   @TempDir static Path folder;
 
   private static @Nullable TwoNodes nodes;
+
+  /// What one rank ends in, where somebody has asked.
+  private static @Nullable String alone;
 
   @BeforeAll
   static void layTheCable() {
@@ -88,19 +92,24 @@ class TwoNodesTest {
     }
   }
 
+  /// Returns the hash of one rank's weights, which is trained once for all tests.
+  private static String alone(TinyJob job) throws Exception {
+    if (alone == null) {
+      String[] options = job.gpt("alone", "--steps=" + STEPS, "--save-every=20");
+      try (Command command = Command.lockstep(TinyJob.with(List.of("run"), options))) {
+        alone = command.done().printed("weights sha256");
+      }
+    }
+    return alone;
+  }
+
   private static void formOneJob(String transport, String kind) throws Exception {
     Libfabric.require(transport);
     TinyJob job = new TinyJob(folder);
-    String[] options = options(job, kind + transport, transport, 6);
-    try (Command alone =
-            Command.lockstep(
-                TinyJob.with(
-                    List.of("run"),
-                    job.gpt(kind + "alone-" + transport, "--steps=6", "--save-every=20")));
-        Command first = launch(0, 29411, options);
+    String[] options = options(job, kind + transport, transport, STEPS);
+    try (Command first = launch(0, 29411, options);
         Command second = launch(1, 29411, options)) {
-      assertThat(first.done().printed("weights sha256"))
-          .isEqualTo(alone.done().printed("weights sha256"));
+      assertThat(first.done().printed("weights sha256")).isEqualTo(alone(job));
       second.done();
       assertThat(first.printed("2 ranks")).contains("over " + transport);
     }
