@@ -29,13 +29,7 @@ class AlgorithmsBetweenNodesTest {
   /// Over `ofi:udp` packets are lost on one way only: where acknowledgements are lost on both at
   /// once, `ofi_rxd` of 1.17 may give a segment up.
   @ParameterizedTest(name = "{0}, P={1}")
-  @CsvSource({
-    "ofi:tcp, 2, true",
-    "ofi:tcp, 3, true",
-    "ofi:tcp, 4, true",
-    "ofi:udp, 2, false",
-    "ofi:udp, 3, false"
-  })
+  @CsvSource({"ofi:tcp, 2, true", "ofi:tcp, 4, true", "ofi:udp, 2, false", "ofi:udp, 3, false"})
   void lostPacketsChangeNoResult(String transport, int ranks, boolean bothWays) throws Exception {
     Libfabric.require(transport);
     EveryAlgorithm collectives = new EveryAlgorithm(SIZES);

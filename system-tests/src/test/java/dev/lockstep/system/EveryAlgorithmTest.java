@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.lockstep.system.EveryAlgorithm.Form;
 import dev.lockstep.system.EveryAlgorithm.Result;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
@@ -19,6 +20,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 /// rank, completions in no order, nothing moves unless it is polled.
 @Timeout(240)
 class EveryAlgorithmTest {
+  /// What is tried where long tests are not: they need not try it again.
+  private static final Set<String> IN_SHORT = Set.of("shm, 3", "aeron-udp, 2", "ofi:tcp, 3");
+
   /// Short enough for one frame of any transport, for several, and for segments of libfabric's.
   private final EveryAlgorithm collectives = new EveryAlgorithm(3, 5000, 70_001);
 
@@ -73,13 +77,22 @@ class EveryAlgorithmTest {
                 Stream.of(
                     Arguments.of(transport, 2, Form.IN_PLACE),
                     Arguments.of(transport, 3, Form.IN_PLACE),
-                    Arguments.of(transport, 3, Form.OF_LANES)));
+                    Arguments.of(transport, 3, Form.OF_LANES)))
+        .filter(form -> !(form.get()[0].equals("shm") && form.get()[1].equals(3)));
   }
 
+  /// Over each transport two and three ranks, and by turns four or five: what algorithms do among
+  /// so many is no matter of the transport. Over shared memory, which ranks read in place, both.
   static Stream<Arguments> allTransports() {
-    return Stream.concat(transports(), Stream.of("stand-in-efa", "stand-in-efa-direct"))
+    List<String> transports =
+        Stream.concat(transports(), Stream.of("stand-in-efa", "stand-in-efa-direct")).toList();
+    return IntStream.range(0, transports.size())
+        .boxed()
         .flatMap(
-            transport ->
-                IntStream.rangeClosed(2, 5).mapToObj(ranks -> Arguments.of(transport, ranks)));
+            i ->
+                IntStream.rangeClosed(2, 5)
+                    .filter(ranks -> ranks < 4 || ranks == 4 + i % 2 || i == 0)
+                    .mapToObj(ranks -> Arguments.of(transports.get(i), ranks)))
+        .filter(each -> !IN_SHORT.contains(each.get()[0] + ", " + each.get()[1]));
   }
 }

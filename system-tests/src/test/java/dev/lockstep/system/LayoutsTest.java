@@ -59,11 +59,8 @@ class LayoutsTest {
         List.of(
             new Layout(1, "shm", 2),
             new Layout(2, "aeron-ipc", 1),
-            new Layout(2, "aeron-udp", 1),
-            new Layout(3, "shm", 2),
             new Layout(3, "aeron-udp", 2),
-            new Layout(4, "shm", 1),
-            new Layout(4, "aeron-ipc", 1)));
+            new Layout(4, "shm", 1)));
   }
 
   @Tag("long")
