@@ -60,7 +60,7 @@ class StrangersSessionTest {
     ByteBuffer packet = ByteBuffer.allocateDirect(SetupFlyweight.HEADER_LENGTH);
     SetupFlyweight setup = new SetupFlyweight(packet);
     setup
-        .sessionId(session + 1)
+        .sessionId(session + 2) // neither of the link's two
         .streamId(Integer.parseInt(address[0]))
         .initialTermId(1)
         .activeTermId(1)
