@@ -15,10 +15,15 @@ import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 /// Lets the ranks begin an operation at the same moment ([AgreedStart]), by collectives of their
 /// communicator.
 final class CommonStart implements TimelySamples.Start, AutoCloseable {
+  /// A few turns of Linux's scheduler.
+  private static final long REST_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+
   private final Buffer time;
   private final PreparedCollective greatest;
   private final AgreedStart start;
@@ -73,6 +78,12 @@ final class CommonStart implements TimelySamples.Start, AutoCloseable {
   @Override
   public boolean later() {
     return start.later();
+  }
+
+  @Override
+  public void rest() {
+    LockSupport.parkNanos(REST_NANOS);
+    start.anew();
   }
 
   @Override

@@ -20,6 +20,9 @@ final class TimelySamples {
     /// @return false if they have the most already
     boolean later();
 
+    /// Rests a moment, so that the system places the ranks anew; then they agree as at first.
+    void rest();
+
     /// Lets them begin as they leave a barrier from now on.
     void atBarrier();
   }
@@ -36,6 +39,11 @@ final class TimelySamples {
 
   /// Nor is it where half of fewer are, so many rounds in a row.
   private static final int ROUNDS = 3;
+
+  /// Two ranks that are not bound may be on one core, while compilers have the other: then one is
+  /// always late. They stay there as long as both compute, so they rest, so often, before they give
+  /// up.
+  private static final int RESTS = 4;
 
   private final WarmUp.Slowest slowest;
   private final Start start;
@@ -76,13 +84,19 @@ final class TimelySamples {
     int tried = nanos.length;
     int late = late(nanos);
     int rounds = 0;
+    int rests = 0;
     long repeated = 0;
     while (late > 0) {
       if (late * PART < tried || start.later()) {
         rounds = 0;
       } else if (tried >= MANY || ++rounds >= ROUNDS) {
-        start.atBarrier();
-        return repeated;
+        if (rests == RESTS) {
+          start.atBarrier();
+          return repeated;
+        }
+        start.rest();
+        rests++;
+        rounds = 0;
       }
       for (int i = 0; i < nanos.length; i++) {
         if (nanos[i] == LATE) {

@@ -16,6 +16,7 @@ class TimelySamplesTest {
   private static final class PutOff implements TimelySamples.Start {
     private static final int MOST = 2;
     private int postponed;
+    private int rests;
     private boolean isCommon = true;
 
     @Override
@@ -26,6 +27,11 @@ class TimelySamplesTest {
     @Override
     public boolean later() {
       return postponed++ < MOST;
+    }
+
+    @Override
+    public void rest() {
+      rests++;
     }
 
     @Override
@@ -85,17 +91,20 @@ class TimelySamplesTest {
     int[] late = {0, 0, 0, 0, always, always, always, always};
     assertThat(timed(late, new double[8])).containsExactly(10, 11, 12, 13, 14, 15, 16, 17);
     assertThat(start.isCommon).isFalse();
-    // Four of eight are late, and again with more time twice and twice more with as much.
-    assertThat(tried).hasSize(8 + 4 * 4 + 8);
+    // Four of eight are late, again with more time twice, twice more with as much, and thrice after
+    // each of four rests.
+    assertThat(start.rests).isEqualTo(4);
+    assertThat(tried).hasSize(8 + 16 * 4 + 8);
   }
 
   @Test
-  void halfOfManyThatAreLateWithTheMostTimeAreEnough() {
+  void halfOfManyThatAreLateWithTheMostTimeMakeRanksRestAtOnce() {
     start.postponed = PutOff.MOST;
     int[] late = {1, 1, 1, 1, 0, 0, 0, 0};
     assertThat(timed(late, new double[8])).containsExactly(10, 11, 12, 13, 14, 15, 16, 17);
-    assertThat(start.isCommon).isFalse();
-    assertThat(tried).hasSize(8 + 8);
+    assertThat(start.rests).isEqualTo(1);
+    assertThat(start.isCommon).isTrue();
+    assertThat(tried).hasSize(8 + 4);
   }
 
   @Test
@@ -106,7 +115,8 @@ class TimelySamplesTest {
 
   @Test
   void oneThatStaysLateIsNotTriedForEver() {
-    assertThat(timed(new int[] {0, 9, 0, 0, 0}, ON_TIME)).containsExactly(10, 11, 12, 13, 14);
+    int always = Integer.MAX_VALUE;
+    assertThat(timed(new int[] {0, always, 0, 0, 0}, ON_TIME)).containsExactly(10, 11, 12, 13, 14);
     assertThat(start.isCommon).isFalse();
   }
 
