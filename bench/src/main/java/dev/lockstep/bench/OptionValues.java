@@ -61,7 +61,7 @@ final class OptionValues {
   /// Returns the element type of a name such as `float`.
   static DType dtype(String option, String text) {
     for (DType dtype : DType.values()) {
-      if (PerfPlan.typeName(dtype).equals(text.toLowerCase(Locale.ROOT))) {
+      if (NcclTests.type(dtype).equals(text.toLowerCase(Locale.ROOT))) {
         return dtype;
       }
     }
@@ -69,9 +69,7 @@ final class OptionValues {
         option,
         text,
         "must be one of "
-            + Arrays.stream(DType.values())
-                .map(PerfPlan::typeName)
-                .collect(Collectors.joining(", ")));
+            + Arrays.stream(DType.values()).map(NcclTests::type).collect(Collectors.joining(", ")));
   }
 
   /// Returns every reduce op, nccl-tests' first and in its order.

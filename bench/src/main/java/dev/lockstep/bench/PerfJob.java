@@ -81,7 +81,8 @@ public final class PerfJob implements JobProvider {
     List<PerfPlan> plans = asked.plans(job.worldSize());
     PerfPlan first = plans.getFirst();
     Path json = asked.json();
-    CommunicatorOptions options = new CommunicatorOptions(first.transport(), first.mode(), TIMEOUT);
+    CommunicatorOptions options =
+        new CommunicatorOptions(first.transport(), first.collective().mode(), TIMEOUT);
     try (Communicator communicator = Communicator.world(job, options)) {
       PerfReport report =
           new PerfReport(

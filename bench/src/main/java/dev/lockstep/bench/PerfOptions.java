@@ -5,6 +5,7 @@ import static dev.lockstep.bench.OptionValues.wrong;
 
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.request.CollectiveKind;
+import dev.lockstep.collective.request.EvenCollective;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.failure.ConfigurationException;
@@ -233,40 +234,47 @@ final class PerfOptions {
     require(!(choices && clean), "--choices", "", "--choices and --clean exclude each other");
     require(!choices || plans.size() == 1, "--choices", "", "takes one type, one op and one root");
     require(!(dirty && clean), "--dirty", "", "--dirty and --clean exclude each other");
-    PerfPlan first = plans.getFirst();
-    require(first.minBytes() <= first.maxBytes(), "-e", maxBytes, "smaller than -b " + minBytes);
+    PerfSizes sizes = plans.getFirst().sizes();
+    require(sizes.minBytes() <= sizes.maxBytes(), "-e", maxBytes, "smaller than -b " + minBytes);
     for (PerfPlan plan : plans) {
       requireAble(plan, ranks);
+      EvenCollective what = plan.collective();
       // Of several types those that have no element in a size leave it out.
       require(
-          plan.count(type.equals(ALL) ? plan.maxBytes() : plan.minBytes(), ranks) > 0,
+          what.count(type.equals(ALL) ? sizes.maxBytes() : sizes.minBytes(), ranks) > 0,
           "-b",
           minBytes,
           "smaller than one element of "
-              + PerfPlan.typeName(plan.dtype())
-              + (plan.kind().isInParts() ? " per rank" : ""));
+              + NcclTests.type(what.dtype())
+              + (what.kind().isInParts() ? " per rank" : ""));
     }
     return plans;
   }
 
   private PerfPlan plan(DType dtype, ReduceOp reduceOp, int from) {
     return new PerfPlan(
-        kind(),
+        new EvenCollective(kind(), dtype, reduceOp, from, relaxed ? Mode.RELAXED : Mode.SAME_BITS),
+        sizes(),
+        timing(),
+        transport,
+        algorithm(),
+        choices);
+  }
+
+  private PerfSizes sizes() {
+    return new PerfSizes(
         OptionValues.size("-b", minBytes),
         OptionValues.size("-e", maxBytes),
         stepFactor == null ? 1 : atLeast("-f", stepFactor, 2),
-        stepFactor != null ? 0 : stepBytes(),
+        stepFactor != null ? 0 : stepBytes());
+  }
+
+  private PerfTiming timing() {
+    return new PerfTiming(
         atLeast("-n", iterations, 1),
         warmups == null ? OptionalInt.empty() : OptionalInt.of(atLeast("-w", warmups, 0)),
-        check != 0,
-        dtype,
-        reduceOp,
-        from,
         dirty,
-        relaxed ? Mode.RELAXED : Mode.SAME_BITS,
-        transport,
-        algorithm(),
-        choices,
+        check != 0,
         wrongElements);
   }
 
@@ -288,7 +296,7 @@ final class PerfOptions {
     List<ReduceOp> asked =
         !op.equals(ALL)
             ? List.of(OptionValues.reduceOp("-o", op))
-            : PerfPlan.namesOp(what) ? OptionValues.reduceOps() : List.of(new ReduceOp.Sum());
+            : NcclTests.showsOp(what) ? OptionValues.reduceOps() : List.of(new ReduceOp.Sum());
     return asked.stream().filter(each -> !what.reduces() || each.joins(dtype)).toList();
   }
 
@@ -308,19 +316,15 @@ final class PerfOptions {
 
   /// Refuses an algorithm that cannot do what is asked on any links.
   private void requireAble(PerfPlan plan, int ranks) {
-    if (plan.algorithm().isEmpty() || plan.count(plan.minBytes(), ranks) == 0) {
+    EvenCollective what = plan.collective();
+    long count = what.count(plan.sizes().minBytes(), ranks);
+    if (plan.algorithm().isEmpty() || count == 0) {
       return;
     }
     Optional<String> refusal = Optional.empty();
     for (boolean peerMemory : new boolean[] {true, false}) {
-      refusal =
-          plan.algorithm()
-              .get()
-              .refusal(
-                  plan.request(
-                      plan.count(plan.minBytes(), ranks),
-                      false,
-                      Topology.oneNode(ranks, peerMemory)));
+      Topology topology = Topology.oneNode(ranks, peerMemory);
+      refusal = plan.algorithm().get().refusal(what.request(count, false, topology));
       if (refusal.isEmpty()) {
         return;
       }
@@ -346,7 +350,7 @@ final class PerfOptions {
   }
 
   private CollectiveKind kind() {
-    return OptionValues.kind(collective, PerfPlan.kinds());
+    return OptionValues.kind(collective, NcclTests.kinds());
   }
 
   private static int atLeast(String option, int value, int least) {

@@ -8,6 +8,7 @@ import dev.lockstep.collective.PreparedCollective;
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.EvenCollective;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Buffer;
@@ -27,6 +28,8 @@ import java.util.Optional;
 final class PerfRank implements AutoCloseable {
   private final Job job;
   private final PerfPlan plan;
+  private final EvenCollective collective;
+  private final PerfTiming timing;
   private final Communicator communicator;
   private final PreparedCollective barrier;
   private final PerfBuffers buffers;
@@ -39,54 +42,57 @@ final class PerfRank implements AutoCloseable {
   PerfRank(Job job, PerfPlan plan, Communicator communicator) {
     this.job = job;
     this.plan = plan;
+    this.collective = plan.collective();
+    this.timing = plan.timing();
     this.communicator = communicator;
     this.barrier =
         communicator.prepare(CollectiveRequest.barrier(communicator.topology()), List.of(), null);
-    this.buffers = new PerfBuffers(job, new TestPattern(plan, job.worldSize()), plan.maxBytes());
+    this.buffers =
+        new PerfBuffers(job, new TestPattern(collective, job.worldSize()), plan.sizes().maxBytes());
     this.times =
         HostMemory.allocateShared(
-            job.memory(), "perf times", 8L * Math.max(1, plan.iterations()), job.directory());
+            job.memory(), "perf times", 8L * Math.max(1, timing.iterations()), job.directory());
     this.commonStart = new CommonStart(job, communicator, barrier);
-    this.warmUp = new WarmUp(plan.warmups(), this::slowest);
+    this.warmUp = new WarmUp(timing.warmups(), this::slowest);
     this.samples = new TimelySamples(this::slowest, commonStart);
-    this.wrongLeft = job.rank() == 0 ? plan.wrongElements() : 0;
+    this.wrongLeft = job.rank() == 0 ? timing.wrongElements() : 0;
   }
 
   /// Measures one size.
   PerfRow measure(long bytes) {
-    long count = plan.count(bytes, job.worldSize());
+    long count = collective.count(bytes, job.worldSize());
     Timing outOfPlace = measure(count, false);
     Timing inPlace = measure(count, true);
-    return new PerfRow(plan, size(count), count, outOfPlace, inPlace);
+    return new PerfRow(collective, size(count), count, outOfPlace, inPlace);
   }
 
   private long size(long count) {
-    return count * plan.dtype().bytes() * (plan.kind().isInParts() ? job.worldSize() : 1);
+    return collective.bytes(count, job.worldSize());
   }
 
   private Timing measure(long count, boolean inPlace) {
-    CollectiveRequest request = plan.request(count, inPlace, communicator.topology());
+    CollectiveRequest request = collective.request(count, inPlace, communicator.topology());
     Pair pair = buffers.pair(request);
     buffers.fill(pair);
     try (PreparedCollective operation = prepare(request, plan.algorithm(), pair)) {
-      double[] single = new double[plan.iterations()];
+      double[] single = new double[timing.iterations()];
       long repeated = 0;
       double mean = 0;
-      if (plan.dirty()) {
+      if (timing.dirty()) {
         repeated = dirty(operation, pair, single);
       } else {
         mean = clean(operation, single);
       }
       Arrays.sort(single);
-      double nanos = plan.dirty() ? single[single.length / 2] : mean;
-      long wrong = plan.checks() ? wrong(operation, pair, count) : -1;
-      double factor = plan.busFactor(job.worldSize());
+      double nanos = timing.dirty() ? single[single.length / 2] : mean;
+      long wrong = timing.checks() ? wrong(operation, pair, count) : -1;
+      double factor = NcclTests.busFactor(collective.kind(), job.worldSize());
       return Timing.of(
           size(count),
           nanos,
           factor,
           wrong,
-          Spread.of(single, repeated, plan.dirty() ? start() : PerfRow.Start.BARRIER),
+          Spread.of(single, repeated, timing.dirty() ? start() : PerfRow.Start.BARRIER),
           PerfRow.By.of(operation));
     }
   }
@@ -105,8 +111,8 @@ final class PerfRank implements AutoCloseable {
 
   /// Measures every algorithm that can do one size, in place, one after another again and again.
   PerfChoice choice(long bytes) {
-    long count = plan.count(bytes, job.worldSize());
-    CollectiveRequest request = plan.request(count, true, communicator.topology());
+    long count = collective.count(bytes, job.worldSize());
+    CollectiveRequest request = collective.request(count, true, communicator.topology());
     Pair pair = buffers.pair(request);
     buffers.fill(pair);
     List<PreparedCollective> all = new ArrayList<>();
@@ -117,7 +123,7 @@ final class PerfRank implements AutoCloseable {
       WarmUp.Trial trial = (operation, number) -> dirty(operation, pair, number);
       commonStart.anew();
       warmUp.run(all, trial);
-      double[][] times = new double[all.size()][plan.iterations()];
+      double[][] times = new double[all.size()][timing.iterations()];
       var _ = samples.time(all, trial, times);
       List<PerfChoice.Measured> measured = new ArrayList<>();
       for (int which = 0; which < all.size(); which++) {
@@ -138,10 +144,10 @@ final class PerfRank implements AutoCloseable {
     warmUp.run(List.of(operation), this::inStep);
     barrier.run();
     long start = System.nanoTime();
-    for (int i = 0; i < plan.iterations(); i++) {
+    for (int i = 0; i < timing.iterations(); i++) {
       operation.run();
     }
-    double mean = (System.nanoTime() - start) / (double) plan.iterations();
+    double mean = (System.nanoTime() - start) / (double) timing.iterations();
     barrier.run();
     for (int i = 0; i < single.length; i++) {
       single[i] = timed(operation);

@@ -3,6 +3,7 @@ package dev.lockstep.bench;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lockstep.collective.request.EvenCollective;
 import dev.lockstep.collective.request.Mode;
 import java.io.IOException;
 import java.io.PrintStream;
@@ -43,26 +44,28 @@ final class PerfReport {
   /// @param predictedBy whence the constants are by which times are predicted
   void begin(List<String> rankLines, String predictedBy) {
     links = predictedBy;
+    PerfSizes sizes = plan.sizes();
+    PerfTiming timing = plan.timing();
     String step =
-        plan.stepBytes() > 0 ? plan.stepBytes() + "(bytes)" : plan.stepFactor() + "(factor)";
-    out.println("# Collective test starting: " + plan.kind().label() + "_perf");
+        sizes.stepBytes() > 0 ? sizes.stepBytes() + "(bytes)" : sizes.stepFactor() + "(factor)";
+    out.println("# Collective test starting: " + plan.collective().kind().label() + "_perf");
     out.printf(
         Locale.ROOT,
         "# nThread 1 nGpus 0 minBytes %d maxBytes %d step: %s warmup iters: %d iters: %d agg iters:"
             + " 1 validation: %d graph: 0%n",
-        plan.minBytes(),
-        plan.maxBytes(),
+        sizes.minBytes(),
+        sizes.maxBytes(),
         step,
-        plan.warmups().orElse(WarmUp.LEAST),
-        plan.iterations(),
-        plan.checks() ? 1 : 0);
+        timing.warmups().orElse(WarmUp.LEAST),
+        timing.iterations(),
+        timing.checks() ? 1 : 0);
     out.printf(
         Locale.ROOT,
         "# nRanks %d transport: %s buffers: %s bits: %s%n",
         ranks,
         transport,
         buffers(),
-        plan.mode() == Mode.SAME_BITS ? "same on any layout" : "relaxed");
+        plan.collective().mode() == Mode.SAME_BITS ? "same on any layout" : "relaxed");
     out.println("#");
     out.println("# Using devices");
     rankLines.forEach(line -> out.println("#  " + line));
@@ -107,21 +110,21 @@ final class PerfReport {
   }
 
   private String buffers() {
-    return plan.dirty() || plan.choices() ? "dirty" : "clean";
+    return plan.timing().dirty() || plan.choices() ? "dirty" : "clean";
   }
 
   void end() {
     if (plan.choices()) {
       PerfChoice.summary(choices).forEach(out::println);
       out.println("#");
-      out.println("# Collective test concluded: " + plan.kind().label() + "_perf");
+      out.println("# Collective test concluded: " + plan.collective().kind().label() + "_perf");
       out.flush();
       return;
     }
     out.println("# Out of bounds values : " + wrong() + (wrong() == 0 ? " OK" : " FAILED"));
     out.println("# Avg bus bandwidth    : " + general(averageBusBandwidth()));
     out.println("#");
-    out.println("# Collective test concluded: " + plan.kind().label() + "_perf");
+    out.println("# Collective test concluded: " + plan.collective().kind().label() + "_perf");
     out.flush();
   }
 
@@ -156,18 +159,18 @@ final class PerfReport {
     ObjectMapper json = new ObjectMapper();
     ObjectNode root = json.createObjectNode();
     root.put("start_time", start.toString());
-    root.put("collective", plan.kind().label());
+    root.put("collective", plan.collective().kind().label());
     root.put("ranks", ranks);
     root.put("transport", transport);
     root.put("links", links);
     root.put("buffers", buffers());
-    putWhat(root, plan);
-    root.put("bits", plan.mode().name());
-    root.put("iterations", plan.iterations());
+    putWhat(root, plan.collective());
+    root.put("bits", plan.collective().mode().name());
+    root.put("iterations", plan.timing().iterations());
     ArrayNode results = root.putArray("results");
     for (PerfRow row : rows) {
       ObjectNode result = results.addObject().put("size", row.bytes()).put("count", row.count());
-      putWhat(result, row.plan());
+      putWhat(result, row.collective());
       put(result.putObject("out_of_place"), row.outOfPlace());
       put(result.putObject("in_place"), row.inPlace());
     }
@@ -180,10 +183,10 @@ final class PerfReport {
     json.writerWithDefaultPrettyPrinter().writeValue(path.toFile(), root);
   }
 
-  private static void putWhat(ObjectNode node, PerfPlan plan) {
-    node.put("type", PerfPlan.typeName(plan.dtype()));
-    node.put("redop", plan.opName());
-    node.put("root", plan.shownRoot());
+  private static void putWhat(ObjectNode node, EvenCollective collective) {
+    node.put("type", NcclTests.type(collective.dtype()));
+    node.put("redop", NcclTests.op(collective));
+    node.put("root", NcclTests.root(collective));
   }
 
   private void putChoices(ArrayNode nodes) {

@@ -1,17 +1,19 @@
 package dev.lockstep.bench;
 
 import dev.lockstep.collective.PreparedCollective;
+import dev.lockstep.collective.request.EvenCollective;
 import java.util.Locale;
 import java.util.OptionalDouble;
 
 /// The measurements of one size.
 ///
-/// @param plan of what
+/// @param collective of what
 /// @param bytes size
 /// @param count elements
 /// @param outOfPlace result in a buffer of its own
 /// @param inPlace result in the input's buffer
-record PerfRow(PerfPlan plan, long bytes, long count, Timing outOfPlace, Timing inPlace) {
+record PerfRow(
+    EvenCollective collective, long bytes, long count, Timing outOfPlace, Timing inPlace) {
   /// One measurement.
   ///
   /// @param micros time per operation
@@ -138,9 +140,9 @@ record PerfRow(PerfPlan plan, long bytes, long count, Timing outOfPlace, Timing 
             "%12d  %12d  %8s  %6s  %6d",
             bytes,
             count,
-            PerfPlan.typeName(plan.dtype()),
-            plan.opName(),
-            plan.shownRoot())
+            NcclTests.type(collective.dtype()),
+            NcclTests.op(collective),
+            NcclTests.root(collective))
         + outOfPlace.columns()
         + inPlace.columns();
   }

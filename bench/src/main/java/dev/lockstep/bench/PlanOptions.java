@@ -8,6 +8,7 @@ import dev.lockstep.collective.plan.Candidate;
 import dev.lockstep.collective.plan.CostTable;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.EvenCollective;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.simulate.Fabric;
@@ -189,9 +190,8 @@ class PlanOptions {
         "-o",
         op,
         "not defined for elements of type " + this.type);
-    long count = kind().isInParts() ? elements / ranks : elements;
-    return PerfPlan.evenly(
-        kind(), type, reduceOp, root, count, isInPlace(), topology, mode(topology));
+    EvenCollective collective = new EvenCollective(kind(), type, reduceOp, root, mode(topology));
+    return collective.request(collective.count(size, ranks), isInPlace(), topology);
   }
 
   /// Returns whether input and output share their memory: if nothing is said, as most callers have

@@ -1,5 +1,6 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.collective.request.EvenCollective;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import java.lang.foreign.MemorySegment;
@@ -13,7 +14,7 @@ import java.lang.foreign.MemorySegment;
 /// something to an element, others to the next, and the rest zeros: a rank's part is then seen in
 /// some elements only.
 final class TestPattern {
-  private final PerfPlan plan;
+  private final EvenCollective collective;
   private final int ranks;
 
   /// How many ranks bring more than nothing to an element of a sum.
@@ -21,9 +22,9 @@ final class TestPattern {
 
   private final long largest;
 
-  TestPattern(PerfPlan plan, int ranks) {
-    long exact = exactIntegers(plan.dtype());
-    this.plan = plan;
+  TestPattern(EvenCollective collective, int ranks) {
+    long exact = exactIntegers(collective.dtype());
+    this.collective = collective;
     this.ranks = ranks;
     this.summed = (int) Math.min(ranks, exact);
     this.largest = Math.max(1, exact / ranks);
@@ -47,7 +48,7 @@ final class TestPattern {
   /// Fills the input of `rank`.
   void fill(int rank, MemorySegment input, long elements) {
     for (long i = 0; i < elements; i++) {
-      Elements.set(plan.dtype(), input, i, contribution(rank, i));
+      Elements.set(collective.dtype(), input, i, contribution(rank, i));
     }
   }
 
@@ -56,11 +57,11 @@ final class TestPattern {
   /// @param scratch room for as many elements; overwritten
   /// @param count elements of a rank's buffer, or of a part
   long wrong(int rank, MemorySegment output, MemorySegment scratch, long count) {
-    long elements = output.byteSize() / plan.dtype().bytes();
+    long elements = output.byteSize() / collective.dtype().bytes();
     for (long i = 0; i < elements; i++) {
-      Elements.set(plan.dtype(), scratch, i, expected(rank, i, count));
+      Elements.set(collective.dtype(), scratch, i, expected(rank, i, count));
     }
-    int bytes = plan.dtype().bytes();
+    int bytes = collective.dtype().bytes();
     long wrong = 0;
     for (long at = mismatch(output, scratch, 0, elements * bytes); at >= 0; ) {
       wrong++;
@@ -75,10 +76,10 @@ final class TestPattern {
   }
 
   double contribution(int rank, long index) {
-    if (!plan.kind().reduces()) {
+    if (!collective.kind().reduces()) {
       return integer(rank, index);
     }
-    return switch (plan.op()) {
+    return switch (collective.op()) {
       case ReduceOp.Sum _, ReduceOp.Avg _, ReduceOp.PreMulSum _ ->
           isSummed(rank, index) ? integer(rank, index) : 0;
       case ReduceOp.Prod _ -> index % ranks == rank ? Math.abs(integer(rank, index)) : 1;
@@ -98,12 +99,12 @@ final class TestPattern {
   ///
   /// @param count elements of a rank's buffer, or of a part
   double expected(int rank, long index, long count) {
-    return switch (plan.kind()) {
+    return switch (collective.kind()) {
       case ALL_REDUCE, REDUCE -> joined(index);
       case REDUCE_SCATTER -> joined(rank * count + index);
       case ALL_GATHER, GATHER -> contribution((int) (index / count), index % count);
-      case BROADCAST -> contribution(plan.root(), index);
-      case SCATTER -> contribution(plan.root(), rank * count + index);
+      case BROADCAST -> contribution(collective.root(), index);
+      case SCATTER -> contribution(collective.root(), rank * count + index);
       case ALL_TO_ALL -> contribution((int) (index / count), rank * count + index % count);
       case SEND_RECEIVE -> contribution((rank + ranks - 1) % ranks, index);
       case BARRIER -> throw new IllegalArgumentException("nothing comes out of a barrier");
@@ -115,15 +116,15 @@ final class TestPattern {
     for (int rank = 1; rank < ranks; rank++) {
       joined = join(joined, factor() * contribution(rank, index));
     }
-    return plan.op() instanceof ReduceOp.Avg ? joined / ranks : joined;
+    return collective.op() instanceof ReduceOp.Avg ? joined / ranks : joined;
   }
 
   private double factor() {
-    return plan.op() instanceof ReduceOp.PreMulSum(double factor) ? factor : 1;
+    return collective.op() instanceof ReduceOp.PreMulSum(double factor) ? factor : 1;
   }
 
   private double join(double a, double b) {
-    return switch (plan.op()) {
+    return switch (collective.op()) {
       case ReduceOp.Sum _, ReduceOp.Avg _, ReduceOp.PreMulSum _ -> a + b;
       case ReduceOp.Prod _ -> a * b;
       case ReduceOp.Min _ -> Math.min(a, b);
@@ -142,7 +143,7 @@ final class TestPattern {
     long mixed = (index * 0x9E3779B97F4A7C15L) ^ (rank + 1) * 0xC4CEB9FE1A85EC53L;
     mixed = (mixed ^ mixed >>> 32) * 0xD6E8FEB86659FD93L;
     long magnitude = (mixed >>> 24) % (largest + 1);
-    boolean signed = plan.dtype() != DType.U8 && plan.dtype() != DType.BOOL;
+    boolean signed = collective.dtype() != DType.U8 && collective.dtype() != DType.BOOL;
     return signed && (mixed & 1) == 1 ? -magnitude : magnitude;
   }
 }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
+import dev.lockstep.collective.request.EvenCollective;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
@@ -22,12 +23,14 @@ class PerfBuffersTest {
   @ParameterizedTest
   @EnumSource(names = "BARRIER", mode = EnumSource.Mode.EXCLUDE)
   void anOperationThatMovesNothingIsWrongThoughTheOneBeforeWasRight(CollectiveKind kind) {
-    PerfPlan plan = PerfOptions.parse(List.of(kind.label(), "-np", "" + RANKS)).plan();
-    TestPattern pattern = new TestPattern(plan, RANKS);
+    EvenCollective collective =
+        PerfOptions.parse(List.of(kind.label(), "-np", "" + RANKS)).plan().collective();
+    TestPattern pattern = new TestPattern(collective, RANKS);
     List<Job> jobs = Job.inProcess(RANKS, JobConfig.of(Map.of()));
     try {
       for (boolean inPlace : new boolean[] {false, true}) {
-        CollectiveRequest request = plan.request(COUNT, inPlace, Topology.oneNode(RANKS, true));
+        CollectiveRequest request =
+            collective.request(COUNT, inPlace, Topology.oneNode(RANKS, true));
         long wrong = 0;
         for (Job job : jobs) {
           try (PerfBuffers buffers = new PerfBuffers(job, pattern, 4L * COUNT * RANKS)) {

@@ -43,7 +43,7 @@ final class PerfColumnsTest {
   void rowsHaveTheWidthsAndDecimalsOfNcclTests() {
     PerfRow large =
         new PerfRow(
-            PLAN,
+            PLAN.collective(),
             1_073_741_824,
             268_435_456,
             timing(12_345_678.9, 86.97, 86.97, 0),
@@ -52,7 +52,8 @@ final class PerfColumnsTest {
         .isEqualTo(
             "  1073741824     268435456     float     sum      -1  1.2e+07   86.97   86.97       0 "
                 + "  104.26   10299  1234.6       3");
-    PerfRow unchecked = new PerfRow(PLAN, 4, 1, timing(0.314, 0.0127, 0.0127, -1), large.inPlace());
+    PerfRow unchecked =
+        new PerfRow(PLAN.collective(), 4, 1, timing(0.314, 0.0127, 0.0127, -1), large.inPlace());
     assertThat(unchecked.columns())
         .startsWith("           4             1     float     sum      -1     0.31    0.01    0.01")
         .contains("    0.01     N/A   104.26");

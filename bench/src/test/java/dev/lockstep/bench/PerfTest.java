@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.lockstep.collective.request.EvenCollective;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.locale.PersianDigits;
 import java.io.ByteArrayOutputStream;
@@ -198,7 +199,7 @@ class PerfTest {
     List<String> arguments = List.of(line.split(" "));
     new PerfJob().check(arguments, 4);
     assertThat(PerfOptions.parse(arguments).plans(4))
-        .extracting(PerfPlan::root)
+        .extracting(plan -> plan.collective().root())
         .containsExactlyElementsOf(Arrays.stream(roots.split(" ")).map(Integer::valueOf).toList());
   }
 
@@ -461,9 +462,8 @@ class PerfTest {
 
   @Test
   void theCheckSeesEveryFalsifiedElement() {
-    PerfPlan plan =
-        PerfOptions.parse(List.of("all_reduce", "-b", "4", "-e", "4K", "-f", "2")).plan();
-    TestPattern pattern = new TestPattern(plan, 3);
+    EvenCollective collective = PerfOptions.parse(List.of("all_reduce")).plan().collective();
+    TestPattern pattern = new TestPattern(collective, 3);
     byte[] result = new byte[400];
     MemorySegment segment = MemorySegment.ofArray(result);
     for (int i = 0; i < 100; i++) {
@@ -471,7 +471,7 @@ class PerfTest {
       for (int rank = 0; rank < 3; rank++) {
         sum += pattern.contribution(rank, i);
       }
-      Elements.set(plan.dtype(), segment, i, sum);
+      Elements.set(collective.dtype(), segment, i, sum);
     }
     MemorySegment scratch = MemorySegment.ofArray(new byte[400]);
     assertThat(pattern.wrong(0, segment, scratch, 100)).isZero();

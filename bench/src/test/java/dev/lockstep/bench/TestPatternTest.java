@@ -2,6 +2,7 @@ package dev.lockstep.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.collective.request.EvenCollective;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.NarrowFloat;
 import dev.lockstep.transport.Reducer;
@@ -37,8 +38,8 @@ class TestPatternTest {
     "bool, sum, 3"
   })
   void whatMustComeOutDoesInAnyOrderOfTheSum(String type, String op, int ranks) {
-    PerfPlan plan = plan(type, op);
-    TestPattern pattern = new TestPattern(plan, ranks);
+    EvenCollective collective = collective(type, op);
+    TestPattern pattern = new TestPattern(collective, ranks);
     int[] ascending = IntStream.range(0, ranks).toArray();
     int[] descending = IntStream.range(0, ranks).map(rank -> ranks - 1 - rank).toArray();
     int[] evenFirst =
@@ -47,9 +48,9 @@ class TestPatternTest {
             .sorted((a, b) -> a % 2 - b % 2)
             .mapToInt(a -> a)
             .toArray();
-    MemorySegment scratch = elements(plan.dtype());
+    MemorySegment scratch = elements(collective.dtype());
     for (int[] order : List.of(ascending, descending, evenFirst)) {
-      MemorySegment result = reduced(plan, pattern, ranks, order);
+      MemorySegment result = reduced(collective, pattern, ranks, order);
       assertThat(pattern.wrong(0, result, scratch, COUNT)).as(Arrays.toString(order)).isZero();
     }
   }
@@ -65,19 +66,21 @@ class TestPatternTest {
     "float, avg, 7"
   })
   void anyMissingContributionIsSeen(String type, String op, int ranks) {
-    PerfPlan plan = plan(type, op);
-    TestPattern pattern = new TestPattern(plan, ranks);
-    MemorySegment scratch = elements(plan.dtype());
+    EvenCollective collective = collective(type, op);
+    TestPattern pattern = new TestPattern(collective, ranks);
+    MemorySegment scratch = elements(collective.dtype());
     for (int missing = 0; missing < ranks; missing += Math.max(1, ranks / 10)) {
       int without = missing;
       int[] others = IntStream.range(0, ranks).filter(rank -> rank != without).toArray();
-      MemorySegment result = reduced(plan, pattern, ranks, others);
+      MemorySegment result = reduced(collective, pattern, ranks, others);
       assertThat(pattern.wrong(0, result, scratch, COUNT)).as("rank %d", missing).isPositive();
     }
   }
 
-  private static PerfPlan plan(String type, String op) {
-    return PerfOptions.parse(List.of("all_reduce", "-np", "2", "-d", type, "-o", op)).plan();
+  private static EvenCollective collective(String type, String op) {
+    return PerfOptions.parse(List.of("all_reduce", "-np", "2", "-d", type, "-o", op))
+        .plan()
+        .collective();
   }
 
   private static MemorySegment elements(DType dtype) {
@@ -85,21 +88,22 @@ class TestPatternTest {
   }
 
   /// Joins the contributions one after another, as the ranks do, each rounded to the type.
-  private static MemorySegment reduced(PerfPlan plan, TestPattern pattern, int ranks, int[] order) {
-    DType dtype = plan.dtype();
+  private static MemorySegment reduced(
+      EvenCollective collective, TestPattern pattern, int ranks, int[] order) {
+    DType dtype = collective.dtype();
     MemorySegment sum = elements(dtype);
     MemorySegment next = elements(dtype);
     for (int i = 0; i < order.length; i++) {
       MemorySegment to = i == 0 ? sum : next;
       pattern.fill(order[i], to, COUNT);
-      if (plan.opName().equals("mulsum")) {
+      if (NcclTests.op(collective).equals("mulsum")) {
         Reducer.scale(dtype, 2, to, 0, to, 0, COUNT);
       }
       if (i > 0) {
-        Reducer.reduce(plan.op(), dtype, sum, 0, next, 0, COUNT);
+        Reducer.reduce(collective.op(), dtype, sum, 0, next, 0, COUNT);
       }
     }
-    if (plan.opName().equals("avg")) {
+    if (NcclTests.op(collective).equals("avg")) {
       divide(dtype, sum, ranks);
     }
     return sum;
