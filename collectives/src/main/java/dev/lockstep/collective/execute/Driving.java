@@ -1,10 +1,10 @@
 package dev.lockstep.collective.execute;
 
 import dev.lockstep.transport.Transport;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -25,19 +25,6 @@ public final class Driving {
   // How long somebody who closes waits for whoever is in the middle of a step.
   private static final long HOLD_PATIENCE_NANOS = 1_000_000_000;
 
-  private static final VarHandle HELD;
-  private static final VarHandle DRIVERS;
-
-  static {
-    try {
-      MethodHandles.Lookup lookup = MethodHandles.lookup();
-      HELD = lookup.findVarHandle(Driving.class, "held", boolean.class);
-      DRIVERS = lookup.findVarHandle(Driving.class, "drivers", int.class);
-    } catch (ReflectiveOperationException impossible) {
-      throw new ExceptionInInitializerError(impossible);
-    }
-  }
-
   private final Transport transport;
   private final String name;
   final Idle idle;
@@ -45,11 +32,11 @@ public final class Driving {
   private volatile @Nullable Thread thread;
   private volatile boolean closed;
 
-  @SuppressWarnings("unused") // by HELD
-  private boolean held;
+  /// Whether somebody is in the middle of a step.
+  private final AtomicBoolean held = new AtomicBoolean();
 
-  @SuppressWarnings("unused") // by DRIVERS
-  private volatile int drivers;
+  /// How many threads wait, and so move the communicators.
+  private final AtomicInteger drivers = new AtomicInteger();
 
   /// Makes what moves the communicators of one transport.
   ///
@@ -96,11 +83,11 @@ public final class Driving {
   }
 
   boolean tryHold() {
-    return HELD.compareAndSet(this, false, true);
+    return held.compareAndSet(false, true);
   }
 
   void letGo() {
-    HELD.setRelease(this, false);
+    held.setRelease(false);
   }
 
   /// Runs something that must not happen in the middle of a step; also if a step takes too long.
@@ -165,11 +152,11 @@ public final class Driving {
   }
 
   void startDriving() {
-    DRIVERS.getAndAdd(this, 1);
+    drivers.getAndIncrement();
   }
 
   void stopDriving() {
-    DRIVERS.getAndAdd(this, -1);
+    drivers.getAndDecrement();
   }
 
   void wakeThread() {
@@ -195,7 +182,7 @@ public final class Driving {
       if (!hasQueued()) {
         LockSupport.park(this);
         times = 0;
-      } else if ((int) DRIVERS.getVolatile(this) > 0) {
+      } else if (drivers.get() > 0) {
         LockSupport.parkNanos(this, LEAVE_TO_DRIVERS_NANOS);
       } else if (turnAndGoOn(idle.isTimeToCheck(times))) {
         times = 0;

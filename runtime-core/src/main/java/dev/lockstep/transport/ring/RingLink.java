@@ -3,8 +3,7 @@ package dev.lockstep.transport.ring;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.Transfer;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
 
 /// One end of a link over a [Ring]: a bounded queue of transfers, moved in order.
@@ -13,15 +12,6 @@ import org.jspecify.annotations.Nullable;
 /// for its length.
 abstract class RingLink implements Link {
   private static final int QUEUE = 64; // a power of two
-  private static final VarHandle HELD;
-
-  static {
-    try {
-      HELD = MethodHandles.lookup().findVarHandle(RingLink.class, "held", boolean.class);
-    } catch (ReflectiveOperationException impossible) {
-      throw new ExceptionInInitializerError(impossible);
-    }
-  }
 
   final Ring ring;
   final RingCounters counters;
@@ -34,8 +24,8 @@ abstract class RingLink implements Link {
   private volatile boolean closed;
   private @Nullable RuntimeException failure;
 
-  @SuppressWarnings("unused") // by HELD
-  private boolean held;
+  /// Whether somebody is inside.
+  private final AtomicBoolean held = new AtomicBoolean();
 
   RingLink(Ring ring, SharedArea area, int peer, int communicator, RingCounters counters) {
     this.ring = ring;
@@ -103,7 +93,7 @@ abstract class RingLink implements Link {
 
   @Override
   public final int poll() {
-    if (waiting == 0 || !HELD.compareAndSet(this, false, true)) {
+    if (waiting == 0 || !held.compareAndSet(false, true)) {
       return 0;
     }
     try {
@@ -226,12 +216,12 @@ abstract class RingLink implements Link {
   }
 
   private void hold() {
-    while (!HELD.compareAndSet(this, false, true)) {
+    while (!held.compareAndSet(false, true)) {
       Thread.onSpinWait();
     }
   }
 
   private void letGo() {
-    HELD.setRelease(this, false);
+    held.setRelease(false);
   }
 }

@@ -5,11 +5,11 @@ import io.aeron.Aeron;
 import io.aeron.driver.Configuration;
 import io.aeron.driver.MediaDriver;
 import io.aeron.driver.ThreadingMode;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
 import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 
 /// A driver of this rank's own, which whoever waits for a message moves: a packet is on its way, or
@@ -23,19 +23,6 @@ final class RankDriver implements AeronEngine {
   /// Driver and client share a process and its fate: neither needs to watch the other.
   private static final long FOREVER_NANOS = TimeUnit.HOURS.toNanos(24);
 
-  private static final VarHandle HELD;
-  private static final VarHandle TURNS;
-
-  static {
-    try {
-      MethodHandles.Lookup lookup = MethodHandles.lookup();
-      HELD = lookup.findVarHandle(RankDriver.class, "held", boolean.class);
-      TURNS = lookup.findVarHandle(RankDriver.class, "turns", long.class);
-    } catch (ReflectiveOperationException impossible) {
-      throw new ExceptionInInitializerError(impossible);
-    }
-  }
-
   private final Path folder;
   private final MediaDriver driver;
   private final Aeron client;
@@ -45,10 +32,11 @@ final class RankDriver implements AeronEngine {
   private final int life = new SecureRandom().nextInt();
   private volatile boolean closed;
 
-  @SuppressWarnings("unused") // by HELD
-  private boolean held;
+  /// Whether somebody has a turn.
+  private final AtomicBoolean held = new AtomicBoolean();
 
-  private long turns; // of whoever holds; read by the watch
+  /// Counted by whoever holds; read by the watch.
+  private final AtomicLong turns = new AtomicLong();
 
   private RankDriver(Path folder, MediaDriver driver, Aeron client, int rank) {
     this.folder = folder;
@@ -112,15 +100,15 @@ final class RankDriver implements AeronEngine {
 
   @Override
   public int turn() {
-    if (!HELD.compareAndSet(this, false, true)) {
+    if (!held.compareAndSet(false, true)) {
       return 0;
     }
     boolean interrupted = Thread.interrupted(); // or the files that agents map would be closed
     try {
-      TURNS.setOpaque(this, turns + 1);
+      turns.setOpaque(turns.getPlain() + 1);
       return driverWork.turn() + clientWork.turn();
     } finally {
-      HELD.setRelease(this, false);
+      held.setRelease(false);
       if (interrupted) {
         Thread.currentThread().interrupt();
       }
@@ -130,12 +118,12 @@ final class RankDriver implements AeronEngine {
   private void watch() {
     long seen = -1;
     while (!closed) {
-      long now = (long) TURNS.getOpaque(this);
+      long now = turns.getOpaque();
       if (now != seen) {
         seen = now;
       } else {
         int done = turn();
-        seen = (long) TURNS.getOpaque(this);
+        seen = turns.getOpaque();
         if (done > 0) {
           continue;
         }
@@ -163,7 +151,7 @@ final class RankDriver implements AeronEngine {
     }
     closed = true;
     LockSupport.unpark(watch);
-    while (!HELD.compareAndSet(this, false, true)) {
+    while (!held.compareAndSet(false, true)) {
       Thread.yield();
     }
     Closing.quietly(client);
