@@ -17,9 +17,6 @@ import java.util.concurrent.TimeUnit;
 /// every rank gets all. A value stays until all have come to the next exchange, and so have read
 /// it. Confined to the thread that makes the communicator's calls.
 final class Agreement {
-  /// How long a rank that has seen what is wrong waits for the others to see it.
-  private static final Duration PATIENCE = Duration.ofMillis(500);
-
   private final Job job;
   private final Members members;
   private final StoreKeys keys;
@@ -60,14 +57,10 @@ final class Agreement {
     return values;
   }
 
-  /// Waits a moment until every rank has all values of an exchange, so that each sees for itself
-  /// what is wrong with them: a job that has failed answers no more questions.
+  /// Waits a moment until every rank has all values of an exchange and sees for itself what is
+  /// wrong with them.
   void letOthersSee(String what) {
-    try {
-      exchange("seen/" + what, new byte[0], PATIENCE);
-    } catch (LockstepException _) {
-      // Who does not come learns it from the job's failure.
-    }
+    job.store().meet(keys.all("seen/" + what), members.size());
   }
 
   /// Says that this rank comes to nothing else, and waits for all to say so; may be repeated until

@@ -23,6 +23,18 @@ public interface Store extends AddressBook {
   /// Waits until `count` ranks have called this with the same name.
   void barrier(String name, int count, Duration timeout);
 
+  /// Waits a moment until `count` ranks have called this with the same name, so that each finds for
+  /// itself what all find before the first of them fails for it: a job that has failed answers no
+  /// more questions. Who does not come learns it from the job's failure.
+  default void meet(String name, int count) {
+    try {
+      // Ranks that find it find it together, within milliseconds; others have waited long enough.
+      barrier(name, count, Duration.ofMillis(500));
+    } catch (LockstepException _) {
+      // the job has failed, or somebody does not come
+    }
+  }
+
   /// Removes a key.
   void delete(String key);
 

@@ -153,6 +153,17 @@ class InProcessJobTest {
     rank.store().barrier("b", 3, Duration.ofMillis(100));
   }
 
+  @Test
+  void ranksThatMeetGoOnTogetherOrAsTheJobFails() throws Exception {
+    List<Job> ranks = start(2);
+    CompletableFuture<Void> first =
+        CompletableFuture.runAsync(() -> ranks.get(0).store().meet("both", 2));
+    ranks.get(1).store().meet("both", 2);
+    first.get();
+    ranks.get(1).fail(new ArithmeticException("boom"), "");
+    ranks.get(0).store().meet("never", 2);
+  }
+
   /// What a rank closes after a failure takes its addresses back: that is no second failure.
   @Test
   void addressesOfAJobThatHasFailedAreWithdrawnWithoutAnError() {

@@ -7,7 +7,6 @@ import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.CollectiveException;
-import dev.lockstep.failure.LockstepException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.ReduceOp;
@@ -19,7 +18,6 @@ import dev.lockstep.tensor.Tensor;
 import dev.lockstep.train.optim.StagePlace;
 import dev.lockstep.train.parallel.Exchange;
 import dev.lockstep.transport.TransportCounters;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -29,8 +27,6 @@ import org.jspecify.annotations.Nullable;
 
 /// The exchange among a job's ranks along the axes of their mesh; one rank alone has none.
 final class JobExchange implements Exchange {
-  private static final Duration OTHERS = Duration.ofMillis(500);
-
   private static final TransportCounters NOTHING = new TransportCounters(0, 0, 0, 0, 0);
 
   private final Job job;
@@ -257,18 +253,13 @@ final class JobExchange implements Exchange {
     return new JobCollective(among.prepare(request, inputs, output), false);
   }
 
-  /// Waits a little until every rank has come here, so that each finds for itself what all find: a
-  /// job that has failed ends the collectives that another rank may still be in.
+  /// Waits a moment until every rank has come here and finds for itself what all find: a job that
+  /// has failed ends the collectives that another rank may still be in.
   ///
   /// @param what of which all find something
-  void awaitOthers(String what) {
-    if (world.isEmpty()) {
-      return;
-    }
-    try {
-      job.store().barrier("trainer/" + what, job.worldSize(), OTHERS);
-    } catch (LockstepException _) {
-      // Who does not come learns it from the job's failure.
+  void letOthersSee(String what) {
+    if (world.isPresent()) {
+      job.store().meet("trainer/" + what, job.worldSize());
     }
   }
 

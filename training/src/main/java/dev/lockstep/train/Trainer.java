@@ -303,7 +303,7 @@ public final class Trainer implements AutoCloseable {
     } catch (RuntimeException | Error failure) {
       if (failure instanceof DivergedException) {
         diverged = true;
-        exchange.awaitOthers("diverged/" + step);
+        exchange.letOthersSee("diverged/" + step);
       }
       exchange.abandon(failure);
       throw failure;
