@@ -2,6 +2,7 @@ package dev.lockstep.collective;
 
 import dev.lockstep.collective.execute.Deadlines;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.transport.TransportChoice;
 import dev.lockstep.failure.ConfigurationException;
 import java.time.Duration;
 

@@ -1,5 +1,6 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.agreement.Agreement;
 import dev.lockstep.collective.execute.Driving;
 import dev.lockstep.collective.execute.Endpoint;
 import dev.lockstep.collective.execute.Members;
@@ -7,6 +8,7 @@ import dev.lockstep.collective.execute.Progress;
 import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.plan.Planner;
 import dev.lockstep.collective.request.Topology;
+import dev.lockstep.collective.transport.TransportChoice;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.job.Job;

@@ -1,5 +1,6 @@
 package dev.lockstep.collective;
 
+import dev.lockstep.collective.agreement.Agreement;
 import dev.lockstep.collective.execute.Members;
 import dev.lockstep.collective.plan.LinkCache;
 import dev.lockstep.collective.plan.LinkDoubts;
@@ -7,6 +8,7 @@ import dev.lockstep.collective.plan.LinkFit;
 import dev.lockstep.collective.plan.LinkTable;
 import dev.lockstep.collective.request.StableHash;
 import dev.lockstep.collective.simulate.Fabric;
+import dev.lockstep.collective.transport.HostwiseTransport;
 import dev.lockstep.job.Job;
 import dev.lockstep.transport.Transport;
 import java.nio.file.Path;

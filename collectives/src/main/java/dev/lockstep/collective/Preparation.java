@@ -1,6 +1,9 @@
 package dev.lockstep.collective;
 
-import dev.lockstep.collective.PreparationEnding.Attempt;
+import dev.lockstep.collective.agreement.Agreement;
+import dev.lockstep.collective.agreement.Offer;
+import dev.lockstep.collective.agreement.PreparationEnding;
+import dev.lockstep.collective.agreement.PreparationEnding.Attempt;
 import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.execute.Bindings;
 import dev.lockstep.collective.execute.CallSite;

@@ -3,6 +3,7 @@ package dev.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.collective.agreement.Agreement;
 import dev.lockstep.collective.execute.Progress;
 import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.CollectiveAbortedException;

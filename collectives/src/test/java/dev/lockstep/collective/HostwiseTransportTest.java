@@ -3,6 +3,7 @@ package dev.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.collective.transport.HostwiseTransport;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportContext;

@@ -2,6 +2,7 @@ package dev.lockstep.collective;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.collective.agreement.Agreement;
 import dev.lockstep.collective.execute.Members;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.deadline.Deadline;

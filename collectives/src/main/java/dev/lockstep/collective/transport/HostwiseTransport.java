@@ -1,4 +1,4 @@
-package dev.lockstep.collective;
+package dev.lockstep.collective.transport;
 
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
@@ -12,7 +12,7 @@ import java.util.Set;
 
 /// Two transports of a job whose hosts run several ranks each: links between ranks of one host go
 /// by the near one, which shares their memory, all others by the far one.
-final class HostwiseTransport implements Transport {
+public final class HostwiseTransport implements Transport {
   /// Stands between the two names.
   static final String JOINT = "+";
 
@@ -27,7 +27,7 @@ final class HostwiseTransport implements Transport {
   /// @param far owned from here on
   /// @param hosts for each rank the name of its host
   /// @param rank this rank
-  HostwiseTransport(Transport near, Transport far, List<String> hosts, int rank) {
+  public HostwiseTransport(Transport near, Transport far, List<String> hosts, int rank) {
     this.near = near;
     this.far = far;
     this.hosts = List.copyOf(hosts);
@@ -36,7 +36,7 @@ final class HostwiseTransport implements Transport {
 
   /// Returns whether there is something for either transport to do: several hosts, of which one at
   /// least runs several ranks.
-  static boolean isOfUse(List<String> hosts) {
+  public static boolean isOfUse(List<String> hosts) {
     Set<String> different = new HashSet<>(hosts);
     return different.size() > 1 && different.size() < hosts.size();
   }

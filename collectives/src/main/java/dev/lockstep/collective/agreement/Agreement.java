@@ -1,4 +1,4 @@
-package dev.lockstep.collective;
+package dev.lockstep.collective.agreement;
 
 import dev.lockstep.collective.execute.Deadlines;
 import dev.lockstep.collective.execute.Members;
@@ -16,7 +16,7 @@ import java.util.concurrent.TimeUnit;
 /// What the ranks of a communicator tell each other through the job's store: each rank one value,
 /// every rank gets all. A value stays until all have come to the next exchange, and so have read
 /// it. Confined to the thread that makes the communicator's calls.
-final class Agreement {
+public final class Agreement {
   private final Job job;
   private final Members members;
   private final StoreKeys keys;
@@ -24,14 +24,17 @@ final class Agreement {
   /// What this rank has said since all came to the last exchange.
   private final List<String> said = new ArrayList<>();
 
-  Agreement(Job job, Members members, int communicator) {
+  /// Begins what a communicator's ranks tell each other.
+  ///
+  /// @param communicator its number
+  public Agreement(Job job, Members members, int communicator) {
     this.job = job;
     this.members = members;
     this.keys = new StoreKeys(communicator);
   }
 
   /// Returns every rank's text, by its number in the communicator; waits for all.
-  List<String> exchange(String what, String mine, Duration timeout) {
+  public List<String> exchange(String what, String mine, Duration timeout) {
     return exchange(what, mine.getBytes(StandardCharsets.UTF_8), timeout).stream()
         .map(value -> new String(value, StandardCharsets.UTF_8))
         .toList();
@@ -40,7 +43,7 @@ final class Agreement {
   /// Returns every rank's value, by its number in the communicator; waits for all.
   ///
   /// @throws CollectiveTimeoutException if ranks are missing; it names them
-  List<byte[]> exchange(String what, byte[] mine, Duration timeout) {
+  public List<byte[]> exchange(String what, byte[] mine, Duration timeout) {
     long start = System.nanoTime();
     String key = keys.of(what, job.rank());
     job.store().set(key, mine);
@@ -59,7 +62,7 @@ final class Agreement {
 
   /// Waits a moment until every rank has all values of an exchange and sees for itself what is
   /// wrong with them.
-  void letOthersSee(String what) {
+  public void letOthersSee(String what) {
     job.store().meet(keys.all("seen/" + what), members.size());
   }
 
@@ -67,7 +70,7 @@ final class Agreement {
   /// they have. Whoever is the last to know that all have come leaves nothing of them in the store.
   ///
   /// @return whether all ranks have come in time
-  boolean leave(Duration patience) {
+  public boolean leave(Duration patience) {
     long start = System.nanoTime();
     job.store().set(keys.of("close", job.rank()), new byte[0]);
     for (int rank : members.jobRanks()) {
@@ -104,7 +107,7 @@ final class Agreement {
   ///
   /// @param mine the first rank's; what others say does not count
   /// @throws CollectiveTimeoutException if the first rank is missing
-  String first(String what, String mine, Duration timeout) {
+  public String first(String what, String mine, Duration timeout) {
     int first = members.jobRanks().getFirst();
     if (first == job.rank()) {
       job.store().set(keys.of(what, first), mine.getBytes(StandardCharsets.UTF_8));

@@ -1,5 +1,6 @@
-package dev.lockstep.collective;
+package dev.lockstep.collective.transport;
 
+import dev.lockstep.collective.agreement.Agreement;
 import dev.lockstep.failure.Availability;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.TransportException;
@@ -23,7 +24,7 @@ import org.slf4j.LoggerFactory;
 /// A named transport is used or refused, for all links. Else the first by [TransportOrder] that
 /// every rank can use and open; where that joins several hosts, links within a host go by `shm` if
 /// every rank can use that. Both together are named `shm+efa`. What is passed over is logged.
-final class TransportChoice {
+public final class TransportChoice {
   private static final Logger LOG = LoggerFactory.getLogger(TransportChoice.class);
   private static final String OPTION = "--transport";
   private static final String USABLE = "";
@@ -36,7 +37,11 @@ final class TransportChoice {
   private final Duration timeout;
   private final Map<String, TransportProvider> providers;
 
-  TransportChoice(Job job, Agreement agreement, String named, Duration timeout) {
+  /// Makes the choice for a communicator.
+  ///
+  /// @param named the transport that is asked for; empty to choose one
+  /// @param timeout by when all ranks must have chosen
+  public TransportChoice(Job job, Agreement agreement, String named, Duration timeout) {
     this.job = job;
     this.agreement = agreement;
     this.named = named;
@@ -45,7 +50,7 @@ final class TransportChoice {
   }
 
   /// Throws if a transport is named that is not installed.
-  static void requireInstalled(String named) {
+  public static void requireInstalled(String named) {
     Set<String> names = TransportOrder.installed().keySet();
     if (!named.isEmpty() && !names.contains(far(named))) {
       throw refused(
@@ -56,7 +61,7 @@ final class TransportChoice {
   /// Returns the opened transport; blocks until all ranks have chosen.
   ///
   /// @throws ConfigurationException if no transport can be used, or not the named one
-  Transport open() {
+  public Transport open() {
     List<String> names = agreement.exchange("transport", named, timeout);
     for (int rank = 0; rank < names.size(); rank++) {
       if (!names.get(rank).equals(named)) {

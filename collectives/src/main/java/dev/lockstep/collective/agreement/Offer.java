@@ -1,4 +1,4 @@
-package dev.lockstep.collective;
+package dev.lockstep.collective.agreement;
 
 import dev.lockstep.collective.execute.ProgramCompiler;
 import dev.lockstep.collective.schedule.Schedule;
@@ -20,12 +20,14 @@ import java.util.Map;
 /// @param fingerprint hash of request and schedule
 /// @param callSite where it was prepared
 /// @param memory descriptors of what peers may touch in place, by space
-record Offer(String words, long fingerprint, String callSite, Map<Space, byte[]> memory) {
-  Offer(Schedule schedule, int communicator, String callSite, Map<Space, byte[]> memory) {
+public record Offer(String words, long fingerprint, String callSite, Map<Space, byte[]> memory) {
+  /// Makes what a rank tells of a schedule.
+  public Offer(Schedule schedule, int communicator, String callSite, Map<Space, byte[]> memory) {
     this(schedule.words(), ProgramCompiler.fingerprint(schedule, communicator), callSite, memory);
   }
 
-  static byte[] encode(List<Offer> offers) {
+  /// Returns the bytes of offers, for [#decode].
+  public static byte[] encode(List<Offer> offers) {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (DataOutputStream out = new DataOutputStream(bytes)) {
       out.writeInt(offers.size());
@@ -50,7 +52,8 @@ record Offer(String words, long fingerprint, String callSite, Map<Space, byte[]>
     }
   }
 
-  static List<Offer> decode(byte[] encoded) {
+  /// Returns the offers of [#encode].
+  public static List<Offer> decode(byte[] encoded) {
     try (DataInputStream in = new DataInputStream(new ByteArrayInputStream(encoded))) {
       List<Offer> offers = new ArrayList<>();
       int number = in.readInt();
@@ -105,7 +108,7 @@ record Offer(String words, long fingerprint, String callSite, Map<Space, byte[]>
   }
 
   /// Returns what the rank prepares and where, for messages.
-  String description() {
+  public String description() {
     return callSite.isEmpty() ? words : words + ", called at " + callSite;
   }
 }

@@ -1,4 +1,4 @@
-package dev.lockstep.collective;
+package dev.lockstep.collective.agreement;
 
 import dev.lockstep.collective.execute.Disagreement;
 import dev.lockstep.collective.execute.Ending;
@@ -19,27 +19,28 @@ import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 
 /// How it ends on a rank that ranks prepare a collective together, where they do not come to it.
-final class PreparationEnding {
+public final class PreparationEnding {
   /// What this rank prepares.
   ///
   /// @param op kind of the collective
   /// @param mine what it tells the others
   /// @param deadline by when all must have come
   /// @param start when its clock started
-  record Attempt(String op, Offer mine, Duration deadline, long start) {}
+  public record Attempt(String op, Offer mine, Duration deadline, long start) {}
 
   private final Endpoint endpoint;
   private final Progress progress;
   private final int rank; // in the job
 
-  PreparationEnding(Endpoint endpoint, Progress progress) {
+  /// Makes the endings of one rank of a communicator.
+  public PreparationEnding(Endpoint endpoint, Progress progress) {
     this.endpoint = endpoint;
     this.progress = progress;
     this.rank = endpoint.jobRank();
   }
 
   /// Returns what the job's failure means for who prepares.
-  CollectiveException ofFailure(Attempt attempt, JobFailedException failed) {
+  public CollectiveException ofFailure(Attempt attempt, JobFailedException failed) {
     FailureRecord record = failed.failure();
     Offer mine = attempt.mine();
     Optional<Mismatch> mismatch =
@@ -56,7 +57,7 @@ final class PreparationEnding {
 
   /// Returns what it means that a peer's memory or link is gone: what the job's failure does, if
   /// there is one by now or within a moment.
-  LockstepException ofBroken(Attempt attempt, TransportException broken) {
+  public LockstepException ofBroken(Attempt attempt, TransportException broken) {
     Optional<FailureRecord> word = progress.awaitWord();
     if (word.isEmpty()) {
       return broken;
@@ -67,7 +68,8 @@ final class PreparationEnding {
   }
 
   /// Returns the failure of who has waited in vain.
-  CollectiveTimeoutException late(Attempt attempt, List<Integer> missing, LockstepException cause) {
+  public CollectiveTimeoutException late(
+      Attempt attempt, List<Integer> missing, LockstepException cause) {
     long elapsed = System.nanoTime() - attempt.start();
     return new CollectiveTimeoutException(
         attempt.op(),
@@ -87,7 +89,7 @@ final class PreparationEnding {
   }
 
   /// Returns the failure of who finds that another member offers something else.
-  CollectiveMismatchException mismatched(Attempt attempt, int peer, Offer theirs) {
+  public CollectiveMismatchException mismatched(Attempt attempt, int peer, Offer theirs) {
     return mismatched(
         attempt,
         new Mismatch(
