@@ -19,8 +19,8 @@ import dev.lockstep.failure.TransportException;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
-import dev.lockstep.memory.Backing;
 import dev.lockstep.memory.Region;
+import dev.lockstep.memory.StubRegion;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
@@ -436,20 +436,13 @@ final class FailureTest {
   }
 
   /// Memory of a rank that leaves while it is looked for.
-  private record LostMemory(CountDownLatch asked, CountDownLatch gone) implements Region {
-    @Override
-    public String name() {
-      return "tensor";
-    }
+  private static final class LostMemory extends StubRegion {
+    private final CountDownLatch asked;
+    private final CountDownLatch gone;
 
-    @Override
-    public long bytes() {
-      return 0;
-    }
-
-    @Override
-    public Backing backing() {
-      return new Backing.Private();
+    LostMemory(CountDownLatch asked, CountDownLatch gone) {
+      this.asked = asked;
+      this.gone = gone;
     }
 
     @Override
@@ -460,24 +453,9 @@ final class FailureTest {
     }
 
     @Override
-    public void acquire() {}
-
-    @Override
-    public void release() {}
-
-    @Override
-    public void quarantine() {}
-
-    @Override
-    public void liftQuarantine() {}
-
-    @Override
     public boolean isClosed() {
       return true;
     }
-
-    @Override
-    public void close() {}
   }
 
   @Test

@@ -9,14 +9,13 @@ import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
-import dev.lockstep.memory.Backing;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.Region;
+import dev.lockstep.memory.StubRegion;
 import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportProvider;
-import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -88,32 +87,12 @@ final class ProgressTest {
   }
 
   /// Memory at which something happens whenever it is leased, given back or quarantined.
-  private static final class Watched implements Region {
+  private static final class Watched extends StubRegion {
     final AtomicInteger leases = new AtomicInteger();
     final AtomicInteger quarantines = new AtomicInteger();
     Runnable acquired = () -> {};
     Runnable released = () -> {};
     Runnable quarantined = () -> {};
-
-    @Override
-    public String name() {
-      return "watched";
-    }
-
-    @Override
-    public long bytes() {
-      return 0;
-    }
-
-    @Override
-    public Backing backing() {
-      return new Backing.Private();
-    }
-
-    @Override
-    public MemorySegment segment() {
-      return MemorySegment.NULL;
-    }
 
     @Override
     public void acquire() {
@@ -137,14 +116,6 @@ final class ProgressTest {
     public void liftQuarantine() {
       quarantines.decrementAndGet();
     }
-
-    @Override
-    public boolean isClosed() {
-      return false;
-    }
-
-    @Override
-    public void close() {}
   }
 
   private Operation operation(Runnable step, Watched... memory) {

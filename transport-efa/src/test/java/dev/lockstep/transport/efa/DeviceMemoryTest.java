@@ -6,7 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Backing;
-import dev.lockstep.memory.Region;
+import dev.lockstep.memory.StubRegion;
 import dev.lockstep.transport.efa.ffi.Fi;
 import dev.lockstep.transport.efa.ffi.Layouts;
 import dev.lockstep.transport.efa.ffi.Libfabric;
@@ -185,7 +185,11 @@ final class DeviceMemoryTest {
   }
 
   /// A region of an accelerator that is not here.
-  private record OnDevice(Backing backing) implements Region {
+  private static final class OnDevice extends StubRegion {
+    OnDevice(Backing backing) {
+      super(backing);
+    }
+
     @Override
     public String name() {
       return "activations";
@@ -200,25 +204,5 @@ final class DeviceMemoryTest {
     public MemorySegment segment() {
       throw new IllegalStateException("memory is on the device");
     }
-
-    @Override
-    public void acquire() {}
-
-    @Override
-    public void release() {}
-
-    @Override
-    public void quarantine() {}
-
-    @Override
-    public void liftQuarantine() {}
-
-    @Override
-    public boolean isClosed() {
-      return false;
-    }
-
-    @Override
-    public void close() {}
   }
 }
