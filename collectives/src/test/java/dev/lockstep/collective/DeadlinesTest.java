@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowable;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
+import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.algorithm.SwapAllToAll;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Counts;
@@ -275,5 +276,100 @@ final class DeadlinesTest {
               return true;
             });
     succeeds(outcomes);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"in-process", "shm", "messages-only"})
+  void deadlinesNameTheMissingRank(String transport) {
+    CountDownLatch over = new CountDownLatch(2);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            3,
+            SameBitsTest.over(transport).withTimeout(Duration.ofSeconds(1)),
+            rank -> {
+              PreparedCollective sum = Ranks.prepareSum(rank, DType.F32, 1000);
+              sum.run();
+              if (rank.number() == 2) {
+                over.await();
+                return true;
+              }
+              try {
+                sum.run();
+              } finally {
+                over.countDown();
+              }
+              return true;
+            });
+    for (int rank = 0; rank < 2; rank++) {
+      var timeout = outcomes.get(rank).failure(CollectiveTimeoutException.class);
+      assertThat(timeout.missingRanks()).containsExactly(2);
+      assertThat(timeout.sequence()).isEqualTo(1);
+      assertThat(timeout.timeoutNanos()).isEqualTo(1_000_000_000L);
+      assertThat(timeout.elapsedNanos())
+          .as(MachineLoad::now)
+          .isBetween(900_000_000L, 5_000_000_000L);
+      assertThat(timeout).hasMessageContaining("all_reduce#1").hasMessageContaining("[2]");
+    }
+  }
+
+  /// Rank 3 gets from rank 2 what that gets from rank 0, and is more patient.
+  @Test
+  void whoHearsOfADeadlineNamesTheRankThatWasMissedThere() {
+    CountDownLatch over = new CountDownLatch(3);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            4,
+            SameBitsTest.over("messages-only"),
+            rank -> {
+              Communicator all = rank.communicator;
+              Tensor tensor = rank.privateTensor(DType.I32, 100);
+              all.barrier();
+              PreparedCollective broadcast =
+                  (rank.number() == 2 ? all.withTimeout(Duration.ofMillis(500)) : all)
+                      .prepare(
+                          CollectiveRequest.broadcast(DType.I32, 100, 0, all.topology()),
+                          Algorithms.named("binomial-broadcast").orElseThrow(),
+                          rank.number() == 0 ? List.of(tensor) : List.of(),
+                          tensor);
+              if (rank.number() == 0) {
+                over.await();
+                return true;
+              }
+              try {
+                broadcast.run();
+              } finally {
+                over.countDown();
+              }
+              return true;
+            });
+    for (int rank = 1; rank < 4; rank++) {
+      assertThat(outcomes.get(rank).failure(CollectiveTimeoutException.class).missingRanks())
+          .as("rank %d", rank)
+          .containsExactly(0);
+    }
+  }
+
+  @Test
+  void oneShotsHaveDeadlinesOfTheirOwn() {
+    CountDownLatch over = new CountDownLatch(1);
+    List<Ranks.Outcome<Boolean>> outcomes =
+        Ranks.outcomes(
+            2,
+            SameBitsTest.over("shm"),
+            rank -> {
+              rank.communicator.barrier();
+              if (rank.number() == 1) {
+                over.await();
+                return true;
+              }
+              try {
+                rank.communicator.barrier(Duration.ofMillis(200));
+              } finally {
+                over.countDown();
+              }
+              return true;
+            });
+    assertThat(outcomes.get(0).failure(CollectiveTimeoutException.class).missingRanks())
+        .containsExactly(1);
   }
 }

@@ -4,15 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowable;
 
-import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.execute.Progress;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.deadline.Deadline;
-import dev.lockstep.deadline.MachineLoad;
 import dev.lockstep.failure.CollectiveAbortedException;
 import dev.lockstep.failure.CollectiveException;
-import dev.lockstep.failure.CollectiveMismatchException;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.RankLostException;
 import dev.lockstep.failure.TransportException;
@@ -29,7 +26,6 @@ import java.lang.foreign.ValueLayout;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Objects;
 import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
@@ -43,114 +39,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// Whatever goes wrong ends every wait with a typed failure that says what and who.
 @Timeout(60)
 final class FailureTest {
-  private static PreparedCollective prepareSum(Ranks.Rank rank, DType dtype, long elements) {
-    return Ranks.prepareSum(rank.communicator, rank.sharedTensor(dtype, elements));
-  }
-
-  private static <T extends Throwable> T failure(Ranks.Outcome<?> outcome, Class<T> type) {
-    assertThat(outcome.failure()).isInstanceOf(type);
-    return Objects.requireNonNull(type.cast(outcome.failure()));
-  }
-
-  private static List<Ranks.Outcome<Boolean>> runDifferentTypes(String transport) {
-    return Ranks.outcomes(
-        2,
-        SameBitsTest.over(transport),
-        rank -> {
-          PreparedCollective floats = prepareSum(rank, DType.F32, 100);
-          PreparedCollective integers = prepareSum(rank, DType.I32, 100);
-          floats.run();
-          (rank.number() == 0 ? floats : integers).run();
-          return true;
-        });
-  }
-
-  @ParameterizedTest
-  @ValueSource(strings = {"in-process", "shm", "messages-only"})
-  void ranksThatRunDifferentCollectivesBothLearnBoth(String transport) {
-    List<Ranks.Outcome<Boolean>> outcomes = Ranks.answered(() -> runDifferentTypes(transport));
-    for (int rank = 0; rank < 2; rank++) {
-      var mismatch = failure(outcomes.get(rank), CollectiveMismatchException.class);
-      assertThat(mismatch.peer()).isEqualTo(1 - rank);
-      assertThat(mismatch.sequence()).isEqualTo(1);
-      assertThat(mismatch.mine()).contains(rank == 0 ? "dtype=f32" : "dtype=i32");
-      assertThat(mismatch.theirs()).contains(rank == 0 ? "dtype=i32" : "dtype=f32");
-      assertThat(mismatch.mine()).contains("FailureTest.java");
-      assertThat(mismatch.theirs()).contains("FailureTest.java");
-    }
-  }
-
-  private static List<Ranks.Outcome<Boolean>> callDifferentKinds(String transport) {
-    return Ranks.outcomes(
-        2,
-        SameBitsTest.over(transport),
-        rank -> {
-          Tensor tensor = rank.privateTensor(DType.I32, 40);
-          Tensor out = rank.privateTensor(DType.I32, 80);
-          rank.communicator.barrier();
-          rank.communicator.allReduce(tensor, tensor, new ReduceOp.Sum());
-          rank.communicator.allGather(tensor, out);
-          if (rank.number() == 0) {
-            rank.communicator.allReduce(tensor, tensor, new ReduceOp.Sum());
-          } else {
-            rank.communicator.barrier();
-          }
-          return true;
-        });
-  }
-
-  @ParameterizedTest
-  @ValueSource(strings = {"in-process", "shm", "messages-only"})
-  void ranksInCollectivesOfDifferentKindsBothLearnBoth(String transport) {
-    List<Ranks.Outcome<Boolean>> outcomes = Ranks.answered(() -> callDifferentKinds(transport));
-    for (int rank = 0; rank < 2; rank++) {
-      String mine = rank == 0 ? "all_reduce" : "barrier";
-      String theirs = rank == 0 ? "barrier" : "all_reduce";
-      assertThat(outcomes.get(rank).failure())
-          .isInstanceOfSatisfying(
-              CollectiveMismatchException.class,
-              mismatch -> {
-                assertThat(mismatch.mine()).contains(mine).contains("FailureTest.java");
-                assertThat(mismatch.theirs()).contains(theirs).contains("FailureTest.java");
-              });
-    }
-  }
-
-  @Test
-  void aRankThatIsInterruptedAndDisagreesLearnsWithWhom() {
-    CountDownLatch sent = new CountDownLatch(1);
-    CountDownLatch over = new CountDownLatch(1);
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            2,
-            SameBitsTest.over("steady-messages"),
-            rank -> {
-              PreparedCollective floats =
-                  prepareBroadcast(rank.communicator, rank.privateTensor(DType.F32, 100));
-              PreparedCollective integers =
-                  prepareBroadcast(rank.communicator, rank.privateTensor(DType.I32, 100));
-              if (rank.number() == 1) {
-                floats.run();
-                sent.countDown();
-                over.await(); // answers no questions
-                return true;
-              }
-              sent.await();
-              Thread.currentThread().interrupt();
-              Throwable failure = catchThrowable(integers::run);
-              assertThat(Thread.interrupted()).isTrue();
-              over.countDown();
-              assertThat(failure)
-                  .isInstanceOfSatisfying(
-                      CollectiveMismatchException.class,
-                      mismatch -> assertThat(mismatch.peer()).isEqualTo(1));
-              assertThat(rank.job.failure()).isPresent();
-              assertThatThrownBy(floats::run).isInstanceOf(CollectiveAbortedException.class);
-              return true;
-            });
-    assertThat(outcomes.get(0).failure()).isNull();
-  }
-
   @Test
   void whatArrivesAfterAFailureIsNotWrittenIntoTheTensor() {
     CountDownLatch started = new CountDownLatch(1);
@@ -162,10 +50,10 @@ final class FailureTest {
             SameBitsTest.over("steady-messages"),
             rank -> {
               Tensor tensor = rank.privateTensor(DType.I32, 100);
-              PreparedCollective late = prepareBroadcast(rank.communicator, tensor);
+              PreparedCollective late = Ranks.prepareBroadcast(rank.communicator, tensor);
               try (Communicator other = rank.communicator.split(0, 0).orElseThrow()) {
                 PreparedCollective elsewhere =
-                    prepareBroadcast(other, rank.privateTensor(DType.I32, 100));
+                    Ranks.prepareBroadcast(other, rank.privateTensor(DType.I32, 100));
                 if (rank.number() == 1) {
                   started.await();
                   rank.job.fail(new IllegalStateException("out of ideas"), "thinking");
@@ -188,124 +76,6 @@ final class FailureTest {
     assertThat(outcomes.get(0).failure()).isNull();
   }
 
-  /// Rank 1 sends, and waits for nobody.
-  private static PreparedCollective prepareBroadcast(Communicator in, Tensor tensor) {
-    CollectiveRequest request =
-        CollectiveRequest.broadcast(tensor.dtype(), tensor.shape().elements(), 1, in.topology());
-    return in.prepare(request, in.rank() == 1 ? List.of(tensor) : List.of(), tensor);
-  }
-
-  @Test
-  void ranksThatPrepareDifferentCollectivesBothLearnBoth() {
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            3,
-            SameBitsTest.over("shm"),
-            rank -> {
-              prepareSum(rank, DType.F32, rank.number() == 2 ? 101 : 100).run();
-              return true;
-            });
-    assertThat(failure(outcomes.get(0), CollectiveMismatchException.class).peer()).isEqualTo(2);
-    var third = failure(outcomes.get(2), CollectiveMismatchException.class);
-    assertThat(third.mine()).contains("elements=101").contains("FailureTest.java");
-    assertThat(third.theirs()).contains("elements=100").contains("FailureTest.java");
-  }
-
-  @ParameterizedTest
-  @ValueSource(strings = {"in-process", "shm", "messages-only"})
-  void deadlinesNameTheMissingRank(String transport) {
-    CountDownLatch over = new CountDownLatch(2);
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            3,
-            SameBitsTest.over(transport).withTimeout(Duration.ofSeconds(1)),
-            rank -> {
-              PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
-              sum.run();
-              if (rank.number() == 2) {
-                over.await();
-                return true;
-              }
-              try {
-                sum.run();
-              } finally {
-                over.countDown();
-              }
-              return true;
-            });
-    for (int rank = 0; rank < 2; rank++) {
-      var timeout = failure(outcomes.get(rank), CollectiveTimeoutException.class);
-      assertThat(timeout.missingRanks()).containsExactly(2);
-      assertThat(timeout.sequence()).isEqualTo(1);
-      assertThat(timeout.timeoutNanos()).isEqualTo(1_000_000_000L);
-      assertThat(timeout.elapsedNanos())
-          .as(MachineLoad::now)
-          .isBetween(900_000_000L, 5_000_000_000L);
-      assertThat(timeout).hasMessageContaining("all_reduce#1").hasMessageContaining("[2]");
-    }
-  }
-
-  /// Rank 3 gets from rank 2 what that gets from rank 0, and is more patient.
-  @Test
-  void whoHearsOfADeadlineNamesTheRankThatWasMissedThere() {
-    CountDownLatch over = new CountDownLatch(3);
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            4,
-            SameBitsTest.over("messages-only"),
-            rank -> {
-              Communicator all = rank.communicator;
-              Tensor tensor = rank.privateTensor(DType.I32, 100);
-              all.barrier();
-              PreparedCollective broadcast =
-                  (rank.number() == 2 ? all.withTimeout(Duration.ofMillis(500)) : all)
-                      .prepare(
-                          CollectiveRequest.broadcast(DType.I32, 100, 0, all.topology()),
-                          Algorithms.named("binomial-broadcast").orElseThrow(),
-                          rank.number() == 0 ? List.of(tensor) : List.of(),
-                          tensor);
-              if (rank.number() == 0) {
-                over.await();
-                return true;
-              }
-              try {
-                broadcast.run();
-              } finally {
-                over.countDown();
-              }
-              return true;
-            });
-    for (int rank = 1; rank < 4; rank++) {
-      assertThat(failure(outcomes.get(rank), CollectiveTimeoutException.class).missingRanks())
-          .as("rank %d", rank)
-          .containsExactly(0);
-    }
-  }
-
-  @Test
-  void oneShotsHaveDeadlinesOfTheirOwn() {
-    CountDownLatch over = new CountDownLatch(1);
-    List<Ranks.Outcome<Boolean>> outcomes =
-        Ranks.outcomes(
-            2,
-            SameBitsTest.over("shm"),
-            rank -> {
-              rank.communicator.barrier();
-              if (rank.number() == 1) {
-                over.await();
-                return true;
-              }
-              try {
-                rank.communicator.barrier(Duration.ofMillis(200));
-              } finally {
-                over.countDown();
-              }
-              return true;
-            });
-    assertThat(failure(outcomes.get(0), CollectiveTimeoutException.class).missingRanks())
-        .containsExactly(1);
-  }
-
   @ParameterizedTest
   @ValueSource(strings = {"in-process", "shm", "messages-only"})
   void aRankThatFailsIsNamedOnEverySurvivorAtOnce(String transport) {
@@ -314,7 +84,7 @@ final class FailureTest {
             3,
             SameBitsTest.over(transport),
             rank -> {
-              PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
+              PreparedCollective sum = Ranks.prepareSum(rank, DType.F32, 1000);
               sum.run();
               if (rank.number() == 1) {
                 IllegalStateException own = new IllegalStateException("out of ideas");
@@ -325,7 +95,7 @@ final class FailureTest {
               return 0L;
             });
     for (int survivor : new int[] {0, 2}) {
-      var lost = failure(outcomes.get(survivor), RankLostException.class);
+      var lost = outcomes.get(survivor).failure(RankLostException.class);
       assertThat(lost.lostRank()).isEqualTo(1);
       assertThat(lost).hasMessageContaining("out of ideas");
       assertThat(lost.getCause()).hasMessageContaining("thinking");
@@ -342,7 +112,7 @@ final class FailureTest {
             2,
             SameBitsTest.over(transport),
             rank -> {
-              PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
+              PreparedCollective sum = Ranks.prepareSum(rank, DType.F32, 1000);
               sum.run();
               // A rank may be through while its peer is still inside.
               firstIsOver.countDown();
@@ -416,7 +186,7 @@ final class FailureTest {
               return true;
             });
     assertThat(outcomes.get(0).failure()).isNull();
-    var lost = failure(outcomes.get(1), RankLostException.class);
+    var lost = outcomes.get(1).failure(RankLostException.class);
     assertThat(lost.lostRank()).isZero();
     assertThat(lost).hasMessageContaining("out of ideas");
     assertThat(lost.getSuppressed())
@@ -573,7 +343,7 @@ final class FailureTest {
             2,
             SameBitsTest.over("shm"),
             rank -> {
-              PreparedCollective sum = prepareSum(rank, DType.F32, 1000);
+              PreparedCollective sum = Ranks.prepareSum(rank, DType.F32, 1000);
               prepared.countDown();
               prepared.await(); // who prepares when the job fails has failed too
               if (rank.number() == 1) {

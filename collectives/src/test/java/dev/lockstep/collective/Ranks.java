@@ -1,5 +1,7 @@
 package dev.lockstep.collective;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.failure.CollectiveMismatchException;
@@ -16,6 +18,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
@@ -96,6 +99,18 @@ final class Ranks {
         tensor);
   }
 
+  /// As [#prepareSum(Communicator, Tensor)], of a tensor of its own that peers can map.
+  static PreparedCollective prepareSum(Rank rank, DType dtype, long elements) {
+    return prepareSum(rank.communicator, rank.sharedTensor(dtype, elements));
+  }
+
+  /// Prepares the broadcast of a tensor of rank 1, which sends and waits for nobody.
+  static PreparedCollective prepareBroadcast(Communicator in, Tensor tensor) {
+    CollectiveRequest request =
+        CollectiveRequest.broadcast(tensor.dtype(), tensor.shape().elements(), 1, in.topology());
+    return in.prepare(request, in.rank() == 1 ? List.of(tensor) : List.of(), tensor);
+  }
+
   /// Runs the body on every rank at once and returns the results by rank. Fails with what a rank
   /// found wrong, if one did, else with the first failure by rank; the others are suppressed in it.
   static <T> List<T> run(int ranks, CommunicatorOptions options, Body<T> body) {
@@ -126,7 +141,13 @@ final class Ranks {
   }
 
   /// What came of a rank: a result or a failure.
-  record Outcome<T>(@Nullable T result, @Nullable Throwable failure) {}
+  record Outcome<T>(@Nullable T result, @Nullable Throwable failure) {
+    /// Returns the failure, which must be of a type.
+    <E extends Throwable> E failure(Class<E> type) {
+      assertThat(failure).isInstanceOf(type);
+      return Objects.requireNonNull(type.cast(failure));
+    }
+  }
 
   /// Runs the body on every rank at once and returns what came of each.
   static <T> List<Outcome<T>> outcomes(int ranks, CommunicatorOptions options, Body<T> body) {
