@@ -7,7 +7,6 @@ import dev.lockstep.job.Job;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.time.Duration;
-import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
@@ -44,11 +43,7 @@ public final class Progress {
   private final Quarantine quarantine;
   private final Patience patience;
 
-  /// Started, not complete; the first is the one that moves. Guarded by itself.
-  private final ArrayDeque<Operation> queue = new ArrayDeque<>();
-
-  private long nextSequence; // of whoever starts
-  private volatile int waiting; // operations in the queue, for those who only look
+  private final Started started;
   private @Nullable Operation current; // of whoever holds
   private volatile @Nullable Throwable abortReason;
   private volatile @Nullable CollectiveException failure;
@@ -67,6 +62,7 @@ public final class Progress {
     this.job = job;
     this.endpoint = endpoint;
     this.driving = driving;
+    this.started = new Started(endpoint.rank());
     this.standing = new Standing(job, endpoint, past, this::nextSequence);
     this.watch = new Watch(job, endpoint, standing);
     this.quarantine = new Quarantine(job, endpoint);
@@ -77,9 +73,7 @@ public final class Progress {
 
   /// Returns the sequence that the next operation will have.
   public long nextSequence() {
-    synchronized (queue) {
-      return nextSequence;
-    }
+    return started.nextSequence();
   }
 
   /// Returns how this rank tells the others where it stands.
@@ -99,11 +93,9 @@ public final class Progress {
   /// @throws IllegalStateException if it is under way, or a tensor or the communicator is closed
   /// @throws CollectiveException if the communicator has failed
   public void start(Operation operation, long timeoutNanos, boolean asynchronous) {
-    synchronized (queue) {
+    synchronized (started) {
       checkUsable(operation.kind().label());
-      requireIdle(operation);
-      lease(operation);
-      enqueue(operation, timeoutNanos);
+      started.add(operation, timeoutNanos);
     }
     if (asynchronous) {
       driving.wakeThread();
@@ -115,35 +107,11 @@ public final class Progress {
   /// @throws IllegalStateException as [#start]; then none is started
   /// @throws CollectiveException as [#start]
   public void startTogether(List<Start> starts) {
-    List<Operation> operations = starts.stream().map(Start::operation).toList();
-    synchronized (queue) {
-      checkUsable(operations.isEmpty() ? "group" : operations.getFirst().kind().label());
-      int leased = 0;
-      try {
-        for (Operation operation : operations) {
-          requireIdle(operation);
-          if (operations.subList(0, leased).contains(operation)) {
-            throw new IllegalStateException(
-                "collective stands twice in a group: op=%s, rank=%d, sequence=%d"
-                    .formatted(operation.kind().label(), endpoint.rank(), nextSequence));
-          }
-          lease(operation);
-          leased++;
-        }
-      } finally {
-        if (leased < operations.size()) {
-          operations.subList(0, leased).forEach(Operation::release);
-        }
-      }
-      starts.forEach(start -> enqueue(start.operation(), start.timeoutNanos()));
+    synchronized (started) {
+      checkUsable(starts.isEmpty() ? "group" : starts.getFirst().operation().kind().label());
+      started.addAll(starts);
     }
     driving.wakeThread();
-  }
-
-  private void enqueue(Operation operation, long timeoutNanos) {
-    operation.started(nextSequence++, timeoutNanos);
-    queue.add(operation);
-    waiting = queue.size();
   }
 
   /// Runs an operation and waits for it; allocates nothing.
@@ -176,12 +144,10 @@ public final class Progress {
   ///
   /// @return whether it could begin
   private boolean runAtOnce(Operation operation, long timeoutNanos) {
-    if (waiting > 0 || atOnce || closed || failure != null || abortReason != null) {
+    if (isUnderWay() || closed || failure != null || abortReason != null) {
       return false;
     }
-    requireIdle(operation);
-    lease(operation);
-    operation.started(nextSequence++, timeoutNanos);
+    started.begin(operation, timeoutNanos);
     current = operation;
     AT_ONCE.setRelease(this, true);
     try {
@@ -201,26 +167,6 @@ public final class Progress {
       }
     }
     return true;
-  }
-
-  private void requireIdle(Operation operation) {
-    if (operation.isUnderWay()) {
-      throw new IllegalStateException(
-          "collective is still under way: op=%s, rank=%d (await its last run first)"
-              .formatted(operation.name(), endpoint.rank()));
-    }
-  }
-
-  private void lease(Operation operation) {
-    try {
-      operation.lease();
-    } catch (IllegalStateException gone) {
-      throw new IllegalStateException(
-          "tensor of a collective is closed: op=%s, rank=%d, sequence=%d, cause=%s"
-              .formatted(
-                  operation.kind().label(), endpoint.rank(), nextSequence, gone.getMessage()),
-          gone);
-    }
   }
 
   /// Throws unless collectives may be started.
@@ -298,7 +244,7 @@ public final class Progress {
     Operation operation = current;
     try {
       if (operation == null) {
-        operation = first();
+        operation = started.first();
         if (operation == null) {
           return false;
         }
@@ -338,23 +284,7 @@ public final class Progress {
     if (atOnce) {
       AT_ONCE.setRelease(this, false);
     } else {
-      removeFirst();
-    }
-  }
-
-  private @Nullable Operation first() {
-    if (waiting == 0) {
-      return null;
-    }
-    synchronized (queue) {
-      return queue.peek();
-    }
-  }
-
-  private void removeFirst() {
-    synchronized (queue) {
-      queue.remove();
-      waiting = queue.size();
+      started.removeFirst();
     }
   }
 
@@ -382,16 +312,9 @@ public final class Progress {
   private void endAll(Operation failed, CollectiveException cause) {
     try {
       failed.fail(cause);
-      synchronized (queue) {
-        queue.stream()
-            .filter(other -> !other.equals(failed))
-            .forEach(other -> other.fail(watch.aborted(other, cause)));
-      }
+      started.failOthers(failed, other -> watch.aborted(other, cause));
     } finally {
-      synchronized (queue) {
-        queue.clear();
-        waiting = 0;
-      }
+      started.clear();
       atOnce = false;
     }
   }
@@ -424,7 +347,7 @@ public final class Progress {
     if (driving.tryHold()) {
       try {
         var _ = driving.moveAll(false);
-        if (waiting == 0 && !atOnce) {
+        if (!isUnderWay()) {
           endpoint.acknowledge(); // nothing is begun any more
         }
       } finally {
@@ -441,7 +364,7 @@ public final class Progress {
 
   /// Returns whether something waits for its turn or for its end.
   boolean hasQueued() {
-    return waiting > 0;
+    return !started.isEmpty();
   }
 
   /// Returns whether a collective has failed, or all were ended.
@@ -464,7 +387,7 @@ public final class Progress {
   }
 
   private boolean isUnderWay() {
-    return waiting > 0 || atOnce;
+    return !started.isEmpty() || atOnce;
   }
 
   private void waitWhile(BooleanSupplier goesOn) {
@@ -484,7 +407,7 @@ public final class Progress {
   public void stop() {
     driving.whileNobodyMoves(
         () -> {
-          synchronized (queue) {
+          synchronized (started) {
             closed = true;
           }
         });
