@@ -23,12 +23,10 @@ public final class GptModel implements LanguageModel {
   static final float DEVIATION = 0.02f;
 
   private final GptShape shape;
-  private final int tensorBlocks;
-  private final Parameter tokenEmbedding;
+  private final Vocabulary vocabulary;
   private final Parameter positionEmbedding;
   private final List<TransformerBlock> blocks;
   private final LayerNormLayer finalNorm;
-  private final Parameter head;
 
   /// Lays out a model.
   ///
@@ -42,28 +40,19 @@ public final class GptModel implements LanguageModel {
   /// @param feedForward makes those of a block, by its number
   GptModel(GptShape shape, int tensorBlocks, IntFunction<FeedForward> feedForward) {
     this.shape = shape;
-    this.tensorBlocks = tensorBlocks;
-    tokenEmbedding = embedding("transformer.wte.weight", shape.vocabulary(), vocabularySplit());
-    positionEmbedding = embedding("transformer.wpe.weight", shape.context(), Split.NONE);
+    vocabulary = new Vocabulary(shape, tensorBlocks, "transformer.wte.weight", "lm_head.weight");
+    positionEmbedding =
+        new Parameter(
+            "transformer.wpe.weight",
+            Shape.of(shape.context(), shape.width()),
+            new Initializer.Normal(DEVIATION),
+            Split.NONE);
     blocks =
         IntStream.range(0, shape.layers())
             .mapToObj(
                 index -> TransformerBlock.of(shape, index, tensorBlocks, feedForward.apply(index)))
             .toList();
     finalNorm = norm("transformer.ln_f", shape.width());
-    head =
-        shape.tiedHead()
-            ? tokenEmbedding
-            : embedding("lm_head.weight", shape.vocabulary(), vocabularySplit());
-  }
-
-  private Split vocabularySplit() {
-    return new Split(0, vocabularyBlocks());
-  }
-
-  private Parameter embedding(String name, int rows, Split split) {
-    return new Parameter(
-        name, Shape.of(rows, shape.width()), new Initializer.Normal(DEVIATION), split);
   }
 
   static LayerNormLayer norm(String name, int width) {
@@ -80,17 +69,15 @@ public final class GptModel implements LanguageModel {
 
   @Override
   public Blocks vocabularyBlocks() {
-    return new Blocks(1, tensorBlocks);
+    return vocabulary.blocks();
   }
 
   @Override
   public List<Parameter> parameters() {
-    List<Parameter> all = new ArrayList<>(List.of(tokenEmbedding, positionEmbedding));
+    List<Parameter> all = new ArrayList<>(List.of(vocabulary.embedding(), positionEmbedding));
     blocks.forEach(block -> block.parameters().forEach(all::add));
     finalNorm.parameters().forEach(all::add);
-    if (!shape.tiedHead()) {
-      all.add(head);
-    }
+    vocabulary.addHead(all);
     return List.copyOf(all);
   }
 
@@ -98,7 +85,7 @@ public final class GptModel implements LanguageModel {
   public Value logits(ModelTrace trace, Value tokens, Recompute recompute) {
     Shape hidden =
         Shape.of(tokens.type().shape().dim(0), tokens.type().shape().dim(1), shape.width());
-    Value words = trace.rows(tokenEmbedding, tokens);
+    Value words = trace.rows(vocabulary.embedding(), tokens);
     Value positions =
         trace.one(
             new Primitive.BroadcastTo(hidden, List.of(1, 2)), trace.parameter(positionEmbedding));
@@ -109,10 +96,6 @@ public final class GptModel implements LanguageModel {
       }
       x = block.apply(trace, x, recompute);
     }
-    x = trace.narrowed(finalNorm.apply(trace, x));
-    Value weight = shape.tiedHead() ? trace.parameter(head, "head") : trace.parameter(head);
-    trace.splitColumns(weight, vocabularyBlocks());
-    return trace.narrowedOnTheWayBack(
-        trace.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight));
+    return vocabulary.logits(trace, finalNorm.apply(trace, x));
   }
 }

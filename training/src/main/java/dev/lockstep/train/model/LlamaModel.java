@@ -2,7 +2,6 @@ package dev.lockstep.train.model;
 
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Composite.Split;
-import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.train.nn.Initializer;
@@ -17,33 +16,21 @@ import java.util.stream.IntStream;
 /// `LlamaForCausalLM`, and its forward pass.
 final class LlamaModel implements LanguageModel {
   private final LlamaShape shape;
-  private final int tensorBlocks;
-  private final Parameter tokenEmbedding;
+  private final Vocabulary vocabulary;
   private final List<LlamaBlock> blocks;
   private final RmsNormLayer finalNorm;
-  private final Parameter head;
 
   /// Lays out a model.
   ///
   /// @param tensorBlocks into how many blocks sums over features and vocabulary are cut
   LlamaModel(LlamaShape shape, int tensorBlocks) {
     this.shape = shape;
-    this.tensorBlocks = tensorBlocks;
-    tokenEmbedding = vocabularyTable("model.embed_tokens.weight");
+    vocabulary = new Vocabulary(shape, tensorBlocks, "model.embed_tokens.weight", "lm_head.weight");
     blocks =
         IntStream.range(0, shape.layers())
             .mapToObj(index -> LlamaBlock.of(shape, index, tensorBlocks))
             .toList();
     finalNorm = norm("model.norm.weight", shape);
-    head = shape.tiedHead() ? tokenEmbedding : vocabularyTable("lm_head.weight");
-  }
-
-  private Parameter vocabularyTable(String name) {
-    return new Parameter(
-        name,
-        Shape.of(shape.vocabulary(), shape.width()),
-        new Initializer.Normal(GptModel.DEVIATION),
-        new Split(0, vocabularyBlocks()));
   }
 
   static RmsNormLayer norm(String name, LlamaShape shape) {
@@ -59,33 +46,27 @@ final class LlamaModel implements LanguageModel {
 
   @Override
   public Blocks vocabularyBlocks() {
-    return new Blocks(1, tensorBlocks);
+    return vocabulary.blocks();
   }
 
   @Override
   public List<Parameter> parameters() {
-    List<Parameter> all = new ArrayList<>(List.of(tokenEmbedding));
+    List<Parameter> all = new ArrayList<>(List.of(vocabulary.embedding()));
     blocks.forEach(block -> block.parameters().forEach(all::add));
     finalNorm.parameters().forEach(all::add);
-    if (!shape.tiedHead()) {
-      all.add(head);
-    }
+    vocabulary.addHead(all);
     return List.copyOf(all);
   }
 
   @Override
   public Value logits(ModelTrace trace, Value tokens, Recompute recompute) {
-    Value x = trace.dropout(trace.rows(tokenEmbedding, tokens), 0);
+    Value x = trace.dropout(trace.rows(vocabulary.embedding(), tokens), 0);
     for (LlamaBlock block : blocks) {
       if (!block.equals(blocks.getFirst())) {
         trace.border(x);
       }
       x = block.apply(trace, x, recompute);
     }
-    x = trace.narrowed(finalNorm.apply(trace, x));
-    Value weight = shape.tiedHead() ? trace.parameter(head, "head") : trace.parameter(head);
-    trace.splitColumns(weight, vocabularyBlocks());
-    return trace.narrowedOnTheWayBack(
-        trace.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight));
+    return vocabulary.logits(trace, finalNorm.apply(trace, x));
   }
 }

@@ -2,7 +2,6 @@ package dev.lockstep.train.model;
 
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Composite;
-import dev.lockstep.graph.Composite.Split;
 import dev.lockstep.graph.Primitive;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
@@ -21,10 +20,9 @@ import java.util.stream.Stream;
 final class MlpModel implements LanguageModel {
   private final MlpShape shape;
   private final int tensorBlocks;
-  private final Parameter embedding;
+  private final Vocabulary vocabulary;
   private final List<Layer> layers = new ArrayList<>();
   private final LayerNormLayer finalNorm;
-  private final Parameter head;
 
   /// Lays out a model.
   ///
@@ -32,12 +30,11 @@ final class MlpModel implements LanguageModel {
   MlpModel(MlpShape shape, int tensorBlocks) {
     this.shape = shape;
     this.tensorBlocks = tensorBlocks;
-    embedding = vocabularyTable("embedding.weight");
+    vocabulary = new Vocabulary(shape, tensorBlocks, "embedding.weight", "head.weight");
     for (int i = 0; i < shape.layers(); i++) {
       layers.add(layer("layers." + i, i == 0 ? shape.window() * shape.width() : shape.width()));
     }
     finalNorm = GptModel.norm("norm", shape.width());
-    head = shape.tiedHead() ? embedding : vocabularyTable("head.weight");
   }
 
   /// One MLP.
@@ -63,14 +60,6 @@ final class MlpModel implements LanguageModel {
             name + ".output", shape.hidden(), shape.width(), blocks, back));
   }
 
-  private Parameter vocabularyTable(String name) {
-    return new Parameter(
-        name,
-        Shape.of(shape.vocabulary(), shape.width()),
-        new Initializer.Normal(GptModel.DEVIATION),
-        new Split(0, vocabularyBlocks()));
-  }
-
   @Override
   public MlpShape shape() {
     return shape;
@@ -78,12 +67,12 @@ final class MlpModel implements LanguageModel {
 
   @Override
   public Blocks vocabularyBlocks() {
-    return new Blocks(1, tensorBlocks);
+    return vocabulary.blocks();
   }
 
   @Override
   public List<Parameter> parameters() {
-    List<Parameter> all = new ArrayList<>(List.of(embedding));
+    List<Parameter> all = new ArrayList<>(List.of(vocabulary.embedding()));
     for (int i = 0; i < layers.size(); i++) {
       Layer layer = layers.get(i);
       if (i > 0) {
@@ -92,24 +81,18 @@ final class MlpModel implements LanguageModel {
       Stream.concat(layer.hidden.parameters(), layer.output.parameters()).forEach(all::add);
     }
     finalNorm.parameters().forEach(all::add);
-    if (!shape.tiedHead()) {
-      all.add(head);
-    }
+    vocabulary.addHead(all);
     return List.copyOf(all);
   }
 
   @Override
   public Value logits(ModelTrace trace, Value tokens, Recompute recompute) {
-    Value x = first(trace, windows(trace, trace.rows(embedding, tokens)), recompute);
+    Value x = first(trace, windows(trace, trace.rows(vocabulary.embedding(), tokens)), recompute);
     for (int i = 1; i < layers.size(); i++) {
       trace.border(x);
       x = residual(trace, x, i, recompute);
     }
-    x = trace.narrowed(finalNorm.apply(trace, x));
-    Value weight = shape.tiedHead() ? trace.parameter(head, "head") : trace.parameter(head);
-    trace.splitColumns(weight, vocabularyBlocks());
-    return trace.narrowedOnTheWayBack(
-        trace.one(new Primitive.MatMul(false, true, Blocks.WHOLE), x, weight));
+    return vocabulary.logits(trace, finalNorm.apply(trace, x));
   }
 
   private Value first(ModelTrace trace, Value windows, Recompute recompute) {
