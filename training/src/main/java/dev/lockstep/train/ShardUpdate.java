@@ -145,15 +145,8 @@ final class ShardUpdate {
     return program.segments();
   }
 
-  float loss() {
-    return scalars.loss();
-  }
-
-  float gradientNorm() {
-    return scalars.gradientNorm();
-  }
-
-  boolean stopped() {
-    return scalars.stopped();
+  /// Returns the numbers of the last step.
+  StepScalars scalars() {
+    return scalars;
   }
 }

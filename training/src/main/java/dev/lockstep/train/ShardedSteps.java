@@ -226,17 +226,7 @@ final class ShardedSteps implements Steps {
   }
 
   @Override
-  public float loss() {
-    return update.loss();
-  }
-
-  @Override
-  public float gradientNorm() {
-    return update.gradientNorm();
-  }
-
-  @Override
-  public boolean stopped() {
-    return update.stopped();
+  public StepScalars scalars() {
+    return update.scalars();
   }
 }

@@ -116,17 +116,7 @@ final class StagedSteps implements Steps {
   }
 
   @Override
-  public float loss() {
-    return scalars.loss();
-  }
-
-  @Override
-  public float gradientNorm() {
-    return scalars.gradientNorm();
-  }
-
-  @Override
-  public boolean stopped() {
-    return scalars.stopped();
+  public StepScalars scalars() {
+    return scalars;
   }
 }

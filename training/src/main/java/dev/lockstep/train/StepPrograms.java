@@ -160,21 +160,8 @@ final class StepPrograms implements Steps {
     return programs;
   }
 
-  /// Returns the mean loss of the last step.
   @Override
-  public float loss() {
-    return scalars.loss();
-  }
-
-  /// Returns the gradient norm of the last step.
-  @Override
-  public float gradientNorm() {
-    return scalars.gradientNorm();
-  }
-
-  /// Returns whether a rank asked to stop in the last step.
-  @Override
-  public boolean stopped() {
-    return scalars.stopped();
+  public StepScalars scalars() {
+    return scalars;
   }
 }

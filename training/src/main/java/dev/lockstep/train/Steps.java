@@ -22,12 +22,6 @@ sealed interface Steps permits StepPrograms, ShardedSteps, StagedSteps {
   /// Returns the programs by what they do.
   Map<String, List<Program>> programs();
 
-  /// Returns the mean loss of the last step.
-  float loss();
-
-  /// Returns the gradient norm of the last step.
-  float gradientNorm();
-
-  /// Returns whether a rank asked to stop in the last step.
-  boolean stopped();
+  /// Returns the numbers of the last step.
+  StepScalars scalars();
 }

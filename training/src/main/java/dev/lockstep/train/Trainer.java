@@ -297,8 +297,8 @@ public final class Trainer implements AutoCloseable {
       if (step < recipe.steps() && !wantsStop) {
         steps.ahead(step);
       }
-      stopped = steps.stopped();
-      DivergedException.check(step, steps.loss(), steps.gradientNorm());
+      stopped = steps.scalars().stopped();
+      DivergedException.check(step, steps.scalars().loss(), steps.scalars().gradientNorm());
       unfinished = 0;
     } catch (RuntimeException | Error failure) {
       if (failure instanceof DivergedException) {
@@ -437,12 +437,12 @@ public final class Trainer implements AutoCloseable {
 
   /// Returns the mean loss of the last step, in nats per token.
   public float loss() {
-    return steps.loss();
+    return steps.scalars().loss();
   }
 
   /// Returns the global norm of the last step's mean gradient, before it was clipped.
   public float gradientNorm() {
-    return steps.gradientNorm();
+    return steps.scalars().gradientNorm();
   }
 
   /// Returns the learning rate of the last step.

@@ -220,8 +220,8 @@ class StageMessagesTest {
         List<Object> results = new ArrayList<>();
         for (int step = 0; step < STEPS; step++) {
           steps.run(step, RECIPE.learningRate().at(step + 1, STEPS), false);
-          results.add(steps.loss());
-          results.add(steps.gradientNorm());
+          results.add(steps.scalars().loss());
+          results.add(steps.scalars().gradientNorm());
         }
         results.add(parameters.sha256());
         return results;
