@@ -2,25 +2,14 @@ package dev.lockstep.transport.efa;
 
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.interrupt.Pause;
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /// The lock of an endpoint. Whoever has it may be inside libfabric, and one provider has been seen
 /// not to return from there: `shm` spins for a lock in memory that it shares with a peer, for good
 /// if the peer died with it. So nobody waits for the lock without end.
 final class EndpointLock {
-  private static final VarHandle HELD;
-
-  static {
-    try {
-      HELD = MethodHandles.lookup().findVarHandle(EndpointLock.class, "held", boolean.class);
-    } catch (ReflectiveOperationException impossible) {
-      throw new ExceptionInInitializerError(impossible);
-    }
-  }
-
   /// How often to look before sleeping between looks.
   private static final int SPINS = 1000;
 
@@ -32,8 +21,7 @@ final class EndpointLock {
   private final String transport;
   private final long mostNanos;
 
-  @SuppressWarnings("unused") // by HELD
-  private boolean held;
+  private final AtomicBoolean held = new AtomicBoolean();
 
   /// Whether somebody has waited long enough for whoever has the lock: nobody else has to.
   private volatile boolean lost;
@@ -47,7 +35,7 @@ final class EndpointLock {
 
   /// Takes the lock if it is free.
   boolean tryHold() {
-    return HELD.compareAndSet(this, false, true);
+    return held.compareAndSet(false, true);
   }
 
   /// Waits for the lock.
@@ -88,6 +76,6 @@ final class EndpointLock {
     if (lost) {
       lost = false;
     }
-    HELD.setRelease(this, false);
+    held.setRelease(false);
   }
 }
