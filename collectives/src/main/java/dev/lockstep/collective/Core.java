@@ -105,7 +105,7 @@ final class Core implements AutoCloseable {
         return of(job, options, driving, members, id, agreement, fitted);
       }
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, driving::closeIfUnused);
+      Scope.afterFailure(failure, driving::closeIfUnused);
       throw failure;
     }
   }
@@ -126,7 +126,7 @@ final class Core implements AutoCloseable {
       Topology topology = Topology.of(hosts, shared.isPresent());
       return new Core(job, options, topology, driving, endpoint, agreement, links);
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, endpoint::close);
+      Scope.afterFailure(failure, endpoint::close);
       throw failure;
     }
   }
@@ -169,7 +169,7 @@ final class Core implements AutoCloseable {
         return Optional.of(new Endpoint.SharedMemory(access.get(), mail, descriptors));
       }
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, mail::close);
+      Scope.afterFailure(failure, mail::close);
       throw failure;
     }
     mail.close();

@@ -59,7 +59,7 @@ final class Memory implements AutoCloseable {
       memory.layOut(schedule, inputs, output, access);
       return memory;
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, memory::close);
+      Scope.afterFailure(failure, memory::close);
       throw failure;
     }
   }

@@ -86,7 +86,7 @@ public final class Mesh implements AutoCloseable {
       }
       return mesh;
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, mesh::close);
+      Scope.afterFailure(failure, mesh::close);
       throw failure;
     }
   }

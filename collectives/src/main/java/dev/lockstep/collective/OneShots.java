@@ -119,7 +119,7 @@ final class OneShots implements AutoCloseable {
           preparation.prepareNext(request, in == null ? List.of() : List.of(in), out, deadline);
       return new Entry(prepared, in, out, largest(request) * dtype.bytes(), staging);
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, staging::close);
+      Scope.afterFailure(failure, staging::close);
       throw failure;
     }
   }

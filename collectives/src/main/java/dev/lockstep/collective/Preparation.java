@@ -166,7 +166,7 @@ final class Preparation {
     try {
       parts.forEach(part -> drafts.add(draft(part, caller, made)));
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, made::close);
+      Scope.afterFailure(failure, made::close);
       throw failure;
     }
     Draft first = drafts.getFirst();
@@ -190,9 +190,10 @@ final class Preparation {
     } catch (RuntimeException | Error failure) {
       if (endpoint.ranks() > 1) {
         String doing = first.attempt().mine().description();
-        Scope.closeAfter(failure, () -> progress.abort(failure, doing)); // the others hear it first
+        Scope.afterFailure(
+            failure, () -> progress.abort(failure, doing)); // the others hear it first
       }
-      Scope.closeAfter(failure, made::close);
+      Scope.afterFailure(failure, made::close);
       throw failure;
     }
   }

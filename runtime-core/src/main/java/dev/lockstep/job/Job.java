@@ -91,8 +91,8 @@ public final class Job implements AutoCloseable {
     } catch (RuntimeException | Error failure) {
       Placement place = joined.placement();
       FailureRecord record = FailureRecords.of(place.rank(), place.host(), failure, "join");
-      Scope.closeAfter(failure, () -> joined.membership().report(record));
-      Scope.closeAfter(failure, joined.membership()::leave);
+      Scope.afterFailure(failure, () -> joined.membership().report(record));
+      Scope.afterFailure(failure, joined.membership()::leave);
       throw failure;
     }
   }
@@ -121,7 +121,7 @@ public final class Job implements AutoCloseable {
       try {
         work.run(job);
       } catch (Throwable failure) { // whatever it is, the other ranks must learn of it
-        Scope.closeAfter(failure, () -> job.fail(failure, ""));
+        Scope.afterFailure(failure, () -> job.fail(failure, ""));
         throw failure;
       }
     }
@@ -145,7 +145,7 @@ public final class Job implements AutoCloseable {
     } catch (RuntimeException | Error failure) {
       int rank = jobs.size();
       members.get(rank).report(FailureRecords.of(rank, hosts.get(rank), failure, "join"));
-      jobs.forEach(job -> Scope.closeAfter(failure, job::close));
+      jobs.forEach(job -> Scope.afterFailure(failure, job::close));
       throw failure;
     }
   }

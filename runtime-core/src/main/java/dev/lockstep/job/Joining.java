@@ -73,7 +73,7 @@ final class Joining {
       Seated seated = takeSeat(thread);
       return new Met(seated, awaitRoster(seated));
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, thread::close);
+      Scope.afterFailure(failure, thread::close);
       throw failure;
     }
   }
@@ -211,7 +211,7 @@ final class Joining {
     } catch (CollectiveTimeoutException late) {
       // The others need not wait for their own timeouts.
       FailureRecord record = FailureRecords.of(join.rank(), join.seat().host(), late, "join");
-      Scope.closeAfter(late, () -> connection.send(new Message.Report(record)));
+      Scope.afterFailure(late, () -> connection.send(new Message.Report(record)));
       leaveAfter(late, connection);
       throw late;
     } catch (RuntimeException | Error failure) {
@@ -221,6 +221,6 @@ final class Joining {
   }
 
   private static void leaveAfter(Throwable failure, RankConnection connection) {
-    Scope.closeAfter(failure, () -> connection.leave(Duration.ofMillis(500)));
+    Scope.afterFailure(failure, () -> connection.leave(Duration.ofMillis(500)));
   }
 }

@@ -18,7 +18,7 @@ record LaunchedJob(Placement placement, Membership membership) {
       return meet(launch, tokens, config, hosted);
     } catch (RuntimeException | Error failure) {
       if (hosted != null) {
-        Scope.closeAfter(failure, () -> hosted.close(true));
+        Scope.afterFailure(failure, () -> hosted.close(true));
       }
       throw failure;
     }
@@ -36,7 +36,7 @@ record LaunchedJob(Placement placement, Membership membership) {
     try {
       tokens.publish(token);
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, server::close);
+      Scope.afterFailure(failure, server::close);
       throw failure;
     }
     return new HostedStore(server, tokens::remove, config.joinTimeout());

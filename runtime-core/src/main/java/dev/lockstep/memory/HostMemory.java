@@ -32,7 +32,7 @@ public final class HostMemory {
       var resources = new HostResources(name, bytes, arena, charge, null);
       return new HostBuffer(name, segment, new Backing.Private(), resources, pool);
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, made::close);
+      Scope.afterFailure(failure, made::close);
       throw failure;
     }
   }
@@ -86,7 +86,7 @@ public final class HostMemory {
       return new HostBuffer(
           name, segment, new Backing.SharedFile(file.peerPath(), 0), resources, pool);
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, made::close);
+      Scope.afterFailure(failure, made::close);
       throw failure;
     }
   }

@@ -19,11 +19,11 @@ public final class Scope implements AutoCloseable {
     return resource;
   }
 
-  /// Closes something after a failure that the caller throws on: what closing throws is added to
-  /// that failure and does not hide it.
-  public static void closeAfter(Throwable failure, Runnable close) {
+  /// Does what is still to be done after a failure that the caller throws on, such as to close
+  /// something or to tell others: what that throws is added to the failure and does not hide it.
+  public static void afterFailure(Throwable failure, Runnable rest) {
     try {
-      close.run();
+      rest.run();
     } catch (RuntimeException | Error left) {
       suppress(failure, left);
     }
@@ -38,13 +38,13 @@ public final class Scope implements AutoCloseable {
       }
     } catch (RuntimeException | Error failure) {
       while (!closings.isEmpty()) {
-        closeAfter(failure, closings.pop());
+        afterFailure(failure, closings.pop());
       }
       throw failure;
     }
   }
 
-  /// What closes may throw the very failure that it is closed after.
+  /// What is done after a failure may throw that very failure.
   private static void suppress(Throwable failure, Throwable left) {
     if (!failure.equals(left)) {
       failure.addSuppressed(left);

@@ -124,10 +124,10 @@ final class SharedFile implements AutoCloseable {
     } catch (IOException cause) {
       var failure =
           full(name, bytes, "file system of " + directory, "enlarge it or free it", cause);
-      Scope.closeAfter(failure, file::close);
+      Scope.afterFailure(failure, file::close);
       throw failure;
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, file::close);
+      Scope.afterFailure(failure, file::close);
       throw failure;
     }
     return file;

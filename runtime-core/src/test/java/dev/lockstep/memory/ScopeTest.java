@@ -28,9 +28,9 @@ final class ScopeTest {
   @Test
   void whatClosingThrowsDoesNotHideTheFailureThatItFollows() {
     ArithmeticException failure = new ArithmeticException("cause");
-    Scope.closeAfter(failure, () -> fail("left"));
+    Scope.afterFailure(failure, () -> fail("left"));
     assertThat(failure.getSuppressed()[0]).hasMessage("left");
-    Scope.closeAfter(failure, () -> closed.add("closed"));
+    Scope.afterFailure(failure, () -> closed.add("closed"));
     assertThat(closed).containsExactly("closed");
     assertThat(failure.getSuppressed()).hasSize(1);
   }
@@ -47,14 +47,14 @@ final class ScopeTest {
         .satisfies(failure -> assertThat(failure.getSuppressed()[0]).hasMessage("second"));
     assertThat(closed).containsExactly("fourth", "first");
     ArithmeticException failure = new ArithmeticException("cause");
-    Scope.closeAfter(failure, () -> raise(new AssertionError("left")));
+    Scope.afterFailure(failure, () -> raise(new AssertionError("left")));
     assertThat(failure.getSuppressed()[0]).hasMessage("left");
   }
 
   @Test
   void whatClosingThrowsMayBeTheFailureItself() {
     AssertionError failure = new AssertionError("cause");
-    Scope.closeAfter(failure, () -> raise(failure));
+    Scope.afterFailure(failure, () -> raise(failure));
     Scope scope = new Scope();
     scope.own("first", closed::add);
     scope.own(failure, ScopeTest::raise);

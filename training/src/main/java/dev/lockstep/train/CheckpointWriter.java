@@ -228,7 +228,7 @@ final class CheckpointWriter implements AutoCloseable {
       share = made;
       return made;
     } catch (RuntimeException | Error e) {
-      Scope.closeAfter(e, memory::close);
+      Scope.afterFailure(e, memory::close);
       throw e;
     }
   }
@@ -354,11 +354,11 @@ final class CheckpointWriter implements AutoCloseable {
     } catch (CheckpointException e) {
       failure = Optional.of(e);
     } catch (RuntimeException | Error e) {
-      Scope.closeAfter(e, () -> hearOthers(target, mine, talk));
+      Scope.afterFailure(e, () -> hearOthers(target, mine, talk));
       throw e;
     }
     if (failure.isPresent()) {
-      Scope.closeAfter(failure.get(), () -> hearOthers(target, mine, talk));
+      Scope.afterFailure(failure.get(), () -> hearOthers(target, mine, talk));
       return failure;
     }
     failure = hearOthers(target, mine, talk);

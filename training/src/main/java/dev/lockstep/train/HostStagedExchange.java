@@ -137,7 +137,7 @@ final class HostStagedExchange implements Exchange {
 
     /// Closes all, after a failure that is thrown on.
     void giveUp(Throwable failure) {
-      Scope.closeAfter(failure, scope::close);
+      Scope.afterFailure(failure, scope::close);
     }
   }
 

@@ -68,7 +68,7 @@ public final class Inference implements AutoCloseable {
       bindings.put(ModelPrograms.LOGITS, logits);
       program = scope.own(compute.device().compile(traced.graph()), Program::close).bind(bindings);
     } catch (RuntimeException | Error e) {
-      Scope.closeAfter(e, scope::close);
+      Scope.afterFailure(e, scope::close);
       throw e;
     }
   }

@@ -109,7 +109,7 @@ public final class StepPlan implements AutoCloseable {
       exchanges = new ExchangePlanner(grid, recipe.sameBits());
       plan(recipe, options, grid);
     } catch (RuntimeException | Error e) {
-      Scope.closeAfter(e, scope::close);
+      Scope.afterFailure(e, scope::close);
       throw e;
     }
   }

@@ -107,7 +107,7 @@ public final class Trainer implements AutoCloseable {
               CheckpointWriter::close);
       steps = steps(options, state, batches);
     } catch (RuntimeException | Error e) {
-      Scope.closeAfter(e, scope::close);
+      Scope.afterFailure(e, scope::close);
       throw e;
     }
   }
@@ -162,7 +162,7 @@ public final class Trainer implements AutoCloseable {
     try {
       state.run();
     } catch (RuntimeException | Error e) {
-      Scope.closeAfter(e, this::close);
+      Scope.afterFailure(e, this::close);
       throw e;
     }
   }

@@ -104,7 +104,7 @@ public final class Endpoint implements AutoCloseable {
       findPeers();
       this.nothing = HostMemory.allocate(pool, "messages of no bytes", Long.BYTES);
     } catch (RuntimeException | Error failure) {
-      shared.ifPresent(memory -> Scope.closeAfter(failure, memory.outgoing()::close));
+      shared.ifPresent(memory -> Scope.afterFailure(failure, memory.outgoing()::close));
       throw failure;
     }
   }

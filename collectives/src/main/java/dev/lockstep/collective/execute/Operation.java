@@ -171,7 +171,7 @@ public final class Operation {
         leased++;
       }
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, this::release);
+      Scope.afterFailure(failure, this::release);
       throw failure;
     }
   }
@@ -183,7 +183,7 @@ public final class Operation {
       try {
         tensors[leased].release();
       } catch (RuntimeException | Error failure) {
-        Scope.closeAfter(failure, this::release);
+        Scope.afterFailure(failure, this::release);
         throw failure;
       }
     }

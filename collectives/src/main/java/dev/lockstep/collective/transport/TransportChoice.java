@@ -107,7 +107,7 @@ public final class TransportChoice {
         throw refusedByAll(reasons);
       }
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, far::close);
+      Scope.afterFailure(failure, far::close);
       throw failure;
     }
     return near == null ? far : new HostwiseTransport(near, far, job.hosts(), job.rank());
@@ -154,7 +154,7 @@ public final class TransportChoice {
         return opened;
       }
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, opened::close);
+      Scope.afterFailure(failure, opened::close);
       throw failure;
     }
     opened.close();

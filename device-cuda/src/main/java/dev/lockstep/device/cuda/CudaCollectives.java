@@ -102,7 +102,7 @@ final class CudaCollectives implements DeviceCollectives, AutoCloseable {
       group.join();
       return group;
     } catch (RuntimeException | Error refused) {
-      Scope.closeAfter(refused, group::close);
+      Scope.afterFailure(refused, group::close);
       throw refused;
     }
   }

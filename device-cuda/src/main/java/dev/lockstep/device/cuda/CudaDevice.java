@@ -97,7 +97,7 @@ final class CudaDevice implements Device {
     try {
       return new CudaDevice(context, libraries, cache, options);
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, context::close);
+      Scope.afterFailure(failure, context::close);
       throw failure;
     }
   }

@@ -65,7 +65,7 @@ final class Staging implements AutoCloseable {
       check(driver().eventRecord(order, compute), "cuEventRecord");
       after(order);
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, this::close);
+      Scope.afterFailure(failure, this::close);
       throw failure;
     }
   }

@@ -50,7 +50,7 @@ public final class HuggingFaceFolder implements AutoCloseable {
       folder.read();
       return folder;
     } catch (RuntimeException | Error e) {
-      Scope.closeAfter(e, folder::close);
+      Scope.afterFailure(e, folder::close);
       throw e;
     }
   }

@@ -50,7 +50,7 @@ public final class SafetensorsSet implements AutoCloseable {
       }
       return set;
     } catch (RuntimeException | Error e) {
-      Scope.closeAfter(e, set::close);
+      Scope.afterFailure(e, set::close);
       throw e;
     }
   }

@@ -62,7 +62,7 @@ final class HostDriver implements AeronEngine {
     } catch (RuntimeException | Error e) {
       Closing.quietly(client);
       Closing.quietly(driver);
-      Scope.closeAfter(e, () -> context.addresses().publish(key, DriverFolder.NONE));
+      Scope.afterFailure(e, () -> context.addresses().publish(key, DriverFolder.NONE));
       throw e;
     }
   }

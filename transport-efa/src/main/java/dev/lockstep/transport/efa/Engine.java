@@ -105,7 +105,7 @@ final class Engine implements RailEvents {
       incoming.grow(0);
       postReceives();
     } catch (RuntimeException | Error cause) {
-      Scope.closeAfter(cause, () -> closeAll(opened, rails));
+      Scope.afterFailure(cause, () -> closeAll(opened, rails));
       throw cause;
     }
   }

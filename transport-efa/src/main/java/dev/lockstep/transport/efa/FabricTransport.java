@@ -45,7 +45,7 @@ final class FabricTransport implements Transport {
     try {
       return new FabricTransport(context, found, new Engine(found, library, context, options));
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, found::close);
+      Scope.afterFailure(failure, found::close);
       throw failure;
     }
   }

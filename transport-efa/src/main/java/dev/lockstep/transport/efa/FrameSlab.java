@@ -38,7 +38,7 @@ final class FrameSlab {
     try {
       registration = cache.registerAnyway(rail, address, segment.byteSize());
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, buffer::close);
+      Scope.afterFailure(failure, buffer::close);
       throw failure;
     }
     descriptor = rail.descriptor(registration);

@@ -103,10 +103,10 @@ final class Rail implements AutoCloseable {
     } catch (UnsupportedOperationException lacking) {
       var failure =
           new TransportException(info.provider(), String.valueOf(lacking.getMessage()), lacking);
-      Scope.closeAfter(failure, this::close);
+      Scope.afterFailure(failure, this::close);
       throw failure;
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, this::close);
+      Scope.afterFailure(failure, this::close);
       throw failure;
     }
   }

@@ -25,7 +25,7 @@ final class Rails {
         rails.add(opened.own(rail, Rail::close));
       }
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, opened::close);
+      Scope.afterFailure(failure, opened::close);
       throw failure;
     }
     return List.copyOf(rails);

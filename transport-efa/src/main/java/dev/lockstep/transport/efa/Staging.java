@@ -33,8 +33,8 @@ final class Staging {
         throw cache.tooLittle("a link", buffer.bytes());
       }
     } catch (RuntimeException | Error failure) {
-      Scope.closeAfter(failure, buffer::close);
-      Scope.closeAfter(failure, () -> cache.forget(memory));
+      Scope.afterFailure(failure, buffer::close);
+      Scope.afterFailure(failure, () -> cache.forget(memory));
       throw failure;
     }
     region.uses++;
