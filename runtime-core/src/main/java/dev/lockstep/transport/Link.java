@@ -34,6 +34,12 @@ public interface Link extends AutoCloseable {
   /// @return amount of work done, 0 if there was none
   int poll();
 
+  /// Begins to give this end up: transfers in flight fail and the other end hears of it, as far as
+  /// that waits for nobody. [#abandon] follows, and does the same where this was not called.
+  /// Whoever gives several links up begins with all of them, so that their other ends are waited
+  /// for together. Idempotent.
+  default void beginAbandon() {}
+
   /// Gives this end up: transfers in flight fail and touch no memory any more, the other end fails
   /// after what was sent. What the link holds may stay until [#close]: nothing is freed that the
   /// other end may be in the middle of. Idempotent.

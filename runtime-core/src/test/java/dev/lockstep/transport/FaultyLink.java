@@ -158,6 +158,12 @@ final class FaultyLink implements Link {
   }
 
   @Override
+  public void beginAbandon() {
+    link.beginAbandon();
+    end();
+  }
+
+  @Override
   public void abandon() {
     link.abandon();
     end();

@@ -96,6 +96,12 @@ final class OnNode implements Transport {
     }
 
     @Override
+    public void beginAbandon() {
+      node.enter();
+      inner.beginAbandon();
+    }
+
+    @Override
     public void abandon() {
       node.enter();
       inner.abandon();

@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -204,16 +205,23 @@ public final class Endpoint implements AutoCloseable {
         peer, to -> transport.openSend(members.jobRank(to), communicator, timeout));
   }
 
-  /// Gives all links up: what is on its way is not written into this rank's memory any more. Only
-  /// whoever moves the communicator may.
+  /// Gives all links up: what is on its way is not written into this rank's memory any more. All
+  /// begin before any waits, so that silent peers take the time of one. Only whoever moves the
+  /// communicator may.
   void abandonLinks() {
-    sending.values().forEach(Endpoint::abandon);
-    receiving.values().forEach(Endpoint::abandon);
+    giveUp(sending, Link::beginAbandon);
+    giveUp(receiving, Link::beginAbandon);
+    giveUp(sending, Link::abandon);
+    giveUp(receiving, Link::abandon);
   }
 
-  private static void abandon(Link link) {
+  private static void giveUp(Map<Integer, Link> links, Consumer<Link> how) {
+    links.values().forEach(link -> giveUp(link, how));
+  }
+
+  private static void giveUp(Link link, Consumer<Link> how) {
     try {
-      link.abandon();
+      how.accept(link);
     } catch (RuntimeException stuck) {
       LOG.warn("link cannot be given up: peer={}", link.peer(), stuck);
     }

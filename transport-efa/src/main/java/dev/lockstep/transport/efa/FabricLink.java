@@ -40,6 +40,11 @@ abstract class FabricLink implements Link {
   @Nullable RuntimeException failure;
   boolean closed;
 
+  /// Whether it is given up, and since when its peer has had time to answer.
+  private boolean abandoned;
+
+  private long abandonedAt;
+
   FabricLink(Engine engine, int peer, int communicator) {
     this.engine = engine;
     this.peer = peer;
@@ -220,10 +225,32 @@ abstract class FabricLink implements Link {
     return frame >= 0 && engine.send(frame, peer, kind, to, 0, number, message);
   }
 
+  /// Tells the other end, whose time to answer begins.
+  @Override
+  public final void beginAbandon() {
+    close();
+    try {
+      engine.hold();
+    } catch (TransportException stuck) {
+      return; // as in close
+    }
+    try {
+      if (!abandoned) {
+        abandoned = true;
+        abandonedAt = System.nanoTime();
+        if (engine.isOpen() && touchesMemory()) {
+          boolean _ = isWaitedFor(abandonedAt);
+        }
+      }
+    } finally {
+      engine.letGo();
+    }
+  }
+
   /// Waits a little for the other end's word that it touches nothing any more.
   @Override
   public final void abandon() {
-    close();
+    beginAbandon();
     try (Pause pause = new Pause()) {
       while (!isLeftAlone()) {
         pause.park(PAUSE_NANOS);
@@ -241,7 +268,7 @@ abstract class FabricLink implements Link {
       }
       int _ = engine.progress();
       if (touchesMemory()) {
-        if (!mute && engine.peers().peer(peer).isWaitedFor(System.nanoTime())) {
+        if (!mute && isWaitedFor(System.nanoTime())) {
           return false;
         }
         revoke();
@@ -250,6 +277,10 @@ abstract class FabricLink implements Link {
     } finally {
       engine.letGo();
     }
+  }
+
+  private boolean isWaitedFor(long now) {
+    return now - abandonedAt < Peer.PATIENCE_NANOS && engine.peers().peer(peer).isWaitedFor(now);
   }
 
   @Override

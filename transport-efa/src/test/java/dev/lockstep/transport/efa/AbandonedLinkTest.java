@@ -13,6 +13,9 @@ import dev.lockstep.transport.TransportHarness;
 import dev.lockstep.transport.TransportHarness.Pair;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -37,6 +40,39 @@ final class AbandonedLinkTest {
     refuses(
         EfaDevice.open(3, directory, network, EfaCard.of("rdmap0s6-rdm", FabricInfo.EFA_DIRECT)));
     assertThat(network.offences()).isEmpty();
+  }
+
+  /// Their time to answer begins for all of them before any is waited for.
+  @Test
+  void manySilentPeersTakeTheTimeOfOne() {
+    int silent = 7;
+    LibfabricJudge.require(new OfiTcpProvider());
+    try (TransportHarness ranks =
+        TransportHarness.open(new OfiTcpProvider(), silent + 1, directory)) {
+      List<Link> links = new ArrayList<>();
+      for (int peer = 1; peer <= silent; peer++) {
+        ReceiveLink receiver = (ReceiveLink) ranks.link(peer, 0, WORLD).receiver();
+        ranks.post(receiver, receive(ranks.zeros(0, BYTES), WORLD, 0));
+        ranks.until(receiver::holdsMemory);
+        links.add(receiver);
+      }
+      List<Engine> peers =
+          IntStream.rangeClosed(1, silent)
+              .mapToObj(peer -> ((FabricTransport) ranks.transport(peer)).engine())
+              .toList();
+      peers.forEach(Engine::hold);
+      try {
+        long start = System.nanoTime();
+        links.forEach(Link::beginAbandon);
+        links.forEach(Link::abandon);
+        assertThat(Duration.ofNanos(System.nanoTime() - start))
+            .as(MachineLoad::now)
+            .isBetween(Duration.ofMillis(200), Duration.ofMillis(600));
+        assertThat(links).noneMatch(link -> ((ReceiveLink) link).holdsMemory());
+      } finally {
+        peers.forEach(Engine::letGo);
+      }
+    }
   }
 
   private static void refuses(TransportHarness opened) {
