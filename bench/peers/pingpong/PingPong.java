@@ -11,6 +11,8 @@ import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportProvider;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -24,7 +26,7 @@ import java.util.concurrent.locks.LockSupport;
 /// size: bytes, and the microseconds of one way, the mean as `fi_pingpong` prints it. See
 /// `bench/peers/pingpong/run`.
 ///
-///     PingPong TRANSPORT RANK FOLDER ITERATIONS WARM_UPS SIZE…
+///     PingPong TRANSPORT RANK FOLDER ITERATIONS WARM_UPS WARM_UP_SECONDS SIZE…
 class PingPong {
   private static final int COMMUNICATOR = 1;
   private static final Duration PATIENCE = Duration.ofSeconds(30);
@@ -32,6 +34,8 @@ class PingPong {
   private final Transport transport;
   private final Link in;
   private final Link out;
+  private final MemorySegment mine;
+  private final MemorySegment theirs;
   private final Transfer sending;
   private final Transfer receiving;
   private long sequence;
@@ -40,6 +44,8 @@ class PingPong {
     this.transport = transport;
     this.in = in;
     this.out = out;
+    this.mine = mine.segment();
+    this.theirs = theirs.segment();
     this.sending = stamped(Transfer.send(mine.registration().slice(0, bytes)));
     this.receiving = stamped(Transfer.receive(new Sink.Copy(theirs.registration().slice(0, bytes))));
   }
@@ -49,7 +55,8 @@ class PingPong {
     Path folder = Path.of(args[2]);
     int iterations = Integer.parseInt(args[3]);
     int warmUps = Integer.parseInt(args[4]);
-    List<Integer> sizes = List.of(args).subList(5, args.length).stream().map(Integer::valueOf).toList();
+    long warmUpNanos = (long) (Double.parseDouble(args[5]) * 1e9);
+    List<Integer> sizes = List.of(args).subList(6, args.length).stream().map(Integer::valueOf).toList();
     int largest = sizes.stream().max(Integer::compare).orElseThrow();
     TransportProvider provider =
         ServiceLoader.load(TransportProvider.class).stream()
@@ -71,7 +78,7 @@ class PingPong {
         for (int bytes : sizes) {
           PingPong game = new PingPong(transport, in, out, mine, theirs, bytes);
           game.sequence = sequence;
-          game.play(rank, bytes <= 1 << 16 ? warmUps : Math.max(10, warmUps / 20));
+          game.warmUp(rank, bytes <= 1 << 16 ? warmUps : Math.max(10, warmUps / 20), warmUpNanos);
           int times = bytes <= 1 << 16 ? iterations : Math.max(10, iterations / 20);
           long start = System.nanoTime();
           game.play(rank, times);
@@ -81,6 +88,24 @@ class PingPong {
             System.out.printf(Locale.ROOT, "%d %.3f%n", bytes, micros);
           }
         }
+      }
+    }
+  }
+
+  /// Plays so many games at least, and until the code is compiled: both ranks' compilers share their cores with
+  /// them. Rank 0 has the clock and says in the last message of a game whether there is another one.
+  private void warmUp(int rank, int times, long nanos) {
+    long start = System.nanoTime();
+    boolean goesOn = true;
+    while (goesOn) {
+      play(rank, times);
+      if (rank == 0) {
+        goesOn = System.nanoTime() - start < nanos;
+        mine.set(ValueLayout.JAVA_BYTE, 0, (byte) (goesOn ? 1 : 0));
+        play(rank, 1);
+      } else {
+        play(rank, 1);
+        goesOn = theirs.get(ValueLayout.JAVA_BYTE, 0) != 0;
       }
     }
   }
