@@ -42,7 +42,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   private static final long MEMORY_PART = 8;
 
   private static final int MOST_RUNS = 48;
-  private static final int LEAST_RUNS = 3;
+  private static final int LEAST_RUNS = 2;
   private static final long NANOS_PER_RUN = TimeUnit.MILLISECONDS.toNanos(1);
 
   /// One run in so many is faster than what counts.
@@ -53,6 +53,9 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   /// Nothing is measured again after so many times what the warm-up may take.
   private static final int PATIENCE = 2;
+
+  /// As [#PATIENCE], of everything once more, and of what is doubted.
+  private static final int MOST_PATIENCE = 4;
 
   private static final Duration LEAST_TIMEOUT = Duration.ofMinutes(1);
 
@@ -226,8 +229,19 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   @Override
   public boolean hasTime() {
+    return isYounger(PATIENCE);
+  }
+
+  @Override
+  public boolean hasPatience() {
+    return isYounger(MOST_PATIENCE);
+  }
+
+  /// Returns whether the probe has been there for less than so many times what the warm-up may
+  /// take, alike on all ranks.
+  private boolean isYounger(long times) {
     double elapsed = slowest(new double[] {System.nanoTime() - madeAt})[0];
-    return elapsed < (double) (PATIENCE * warmUp.toNanos());
+    return elapsed < (double) (times * warmUp.toNanos());
   }
 
   private Part part(Schedule schedule) {

@@ -19,6 +19,10 @@ public interface LinkMeter {
   /// something else nothing settles.
   boolean hasTime();
 
+  /// Returns whether there is time to measure everything once more, and again while it is doubted:
+  /// what rests on one moment may be of no use, so more time is spent than [#hasTime] says.
+  boolean hasPatience();
+
   /// Returns how long each schedule takes, every rank having written its input before: the slowest
   /// rank's time, in nanoseconds, where nothing else disturbs the ranks. They are run one after
   /// another, again and again.

@@ -38,6 +38,11 @@ class LinkFitTest {
     }
 
     @Override
+    public boolean hasPatience() {
+      return true;
+    }
+
+    @Override
     public boolean eachHasACore() {
       return true;
     }
@@ -169,13 +174,15 @@ class LinkFitTest {
   private static final class Disturbed implements LinkMeter {
     private final Simulated rest;
     private final boolean hasTime;
+    private final boolean hasPatience;
     private final Disturbance disturbance;
     private int calls;
     private int warmUps;
 
-    Disturbed(Simulated rest, boolean hasTime, Disturbance disturbance) {
+    Disturbed(Simulated rest, boolean hasTime, boolean hasPatience, Disturbance disturbance) {
       this.rest = rest;
       this.hasTime = hasTime;
+      this.hasPatience = hasPatience;
       this.disturbance = disturbance;
     }
 
@@ -187,6 +194,11 @@ class LinkFitTest {
     @Override
     public boolean hasTime() {
       return hasTime;
+    }
+
+    @Override
+    public boolean hasPatience() {
+      return hasPatience;
     }
 
     @Override
@@ -224,6 +236,7 @@ class LinkFitTest {
         new Disturbed(
             rest,
             true,
+            true,
             (schedule, nanos, calls, _) -> {
               String algorithm = schedule.algorithm();
               boolean joins = algorithm.contains("join") || algorithm.contains("reduce");
@@ -238,7 +251,8 @@ class LinkFitTest {
   void whatIsDoubtedIsMeasuredOnceMore() {
     Simulated rest = new Simulated(fabric(2, true), 2);
     Disturbed shared =
-        new Disturbed(rest, true, (_, nanos, _, warmUps) -> warmUps == 1 ? nanos + 5_000 : nanos);
+        new Disturbed(
+            rest, true, false, (_, nanos, _, warmUps) -> warmUps == 1 ? nanos + 5_000 : nanos);
     Fabric fitted = fit(shared);
     assertThat(LinkDoubts.of(fitted, 2, true)).isEmpty();
     assertThat(fitted.levels().getFirst().signalNanos()).isCloseTo(120, withinPercentage(5));
@@ -247,18 +261,60 @@ class LinkFitTest {
   @Test
   void withoutTimeEverythingIsMeasuredOnceAndMayBeDoubted() {
     Simulated rest = new Simulated(fabric(2, true), 2);
-    Disturbed busy = new Disturbed(rest, false, (_, nanos, _, _) -> nanos + 5_000);
+    Disturbed busy = new Disturbed(rest, false, false, (_, nanos, _, _) -> nanos + 5_000);
     Fabric fitted = fit(busy);
     assertThat(LinkDoubts.of(fitted, 2, true)).isPresent();
     assertThat(busy.calls).isEqualTo(7); // short calls, and 4 KiB to 4 MiB
     assertThat(busy.warmUps).isEqualTo(1);
   }
 
+  /// A compiler that had a core while one size was measured.
+  @Test
+  void withoutTimeOnlyWhatIsDoubtedIsMeasuredOnceMore() {
+    Simulated rest = new Simulated(fabric(2, true), 2);
+    Disturbed once =
+        new Disturbed(
+            rest,
+            false,
+            true,
+            (_, nanos, calls, _) -> calls == 6 || calls == 13 ? nanos + 7_000_000 : nanos);
+    Fabric fitted = fit(once);
+    assertThat(LinkDoubts.of(fitted, 2, true)).isEmpty();
+    assertThat(readNanosPerByte(fitted))
+        .isCloseTo(readNanosPerByte(fit(rest)), withinPercentage(1));
+    assertThat(once.warmUps).isEqualTo(1);
+    assertThat(once.calls).isEqualTo(3 * 7);
+  }
+
+  private static double readNanosPerByte(Fabric fabric) {
+    return fabric.levels().getFirst().memory().read().nanosPerByte(2 << 20);
+  }
+
+  /// Their code may be compiled while long sizes are measured.
+  @Test
+  void shortMessagesAreMeasuredOnceMoreAtTheEnd() {
+    Simulated rest = new Simulated(fabric(2, true), 2);
+    Disturbed cold =
+        new Disturbed(
+            rest,
+            false,
+            true,
+            (schedule, nanos, calls, _) ->
+                calls <= 7 && schedule.algorithm().equals("message-send-receive")
+                    ? 2 * nanos
+                    : nanos);
+    Level fitted = fit(cold).levels().getFirst();
+    Level links = fit(rest).levels().getFirst();
+    assertThat(fitted.messageNanos()).isEqualTo(links.messageNanos());
+    assertThat(fitted.shortNanos()).isEqualTo(links.shortNanos());
+  }
+
   @Test
   void whatNeverSettlesEndsAndIsDoubted() {
     Simulated rest = new Simulated(fabric(2, true), 2);
     Disturbed never =
-        new Disturbed(rest, true, (_, nanos, calls, _) -> nanos * 1e6 * Math.pow(0.98, calls));
+        new Disturbed(
+            rest, true, true, (_, nanos, calls, _) -> nanos * 1e6 * Math.pow(0.98, calls));
     assertThat(LinkDoubts.of(fit(never), 2, true)).isPresent();
   }
 }
