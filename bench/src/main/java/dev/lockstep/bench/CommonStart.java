@@ -47,8 +47,7 @@ final class CommonStart implements TimelySamples.Start, AutoCloseable {
                 Mode.SAME_BITS),
             List.of(tensor),
             tensor);
-    boolean mayHaveACore =
-        job.localWorldSize() == ranks && ranks <= Runtime.getRuntime().availableProcessors();
+    boolean mayHaveACore = job.localWorldSize() == ranks && job.mayHaveProcessor(ranks);
     this.start = new AgreedStart(barrier::run, this::greatest, mayHaveACore);
   }
 

@@ -90,7 +90,8 @@ final class Core implements AutoCloseable {
     agreeOnMode(job, agreement, options);
     Transport transport =
         new TransportChoice(job, agreement, options.transport(), options.timeout()).open();
-    Driving driving = new Driving(transport, job.rank(), job.localWorldSize());
+    Driving driving =
+        new Driving(transport, job.rank(), job.mayHaveProcessor(job.localWorldSize()));
     try {
       LinkChoice choice = new LinkChoice(job, agreement, options, transport);
       Optional<LinkTable> known = choice.known();

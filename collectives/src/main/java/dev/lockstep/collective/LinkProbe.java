@@ -108,8 +108,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   private static boolean mayHaveACore(Core core) {
     Members members = core.endpoint().members();
-    return members.isOneHost(core.job().hosts())
-        && members.size() <= Runtime.getRuntime().availableProcessors();
+    return members.isOneHost(core.job().hosts()) && core.job().mayHaveProcessor(members.size());
   }
 
   private long greatest(long mine) {

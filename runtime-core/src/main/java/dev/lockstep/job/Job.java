@@ -32,17 +32,17 @@ public final class Job implements AutoCloseable {
   private final Membership membership;
   private final MemoryPool memory;
   private final JobDirectory directory;
-  private final int processors;
+  private final int sharers;
   private final @Nullable Path errorFile;
   private final TransportContext transportContext;
   private final LateClosings lateClosings = new LateClosings();
   private final AtomicBoolean closed = new AtomicBoolean();
   private volatile String activity = "";
 
-  private Job(Placement placement, Membership membership, JobConfig config, int processors) {
+  private Job(Placement placement, Membership membership, JobConfig config, int sharers) {
     this.placement = placement;
     this.membership = membership;
-    this.processors = processors;
+    this.sharers = sharers;
     String pool = "rank-" + placement.rank();
     this.memory =
         config.leakDetection()
@@ -87,7 +87,7 @@ public final class Job implements AutoCloseable {
     }
     LaunchedJob joined = LaunchedJob.join(launch, config);
     try {
-      return new Job(joined.placement(), joined.membership(), config, share(joined, config));
+      return new Job(joined.placement(), joined.membership(), config, sharers(joined, config));
     } catch (RuntimeException | Error failure) {
       Placement place = joined.placement();
       FailureRecord record = FailureRecords.of(place.rank(), place.host(), failure, "join");
@@ -97,11 +97,10 @@ public final class Job implements AutoCloseable {
     }
   }
 
-  private static int share(LaunchedJob joined, JobConfig config) {
+  private static int sharers(LaunchedJob joined, JobConfig config) {
     Store store = joined.membership().store();
     String allowed = Processors.allowed();
-    return Processors.share(
-        Processors.sharers(store, joined.placement(), allowed, config.joinTimeout()));
+    return Processors.sharers(store, joined.placement(), allowed, config.joinTimeout());
   }
 
   /// Does a rank's work in the job that this process was started for.
@@ -174,7 +173,16 @@ public final class Job implements AutoCloseable {
   /// divided among the ranks of its host that may run on the same ones; at least 1. Ranks that a
   /// launcher has bound to processors of their own have each all of theirs.
   public int processors() {
-    return processors;
+    return Processors.share(sharers);
+  }
+
+  /// Returns whether this rank can have a processor to itself while so many ranks of its host, this
+  /// one included, compute: there are as many processors that it may run on as ranks that may run
+  /// there. So has each of a number of ranks where each says so.
+  ///
+  /// @param ranks on this host; those that a launcher has bound elsewhere do not count
+  public boolean mayHaveProcessor(int ranks) {
+    return Math.min(ranks, sharers) <= Runtime.getRuntime().availableProcessors();
   }
 
   /// Returns this node, from 0.

@@ -1,20 +1,79 @@
 package dev.lockstep.job;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lockstep.memory.Scope;
+import dev.lockstep.process.JavaCommand;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 
 @Timeout(20)
 final class ProcessorsTest {
   private static final Duration SOON = Duration.ofSeconds(10);
+
+  /// A rank that says whether it can have a processor to itself.
+  static final class Rank {
+    private Rank() {}
+
+    public static void main(String[] args) {
+      Job.run(
+          job ->
+              System.out.println(
+                  "processors=%d, own=%b".formatted(job.processors(), job.mayHaveProcessor(2))));
+    }
+  }
+
+  @TempDir private Path temp;
+  private final List<Process> processes = new ArrayList<>();
+
+  @AfterEach
+  void end() {
+    processes.forEach(Process::destroyForcibly);
+  }
+
+  /// Returns what ranks say that are bound to these processors.
+  private List<String> said(List<String> processors) throws IOException {
+    try (StoreServer server =
+        StoreServer.start("127.0.0.1", 0, Ranks.TOKEN.getBytes(UTF_8), 2, Duration.ofSeconds(5))) {
+      for (int rank = 0; rank < 2; rank++) {
+        List<String> command = new ArrayList<>(List.of("taskset", "-c", processors.get(rank)));
+        command.addAll(
+            JavaCommand.of(
+                List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+                Rank.class.getName(),
+                List.of()));
+        ProcessBuilder builder = new ProcessBuilder(command);
+        builder.environment().putAll(Ranks.ofAgent(temp, server.port(), rank, 2));
+        builder.redirectError(ProcessBuilder.Redirect.INHERIT);
+        processes.add(builder.start());
+      }
+      List<String> said = new ArrayList<>();
+      for (Process process : processes) {
+        said.add(new String(process.getInputStream().readAllBytes(), UTF_8).strip());
+      }
+      return said;
+    }
+  }
+
+  private static void requireTwoProcessors() {
+    assumeTrue(
+        Processors.allowed().matches("0[-,]1.*")
+            && Path.of("/usr/bin/taskset").toFile().canExecute(),
+        "processors 0 and 1, or taskset, are not to be had: allowed=" + Processors.allowed());
+  }
 
   /// Returns for each rank how many run on its processors, when these are their hosts and lists.
   private static List<Integer> sharers(List<String> hosts, List<String> allowed) {
@@ -65,12 +124,29 @@ final class ProcessorsTest {
   void ranksOfOneJvmShareItsProcessors() {
     int available = Runtime.getRuntime().availableProcessors();
     try (Scope scope = new Scope()) {
-      for (Job job : Job.inProcess(2 * available, JobConfig.fromEnvironment())) {
-        assertThat(scope.own(job, Job::close).processors()).isEqualTo(1);
+      for (Job each : Job.inProcess(2 * available, JobConfig.fromEnvironment())) {
+        Job job = scope.own(each, Job::close);
+        assertThat(job.processors()).isEqualTo(1);
+        assertThat(job.mayHaveProcessor(2 * available)).isFalse();
+        assertThat(job.mayHaveProcessor(available)).isTrue();
       }
     }
     try (Job alone = Job.inProcess(1, JobConfig.fromEnvironment()).getFirst()) {
       assertThat(alone.processors()).isEqualTo(available);
     }
+  }
+
+  @Test
+  @Tag("long")
+  void eachHasItsProcessorToItselfThoughItSeesFewerThanThereAreRanks() throws Exception {
+    requireTwoProcessors();
+    assertThat(said(List.of("0", "1"))).containsOnly("processors=1, own=true");
+  }
+
+  @Test
+  @Tag("long")
+  void whereBothAreBoundToOneNeitherHas() throws Exception {
+    requireTwoProcessors();
+    assertThat(said(List.of("0", "0"))).containsOnly("processors=1, own=false");
   }
 }

@@ -42,11 +42,11 @@ public final class Driving {
   ///
   /// @param transport owned from here on; closed with the last communicator
   /// @param rank this rank in the job
-  /// @param localRanks number of ranks on this host
-  public Driving(Transport transport, int rank, int localRanks) {
+  /// @param mayHaveACore whether there may be a core for this rank alone
+  public Driving(Transport transport, int rank, boolean mayHaveACore) {
     this.transport = transport;
     this.name = "lockstep-collectives-" + rank;
-    this.idle = new Idle(localRanks);
+    this.idle = new Idle(mayHaveACore);
   }
 
   /// Returns the transport.

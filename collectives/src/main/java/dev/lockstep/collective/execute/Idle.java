@@ -6,9 +6,8 @@ import java.util.concurrent.locks.LockSupport;
 /// ranks may want its core, then parks. Allocates nothing; threads may share one.
 ///
 /// Where the answer must come from a rank behind this one on its core, every look at memory only
-/// delays it. So a rank yields after one look for as long as yields let somebody else run. How many
-/// ranks and cores there are is only where this starts: ranks that are bound see fewer cores than
-/// there are, and those that are not may meet on one.
+/// delays it. So a rank yields after one look for as long as yields let somebody else run. Whether
+/// there is a core for each is only where this starts: ranks that are not bound may meet on one.
 final class Idle {
   // A pause keeps the core for up to a hundred cycles: too long for an answer that is one hop away.
   private static final int EAGER_SPINS = 64;
@@ -43,9 +42,11 @@ final class Idle {
   /// Yields for which the core is taken to be shared. Threads race for it, which does no harm.
   private int shared;
 
-  /// Makes the strategy for `ranks` ranks on this host.
-  Idle(int ranks) {
-    this.shared = ranks > Runtime.getRuntime().availableProcessors() ? SHARED_YIELDS : 0;
+  /// Makes the strategy of a rank.
+  ///
+  /// @param mayHaveACore whether there may be a core for this rank alone
+  Idle(boolean mayHaveACore) {
+    this.shared = mayHaveACore ? 0 : SHARED_YIELDS;
   }
 
   /// Returns whether another rank is taken to wait for this core.

@@ -164,8 +164,8 @@ final class AbortedWaitTest {
         endpoint(
             0,
             new SlowAccess(accesses.getFirst(), goOn, slow),
-            new Driving(transports.getFirst(), 0, 2));
-    Endpoint peer = endpoint(1, accesses.getLast(), new Driving(transports.getLast(), 1, 2));
+            new Driving(transports.getFirst(), 0, true));
+    Endpoint peer = endpoint(1, accesses.getLast(), new Driving(transports.getLast(), 1, true));
     Progress progress = progresses.getFirst();
     Operation operation = slowStep(transports.getFirst());
     start(

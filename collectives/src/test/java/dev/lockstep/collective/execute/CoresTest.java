@@ -114,7 +114,7 @@ class CoresTest {
 
   @Test
   void inPairsARankThatPassesOnLooksAgainForWhomAnotherCoreRuns() {
-    Patience patience = new Patience(new Idle(Integer.MAX_VALUE), cores);
+    Patience patience = new Patience(new Idle(false), cores);
     Signals signals = new Signals(words, 0, MEMBERS);
     Action hears = new Actions.AwaitSignal(signals, 2, SLOT);
     Action speaks = new Actions.Signal(signals, 0, SLOT);

@@ -7,13 +7,12 @@ import org.junit.jupiter.api.Timeout;
 
 @Timeout(10)
 class IdleTest {
-  private static final int PROCESSORS = Runtime.getRuntime().availableProcessors();
   private static final long ALONE_NANOS = 400;
   private static final long HANDED_OVER_NANOS = 2_500;
 
   @Test
   void ranksWithACoreEachSpin() {
-    Idle idle = new Idle(PROCESSORS);
+    Idle idle = new Idle(true);
 
     assertThat(idle.isSpinning(0)).isTrue();
     assertThat(idle.isSpinning(100)).isTrue();
@@ -22,7 +21,7 @@ class IdleTest {
 
   @Test
   void whoIsToBeParkedTakesAnInterruptAndGivesItBack() {
-    Idle idle = new Idle(PROCESSORS);
+    Idle idle = new Idle(true);
     Thread.currentThread().interrupt();
 
     assertThat(idle.idle(100)).isFalse();
@@ -35,14 +34,14 @@ class IdleTest {
 
   @Test
   void ranksThatAreMoreThanCoresYieldAtOnce() {
-    Idle idle = new Idle(PROCESSORS + 1);
+    Idle idle = new Idle(false);
 
     assertThat(idle.isSpinning(0)).isFalse();
   }
 
   @Test
   void ranksThatAreBoundToCoresOfTheirOwnSpinThoughTheySeeOnlyThose() {
-    Idle idle = new Idle(PROCESSORS + 1);
+    Idle idle = new Idle(false);
 
     for (int i = 0; i < 1_000; i++) {
       idle.yielded(ALONE_NANOS);
@@ -53,7 +52,7 @@ class IdleTest {
 
   @Test
   void aRankThatHandsItsCoreOverYieldsAtOnceNextTime() {
-    Idle idle = new Idle(PROCESSORS);
+    Idle idle = new Idle(true);
 
     idle.yielded(ALONE_NANOS);
     assertThat(idle.isSpinning(0)).isTrue();
@@ -64,7 +63,7 @@ class IdleTest {
 
   @Test
   void aRankWhoseYieldTookMillisecondsLooksAtClocksAtOnce() {
-    Idle idle = new Idle(PROCESSORS);
+    Idle idle = new Idle(true);
     assertThat(idle.isTimeToCheck(1)).isFalse();
 
     idle.yielded(3_000_000);
@@ -76,7 +75,7 @@ class IdleTest {
 
   @Test
   void aRankThatHasHandedItsCoreOverTimesOnlySomeOfItsNextYields() {
-    Idle idle = new Idle(PROCESSORS);
+    Idle idle = new Idle(true);
     assertThat(idle.isTimed()).isTrue();
 
     idle.yielded(HANDED_OVER_NANOS);
@@ -91,7 +90,7 @@ class IdleTest {
 
   @Test
   void aRankBesideOneThatComputesTimesEveryYield() {
-    Idle idle = new Idle(PROCESSORS);
+    Idle idle = new Idle(true);
 
     idle.yielded(3_000_000);
 
@@ -100,7 +99,7 @@ class IdleTest {
 
   @Test
   void aRankThatIsAloneOnItsCoreAgainSpinsAgain() {
-    Idle idle = new Idle(PROCESSORS);
+    Idle idle = new Idle(true);
     idle.yielded(HANDED_OVER_NANOS);
 
     for (int i = 0; i < 1_000; i++) {

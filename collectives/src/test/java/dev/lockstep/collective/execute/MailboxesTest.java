@@ -183,7 +183,7 @@ class MailboxesTest {
           new Members(rank, List.of(SENDER, RECEIVER)),
           outgoing.get(rank),
           descriptors,
-          new Idle(1));
+          new Idle(true));
     }
 
     @Override

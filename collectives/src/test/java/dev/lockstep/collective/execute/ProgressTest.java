@@ -54,7 +54,7 @@ final class ProgressTest {
           .orElseThrow()
           .open(job.transportContext());
   private final PeerAccess access = transport.peerAccess(List.of(0)).orElseThrow();
-  private final Driving driving = new Driving(transport, 0, 1);
+  private final Driving driving = new Driving(transport, 0, true);
   private final List<AutoCloseable> made = new ArrayList<>();
   private final Progress progress = progress(1);
 
