@@ -5,6 +5,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 
 /// How a host's ranks share its processors.
@@ -14,6 +16,9 @@ import java.util.List;
 final class Processors {
   private static final Path STATUS = Path.of("/proc/self/status");
   private static final String ALLOWED = "Cpus_allowed_list:";
+
+  // More than any Linux has: a list that names a greater one is none.
+  private static final int MOST = 1 << 16;
 
   private Processors() {}
 
@@ -36,8 +41,9 @@ final class Processors {
         .orElse("");
   }
 
-  /// Returns how many ranks of this host may run on the same processors as this one, itself
-  /// included; every rank of the host asks.
+  /// Returns how many ranks of this host, this one included, may run on that processor of this
+  /// one's which most of them may run on; every rank of the host asks. Where no rank has fewer
+  /// processors than that, there is one for each.
   ///
   /// @param allowed the processors that this rank may run on
   /// @param timeout how long to wait for the others' lists
@@ -48,14 +54,46 @@ final class Processors {
       return 1;
     }
     store.set(key(placement.rank()), allowed.getBytes(StandardCharsets.UTF_8));
-    int sharers = 0;
+    List<String> lists = new ArrayList<>();
     for (int rank = 0; rank < hosts.size(); rank++) {
       if (hosts.get(rank).equals(own)) {
-        byte[] others = store.get(key(rank), timeout);
-        sharers += new String(others, StandardCharsets.UTF_8).equals(allowed) ? 1 : 0;
+        lists.add(new String(store.get(key(rank), timeout), StandardCharsets.UTF_8));
       }
     }
-    return sharers;
+    return mostOnOneOf(allowed, lists);
+  }
+
+  /// Returns how many of the lists have that processor of `own` which most of them have. A list
+  /// that says nothing may mean any processor.
+  static int mostOnOneOf(String own, List<String> lists) {
+    List<BitSet> sets = lists.stream().map(Processors::parsed).toList();
+    BitSet mine = parsed(own);
+    if (mine.isEmpty()) {
+      return lists.size();
+    }
+    return mine.stream()
+        .map(each -> (int) sets.stream().filter(set -> set.isEmpty() || set.get(each)).count())
+        .max()
+        .orElseThrow();
+  }
+
+  /// Returns the processors of a list as Linux writes it, none where it is not one.
+  private static BitSet parsed(String list) {
+    BitSet processors = new BitSet();
+    for (String part : list.split(",", -1)) {
+      String[] ends = part.strip().split("-", 2);
+      try {
+        int first = Integer.parseInt(ends[0]);
+        int last = ends.length == 1 ? first : Integer.parseInt(ends[1]);
+        if (first < 0 || last < first || last >= MOST) {
+          return new BitSet();
+        }
+        processors.set(first, last + 1);
+      } catch (NumberFormatException _) {
+        return new BitSet();
+      }
+    }
+    return processors;
   }
 
   /// Returns the share of one rank, at least 1.

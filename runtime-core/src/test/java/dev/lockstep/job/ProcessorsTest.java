@@ -106,6 +106,21 @@ final class ProcessorsTest {
   }
 
   @Test
+  void ranksWhoseProcessorsAreSomeTheSameShareThose() {
+    assertThat(sharers(List.of("a", "a", "a"), List.of("0-3", "2-5", "5,7")))
+        .containsExactly(2, 2, 2);
+    assertThat(sharers(List.of("a", "a", "a"), List.of("0-2", "0", "1"))).containsExactly(2, 2, 2);
+    assertThat(sharers(List.of("a", "a", "a"), List.of("0", "1-2", "2,4")))
+        .containsExactly(1, 2, 2);
+  }
+
+  @Test
+  void whereAListSaysNothingItsRankMayRunOnAnyProcessor() {
+    assertThat(sharers(List.of("a", "a", "a"), List.of("0-3", "", "4-7"))).containsExactly(2, 3, 2);
+    assertThat(sharers(List.of("a", "a"), List.of("3-1", "0-99999999"))).containsExactly(2, 2);
+  }
+
+  @Test
   void processorsOfAnotherHostAreOthers() {
     assertThat(sharers(List.of("a", "b", "a"), List.of("0-7", "0-7", "0-7")))
         .containsExactly(2, 1, 2);
