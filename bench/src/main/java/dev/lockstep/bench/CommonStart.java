@@ -82,7 +82,6 @@ final class CommonStart implements TimelySamples.Start, AutoCloseable {
   @Override
   public void rest() {
     LockSupport.parkNanos(REST_NANOS);
-    start.anew();
   }
 
   @Override

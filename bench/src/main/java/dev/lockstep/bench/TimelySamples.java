@@ -20,7 +20,8 @@ final class TimelySamples {
     /// @return false if they have the most already
     boolean later();
 
-    /// Rests a moment, so that the system places the ranks anew; then they agree as at first.
+    /// Rests a moment, so that the system places the ranks anew; then they have as much time to
+    /// agree as before.
     void rest();
 
     /// Lets them begin as they leave a barrier from now on.
@@ -30,11 +31,12 @@ final class TimelySamples {
   /// The time of an operation that this rank began late.
   static final double LATE = Double.POSITIVE_INFINITY;
 
-  /// Of so many operations one may be begun late before the ranks give each other more time.
+  /// Of so many operations one may be begun late before the ranks change something: give each other
+  /// more time, or rest. Whether that has helped, a few of them show.
   private static final int PART = 2;
 
   /// Where half of so many are late in one round, with the most time that there is, it is no
-  /// accident.
+  /// accident. So many are tried to see whether a change has helped.
   private static final int MANY = 8;
 
   /// Nor is it where half of fewer are, so many rounds in a row.
@@ -86,8 +88,13 @@ final class TimelySamples {
     int rounds = 0;
     int rests = 0;
     long repeated = 0;
+    int lateOfTried = late;
     while (late > 0) {
-      if (late * PART < tried || start.later()) {
+      int most = MANY;
+      if (lateOfTried * PART < tried) {
+        rounds = 0;
+        most = late;
+      } else if (start.later()) {
         rounds = 0;
       } else if (tried >= MANY || ++rounds >= ROUNDS) {
         if (rests == RESTS) {
@@ -98,15 +105,18 @@ final class TimelySamples {
         rests++;
         rounds = 0;
       }
-      for (int i = 0; i < nanos.length; i++) {
+      tried = 0;
+      for (int i = 0; i < nanos.length && tried < most; i++) {
         if (nanos[i] == LATE) {
           nanos[i] = trial.nanos(operation, i);
+          tried++;
         }
       }
-      repeated += late;
-      tried = late;
+      repeated += tried;
       slowest.of(nanos);
-      late = late(nanos);
+      int onTime = late - late(nanos);
+      late -= onTime;
+      lateOfTried = tried - onTime;
     }
     return repeated;
   }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.collective.PreparedCollective;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -95,6 +96,27 @@ class TimelySamplesTest {
     // each of four rests.
     assertThat(start.rests).isEqualTo(4);
     assertThat(tried).hasSize(8 + 16 * 4 + 8);
+  }
+
+  @Test
+  void manyThatStayLateCostFewTrials() {
+    int[] late = new int[20_000];
+    Arrays.fill(late, Integer.MAX_VALUE);
+    assertThat(timed(late, new double[late.length])).hasSize(20_000);
+    assertThat(start.isCommon).isFalse();
+    assertThat(start.rests).isEqualTo(4);
+    // Eight show whether more time, twice, or each of four rests has helped.
+    assertThat(tried).hasSize(20_000 + 8 * (2 + 4) + 20_000);
+  }
+
+  @Test
+  void whereAChangeHelpsAllThatWereLateAreTimedAgain() {
+    int[] late = new int[100];
+    Arrays.fill(late, 1);
+    assertThat(timed(late, new double[100])).doesNotContain(TimelySamples.LATE);
+    assertThat(start.isCommon).isTrue();
+    assertThat(start.rests).isZero();
+    assertThat(tried).hasSize(200);
   }
 
   @Test
