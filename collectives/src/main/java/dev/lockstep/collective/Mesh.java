@@ -92,10 +92,8 @@ public final class Mesh implements AutoCloseable {
   }
 
   private static void check(List<Axis> axes, int worldSize) {
-    long places = 1;
-    for (Axis axis : axes) {
-      places = Math.multiplyExact(places, (long) axis.size());
-    }
+    // What a double holds ends at the greatest long: axes may hold more places than any job ranks.
+    long places = (long) axes.stream().mapToDouble(Axis::size).reduce(1, (a, b) -> a * b);
     if (places != worldSize || axes.stream().map(Axis::name).distinct().count() != axes.size()) {
       throw new ConfigurationException(
           "--mesh",

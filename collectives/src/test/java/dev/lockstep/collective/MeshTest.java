@@ -75,7 +75,8 @@ final class MeshTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"dp=2", "dp=1,dp=1", "dp=3,tp=2"})
+  @ValueSource(
+      strings = {"dp=2", "dp=1,dp=1", "dp=3,tp=2", "dp=2147483647,tp=2147483647,pp=2147483647"})
   void axesHoldExactlyTheRanks(String text) {
     Ranks.run(
         1,
