@@ -24,6 +24,11 @@ record WorkerEnvironment(
 
   private static final String ROLE = "default";
 
+  // Where all ranks are on this node, NCCL's sockets need not be heard outside it, and its service
+  // for status reports, which asks nobody who he is, need not listen.
+  private static final Map<String, String> NCCL_ON_ONE_NODE =
+      Map.of("NCCL_SOCKET_IFNAME", "lo", "NCCL_RAS_ENABLE", "0");
+
   /// Returns the variables of one rank.
   ///
   /// @param errorFile where it writes what made it fail
@@ -57,7 +62,16 @@ record WorkerEnvironment(
     if (rank == 0 && options.processes().terminalColumns().isPresent()) {
       variables.put(TERMINAL, Integer.toString(options.processes().terminalColumns().getAsInt()));
     }
+    if (options.layout().nodes() == 1) {
+      variables.putAll(NCCL_ON_ONE_NODE);
+      variables.keySet().removeIf(this::isUsersChoice);
+    }
     return variables;
+  }
+
+  /// Returns whether this is a variable of NCCL's that the user has set: his value stays.
+  private boolean isUsersChoice(String variable) {
+    return NCCL_ON_ONE_NODE.containsKey(variable) && options.environment().containsKey(variable);
   }
 
   /// Returns the job-wide number of a rank of this node.

@@ -11,12 +11,16 @@ import org.junit.jupiter.api.Test;
 
 final class WorkerEnvironmentTest {
   private static WorkerEnvironment node(int nodeRank) {
+    return node(nodeRank, 2, Map.of());
+  }
+
+  private static WorkerEnvironment node(int nodeRank, int nodes, Map<String, String> surroundings) {
     LaunchOptions options =
         new LaunchOptions(
-            new RankLayout(2, 3),
+            new RankLayout(nodes, 3),
             new Rendezvous(nodeRank, "node-0", 4711, "mine"),
             new RankProcesses(List.of(), null, OptionalInt.of(99), Duration.ofSeconds(5)),
-            Map.of());
+            surroundings);
     return new WorkerEnvironment(
         options, "mine", 4711, Path.of("/private/token"), Path.of("/private"));
   }
@@ -55,6 +59,18 @@ final class WorkerEnvironmentTest {
   void tellsOnlyRankZeroOfTheTerminal() {
     assertThat(node(0).of(0, Path.of("e"))).containsEntry("LOCKSTEP_TERMINAL", "99");
     assertThat(node(0).of(1, Path.of("e"))).doesNotContainKey("LOCKSTEP_TERMINAL");
+  }
+
+  @Test
+  void ncclOfRanksOnOneNodeIsNotHeardOutsideUnlessTheUserSaysSo() {
+    assertThat(node(0, 1, Map.of()).of(1, Path.of("e")))
+        .containsEntry("NCCL_SOCKET_IFNAME", "lo")
+        .containsEntry("NCCL_RAS_ENABLE", "0");
+    assertThat(node(0, 1, Map.of("NCCL_SOCKET_IFNAME", "eth0")).of(1, Path.of("e")))
+        .doesNotContainKey("NCCL_SOCKET_IFNAME")
+        .containsEntry("NCCL_RAS_ENABLE", "0");
+    assertThat(node(0, 2, Map.of()).of(1, Path.of("e")))
+        .doesNotContainKeys("NCCL_SOCKET_IFNAME", "NCCL_RAS_ENABLE");
   }
 
   @Test
