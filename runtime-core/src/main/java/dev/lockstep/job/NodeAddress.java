@@ -24,8 +24,9 @@ final class NodeAddress {
   }
 
   /// Returns the address to listen at so that others reach this node as `host`: its own address if
-  /// it is one of this node's, or all where something stands between (a service, a forwarded port)
-  /// or where this node alone knows its own name as loopback, as `/etc/hosts` often says.
+  /// it is one of this node's; or all of them where it is none, as something stands between (a
+  /// service, a forwarded port), where the name means nothing here, or where this node alone knows
+  /// its own name as loopback, as `/etc/hosts` often says.
   static String toListenAt(String host) {
     try {
       InetAddress address = InetAddress.getByName(host);

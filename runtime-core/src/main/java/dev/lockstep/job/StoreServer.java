@@ -18,6 +18,8 @@ import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// The job's store: where its ranks meet, keep each other's addresses and learn of the first
 /// failure. One per job, in the launcher's agent of node 0 or in rank 0. Thread-safe.
@@ -25,6 +27,7 @@ import java.util.function.Consumer;
 /// A rank whose connection closes without a goodbye is dead at once; one that is silent is dead
 /// within the liveness time. Nobody is heard who has not proved to know the job's token.
 public final class StoreServer implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(StoreServer.class);
   private static final int BACKLOG = 1024;
 
   private final StoreOptions options;
@@ -92,6 +95,13 @@ public final class StoreServer implements AutoCloseable {
   private void listen() {
     InetSocketAddress address = new InetSocketAddress(options.bindAddress(), options.port());
     listeners.add(listen(address));
+    if (!address.isUnresolved() && address.getAddress().isAnyLocalAddress()) {
+      LOG.info(
+          "store listens on all addresses of this node, as its name is none of them here:"
+              + " address={}, port={}",
+          options.bindAddress(),
+          port());
+    }
     if (!address.isUnresolved()
         && !address.getAddress().isAnyLocalAddress()
         && !address.getAddress().getHostAddress().equals(NodeAddress.loopback())) {
