@@ -138,7 +138,7 @@ public final class Job implements AutoCloseable {
     try {
       for (int rank = 0; rank < ranks; rank++) {
         Placement placement = new Placement(rank, ranks, rank, ranks, 0, 1, hosts);
-        jobs.add(new Job(placement, members.get(rank), config, Processors.share(ranks)));
+        jobs.add(new Job(placement, members.get(rank), config, ranks));
       }
       return jobs;
     } catch (RuntimeException | Error failure) {
@@ -195,7 +195,8 @@ public final class Job implements AutoCloseable {
     return placement.nodes();
   }
 
-  /// Returns the job's number: the same on all ranks, different for every start of a job.
+  /// Returns the job's number: the same on all ranks, different for every start of a job. A secret
+  /// of its ranks, as who knows it may speak for one on some wires: do not log it.
   public long id() {
     return membership.jobId();
   }
