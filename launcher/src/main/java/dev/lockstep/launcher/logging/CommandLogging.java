@@ -14,9 +14,9 @@ import org.slf4j.Logger;
 /// `LOCKSTEP_LOG` asks for it (trace, debug, info, warn, error, off). In code, because reading a
 /// file of XML takes a third of a second of every start.
 ///
-/// A program that merely uses this module and has a configuration of its own keeps it, and so does
-/// who gives `-Dlogback.configurationFile`.
-@ConfiguratorRank(ConfiguratorRank.CUSTOM_HIGH_PRIORITY)
+/// A program that merely uses this module and has a configuration of its own keeps it, a file or a
+/// [Configurator] of any rank, and so does who gives `-Dlogback.configurationFile`.
+@ConfiguratorRank(ConfiguratorRank.FALLBACK)
 public final class CommandLogging extends ContextAwareBase implements Configurator {
   private static final String OWN = "dev.lockstep";
 
