@@ -1,0 +1,55 @@
+package dev.lockstep.system;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// Ranks that `./lockstep` starts have their classes from the archive that the build makes.
+@Tag("long")
+@Timeout(120)
+class ArchiveOfClassesTest {
+  private static final String ARCHIVED = "source: shared objects file (top)";
+
+  @TempDir Path folder;
+
+  @Test
+  void rankLoadsItsClassesAndThoseOfTheFitFromTheArchive() throws Exception {
+    Path home = Path.of(System.getProperty("lockstep.home"));
+    List<String> program =
+        List.of(
+            home.resolve("lockstep").toString(),
+            "run",
+            "--nproc-per-node=2",
+            "--jvm-arg=-Xlog:class+load:file=" + folder.resolve("classes-%p.log"),
+            "perf",
+            "all_reduce",
+            "--transport=shm",
+            "--minbytes=4K",
+            "--maxbytes=4K",
+            "--iters=1",
+            "--warmup_iters=1");
+    Map<String, String> environment = Map.of("XDG_CACHE_HOME", folder.resolve("cache").toString());
+    try (Command command = Command.start(environment, program)) {
+      command.done();
+    }
+    List<Path> logs = new ArrayList<>();
+    try (DirectoryStream<Path> found = Files.newDirectoryStream(folder, "classes-*.log")) {
+      found.forEach(logs::add);
+    }
+    assertThat(logs).hasSize(2);
+    for (Path log : logs) {
+      assertThat(Files.readAllLines(log))
+          .anyMatch(line -> line.endsWith(" dev.lockstep.job.Job " + ARCHIVED))
+          .anyMatch(line -> line.endsWith(" dev.lockstep.collective.LinkProbe " + ARCHIVED));
+    }
+  }
+}
