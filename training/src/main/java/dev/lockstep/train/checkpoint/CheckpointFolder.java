@@ -10,12 +10,13 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
+import java.util.ArrayDeque;
 import java.util.Comparator;
+import java.util.Deque;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
-import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -52,7 +53,8 @@ public final class CheckpointFolder {
   /// What becomes of the folders that a new one succeeds. One of a later step than the new one is
   /// not deleted: it is what a run had come to that goes on from before it.
   ///
-  /// @param keep how many old folders stay, or [#AS_BEFORE] to delete the one that is replaced
+  /// @param keep how many old folders stay, besides those of later steps, or [#AS_BEFORE] to delete
+  ///   the one that is replaced
   /// @param replaced step of the folder that is there now, if one is
   /// @param step of the new one
   public record Succession(int keep, long replaced, long step) {}
@@ -193,13 +195,31 @@ public final class CheckpointFolder {
   private static List<Path> surplus(Path target, Succession succession, Optional<Path> replaced)
       throws IOException {
     List<Path> old = old(target);
-    Predicate<Path> goes =
-        succession.keep == AS_BEFORE
-            ? path -> replaced.filter(path::equals).isPresent()
-            : old.subList(0, Math.max(0, old.size() - succession.keep))::contains;
     String prefix = target.getFileName() + OLD;
-    Predicate<Path> isLater = path -> number(path, prefix) > succession.step;
-    return old.stream().filter(goes.and(isLater.negate()).or(OwnFiles::isGoing)).toList();
+    List<Path> succeeded =
+        leftFirst(old, prefix).stream()
+            .filter(path -> number(path, prefix) <= succession.step)
+            .toList();
+    List<Path> goes =
+        succession.keep == AS_BEFORE
+            ? succeeded.stream().filter(path -> replaced.filter(path::equals).isPresent()).toList()
+            : succeeded.subList(0, Math.max(0, succeeded.size() - succession.keep));
+    return Stream.concat(goes.stream(), old.stream().filter(OwnFiles::isGoing)).distinct().toList();
+  }
+
+  /// Sorts those to the front that the run has left: it has gone on from before them since they
+  /// were written.
+  private static List<Path> leftFirst(List<Path> old, String prefix) {
+    Deque<Path> ofTheRun = new ArrayDeque<>();
+    Deque<Path> left = new ArrayDeque<>();
+    long next = Long.MAX_VALUE;
+    for (Path path : old.reversed()) {
+      long step = number(path, prefix);
+      (step < next ? ofTheRun : left).addFirst(path);
+      next = Math.min(next, step);
+    }
+    left.addAll(ofTheRun);
+    return List.copyOf(left);
   }
 
   /// Gives the folder that is there its old name; returns that, unless an old one had it before.

@@ -8,7 +8,9 @@ import dev.lockstep.train.checkpoint.CheckpointFolder.Succession;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -215,7 +217,7 @@ class CheckpointFolderTest {
   @ParameterizedTest(name = "keep {0}")
   @CsvSource({
     "-1, checkpoint.step-1 checkpoint.step-2 checkpoint.step-5",
-    "1, checkpoint.step-5",
+    "1, checkpoint.step-2 checkpoint.step-5",
     "0, checkpoint.step-5"
   })
   void noneOfALaterStepGoes(int keep, String stay) throws IOException {
@@ -232,6 +234,33 @@ class CheckpointFolderTest {
     assertThat(directory.resolve("checkpoint.step-5")).exists();
     write("11", "12", new Succession(0, 4, 5));
     assertThat(beside()).containsExactly("checkpoint");
+  }
+
+  /// A run that has come to step 6 goes on from step 2 and saves at 3, 4 and 5.
+  @Test
+  void whatTheRunWentOnFromStaysAndWhatItHasLeftGoesFirst() throws IOException {
+    writeAt(1, new Succession(0, 0, 2));
+    writeAt(2, new Succession(2, 2, 4));
+    writeAt(3, new Succession(2, 4, 6));
+
+    writeAt(4, new Succession(2, 6, 3));
+    assertThat(beside())
+        .containsExactly(
+            "checkpoint", "checkpoint.step-2", "checkpoint.step-4", "checkpoint.step-6");
+    writeAt(5, new Succession(2, 3, 4));
+    assertThat(beside())
+        .containsExactly(
+            "checkpoint", "checkpoint.step-2", "checkpoint.step-3", "checkpoint.step-6");
+    writeAt(6, new Succession(2, 4, 5));
+    assertThat(beside())
+        .containsExactly(
+            "checkpoint", "checkpoint.step-3", "checkpoint.step-4", "checkpoint.step-6");
+  }
+
+  private void writeAt(long second, Succession succession) throws IOException {
+    write("a", "b", succession);
+    Files.setLastModifiedTime(
+        folder().resolve(CheckpointFolder.SUMS), FileTime.from(second, TimeUnit.SECONDS));
   }
 
   @Test
