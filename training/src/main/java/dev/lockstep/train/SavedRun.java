@@ -169,7 +169,7 @@ public record SavedRun(Path folder, Recipe recipe, long step, String dataSha256,
   }
 
   /// Returns the step of the checkpoint in a folder; 0 if there is none that says it.
-  static long stepOf(Path folder) {
+  public static long stepOf(Path folder) {
     try {
       return JSON.readTree(CheckpointFolder.read(folder.resolve(STATE))).path("step").asLong();
     } catch (JsonProcessingException | CheckpointException unknown) {

@@ -164,13 +164,15 @@ record RunFolder(Path path, boolean isFresh) {
     return path.resolve("loss.svg");
   }
 
-  /// Starts the measurements, or continues those of the resumed run.
+  /// Starts the measurements, or continues those of the resumed run. Where the run has a checkpoint
+  /// of a later step than it goes on from, which is kept, so are its measurements.
   ///
   /// @throws ConfigurationException that names `--out` and the file, if that cannot be done
   MetricsLog openMetrics(Optional<RunFolder> resumed, long step) {
     try {
+      boolean goesBack = SavedRun.stepOf(checkpoint()) > step;
       return resumed
-          .map(run -> MetricsLog.resume(metrics(), run.metrics(), step))
+          .map(run -> MetricsLog.resume(metrics(), run.metrics(), step, goesBack))
           .orElseGet(() -> MetricsLog.create(metrics()));
     } catch (UncheckedIOException e) {
       throw unwritten(metrics(), Objects.requireNonNullElse(e.getCause(), e));

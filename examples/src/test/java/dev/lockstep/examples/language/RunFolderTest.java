@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.SavedRun;
+import dev.lockstep.train.checkpoint.CheckpointFolder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -43,6 +44,22 @@ final class RunFolderTest {
     SavedRun saved = new SavedRun(temporary.resolve(name), Recipe.defaults(), 1, "", "");
     assertThat(RunFolder.of(saved))
         .isEqualTo(isOfRun ? Optional.of(new RunFolder(temporary)) : Optional.empty());
+  }
+
+  /// After a crash the steps that were lost are taken again, with the same bits.
+  @ParameterizedTest(name = "a checkpoint of step {0}")
+  @CsvSource({"300, true", "100, false"})
+  void measurementsStayWhereARunGoesOnFromAnOldStep(int step, boolean stay) throws Exception {
+    RunFolder folder = new RunFolder(temporary).prepare(Optional.empty());
+    Files.createDirectory(folder.checkpoint());
+    Files.writeString(
+        folder.checkpoint().resolve(CheckpointFolder.STATE), "{\"step\":%d}".formatted(step));
+    Files.writeString(folder.metrics(), "{\"step\":100}\n{\"step\":310}\n");
+
+    folder.openMetrics(Optional.of(folder), 100).close();
+
+    assertThat(Files.readAllLines(folder.metrics())).containsExactly("{\"step\":100}");
+    assertThat(temporary.resolve("metrics.step-310.jsonl").toFile().exists()).isEqualTo(stay);
   }
 
   @Test

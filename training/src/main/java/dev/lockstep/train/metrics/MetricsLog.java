@@ -13,6 +13,7 @@ import java.io.Reader;
 import java.io.UncheckedIOException;
 import java.io.Writer;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -58,17 +59,30 @@ public final class MetricsLog implements AutoCloseable {
   /// @param earlier the log so far; may be `file` itself, or absent
   /// @throws UncheckedIOException if a file cannot be read or written
   public static MetricsLog resume(Path file, Path earlier, long step) {
+    return resume(file, earlier, step, false);
+  }
+
+  /// Continues a run in `file` as [#resume(Path, Path, long)] does.
+  ///
+  /// @param keepsDropped whether `file`, if lines of it are dropped, stays as it was under a name
+  ///   with the last step that it has: `metrics.step-500.jsonl`
+  /// @throws UncheckedIOException if a file cannot be read or written
+  public static MetricsLog resume(Path file, Path earlier, long step, boolean keepsDropped) {
     try {
       // Beside it under a name of its own: a temporary file would be readable by its owner alone.
       Path written = file.resolveSibling(file.getFileName() + ".resumed");
       List<LossCurve.Point> training = new ArrayList<>();
       List<LossCurve.Point> validation = new ArrayList<>();
+      long last = step;
       try (BufferedWriter kept = Files.newBufferedWriter(written)) {
         if (Files.exists(earlier)) {
           try (Reader lines = Files.newBufferedReader(earlier)) {
-            takeOver(lines, kept, step, node -> remember(node, training, validation));
+            last = takeOver(lines, kept, step, node -> remember(node, training, validation));
           }
         }
+      }
+      if (keepsDropped && last > step && Files.exists(file) && Files.isSameFile(file, earlier)) {
+        keep(file, last);
       }
       Files.move(written, file, StandardCopyOption.ATOMIC_MOVE);
       MetricsLog log = new MetricsLog(Files.newOutputStream(file, StandardOpenOption.APPEND));
@@ -80,20 +94,41 @@ public final class MetricsLog implements AutoCloseable {
     }
   }
 
+  /// Copies a log, which is to be replaced, to a name that nothing has.
+  private static void keep(Path file, long last) throws IOException {
+    String name = file.getFileName().toString();
+    int dot = name.lastIndexOf('.');
+    String stem = (dot < 0 ? name : name.substring(0, dot)) + ".step-" + last;
+    String suffix = dot < 0 ? "" : name.substring(dot);
+    for (int copy = 1; ; copy++) {
+      Path free = file.resolveSibling(stem + (copy == 1 ? "" : "-" + copy) + suffix);
+      try {
+        Files.copy(file, free);
+        return;
+      } catch (FileAlreadyExistsException _) {
+        // What the run had come to before, from another step.
+      }
+    }
+  }
+
   /// Copies the lines up to and including a step, one at a time: a run may have millions.
   ///
   /// @param each hears what was measured in them
-  static void takeOver(Reader earlier, Writer kept, long step, Consumer<JsonNode> each)
+  /// @return the last step of all lines; 0 if none has one
+  static long takeOver(Reader earlier, Writer kept, long step, Consumer<JsonNode> each)
       throws IOException {
+    long last = 0;
     BufferedReader lines = new BufferedReader(earlier);
     for (String line = lines.readLine(); line != null; line = lines.readLine()) {
       JsonNode node = read(line);
+      last = Math.max(last, node.path("step").asLong());
       if (node.path("step").asLong(Long.MAX_VALUE) <= step) {
         each.accept(node);
         kept.write(line);
         kept.write('\n');
       }
     }
+    return last;
   }
 
   private static JsonNode read(String line) {

@@ -86,7 +86,7 @@ class MetricsLogTest {
           public void close() {}
         };
     List<Long> heard = new ArrayList<>();
-    MetricsLog.takeOver(earlier, kept, 8, node -> heard.add(node.path("step").asLong()));
+    var _ = MetricsLog.takeOver(earlier, kept, 8, node -> heard.add(node.path("step").asLong()));
 
     assertThat(heard).hasSize(lines / 10 * 9);
     assertThat(kept.toString().lines()).hasSize(lines / 10 * 9);
@@ -133,6 +133,25 @@ class MetricsLogTest {
           .hasSize(4);
     }
     assertThat(directory.toFile().list()).containsExactly("metrics.jsonl");
+  }
+
+  /// What a run had come to that goes on from an old step, each time.
+  @Test
+  void staysUnderTheNameOfItsLastStepWhereThatIsAskedFor() throws IOException {
+    String before = Files.readString(written());
+    Path file = directory.resolve("metrics.jsonl");
+    MetricsLog.resume(file, file, 3, true).close();
+    assertThat(directory.toFile().list()).containsExactly("metrics.jsonl");
+    for (String name : List.of("metrics.step-3.jsonl", "metrics.step-3-2.jsonl")) {
+      Files.writeString(file, before);
+      MetricsLog.resume(file, file, 1, true).close();
+      assertThat(directory.resolve(name)).hasContent(before);
+      assertThat(Files.readAllLines(file)).hasSize(1);
+    }
+    MetricsLog.resume(
+            directory.resolve("other"), directory.resolve("metrics.step-3.jsonl"), 1, true)
+        .close();
+    assertThat(directory.toFile().list()).hasSize(4);
   }
 
   @Test
