@@ -54,7 +54,10 @@ final class CorpusCache {
       throw new ConfigurationException(
           "--data",
           options.source().toString(),
-          "text cannot be read: --data=" + options.source() + ", cause=" + FileTrouble.words(e),
+          "text cannot be read: --data="
+              + options.source()
+              + ", cause="
+              + FileTrouble.words(e, options.source()),
           e);
     }
   }
@@ -159,7 +162,7 @@ final class CorpusCache {
         "cache cannot be written: --cache="
             + options.cache()
             + ", cause="
-            + FileTrouble.words(cause)
+            + FileTrouble.words(cause, options.cache())
             + " (choose a folder with room that you may write to)",
         cause);
   }

@@ -6,6 +6,7 @@ import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.NotDirectoryException;
+import java.nio.file.Path;
 
 /// Why a file could not be read or written, in words that end a sentence which names the file.
 public final class FileTrouble {
@@ -15,6 +16,19 @@ public final class FileTrouble {
   public static String words(UncheckedIOException failure) {
     IOException cause = failure.getCause();
     return cause == null ? failure.toString() : words(cause);
+  }
+
+  /// Returns the words of a failure, with the file that it names if that is another one than the
+  /// sentence does.
+  ///
+  /// @param named the file, or the folder with many, that the sentence names
+  public static String words(IOException failure, Path named) {
+    String words = words(failure);
+    return failure instanceof FileSystemException other
+            && other.getFile() != null
+            && !Path.of(other.getFile()).equals(named)
+        ? words + ", file=" + other.getFile()
+        : words;
   }
 
   /// Returns the words of a failure.
