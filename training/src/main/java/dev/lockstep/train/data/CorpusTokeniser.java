@@ -19,8 +19,8 @@ import java.util.Set;
 /// ones.
 ///
 /// A file is held out by a hash of its name, so that the split depends on nothing else; where none
-/// that has text is, the last one that has. A source of a single file holds out the last tenth of
-/// its bytes. What is no text is left out, and told.
+/// that has text is, or every one, the last one that has. A source with a single file of text holds
+/// out the last tenth of its bytes. What is no text is left out, and told.
 final class CorpusTokeniser {
   // Most files are shorter and are read once; longer ones are checked first, then read again.
   private static final int PIECE_BYTES = 1 << 20;
@@ -60,7 +60,7 @@ final class CorpusTokeniser {
   private String write(List<TextSource.Entry> entries, Path temporary)
       throws IOException, CacheWriteException {
     try (TokenFileWriter writer = create(temporary)) {
-      Split split = entries.size() == 1 ? cutOneFile(entries, writer) : byFile(entries, writer);
+      Split split = split(entries, writer);
       if (split.train == 0 || split.validation == 0) {
         throw new ConfigurationException(
             "--data",
@@ -91,29 +91,28 @@ final class CorpusTokeniser {
             named.size() < leftOut.size() ? "; and others" : "");
   }
 
-  private Split cutOneFile(List<TextSource.Entry> entries, TokenFileWriter writer)
+  private Split split(List<TextSource.Entry> entries, TokenFileWriter writer)
       throws IOException, CacheWriteException {
-    long bytes = append(writer, entries.getFirst());
-    long heldOut = bytes / DataOptions.HELD_OUT_ONE_IN;
-    return new Split(bytes - heldOut, heldOut);
-  }
-
-  private Split byFile(List<TextSource.Entry> entries, TokenFileWriter writer)
-      throws IOException, CacheWriteException {
-    Set<TextSource.Entry> heldOut = heldOut(entries);
+    Set<TextSource.Entry> heldOut = entries.size() == 1 ? Set.copyOf(entries) : heldOut(entries);
     long train = 0;
     for (TextSource.Entry entry : entries) {
       if (!heldOut.contains(entry)) {
         train += append(writer, entry);
       }
     }
-    long validation = 0;
+    List<Long> validation = new ArrayList<>();
     for (TextSource.Entry entry : entries) {
       if (heldOut.contains(entry)) {
-        validation += append(writer, entry);
+        validation.add(append(writer, entry));
       }
     }
-    return new Split(train, validation);
+    long bytes = validation.stream().mapToLong(Long::longValue).sum();
+    if (train > 0) {
+      return new Split(train, bytes);
+    }
+    List<Long> texts = validation.stream().filter(length -> length > 0).toList();
+    long last = texts.size() > 1 ? texts.getLast() : bytes / DataOptions.HELD_OUT_ONE_IN;
+    return new Split(bytes - last, last);
   }
 
   private Set<TextSource.Entry> heldOut(List<TextSource.Entry> entries) throws IOException {

@@ -3,9 +3,11 @@ package dev.lockstep.train.data;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.cache.Digests;
 import dev.lockstep.failure.ConfigurationException;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -243,6 +245,58 @@ class CorpusTest {
       assertThat(corpus.trainTokens()).isEqualTo(900);
       assertThat(corpus.validationTokens()).isEqualTo(100);
     }
+  }
+
+  @Test
+  void aFolderWithOneTextHoldsOutItsLastTenth() throws IOException {
+    Path one = Files.createDirectories(temporary.resolve("one"));
+    Files.write(one.resolve("a.png"), new byte[] {1, 0, 2});
+    Files.writeString(one.resolve("b.txt"), "0123456789".repeat(100));
+    Files.write(one.resolve("c.png"), new byte[] {1, 0, 2});
+    try (Corpus corpus = Corpus.open(DataOptions.of(one, cache), CorpusListener.SILENT)) {
+      assertThat(corpus.trainTokens()).isEqualTo(900);
+      assertThat(corpus.validationTokens()).isEqualTo(100);
+    }
+  }
+
+  @Test
+  void theLastFileIsHeldOutWhereAllAreByName() throws IOException {
+    Path all = Files.createDirectories(temporary.resolve("all"));
+    List<String> names = new ArrayList<>();
+    for (int i = 0; names.size() < 3; i++) {
+      String name = "f" + (100 + i);
+      if (Integer.parseInt(Digests.sha256Hex(name).substring(0, 6), 16)
+              % DataOptions.HELD_OUT_ONE_IN
+          == 0) {
+        names.add(name);
+        Files.writeString(all.resolve(name), "text of " + name + "\n");
+      }
+    }
+    try (Corpus corpus = Corpus.open(DataOptions.of(all, cache), CorpusListener.SILENT)) {
+      assertThat(text(corpus, corpus.trainTokens(), corpus.validationTokens()))
+          .isEqualTo("text of " + names.getLast() + "\n");
+      assertThat(corpus.trainTokens()).isEqualTo(2 * corpus.validationTokens());
+    }
+  }
+
+  /// Whoever runs as root may read every file; one that goes while it is read is the same trouble.
+  @Test
+  void aFileThatCannotBeReadIsNamed() throws IOException {
+    Path gone = folder.resolve("d0/f0.txt");
+    CorpusListener deleting =
+        new CorpusListener() {
+          @Override
+          public void progress(long filesDone, long files) {
+            try {
+              Files.deleteIfExists(gone);
+            } catch (IOException e) {
+              throw new UncheckedIOException(e);
+            }
+          }
+        };
+    assertThatThrownBy(() -> Corpus.open(DataOptions.of(folder, cache), deleting).close())
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--data=" + folder + ", cause=the file is missing, file=" + gone);
   }
 
   @Test
