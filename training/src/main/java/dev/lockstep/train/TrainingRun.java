@@ -45,6 +45,21 @@ public record TrainingRun(
     return new TrainingRun(checkpoint, 100, 0, 0, ProgressListener.SILENT, () -> false);
   }
 
+  /// Returns this run with another number of steps between checkpoints; 0 for the end alone.
+  public TrainingRun withSaveEvery(int steps) {
+    return new TrainingRun(checkpoint, steps, keepOld, evaluateEvery, listener, stop);
+  }
+
+  /// Returns this run with another number of old checkpoints that stay.
+  public TrainingRun withKeepOld(int checkpoints) {
+    return new TrainingRun(checkpoint, saveEvery, checkpoints, evaluateEvery, listener, stop);
+  }
+
+  /// Returns this run with another number of steps between evaluations; 0 for none.
+  public TrainingRun withEvaluateEvery(int steps) {
+    return new TrainingRun(checkpoint, saveEvery, keepOld, steps, listener, stop);
+  }
+
   /// Returns this run with a listener.
   public TrainingRun with(ProgressListener other) {
     return new TrainingRun(checkpoint, saveEvery, keepOld, evaluateEvery, other, stop);
