@@ -2,7 +2,6 @@ package dev.lockstep.examples.language;
 
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Layout;
-import dev.lockstep.train.ProgressListener;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.Recipe.SumBlocks;
@@ -34,6 +33,7 @@ import picocli.CommandLine.Option;
     usageHelpAutoWidth = true)
 final class TrainingOptions {
   private static final int DEFAULT_SAVE_EVERY = 100;
+  private static final int DEFAULT_SAMPLE = 300;
   private static final int EVALUATE_EVERY = 200;
 
   private final ModelShape family;
@@ -256,6 +256,14 @@ final class TrainingOptions {
   @Nullable Integer keepOld;
 
   @Option(
+      names = "--sample",
+      paramLabel = "N",
+      description =
+          "characters that the trained model writes at the end, and once more from its checkpoint;"
+              + " 0 for none; default ${DEFAULT-VALUE}")
+  int sample = DEFAULT_SAMPLE;
+
+  @Option(
       names = "--cache",
       paramLabel = "DIR",
       description = "folder of the token cache; default: lockstep in the user's cache folder")
@@ -429,21 +437,26 @@ final class TrainingOptions {
   ///
   /// @throws ConfigurationException if a number does not fit
   TrainingRun trainingRun(Path checkpoint) {
-    return new TrainingRun(
-        checkpoint, saveEvery, keptOld(), EVALUATE_EVERY, ProgressListener.SILENT, () -> false);
+    requireNotNegative("--sample", sample);
+    return TrainingRun.savingTo(checkpoint)
+        .withSaveEvery(saveEvery)
+        .withKeepOld(keptOld())
+        .withEvaluateEvery(EVALUATE_EVERY);
   }
 
   private int keptOld() {
     if (keepOld == null) {
       return resume == null ? 0 : CheckpointFolder.AS_BEFORE;
     }
-    if (keepOld < 0) {
-      throw new ConfigurationException(
-          "--keep-old",
-          keepOld.toString(),
-          "too small: --keep-old %d (at least 0)".formatted(keepOld));
-    }
+    requireNotNegative("--keep-old", keepOld);
     return keepOld;
+  }
+
+  private static void requireNotNegative(String option, int number) {
+    if (number < 0) {
+      throw new ConfigurationException(
+          option, "" + number, "too small: %s %d (at least 0)".formatted(option, number));
+    }
   }
 
   /// Returns where and how fast a rank computes.

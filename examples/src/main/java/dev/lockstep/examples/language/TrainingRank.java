@@ -22,7 +22,6 @@ import java.util.function.BooleanSupplier;
 /// One rank of a job that trains, from its options to the hashes it prints. Rank 0 prints and
 /// writes; the others only compute.
 final class TrainingRank {
-  private static final int SAMPLE_TOKENS = 300;
   private static final double TEMPERATURE = 0.7;
   private static final String PROMPT = "    /**\n     * Returns the ";
 
@@ -86,14 +85,14 @@ final class TrainingRank {
     if (trainer.isSplit()) {
       var _ = trainer.optimizerSha256();
       var _ = trainer.weightsSha256();
-      if (isDone) {
+      if (isDone && options.sample > 0) {
         var _ = trainer.sample(sampling(trainer), stop);
       }
     }
   }
 
-  private static SamplingOptions sampling(Trainer trainer) {
-    return new SamplingOptions(PROMPT, SAMPLE_TOKENS, trainer.recipe().seed(), TEMPERATURE);
+  private SamplingOptions sampling(Trainer trainer) {
+    return new SamplingOptions(PROMPT, options.sample, trainer.recipe().seed(), TEMPERATURE);
   }
 
   private Corpus openText(Console console) {
@@ -125,7 +124,9 @@ final class TrainingRank {
       optimizerSha256 = trainer.optimizerSha256();
       weightsSha256 = trainer.weightsSha256();
       if (isDone) {
-        conclude(trainer, folder, console);
+        if (options.sample > 0) {
+          conclude(trainer, folder, console);
+        }
         recorder.summarize();
       } else {
         console.line(
@@ -184,7 +185,7 @@ final class TrainingRank {
               .formatted(folder.checkpoint(), again),
           null);
     }
-    console.line("the reloaded checkpoint writes the same " + SAMPLE_TOKENS + " characters");
+    console.line("the reloaded checkpoint writes the same " + options.sample + " characters");
   }
 
   /// Writes measurements and shows progress.
