@@ -7,7 +7,7 @@ import java.time.Duration;
 /// Where and how fast a rank computes. Nothing here changes the numbers of a run, but `device` by
 /// its kind.
 ///
-/// @param device kind of device: `cpu`
+/// @param device kind of device, as its provider calls it: `cpu`, `cuda` or `neuron`
 /// @param threads compute threads of this rank; 0 shares the processors among the host's ranks
 /// @param vectorBits width of vectors; 0 for the best
 /// @param transport name of the transport; empty for the best
@@ -36,6 +36,12 @@ public record TrainerOptions(
   public TrainerOptions {
     OptionCheck.atLeast("--threads", threads, 0);
     OptionCheck.atLeast("--bucket-mb", bucketBytes >> 20, 0);
+    if (!timeout.isPositive()) {
+      throw OptionCheck.refusal(
+          "--timeout",
+          timeout,
+          "too small: --timeout %d seconds (more than 0)".formatted(timeout.toSeconds()));
+    }
   }
 
   /// Returns the default: the CPU, all processors of the host shared by its ranks.
@@ -73,6 +79,13 @@ public record TrainerOptions(
   public TrainerOptions withTransport(String other) {
     return new TrainerOptions(
         device, threads, vectorBits, other, timeout, recompute, layout, bucketBytes);
+  }
+
+  /// Returns these options with another deadline of each collective: how long a rank waits for the
+  /// others before the job fails.
+  public TrainerOptions withTimeout(Duration other) {
+    return new TrainerOptions(
+        device, threads, vectorBits, transport, other, recompute, layout, bucketBytes);
   }
 
   /// Returns these options with another choice of what is computed again.

@@ -16,6 +16,7 @@ import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.nn.Precision;
 import dev.lockstep.train.pipeline.PipelineSchedule;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
@@ -177,6 +178,13 @@ final class TrainingOptions {
           "shm, aeron-ipc, aeron-udp, efa, ofi:PROVIDER, or shm+NAME for memory within hosts and"
               + " NAME between them; default: the best that reaches all ranks")
   String transport = "";
+
+  @Option(
+      names = "--timeout",
+      paramLabel = "SECONDS",
+      description =
+          "how long a rank waits for the others in a collective before the run ends; default 120")
+  @Nullable Integer timeout;
 
   @Option(
       names = "--mesh",
@@ -463,7 +471,9 @@ final class TrainingOptions {
   ///
   /// @param share threads that this rank computes with if the user did not say
   TrainerOptions trainerOptions(int share) {
-    return TrainerOptions.defaults()
+    TrainerOptions usual = TrainerOptions.defaults();
+    return usual
+        .withTimeout(timeout == null ? usual.timeout() : Duration.ofSeconds(timeout))
         .withDevice(device)
         .withThreads(threads == null ? share : threads)
         .withTransport(transport)

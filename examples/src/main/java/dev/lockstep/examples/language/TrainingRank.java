@@ -1,6 +1,7 @@
 package dev.lockstep.examples.language;
 
 import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.Printable;
 import dev.lockstep.job.Job;
@@ -61,6 +62,11 @@ final class TrainingRank {
       } else {
         follow(trainer, plan);
       }
+    } catch (CollectiveTimeoutException late) {
+      console.line(
+          "rank %d has waited for %d s; if ranks only need longer, give them more with --timeout SECONDS"
+              .formatted(job.rank(), trainerOptions.timeout().toSeconds()));
+      throw late;
     }
   }
 

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.checkpoint.CheckpointFolder;
 import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
@@ -16,6 +17,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -45,6 +47,8 @@ class GptJobTest {
     "--threads -1,              --threads,     --threads -1",
     "--save-every -5,           --save-every,  --save-every -5",
     "--keep-old -1,             --keep-old,    --keep-old -1",
+    "--sample -1,               --sample,      --sample -1",
+    "--timeout 0,               --timeout,     --timeout 0",
     "--data /no/such/place,     --data,        /no/such/place",
     "--resume /no/such/place,   --resume,      /no/such/place",
     "--out /etc/hostname/x,     --out,         /etc/hostname",
@@ -134,6 +138,18 @@ class GptJobTest {
     assertThat(keptOld("--keep-old", "4")).isEqualTo(4);
     assertThat(keptOld("--resume", "run")).isEqualTo(CheckpointFolder.AS_BEFORE);
     assertThat(keptOld("--resume", "run", "--keep-old", "0")).isZero();
+  }
+
+  @Test
+  void ranksWaitForEachOtherAsLongAsTheyAreTold() {
+    assertThat(timeout()).isEqualTo(TrainerOptions.defaults().timeout());
+    assertThat(timeout("--timeout", "1800")).isEqualTo(Duration.ofMinutes(30));
+  }
+
+  private static Duration timeout(String... arguments) {
+    TrainingOptions options = new TrainingOptions(GptShape.defaults());
+    new CommandLine(options).parseArgs(arguments);
+    return options.trainerOptions(1).timeout();
   }
 
   private int keptOld(String... arguments) {
