@@ -6,6 +6,7 @@ import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.Printable;
 import dev.lockstep.job.Job;
 import dev.lockstep.launcher.RankContext;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.train.ProgressListener;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.SamplingOptions;
@@ -46,7 +47,9 @@ final class TrainingRank {
     Console console =
         new Console(context.out(), context.terminalColumns(), plan.recipe().tokensPerStep());
     TrainerOptions trainerOptions = options.trainerOptions(context.threads());
+    // What holds the folder is closed after the trainer, which may still be writing to it.
     try (Corpus corpus = openText(console);
+        Scope held = new Scope();
         Trainer trainer =
             plan.saved().isPresent()
                 ? Trainer.resume(job, plan.saved().get(), corpus, trainerOptions)
@@ -54,11 +57,10 @@ final class TrainingRank {
       trainer.requireHeldOutWindow();
       if (job.rank() == 0) {
         RunFolder folder = plan.folder().prepare(plan.resumed());
-        try (RunLock _ = RunLock.take(folder.path(), holder(), console::line)) {
-          folder.check(plan.resumed()); // another run may have come and gone since
-          folder.writeRecipe(trainer.recipe());
-          lead(trainer, corpus, plan.resumed(), folder, console);
-        }
+        var _ = held.own(RunLock.take(folder.path(), holder(), console::line), RunLock::close);
+        folder.check(plan.resumed()); // another run may have come and gone since
+        folder.writeRecipe(trainer.recipe());
+        lead(trainer, corpus, plan.resumed(), folder, console);
       } else {
         follow(trainer, plan);
       }

@@ -1,0 +1,87 @@
+package dev.lockstep.examples.language;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.Job;
+import dev.lockstep.job.JobConfig;
+import dev.lockstep.launcher.RankContext;
+import dev.lockstep.train.model.GptShape;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
+
+/// A rank's work around its trainer.
+@Timeout(60)
+class TrainingRankTest {
+  @TempDir private Path directory;
+  private final ByteArrayOutputStream printed = new ByteArrayOutputStream();
+
+  private void train(Path out) throws Exception {
+    Path text = Files.writeString(directory.resolve("text.txt"), "some text\n".repeat(200));
+    TrainingOptions options = new TrainingOptions(GptShape.defaults());
+    new CommandLine(options)
+        .parseArgs(
+            ("--layers 1 --heads 1 --width 8 --context 8 --lanes 1 --micro-batch 1 --steps 1"
+                    + " --sample 0 --threads 1 --device asking --data %s --cache %s --out %s")
+                .formatted(text, directory.resolve("cache"), out)
+                .split(" "));
+    try (Job job = Job.inProcess(1, JobConfig.of(Map.of())).getFirst()) {
+      new TrainingRank(
+              new Alone(job, new PrintStream(printed, true, StandardCharsets.UTF_8)), options)
+          .run();
+    }
+  }
+
+  private record Alone(Job job, PrintStream out) implements RankContext {
+    @Override
+    public boolean stopRequested() {
+      return false;
+    }
+
+    @Override
+    public OptionalInt terminalColumns() {
+      return OptionalInt.empty();
+    }
+
+    @Override
+    public int threads() {
+      return 1;
+    }
+  }
+
+  /// A trainer that ends early waits for the checkpoint that it is writing.
+  @Test
+  void theFolderIsHeldUntilTheTrainerIsClosed() throws Exception {
+    Path out = directory.resolve("run");
+    List<String> answers = new ArrayList<>();
+    AskingDeviceProvider.QUESTION.set(
+        () -> {
+          try (RunLock _ = RunLock.take(out, "another", answers::add)) {
+            answers.add("free");
+          } catch (ConfigurationException held) {
+            answers.add(held.key() + " held");
+          }
+        });
+    try {
+      train(out);
+    } finally {
+      AskingDeviceProvider.QUESTION.set(() -> {});
+    }
+    assertThat(answers).containsExactly("--out held");
+    RunLock.take(out, "another", answers::add).close();
+    assertThat(printed.toString(StandardCharsets.UTF_8))
+        .contains("weights sha256")
+        .doesNotContain("characters");
+  }
+}
