@@ -283,9 +283,16 @@ public final class Trainer implements AutoCloseable {
   /// Takes one step. Allocates nothing after the first few.
   ///
   /// @param wantsStop whether this rank asks all to stop after it
-  /// @throws IllegalStateException if the recipe's last step is done
+  /// @throws IllegalStateException if the recipe's last step is done, or a step failed or diverged:
+  ///   the weights may be those before it, after it or both, so close this and resume from the last
+  ///   checkpoint
   /// @throws DivergedException on every rank, if loss or gradient is no finite number
   public void step(boolean wantsStop) {
+    if (unfinished > 0) {
+      throw new IllegalStateException(
+          "a run whose step failed takes no more: step=%d (the last checkpoint stands; resume from it)"
+              .formatted(unfinished));
+    }
     if (step == recipe.steps()) {
       throw new IllegalStateException("the recipe's last step is done: steps=" + step);
     }

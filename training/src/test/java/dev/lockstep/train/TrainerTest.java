@@ -276,6 +276,9 @@ class TrainerTest {
               return 0;
             }
             assertThatThrownBy(() -> trainer.step(false)).isInstanceOf(LockstepException.class);
+            assertThatThrownBy(() -> trainer.step(false))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageStartingWith("a run whose step failed takes no more: step=2 (");
             assertThatThrownBy(() -> trainer.save(folder))
                 .isInstanceOf(CheckpointException.class)
                 .hasMessageStartingWith(
