@@ -60,8 +60,9 @@ final class HostLinks {
   private static Optional<LinkTable> kept(int ranks, String transport) {
     try (Job job = Job.inProcess(1, JobConfig.fromEnvironment()).getFirst()) {
       String name = transport.isEmpty() ? USUAL_TRANSPORT : transport;
-      return new LinkCache(UserCache.folder(System.getenv()))
-          .find(LinkTable.key(name, ranks, 1, job.host()), Instant.now())
+      return UserCache.find(System.getenv())
+          .map(LinkCache::new)
+          .flatMap(cache -> cache.find(LinkTable.key(name, ranks, 1, job.host()), Instant.now()))
           .filter(table -> LinkDoubts.of(table, ranks, ranks).isEmpty());
     }
   }
@@ -93,7 +94,7 @@ final class HostLinks {
   static int run(Job job, List<String> arguments) throws IOException {
     LinkSource links =
         new LinkSource.Fitted(
-            UserCache.folder(System.getenv()), WARM_UP, Boolean.parseBoolean(arguments.get(3)));
+            UserCache.find(System.getenv()), WARM_UP, Boolean.parseBoolean(arguments.get(3)));
     CommunicatorOptions options =
         CommunicatorOptions.defaults().withTransport(arguments.get(1)).withLinks(links);
     try (Communicator communicator = Communicator.world(job, options)) {

@@ -82,10 +82,10 @@ final class LinkChoice {
   /// Returns what is known without measuring: where a fit was doubted a moment ago another one
   /// takes as long, and would be too.
   private Optional<LinkTable> kept(LinkSource.Fitted fitted) {
-    if (fitted.anew()) {
+    if (fitted.anew() || fitted.cache().isEmpty()) {
       return Optional.empty();
     }
-    LinkCache cache = new LinkCache(fitted.cache());
+    LinkCache cache = new LinkCache(fitted.cache().get());
     Instant now = Instant.now();
     return cache
         .find(key(), now)
@@ -170,8 +170,9 @@ final class LinkChoice {
         TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start),
         doubt.orElse("none"));
     boolean complete = !hostwise || near.isPresent();
-    if (options.links() instanceof LinkSource.Fitted(Path folder, _, _)) {
-      LinkCache cache = new LinkCache(folder);
+    if (options.links() instanceof LinkSource.Fitted(Optional<Path> folder, _, _)
+        && folder.isPresent()) {
+      LinkCache cache = new LinkCache(folder.get());
       if (doubt.isPresent()) {
         cache.doubt(key(), Instant.now());
       } else if (complete) {

@@ -14,10 +14,10 @@ public sealed interface LinkSource {
   /// is what only a disturbed machine can have shown: constants of a typical host serve, and a
   /// start ten minutes later measures again.
   ///
-  /// @param cache folder in which what was measured is kept
+  /// @param cache folder in which what was measured is kept; empty to keep nothing
   /// @param warmUp how long the virtual machine may take at most to become fast before that
   /// @param anew whether to measure whatever is kept
-  record Fitted(Path cache, Duration warmUp, boolean anew) implements LinkSource {
+  record Fitted(Optional<Path> cache, Duration warmUp, boolean anew) implements LinkSource {
     /// What a job can bear at its first start on a host.
     private static final Duration SHORT = Duration.ofSeconds(1);
 
@@ -35,9 +35,10 @@ public sealed interface LinkSource {
   record Stated(Optional<LinkTable> table) implements LinkSource {}
 
   /// Returns links that are measured once per host, transport and number of ranks, and kept in the
-  /// user's cache: `$XDG_CACHE_HOME/lockstep`, or `~/.cache/lockstep`.
+  /// user's cache: `$XDG_CACHE_HOME/lockstep`, or `~/.cache/lockstep`. Of a user who has neither
+  /// nothing is kept.
   static LinkSource fitted() {
-    return new Fitted(UserCache.folder(System.getenv()), Fitted.SHORT, false);
+    return new Fitted(UserCache.find(System.getenv()), Fitted.SHORT, false);
   }
 
   /// Returns links of which nothing is known but whether ranks share memory: nothing is measured.

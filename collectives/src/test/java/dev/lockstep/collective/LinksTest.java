@@ -26,6 +26,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -48,7 +49,7 @@ class LinksTest {
   private CommunicatorOptions fitted(String transport, boolean anew) {
     return CommunicatorOptions.defaults()
         .withTransport(transport)
-        .withLinks(new LinkSource.Fitted(folder, BRIEF, anew));
+        .withLinks(new LinkSource.Fitted(Optional.of(folder), BRIEF, anew));
   }
 
   private Path cached() throws IOException {
@@ -119,6 +120,17 @@ class LinksTest {
     assumeFalse(first.getFirst().key().isEmpty(), "what was measured on a busy machine is doubted");
     assertThat(LinkTable.decode(Files.readString(cached()))).isEqualTo(first.getFirst());
     assertThat(tables(ranks, fitted(transport, false))).containsOnly(first.getFirst());
+  }
+
+  @Test
+  void ranksMeasureWithoutAFolderToKeepItIn() throws IOException {
+    CommunicatorOptions homeless =
+        fitted("messages-only", false)
+            .withLinks(new LinkSource.Fitted(Optional.empty(), BRIEF, false));
+    List<LinkTable> tables = tables(2, homeless);
+    assertThat(tables).containsOnly(tables.getFirst());
+    assertThat(tables.getFirst().fabric().name()).isEqualTo("messages-only");
+    assertThat(folder).isEmptyDirectory();
   }
 
   @Test

@@ -3,6 +3,7 @@ package dev.lockstep.cache;
 import dev.lockstep.failure.ConfigurationException;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.Optional;
 
 /// Where a user's own files lie that can be made again.
 public final class UserCache {
@@ -22,19 +23,32 @@ public final class UserCache {
     return folder(environment, System.getProperty("user.home", NO_HOME));
   }
 
+  /// Returns the folder as [#folder(Map)] does, for whoever can do without it.
+  ///
+  /// @return empty if the user has no home and the variable is not set
+  public static Optional<Path> find(Map<String, String> environment) {
+    return find(environment, System.getProperty("user.home", NO_HOME));
+  }
+
   /// Returns the folder of a user with a home.
   static Path folder(Map<String, String> environment, String home) {
+    return find(environment, home)
+        .orElseThrow(
+            () ->
+                new ConfigurationException(
+                    VARIABLE,
+                    "",
+                    "this user has no home folder and %s is not set, so nothing can be cached (set it to a folder that this user may write)"
+                        .formatted(VARIABLE)));
+  }
+
+  static Optional<Path> find(Map<String, String> environment, String home) {
     String caches = environment.getOrDefault(VARIABLE, "");
     if (!caches.isEmpty()) {
-      return Path.of(caches).resolve("lockstep");
+      return Optional.of(Path.of(caches).resolve("lockstep"));
     }
-    if (home.equals(NO_HOME)) {
-      throw new ConfigurationException(
-          VARIABLE,
-          "",
-          "this user has no home folder and %s is not set, so nothing can be cached (set it to a folder that this user may write)"
-              .formatted(VARIABLE));
-    }
-    return Path.of(home, ".cache", "lockstep");
+    return home.equals(NO_HOME)
+        ? Optional.empty()
+        : Optional.of(Path.of(home, ".cache", "lockstep"));
   }
 }

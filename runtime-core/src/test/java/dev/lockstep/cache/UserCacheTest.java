@@ -21,6 +21,7 @@ class UserCacheTest {
     assertThatThrownBy(() -> UserCache.folder(Map.of(), "?"))
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining("XDG_CACHE_HOME");
+    assertThat(UserCache.find(Map.of(), "?")).isEmpty();
     assertThat(UserCache.folder(Map.of("XDG_CACHE_HOME", "/c"), "?"))
         .isEqualTo(Path.of("/c/lockstep"));
   }
