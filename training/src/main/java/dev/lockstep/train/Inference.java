@@ -18,7 +18,9 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Map;
 
-/// A model that is only asked: logits of a window of tokens, computed in this process alone.
+/// A model that is only asked: logits of a window of tokens, computed in this process alone. Tokens
+/// are those that the weights were trained on; nothing here turns text into them. For a run's own
+/// checkpoint they are the text's bytes, for GPT-2's or Llama's they are not.
 ///
 /// ```java
 /// try (var folder = HuggingFaceFolder.open(Path.of("gpt2"));
@@ -45,14 +47,15 @@ public final class Inference implements AutoCloseable {
 
   /// Loads a model, whose folder may be closed afterwards; the caller closes this.
   ///
-  /// @param options device, threads and vector width; the rest is passed over
+  /// @param options device, threads, vector width and what is computed again; transport, layout and
+  ///   buckets are passed over
   /// @throws ConfigurationException if there is no such device
   public Inference(HuggingFaceFolder folder, TrainerOptions options) {
     shape = folder.shape();
     Recipe recipe = Recipe.defaults().withModel(shape);
     try {
       Job job = scope.own(Job.inProcess(1, JobConfig.of(Map.of())).getFirst(), Job::close);
-      TrainerOptions alone = options.withLayout(Layout.dataParallel());
+      TrainerOptions alone = options.withLayout(Layout.dataParallel()).withTransport("");
       JobExchange exchange = JobExchange.open(scope, job, recipe, alone);
       compute = RankCompute.open(scope, alone, job, exchange.place());
       LanguageModel model = shape.model(recipe.blocks().tensor());
@@ -82,7 +85,9 @@ public final class Inference implements AutoCloseable {
     return shape;
   }
 
-  /// Computes how likely each token is to follow each of the given ones.
+  /// Computes how likely each token is to follow each of the given ones. Each call computes all
+  /// `context` positions, however few tokens are given, and keeps nothing for the next; it
+  /// allocates the `ids.length * vocabulary` floats that it returns.
   ///
   /// @param ids 1 to `context` tokens
   /// @return logits `[ids.length, vocabulary]`

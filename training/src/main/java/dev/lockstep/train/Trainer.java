@@ -23,6 +23,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// Trains a language model by a [Recipe] with the ranks of a [Job]. The recipe and the text fix
 /// every bit of the result; world size, threads, transport and restarts do not.
@@ -40,6 +42,8 @@ import org.jspecify.annotations.Nullable;
 /// Confined to the thread that made it; every rank calls [#train], [#step], [#evaluate] and [#save]
 /// in the same order. Owns its device; close it before the corpus and the job.
 public final class Trainer implements AutoCloseable {
+  private static final Logger LOG = LoggerFactory.getLogger(Trainer.class);
+
   private final Scope scope = new Scope();
 
   private final Job job;
@@ -169,7 +173,9 @@ public final class Trainer implements AutoCloseable {
 
   /// Starts a run from the weights of a folder of Hugging Face; the caller closes the trainer.
   /// Every rank reads the folder. The run's recipe says what the weights were
-  /// ([Recipe#initialWeights()]).
+  /// ([Recipe#initialWeights()]). The corpus feeds bytes: where the folder's own tokens are others,
+  /// as those of a vocabulary of more than 256 are, each byte starts from the embedding of another
+  /// token, and a warning says so.
   ///
   /// @param weights a model of the recipe's shape
   /// @throws ConfigurationException if the recipe has a model of another shape, starts from other
@@ -183,6 +189,9 @@ public final class Trainer implements AutoCloseable {
           weights.path().toString(),
           "the weights are of another model: --weights %s has %s, the recipe has %s"
               .formatted(weights.path(), weights.shape(), recipe.model()));
+    }
+    if (job.rank() == 0) {
+      otherTokens(weights).ifPresent(LOG::warn);
     }
     String sha256 = weights.sha256();
     if (!recipe.initialWeights().isEmpty() && !recipe.initialWeights().equals(sha256)) {
@@ -201,6 +210,16 @@ public final class Trainer implements AutoCloseable {
             CheckpointWriter.Output.standard());
     trainer.fill(() -> trainer.parameters.load(weights));
     return trainer;
+  }
+
+  /// Returns what is said of weights whose tokens are not the bytes that a corpus has.
+  static Optional<String> otherTokens(HuggingFaceFolder weights) {
+    int vocabulary = weights.shape().vocabulary();
+    return vocabulary <= Corpus.VOCABULARY
+        ? Optional.empty()
+        : Optional.of(
+            "the weights were trained on other tokens than bytes, which text is fed as: weights=%s, vocabulary=%d (their embeddings are of other text at first)"
+                .formatted(weights.path(), vocabulary));
   }
 
   /// Whether a model can have the weights of another; Llama's do not depend on its context.

@@ -51,7 +51,8 @@ final class TrainingOptions {
       names = "--weights",
       paramLabel = "DIR",
       description =
-          "start from the weights of a GPT-2 or Llama folder of Hugging Face, and with its sizes")
+          "start from the weights of a GPT-2 or Llama folder of Hugging Face, and with its sizes;"
+              + " text stays bytes, whose numbers are not those of the folder's own tokens")
   @Nullable Path weights;
 
   @Option(
