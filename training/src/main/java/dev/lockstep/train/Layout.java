@@ -262,9 +262,7 @@ public record Layout(
     checkTokens(recipe, whole);
     boolean isCut = whole.size(TENSOR) > 1 || whole.size(EXPERT) > 1 || whole.size(PIPELINE) > 1;
     if (isCut || (zero > 0 && dp > 1)) {
-      for (ModelShape.Extent extent : recipe.model().splitExtents()) {
-        requireBlocks(extent, recipe.blocks().tensor());
-      }
+      requireBlocks(recipe.model().splitExtents(), recipe.blocks().tensor(), whole.size(TENSOR));
     }
   }
 
@@ -381,13 +379,33 @@ public record Layout(
     }
   }
 
-  private void requireBlocks(ModelShape.Extent extent, int blocks) {
-    if (extent.size() % blocks != 0) {
-      String given = axes.isEmpty() ? "--zero " + zero : "--mesh " + words();
-      throw refusal(
-          "the layout needs equal tensor blocks: %s, %s %d, --tensor-blocks %d (choose a multiple)"
-              .formatted(given, extent.option(), extent.size(), blocks));
+  /// Names what can be changed: the vocabulary cannot, and with given weights nothing but the
+  /// blocks.
+  private void requireBlocks(List<ModelShape.Extent> extents, int blocks, int tp) {
+    int fitting = blocks;
+    for (ModelShape.Extent extent : extents) {
+      fitting = gcd(fitting, extent.size());
     }
+    for (ModelShape.Extent extent : extents) {
+      if (extent.size() % blocks != 0) {
+        String given = axes.isEmpty() ? "--zero " + zero : "--mesh " + words();
+        String leaveOut = fitting % tp == 0 ? "" : "leave tp out and ";
+        throw refusal(
+            "the layout needs equal tensor blocks: %s, %s %d, --tensor-blocks %d (%sstart the run with --tensor-blocks %d: it is part of the recipe, with bits of its own%s)"
+                .formatted(
+                    given,
+                    extent.option(),
+                    extent.size(),
+                    blocks,
+                    leaveOut,
+                    fitting,
+                    extent.option().startsWith("--") ? "; or choose a multiple" : ""));
+      }
+    }
+  }
+
+  private static int gcd(int a, int b) {
+    return b == 0 ? a : gcd(b, a % b);
   }
 
   private ConfigurationException refusal(String sentence) {

@@ -306,7 +306,25 @@ class LayoutsTest {
   void blocksThatAreNotEqualAreRefused() {
     Recipe recipe = recipe(new GptShape(1, 2, 10, 4, 256, true), new SumBlocks(4, 1));
     assertThatThrownBy(() -> Layout.parse("tp=2").check(recipe, 2))
-        .hasMessageContaining("equal tensor blocks: --mesh tp=2, --width 10, --tensor-blocks 4");
+        .hasMessageContaining(
+            "equal tensor blocks: --mesh tp=2, --width 10, --tensor-blocks 4 (start the run with"
+                + " --tensor-blocks 2: it is part of the recipe, with bits of its own; or choose a"
+                + " multiple)");
+  }
+
+  /// GPT-2's vocabulary divides by 29 and 1733 alone, and comes with its weights.
+  @Test
+  void whatAVocabularyCannotBeCutIntoIsRefusedWithTheBlocksThatItCan() {
+    Recipe recipe = recipe(new GptShape(2, 2, 16, 4, 50_257, true), new SumBlocks(4, 1));
+    for (Layout layout : List.of(Layout.parse("pp=2"), Layout.dataParallel().withZero(1))) {
+      assertThatThrownBy(() -> layout.check(recipe, 2))
+          .hasMessageContaining(
+              "vocabulary 50257, --tensor-blocks 4 (start the run with --tensor-blocks 1: it is"
+                  + " part of the recipe, with bits of its own)");
+      layout.check(recipe.withBlocks(new SumBlocks(1, 1)), 2);
+    }
+    assertThatThrownBy(() -> Layout.parse("tp=2").check(recipe, 2))
+        .hasMessageContaining("(leave tp out and start the run with --tensor-blocks 1: ");
   }
 
   private Corpus open() throws IOException {
