@@ -225,6 +225,16 @@ abstract class FabricLink implements Link {
     return frame >= 0 && engine.send(frame, peer, kind, to, 0, number, message);
   }
 
+  /// Sends a frame whose body is one number more.
+  final boolean say(int kind, int to, long number, long message, long body) {
+    int frame = engine.outgoing().claim();
+    if (frame < 0) {
+      return false;
+    }
+    engine.outgoing().segment().set(Wire.LONG, engine.outgoing().body(frame), body);
+    return engine.send(frame, peer, kind, to, Long.BYTES, number, message);
+  }
+
   /// Tells the other end, whose time to answer begins.
   @Override
   public final void beginAbandon() {

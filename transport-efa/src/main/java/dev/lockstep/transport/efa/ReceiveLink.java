@@ -44,8 +44,11 @@ final class ReceiveLink extends FabricLink {
   private final Shortfall shortfall = new Shortfall();
   private boolean asks;
 
-  /// Whether the sender waits to hear how far its frames were taken and what it was granted.
+  /// Whether the sender waits to hear how far its frames were taken and what it was granted, and
+  /// the number of its question.
   private boolean isAsked;
+
+  private long question;
 
   private boolean refuses;
   private boolean forgotten;
@@ -294,10 +297,10 @@ final class ReceiveLink extends FabricLink {
   }
 
   /// Compares what the sender says to have sent with what is here.
-  private void compare(long frames, long written) {
+  private void compare(long frames, long written, long answered) {
     boolean lacksFrame = frames > nextFrame && window[(int) nextFrame & (SLOTS - 1)] == 0;
     boolean isShort = isWaiting() && loss == null && (lacksFrame || written > segments);
-    if (shortfall.isLost(nextFrame + segments, isShort, engine.mostShortfalls())) {
+    if (shortfall.isLost(answered, nextFrame + segments, isShort, engine.mostShortfalls())) {
       breakHere(
           broken(
               "what a peer has sent is lost: sentFrames=%d, takenFrames=%d, writtenSegments=%d, arrivedSegments=%d (a connection of the two ranks has ended)"
@@ -309,7 +312,10 @@ final class ReceiveLink extends FabricLink {
   void told(int kind, MemorySegment frame, long at) {
     long body = at + Wire.HEADER_BYTES;
     switch (kind) {
-      case Wire.HELLO -> greeted(frame, body, Wire.bytes(frame, at));
+      case Wire.HELLO -> {
+        question = Wire.number(frame, at);
+        greeted(frame, body, Wire.bytes(frame, at));
+      }
       case Wire.DISPUTE -> {
         Envelope theirs = new Envelope();
         if (theirs.read(frame, body) && arrived.read(frame, body + Envelope.BYTES)) {
@@ -318,7 +324,7 @@ final class ReceiveLink extends FabricLink {
       }
       case Wire.SENT -> {
         engine.peers().hear(peer());
-        compare(Wire.number(frame, at), Wire.message(frame, at));
+        compare(Wire.number(frame, at), Wire.message(frame, at), frame.get(Wire.LONG, body));
       }
       case Wire.GONE_SEEN -> {
         engine.peers().peer(peer()).hasAnswered();
@@ -386,14 +392,14 @@ final class ReceiveLink extends FabricLink {
       leaves = false;
     }
     if (isAsked && failure == null) {
-      if (!say(Wire.TAKEN, sender, nextFrame, grants.firstUnsaid())) {
+      if (!say(Wire.TAKEN, sender, nextFrame, grants.firstUnsaid(), question)) {
         return false;
       }
       isAsked = false;
       reportedFrames = nextFrame;
     }
     if (asks && failure == null) {
-      if (!say(Wire.ASK, sender, 0, 0)) {
+      if (!say(Wire.ASK, sender, shortfall.ask(), 0)) {
         return false;
       }
       asks = false;

@@ -48,8 +48,10 @@ final class SendLink extends FabricLink {
   private final Shortfall shortfall = new Shortfall();
   private boolean greets = true;
 
-  /// Whether the receiver waits to hear how much was sent.
+  /// Whether the receiver waits to hear how much was sent, and the number of its question.
   private boolean isAsked;
+
+  private long question;
 
   /// Whether the receiver has to hear that it waits for another message. It takes this for the word
   /// that nothing is written any more: segments of earlier messages come first.
@@ -348,10 +350,11 @@ final class SendLink extends FabricLink {
     return sentFrames + writtenSegments + consumedFrames + grants.number();
   }
 
-  private void taken(long frames, long saidGrants) {
+  private void taken(long frames, long saidGrants, long answered) {
     consumedFrames = Math.max(consumedFrames, frames);
     boolean lacks = saidGrants > grants.number() && !grants.hasNext();
-    if (shortfall.isLost(position(), lacks && isWaiting(), engine.mostShortfalls())) {
+    boolean isShort = lacks && isWaiting();
+    if (shortfall.isLost(answered, position(), isShort, engine.mostShortfalls())) {
       breakHere(
           broken(
               "grants of a peer are lost: saidGrants=%d, takenGrants=%d (a connection of the two ranks has ended)"
@@ -359,8 +362,9 @@ final class SendLink extends FabricLink {
     }
   }
 
-  private void asked() {
+  private void asked(long number) {
     isAsked = true;
+    question = number;
     if (failure != null && !peerLeft) {
       // Whoever asks has not heard of it: the word was lost on its way.
       boolean isMismatch = failure instanceof MismatchedEnvelopeException;
@@ -391,8 +395,9 @@ final class SendLink extends FabricLink {
         peerLeft();
       }
       case Wire.GONE -> peerLeft();
-      case Wire.ASK -> asked();
-      case Wire.TAKEN -> taken(Wire.number(frame, at), Wire.message(frame, at));
+      case Wire.ASK -> asked(Wire.number(frame, at));
+      case Wire.TAKEN ->
+          taken(Wire.number(frame, at), Wire.message(frame, at), frame.get(Wire.LONG, body));
       default -> {}
     }
   }
@@ -437,7 +442,7 @@ final class SendLink extends FabricLink {
       leaves = false;
     }
     if (isAsked) {
-      if (!say(Wire.SENT, receiver.link(), sentFrames, writtenSegments)) {
+      if (!say(Wire.SENT, receiver.link(), sentFrames, writtenSegments, question)) {
         return false;
       }
       isAsked = false;
@@ -466,7 +471,8 @@ final class SendLink extends FabricLink {
         ValueLayout.JAVA_BYTE,
         engine.outgoing().body(frame),
         greeting.length);
-    return engine.send(frame, peer(), Wire.HELLO, receiver.link(), greeting.length, 0, 0);
+    long asked = shortfall.ask();
+    return engine.send(frame, peer(), Wire.HELLO, receiver.link(), greeting.length, asked, 0);
   }
 
   @Override
