@@ -48,6 +48,11 @@ final class SendLink extends FabricLink {
   private final Shortfall shortfall = new Shortfall();
   private boolean greets = true;
 
+  /// Whether the receiver has said anything, and when to greet again while it has not.
+  private boolean isAnswered;
+
+  private final Repeats greetings = new Repeats();
+
   /// Whether the receiver waits to hear how much was sent, and the number of its question.
   private boolean isAsked;
 
@@ -336,10 +341,16 @@ final class SendLink extends FabricLink {
   }
 
   /// Greets again, which is answered by where the receiver stands. It may not have read the first
-  /// greeting: one that arrived damaged has broken its end, and it cannot tell anybody so.
+  /// greeting: one that arrived damaged has broken its end, and it cannot tell anybody so. Nor can
+  /// it ask for what was sent behind a greeting that was lost, for which nobody here may wait.
   @Override
   void ask() {
-    if (isWaiting() && !mute && writing == 0 && shortfall.standsStill(position())) {
+    if (mute) {
+      return;
+    }
+    boolean waits = isWaiting() && writing == 0 && shortfall.standsStill(position());
+    boolean isUnheard = !isAnswered && (sentFrames > 0 || failure != null);
+    if (waits || (isUnheard && greetings.isDue())) {
       greets = true;
       engine.markDirty(this);
     }
@@ -377,6 +388,7 @@ final class SendLink extends FabricLink {
   /// Takes what the receiver says.
   void told(int kind, MemorySegment frame, long at) {
     long body = at + Wire.HEADER_BYTES;
+    isAnswered = true;
     switch (kind) {
       case Wire.CREDIT -> consumedFrames = Math.max(consumedFrames, Wire.number(frame, at));
       case Wire.GRANT -> {

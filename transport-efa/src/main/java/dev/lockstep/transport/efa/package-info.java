@@ -20,7 +20,9 @@
 /// over sockets do where a connection ends, as it does at a write that its target refuses, and
 /// connect again without a word. So an end of a link that waits and at which nothing comes for a
 /// tenth of a second asks the other one: a receiver how much was sent (`ASK`, answered by `SENT`),
-/// a sender, by greeting again, how far its frames were taken and what it was granted (`TAKEN`). If
+/// a sender, by greeting again, how far its frames were taken and what it was granted (`TAKEN`). A
+/// sender that has heard nothing yet greets again also if nothing waits there: its greeting may be
+/// lost, and a receiver that does not know it cannot ask. If
 /// more was sent than is here, and nothing comes while the other end says so again and again, the
 /// rest is lost, and the link breaks on both ranks. Credits and farewells that are lost are said
 /// again that way.

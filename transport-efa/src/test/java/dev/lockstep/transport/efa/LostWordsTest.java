@@ -16,6 +16,7 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.zip.CRC32C;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -33,8 +34,8 @@ final class LostWordsTest {
 
   @TempDir private Path directory;
 
-  /// What gets lost, and how many of them.
-  private volatile int kind = -1;
+  /// What gets lost, and how many of them on each rank.
+  private volatile Set<Integer> kinds = Set.of();
 
   private volatile int most = Integer.MAX_VALUE;
 
@@ -57,7 +58,7 @@ final class LostWordsTest {
   void lostGrantsBreakTheLinkOnBothRanks() {
     try (TransportHarness ranks = open()) {
       Pair link = ranks.link(0, 1, WORLD);
-      kind = Wire.GRANT;
+      kinds = Set.of(Wire.GRANT);
       Transfer receiving = receive(ranks.zeros(0, LARGE), WORLD, 0);
       Transfer sending = send(ranks.random(0, LARGE, 1), WORLD, 0);
       ranks.post(link.receiver(), receiving);
@@ -73,10 +74,40 @@ final class LostWordsTest {
   }
 
   @Test
+  void aGreetingLostWithWhatFollowsItBreaksTheLinkOfItsReceiver() {
+    try (TransportHarness ranks = open()) {
+      kinds = Set.of(Wire.HELLO, Wire.FIRST);
+      most = 2;
+      Pair link = ranks.link(0, 1, WORLD);
+      Transfer sending = send(ranks.random(0, 100, 1), WORLD, 0);
+      ranks.post(link.sender(), sending);
+      ranks.await(sending);
+      Transfer receiving = receive(ranks.zeros(0, 100), WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      assertThat(ranks.failure(receiving))
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining("what a peer has sent is lost: sentFrames=1, takenFrames=0");
+    }
+  }
+
+  @Test
+  void aGreetingLostWithAFarewellIsSaidAgain() {
+    try (TransportHarness ranks = open()) {
+      kinds = Set.of(Wire.HELLO, Wire.CLOSE);
+      most = 2;
+      Pair link = ranks.link(0, 1, WORLD);
+      link.sender().close();
+      Transfer receiving = receive(ranks.zeros(0, 100), WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      assertThat(ranks.failure(receiving)).hasMessageContaining("link was closed by its sender");
+    }
+  }
+
+  @Test
   void lostFramesBreakTheLinkOfAReceiverThatComesLater() {
     try (TransportHarness ranks = open()) {
       Pair link = ranks.link(0, 1, WORLD);
-      kind = Wire.FIRST;
+      kinds = Set.of(Wire.FIRST);
       most = 1;
       for (int message = 0; message < 2; message++) {
         ranks.post(link.sender(), send(ranks.random(0, 100, message), WORLD, message));
@@ -94,7 +125,7 @@ final class LostWordsTest {
   void lostCreditsAreSaidAgain() {
     try (TransportHarness ranks = open()) {
       Pair link = ranks.link(0, 1, WORLD);
-      kind = Wire.CREDIT;
+      kinds = Set.of(Wire.CREDIT);
       for (int message = 0; message < MANY; message++) {
         ranks.deliver(link, WORLD, message, 100);
       }
@@ -106,7 +137,7 @@ final class LostWordsTest {
     try (TransportHarness ranks = open()) {
       Pair link = ranks.link(0, 1, WORLD);
       ranks.deliver(link, WORLD, 0, 100);
-      kind = Wire.GONE;
+      kinds = Set.of(Wire.GONE);
       most = 1;
       link.receiver().close();
       Transfer sending = send(ranks.random(0, LARGE, 1), WORLD, 1);
@@ -122,7 +153,7 @@ final class LostWordsTest {
       Transfer receiving = receive(ranks.zeros(0, 100), WORLD, 0);
       ranks.post(link.receiver(), receiving);
       ranks.until(((ReceiveLink) link.receiver())::isGreeted);
-      kind = Wire.CLOSE;
+      kinds = Set.of(Wire.CLOSE);
       most = 1;
       link.sender().close();
       assertThat(ranks.failure(receiving)).hasMessageContaining("link was closed by its sender");
@@ -133,7 +164,7 @@ final class LostWordsTest {
   void aLostDisputeIsSaidAgain() {
     try (TransportHarness ranks = open()) {
       Pair link = ranks.link(0, 1, WORLD);
-      kind = Wire.DISPUTE;
+      kinds = Set.of(Wire.DISPUTE);
       most = 1;
       Transfer receiving = receive(ranks.zeros(0, LARGE), WORLD, 0);
       ranks.post(link.receiver(), receiving);
@@ -148,13 +179,15 @@ final class LostWordsTest {
     /// What the provider may still read.
     private final List<MemorySegment> strange = new ArrayList<>();
 
+    private int taken;
+
     LosingLibfabric(Libfabric library) {
       super(library);
     }
 
     private long taken(long buffer, long bytes) {
       MemorySegment frame = library.memory(buffer, bytes);
-      if (Wire.kind(frame, 0) != kind || strange.size() >= most) {
+      if (!kinds.contains(Wire.kind(frame, 0)) || taken >= most) {
         return buffer;
       }
       MemorySegment copy = Arena.ofAuto().allocate(bytes, 64);
@@ -163,6 +196,12 @@ final class LostWordsTest {
       Wire.seal(copy, 0, new CRC32C(), copy.asByteBuffer());
       strange.add(copy);
       return copy.address();
+    }
+
+    /// What is refused is sent again, and lost then.
+    private long told(long status, long buffer, long from) {
+      taken += status == 0 && from != buffer ? 1 : 0;
+      return status;
     }
 
     @Override
@@ -174,12 +213,14 @@ final class LostWordsTest {
         long destination,
         long context) {
       long from = taken(buffer, bytes);
-      return super.send(endpoint, from, bytes, descriptor, destination, context);
+      return told(
+          super.send(endpoint, from, bytes, descriptor, destination, context), buffer, from);
     }
 
     @Override
     public long inject(EndpointCalls endpoint, long buffer, long bytes, long destination) {
-      return super.inject(endpoint, taken(buffer, bytes), bytes, destination);
+      long from = taken(buffer, bytes);
+      return told(super.inject(endpoint, from, bytes, destination), buffer, from);
     }
   }
 }
