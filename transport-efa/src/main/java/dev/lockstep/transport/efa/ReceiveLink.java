@@ -227,11 +227,17 @@ final class ReceiveLink extends FabricLink {
       return false;
     }
     if (!expected.matches(arrived)) {
-      refuses = true;
       breakHere(mismatched(expected, arrived));
+      refuse();
       return false;
     }
     return true;
+  }
+
+  /// Says what does not match instead of a farewell, if that is why the link has ended.
+  private void refuse() {
+    refuses = failure instanceof MismatchedEnvelopeException;
+    leaves &= !refuses;
   }
 
   private static void apply(Transfer transfer, MemorySegment from, long at, long bytes) {
@@ -357,6 +363,7 @@ final class ReceiveLink extends FabricLink {
     if (sender >= 0) {
       isAsked = true;
       leaves |= failure != null; // or that was lost on its way
+      refuse();
       engine.markDirty(this);
       return;
     }
@@ -389,7 +396,6 @@ final class ReceiveLink extends FabricLink {
         return false;
       }
       refuses = false;
-      leaves = false;
     }
     if (isAsked && failure == null) {
       if (!say(Wire.TAKEN, sender, nextFrame, grants.firstUnsaid(), question)) {

@@ -161,6 +161,20 @@ final class LostWordsTest {
   }
 
   @Test
+  void aLostRefusalIsSaidAgain() {
+    try (TransportHarness ranks = open()) {
+      Pair link = ranks.link(0, 1, WORLD);
+      kinds = Set.of(Wire.REFUSE);
+      most = 1;
+      ranks.post(link.receiver(), receive(ranks.zeros(0, 100), WORLD, 5));
+      Transfer waiting = send(ranks.random(0, LARGE, 2), WORLD, 1);
+      ranks.post(link.sender(), send(ranks.random(0, 100, 1), WORLD, 0));
+      ranks.post(link.sender(), waiting);
+      assertThat(ranks.failure(waiting)).isInstanceOf(MismatchedEnvelopeException.class);
+    }
+  }
+
+  @Test
   void aLostDisputeIsSaidAgain() {
     try (TransportHarness ranks = open()) {
       Pair link = ranks.link(0, 1, WORLD);
