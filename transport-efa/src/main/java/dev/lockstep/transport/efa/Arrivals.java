@@ -69,6 +69,8 @@ final class Arrivals {
         if (sender != null) {
           peers.hear(sender.peer());
           sender.told(kind, frame, at);
+        } else if (kind == Wire.GONE && links.senders().had(link)) {
+          confirmAgain(frame, at);
         }
       }
       case Wire.PING, Wire.PONG, Wire.BYE, Wire.BYE_SEEN -> peers.told(kind, link);
@@ -97,6 +99,24 @@ final class Arrivals {
       }
     } catch (TransportException strange) {
       // Nobody here waits for it.
+    }
+  }
+
+  /// Tells a receiver that has left that a link which was closed before writes no more. How much it
+  /// has written nobody knows.
+  private void confirmAgain(MemorySegment frame, long at) {
+    if (Wire.bytes(frame, at) != Long.BYTES) {
+      return; // of one that never knew its sender
+    }
+    long receiver = frame.get(Wire.LONG, at + Wire.HEADER_BYTES);
+    int rank = (int) (receiver >>> Integer.SIZE);
+    if (!peers.isPeer(rank) || peers.peer(rank).left || peers.peer(rank).dismissed) {
+      return;
+    }
+    int answer = engine.outgoing().claim();
+    if (answer >= 0) {
+      long question = Wire.number(frame, at);
+      var _ = engine.send(answer, rank, Wire.GONE_SEEN, (int) receiver, 0, Wire.UNKNOWN, question);
     }
   }
 

@@ -50,6 +50,12 @@ final class ReceiveLink extends FabricLink {
 
   private long question;
 
+  /// Whether what the sender wrote before it heard that this end is gone is not coming, and when to
+  /// say so again.
+  private final Shortfall unwritten = new Shortfall();
+
+  private final Repeats farewells = new Repeats();
+
   private boolean refuses;
   private boolean forgotten;
 
@@ -293,8 +299,15 @@ final class ReceiveLink extends FabricLink {
     settle();
   }
 
+  /// Asks how much was sent, or whether it is known that this end is gone: a word that was lost, or
+  /// whose answer was, would leave this rank's memory lent for good.
   @Override
   void ask() {
+    if (failure != null && !mute && sender >= 0 && !isOver() && farewells.isDue()) {
+      refuse();
+      leaves = true;
+      engine.markDirty(this);
+    }
     boolean waits = isWaiting() && loss == null && sender >= 0;
     if (waits && shortfall.standsStill(nextFrame + segments)) {
       asks = true;
@@ -334,11 +347,19 @@ final class ReceiveLink extends FabricLink {
       }
       case Wire.GONE_SEEN -> {
         engine.peers().peer(peer()).hasAnswered();
-        writtenSegments = Wire.number(frame, at);
-        settle();
+        writesNoMore(Wire.number(frame, at), Wire.message(frame, at));
       }
       default -> {}
     }
+  }
+
+  /// Notes what the sender has written in all; what is lost of it is not waited for.
+  private void writesNoMore(long written, long answered) {
+    boolean isShort = written > segments;
+    boolean isLost = unwritten.isLost(answered, segments, isShort, engine.mostShortfalls());
+    writtenSegments = isLost ? segments : written;
+    farewells.restart();
+    settle();
   }
 
   /// Takes back what the sender may not write to any more, once all that it wrote is here.
@@ -411,7 +432,8 @@ final class ReceiveLink extends FabricLink {
       asks = false;
     }
     if (leaves) {
-      if (!say(Wire.GONE, sender, 0, 0)) {
+      long self = (long) engine.rank() << Integer.SIZE | number; // the sender may have forgotten
+      if (!say(Wire.GONE, sender, unwritten.ask(), 0, self)) {
         return false;
       }
       leaves = false;

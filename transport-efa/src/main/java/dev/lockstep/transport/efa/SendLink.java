@@ -66,6 +66,9 @@ final class SendLink extends FabricLink {
   private boolean peerLeft;
   private boolean confirms;
 
+  /// Number of the question that its farewell is.
+  private long farewell;
+
   /// Whether the receiver, which has left, has been told that nothing is written any more.
   private boolean confirmed;
 
@@ -404,9 +407,9 @@ final class SendLink extends FabricLink {
             && mine.read(frame, body + Envelope.BYTES)) {
           failure = mismatched(mine, theirs);
         }
-        peerLeft();
+        peerLeft(0);
       }
-      case Wire.GONE -> peerLeft();
+      case Wire.GONE -> peerLeft(Wire.number(frame, at));
       case Wire.ASK -> asked(Wire.number(frame, at));
       case Wire.TAKEN ->
           taken(Wire.number(frame, at), Wire.message(frame, at), frame.get(Wire.LONG, body));
@@ -423,7 +426,8 @@ final class SendLink extends FabricLink {
     giveBack();
   }
 
-  private void peerLeft() {
+  private void peerLeft(long number) {
+    farewell = number;
     leaves = false;
     peerLeft = true;
     if (writing == 0) {
@@ -460,7 +464,7 @@ final class SendLink extends FabricLink {
       isAsked = false;
     }
     if (confirms) {
-      if (!say(Wire.GONE_SEEN, receiver.link(), writtenSegments, 0)) {
+      if (!say(Wire.GONE_SEEN, receiver.link(), writtenSegments, farewell)) {
         return false;
       }
       confirms = false;

@@ -59,6 +59,9 @@ final class Wire {
   static final int SENT = 17;
   static final int TAKEN = 18;
 
+  /// Segments that were written, where that is not known any more.
+  static final long UNKNOWN = (1L << 48) - 1;
+
   private static final long VERSION = 4;
   private static final int CRC_BYTES = 4;
 

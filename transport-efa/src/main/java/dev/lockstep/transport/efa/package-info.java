@@ -22,10 +22,11 @@
 /// tenth of a second asks the other one: a receiver how much was sent (`ASK`, answered by `SENT`),
 /// a sender, by greeting again, how far its frames were taken and what it was granted (`TAKEN`). A
 /// sender that has heard nothing yet greets again also if nothing waits there: its greeting may be
-/// lost, and a receiver that does not know it cannot ask. If
-/// more was sent than is here, and nothing comes while the other end says so again and again, the
-/// rest is lost, and the link breaks on both ranks. Credits and farewells that are lost are said
-/// again that way.
+/// lost, and a receiver that does not know it cannot ask. If more was sent than is here, and
+/// nothing comes while the other end says so again and again, the rest is lost, and the link breaks
+/// on both ranks. Credits and farewells that are lost are said again that way. A receiver that has
+/// gone says so again until it knows that nothing is written any more: what was written and refused
+/// never comes.
 @NullMarked
 package dev.lockstep.transport.efa;
 

@@ -5,6 +5,7 @@ import static dev.lockstep.transport.TransportHarness.send;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.memory.Buffer;
 import dev.lockstep.transport.MismatchedEnvelopeException;
 import dev.lockstep.transport.Transfer;
 import dev.lockstep.transport.TransportHarness;
@@ -22,6 +23,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// A wire on which words get lost that their sender has been told as sent: nobody waits for good.
 @Timeout(30)
@@ -157,6 +160,28 @@ final class LostWordsTest {
       most = 1;
       link.sender().close();
       assertThat(ranks.failure(receiving)).hasMessageContaining("link was closed by its sender");
+    }
+  }
+
+  /// Either of them lost would leave the memory lent for as long as the transport is open.
+  @ParameterizedTest(name = "kind {0}")
+  @ValueSource(ints = {Wire.GONE, Wire.GONE_SEEN})
+  void memoryComesBackThoughAFarewellOrItsAnswerIsLost(int lost) {
+    try (TransportHarness ranks = open()) {
+      Pair link = ranks.link(0, 1, WORLD);
+      ReceiveLink receiver = (ReceiveLink) link.receiver();
+      Buffer lent = ranks.buffer(LARGE);
+      ranks.post(receiver, receive(lent.registration(), WORLD, 0));
+      ranks.until(((SendLink) link.sender())::holdsGrant);
+      Engine engine = ((FabricTransport) ranks.transport(1)).engine();
+      int regions = engine.cache().size();
+      kinds = Set.of(lost);
+      most = 1;
+      receiver.abandon();
+      link.sender().close();
+      lent.close();
+      ranks.until(() -> engine.cache().size() < regions);
+      assertThat(engine.links().receivers().get(receiver.number())).isNull();
     }
   }
 

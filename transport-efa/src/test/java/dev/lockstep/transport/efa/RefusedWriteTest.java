@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.deadline.MachineLoad;
 import dev.lockstep.failure.TransportException;
+import dev.lockstep.memory.Buffer;
 import dev.lockstep.transport.Link;
 import dev.lockstep.transport.Transfer;
 import dev.lockstep.transport.Transport;
@@ -55,7 +56,8 @@ final class RefusedWriteTest {
       Pair doomed = ranks.link(0, 1, DOOMED);
       Pair other = ranks.link(0, 1, OTHER);
       Transfer awaited = receive(ranks.zeros(0, bytes), OTHER, 0);
-      ranks.post(doomed.receiver(), receive(ranks.zeros(0, LARGE), DOOMED, 0));
+      Buffer lent = ranks.buffer(LARGE);
+      ranks.post(doomed.receiver(), receive(lent.registration(), DOOMED, 0));
       ranks.post(other.receiver(), awaited);
       ranks.until(((SendLink) doomed.sender())::holdsGrant);
       ranks.until(() -> ((SendLink) other.sender()).holdsGrant() == bytes > SMALL);
@@ -75,7 +77,18 @@ final class RefusedWriteTest {
       assertThat(Duration.ofNanos(System.nanoTime() - start))
           .as(MachineLoad::now)
           .isLessThan(AT_ONCE);
+      givesBack(ranks, doomed, lent);
     }
+  }
+
+  /// What was refused never comes, though its sender counts it as written.
+  private static void givesBack(TransportHarness ranks, Pair doomed, Buffer lent) {
+    Engine owner = ((FabricTransport) ranks.transport(1)).engine();
+    int regions = owner.cache().size();
+    lent.close();
+    ranks.until(() -> owner.cache().size() < regions);
+    int number = ((ReceiveLink) doomed.receiver()).number();
+    assertThat(owner.links().receivers().get(number)).isNull();
   }
 
   private static void names(RuntimeException failure, String peer) {
