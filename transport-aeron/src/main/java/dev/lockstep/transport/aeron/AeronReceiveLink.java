@@ -57,11 +57,11 @@ final class AeronReceiveLink extends AeronLink implements ControlledFragmentHand
       setMtu(sender.mtuLength());
     }
     int frames = sender.controlledPoll(this, FRAMES_PER_POLL);
-    if (frames == 0 && (sender.isClosed() || sender.isEndOfStream())) {
+    if (frames == 0) {
       if (sender.position() > Sessions.lastTerm(sender.termBufferLength())) {
-        image = null;
+        image = null; // that was its last frame
         log++;
-      } else {
+      } else if (sender.isClosed() || sender.isEndOfStream()) {
         breakLink(lost("peer has left the link"));
       }
     }

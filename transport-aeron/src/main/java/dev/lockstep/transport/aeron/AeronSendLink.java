@@ -9,6 +9,7 @@ import io.aeron.logbuffer.BufferClaim;
 import io.aeron.protocol.DataHeaderFlyweight;
 import java.lang.foreign.MemorySegment;
 import org.agrona.concurrent.UnsafeBuffer;
+import org.jspecify.annotations.Nullable;
 
 /// Sending end: claims frames in the publication's log and copies envelope and payload straight
 /// into them.
@@ -21,6 +22,10 @@ final class AeronSendLink extends AeronLink {
   private final BufferClaim claim = new BufferClaim();
   private final long lastTerm;
   private ExclusivePublication publication;
+
+  /// The log that comes next, once it is there.
+  private @Nullable ExclusivePublication following;
+
   private boolean isBetweenLogs;
   private boolean envelopeSent;
 
@@ -109,8 +114,9 @@ final class AeronSendLink extends AeronLink {
     return false;
   }
 
+  /// The log that ends stays open until its receiver takes from the next one: it tells whether the
+  /// peer is there.
   private void endLog() {
-    publication.close(); // the driver still delivers what is in it
     isBetweenLogs = true;
     try {
       sessions.open(0);
@@ -121,25 +127,41 @@ final class AeronSendLink extends AeronLink {
 
   /// Returns whether the next log is there and its receiver takes from it.
   private boolean hasNextLog() {
+    ExclusivePublication next = following;
     try {
-      if (publication.isClosed()) {
-        ExclusivePublication next = sessions.publication();
-        if (next == null) {
-          return false;
-        }
-        publication = next;
+      if (next == null) {
+        next = sessions.publication();
+        following = next;
       }
     } catch (AeronException | IllegalArgumentException refused) {
       breakLink(lost("next log cannot be opened: aeron=" + refused.getMessage()));
       return false;
     }
-    isBetweenLogs = !publication.isConnected();
-    return !isBetweenLogs;
+    if (next != null && next.isConnected()) {
+      publication.close(); // the driver still delivers what is in it
+      publication = next;
+      following = null;
+      isBetweenLogs = false;
+      return true;
+    }
+    if (!publication.isConnected()) {
+      breakLink(lost("peer has left the link"));
+    }
+    return false;
+  }
+
+  /// Returns whether a log has ended and its receiver does not take from the next one yet, for
+  /// tests.
+  boolean isBetweenLogs() {
+    return isBetweenLogs;
   }
 
   @Override
   void free() {
     sessions.abandon();
     publication.close();
+    if (following != null) {
+      following.close();
+    }
   }
 }

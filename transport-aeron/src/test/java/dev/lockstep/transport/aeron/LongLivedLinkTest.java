@@ -2,6 +2,7 @@ package dev.lockstep.transport.aeron;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.Transfer;
 import dev.lockstep.transport.Transport;
@@ -57,6 +58,35 @@ class LongLivedLinkTest {
         assertThat(targets.get(message).segment().mismatch(sources.get(message).segment()))
             .isEqualTo(-1);
       }
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"aeron-ipc", "aeron-udp"})
+  void aReceiverThatLeavesBetweenTwoLogsIsMissed(String name) {
+    int bytes = 3 << 20;
+    List<TransportContext> contexts = TransportHarness.contexts(2, directory);
+    List<Transport> transports = new ArrayList<>();
+    contexts.forEach(context -> transports.add(open(context, name, 2)));
+    try (TransportHarness ranks = new TransportHarness(transports)) {
+      TransportHarness.Pair link = ranks.link(0, 1, COMMUNICATOR);
+      AeronSendLink sender = (AeronSendLink) link.sender();
+      Transfer last = TransportHarness.send(ranks.random(0, 100, 0), COMMUNICATOR, MESSAGES);
+      for (int message = 0; message < MESSAGES; message++) {
+        Transfer sending = TransportHarness.send(ranks.random(0, bytes, 1), COMMUNICATOR, message);
+        Transfer taking = TransportHarness.receive(ranks.zeros(0, bytes), COMMUNICATOR, message);
+        ranks.post(link.sender(), sending);
+        ranks.post(link.receiver(), taking);
+      }
+      ranks.post(link.sender(), last);
+      Deadline.until(
+          () -> {
+            int _ = link.receiver().poll();
+            int _ = sender.poll();
+            return sender.isBetweenLogs();
+          });
+      link.receiver().close();
+      assertThat(ranks.failure(last)).hasMessageContaining("peer has left the link");
     }
   }
 
