@@ -25,6 +25,9 @@ final class Parts {
   /// The signal that a rank's memory has been read.
   static final int READ = 2;
 
+  /// The signal that a rank's share is written to its peer.
+  static final int WRITTEN = 1;
+
   /// The signal that what a rank swaps with another one is swapped.
   static final int SWAPPED = 1;
 
@@ -194,6 +197,20 @@ final class Parts {
     return request.topology().peerMemory() || request.ranks() == 1
         ? Optional.empty()
         : Optional.of("ranks cannot read each other's memory");
+  }
+
+  static Optional<String> nothingToShare(CollectiveRequest request) {
+    return request.ranks() == 1
+        ? Optional.of("a rank alone shares its work with nobody")
+        : noPeerMemory(request);
+  }
+
+  /// Returns how many of the elements that go between the root and another rank, the last of them,
+  /// the root moves. In place so many that all ranks move as many; else half as many, since the
+  /// root copies its own elements too, which takes half as long as another rank's.
+  static long rootMoves(CollectiveRequest request, long elements) {
+    int parts = request.inPlace() ? request.ranks() : 2 * request.ranks();
+    return Shares.atCacheLines(elements, parts, request.dtype().bytes()).length(parts - 1);
   }
 
   static Optional<String> notAPowerOfTwo(CollectiveRequest request) {

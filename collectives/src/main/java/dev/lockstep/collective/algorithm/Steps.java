@@ -53,11 +53,16 @@ final class Steps {
     }
   }
 
-  /// Joins sources and writes the result to several ranks, of which this one is the first.
+  /// Joins sources and writes the result to several ranks.
   void spread(List<Range> to, JoinTree tree) {
     if (to.getFirst().elements() > 0) {
       steps.add(new Step.Spread(to, tree));
     }
+  }
+
+  /// Copies a range of this rank to a peer.
+  void push(Range from, Range to) {
+    spread(List.of(to), new JoinTree.Leaf(from));
   }
 
   /// Exchanges a range of this rank with one of a peer.

@@ -44,10 +44,11 @@ public sealed interface Step {
   /// @param tree sources and order
   record Reduce(Range to, JoinTree tree) implements Step {}
 
-  /// Joins any number of sources at once, and writes the result to several ranks.
+  /// Joins any number of sources at once, or takes the one there is, and writes the result to other
+  /// ranks, to this one too or not.
   ///
-  /// @param to results, none of which overlaps another one, the first of this rank; each the same
-  ///   elements as a source, or none of any source's
+  /// @param to results, none of which overlaps another one; each the same elements as a source, or
+  ///   none of any source's
   /// @param tree sources and order
   record Spread(List<Range> to, JoinTree tree) implements Step {
     /// Copies the list.

@@ -148,7 +148,12 @@ final class Durations {
   /// its memory.
   long reduce(int rank, Range to, JoinTree tree, int elementBytes) {
     double bytes = (double) to.elements() * elementBytes;
-    double[] nanos = {tree instanceof JoinTree.Leaf ? 0 : bytes * join};
+    double result = tree instanceof JoinTree.Leaf ? 0 : bytes * join;
+    return picos(result) + sources(rank, to, tree, bytes);
+  }
+
+  private long sources(int rank, Range to, JoinTree tree, double bytes) {
+    double[] nanos = {0};
     long[] latency = {0};
     boolean copies = tree instanceof JoinTree.Leaf;
     tree.forEachSource(
@@ -164,23 +169,38 @@ final class Durations {
     return latency[0] + picos(nanos[0]);
   }
 
-  /// As a reduction to this rank, and then each other result: where it lies on a source, whose
-  /// lines have come already, for less than elsewhere.
+  /// As a reduction to this rank, where it gets the result, and then each other result: where it
+  /// lies on a source, whose lines have come already, for less than elsewhere. What this rank does
+  /// not keep goes as fast as what is read: its lines go the same way.
   long spread(int rank, List<Range> to, JoinTree tree, int elementBytes) {
     Set<Integer> here = new HashSet<>();
+    boolean[] reads = {false};
     tree.forEachSource(
         source -> {
+          reads[0] |= source.rank() != rank;
           if (request.inPlace() && source.space().equals(new Space.Input(0))) {
             here.add(source.rank());
           }
         });
-    long total = reduce(rank, to.getFirst(), tree, elementBytes);
-    for (Range result : to.subList(1, to.size())) {
-      double bytes = (double) result.elements() * elementBytes;
-      Peer peer = peer(rank, result);
-      total += picos(bytes * (here.contains(result.rank()) ? peer.spread() : peer.write()));
+    Range first = to.getFirst();
+    double bytes = (double) first.elements() * elementBytes;
+    long total = 0;
+    if (first.rank() == rank) {
+      total = reduce(rank, first, tree, elementBytes);
+    } else if (tree instanceof JoinTree.Node) {
+      total = sources(rank, first, tree, bytes);
     }
-    return total;
+    long latency = 0;
+    for (Range result : to) {
+      if (result.rank() != rank) {
+        Peer peer = peer(rank, result);
+        double elsewhere = first.rank() == rank ? peer.write() : peer.read();
+        double nanos = here.contains(result.rank()) ? peer.spread() : elsewhere;
+        total += picos(bytes * nanos);
+        latency = Math.max(latency, reads[0] ? 0 : peerLatency(rank, result));
+      }
+    }
+    return latency + total;
   }
 
   long swap(int rank, Range theirs, long bytes) {

@@ -94,7 +94,6 @@ final class FormCheck {
   }
 
   private void spreads(Step step, List<Range> to, JoinTree tree) {
-    written(step, to.getFirst());
     for (int i = 0; i < to.size(); i++) {
       Range result = to.get(i);
       writtenAnywhere(step, result);

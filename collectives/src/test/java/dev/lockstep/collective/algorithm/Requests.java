@@ -186,6 +186,12 @@ public final class Requests {
       requests.add(CollectiveRequest.allGather(DType.F32, parts, inPlace, topology));
       requests.add(CollectiveRequest.gather(DType.F32, parts, ranks - 1, inPlace, topology));
       requests.add(CollectiveRequest.scatter(DType.F32, parts, ranks - 1, inPlace, topology));
+      // Long enough for the root to move a share of what goes between it and the others.
+      Counts shared = Counts.each(ranks, 32L * ranks + 3);
+      requests.add(
+          CollectiveRequest.broadcast(DType.F32, shared.get(0), 0, topology).withInPlace(inPlace));
+      requests.add(CollectiveRequest.gather(DType.F32, shared, 0, inPlace, topology));
+      requests.add(CollectiveRequest.scatter(DType.F32, shared, 0, inPlace, topology));
       requests.add(CollectiveRequest.sendReceive(DType.F32, 5, inPlace, topology));
       requests.add(CollectiveRequest.allToAll(DType.F32, matrix, inPlace, topology));
       requests.add(allReduce(elements, inPlace, one, true, Mode.RELAXED));

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import dev.lockstep.collective.algorithm.Algorithm;
+import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.algorithm.DirectAllReduce;
 import dev.lockstep.collective.algorithm.DirectReduceScatter;
 import dev.lockstep.collective.algorithm.DirectSendReceive;
@@ -66,11 +67,27 @@ class PeerRatesTest {
     assertThat(nanos / bytes).as(algorithm.name()).isCloseTo(nanosPerByte, within(1e-5));
   }
 
+  private static void expect(String algorithm, CollectiveRequest request, double nanosPerByte) {
+    expect(Algorithms.named(algorithm).orElseThrow(), request, nanosPerByte);
+  }
+
   private static CollectiveRequest allReduce(boolean inPlace) {
     return CollectiveRequest.allReduce(
         DType.F32,
         new ReduceOp.Sum(),
         ELEMENTS,
+        inPlace,
+        TWO,
+        LaneSplit.onePerRank(2),
+        Mode.SAME_BITS);
+  }
+
+  private static CollectiveRequest reduce(boolean inPlace) {
+    return CollectiveRequest.reduce(
+        DType.F32,
+        new ReduceOp.Sum(),
+        ELEMENTS,
+        0,
         inPlace,
         TWO,
         LaneSplit.onePerRank(2),
@@ -112,6 +129,20 @@ class PeerRatesTest {
     double joined = (2 * JOIN + PEER_JOIN) / 2;
     expect(new SpreadAllReduce(), allReduce(true), joined + SPREAD / 2);
     expect(new SpreadAllReduce(), allReduce(false), joined + WRITE / 2);
+  }
+
+  @Test
+  void whatIsBroadcastIsMovedByBothEndsAtOnce() {
+    CollectiveRequest request =
+        CollectiveRequest.broadcast(DType.F32, ELEMENTS, 0, TWO).withInPlace(true);
+    expect("spread-broadcast", request, READ / 2);
+  }
+
+  @Test
+  void sharesOfAReductionAreWrittenToTheRoot() {
+    double joined = JOIN + PEER_JOIN;
+    expect("spread-reduce", reduce(true), (joined + SPREAD) / 2);
+    expect("spread-reduce", reduce(false), (joined + READ) / 2);
   }
 
   @Test
