@@ -1,6 +1,7 @@
 package dev.lockstep.launcher;
 
 import java.io.File;
+import java.io.IOException;
 import java.lang.module.ModuleFinder;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,6 +28,9 @@ final class ChildJvm {
 
   /// The file beside the folder of the jars that has a rank's classes, as the build makes it.
   static final String ARCHIVE = "ranks.jsa";
+
+  /// The file beside it that says where the jars were when it was made.
+  static final String MADE_FOR = "ranks.path";
 
   private ChildJvm() {}
 
@@ -71,17 +75,27 @@ final class ChildJvm {
   }
 
   /// Returns the options for an archive of classes, if there is one: it spares a rank most of what
-  /// loading them takes. One of other jars or another Java is passed over in silence.
+  /// loading them takes. One of other jars or another Java is passed over in silence; one of jars
+  /// that were moved or copied since would end the JVM, so it is not named.
   ///
   /// @param modulePath of this JVM
   static List<String> archive(@Nullable String modulePath) {
     if (modulePath == null || modulePath.contains(File.pathSeparator)) {
       return List.of();
     }
-    Path file = Path.of(modulePath).toAbsolutePath().resolveSibling(ARCHIVE);
-    return Files.isReadable(file)
+    Path jars = Path.of(modulePath).toAbsolutePath();
+    Path file = jars.resolveSibling(ARCHIVE);
+    return Files.isReadable(file) && isMadeFor(jars)
         ? List.of("-XX:SharedArchiveFile=" + file, "-Xlog:cds*=off", "-Xlog:aot*=off")
         : List.of();
+  }
+
+  private static boolean isMadeFor(Path jars) {
+    try {
+      return Files.readString(jars.resolveSibling(MADE_FOR)).strip().equals(jars.toString());
+    } catch (IOException _) {
+      return false;
+    }
   }
 
   private static String nativeModules() {

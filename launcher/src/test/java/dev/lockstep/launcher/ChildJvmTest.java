@@ -27,11 +27,17 @@ final class ChildJvmTest {
   }
 
   @Test
-  void startsFromAnArchiveOfClassesWhereThereIsOne(@TempDir Path folder) throws IOException {
+  void startsFromAnArchiveOfClassesWhereThereIsOneOfTheseJars(@TempDir Path folder)
+      throws IOException {
     String jars = folder.resolve("lib").toString();
     assertThat(ChildJvm.archive(jars)).isEmpty();
     Path archive = Files.createFile(folder.resolve(ChildJvm.ARCHIVE));
+    assertThat(ChildJvm.archive(jars)).isEmpty();
+    Path madeFor = folder.resolve(ChildJvm.MADE_FOR);
+    Files.writeString(madeFor, jars + "\n");
     assertThat(ChildJvm.archive(jars)).contains("-XX:SharedArchiveFile=" + archive);
     assertThat(ChildJvm.archive(jars + File.pathSeparator + "more")).isEmpty();
+    Files.writeString(madeFor, folder.resolveSibling("elsewhere").resolve("lib") + "\n");
+    assertThat(ChildJvm.archive(jars)).isEmpty();
   }
 }

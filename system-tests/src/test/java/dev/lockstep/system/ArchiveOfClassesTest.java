@@ -1,5 +1,6 @@
 package dev.lockstep.system;
 
+import static java.nio.file.StandardCopyOption.COPY_ATTRIBUTES;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.DirectoryStream;
@@ -50,6 +51,34 @@ class ArchiveOfClassesTest {
       assertThat(Files.readAllLines(log))
           .anyMatch(line -> line.endsWith(" dev.lockstep.job.Job " + ARCHIVED))
           .anyMatch(line -> line.endsWith(" dev.lockstep.collective.LinkProbe " + ARCHIVED));
+    }
+  }
+
+  @Test
+  void ranksStartInAFolderThatWasCopied() throws Exception {
+    Path home = Path.of(System.getProperty("lockstep.home"));
+    Path copied = folder.resolve("copied");
+    try (Command command =
+        Command.start(
+            Map.of(),
+            List.of("cp", "-a", home + "/distribution/target/lockstep", copied.toString()))) {
+      command.done();
+    }
+    Path script = Files.copy(home.resolve("lockstep"), copied.resolve("lockstep"), COPY_ATTRIBUTES);
+    List<String> program =
+        List.of(
+            script.toString(),
+            "perf",
+            "all_reduce",
+            "-np=2",
+            "--transport=shm",
+            "--minbytes=4K",
+            "--maxbytes=4K",
+            "--iters=1",
+            "--warmup_iters=1");
+    Map<String, String> environment = Map.of("XDG_CACHE_HOME", folder.resolve("cache").toString());
+    try (Command command = Command.start(environment, program)) {
+      assertThat(command.done().printed("# Out of bounds values :")).startsWith("0 OK");
     }
   }
 }
