@@ -35,12 +35,29 @@ final class SpreadReduce extends PlannedAlgorithm {
   @Override
   Plan plan(CollectiveRequest request) {
     Cut shares = Cut.evenly(request, request.ranks());
-    return Plan.of(rank -> steps(request, shares, rank));
+    int root = request.root();
+    int firstOther = root == 0 ? 1 : 0;
+    boolean areAlike = Parts.alikeByRotation(request, 1) == 0;
+    return Plan.of(rank -> steps(request, shares, rank))
+        .withAlike(rank -> rank == root || !areAlike ? rank : firstOther);
+  }
+
+  /// Returns the other ranks: the root first, where this is another one, so that all others do
+  /// alike.
+  private static int[] rootFirst(CollectiveRequest request, int rank) {
+    int[] peers = peers(rank, request.ranks());
+    for (int at = 0; at < peers.length; at++) {
+      if (peers[at] == request.root()) {
+        System.arraycopy(peers, 0, peers, 1, at);
+        peers[0] = request.root();
+      }
+    }
+    return peers;
   }
 
   private static Steps steps(CollectiveRequest request, Cut shares, int rank) {
     Steps steps = new Steps();
-    int[] peers = peers(rank, request.ranks());
+    int[] peers = rootFirst(request, rank);
     for (int peer : peers) {
       if (isAwaited(request, rank) && shares.length(peer) > 0) {
         steps.signal(peer, READY);
