@@ -58,12 +58,13 @@ final class HostLinks {
   }
 
   private static Optional<LinkTable> kept(int ranks, String transport) {
+    boolean eachHasACore = ranks <= Runtime.getRuntime().availableProcessors();
     try (Job job = Job.inProcess(1, JobConfig.fromEnvironment()).getFirst()) {
       String name = transport.isEmpty() ? USUAL_TRANSPORT : transport;
       return UserCache.find(System.getenv())
           .map(LinkCache::new)
           .flatMap(cache -> cache.find(LinkTable.key(name, ranks, 1, job.host()), Instant.now()))
-          .filter(table -> LinkDoubts.of(table, ranks, ranks).isEmpty());
+          .filter(table -> LinkDoubts.of(table, ranks, ranks, eachHasACore).isEmpty());
     }
   }
 

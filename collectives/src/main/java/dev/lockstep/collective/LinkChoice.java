@@ -153,7 +153,8 @@ final class LinkChoice {
   }
 
   private Optional<String> doubt(LinkTable table) {
-    return LinkDoubts.of(table, job.worldSize(), job.localWorldSize());
+    int local = job.localWorldSize();
+    return LinkDoubts.of(table, job.worldSize(), local, job.mayHaveProcessor(local));
   }
 
   /// Keeps what was fitted, if it can be true.

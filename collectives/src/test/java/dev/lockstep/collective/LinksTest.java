@@ -129,8 +129,9 @@ class LinksTest {
             .withLinks(new LinkSource.Fitted(Optional.empty(), BRIEF, false));
     List<LinkTable> tables = tables(2, homeless);
     assertThat(tables).containsOnly(tables.getFirst());
-    assertThat(tables.getFirst().fabric().name()).isEqualTo("messages-only");
-    assertThat(folder).isEmptyDirectory();
+    Fabric measured = tables.getFirst().fabric();
+    assertThat(measured).isNotEqualTo(LinkTable.typical("messages-only", false).fabric());
+    assertThat(tables(2, homeless).getFirst().fabric()).isNotEqualTo(measured);
   }
 
   @Test

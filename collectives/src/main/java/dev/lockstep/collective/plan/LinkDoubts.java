@@ -71,16 +71,17 @@ public final class LinkDoubts {
   ///
   /// @param ranks of the job
   /// @param localRanks of them on this host
-  public static Optional<String> of(LinkTable table, int ranks, int localRanks) {
-    int processors = Runtime.getRuntime().availableProcessors();
+  /// @param eachHasACore whether there is a core for each of those on this host
+  public static Optional<String> of(
+      LinkTable table, int ranks, int localRanks, boolean eachHasACore) {
     Fabric all = table.fabric();
-    return of(all, ranks, ranks <= processors)
+    return of(all, ranks, eachHasACore && ranks == localRanks)
         .or(
             () ->
                 table
                     .near()
                     .map(level -> new Fabric(all.name(), all.compute(), List.of(level)))
-                    .flatMap(near -> of(near, localRanks, localRanks <= processors)));
+                    .flatMap(near -> of(near, localRanks, eachHasACore)));
   }
 
   /// Over a wire latencies may be whatever they like.
