@@ -196,8 +196,9 @@ public final class CheckpointFolder {
       throws IOException {
     List<Path> old = old(target);
     String prefix = target.getFileName() + OLD;
+    List<Path> whole = old.stream().filter(path -> !OwnFiles.isGoing(path)).toList();
     List<Path> succeeded =
-        leftFirst(old, prefix).stream()
+        leftFirst(whole, prefix).stream()
             .filter(path -> number(path, prefix) <= succession.step)
             .toList();
     List<Path> goes =
