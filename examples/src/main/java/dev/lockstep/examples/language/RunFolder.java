@@ -3,6 +3,7 @@ package dev.lockstep.examples.language;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.SavedRun;
+import dev.lockstep.train.checkpoint.CheckpointFolder;
 import dev.lockstep.train.metrics.LossCurve;
 import dev.lockstep.train.metrics.MetricsLog;
 import java.io.IOException;
@@ -170,13 +171,27 @@ record RunFolder(Path path, boolean isFresh) {
   /// @throws ConfigurationException that names `--out` and the file, if that cannot be done
   MetricsLog openMetrics(Optional<RunFolder> resumed, long step) {
     try {
-      boolean goesBack = SavedRun.stepOf(checkpoint()) > step;
+      boolean goesBack = lastStep() > step;
       return resumed
           .map(run -> MetricsLog.resume(metrics(), run.metrics(), step, goesBack))
           .orElseGet(() -> MetricsLog.create(metrics()));
     } catch (UncheckedIOException e) {
       throw unwritten(metrics(), Objects.requireNonNullElse(e.getCause(), e));
     }
+  }
+
+  /// Returns the step of the latest checkpoint of the run; where none has the name of the latest, a
+  /// save was cut short, or somebody moved it.
+  private long lastStep() throws UncheckedIOException {
+    long last = SavedRun.stepOf(checkpoint());
+    try {
+      for (Path old : CheckpointFolder.old(checkpoint())) {
+        last = Math.max(last, SavedRun.stepOf(old));
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    return last;
   }
 
   /// Draws the loss.

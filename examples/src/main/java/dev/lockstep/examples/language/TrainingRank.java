@@ -18,6 +18,7 @@ import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.data.CorpusListener;
 import dev.lockstep.train.metrics.MetricsLog;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
 
@@ -65,9 +66,13 @@ final class TrainingRank {
         follow(trainer, plan);
       }
     } catch (CollectiveTimeoutException late) {
-      console.line(
-          "rank %d has waited for %d s; if ranks only need longer, give them more with --timeout SECONDS"
-              .formatted(job.rank(), trainerOptions.timeout().toSeconds()));
+      Duration waited = Duration.ofNanos(late.elapsedNanos());
+      // Other deadlines, of the store for one, are none of --timeout.
+      if (waited.compareTo(trainerOptions.timeout()) >= 0) {
+        console.line(
+            "rank %d has waited for %d s; if ranks only need longer, give them more with --timeout SECONDS"
+                .formatted(job.rank(), waited.toSeconds()));
+      }
       throw late;
     }
   }
