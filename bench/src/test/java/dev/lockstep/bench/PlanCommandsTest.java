@@ -305,7 +305,7 @@ class PlanCommandsTest {
     assertThatThrownBy(() -> explain("broadcast", "--algorithm", "ring-all-reduce"))
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining("--algorithm=ring-all-reduce")
-        .hasMessageContaining("must be one of direct-broadcast, binomial-broadcast");
+        .hasMessageContaining("must be one of spread-broadcast, direct-broadcast");
   }
 
   @Test

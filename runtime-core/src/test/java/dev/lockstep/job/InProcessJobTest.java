@@ -29,6 +29,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(10)
 class InProcessJobTest {
+  private static final long MEETING_MILLIS = 500;
   private static final Duration LONG = Duration.ofSeconds(8);
   private static final JobConfig CONFIG = JobConfig.of(Map.of());
 
@@ -156,12 +157,22 @@ class InProcessJobTest {
   @Test
   void ranksThatMeetGoOnTogetherOrAsTheJobFails() throws Exception {
     List<Job> ranks = start(2);
-    CompletableFuture<Void> first =
-        CompletableFuture.runAsync(() -> ranks.get(0).store().meet("both", 2));
+    CompletableFuture<Long> first =
+        CompletableFuture.supplyAsync(() -> timed(() -> ranks.get(0).store().meet("both", 2)));
     ranks.get(1).store().meet("both", 2);
-    first.get();
+    long together = first.get();
+    long alone = timed(() -> ranks.get(0).store().meet("alone", 2));
     ranks.get(1).fail(new ArithmeticException("boom"), "");
-    ranks.get(0).store().meet("never", 2);
+    long failed = timed(() -> ranks.get(0).store().meet("never", 2));
+    assertThat(alone).isGreaterThanOrEqualTo(MEETING_MILLIS);
+    assertThat(together).isLessThan(MEETING_MILLIS);
+    assertThat(failed).isLessThan(MEETING_MILLIS);
+  }
+
+  private static long timed(Runnable meeting) {
+    long start = System.nanoTime();
+    meeting.run();
+    return Duration.ofNanos(System.nanoTime() - start).toMillis();
   }
 
   /// What a rank closes after a failure takes its addresses back: that is no second failure.
