@@ -128,7 +128,9 @@ final class PerfOptions {
 
   @Option(
       names = "--clean",
-      description = "a loop over unchanged buffers, averaged, as nccl-tests does (the default)")
+      description =
+          "a loop over unchanged buffers, averaged, as nccl-tests does (the default); of up to nine"
+              + " such loops the median is shown")
   private boolean clean;
 
   @Option(

@@ -22,10 +22,34 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 /// One rank's part of a benchmark: for each size, out of place and in place, untimed operations,
 /// timed ones, and one that is checked. Every rank computes the same numbers; rank 0 reports them.
 final class PerfRank implements AutoCloseable {
+  /// A loop over few short operations takes microseconds, less than a compiler or another process
+  /// takes a core for: so many loops are timed, and the median of their averages counts.
+  private static final int LOOPS = 9;
+
+  /// Longer loops are timed less often: together they take about as long at most, or one loop.
+  private static final double LOOPS_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+
+  /// Loops that take so many times as long as the warm-up's fastest operations were disturbed, as
+  /// by a compiler on a rank's core: they are timed again after a rest, so often.
+  private static final double SLOW = 2;
+
+  private static final int RESTS = 5;
+
+  private static final long REST_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+
+  /// Operations in a row, at most, in a warm-up for loops: a rank that is one ahead takes other
+  /// branches, and code that was compiled without them is given up when they are taken.
+  private static final int ROW = 20;
+
+  /// Of more bytes it is no matter of code how long an operation takes.
+  private static final long SHORT_BYTES = 64 << 10;
+
   private final Job job;
   private final PerfPlan plan;
   private final EvenCollective collective;
@@ -51,7 +75,7 @@ final class PerfRank implements AutoCloseable {
         new PerfBuffers(job, new TestPattern(collective, job.worldSize()), plan.sizes().maxBytes());
     this.times =
         HostMemory.allocateShared(
-            job.memory(), "perf times", 8L * Math.max(1, timing.iterations()), job.directory());
+            job.memory(), "perf times", 8L * Math.max(LOOPS, timing.iterations()), job.directory());
     this.commonStart = new CommonStart(job, communicator, barrier);
     this.warmUp = new WarmUp(timing.warmups(), this::slowest);
     this.samples = new TimelySamples(this::slowest, commonStart);
@@ -81,7 +105,7 @@ final class PerfRank implements AutoCloseable {
       if (timing.dirty()) {
         repeated = dirty(operation, pair, single);
       } else {
-        mean = clean(operation, single);
+        mean = clean(operation, count, single);
       }
       Arrays.sort(single);
       double nanos = timing.dirty() ? single[single.length / 2] : mean;
@@ -138,22 +162,43 @@ final class PerfRank implements AutoCloseable {
     }
   }
 
-  /// Fills the times of single operations in a loop over unchanged buffers and returns their mean,
-  /// averaged over the ranks.
-  private double clean(PreparedCollective operation, double[] single) {
-    warmUp.run(List.of(operation), this::inStep);
-    barrier.run();
-    long start = System.nanoTime();
-    for (int i = 0; i < timing.iterations(); i++) {
-      operation.run();
+  /// Fills the times of single operations and returns that of one in a loop over unchanged buffers,
+  /// averaged over the loop and the ranks: the median of several loops.
+  private double clean(PreparedCollective operation, long count, double[] single) {
+    int row = Math.min(timing.iterations(), size(count) <= SHORT_BYTES ? ROW : 2);
+    row = Math.max(1, Math.min(row, timing.warmups().orElse(ROW)));
+    double fastest = warmUp.run(List.of(operation), row, inARow(row));
+    double median = loops(operation);
+    for (int i = 0; i < RESTS && median > SLOW * fastest; i++) {
+      LockSupport.parkNanos(REST_NANOS);
+      median = loops(operation);
     }
-    double mean = (System.nanoTime() - start) / (double) timing.iterations();
     barrier.run();
     for (int i = 0; i < single.length; i++) {
       single[i] = timed(operation);
     }
     slowest(single);
-    return agree(new double[] {mean}, new ReduceOp.Avg())[0];
+    return median;
+  }
+
+  /// Returns the time of one operation, the median of several loops; the same on every rank.
+  private double loops(PreparedCollective operation) {
+    double first = agree(new double[] {loop(operation)}, new ReduceOp.Avg())[0];
+    int most = (int) Math.clamp(LOOPS_NANOS / (first * timing.iterations()), 1, LOOPS);
+    double[] means = new double[most - (1 - most % 2)];
+    means[0] = first;
+    for (int i = 1; i < means.length; i++) {
+      means[i] = loop(operation);
+    }
+    means = agree(means, new ReduceOp.Avg());
+    Arrays.sort(means);
+    return means[means.length / 2];
+  }
+
+  /// Returns this rank's time of one operation in a loop that all ranks begin at a barrier.
+  private double loop(PreparedCollective operation) {
+    barrier.run();
+    return timed(operation, timing.iterations()) / timing.iterations();
   }
 
   /// Fills the times of single operations, each after every rank has written its input, and returns
@@ -174,10 +219,12 @@ final class PerfRank implements AutoCloseable {
     return isTimely ? nanos : TimelySamples.LATE;
   }
 
-  private double inStep(PreparedCollective operation, int number) {
-    double nanos = timed(operation);
-    barrier.run();
-    return nanos;
+  private WarmUp.Trial inARow(int times) {
+    return (operation, _) -> {
+      double nanos = timed(operation, times) / times;
+      barrier.run();
+      return nanos;
+    };
   }
 
   /// Returns how the operations began that were timed last.
@@ -188,6 +235,14 @@ final class PerfRank implements AutoCloseable {
   private static double timed(PreparedCollective operation) {
     long start = System.nanoTime();
     operation.run();
+    return System.nanoTime() - start;
+  }
+
+  private static double timed(PreparedCollective operation, int times) {
+    long start = System.nanoTime();
+    for (int i = 0; i < times; i++) {
+      operation.run();
+    }
     return System.nanoTime() - start;
   }
 

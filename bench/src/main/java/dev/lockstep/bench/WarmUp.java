@@ -4,6 +4,7 @@ import dev.lockstep.collective.PreparedCollective;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 /// Runs operations before they are timed: as many as asked for, or until they stop getting faster.
 /// What is to be measured is the collective, not the virtual machine's start.
@@ -36,6 +37,10 @@ final class WarmUp {
 
   private static final int MOST_IN_ROUND = 500;
 
+  /// A compiler shares a core with a rank that is bound to it and gets it when the rank rests: so
+  /// long after rounds of as long, before the first size.
+  private static final long REST_NANOS = TimeUnit.MILLISECONDS.toNanos(5);
+
   /// A round that takes less than this part of the fastest one was faster.
   private static final double FASTER = 0.97;
 
@@ -43,12 +48,12 @@ final class WarmUp {
   /// more until they stop getting faster.
   private static final int MANY = 1000;
 
-  /// Runs an operation once, as it is timed.
+  /// Runs an operation as it is timed: once, or several times in a row.
   interface Trial {
     /// Runs it.
     ///
     /// @param number counts the trials of this operation
-    /// @return its time in nanoseconds
+    /// @return the time of one in nanoseconds
     double nanos(PreparedCollective operation, int number);
   }
 
@@ -71,37 +76,54 @@ final class WarmUp {
 
   /// Runs operations; all ranks together, equally often.
   ///
-  /// @param trial keeps the ranks in step
+  /// @param trial runs an operation once and keeps the ranks in step
   void run(List<PreparedCollective> operations, Trial trial) {
-    if (asked.isPresent()) {
-      var _ = round(operations, trial, asked.getAsInt());
-    }
-    if (asked.orElse(MANY) >= MANY) {
-      settle(operations, trial);
-    }
+    var _ = run(operations, 1, trial);
   }
 
-  /// Runs operations until they stop getting faster.
-  private void settle(List<PreparedCollective> operations, Trial trial) {
+  /// Runs operations; all ranks together, equally often: as many as asked for, and what the last
+  /// trial runs beyond.
+  ///
+  /// @param perTrial how often a trial runs an operation
+  /// @param trial keeps the ranks in step
+  /// @return how long the ranks took for one at their fastest, what they do between two included;
+  ///   not a number where they did not run until nothing got faster
+  double run(List<PreparedCollective> operations, int perTrial, Trial trial) {
+    if (asked.isPresent()) {
+      var _ = round(operations, trial, Math.ceilDiv(asked.getAsInt(), perTrial));
+    }
+    return asked.orElse(MANY) >= MANY ? settle(operations, trial) / perTrial : Double.NaN;
+  }
+
+  /// Runs operations until they stop getting faster and returns the time of a trial then.
+  private double settle(List<PreparedCollective> operations, Trial trial) {
     double stable = first ? FIRST_STABLE_NANOS : STABLE_NANOS;
     double most = first ? FIRST_MOST_NANOS : MOST_NANOS;
     int least = first ? FIRST_LEAST : LEAST;
+    double restAfter = first ? REST_NANOS : Double.POSITIVE_INFINITY;
     first = false;
     double total = round(operations, trial, LEAST);
     int times = (int) Math.clamp(LEAST * ROUND_NANOS / total, 1, MOST_IN_ROUND);
     double best = Double.POSITIVE_INFINITY;
     double since = 0;
+    double sinceRest = 0;
     int done = 0;
     while (total < most && (since < stable || done < least)) {
       double nanos = round(operations, trial, times);
       done += times * operations.size();
       total += nanos;
       since += nanos;
+      sinceRest += nanos;
       if (nanos < FASTER * best) {
         best = nanos;
         since = 0;
       }
+      if (sinceRest >= restAfter) {
+        LockSupport.parkNanos(REST_NANOS);
+        sinceRest = 0;
+      }
     }
+    return best / (times * operations.size());
   }
 
   /// Returns the slowest rank's time.
