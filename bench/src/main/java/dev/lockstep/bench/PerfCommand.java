@@ -8,6 +8,7 @@ import dev.lockstep.bench.step.StepRun;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
+import dev.lockstep.launcher.Binding;
 import dev.lockstep.launcher.CommandProvider;
 import dev.lockstep.launcher.LaunchOptions;
 import dev.lockstep.launcher.Launcher;
@@ -58,8 +59,10 @@ public final class PerfCommand implements CommandProvider {
       return inThreads(options, out);
     }
     try (PrintStream table = new PrintStream(new RankZeroOutput(out), true, UTF_8)) {
-      return Launcher.launch(
-          LaunchOptions.local(options.ranks()), PerfJob.NAME, absolute(arguments), table, err);
+      LaunchOptions local =
+          LaunchOptions.local(options.ranks())
+              .withBinding(Binding.ofCoresIfPossible(options.ranks()));
+      return Launcher.launch(local, PerfJob.NAME, absolute(arguments), table, err);
     }
   }
 

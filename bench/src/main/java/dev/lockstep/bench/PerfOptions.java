@@ -49,7 +49,9 @@ final class PerfOptions {
   @Option(
       names = "-np",
       paramLabel = "N",
-      description = "ranks, each a process (default 2; under `lockstep run` those of the job)")
+      description =
+          "ranks, each a process on cores of its own where there are enough (default 2; under"
+              + " `lockstep run` those of the job, bound as that says)")
   private @Nullable Integer ranks;
 
   @Option(names = "--in-process", description = "ranks are threads of one process")

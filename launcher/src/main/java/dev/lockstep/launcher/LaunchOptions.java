@@ -26,6 +26,14 @@ public record LaunchOptions(
           "node lies outside the job: --node-rank=%d, --nnodes=%d"
               .formatted(nodeRank, layout.nodes()));
     }
+    if (processes.binding() == Binding.CORES) {
+      CoreShares.refusal(layout.ranksPerNode())
+          .ifPresent(
+              reason -> {
+                throw new ConfigurationException(
+                    "--bind", "cores", "ranks cannot be bound: --bind=cores: " + reason);
+              });
+    }
   }
 
   /// Returns options for ranks on this machine alone, with this process's environment.
@@ -41,12 +49,30 @@ public record LaunchOptions(
 
   /// Returns these options with another time for ranks to save in when they are asked to stop.
   public LaunchOptions withStopPatience(Duration patience) {
-    return new LaunchOptions(
-        layout,
-        rendezvous,
+    return with(
         new RankProcesses(
-            processes.jvmArguments(), processes.logFolder(), processes.terminalColumns(), patience),
-        environment);
+            processes.jvmArguments(),
+            processes.logFolder(),
+            processes.terminalColumns(),
+            patience,
+            processes.binding()));
+  }
+
+  /// Returns these options with ranks that may run elsewhere.
+  ///
+  /// @throws ConfigurationException if this machine cannot bind them so
+  public LaunchOptions withBinding(Binding binding) {
+    return with(
+        new RankProcesses(
+            processes.jvmArguments(),
+            processes.logFolder(),
+            processes.terminalColumns(),
+            processes.stopPatience(),
+            binding));
+  }
+
+  private LaunchOptions with(RankProcesses other) {
+    return new LaunchOptions(layout, rendezvous, other, environment);
   }
 
   /// Returns these options with other variables.

@@ -204,13 +204,22 @@ final class NodeAgent {
         new RankCommand(
             localRank,
             rank,
-            ChildJvm.command(processes.jvmArguments(), program),
+            command(localRank, program),
             environment.of(localRank, errorFile),
             WorkerEnvironment.withheld(options.environment()),
             logFolder);
     boolean alone = options.layout().worldSize() == 1;
     boolean live = rank == 0 && processes.terminalColumns().isPresent();
     supervisor.start(command, alone ? "" : "[rank" + rank + "]: ", live);
+  }
+
+  private List<String> command(int localRank, List<String> program) {
+    List<String> command = new ArrayList<>();
+    if (processes.binding() == Binding.CORES) {
+      command.addAll(CoreShares.command(localRank, options.layout().ranksPerNode()));
+    }
+    command.addAll(ChildJvm.command(processes.jvmArguments(), program));
+    return command;
   }
 
   /// Makes the log folder of a rank, where it has one, and removes what an earlier job has left

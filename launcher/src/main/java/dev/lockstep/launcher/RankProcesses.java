@@ -14,11 +14,13 @@ import org.jspecify.annotations.Nullable;
 /// @param terminalColumns width of the terminal that rank 0's output goes to, if it is one
 /// @param stopPatience how long ranks that are asked to stop may take to save before force ends
 ///   them
+/// @param binding where they may run
 public record RankProcesses(
     List<String> jvmArguments,
     @Nullable Path logFolder,
     OptionalInt terminalColumns,
-    Duration stopPatience) {
+    Duration stopPatience,
+    Binding binding) {
   private static final Duration LONGEST_PATIENCE = Duration.ofDays(365);
 
   /// Checks the patience and copies the list.
@@ -35,6 +37,6 @@ public record RankProcesses(
 
   /// Returns what is usual, where ranks have so long to save in.
   static RankProcesses patient(Duration stopPatience) {
-    return new RankProcesses(List.of(), null, OptionalInt.empty(), stopPatience);
+    return new RankProcesses(List.of(), null, OptionalInt.empty(), stopPatience, Binding.NONE);
   }
 }

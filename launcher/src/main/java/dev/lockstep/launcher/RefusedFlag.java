@@ -35,7 +35,10 @@ record RefusedFlag(List<String> names, boolean takesValue, String remedy) {
         value(
             "node 0's address is in --rdzv-endpoint, leave it out", "--local-addr", "--local_addr"),
         value("use --log-dir", "--logs-specs", "--logs_specs"),
-        value("start the command under numactl", "--numa-binding", "--numa_binding"),
+        value(
+            "give --bind cores, or start the command under numactl",
+            "--numa-binding",
+            "--numa_binding"),
         value(
             "SIGTERM and SIGINT are passed on, leave it out",
             "--signals-to-handle",

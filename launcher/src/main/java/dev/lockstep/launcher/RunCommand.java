@@ -106,6 +106,14 @@ final class RunCommand implements Callable<Integer> {
   @Nullable String stopPatience;
 
   @Option(
+      names = "--bind",
+      paramLabel = "WHAT",
+      description =
+          "cores: each rank runs on an equal share of this node's cores; none: wherever the system"
+              + " puts it (default: none).")
+  String binding = "none";
+
+  @Option(
       names = {"-h", "--help"},
       usageHelp = true,
       description = "Shows this; after JOB, the job's options.")
@@ -185,7 +193,8 @@ final class RunCommand implements Callable<Integer> {
             runId,
             backend,
             maxRestarts,
-            stopPatience);
+            stopPatience,
+            binding);
     LaunchOptions options = given.launch(jvmArguments, logFolder, Terminal.columns(), environment);
     return Launcher.launch(options, provider.name(), arguments, out, err);
   }

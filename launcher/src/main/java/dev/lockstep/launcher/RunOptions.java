@@ -19,7 +19,8 @@ record RunOptions(
     String runId,
     String backend,
     String maxRestarts,
-    @Nullable String stopPatience) {
+    @Nullable String stopPatience,
+    String binding) {
   private static final int DEFAULT_PORT = 29400;
   // An address of colons needs brackets if a port follows.
   private static final Pattern ENDPOINT =
@@ -61,7 +62,8 @@ record RunOptions(
             jvmArguments,
             logFolder,
             node == 0 ? terminalColumns : OptionalInt.empty(),
-            StopPatience.of(stopPatience, environment)),
+            StopPatience.of(stopPatience, environment),
+            where()),
         environment);
   }
 
@@ -94,6 +96,14 @@ record RunOptions(
       throw wrong(
           "--nnodes", nodes, "several nodes need --rdzv-endpoint, address and port of node 0");
     }
+  }
+
+  private Binding where() {
+    return switch (binding) {
+      case "cores" -> Binding.CORES;
+      case "none" -> Binding.NONE;
+      default -> throw wrong("--bind", binding, "it must be cores or none");
+    };
   }
 
   private int ranks() {

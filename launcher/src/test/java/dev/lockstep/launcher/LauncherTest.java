@@ -22,7 +22,7 @@ final class LauncherTest {
     try (ServerSocket taken = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
       String endpoint = "127.0.0.1:" + taken.getLocalPort();
       LaunchOptions options =
-          new RunOptions(null, null, null, endpoint, false, "", "c10d", "0", null)
+          new RunOptions(null, null, null, endpoint, false, "", "c10d", "0", null, "none")
               .launch(List.of(), null, OptionalInt.empty(), Map.of());
       assertThatThrownBy(() -> Launcher.launch(options, "test", List.of("print"), nowhere, nowhere))
           .isInstanceOf(ConfigurationException.class)

@@ -16,14 +16,14 @@ import org.junit.jupiter.params.provider.CsvSource;
 final class RunOptionsTest {
   private static LaunchOptions launch(
       String ranks, String nodes, String nodeRank, String endpoint) {
-    return new RunOptions(ranks, nodes, nodeRank, endpoint, false, "job", "c10d", "0", null)
+    return new RunOptions(ranks, nodes, nodeRank, endpoint, false, "job", "c10d", "0", null, "none")
         .launch(List.of(), null, OptionalInt.of(80), Map.of());
   }
 
   @Test
   void startsOneRankOnAFreePortWithoutOptions() {
     LaunchOptions options =
-        new RunOptions(null, null, null, null, false, "", "c10d", "0", null)
+        new RunOptions(null, null, null, null, false, "", "c10d", "0", null, "none")
             .launch(List.of(), null, OptionalInt.empty(), Map.of());
     assertThat(options.layout()).isEqualTo(new RankLayout(1, 1));
     assertThat(options.rendezvous().host()).isEqualTo("127.0.0.1");
@@ -97,5 +97,14 @@ final class RunOptionsTest {
   void givesTheTerminalToTheNodeOfRankZero() {
     assertThat(launch("1", "2", "0", "h").processes().terminalColumns()).hasValue(80);
     assertThat(launch("1", "2", "1", "h").processes().terminalColumns()).isEmpty();
+  }
+
+  @Test
+  void refusesABindingThatThereIsNot() {
+    RunOptions options =
+        new RunOptions("1", null, null, null, false, "", "c10d", "0", null, "sockets");
+    assertThatThrownBy(() -> options.launch(List.of(), null, OptionalInt.empty(), Map.of()))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessage("option is wrong: --bind=sockets: it must be cores or none");
   }
 }

@@ -4,11 +4,13 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.lockstep.deadline.Deadline;
 import dev.lockstep.deadline.MachineLoad;
 import dev.lockstep.job.ErrorFile;
 import dev.lockstep.job.FailureRecord;
+import dev.lockstep.job.Processors;
 import dev.lockstep.launcher.CommandProcess.Rank;
 import dev.lockstep.process.Ports;
 import dev.lockstep.process.Signals;
@@ -330,6 +332,38 @@ final class RunTest {
         .contains("\nRANK=1\n", "\nLOCAL_RANK=1\n", "\nWORLD_SIZE=2\n", "\nMASTER_ADDR=127.0.0.1\n")
         .contains("TORCHELASTIC_RUN_ID=mine\n", "LOCKSTEP_JOB_DIR=")
         .doesNotContain("SLURM_JOB_ID", "LOCKSTEP_JOB_TOKEN=");
+  }
+
+  @Test
+  void bindsEachRankToCoresOfItsOwn() throws Exception {
+    int ranks = 2;
+    assumeTrue(
+        CoreShares.refusal(ranks).isEmpty(), () -> "cannot bind: " + CoreShares.refusal(ranks));
+    Path file = temporary.resolve("processors");
+    try (CommandProcess command =
+        run("--nproc-per-node=2", "--bind=cores", "test", "processors", "0", file.toString())) {
+      assertThat(command.exitCode()).as("%s", command.err()).isZero();
+    }
+    String first = Files.readString(Path.of(file + ".0"));
+    String second = Files.readString(Path.of(file + ".1"));
+    List<List<Integer>> cores =
+        CoreShares.cores(Processors.own(), Path.of("/sys/devices/system/cpu"));
+    assertThat(List.of(first, second))
+        .containsExactly(
+            CoreShares.share(cores, 0, ranks).toString(),
+            CoreShares.share(cores, 1, ranks).toString())
+        .doesNotHaveDuplicates();
+  }
+
+  @Test
+  void saysWhyItCannotBindRanks() throws Exception {
+    try (CommandProcess command = run("--nproc-per-node=9999", "--bind=cores", "test", "print")) {
+      assertThat(command.exitCode()).isEqualTo(2);
+      assertThat(command.err())
+          .singleElement()
+          .asString()
+          .contains("ranks cannot be bound: --bind=cores", "ranks=9999", "start fewer ranks");
+    }
   }
 
   @Test

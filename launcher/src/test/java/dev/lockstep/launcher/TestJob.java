@@ -1,6 +1,7 @@
 package dev.lockstep.launcher;
 
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.Processors;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -69,6 +70,7 @@ public final class TestJob implements JobProvider {
       case "hang" -> hang();
       case "save" -> save(context, Path.of(arguments.get(FILE)));
       case "keep" -> keep(context);
+      case "processors" -> processors(context, Path.of(arguments.get(FILE)));
       case "environment" -> environment(context, Path.of(arguments.get(FILE)));
       default -> throw new IllegalArgumentException("unknown: " + what);
     };
@@ -119,6 +121,11 @@ public final class TestJob implements JobProvider {
       Thread.onSpinWait();
     }
     return hang();
+  }
+
+  private static int processors(RankContext context, Path file) throws Exception {
+    Files.writeString(Path.of(file + "." + context.job().rank()), Processors.own().toString());
+    return 0;
   }
 
   private static int environment(RankContext context, Path file) throws Exception {

@@ -19,7 +19,8 @@ final class WorkerEnvironmentTest {
         new LaunchOptions(
             new RankLayout(nodes, 3),
             new Rendezvous(nodeRank, "node-0", 4711, "mine"),
-            new RankProcesses(List.of(), null, OptionalInt.of(99), Duration.ofSeconds(5)),
+            new RankProcesses(
+                List.of(), null, OptionalInt.of(99), Duration.ofSeconds(5), Binding.NONE),
             surroundings);
     return new WorkerEnvironment(
         options, "mine", 4711, Path.of("/private/token"), Path.of("/private"));

@@ -13,7 +13,7 @@ import java.util.List;
 ///
 /// A launcher may bind each rank to processors of its own, and may leave all ranks on all of them:
 /// only the ranks together can tell, each by the list that the system keeps of it.
-final class Processors {
+public final class Processors {
   private static final Path STATUS = Path.of("/proc/self/status");
   private static final String ALLOWED = "Cpus_allowed_list:";
 
@@ -21,6 +21,17 @@ final class Processors {
   private static final int MOST = 1 << 16;
 
   private Processors() {}
+
+  /// Returns the processors that this process may run on, by number; none where the system does not
+  /// say.
+  public static List<Integer> own() {
+    return of(allowed());
+  }
+
+  /// Returns the processors of a list as Linux writes it, `0-3,8`; none where it is not one.
+  public static List<Integer> of(String list) {
+    return parsed(list).stream().boxed().toList();
+  }
 
   /// Returns the processors that this process may run on, as Linux lists them, `0-3,8`; nothing
   /// where it does not say.
