@@ -10,8 +10,6 @@ import dev.lockstep.job.JobFailedException;
 import dev.lockstep.train.CheckpointWriter.Output;
 import dev.lockstep.train.FailingFiles.Failure;
 import dev.lockstep.train.checkpoint.CheckpointFiles;
-import dev.lockstep.train.data.Corpus;
-import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -21,12 +19,9 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -34,26 +29,13 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// Two ranks write a checkpoint side by side, and one of them fails: wherever it does, a whole
 /// checkpoint is there, and the other one hears of it.
 @Timeout(240)
-class CheckpointWritersTest {
+class CheckpointWritersTest extends SmallRuns {
   private static final Duration WAIT = Duration.ofSeconds(30);
-
-  @TempDir Path directory;
-  private Corpus corpus;
-
-  @BeforeEach
-  void openText() throws IOException {
-    corpus = TinyText.open(TinyText.write(directory.resolve("text")));
-  }
-
-  @AfterEach
-  void closeText() {
-    corpus.close();
-  }
 
   private Trainer start(Job job, Recipe recipe, int failing, FailingFiles files) {
     CheckpointFiles disk = job.rank() == failing ? files : CheckpointFiles.disk();
     Output output = new Output(disk, CheckpointWriter.FILE_BYTES);
-    return Trainer.start(job, recipe, corpus, CheckpointsTest.options("tp=2", 0), output);
+    return Trainer.start(job, recipe, corpus, options("tp=2", 0), output);
   }
 
   /// The first writes the headers and puts the folder in its place, the second its part alone.
@@ -84,10 +66,10 @@ class CheckpointWritersTest {
       InProcessRanks.run(
           2,
           job -> {
-            try (Trainer trainer = start(job, CheckpointsTest.TINY, dying, mortal)) {
-              CheckpointsTest.step(trainer, hashes);
+            try (Trainer trainer = start(job, TINY, dying, mortal)) {
+              step(trainer, hashes);
               trainer.save(folder);
-              CheckpointsTest.step(trainer, hashes);
+              step(trainer, hashes);
               if (job.rank() == dying) {
                 mortal.arm(how, call);
                 trainer.save(folder);
@@ -110,9 +92,7 @@ class CheckpointWritersTest {
                     || words.contains("rank " + dying + " failed: "));
     // The first rank may die when it has put the new one in its place.
     long newest = died && dying > 0 ? 1 : 2;
-    assertThat(CheckpointsTest.opened(folder, hashes))
-        .as("call %d", call)
-        .isIn(died ? 1L : 2L, newest);
+    assertThat(opened(folder, hashes)).as("call %d", call).isIn(died ? 1L : 2L, newest);
     return died;
   }
 
@@ -137,7 +117,7 @@ class CheckpointWritersTest {
         InProcessRanks.run(
             2,
             job -> {
-              try (Trainer trainer = start(job, CheckpointsTest.TINY, 1, full)) {
+              try (Trainer trainer = start(job, TINY, 1, full)) {
                 trainer.save(folder);
                 long call = 0;
                 while (findsNoSpace(job, trainer, full, call, hashes, folder)) {
@@ -161,7 +141,7 @@ class CheckpointWritersTest {
       Map<Long, String> hashes,
       Path folder) {
     long saved = trainer.stepsDone();
-    CheckpointsTest.step(trainer, hashes);
+    step(trainer, hashes);
     if (job.rank() == 1) {
       full.arm(Failure.FULL, call);
     }
@@ -181,7 +161,7 @@ class CheckpointWritersTest {
     if (failed) {
       trainer.save(folder);
     }
-    assertThat(CheckpointsTest.opened(folder, hashes)).isEqualTo(saved + 1);
+    assertThat(opened(folder, hashes)).isEqualTo(saved + 1);
     return failed;
   }
 
@@ -192,7 +172,7 @@ class CheckpointWritersTest {
     InProcessRanks.run(
         2,
         job -> {
-          try (Trainer trainer = start(job, CheckpointsTest.RECIPE, 1, full)) {
+          try (Trainer trainer = start(job, RECIPE, 1, full)) {
             trainer.save(folder);
             trainer.step(false);
             full.arm(Failure.FULL, 0);
@@ -221,9 +201,8 @@ class CheckpointWritersTest {
         InProcessRanks.run(
             2,
             job -> {
-              TrainerOptions options = CheckpointsTest.options("dp=2", 0);
-              try (Trainer trainer =
-                  Trainer.start(job, CheckpointsTest.RECIPE, corpus, options, output)) {
+              TrainerOptions options = options("dp=2", 0);
+              try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options, output)) {
                 full.arm(Failure.FULL, 0);
                 job.store().barrier("full", 2, WAIT);
                 assertThatThrownBy(() -> trainer.train(everyStep))
@@ -240,7 +219,7 @@ class CheckpointWritersTest {
               }
             });
     assertThat(failedAfter).containsExactly(2L, 2L);
-    assertThat(SavedRun.open(folder).step()).isEqualTo(CheckpointsTest.RECIPE.steps());
+    assertThat(SavedRun.open(folder).step()).isEqualTo(RECIPE.steps());
   }
 
   @Test
@@ -251,7 +230,7 @@ class CheckpointWritersTest {
     InProcessRanks.run(
         2,
         job -> {
-          try (Trainer trainer = start(job, CheckpointsTest.TINY, 0, full)) {
+          try (Trainer trainer = start(job, TINY, 0, full)) {
             job.store().barrier("started", 2, WAIT);
             if (job.rank() == 1) {
               job.fail(new ArithmeticException("lost"), "");
@@ -290,7 +269,7 @@ class CheckpointWritersTest {
     InProcessRanks.run(
         2,
         job -> {
-          try (Trainer trainer = start(job, CheckpointsTest.TINY, failing, broken)) {
+          try (Trainer trainer = start(job, TINY, failing, broken)) {
             for (long call : List.of(0L, 14L)) {
               if (job.rank() == failing) {
                 broken.arm(Failure.BROKEN, call);

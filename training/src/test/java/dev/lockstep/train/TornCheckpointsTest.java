@@ -8,38 +8,21 @@ import dev.lockstep.train.CheckpointWriter.Output;
 import dev.lockstep.train.FailingFiles.Failure;
 import dev.lockstep.train.FailingFiles.Killed;
 import dev.lockstep.train.checkpoint.CheckpointFiles;
-import dev.lockstep.train.data.Corpus;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /// However writing ends, a checkpoint is there and whole.
 @Timeout(120)
-final class TornCheckpointsTest {
-  @TempDir Path directory;
-  private Corpus corpus;
-
-  @BeforeEach
-  void openText() throws IOException {
-    corpus = TinyText.open(TinyText.write(directory.resolve("text")));
-  }
-
-  @AfterEach
-  void closeText() {
-    corpus.close();
-  }
-
+final class TornCheckpointsTest extends SmallRuns {
   @Test
   void whereWritingIsTornACheckpointIsThereAndWhole() throws Exception {
     whereverWritingEnds(Failure.TORN, 6);
@@ -60,18 +43,16 @@ final class TornCheckpointsTest {
         1,
         job -> {
           Output output = new Output(disk, 2_000);
-          try (Trainer trainer =
-              Trainer.start(
-                  job, CheckpointsTest.TINY, corpus, CheckpointsTest.options("dp=1", 0), output)) {
+          try (Trainer trainer = Trainer.start(job, TINY, corpus, options("dp=1", 0), output)) {
             Map<Long, String> hashes = new HashMap<>();
-            CheckpointsTest.step(trainer, hashes);
+            step(trainer, hashes);
             disk.arm(Failure.NONE, 0);
             trainer.save(directory.resolve("other"));
             long calls = disk.calls();
             disk.arm(Failure.SHORT, 0);
             trainer.save(folder);
             assertThat(disk.calls()).isGreaterThan(2 * calls);
-            assertThat(CheckpointsTest.opened(folder, hashes)).isEqualTo(1);
+            assertThat(opened(folder, hashes)).isEqualTo(1);
           }
           return 0;
         });
@@ -84,9 +65,7 @@ final class TornCheckpointsTest {
         1,
         job -> {
           Output output = new Output(disk, 2_000);
-          try (Trainer trainer =
-              Trainer.start(
-                  job, CheckpointsTest.TINY, corpus, CheckpointsTest.options("dp=1", 0), output)) {
+          try (Trainer trainer = Trainer.start(job, TINY, corpus, options("dp=1", 0), output)) {
             long points = tear(trainer, disk, how, stride, folder);
             System.out.printf(
                 "checkpoints: %s at every %d of %d calls, one whole each time%n",
@@ -103,11 +82,11 @@ final class TornCheckpointsTest {
     Map<Long, String> hashes = new HashMap<>();
     for (long call = 0; ; call += stride) {
       disk.arm(Failure.NONE, 0);
-      CheckpointsTest.step(trainer, hashes);
+      step(trainer, hashes);
       trainer.save(folder);
       long before = trainer.stepsDone();
-      assertThat(CheckpointsTest.opened(folder, hashes)).isEqualTo(before);
-      CheckpointsTest.step(trainer, hashes);
+      assertThat(opened(folder, hashes)).isEqualTo(before);
+      step(trainer, hashes);
       disk.arm(how, call);
       try {
         trainer.save(folder);
@@ -115,12 +94,10 @@ final class TornCheckpointsTest {
           return disk.calls();
         }
         // It was full for calls alone that need no space, or had done when it died.
-        assertThat(CheckpointsTest.opened(folder, hashes)).isEqualTo(before + 1);
+        assertThat(opened(folder, hashes)).isEqualTo(before + 1);
       } catch (CheckpointException | Killed failed) {
         disk.arm(Failure.NONE, 0);
-        assertThat(CheckpointsTest.opened(folder, hashes))
-            .as("call %d", call)
-            .isIn(before, before + 1);
+        assertThat(opened(folder, hashes)).as("call %d", call).isIn(before, before + 1);
       }
     }
   }
@@ -183,9 +160,7 @@ final class TornCheckpointsTest {
     InProcessRanks.run(
         1,
         job -> {
-          try (Trainer trainer =
-              Trainer.start(
-                  job, CheckpointsTest.TINY, corpus, CheckpointsTest.options("dp=1", 0), output)) {
+          try (Trainer trainer = Trainer.start(job, TINY, corpus, options("dp=1", 0), output)) {
             disk.arm(Failure.NONE, 0);
             trainer.save(folder);
             disk.arm(Failure.FULL, disk.calls() * 3 / 4);
