@@ -35,6 +35,18 @@ class PeerRatesTest {
   private static final double WRITE = 7;
   private static final double SWAP = 11;
 
+  private static final ReduceOp SUM = new ReduceOp.Sum();
+  private static final LaneSplit LANES = LaneSplit.onePerRank(2);
+  private static final CollectiveRequest ALL_REDUCE =
+      CollectiveRequest.allReduce(DType.F32, SUM, ELEMENTS, false, TWO, LANES, Mode.SAME_BITS);
+  private static final CollectiveRequest REDUCE =
+      CollectiveRequest.reduce(DType.F32, SUM, ELEMENTS, 0, false, TWO, LANES, Mode.SAME_BITS);
+  private static final CollectiveRequest REDUCE_SCATTER =
+      CollectiveRequest.reduceScatter(
+          DType.F32, SUM, Counts.each(2, ELEMENTS / 2), true, TWO, LANES, Mode.SAME_BITS);
+  private static final CollectiveRequest SEND_RECEIVE =
+      CollectiveRequest.sendReceive(DType.F32, ELEMENTS, false, TWO);
+
   private static Rates rate(double nanosPerByte) {
     return Rates.constant(1e9 / nanosPerByte);
   }
@@ -71,64 +83,28 @@ class PeerRatesTest {
     expect(Algorithms.named(algorithm).orElseThrow(), request, nanosPerByte);
   }
 
-  private static CollectiveRequest allReduce(boolean inPlace) {
-    return CollectiveRequest.allReduce(
-        DType.F32,
-        new ReduceOp.Sum(),
-        ELEMENTS,
-        inPlace,
-        TWO,
-        LaneSplit.onePerRank(2),
-        Mode.SAME_BITS);
-  }
-
-  private static CollectiveRequest reduce(boolean inPlace) {
-    return CollectiveRequest.reduce(
-        DType.F32,
-        new ReduceOp.Sum(),
-        ELEMENTS,
-        0,
-        inPlace,
-        TWO,
-        LaneSplit.onePerRank(2),
-        Mode.SAME_BITS);
-  }
-
-  private static CollectiveRequest sendReceive(boolean inPlace) {
-    return CollectiveRequest.sendReceive(DType.F32, ELEMENTS, inPlace, TWO);
-  }
-
   @Test
   void whatIsCopiedFromAPeerIsReadThere() {
-    expect(new DirectSendReceive(), sendReceive(false), READ);
+    expect(new DirectSendReceive(), SEND_RECEIVE, READ);
   }
 
   @Test
   void whatAPeerWritesMeanwhileIsDearerToRead() {
     double joined = (2 * JOIN + PEER_JOIN) / 2;
-    expect(new DirectAllReduce(), allReduce(false), joined + FETCH / 2);
-    expect(new DirectAllReduce(), allReduce(true), joined + FETCH / 2);
+    expect(new DirectAllReduce(), ALL_REDUCE, joined + FETCH / 2);
+    expect(new DirectAllReduce(), ALL_REDUCE.withInPlace(true), joined + FETCH / 2);
   }
 
   @Test
   void whatIsJoinedThereHasARateOfItsOwn() {
-    CollectiveRequest request =
-        CollectiveRequest.reduceScatter(
-            DType.F32,
-            new ReduceOp.Sum(),
-            Counts.each(2, ELEMENTS / 2),
-            true,
-            TWO,
-            LaneSplit.onePerRank(2),
-            Mode.SAME_BITS);
-    expect(new DirectReduceScatter(), request, (2 * JOIN + PEER_JOIN) / 2);
+    expect(new DirectReduceScatter(), REDUCE_SCATTER, (2 * JOIN + PEER_JOIN) / 2);
   }
 
   @Test
   void resultsAreWrittenOverWhatWasJoinedOrElsewhere() {
     double joined = (2 * JOIN + PEER_JOIN) / 2;
-    expect(new SpreadAllReduce(), allReduce(true), joined + SPREAD / 2);
-    expect(new SpreadAllReduce(), allReduce(false), joined + WRITE / 2);
+    expect(new SpreadAllReduce(), ALL_REDUCE.withInPlace(true), joined + SPREAD / 2);
+    expect(new SpreadAllReduce(), ALL_REDUCE, joined + WRITE / 2);
   }
 
   @Test
@@ -141,13 +117,13 @@ class PeerRatesTest {
   @Test
   void sharesOfAReductionAreWrittenToTheRoot() {
     double joined = JOIN + PEER_JOIN;
-    expect("spread-reduce", reduce(true), (joined + SPREAD) / 2);
-    expect("spread-reduce", reduce(false), (joined + READ) / 2);
+    expect("spread-reduce", REDUCE.withInPlace(true), (joined + SPREAD) / 2);
+    expect("spread-reduce", REDUCE, (joined + READ) / 2);
   }
 
   @Test
   void whatIsSwappedGoesBothWays() {
-    expect(new SwapSendReceive(), sendReceive(true), SWAP / 2);
+    expect(new SwapSendReceive(), SEND_RECEIVE.withInPlace(true), SWAP / 2);
     Counts halves = Counts.each(4, ELEMENTS / 2);
     expect(new SwapAllToAll(), CollectiveRequest.allToAll(DType.F32, halves, true, TWO), SWAP / 4);
   }
