@@ -5,10 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
 import dev.lockstep.transport.Link;
-import dev.lockstep.transport.PeerAccess;
 import dev.lockstep.transport.Transfer;
-import dev.lockstep.transport.Transport;
-import dev.lockstep.transport.TransportCounters;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -73,12 +70,7 @@ final class AbandonedLinksTest {
     public void close() {}
   }
 
-  private final class Notes implements Transport {
-    @Override
-    public String name() {
-      return "notes";
-    }
-
+  private final class Notes extends SilentTransport {
     @Override
     public Link openSend(int peer, int communicator, Duration timeout) {
       return new Noted(peer, communicator);
@@ -88,24 +80,6 @@ final class AbandonedLinksTest {
     public Link openReceive(int peer, int communicator, Duration timeout) {
       return new Noted(peer, communicator);
     }
-
-    @Override
-    public Optional<PeerAccess> peerAccess(List<Integer> ranks) {
-      return Optional.empty();
-    }
-
-    @Override
-    public int poll() {
-      return 0;
-    }
-
-    @Override
-    public TransportCounters counters() {
-      return new TransportCounters(0, 0, 0, 0, 0);
-    }
-
-    @Override
-    public void close() {}
   }
 
   @Test

@@ -6,16 +6,11 @@ import dev.lockstep.collective.request.StableHash;
 import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.CurrentCore;
-import dev.lockstep.transport.Link;
 import dev.lockstep.transport.PeerAccess;
-import dev.lockstep.transport.Transport;
-import dev.lockstep.transport.TransportCounters;
 import java.lang.foreign.MemorySegment;
-import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -161,7 +156,7 @@ class CoresTest {
             steps,
             steps.stream().map(_ -> List.<Program.Hazard>of()).toList(),
             List.of(),
-            new NoLinks(),
+            new SilentTransport(),
             FINGERPRINT);
     program.begin(0);
     return program;
@@ -231,41 +226,5 @@ class CoresTest {
 
     @Override
     public void closeSignals(int communicator) {}
-  }
-
-  /// Programs of signals alone have no links.
-  private static final class NoLinks implements Transport {
-    @Override
-    public String name() {
-      return "none";
-    }
-
-    @Override
-    public Link openSend(int peer, int communicator, Duration timeout) {
-      throw new UnsupportedOperationException();
-    }
-
-    @Override
-    public Link openReceive(int peer, int communicator, Duration timeout) {
-      throw new UnsupportedOperationException();
-    }
-
-    @Override
-    public Optional<PeerAccess> peerAccess(List<Integer> ranks) {
-      return Optional.empty();
-    }
-
-    @Override
-    public int poll() {
-      return 0;
-    }
-
-    @Override
-    public TransportCounters counters() {
-      throw new UnsupportedOperationException();
-    }
-
-    @Override
-    public void close() {}
   }
 }
