@@ -16,6 +16,7 @@ import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -26,7 +27,10 @@ final class Joining {
   // A store that is not there yet is asked again after this, then after twice as long, and so on.
   private static final long FIRST_PAUSE_MILLIS = 10;
   private static final long LONGEST_PAUSE_MILLIS = 250;
-  private static final Duration ATTEMPT = Duration.ofSeconds(5);
+
+  /// How long a store that does not answer is waited for before it is called again.
+  static final Duration ATTEMPT = Duration.ofSeconds(5);
+
   private static final int HANDSHAKE_VALUES = 0;
 
   private final String host;
@@ -35,6 +39,7 @@ final class Joining {
   private final Message.Join join;
   private final boolean agentHostsStore;
   private final Duration timeout;
+  private final Duration attempt;
   private final long start = System.nanoTime();
   private String lastTry = "not tried yet";
 
@@ -44,13 +49,15 @@ final class Joining {
       TokenSource tokens,
       Message.Join join,
       boolean agentHostsStore,
-      Duration timeout) {
+      Duration timeout,
+      Duration attempt) {
     this.host = host;
     this.port = port;
     this.tokens = tokens;
     this.join = join;
     this.agentHostsStore = agentHostsStore;
     this.timeout = timeout;
+    this.attempt = attempt;
   }
 
   /// A rank that has its seat.
@@ -139,7 +146,7 @@ final class Joining {
   private Optional<Seated> attempt(ControlThread thread, Bytes token) {
     FailureCell failures = new FailureCell();
     RankConnection connection = new RankConnection(join, token, endpoint(), failures);
-    Duration patience = remaining().compareTo(ATTEMPT) < 0 ? remaining() : ATTEMPT;
+    Duration patience = remaining().compareTo(attempt) < 0 ? remaining() : attempt;
     ChannelFuture connected = connect(thread, connection, patience);
     if (!connected.isSuccess()) {
       lastTry = String.valueOf(connected.cause() == null ? "timeout" : connected.cause());
@@ -147,8 +154,7 @@ final class Joining {
     }
     Channel channel = connected.channel();
     try {
-      Message.Welcome welcome =
-          connection.welcome().get(Math.max(1, patience.toMillis()), TimeUnit.MILLISECONDS);
+      Message.Welcome welcome = awaitWelcome(connection, patience);
       InetAddress local = ((InetSocketAddress) channel.localAddress()).getAddress();
       return Optional.of(new Seated(connection, thread, failures, welcome, local));
     } catch (ExecutionException e) {
@@ -160,6 +166,21 @@ final class Joining {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new TransportException(endpoint(), "interrupted while joining the job", e);
+    }
+  }
+
+  /// Waits for the seat. A store that has been asked for it and stands still would give it to a
+  /// rank that has hung up, and then take that for dead: that rank waits on.
+  private Message.Welcome awaitWelcome(RankConnection connection, Duration patience)
+      throws ExecutionException, InterruptedException, TimeoutException {
+    CompletableFuture<Message.Welcome> welcome = connection.welcome();
+    try {
+      return welcome.get(Math.max(1, patience.toMillis()), TimeUnit.MILLISECONDS);
+    } catch (TimeoutException late) {
+      if (connection.hangUpUnlessAsked()) {
+        throw late;
+      }
+      return welcome.get(Math.max(1, remaining().toMillis()), TimeUnit.MILLISECONDS);
     }
   }
 

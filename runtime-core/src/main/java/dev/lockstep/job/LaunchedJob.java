@@ -61,7 +61,14 @@ record LaunchedJob(Placement placement, Membership membership) {
     String host = isStoreHere ? NodeAddress.loopback() : launch.storeHost();
     Duration timeout = config.joinTimeout();
     Joining.Met met =
-        new Joining(host, launch.storePort(), tokens, join, launch.agentHostsStore(), timeout)
+        new Joining(
+                host,
+                launch.storePort(),
+                tokens,
+                join,
+                launch.agentHostsStore(),
+                timeout,
+                Joining.ATTEMPT)
             .run();
     Placement placement = Placements.of(launch, met.seats());
     boolean oneHost = met.seats().stream().allMatch(seat::equals);

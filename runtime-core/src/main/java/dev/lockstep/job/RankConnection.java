@@ -15,6 +15,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.LongFunction;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -22,6 +23,13 @@ import org.jspecify.annotations.Nullable;
 /// One rank's connection to the store: proves itself, takes its seat, then asks, beats and listens.
 /// Requests come from any thread; everything else happens on the connection's event loop.
 final class RankConnection extends SimpleChannelInboundHandler<Message> {
+  /// Whether a seat has been asked for: from then on the store may give it, whoever waits for that.
+  private enum Asking {
+    NOT_YET,
+    ASKED,
+    NEVER
+  }
+
   private final Message.Join join;
   private final Bytes token;
   private final String endpoint;
@@ -40,6 +48,7 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
   private volatile @Nullable ChannelHandlerContext context;
   private volatile @Nullable LockstepException ended;
   private volatile boolean leaving;
+  private final AtomicReference<Asking> asking = new AtomicReference<>(Asking.NOT_YET);
   private volatile String activity = "";
   private volatile String toldActivity = "";
 
@@ -56,6 +65,15 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
   /// with a [TransportException] if the connection was lost before.
   CompletableFuture<Message.Welcome> welcome() {
     return welcome;
+  }
+
+  /// Gives this attempt up, unless a seat has been asked for; returns whether it has.
+  boolean hangUpUnlessAsked() {
+    boolean given = asking.compareAndSet(Asking.NOT_YET, Asking.NEVER);
+    if (given) {
+      close();
+    }
+    return given;
   }
 
   /// All ranks have come.
@@ -201,7 +219,9 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
     }
     proved = true;
     from.pipeline().get(MessageCodec.class).trust();
-    send(join);
+    if (asking.compareAndSet(Asking.NOT_YET, Asking.ASKED)) {
+      send(join);
+    }
   }
 
   private void refuse(ConfigurationException reason) {

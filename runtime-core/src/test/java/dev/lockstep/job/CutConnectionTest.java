@@ -3,14 +3,17 @@ package dev.lockstep.job;
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.DataInputStream;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.net.SocketTimeoutException;
 import java.nio.file.Path;
 import java.security.SecureRandom;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -26,6 +29,8 @@ class CutConnectionTest {
   private static final byte[] TOKEN = Ranks.TOKEN.getBytes(UTF_8);
   private static final byte REPORT = 22;
   private static final byte FAILED = 23;
+  private static final Duration LONG = Duration.ofSeconds(15);
+  private static final Duration ATTEMPT = Duration.ofMillis(200);
   // A frame of one byte, of a type that there is not.
   private static final byte[] NOISE = {0, 0, 0, 1, 99};
 
@@ -70,14 +75,68 @@ class CutConnectionTest {
     }
   }
 
+  private Joining joining(int port) {
+    Map<String, String> variables = Ranks.ofAgent(temp, port, 0, 1);
+    TokenSource tokens = JobToken.find(LaunchEnvironment.of(variables), new Variables(variables));
+    Message.Join join = new Message.Join(0, 1, "", new Message.Seat("h", "k", 0));
+    return new Joining("127.0.0.1", port, tokens, join, true, LONG, ATTEMPT);
+  }
+
+  private static void leave(Joining.Seated seated) {
+    seated.connection().leave(Duration.ZERO);
+    seated.thread().close();
+  }
+
+  @Test
+  void aRankHangsUpOnASilentStoreUntilItHasAskedForItsSeat() throws Exception {
+    try (ServerSocket listener = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+      CompletableFuture<Joining.Met> joined =
+          CompletableFuture.supplyAsync(() -> joining(listener.getLocalPort()).run());
+      try (Socket silent = listener.accept()) {
+        hear(silent, 1);
+        assertThat(silent.getInputStream().readAllBytes()).isEmpty();
+      }
+      try (Socket rank = asked(listener)) {
+        rank.setSoTimeout((int) ATTEMPT.multipliedBy(2).toMillis());
+        assertThatThrownBy(() -> rank.getInputStream().read())
+            .isInstanceOf(SocketTimeoutException.class);
+        rank.setSoTimeout(0);
+        seat(rank);
+        leave(joined.join().seated());
+      }
+    }
+  }
+
+  /// Returns the connection of a rank that has asked for its seat.
+  private static Socket asked(ServerSocket listener) throws IOException {
+    while (true) {
+      Socket rank = listener.accept();
+      try {
+        greet(rank);
+        return rank;
+      } catch (IOException _) { // this machine is so slow that the rank has hung up
+        rank.close();
+      }
+    }
+  }
+
   /// Seats the only rank of a job, as a store does.
   private static void welcome(Socket rank) throws IOException {
+    greet(rank);
+    seat(rank);
+  }
+
+  /// Greets a rank until it asks for its seat.
+  private static void greet(Socket rank) throws IOException {
     Bytes rankNonce = nonce(hear(rank, 1));
     Bytes storeNonce = Handshake.nonce(new SecureRandom());
     say(rank, new Message.Challenge(MessageCodec.VERSION, storeNonce));
     hear(rank, 3);
     say(rank, new Message.Accepted(Handshake.proof(TOKEN, Handshake.STORE, rankNonce, storeNonce)));
     hear(rank, 6);
+  }
+
+  private static void seat(Socket rank) throws IOException {
     say(rank, new Message.Welcome(7, JobConfig.DEFAULT_LIVENESS.toNanos(), -1, 1 << 16));
     say(rank, new Message.Roster(List.of(new Message.Seat("h", "k", 0))));
   }
