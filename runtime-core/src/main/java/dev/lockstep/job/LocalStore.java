@@ -69,12 +69,16 @@ final class LocalStore implements Store {
 
   private byte[] await(Pending pending, String operation, int expected, Duration timeout) {
     Waits.Wait wait = new Waits.Wait(operation, rank, expected, timeout);
-    return Waits.await(pending, wait, () -> withdrawn(pending, expected));
+    return Waits.await(pending, wait, () -> withdrawn(pending));
   }
 
-  private List<Integer> withdrawn(Pending pending, int expected) {
+  private Optional<List<Integer>> withdrawn(Pending pending) {
     List<Integer> arrived = table.withdraw(pending);
-    return expected == 0 ? List.of() : arrived;
+    if (arrived.isEmpty()) {
+      // Whoever took it out of the table is about to end it.
+      var _ = pending.handle((_, _) -> "").join();
+    }
+    return Optional.of(arrived);
   }
 
   private void checkAlive(String operation) {

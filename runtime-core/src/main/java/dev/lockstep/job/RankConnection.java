@@ -37,6 +37,7 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
   private final Bytes rankNonce = Handshake.nonce(new SecureRandom());
   private final AtomicLong ids = new AtomicLong();
   private final Map<Long, CompletableFuture<Message>> requests = new ConcurrentHashMap<>();
+  private final Map<Long, CompletableFuture<List<Integer>>> withdrawals = new ConcurrentHashMap<>();
   private final CompletableFuture<Message.Welcome> welcome = new CompletableFuture<>();
   private final CompletableFuture<Message.Roster> roster = new CompletableFuture<>();
   private final CompletableFuture<Message> farewell = new CompletableFuture<>();
@@ -88,20 +89,22 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
   /// Sends a request and returns its answer to come.
   CompletableFuture<Message> ask(LongFunction<Message> request) {
     long id = ids.incrementAndGet();
-    return ask(id, request.apply(id));
+    return ask(requests, id, request.apply(id));
   }
 
-  /// Gives up a wait, the one for the roster if the number is 0.
-  CompletableFuture<Message> giveUp(long id) {
-    return ask(id, new Message.Withdraw(id));
+  /// Gives up a wait, the one for the roster if the number is 0, and returns the ranks that had
+  /// come. An answer that was on its way has come before: the store speaks in order.
+  CompletableFuture<List<Integer>> giveUp(long id) {
+    return ask(withdrawals, id, new Message.Withdraw(id));
   }
 
-  private CompletableFuture<Message> ask(long id, Message request) {
-    CompletableFuture<Message> answer = new CompletableFuture<>();
-    requests.put(id, answer);
+  private <T> CompletableFuture<T> ask(
+      Map<Long, CompletableFuture<T>> asked, long id, Message request) {
+    CompletableFuture<T> answer = new CompletableFuture<>();
+    asked.put(id, answer);
     LockstepException over = ended;
     if (over != null) {
-      requests.remove(id);
+      asked.remove(id);
       answer.completeExceptionally(over);
     } else {
       beat(false);
@@ -164,7 +167,7 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
       case Message.Absent(long id) -> answer(id, message);
       case Message.Sum(long id, long _) -> answer(id, message);
       case Message.Done(long id) -> answer(id, message);
-      case Message.Withdrawn(long id, List<Integer> _) -> answer(id, message);
+      case Message.Withdrawn(long id, List<Integer> arrived) -> withdrawn(id, arrived);
       case Message.Denied(long id, String reason) -> deny(id, reason);
       case Message.Failed(FailureRecord failure) -> failures.record(failure);
       case Message.Beat _ -> {}
@@ -270,6 +273,14 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
     CompletableFuture<Message> request = requests.remove(id);
     if (request != null) {
       request.complete(message);
+    }
+  }
+
+  private void withdrawn(long id, List<Integer> arrived) {
+    requests.remove(id);
+    CompletableFuture<List<Integer>> withdrawal = withdrawals.remove(id);
+    if (withdrawal != null) {
+      withdrawal.complete(arrived);
     }
   }
 
@@ -383,5 +394,7 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
     roster.completeExceptionally(reason);
     requests.values().forEach(request -> request.completeExceptionally(reason));
     requests.clear();
+    withdrawals.values().forEach(withdrawal -> withdrawal.completeExceptionally(reason));
+    withdrawals.clear();
   }
 }

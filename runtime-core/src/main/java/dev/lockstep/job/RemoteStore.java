@@ -101,14 +101,13 @@ final class RemoteStore implements Store {
     return Waits.await(answer, wait, () -> withdraw(connection, number[0]));
   }
 
-  /// Gives up a wait and returns the ranks that had come; none if the store does not say.
-  static List<Integer> withdraw(RankConnection connection, long id) {
-    Message answer =
-        connection
-            .giveUp(id)
-            .completeOnTimeout(new Message.Done(id), GIVE_UP.toMillis(), TimeUnit.MILLISECONDS)
-            .exceptionally(_ -> new Message.Done(id))
-            .join();
-    return answer instanceof Message.Withdrawn(long _, List<Integer> arrived) ? arrived : List.of();
+  /// Gives up a wait and returns the ranks that had come; empty if the store does not say.
+  static Optional<List<Integer>> withdraw(RankConnection connection, long id) {
+    return connection
+        .giveUp(id)
+        .thenApply(Optional::of)
+        .completeOnTimeout(Optional.empty(), GIVE_UP.toMillis(), TimeUnit.MILLISECONDS)
+        .exceptionally(_ -> Optional.empty())
+        .join();
   }
 }

@@ -6,6 +6,7 @@ import io.netty.handler.codec.DecoderException;
 import java.io.IOException;
 import java.security.SecureRandom;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.ScheduledFuture;
@@ -280,9 +281,9 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
       return;
     }
     Pending pending = waits.remove(id);
-    if (pending != null) {
-      send(new Message.Withdrawn(id, server.table().withdraw(pending)));
-    }
+    // One that waits no more has had its answer, which was sent before this.
+    List<Integer> arrived = pending == null ? List.of() : server.table().withdraw(pending);
+    send(new Message.Withdrawn(id, arrived));
   }
 
   @Override

@@ -141,7 +141,8 @@ final class StoreTable {
     return pending;
   }
 
-  /// Ends a wait from the outside and returns the ranks that wait with it, itself included.
+  /// Ends a wait from the outside and returns the ranks that wait with it, itself included; none if
+  /// it waits no more.
   synchronized List<Integer> withdraw(Pending pending) {
     List<Integer> arrived = new ArrayList<>();
     for (Map<String, List<Pending>> place : List.of(waiters, barriers)) {

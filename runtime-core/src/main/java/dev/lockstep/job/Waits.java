@@ -5,6 +5,7 @@ import dev.lockstep.failure.TransportException;
 import dev.lockstep.interrupt.Uninterrupted;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
@@ -12,6 +13,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /// How a thread of a rank waits for the store, and in which words that fails.
 ///
@@ -37,28 +39,39 @@ final class Waits {
 
   /// Waits for the future, whoever interrupts that.
   ///
-  /// @param withdraw gives up the wait and returns the ranks that had come
-  static <T> T await(CompletableFuture<T> future, Wait wait, Supplier<List<Integer>> withdraw) {
+  /// @param withdraw gives up the wait and returns the ranks that had come, or empty if nobody
+  ///   says; what ends the wait meanwhile has ended the future when it returns, and counts
+  static <T> T await(
+      CompletableFuture<T> future, Wait wait, Supplier<Optional<List<Integer>>> withdraw) {
     long start = System.nanoTime();
     return Uninterrupted.call(() -> get(future, wait, start, withdraw));
   }
 
   /// As [#await(CompletableFuture, Wait, Supplier)], for who has told the others nothing yet.
   static <T> T awaitInterruptibly(
-      CompletableFuture<T> future, Wait wait, Supplier<List<Integer>> withdraw)
+      CompletableFuture<T> future, Wait wait, Supplier<Optional<List<Integer>>> withdraw)
       throws InterruptedException {
     return get(future, wait, System.nanoTime(), withdraw);
   }
 
   private static <T> T get(
-      CompletableFuture<T> future, Wait wait, long start, Supplier<List<Integer>> withdraw)
+      CompletableFuture<T> future,
+      Wait wait,
+      long start,
+      Supplier<Optional<List<Integer>>> withdraw)
       throws InterruptedException {
     try {
       return future.get(wait.nanos() - (System.nanoTime() - start), TimeUnit.NANOSECONDS);
     } catch (TimeoutException _) {
-      throw timedOut(wait, System.nanoTime() - start, withdraw.get());
+      long waited = System.nanoTime() - start;
+      Optional<List<Integer>> arrived = withdraw.get();
+      return switch (future.state()) {
+        case SUCCESS -> future.resultNow();
+        case FAILED -> throw unwrapped(wait, future.exceptionNow());
+        case RUNNING, CANCELLED -> throw timedOut(wait, waited, arrived);
+      };
     } catch (ExecutionException e) {
-      throw unwrapped(wait, e);
+      throw unwrapped(wait, e.getCause());
     }
   }
 
@@ -69,29 +82,32 @@ final class Waits {
   }
 
   /// Makes anew, with the waiting thread's stack, what another thread ended the wait with.
-  private static RuntimeException unwrapped(Wait wait, ExecutionException e) {
-    return switch (e.getCause()) {
+  private static RuntimeException unwrapped(Wait wait, @Nullable Throwable cause) {
+    return switch (cause) {
       case JobFailedException failed -> new JobFailedException(wait.operation(), failed.failure());
       case IllegalArgumentException wrong ->
           new IllegalArgumentException(wrong.getMessage(), wrong);
       case TransportException broken ->
           new TransportException(broken.endpoint(), String.valueOf(broken.getMessage()), broken);
-      case null, default -> new IllegalStateException("store failed: " + wait.operation(), e);
+      case null, default -> new IllegalStateException("store failed: " + wait.operation(), cause);
     };
   }
 
   private static CollectiveTimeoutException timedOut(
-      Wait wait, long elapsedNanos, List<Integer> arrived) {
+      Wait wait, long elapsedNanos, Optional<List<Integer>> told) {
+    List<Integer> arrived = told.orElse(List.of()).stream().sorted().toList();
     List<Integer> missing =
-        IntStream.range(0, wait.expected())
+        IntStream.range(0, told.isPresent() ? wait.expected() : 0)
             .filter(rank -> !arrived.contains(rank))
             .boxed()
             .toList();
-    String ranks =
-        wait.expected() == 0
-            ? ""
-            : ", arrivedRanks=%s, missingRanks=%s"
-                .formatted(arrived.stream().sorted().toList(), missing);
+    String ranks = "";
+    if (wait.expected() > 0) {
+      ranks =
+          told.isPresent()
+              ? ", arrivedRanks=%s, missingRanks=%s".formatted(arrived, missing)
+              : " (the store does not say who is missing)";
+    }
     return new CollectiveTimeoutException(
         wait.operation(),
         wait.rank(),

@@ -5,6 +5,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.failure.CollectiveTimeoutException;
 import java.io.DataInputStream;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -29,8 +30,12 @@ class CutConnectionTest {
   private static final byte[] TOKEN = Ranks.TOKEN.getBytes(UTF_8);
   private static final byte REPORT = 22;
   private static final byte FAILED = 23;
+  private static final byte WITHDRAW = 15;
+  private static final byte WITHDRAWN = 16;
+  private static final byte DONE = 20;
   private static final Duration LONG = Duration.ofSeconds(15);
   private static final Duration ATTEMPT = Duration.ofMillis(200);
+  private static final Duration MOMENT = Duration.ofMillis(20);
   // A frame of one byte, of a type that there is not.
   private static final byte[] NOISE = {0, 0, 0, 1, 99};
 
@@ -117,6 +122,49 @@ class CutConnectionTest {
       } catch (IOException _) { // this machine is so slow that the rank has hung up
         rank.close();
       }
+    }
+  }
+
+  @Test
+  void whatARankWaitsForCountsThoughItComesAsTheWaitEnds() throws Exception {
+    try (ServerSocket listener = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+      CompletableFuture<Joining.Met> joined =
+          CompletableFuture.supplyAsync(() -> joining(listener.getLocalPort()).run());
+      try (Socket rank = asked(listener)) {
+        seat(rank);
+        Joining.Seated seated = joined.join().seated();
+        Store store = new RemoteStore(seated.connection(), 0, 1, 1 << 16);
+        CompletableFuture<Void> released =
+            CompletableFuture.runAsync(() -> store.barrier("b", 1, MOMENT));
+        hear(rank, WITHDRAW);
+        say(rank, new Message.Done(1));
+        say(rank, new Message.Withdrawn(1, List.of()));
+        released.join();
+
+        CompletableFuture<Void> unanswered =
+            CompletableFuture.runAsync(() -> store.barrier("b", 1, MOMENT));
+        assertThatThrownBy(unanswered::join)
+            .cause()
+            .isInstanceOfSatisfying(
+                CollectiveTimeoutException.class, e -> assertThat(e.missingRanks()).isEmpty())
+            .hasMessageContaining("the store does not say who is missing");
+        say(rank, new Message.Closing());
+        leave(seated);
+      }
+    }
+  }
+
+  @Test
+  void theStoreAnswersWhoGivesUpAWaitThatHasEnded() throws Exception {
+    StoreOptions options = StoreOptions.of("127.0.0.1", 0, 1, JobConfig.DEFAULT_LIVENESS);
+    try (StoreServer server = StoreServer.start(options, TOKEN);
+        Socket rank = new Socket(InetAddress.getLoopbackAddress(), server.port())) {
+      join(rank);
+      say(rank, new Message.Meet(1, "b", 1));
+      say(rank, new Message.Withdraw(1));
+      hear(rank, DONE);
+      // The number of the wait, and no ranks.
+      assertThat(hear(rank, WITHDRAWN)).startsWith(0, 0, 0, 0, 0, 0, 0, 1).endsWith(0, 0, 0, 0);
     }
   }
 

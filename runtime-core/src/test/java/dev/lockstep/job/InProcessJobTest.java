@@ -4,6 +4,7 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.MemoryBudgetException;
@@ -19,7 +20,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -152,6 +157,25 @@ class InProcessJobTest {
 
   private static void comeToBarrierInVain(Job rank) {
     rank.store().barrier("b", 3, Duration.ofMillis(100));
+  }
+
+  @Test
+  void aBarrierThatIsReleasedAsItsTimeEndsIsReleased() throws Exception {
+    StoreTable table = new StoreTable(1 << 10, 1 << 10);
+    Store store = new LocalStore(table, new FailureCell(), new ConcurrentHashMap<>(), 0, 3);
+    CountDownLatch late = new CountDownLatch(1);
+    // Who comes first is released first, and holds up the others.
+    var _ = table.barrier("b", 3, 1).thenApply(_ -> Waits.await(late, LONG));
+    FutureTask<String> mine =
+        new FutureTask<>(() -> store.barrier("b", 3, Duration.ofMillis(500)), "released");
+    Thread waiting = Thread.ofPlatform().daemon().start(mine);
+    Deadline.until(() -> waiting.getState() == Thread.State.TIMED_WAITING);
+    CompletableFuture<byte[]> last =
+        CompletableFuture.supplyAsync(() -> table.barrier("b", 3, 2).join());
+    Deadline.until(() -> waiting.getState() == Thread.State.WAITING || mine.isDone());
+    late.countDown();
+    assertThat(mine.get(20, TimeUnit.SECONDS)).isEqualTo("released");
+    assertThat(last.get(20, TimeUnit.SECONDS)).isEmpty();
   }
 
   @Test
