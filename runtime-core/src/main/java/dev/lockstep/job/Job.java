@@ -75,6 +75,10 @@ public final class Job implements AutoCloseable {
   /// Joins the job that the configuration's environment describes; with no launcher's variables, a
   /// job of one rank. Blocks until all ranks have met.
   ///
+  /// A store serves one job. Under `lockstep run`, whose agent has the store, a rank joins once:
+  /// what it does one after another it does in one job. Under other launchers, where rank 0 has the
+  /// store, all ranks may leave a job and join the next.
+  ///
   /// @throws dev.lockstep.failure.ConfigurationException if the environment contradicts itself or
   ///   the job refuses this rank
   /// @throws dev.lockstep.failure.CollectiveTimeoutException if ranks are missing after

@@ -158,7 +158,7 @@ final class Joining {
       InetAddress local = ((InetSocketAddress) channel.localAddress()).getAddress();
       return Optional.of(new Seated(connection, thread, failures, welcome, local));
     } catch (ExecutionException e) {
-      return again(e);
+      return again(e, connection.storeCloses());
     } catch (TimeoutException _) {
       lastTry = "store does not answer";
       var _ = channel.close();
@@ -202,10 +202,11 @@ final class Joining {
         .awaitUninterruptibly();
   }
 
-  private Optional<Seated> again(ExecutionException e) {
+  private Optional<Seated> again(ExecutionException e, boolean storeCloses) {
     switch (e.getCause()) {
       case ConfigurationException refused -> {
-        if (!refused.key().equals(JobVariables.TOKEN_FILE) || !tokens.mayBeStale()) {
+        boolean isStale = refused.key().equals(JobVariables.TOKEN_FILE) && tokens.mayBeStale();
+        if (!isStale && !storeCloses) {
           throw new ConfigurationException(
               refused.key(), refused.value(), String.valueOf(refused.getMessage()), refused);
         }

@@ -83,6 +83,13 @@ final class Members {
               .formatted(join.rank(), options.worldSize()));
     }
     Member other = byRank.get(join.rank());
+    if (other != null && other.gone) {
+      return new Message.Refused(
+          "RANK",
+          Integer.toString(join.rank()),
+          "rank has left this job already: rank=%d, host=%s (a store serves one job; in one job a rank may do several things)"
+              .formatted(join.rank(), join.seat().host()));
+    }
     if (other != null) {
       return new Message.Refused(
           "RANK",
@@ -91,6 +98,12 @@ final class Members {
               .formatted(join.rank(), join.seat().host(), other.seat.host()));
     }
     return null;
+  }
+
+  /// Returns whether the rank was of the job and is no more.
+  boolean hasLeft(int rank) {
+    Member member = byRank.get(rank);
+    return member != null && member.gone;
   }
 
   /// Seats a rank for which there is no [#refusal].

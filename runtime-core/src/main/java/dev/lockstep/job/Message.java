@@ -94,7 +94,8 @@ sealed interface Message {
   /// The rank may close its connection.
   record Farewell() implements Message {}
 
-  /// The store closes although ranks are still there; the job has not failed.
+  /// The store closes although ranks are still there; the job has not failed. Before a [Refused]:
+  /// it closes soon, and where it is another may answer then.
   record Closing() implements Message {}
 
   /// Where a rank runs.

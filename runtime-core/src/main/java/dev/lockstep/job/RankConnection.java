@@ -49,6 +49,7 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
   private volatile @Nullable ChannelHandlerContext context;
   private volatile @Nullable LockstepException ended;
   private volatile boolean leaving;
+  private volatile boolean storeCloses;
   private final AtomicReference<Asking> asking = new AtomicReference<>(Asking.NOT_YET);
   private volatile String activity = "";
   private volatile String toldActivity = "";
@@ -75,6 +76,11 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
       close();
     }
     return given;
+  }
+
+  /// Whether the store has said that it closes.
+  boolean storeCloses() {
+    return storeCloses;
   }
 
   /// All ranks have come.
@@ -174,6 +180,7 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
       case Message.Farewell _ -> farewell.complete(message);
       case Message.Closing _ -> {
         leaving = true;
+        storeCloses = true;
         endWaits(new TransportException(endpoint, "store has closed: endpoint=" + endpoint, null));
       }
       case Message.Hello _,

@@ -147,6 +147,10 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
     }
     Message.Refused refusal = server.members().refusal(join);
     if (refusal != null) {
+      if (server.members().hasLeft(join.rank()) && server.options().hostRank() >= 0) {
+        // The next job's store comes where this one is, once the rank that has it leaves too.
+        send(new Message.Closing());
+      }
       refuse(refusal);
       return;
     }

@@ -345,6 +345,33 @@ class LaunchedJobTest {
   }
 
   @Test
+  void aRankThatHasLeftIsToldThatAnAgentsStoreServesOneJob() {
+    StoreServer server = agent(2);
+    List<Job> jobs = joinAtAgent(server, 2);
+    jobs.get(1).close();
+    refused(
+        Ranks.ofAgent(temp, server.port(), 1, 2), "RANK", "rank has left this job already: rank=1");
+    assertThat(jobs.get(0).store().add("still", 1)).isEqualTo(1);
+    assertThat(server.failure()).isEmpty();
+  }
+
+  @Test
+  void aRankThatHasLeftJoinsTheNextJobOnceRankZeroHasLeftToo() {
+    List<Map<String, String>> variables = torchrun(2, Ports.free());
+    List<Job> jobs = joinAll(variables.stream().map(Ranks::config).toList());
+    jobs.get(1).close();
+    JobConfig again = Ranks.config(variables.get(1));
+    assertThatThrownBy(() -> Job.join(again.withJoinTimeout(Duration.ofMillis(300))))
+        .isInstanceOf(CollectiveTimeoutException.class);
+    CompletableFuture<Job> next = CompletableFuture.supplyAsync(() -> Job.join(again));
+    jobs.get(0).close();
+    joinAll(List.of(Ranks.config(variables.get(0))));
+    Job joined = next.join();
+    open.add(joined);
+    assertThat(joined.id()).isNotEqualTo(jobs.get(1).id());
+  }
+
+  @Test
   void aRankOfAnotherJobIsRefused() {
     StoreOptions options =
         StoreOptions.of("127.0.0.1", 0, 1, JobConfig.DEFAULT_LIVENESS).withJobName("mine");
