@@ -164,8 +164,10 @@ final class CompositeGradients {
 
   /// Appends the composite's primitives once more and differentiates them.
   private void throughDecomposition(Composite composite) {
+    // What is computed again comes first: its gradient is found on the way back through itself.
+    List<Value> operands = node.operands();
     int before = builder.build().nodes().size();
-    List<Value> results = Decomposition.apply(builder, composite, node.operands());
+    List<Value> results = Decomposition.apply(builder, composite, operands);
     List<Node> all = builder.build().nodes();
     Map<Value, Value> seeds = new HashMap<>();
     for (int i = 0; i < results.size(); i++) {
@@ -173,13 +175,11 @@ final class CompositeGradients {
       node.gradient(i).ifPresent(gradient -> seeds.put(result, gradient));
     }
     Set<Value> wrt = new HashSet<>();
-    IntStream.range(0, node.operands().size())
-        .filter(node::needs)
-        .forEach(i -> wrt.add(node.operand(i)));
+    IntStream.range(0, operands.size()).filter(node::needs).forEach(i -> wrt.add(operands.get(i)));
     Map<Value, Value> found = differentiator.backward(all.subList(before, all.size()), seeds, wrt);
-    for (int i = 0; i < node.operands().size(); i++) {
+    for (int i = 0; i < operands.size(); i++) {
       // A value that is two operands at once has its whole gradient at the first.
-      Value gradient = found.remove(node.operand(i));
+      Value gradient = found.remove(operands.get(i));
       if (gradient != null) {
         node.give(i, gradient);
       }

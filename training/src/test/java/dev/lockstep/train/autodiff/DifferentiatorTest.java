@@ -9,6 +9,7 @@ import dev.lockstep.graph.Composite.CausalAttentionGrad;
 import dev.lockstep.graph.Composite.LayerNorm;
 import dev.lockstep.graph.Composite.LayerNormGrad;
 import dev.lockstep.graph.Composite.Linear;
+import dev.lockstep.graph.Composite.SiluGrad;
 import dev.lockstep.graph.GraphBuilder;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.Node;
@@ -26,12 +27,14 @@ import dev.lockstep.graph.Primitive.ReduceSum;
 import dev.lockstep.graph.Primitive.ScatterAdd;
 import dev.lockstep.graph.Primitive.Tanh;
 import dev.lockstep.graph.ReduceOp;
+import dev.lockstep.graph.ReferenceInterpreter;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
 import dev.lockstep.tensor.Shape;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 
 /// What is appended: which ops, in which order, with which blocks.
@@ -74,6 +77,28 @@ class DifferentiatorTest {
     Node firstTwo = producer(last.inputs().get(0));
     assertThat(producer(firstTwo.inputs().get(0)).inputs()).contains(first);
     assertThat(producer(firstTwo.inputs().get(1)).op()).isEqualTo(new Mul());
+  }
+
+  @Test
+  void whatIsComputedAgainIsDifferentiatedOnce() {
+    double[] point = {0.25, -0.5, 1.5};
+    assertThat(gradientThroughACompositesOwnOperand(true, point))
+        .isEqualTo(gradientThroughACompositesOwnOperand(false, point));
+  }
+
+  /// The gradient of a composite that has none of its own, by an operand of which the other is
+  /// made.
+  private static double[] gradientThroughACompositesOwnOperand(boolean again, double[] point) {
+    GraphBuilder graph = new GraphBuilder("again");
+    Value x = graph.input("x", ValueType.f32(point.length));
+    Value made = graph.one(new Exp(), x);
+    Value loss = graph.one(new SiluGrad(), x, made);
+    Value seed = graph.one(new Constant(loss.type(), 1));
+    WayBack way = new WayBack(again ? Set.of(made) : Set.of(), Set.of());
+    Differentiator.gradients(
+            graph, Map.of(loss, seed), Map.of("x", x), new GradientBlocks(1, 1, Map.of()), way)
+        .forEach(graph::output);
+    return ReferenceInterpreter.run(graph.build(), Map.of("x", point)).getFirst();
   }
 
   @Test
