@@ -2,7 +2,6 @@ package dev.lockstep.graph;
 
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -229,7 +228,6 @@ public final class GraphSplitter {
   private final class Segment {
     private final GraphBuilder builder;
     private final Map<Integer, Value> mapped = new HashMap<>();
-    private final Set<String> inputs = new HashSet<>();
     private boolean empty = true;
 
     Segment(String name) {
@@ -250,12 +248,7 @@ public final class GraphSplitter {
     }
 
     private Value operand(Value value) {
-      return mapped.computeIfAbsent(value.id(), _ -> input(slot(value), value.type()));
-    }
-
-    private Value input(String slot, ValueType type) {
-      inputs.add(slot);
-      return builder.input(slot, type);
+      return mapped.computeIfAbsent(value.id(), _ -> builder.input(slot(value), value.type()));
     }
 
     /// Names a value of this segment that lives on outside.
@@ -287,9 +280,7 @@ public final class GraphSplitter {
         builder.output(name, inner);
         return;
       }
-      if (inputs.add(input)) {
-        builder.input(input, inner.type());
-      }
+      var _ = operand(graph.input(input));
       builder.outputInto(name, inner, input);
     }
   }

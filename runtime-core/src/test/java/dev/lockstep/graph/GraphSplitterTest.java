@@ -131,6 +131,27 @@ class GraphSplitterTest {
   }
 
   @Test
+  void anInputMayBeAnOutputAndLendItsMemoryToAnother() {
+    Value parameter = input("parameter");
+    Value early = builder.one(new Exp(), input("x"));
+    builder.outputInto("updated", early, "parameter");
+    builder.output("before", parameter);
+    builder.output("sum", builder.one(SUM, early));
+    Graph whole = builder.build();
+    Segments segments = GraphSplitter.split(whole);
+
+    Graph first = ((Compute) segments.parts().getFirst()).graph();
+    assertThat(first.aliases()).containsExactly(Map.entry("updated", "parameter"));
+    Map<String, double[]> inputs =
+        Map.of("x", new double[] {0.5, -2}, "parameter", new double[] {3, 4});
+    Map<String, double[]> found = run(segments, inputs);
+    List<double[]> expected = ReferenceInterpreter.run(whole, inputs);
+    for (int i = 0; i < expected.size(); i++) {
+      assertThat(found.get(whole.outputs().get(i).name())).isEqualTo(expected.get(i));
+    }
+  }
+
+  @Test
   void refusesToOverwriteAnInputThatIsReadLater() {
     Value parameter = input("parameter");
     builder.outputInto("updated", builder.one(new Exp(), parameter), "parameter");
