@@ -124,6 +124,7 @@ final class FloatMath {
   static float geluGrad(float dy, float x) {
     float s = sigmoid2(x);
     float slope = Math.fma(GELU_SLOPE * x, x, 1f) * (2f * GELU_SCALE);
+    slope = slope > Float.MAX_VALUE ? Float.MAX_VALUE : slope; // what it multiplies is 0 by then
     float inner = (x * s) * (1f - s);
     return dy * Math.fma(inner, slope, s);
   }

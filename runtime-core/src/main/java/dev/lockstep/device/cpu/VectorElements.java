@@ -31,6 +31,7 @@ final class VectorElements implements ElementKernels {
   private static final FloatVector E3 = FloatVector.broadcast(S, FloatMath.E3);
   private static final FloatVector E4 = FloatVector.broadcast(S, FloatMath.E4);
   private static final FloatVector E5 = FloatVector.broadcast(S, FloatMath.E5);
+  private static final FloatVector MAX = FloatVector.broadcast(S, Float.MAX_VALUE);
   private static final FloatVector ONE = FloatVector.broadcast(S, 1f);
   private static final IntVector ROUND_BITS = ROUND.reinterpretAsInts();
   private static final IntVector BIAS = ONE.reinterpretAsInts().lanewise(VectorOperators.LSHR, 23);
@@ -268,6 +269,7 @@ final class VectorElements implements ElementKernels {
       FloatVector e = q.mul(low.reinterpretAsFloats()).mul(high.reinterpretAsFloats());
       FloatVector sigmoid = ONE.div(e.add(ONE));
       FloatVector slope = v.mul(FloatMath.GELU_SLOPE).fma(v, ONE).mul(2f * FloatMath.GELU_SCALE);
+      slope = slope.blend(MAX, slope.compare(VectorOperators.GT, MAX));
       FloatVector inner = v.mul(sigmoid).mul(ONE.sub(sigmoid));
       FloatVector.fromMemorySegment(S, ALL, at(a + o), LITTLE_ENDIAN)
           .mul(inner.fma(slope, sigmoid))

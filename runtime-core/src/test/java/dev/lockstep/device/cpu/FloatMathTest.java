@@ -81,6 +81,13 @@ class FloatMathTest {
         .isCloseTo(2 * slope, org.assertj.core.api.Assertions.within(2e-6));
   }
 
+  @ParameterizedTest(name = "x={0}")
+  @ValueSource(floats = {1e18f, 4e19f, 6e19f, 1e30f, Float.MAX_VALUE})
+  void theGradientOfGeluLevelsOffFarFromZero(float x) {
+    assertThat(FloatMath.geluGrad(2f, x)).isEqualTo(2f);
+    assertThat(FloatMath.geluGrad(2f, -x)).isZero();
+  }
+
   @ParameterizedTest(name = "{0}")
   @EnumSource(Unary.class)
   void functionsOfOneNumberHaveTheSameBitsOnEveryWidth(Unary op) {

@@ -106,6 +106,7 @@ LS_INLINE float ls_gelu(float x) { return x * ls_gelu_sigmoid(x); }
 LS_INLINE float ls_gelu_grad(float dy, float x) {
   float s = ls_gelu_sigmoid(x);
   float slope = fmaf((3.0f * LS_GELU_CUBIC) * x, x, 1.0f) * (2.0f * LS_GELU_SCALE);
+  slope = slope > 3.4028235e38f ? 3.4028235e38f : slope;  // what it multiplies is 0 by then
   float inner = (x * s) * (1.0f - s);
   return dy * fmaf(inner, slope, s);
 }
