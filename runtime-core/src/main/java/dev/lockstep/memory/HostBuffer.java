@@ -40,10 +40,17 @@ final class HostBuffer extends LeasedBuffer {
 
   @Override
   protected void free() {
-    resources.free();
-    if (watch != null && leak != null) {
-      watch.closed = true;
-      leak.clean();
+    boolean busy = false;
+    try {
+      resources.free();
+    } catch (IllegalStateException stillUsed) {
+      busy = true;
+      throw stillUsed;
+    } finally { // a file that cannot be removed is no buffer that was forgotten
+      if (!busy && watch != null && leak != null) {
+        watch.closed = true;
+        leak.clean();
+      }
     }
   }
 

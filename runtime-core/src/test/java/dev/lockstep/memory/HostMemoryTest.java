@@ -11,6 +11,7 @@ import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.MemoryBudgetException;
 import dev.lockstep.memory.ffi.LibC;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.management.ManagementFactory;
@@ -280,6 +281,31 @@ final class HostMemoryTest {
     assertThatThrownBy(tracking::close)
         .isInstanceOf(IllegalStateException.class)
         .hasMessageContaining("lost: bytes=4096, count=1");
+  }
+
+  @Test
+  void aClosedBufferWhoseFileStaysIsNotForgotten(@TempDir Path directory) throws IOException {
+    MemoryPool tracking = MemoryPool.tracking("tracking", 1L << 20);
+    closeInVain(directory, tracking);
+    forget(tracking);
+    Deadline.until(
+        () -> {
+          System.gc();
+          return !tracking.leakReports().isEmpty();
+        });
+    assertThat(tracking.leakReports()).singleElement().asString().contains("name=lost");
+    assertThat(tracking.usedBytes()).isEqualTo(4096);
+  }
+
+  private static void closeInVain(Path directory, MemoryPool pool) throws IOException {
+    Buffer buffer = HostMemory.allocateSharedIn(directory, pool, "w", 64);
+    Path file = Path.of(backing(buffer).path());
+    Files.delete(file);
+    Files.createFile(Files.createDirectory(file).resolve("stranger"));
+    assertThatThrownBy(buffer::close)
+        .isInstanceOf(UncheckedIOException.class)
+        .hasMessageContaining("shared memory cannot be removed");
+    assertThat(buffer.isClosed()).isTrue();
   }
 
   private static void forget(MemoryPool pool) {
