@@ -12,6 +12,9 @@ public abstract class LeasedBuffer implements Buffer, Region {
   private static final long QUARANTINES = ((1L << 31) - 1) << 31;
   private static final long CLOSED = 1L << 62;
 
+  /// Closed, but the memory could not be freed when its last quarantine was lifted.
+  private static final long OWED = CLOSED | 1L << 63;
+
   private final String name;
   private final long bytes;
   private final Registration registration;
@@ -28,9 +31,12 @@ public abstract class LeasedBuffer implements Buffer, Region {
     this.registration = new Registration(this, 0, bytes);
   }
 
-  /// Frees the memory: called once, by the thread that closes it or lifts the last quarantine.
+  /// Frees the memory: called by the thread that closes it or lifts the last quarantine, and never
+  /// again once it has returned.
   ///
-  /// @throws IllegalStateException if it cannot be freed yet; the buffer then counts as not closed
+  /// @throws IllegalStateException if it cannot be freed yet. The buffer then counts as not closed
+  ///   where [#close] called, and stays closed where [#liftQuarantine] did; either way a later
+  ///   close tries again
   protected abstract void free();
 
   @Override
@@ -101,7 +107,8 @@ public abstract class LeasedBuffer implements Buffer, Region {
 
   /// Lifts one quarantine, and frees what was closed meanwhile.
   ///
-  /// @throws IllegalStateException if none is set
+  /// @throws IllegalStateException if none is set, or if the memory cannot be freed yet: the buffer
+  ///   stays closed, and closing it again tries again
   @Override
   public final void liftQuarantine() {
     long now;
@@ -112,7 +119,7 @@ public abstract class LeasedBuffer implements Buffer, Region {
       }
     } while (!state.compareAndSet(now, now - QUARANTINE));
     if (now - QUARANTINE == CLOSED) {
-      freeOnce();
+      freeClosed();
     }
   }
 
@@ -127,6 +134,10 @@ public abstract class LeasedBuffer implements Buffer, Region {
   /// @throws IllegalStateException if a lease is out
   @Override
   public void close() {
+    if (state.compareAndSet(OWED, CLOSED)) {
+      freeClosed();
+      return;
+    }
     long now;
     do {
       now = state.get();
@@ -140,15 +151,25 @@ public abstract class LeasedBuffer implements Buffer, Region {
       }
     } while (!state.compareAndSet(now, now | CLOSED));
     if (now == 0) {
-      freeOnce();
+      freeOpen();
     }
   }
 
-  private void freeOnce() {
+  private void freeOpen() {
     try {
       free();
     } catch (IllegalStateException busy) {
       state.addAndGet(-CLOSED); // as if it had not been closed: a later close frees it
+      throw busy;
+    }
+  }
+
+  /// Its owner has closed it before, and thinks so.
+  private void freeClosed() {
+    try {
+      free();
+    } catch (IllegalStateException busy) {
+      state.set(OWED);
       throw busy;
     }
   }
