@@ -151,8 +151,9 @@ final class CpuProgram implements Program {
 
   /// Runs all steps; the caller holds leases on what is bound.
   void run(Frame frame) {
-    if (!state.compareAndSet(IDLE, RUNNING)) {
-      throw state.get() == CLOSED
+    int found = state.compareAndExchange(IDLE, RUNNING);
+    if (found != IDLE) {
+      throw found == CLOSED
           ? closed()
           : new IllegalStateException("program is running already: program=" + source.name());
     }
@@ -249,9 +250,10 @@ final class CpuProgram implements Program {
 
   @Override
   public void close() {
-    if (state.compareAndSet(IDLE, CLOSED)) {
+    int before = state.compareAndExchange(IDLE, CLOSED);
+    if (before == IDLE) {
       arena.leave();
-    } else if (state.get() == RUNNING) {
+    } else if (before == RUNNING) {
       throw new IllegalStateException(
           "program is running: program=" + source.name() + " (wait for its stream first)");
     }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.sun.management.ThreadMXBean;
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.device.BoundProgram;
 import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceContract;
@@ -36,6 +37,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.ServiceLoader;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -74,6 +76,56 @@ class CpuDeviceTest {
           assertThat(found.get(i)).as(device.info().toString()).isEqualTo(first.get(i));
         }
       }
+    }
+  }
+
+  @Test
+  void aProgramThatIsClosedBetweenItsRunsIsClosed() throws InterruptedException {
+    GraphBuilder builder = new GraphBuilder("exp");
+    builder.output("y", builder.one(new Primitive.Exp(), builder.input("x", ValueType.f32(4))));
+    Graph graph = builder.build();
+    for (int round = 0; round < 200; round++) {
+      try (GraphRun run = new GraphRun(DEVICES.getFirst(), graph)) {
+        BoundProgram bound = run.program().bind(run.tensors());
+        AtomicBoolean over = new AtomicBoolean();
+        Thread running = Thread.ofPlatform().daemon().start(() -> runUntil(over, run, bound));
+        closeBetweenRuns(run.program());
+        boolean isClosed = isClosed(run);
+        over.set(true);
+        running.join();
+        assertThat(isClosed).isTrue();
+      }
+    }
+  }
+
+  private static void runUntil(AtomicBoolean over, GraphRun run, BoundProgram bound) {
+    try {
+      while (!over.get()) {
+        run.stream().run(bound);
+      }
+    } catch (IllegalStateException _) {
+      // it is closed
+    }
+  }
+
+  private static void closeBetweenRuns(Program program) {
+    Deadline.until(
+        () -> {
+          try {
+            program.close();
+            return true;
+          } catch (IllegalStateException _) { // it is running
+            return false;
+          }
+        });
+  }
+
+  private static boolean isClosed(GraphRun run) {
+    try {
+      var _ = run.program().bind(run.tensors());
+      return false;
+    } catch (IllegalStateException _) {
+      return true;
     }
   }
 
