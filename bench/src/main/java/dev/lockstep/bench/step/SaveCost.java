@@ -18,7 +18,7 @@ import java.util.Locale;
 /// @param pairs pairs of rounds
 record SaveCost(int every, double plainNanos, double ratio, int pairs) {
   private static final Duration MEETING = Duration.ofMinutes(1);
-  private static final String FOLDER = "perf-step/checkpoint";
+  private static final String FOLDER = "perf/step-checkpoint";
 
   /// Takes the steps; every rank calls this.
   ///
