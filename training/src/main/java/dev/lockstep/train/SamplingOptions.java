@@ -5,7 +5,7 @@ import dev.lockstep.train.options.OptionCheck;
 /// What text is sampled.
 ///
 /// @param prompt what it starts with; not empty
-/// @param tokens how many tokens follow
+/// @param tokens how many tokens follow, each a byte
 /// @param seed of the random numbers
 /// @param temperature what logits are divided by; above 0
 public record SamplingOptions(String prompt, int tokens, long seed, double temperature) {

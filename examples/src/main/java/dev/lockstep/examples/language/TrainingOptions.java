@@ -268,8 +268,8 @@ final class TrainingOptions {
       names = "--sample",
       paramLabel = "N",
       description =
-          "characters that the trained model writes at the end, and once more from its checkpoint;"
-              + " 0 for none; default ${DEFAULT-VALUE}")
+          "bytes of text that the trained model writes at the end, and once more from its"
+              + " checkpoint; 0 for none; default ${DEFAULT-VALUE}")
   int sample = DEFAULT_SAMPLE;
 
   @Option(

@@ -198,7 +198,7 @@ final class TrainingRank {
               .formatted(folder.checkpoint(), again),
           null);
     }
-    console.line("the reloaded checkpoint writes the same " + options.sample + " characters");
+    console.line("the reloaded checkpoint writes the same " + options.sample + " bytes");
   }
 
   /// Writes measurements and shows progress.
