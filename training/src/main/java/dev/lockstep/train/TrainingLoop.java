@@ -53,16 +53,24 @@ final class TrainingLoop {
       trainer.step(run.stop().getAsBoolean());
       run.listener().stepDone(trainer);
       tell(checkpoints.poll());
-      boolean stopped = trainer.isStopped();
-      boolean ends = trainer.stepsDone() == last || stopped;
-      if (!stopped && run.evaluateEvery() > 0 && (ends || isDue(run.evaluateEvery()))) {
-        run.listener().evaluated(trainer, trainer.evaluate());
-      }
-      if (ends || isDue(run.saveEvery())) {
-        save();
+      boolean isLast = trainer.stepsDone() == last;
+      if (trainer.isStopped()) {
+        save(); // first: whoever has asked to stop may not wait for an evaluation
+        evaluateIf(isLast); // no later run would: it has no step to take
+      } else {
+        evaluateIf(isLast || isDue(run.evaluateEvery()));
+        if (isLast || isDue(run.saveEvery())) {
+          save();
+        }
       }
     }
     tell(trainer.awaitSaved());
+  }
+
+  private void evaluateIf(boolean isDue) {
+    if (isDue && run.evaluateEvery() > 0) {
+      run.listener().evaluated(trainer, trainer.evaluate());
+    }
   }
 
   /// Returns whether something is to be done now that is done every so many steps; 0 for never.

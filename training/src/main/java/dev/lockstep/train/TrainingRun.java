@@ -15,7 +15,8 @@ import org.jspecify.annotations.Nullable;
 /// @param keepOld how many old checkpoints stay beside the newest, as `checkpoint.step-N`, or
 ///   [CheckpointFolder#AS_BEFORE] for those that there are. None of a later step than the newest is
 ///   deleted
-/// @param evaluateEvery steps between evaluations; 0 for none. The end of the run is evaluated too
+/// @param evaluateEvery steps between evaluations; 0 for none. The end of the run is evaluated too,
+///   and where it is stopped at its last step; a stop at another step leaves its evaluation out
 /// @param listener hears how it goes
 /// @param stop asked before each step: whether this rank wants the run to stop after it. All ranks
 ///   then stop after the same step

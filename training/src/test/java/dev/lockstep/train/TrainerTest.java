@@ -98,6 +98,36 @@ class TrainerTest {
     assertThat(rest.optimizer).isEqualTo(whole.optimizer).isNotEqualTo(first.optimizer);
   }
 
+  /// Returns the steps after which a run was evaluated that a rank stops.
+  private List<Long> evaluatedSteps(long stopAfter) throws Exception {
+    List<Long> steps = new ArrayList<>();
+    ProgressListener listener =
+        new ProgressListener() {
+          @Override
+          public void evaluated(Trainer trainer, float loss) {
+            steps.add(trainer.stepsDone());
+          }
+        };
+    InProcessRanks.run(
+        1,
+        job -> {
+          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options)) {
+            return trainer.train(
+                TrainingRun.savingTo(directory.resolve("stopped" + stopAfter))
+                    .withEvaluateEvery(2)
+                    .with(listener)
+                    .stoppingWhen(() -> trainer.stepsDone() + 1 == stopAfter));
+          }
+        });
+    return steps;
+  }
+
+  @Test
+  void aStopLeavesAnEvaluationOutButNotTheLast() throws Exception {
+    assertThat(evaluatedSteps(4)).containsExactly(2L);
+    assertThat(evaluatedSteps(STEPS)).containsExactly(2L, 4L, (long) STEPS);
+  }
+
   @Test
   void goesOnAfterAStopInTheSameProcess() throws Exception {
     Result whole = train(null, STEPS, directory.resolve("whole"));
