@@ -232,6 +232,21 @@ public record Recipe(
     return new Batches(corpus, seed, batch.lanes(), batch.microBatch(), context);
   }
 
+  /// Checks that the warm-up ends before the run does, as that of every run must that starts. One
+  /// that was saved goes on as it began.
+  ///
+  /// @throws ConfigurationException if the learning rate would never come down
+  public void requireWarmUpWithinSteps() {
+    int warmUp = learningRate.warmupSteps();
+    if (warmUp > 0 && warmUp >= steps) {
+      throw new ConfigurationException(
+          "--steps",
+          String.valueOf(steps),
+          "the run ends before its learning rate comes down: learningRate.warmupSteps %d, --steps %d (give more steps, or the recipe a shorter warm-up)"
+              .formatted(warmUp, steps));
+    }
+  }
+
   /// Checks that the held-out text has a window to evaluate.
   ///
   /// @throws ConfigurationException if it is shorter

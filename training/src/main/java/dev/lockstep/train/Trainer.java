@@ -156,6 +156,7 @@ public final class Trainer implements AutoCloseable {
       Corpus corpus,
       TrainerOptions options,
       CheckpointWriter.Output output) {
+    recipe.requireWarmUpWithinSteps();
     Trainer trainer = new Trainer(job, recipe, corpus, options, output);
     trainer.fill(() -> trainer.parameters.initialize(recipe.seed()));
     return trainer;
@@ -201,6 +202,7 @@ public final class Trainer implements AutoCloseable {
           "the recipe starts from other weights: --weights %s has sha256 %s, the recipe has %s"
               .formatted(weights.path(), sha256, recipe.initialWeights()));
     }
+    recipe.requireWarmUpWithinSteps();
     Trainer trainer =
         new Trainer(
             job,

@@ -62,6 +62,28 @@ class RecipeTest {
   }
 
   @Test
+  void aWarmUpEndsBeforeTheRun() {
+    Recipe recipe =
+        Recipe.defaults().withLearningRate(new LearningRate(1e-3f, 1e-4f, 500)).withSteps(200);
+
+    assertThatThrownBy(recipe::requireWarmUpWithinSteps)
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("learningRate.warmupSteps 500, --steps 200");
+    assertThatThrownBy(recipe.withSteps(500)::requireWarmUpWithinSteps)
+        .hasMessageContaining("--steps 500");
+    recipe.withSteps(501).requireWarmUpWithinSteps();
+    recipe.withLearningRate(new LearningRate(1e-3f, 1e-4f, 0)).requireWarmUpWithinSteps();
+  }
+
+  @Test
+  void aSavedRecipeWithALongerWarmUpComesBack() {
+    Recipe recipe =
+        Recipe.defaults().withLearningRate(new LearningRate(1e-3f, 1e-4f, 500)).withSteps(200);
+
+    assertThat(Recipe.fromJson(recipe.toJson())).isEqualTo(recipe);
+  }
+
+  @Test
   void readsWhatWasWrittenBeforeThereWereOtherPrecisionsThanFloat32() {
     String json = Recipe.defaults().toJson();
     String older = json.replace(",\"precision\":\"F32\"", "");

@@ -23,7 +23,7 @@ record TrainingPlan(
   static TrainingPlan of(TrainingOptions options) {
     Optional<SavedRun> saved = Optional.ofNullable(options.resume).map(TrainingPlan::open);
     saved.ifPresent(options::requireNoContradiction);
-    Recipe recipe = saved.map(SavedRun::recipe).orElseGet(options::freshRecipe);
+    Recipe recipe = saved.map(SavedRun::recipe).orElseGet(() -> fresh(options));
     Optional<RunFolder> resumed = saved.flatMap(RunFolder::of);
     RunFolder folder =
         Optional.ofNullable(options.out)
@@ -31,6 +31,12 @@ record TrainingPlan(
             .or(() -> resumed)
             .orElseGet(() -> RunFolder.fresh(recipe.model().family()));
     return new TrainingPlan(saved, recipe, resumed, folder);
+  }
+
+  private static Recipe fresh(TrainingOptions options) {
+    Recipe recipe = options.freshRecipe();
+    recipe.requireWarmUpWithinSteps();
+    return recipe;
   }
 
   private static SavedRun open(Path resume) {

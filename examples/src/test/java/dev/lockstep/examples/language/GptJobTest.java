@@ -133,6 +133,16 @@ class GptJobTest {
   }
 
   @Test
+  void aRunIsRefusedThatEndsBeforeItsLearningRateComesDown() throws IOException {
+    Path recipe = directory.resolve("recipe.json");
+    Files.writeString(recipe, "{\"steps\": 2000, \"learningRate\": {\"warmupSteps\": 500}}");
+
+    assertThatThrownBy(() -> check("--recipe", recipe.toString(), "--steps", "200"))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("learningRate.warmupSteps 500, --steps 200");
+  }
+
+  @Test
   void aResumedRunLeavesTheOldCheckpointsThatThereAreUnlessToldOtherwise() {
     assertThat(keptOld()).isZero();
     assertThat(keptOld("--keep-old", "4")).isEqualTo(4);
