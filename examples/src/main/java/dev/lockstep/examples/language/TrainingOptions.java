@@ -401,8 +401,7 @@ final class TrainingOptions {
           "a resumed run has its weights: --weights %s, --resume %s (leave one of them out)"
               .formatted(weights, saved.folder()));
     }
-    if (recipe != null
-        && !freshRecipe().withInitialWeights(resumed.initialWeights()).equals(resumed)) {
+    if (recipe != null && !asStartedFor(resumed).equals(resumed)) {
       throw new ConfigurationException(
           "--recipe",
           recipe.toString(),
@@ -422,6 +421,15 @@ final class TrainingOptions {
     agree("--precision", precision, resumed.precision().label());
     agree("--dropout", dropout, resumed.dropout());
     agree("--relaxed", relaxed ? true : null, !resumed.sameBits());
+  }
+
+  /// Returns the recipe of these options as the run that is resumed would have taken it: weights
+  /// that it started from brought their model.
+  private Recipe asStartedFor(Recipe resumed) {
+    Recipe fresh = freshRecipe();
+    return resumed.initialWeights().isEmpty()
+        ? fresh
+        : fresh.withModel(resumed.model()).withInitialWeights(resumed.initialWeights());
   }
 
   private static <T> void agree(String option, @Nullable T given, @Nullable Object saved) {

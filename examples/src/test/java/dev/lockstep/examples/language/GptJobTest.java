@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.Recipe.BatchShape;
+import dev.lockstep.train.SavedRun;
 import dev.lockstep.train.TrainerOptions;
 import dev.lockstep.train.checkpoint.CheckpointFolder;
 import dev.lockstep.train.model.GptShape;
@@ -140,6 +141,28 @@ class GptJobTest {
     assertThatThrownBy(() -> check("--recipe", recipe.toString(), "--steps", "200"))
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining("learningRate.warmupSteps 500, --steps 200");
+  }
+
+  @Test
+  void aRunThatBeganWithWeightsGoesOnWithItsRecipesFile() throws IOException {
+    Path recipe = directory.resolve("recipe.json");
+    Files.writeString(recipe, "{\"steps\": 40, \"seed\": 9}");
+    TrainingOptions options = new TrainingOptions(GptShape.defaults());
+    new CommandLine(options).parseArgs("--recipe", recipe.toString());
+    Recipe imported =
+        Recipe.read(recipe)
+            .withModel(new GptShape(2, 2, 32, 16, 300, true))
+            .withInitialWeights("ab12");
+
+    options.requireNoContradiction(saved(imported));
+    assertThatThrownBy(() -> options.requireNoContradiction(saved(imported.withSeed(8))))
+        .hasMessageContaining("contradicts the run that --resume continues: --recipe");
+    assertThatThrownBy(() -> options.requireNoContradiction(saved(imported.withInitialWeights(""))))
+        .hasMessageContaining("contradicts the run that --resume continues: --recipe");
+  }
+
+  private SavedRun saved(Recipe recipe) {
+    return new SavedRun(directory, recipe, 3, "", "");
   }
 
   @Test
