@@ -5,9 +5,10 @@ import dev.lockstep.failure.LockstepException;
 import java.nio.file.Path;
 
 /// A training step whose loss or gradient is no finite number: the weights are not to be used any
-/// more. All ranks fail alike, since all have the same numbers, and nothing of the step was saved:
-/// the last checkpoint stands. Resumed from it the run ends the same way; start again with a lower
-/// learning rate.
+/// more. The norm is the root of float32 squares of gradients that are sums over the step's tokens,
+/// so one beyond 1.8e19 by the number of tokens counts as no finite number too. All ranks fail
+/// alike, since all have the same numbers, and nothing of the step was saved: the last checkpoint
+/// stands. Resumed from it the run ends the same way; start again with a lower learning rate.
 public final class DivergedException extends LockstepException {
   private static final long serialVersionUID = 1L;
 
