@@ -208,6 +208,11 @@ final class CudaProgram implements Program {
     running.decrementAndGet();
   }
 
+  /// Whether ids of a run were wrong, which may not be over.
+  boolean hasFault() {
+    return faults != null && faults.areSet();
+  }
+
   /// Returns what was wrong with ids of a run that is over, or null.
   @Nullable IndexOutOfBoundsException takeFault() {
     return faults == null ? null : faults.take();

@@ -26,12 +26,17 @@ final class FaultWords implements AutoCloseable {
     return memory.segment().address();
   }
 
+  /// Whether something was wrong.
+  boolean areSet() {
+    return memory.segment().getAtIndex(ValueLayout.JAVA_INT, 0) != 0;
+  }
+
   /// Returns what was wrong and forgets it, or null.
   @Nullable IndexOutOfBoundsException take() {
-    MemorySegment words = memory.segment();
-    if (words.getAtIndex(ValueLayout.JAVA_INT, 0) == 0) {
+    if (!areSet()) {
       return null;
     }
+    MemorySegment words = memory.segment();
     VarHandle.acquireFence();
     IndexOutOfBoundsException fault =
         new IndexOutOfBoundsException(

@@ -142,6 +142,22 @@ final class WorkRing {
     }
   }
 
+  /// Takes what a program found wrong that is over before older work of another queue. The lock is
+  /// held.
+  private void takeFaultBehind() {
+    for (long ticket = passed; fault == null && ticket < queued; ticket++) {
+      CudaBoundProgram program = programs[slot(ticket)];
+      if (program != null && program.owner().hasFault()) {
+        int status = context.driver().eventQuery(events[slot(ticket)]);
+        if (status == Cu.ERROR_NOT_READY) {
+          return; // programs run in their order
+        }
+        context.check(status, "cuEventQuery", "");
+        fault = program.owner().takeFault();
+      }
+    }
+  }
+
   /// Throws what a program that is over found wrong. The lock is held.
   private void throwFault() {
     IndexOutOfBoundsException found = fault;
@@ -152,11 +168,13 @@ final class WorkRing {
     }
   }
 
-  /// Gives back the leases of what is over, and throws what was found wrong.
+  /// Gives back the leases of what is over, and throws what was found wrong, by programs too that
+  /// are over before older copies.
   void retireAndThrow() {
     lock.lock();
     try {
       retire();
+      takeFaultBehind();
       throwFault();
     } finally {
       lock.unlock();
@@ -214,7 +232,8 @@ final class WorkRing {
           return false;
         }
         context.check(status, "cuEventQuery", "");
-        retire(); // whoever made what was copied may have met a wrong id
+        retire();
+        takeFaultBehind(); // whoever made what was copied may have met a wrong id
       }
       throwFault();
       return true;
