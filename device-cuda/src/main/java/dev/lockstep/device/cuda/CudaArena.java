@@ -56,8 +56,12 @@ final class CudaArena {
           context.driver().streamWaitEvent(stream.handle(), event, 0), "cuStreamWaitEvent", "");
     }
     context.check(context.driver().graphLaunch(graph, stream.handle()), "cuGraphLaunch", "");
-    context.check(context.driver().eventRecord(event, stream.handle()), "cuEventRecord", "");
     last = stream;
+    int status = context.driver().eventRecord(event, stream.handle());
+    if (status != Cu.SUCCESS) {
+      stream.drain(); // nothing else could tell when the memory is free
+      context.check(status, "cuEventRecord", "");
+    }
   }
 
   /// Counts a closed program out.

@@ -68,12 +68,21 @@ final class CudaStream implements Stream {
       isQueued = true;
     } finally {
       if (!isQueued) {
+        drain();
         bound.ended();
       }
     }
     if (bound.isTimed()) {
       synchronize();
       bound.takeTimes();
+    }
+  }
+
+  /// Waits for what was computed, whatever becomes of it: before leases of what stands in no slot
+  /// go back.
+  void drain() {
+    if (!context.isLost()) {
+      context.driver().streamSynchronize(handle);
     }
   }
 

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
+import dev.lockstep.device.BoundProgram;
 import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.Event;
@@ -28,10 +29,14 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// What becomes of the driver's errors.
 @Timeout(60)
 class CudaFailuresTest {
+  private static final int REFUSED = 1;
+
   private final FaultyDriver faults = new FaultyDriver();
   private final MemoryPool pool = MemoryPool.root("failures", Long.MAX_VALUE);
   private Device device;
@@ -147,6 +152,25 @@ class CudaFailuresTest {
       try (Stream stream = device.newStream()) {
         stream.run(program.bind(tensors));
       }
+    }
+  }
+
+  /// The arena's event, or that of the ring.
+  @ParameterizedTest(name = "event {0} of a run")
+  @ValueSource(ints = {1, 2})
+  void aRunWithoutAnEventIsWaitedForBeforeItsMemoryIsLetGoOf(int event) {
+    try (Buffer buffer = device.allocate("x", 12);
+        Program program = device.compile(twice());
+        Stream stream = device.newStream()) {
+      BoundProgram bound = program.bind(Map.of("x", Tensor.of(buffer, DType.F32, Shape.of(3))));
+      int waits = faults.calls("streamSynchronize");
+      faults.failOnce("eventRecord", event, REFUSED);
+      assertThatThrownBy(() -> stream.run(bound))
+          .isInstanceOf(DeviceException.class)
+          .hasMessageContaining("cuEventRecord");
+      assertThat(faults.calls("streamSynchronize")).isEqualTo(waits + 1);
+      stream.run(bound);
+      stream.synchronize();
     }
   }
 

@@ -16,6 +16,11 @@ abstract class FaultyCalls<T> {
   private final Map<String, Integer> failing = new ConcurrentHashMap<>();
   private final Map<String, AtomicInteger> calls = new ConcurrentHashMap<>();
 
+  private final Map<String, Once> once = new ConcurrentHashMap<>();
+
+  /// A call by its number.
+  private record Once(int call, int status) {}
+
   FaultyCalls(Class<T> type) {
     this.type = type;
   }
@@ -25,9 +30,17 @@ abstract class FaultyCalls<T> {
     failing.put(function, status);
   }
 
+  /// Lets one call of a function return this status.
+  ///
+  /// @param call which from now on, from 1
+  void failOnce(String function, int call, int status) {
+    once.put(function, new Once(calls(function) + call, status));
+  }
+
   /// Lets all functions work again.
   void heal() {
     failing.clear();
+    once.clear();
   }
 
   /// Returns how often a function was called.
@@ -49,8 +62,13 @@ abstract class FaultyCalls<T> {
             new Class<?>[] {type},
             (_, method, arguments) -> {
               String function = method.getName();
-              calls.computeIfAbsent(function, _ -> new AtomicInteger()).incrementAndGet();
-              OptionalInt status = instead(function, arguments);
+              int call =
+                  calls.computeIfAbsent(function, _ -> new AtomicInteger()).incrementAndGet();
+              Once refused = once.get(function);
+              OptionalInt status =
+                  refused != null && refused.call == call
+                      ? OptionalInt.of(refused.status)
+                      : instead(function, arguments);
               if (status.isPresent()) {
                 return status.getAsInt();
               }
