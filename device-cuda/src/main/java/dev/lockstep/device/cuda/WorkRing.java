@@ -1,11 +1,14 @@
 package dev.lockstep.device.cuda;
 
 import dev.lockstep.device.cuda.ffi.Cu;
+import dev.lockstep.failure.DeviceException;
 import dev.lockstep.failure.DeviceLostException;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.tensor.Tensor;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /// What a stream was given and the GPU has not passed: a ring of **slots**, each with an event of
 /// the driver's behind it. A slot holds the leases of its work until the GPU has passed it; when
@@ -21,6 +24,8 @@ import org.jspecify.annotations.Nullable;
 ///
 /// The stream's thread adds work; any thread may give back leases.
 final class WorkRing {
+  private static final Logger LOG = LoggerFactory.getLogger(WorkRing.class);
+
   /// How much is under way at most.
   static final int SLOTS = 64;
 
@@ -194,6 +199,9 @@ final class WorkRing {
         retire();
       } catch (DeviceLostException lost) {
         retireAll();
+      } catch (DeviceException refused) {
+        // What is under way keeps its leases; whoever waits for this stream hears of it.
+        LOG.debug("a stream cannot be asked: device={}", context.name(), refused);
       }
     } finally {
       lock.unlock();

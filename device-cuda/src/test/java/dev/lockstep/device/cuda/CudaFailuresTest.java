@@ -36,6 +36,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(60)
 class CudaFailuresTest {
   private static final int REFUSED = 1;
+  private static final int UNKNOWN = 999;
 
   private final FaultyDriver faults = new FaultyDriver();
   private final MemoryPool pool = MemoryPool.root("failures", Long.MAX_VALUE);
@@ -172,6 +173,40 @@ class CudaFailuresTest {
       stream.run(bound);
       stream.synchronize();
     }
+  }
+
+  @ParameterizedTest(name = "status {0}")
+  @ValueSource(
+      ints = {
+        Cu.ERROR_CONTEXT_IS_DESTROYED,
+        Cu.ERROR_TENSOR_MEMORY_LEAK,
+        Cu.ERROR_MPS_CLIENT_TERMINATED
+      })
+  void whatEndsTheContextEndsTheDevice(int status) {
+    Stream stream = device.newStream();
+    faults.fail("streamSynchronize", status);
+    assertThatThrownBy(stream::synchronize).isInstanceOf(DeviceLostException.class);
+    faults.heal();
+    assertThatThrownBy(stream::close).isInstanceOf(DeviceLostException.class);
+  }
+
+  @Test
+  void aStreamThatCannotBeAskedKeepsNothingElseOpen() {
+    Buffer buffer = device.allocate("x", 12);
+    Buffer other = device.allocate("other", 12);
+    Program program = device.compile(twice());
+    Stream stream = device.newStream();
+    stream.run(program.bind(Map.of("x", Tensor.of(buffer, DType.F32, Shape.of(3)))));
+    faults.fail("eventQuery", UNKNOWN);
+    other.close();
+    assertThatThrownBy(program::close)
+        .isInstanceOf(IllegalStateException.class)
+        .hasMessageContaining("program is running");
+    faults.heal();
+    stream.close();
+    program.close();
+    buffer.close();
+    assertThat(pool.usedBytes()).isZero();
   }
 
   @Test

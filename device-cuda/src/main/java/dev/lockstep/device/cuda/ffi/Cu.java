@@ -32,6 +32,9 @@ public final class Cu {
   /// `CUDA_ERROR_LAUNCH_TIMEOUT`.
   public static final int ERROR_LAUNCH_TIMEOUT = 702;
 
+  /// `CUDA_ERROR_CONTEXT_IS_DESTROYED`.
+  public static final int ERROR_CONTEXT_IS_DESTROYED = 709;
+
   /// `CUDA_ERROR_ASSERT`.
   public static final int ERROR_ASSERT = 710;
 
@@ -41,8 +44,14 @@ public final class Cu {
   /// `CUDA_ERROR_LAUNCH_FAILED`, the last of the six.
   public static final int ERROR_LAUNCH_FAILED = 719;
 
+  /// `CUDA_ERROR_TENSOR_MEMORY_LEAK`.
+  public static final int ERROR_TENSOR_MEMORY_LEAK = 721;
+
   /// `CUDA_ERROR_SYSTEM_DRIVER_MISMATCH`.
   public static final int ERROR_SYSTEM_DRIVER_MISMATCH = 803;
+
+  /// `CUDA_ERROR_MPS_CLIENT_TERMINATED`.
+  public static final int ERROR_MPS_CLIENT_TERMINATED = 810;
 
   /// `CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT`.
   public static final int ATTRIBUTE_MULTIPROCESSORS = 16;
@@ -177,7 +186,10 @@ public final class Cu {
         || status == ERROR_CONTAINED
         || status == ERROR_ILLEGAL_ADDRESS
         || status == ERROR_LAUNCH_TIMEOUT
+        || status == ERROR_CONTEXT_IS_DESTROYED
         || status == ERROR_ASSERT
+        || status == ERROR_TENSOR_MEMORY_LEAK
+        || status == ERROR_MPS_CLIENT_TERMINATED
         || (status >= ERROR_HARDWARE_STACK_ERROR && status <= ERROR_LAUNCH_FAILED);
   }
 }
