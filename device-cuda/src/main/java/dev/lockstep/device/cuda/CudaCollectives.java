@@ -171,6 +171,19 @@ final class CudaCollectives implements DeviceCollectives, AutoCloseable {
     return first == null ? what : first;
   }
 
+  /// Ends all groups by what came between while a collective was started.
+  void fail(Throwable unforeseen, String op) {
+    String name = device.context().name();
+    fail(
+        new DeviceException(
+            name,
+            "start of a collective",
+            0,
+            "a collective could not be started: op=%s, device=%s, cause=%s"
+                .formatted(op, name, unforeseen),
+            unforeseen));
+  }
+
   /// Waits until nothing is under way any more, after a failure that has ended all groups.
   void awaitEnd() {
     try {

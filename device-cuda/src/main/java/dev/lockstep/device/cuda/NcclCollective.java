@@ -139,12 +139,16 @@ final class NcclCollective implements DeviceGroup.Prepared {
     long ready = stream.mark();
     try {
       queue();
+      ticket = stream.mark();
+      group.queued(this, ready, ticket);
     } catch (LockstepException failed) {
       isBroken = true;
       throw group.owner().fail(failed);
+    } catch (RuntimeException | Error unforeseen) {
+      isBroken = true;
+      group.owner().fail(unforeseen, op);
+      throw unforeseen;
     }
-    ticket = stream.mark();
-    group.queued(this, ready, ticket);
     isStarted = true;
   }
 

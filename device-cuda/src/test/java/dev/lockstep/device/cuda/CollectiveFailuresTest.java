@@ -217,6 +217,30 @@ class CollectiveFailuresTest {
         .hasMessageContaining("op=all_reduce");
   }
 
+  /// Its calls are queued then, and no event says when they are over.
+  @Test
+  void aCollectiveWithoutAnEventEndsAllAndIsWaitedFor() {
+    FaultyDriver driver = new FaultyDriver();
+    assertThatThrownBy(
+            () ->
+                Ranks.run(
+                    Setting.of(StandInDevices.decorated(driver::over), 1),
+                    rank -> {
+                      Tensor in = rank.tensor(1, 3);
+                      DeviceGroup.Prepared reduce =
+                          rank.prepare(sum(1, 2), List.of(in), rank.room(DType.F32, 2));
+                      driver.failOnce("eventRecord", 3, 1);
+                      assertThatThrownBy(reduce::start).isInstanceOf(DeviceException.class);
+                      int waits = driver.calls("streamSynchronize");
+                      reduce.close();
+                      assertThat(driver.calls("streamSynchronize")).isEqualTo(waits + 1);
+                      rank.stream().record();
+                      return rank.number();
+                    }))
+        .isInstanceOf(DeviceException.class)
+        .hasMessageContaining("cuEventRecord failed: device=cuda:0, status=1");
+  }
+
   private static float sumOfOne(Ranks.Rank rank) {
     Tensor out = rank.room(DType.F32, 2);
     DeviceGroup.Prepared reduce = rank.prepare(sum(1, 2), List.of(rank.tensor(1, 3)), out);
