@@ -166,7 +166,7 @@ final class NcclGroup implements DeviceGroup {
       }
     }
     if (now != NcclConfig.SUCCESS) {
-      throw owner.fail(failure(now, function, op));
+      throw owner.fail(failure(now, function, op + '#' + sequence));
     }
   }
 
@@ -193,6 +193,9 @@ final class NcclGroup implements DeviceGroup {
     }
   }
 
+  /// Makes the exception of a status.
+  ///
+  /// @param op with its number, if that is known
   private LockstepException failure(int status, String function, String op) {
     lock.lock();
     try {
@@ -202,8 +205,7 @@ final class NcclGroup implements DeviceGroup {
               status,
               function,
               communicator,
-              "op=%s#%d, rank=%d, ranks=%d"
-                  .formatted(op, sequence, membership.rank(), membership.ranks()));
+              "op=%s, rank=%d, ranks=%d".formatted(op, membership.rank(), membership.ranks()));
     } finally {
       lock.unlock();
     }
@@ -239,11 +241,11 @@ final class NcclGroup implements DeviceGroup {
     }
   }
 
-  /// Ends all if the library reports an error.
+  /// Ends all if the library reports an error; called by the watch.
   void lookForErrors() {
     int now = state();
     if (now != NcclConfig.SUCCESS && now != NcclConfig.IN_PROGRESS) {
-      throw owner.fail(failure(now, "ncclCommGetAsyncError", "collective"));
+      throw owner.fail(failure(now, "ncclCommGetAsyncError", owner.watch().oldestOf(this)));
     }
   }
 

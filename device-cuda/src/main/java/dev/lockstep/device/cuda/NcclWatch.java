@@ -149,6 +149,20 @@ final class NcclWatch implements AutoCloseable {
     }
   }
 
+  /// Returns the oldest collective that is under way, with its number, if it is of a group.
+  String oldestOf(NcclGroup group) {
+    lock.lock();
+    try {
+      int slot = (int) (oldest % MOST);
+      NcclCollective collective = oldest == next ? null : queued[slot];
+      return collective == null || !collective.group().equals(group)
+          ? "collective"
+          : collective.op() + '#' + sequences[slot];
+    } finally {
+      lock.unlock();
+    }
+  }
+
   /// Ends the thread.
   @Override
   public void close() {

@@ -156,6 +156,7 @@ class CollectiveFailuresTest {
                     }))
         .isInstanceOf(DeviceException.class)
         .hasMessageContaining("remote process exited")
+        .hasMessageContaining("op=all_reduce#0, rank=0, ranks=2")
         .hasMessageContaining("another rank has failed");
   }
 
