@@ -77,12 +77,12 @@ final class NcclGroup implements DeviceGroup {
   /// Meets the other ranks; the context is current.
   void join() {
     String blocking = System.getenv("NCCL_COMM_BLOCKING");
-    if ("1".equals(blocking)) {
+    if (blocking != null && NcclConfig.isOne(blocking)) {
       throw new ConfigurationException(
           "NCCL_COMM_BLOCKING",
           blocking,
-          "with NCCL_COMM_BLOCKING=1 nothing could end a collective whose ranks do not come (unset"
-              + " it)");
+          "with NCCL_COMM_BLOCKING=%s nothing could end a collective whose ranks do not come (unset it)"
+              .formatted(blocking));
     }
     int status;
     try (Arena scratch = Arena.ofConfined()) {

@@ -3,6 +3,7 @@ package dev.lockstep.device.cuda.ffi;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.regex.Pattern;
 
 /// Constants and structs of `nccl.h`, as they have been since 2.14.
 public final class NcclConfig {
@@ -47,7 +48,16 @@ public final class NcclConfig {
   static final int BLOCKING_OFFSET = 16;
   private static final int BYTES = 24;
 
+  // As `strtoll` of base 0 reads it: what follows the number does not count.
+  private static final Pattern ONE =
+      Pattern.compile("\\s*\\+?(?:0[xX]0*1(?![0-9a-fA-F])|0*1(?!\\d)).*", Pattern.DOTALL);
+
   private NcclConfig() {}
+
+  /// Whether NCCL reads 1 in the value of a variable that is a number.
+  public static boolean isOne(String value) {
+    return ONE.matcher(value).matches();
+  }
 
   /// Returns an `ncclConfig_t` of a communicator whose functions do not wait.
   public static MemorySegment nonBlocking(Arena arena) {
