@@ -218,16 +218,17 @@ final class KernelCompiler {
           device,
           function,
           status,
-          "%s failed: device=%s, source=%s, architecture=%s, status=%d %s%s"
+          "%s failed: device=%s, source=%s, architecture=%s, nvrtc=%s, status=%d %s%s"
               .formatted(
                   function,
                   device,
                   source,
                   architecture,
+                  version,
                   status,
                   nvrtc.errorString(status),
                   status == Cu.NVRTC_ERROR_INVALID_OPTION
-                      ? " (CUDA 12.8 or later knows architectures up to sm_120)"
+                      ? " (install a CUDA toolkit that names this GPU's architecture)"
                       : ""),
           null);
     }

@@ -3,6 +3,7 @@ package dev.lockstep.device.cuda;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.device.cuda.ffi.Cu;
 import dev.lockstep.device.cuda.ffi.CudaLibraries;
 import dev.lockstep.device.cuda.ffi.LibraryFiles;
 import dev.lockstep.device.cuda.ffi.Nvrtc;
@@ -27,6 +28,7 @@ class KernelCompilerTest {
       "extern \"C\" __global__ void twice(float* x) {\n  x[threadIdx.x] *= 2.0f;\n}\n";
 
   private final AtomicInteger compilations = new AtomicInteger();
+  private int refusal = Cu.SUCCESS;
   @TempDir private Path folder;
   private KernelCompiler compiler;
 
@@ -47,6 +49,9 @@ class KernelCompilerTest {
             (_, method, arguments) -> {
               if (method.getName().equals("compileProgram")) {
                 compilations.incrementAndGet();
+                if (refusal != Cu.SUCCESS) {
+                  return refusal;
+                }
               }
               try {
                 return method.invoke(nvrtc, arguments);
@@ -65,6 +70,15 @@ class KernelCompilerTest {
         .hasMessageContaining("sm_90a")
         .hasMessageContaining("line=x[nobodyKnows] *= 2.0f;");
     assertThat(kept()).isEmpty();
+  }
+
+  @Test
+  void saysWhichNvrtcDoesNotKnowTheGpu() {
+    refusal = Cu.NVRTC_ERROR_INVALID_OPTION;
+    assertThatThrownBy(() -> compiler.compile("twice.cu", SOURCE, List.of()))
+        .isInstanceOf(DeviceException.class)
+        .hasMessageContaining("architecture=sm_90a, nvrtc=" + compiler.version())
+        .hasMessageContaining("install a CUDA toolkit that names this GPU");
   }
 
   @Test
