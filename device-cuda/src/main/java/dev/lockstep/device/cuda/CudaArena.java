@@ -1,6 +1,7 @@
 package dev.lockstep.device.cuda;
 
 import dev.lockstep.device.cuda.ffi.Cu;
+import dev.lockstep.memory.Scope;
 import org.jspecify.annotations.Nullable;
 
 /// The working memory of programs that never run at the same time: as large as the largest of them
@@ -27,8 +28,14 @@ final class CudaArena {
   }
 
   void allocate(String name) {
-    buffer = device.memory().allocate(name, bytes);
-    event = device.newEvent(Cu.EVENT_DISABLE_TIMING);
+    CudaBuffer allocated = device.memory().allocate(name, bytes);
+    try {
+      event = device.newEvent(Cu.EVENT_DISABLE_TIMING);
+    } catch (RuntimeException | Error failure) {
+      Scope.afterFailure(failure, allocated::close);
+      throw failure;
+    }
+    buffer = allocated;
   }
 
   /// Returns what counts as a program's: everything for the first, nothing for the others.

@@ -172,9 +172,15 @@ final class CudaDevice implements Device {
   @Override
   public CudaStream newStream() {
     context.enter();
-    CudaStream stream = new CudaStream(this, createStream());
-    streams.add(stream);
-    return stream;
+    long handle = createStream();
+    try {
+      CudaStream stream = new CudaStream(this, handle);
+      streams.add(stream);
+      return stream;
+    } catch (RuntimeException | Error failure) {
+      Scope.afterFailure(failure, () -> destroyStream(handle));
+      throw failure;
+    }
   }
 
   /// Gives back the leases of all work that is over; on a lost device that is all work.

@@ -4,6 +4,7 @@ import dev.lockstep.device.cuda.ffi.Cu;
 import dev.lockstep.device.cuda.ffi.CudaDriver;
 import dev.lockstep.failure.MemoryBudgetException;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.memory.Scope;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -81,9 +82,14 @@ final class CudaMemory implements AutoCloseable {
       String what = "tensor=" + name + ", bytes=" + bytes;
       context.check(status, "cuMemAllocAsync", what);
       long pointer = word.get(ValueLayout.JAVA_LONG, 0);
-      context.check(driver.memsetD8Async(pointer, 0, room, stream), "cuMemsetD8Async", what);
-      context.check(driver.streamSynchronize(stream), "cuStreamSynchronize", what);
-      return pointer;
+      try {
+        context.check(driver.memsetD8Async(pointer, 0, room, stream), "cuMemsetD8Async", what);
+        context.check(driver.streamSynchronize(stream), "cuStreamSynchronize", what);
+        return pointer;
+      } catch (RuntimeException | Error failure) {
+        Scope.afterFailure(failure, () -> free(pointer, name));
+        throw failure;
+      }
     }
   }
 

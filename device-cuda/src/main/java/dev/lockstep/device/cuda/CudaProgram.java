@@ -100,7 +100,7 @@ final class CudaProgram implements Program {
       }
       return programs;
     } catch (RuntimeException | Error failure) {
-      programs.forEach(CudaProgram::freeFaultWords);
+      programs.forEach(program -> Scope.afterFailure(failure, program::freeFaultWords));
       throw failure;
     }
   }

@@ -31,7 +31,7 @@ final class CudaStream implements Stream {
 
   /// Opens a queue; the device's context is current.
   ///
-  /// @param handle the driver's stream; owned from now on
+  /// @param handle the driver's stream; owned from the constructor's end on
   CudaStream(CudaDevice device, long handle) {
     this.device = device;
     this.context = device.context();

@@ -4,6 +4,7 @@ import dev.lockstep.device.cuda.ffi.Cu;
 import dev.lockstep.failure.DeviceException;
 import dev.lockstep.failure.DeviceLostException;
 import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Tensor;
 import java.util.concurrent.locks.ReentrantLock;
 import org.jspecify.annotations.Nullable;
@@ -51,8 +52,17 @@ final class WorkRing {
     this.device = device;
     this.context = device.context();
     this.compute = compute;
-    for (int i = 0; i < SLOTS; i++) {
-      events[i] = device.newEvent(Cu.EVENT_DISABLE_TIMING);
+    int made = 0;
+    try {
+      for (; made < SLOTS; made++) {
+        events[made] = device.newEvent(Cu.EVENT_DISABLE_TIMING);
+      }
+    } catch (RuntimeException | Error failure) {
+      for (int i = 0; i < made; i++) {
+        long event = events[i];
+        Scope.afterFailure(failure, () -> device.destroyEvent(event));
+      }
+      throw failure;
     }
   }
 

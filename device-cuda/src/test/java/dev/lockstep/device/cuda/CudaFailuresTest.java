@@ -210,6 +210,38 @@ class CudaFailuresTest {
   }
 
   @Test
+  void memoryThatCannotBeZeroedIsFreed() {
+    faults.fail("memsetD8Async", REFUSED);
+    assertThatThrownBy(() -> device.allocate("x", 12))
+        .isInstanceOf(DeviceException.class)
+        .hasMessageContaining("cuMemsetD8Async");
+    assertThat(faults.calls("memFreeAsync")).isEqualTo(1);
+    assertThat(pool.usedBytes()).isZero();
+  }
+
+  @Test
+  void aStreamThatCannotBeMadeLeavesNothingBehind() {
+    int streams = faults.calls("streamDestroy");
+    int events = faults.calls("eventDestroy");
+    faults.failOnce("eventCreate", 10, REFUSED);
+    assertThatThrownBy(() -> device.newStream())
+        .isInstanceOf(DeviceException.class)
+        .hasMessageContaining("cuEventCreate");
+    assertThat(faults.calls("eventDestroy")).isEqualTo(events + 9);
+    assertThat(faults.calls("streamDestroy")).isEqualTo(streams + 1);
+  }
+
+  @Test
+  void aProgramThatCannotBeMadeLeavesNothingBehind() {
+    faults.failOnce("eventCreate", 1, REFUSED);
+    assertThatThrownBy(() -> device.compile(twice()))
+        .isInstanceOf(DeviceException.class)
+        .hasMessageContaining("cuEventCreate");
+    assertThat(faults.calls("memFreeAsync")).isEqualTo(1);
+    assertThat(pool.usedBytes()).isZero();
+  }
+
+  @Test
   void graphsOfAProgramAreDestroyedWithIt() {
     try (Buffer buffer = device.allocate("x", 12)) {
       Program program = device.compile(twice());

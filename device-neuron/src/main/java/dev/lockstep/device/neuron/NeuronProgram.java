@@ -13,6 +13,7 @@ import dev.lockstep.graph.Cost;
 import dev.lockstep.graph.Graph;
 import dev.lockstep.graph.GraphPrinter;
 import dev.lockstep.memory.MemoryPool;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -70,14 +71,10 @@ final class NeuronProgram implements Program {
         names(loaded);
         checked = newIds();
       }
-    } catch (RuntimeException failure) {
-      try {
-        device.runtime().unload(loaded, graph.name());
-      } catch (RuntimeException second) {
-        failure.addSuppressed(second);
-      } finally {
-        arena.close();
-      }
+    } catch (RuntimeException | Error failure) {
+      long opened = loaded;
+      Scope.afterFailure(failure, () -> device.runtime().unload(opened, graph.name()));
+      arena.close();
       throw failure;
     }
     this.model = loaded;
