@@ -34,6 +34,16 @@ final class Arrivals {
     }
   }
 
+  /// Takes the payload of a bare frame; what it is shows when its turn comes.
+  void bareFrame(int receive, long bytes, long immediate) {
+    ReceiveLink receiver = links.receivers().at(Wire.placeOf(immediate));
+    boolean isKnown = receiver != null && Wire.isFor(receiver.number(), immediate);
+    ReceiveLink heard = heard(isKnown ? receiver : null);
+    if (heard == null || !heard.bareArrived(receive, (int) bytes, immediate)) {
+      incoming.recycle(receive);
+    }
+  }
+
   /// Nobody sends a frame again, and whose it was is written where it may be damaged: all links
   /// break, since one of them would wait for good.
   private void frameDamaged(long bytes) {
@@ -56,7 +66,7 @@ final class Arrivals {
         ReceiveLink receiver = heard(links.receivers().get(link));
         return receiver != null && receiver.arrived(receive, Wire.number(frame, at));
       }
-      case Wire.HELLO, Wire.DISPUTE, Wire.GONE_SEEN, Wire.SENT -> {
+      case Wire.HELLO, Wire.DISPUTE, Wire.GONE_SEEN, Wire.SENT, Wire.MEANT -> {
         ReceiveLink receiver = links.receivers().get(link);
         if (receiver != null) {
           receiver.told(kind, frame, at);
@@ -64,7 +74,7 @@ final class Arrivals {
           turnAway(frame, at);
         }
       }
-      case Wire.GRANT, Wire.CREDIT, Wire.GONE, Wire.REFUSE, Wire.ASK, Wire.TAKEN -> {
+      case Wire.GRANT, Wire.CREDIT, Wire.GONE, Wire.REFUSE, Wire.ASK, Wire.TAKEN, Wire.DOUBT -> {
         SendLink sender = links.senders().get(link);
         if (sender != null) {
           peers.hear(sender.peer());

@@ -132,6 +132,10 @@ final class Engine implements RailEvents {
     return rank;
   }
 
+  long job() {
+    return job;
+  }
+
   MemoryPool pool() {
     return pool;
   }
@@ -329,6 +333,25 @@ final class Engine implements RailEvents {
     return status == 0;
   }
 
+  /// Sends a bare frame whose body is written; its memory is given back.
+  ///
+  /// @param unsent bytes of the body that are not payload
+  /// @return whether it was taken
+  boolean sendBare(
+      int frame, int peer, int kind, int to, int unsent, int payload, long number, long message) {
+    long[] addresses = peers.peer(peer).addresses();
+    if (addresses == null) {
+      outgoing.release(frame);
+      return false;
+    }
+    long status =
+        outgoing.sendBare(frame, addresses[0], kind, to, unsent, payload, number, message);
+    if (status < 0 && status != -Fi.EAGAIN) {
+      peers.lost(peer, failures.ofCall("fi_injectdata", "rank " + peer, status));
+    }
+    return status == 0;
+  }
+
   private boolean say(int peer, int kind) {
     int frame = outgoing.claim();
     return frame >= 0 && send(frame, peer, kind, rank, 0, 0, 0);
@@ -355,6 +378,11 @@ final class Engine implements RailEvents {
   @Override
   public void frameArrived(int receive, long bytes) {
     arrivals.frame(receive, bytes);
+  }
+
+  @Override
+  public void bareFrameArrived(int receive, long bytes, long immediate) {
+    arrivals.bareFrame(receive, bytes, immediate);
   }
 
   /// Returns the writes of a rail.

@@ -81,8 +81,14 @@ final class IncomingFrames {
 
   /// Returns whether a frame arrived as it was sent.
   boolean isWhole(int receive, long bytes, CRC32C crc) {
+    return isWhole(receive, offset(receive), bytes, crc);
+  }
+
+  /// Returns whether the frame that begins there, in the memory of a frame that arrived, is as it
+  /// was sent.
+  boolean isWhole(int receive, long at, long bytes, CRC32C crc) {
     FrameSlab slab = slab(receive);
-    return Wire.isWhole(slab.segment(), offset(receive), bytes, crc, slab.bytes());
+    return Wire.isWhole(slab.segment(), at, bytes, crc, slab.bytes());
   }
 
   /// Takes a frame that arrived back, to be filled again.

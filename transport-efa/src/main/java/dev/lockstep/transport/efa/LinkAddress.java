@@ -13,7 +13,7 @@ import java.util.List;
 /// @param direct whether it is on EFA's device alone, which does not speak the provider's protocols
 /// @param names of the rank's endpoint, one for each rail
 record LinkAddress(int link, long eagerBytes, boolean direct, List<byte[]> names) {
-  private static final byte VERSION = 4;
+  private static final byte VERSION = 5;
   private static final int LONGEST_NAME = 256;
 
   byte[] encoded() {

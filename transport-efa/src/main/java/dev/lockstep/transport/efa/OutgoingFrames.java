@@ -9,6 +9,8 @@ import java.util.zip.CRC32C;
 final class OutgoingFrames {
   private final Rail rail;
   private final FrameSlab slab;
+  private final FrameShape shape;
+  private final boolean sendsBare;
   private final long job;
   private final CRC32C crc;
   private final int[] peers = new int[Rail.FRAMES];
@@ -19,6 +21,11 @@ final class OutgoingFrames {
   OutgoingFrames(
       MemoryPool pool, Rail rail, RegionCache cache, FrameShape shape, long job, CRC32C crc) {
     this.rail = rail;
+    this.shape = shape;
+    this.sendsBare =
+        shape.lead() > 0
+            && rail.info().carriesChecksums()
+            && rail.info().injectBytes() >= shape.barePayload();
     this.slab = new FrameSlab(pool, rail, cache, shape);
     this.job = job;
     this.crc = crc;
@@ -39,6 +46,23 @@ final class OutgoingFrames {
   /// Returns where a frame's body begins in [#segment].
   long body(int frame) {
     return slab.offset(frame) + Wire.HEADER_BYTES;
+  }
+
+  /// Returns whether any message goes in bare frames.
+  boolean sendsBare() {
+    return sendsBare;
+  }
+
+  /// Returns whether a message goes in bare frames: that takes fewer of them.
+  boolean isBare(long messageBytes) {
+    return sendsBare && messageBytes > shape.firstPayload();
+  }
+
+  /// Returns where the body of a bare frame begins in [#segment].
+  ///
+  /// @param unsent bytes of the body that are not payload
+  long bareBody(int frame, int unsent) {
+    return slab.offset(frame) - unsent;
   }
 
   /// Returns whether any frame is claimed or on its way.
@@ -90,6 +114,29 @@ final class OutgoingFrames {
     } else {
       release(frame);
     }
+    return status;
+  }
+
+  /// Sends a bare frame whose body is written; its memory is given back.
+  ///
+  /// @param unsent bytes of the body that are not payload
+  /// @return 0 if it was taken, else the status
+  long sendBare(
+      int frame,
+      long address,
+      int kind,
+      int to,
+      int unsent,
+      int payload,
+      long number,
+      long message) {
+    MemorySegment frames = slab.segment();
+    long at = bareBody(frame, unsent) - Wire.HEADER_BYTES;
+    Wire.header(frames, at, kind, job, to, unsent + payload, number, message);
+    Wire.seal(frames, at, crc, slab.bytes());
+    long immediate = Wire.bare(to, number, message, frames.get(Wire.INT, at));
+    long status = rail.injectBare(slab.address(frame), payload, immediate, address);
+    release(frame);
     return status;
   }
 

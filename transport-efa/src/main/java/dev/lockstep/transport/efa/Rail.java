@@ -57,6 +57,9 @@ final class Rail implements AutoCloseable {
   private static final long ENTRY_LENGTH = Layouts.offset(Layouts.CQ_DATA_ENTRY, "len");
   private static final long ENTRY_DATA = Layouts.offset(Layouts.CQ_DATA_ENTRY, "data");
 
+  /// What tells a bare frame from other frames and from a segment.
+  private static final long BARE = Fi.REMOTE_CQ_DATA | Fi.RECV | Fi.REMOTE_WRITE;
+
   private final Libfabric library;
   private final Failures failures;
   private final FabricInfo info;
@@ -334,6 +337,11 @@ final class Rail implements AutoCloseable {
     return library.inject(calls, buffer, bytes, destination);
   }
 
+  /// Sends a bare frame, as [#inject].
+  long injectBare(long buffer, long bytes, long immediate, long destination) {
+    return library.injectdata(calls, buffer, bytes, immediate, destination);
+  }
+
   /// Writes a segment into a peer's memory; its source is borrowed until it is told as written.
   long write(
       int write,
@@ -403,7 +411,8 @@ final class Rail implements AutoCloseable {
 
   private void tell(RailEvents events, long at) {
     long flags = entries.get(JAVA_LONG, at + ENTRY_FLAGS);
-    if ((flags & Fi.REMOTE_CQ_DATA) != 0) {
+    boolean isBare = (flags & BARE) == (Fi.REMOTE_CQ_DATA | Fi.RECV);
+    if ((flags & Fi.REMOTE_CQ_DATA) != 0 && !isBare) {
       events.segmentArrived(entries.get(JAVA_LONG, at + ENTRY_DATA));
       return;
     }
@@ -412,6 +421,11 @@ final class Rail implements AutoCloseable {
       events.frameSent(slot);
     } else if (slot < FRAMES + WRITES) {
       events.segmentWritten(this, slot - FRAMES);
+    } else if (isBare) {
+      events.bareFrameArrived(
+          slot - FRAMES - WRITES,
+          entries.get(JAVA_LONG, at + ENTRY_LENGTH),
+          entries.get(JAVA_LONG, at + ENTRY_DATA));
     } else {
       events.frameArrived(slot - FRAMES - WRITES, entries.get(JAVA_LONG, at + ENTRY_LENGTH));
     }

@@ -17,6 +17,11 @@ interface RailEvents {
   /// A frame arrived in the memory of a posted receive.
   void frameArrived(int receive, long bytes);
 
+  /// A bare frame arrived in the memory of a posted receive.
+  ///
+  /// @param bytes of its payload
+  void bareFrameArrived(int receive, long bytes, long immediate);
+
   /// A segment was written to a peer; its source is free.
   void segmentWritten(Rail rail, int write);
 

@@ -16,9 +16,6 @@ import org.jspecify.annotations.Nullable;
 /// memory they arrived in. Long messages are asked for as soon as they are expected: into their
 /// target if they are stored, into staging memory if they are reduced.
 final class ReceiveLink extends FabricLink {
-  /// Frames that may be here unread, the closing one among them: a power of two.
-  private static final int SLOTS = 2 * WINDOW;
-
   /// Frames that the endpoint has room for beside those of other links.
   private static final int FRAMES = WINDOW + 2;
 
@@ -28,7 +25,7 @@ final class ReceiveLink extends FabricLink {
   private final int number;
   private final long eagerBytes;
   private final Envelope arrived = new Envelope();
-  private final int[] window = new int[SLOTS];
+  private final Window window;
   private final IssuedGrants grants;
   private long nextFrame;
   private long reportedFrames;
@@ -43,6 +40,12 @@ final class ReceiveLink extends FabricLink {
   private long writtenSegments = -1;
   private final Shortfall shortfall = new Shortfall();
   private boolean asks;
+
+  /// Whether the frame whose turn it is came bare and is not what is expected: what its sender
+  /// meant decides whether it is another message or was damaged. And whether to ask for that.
+  private boolean doubts;
+
+  private boolean asksWhatWasMeant;
 
   /// Whether the sender waits to hear how far its frames were taken and what it was granted, and
   /// the number of its question.
@@ -66,6 +69,7 @@ final class ReceiveLink extends FabricLink {
     super(engine, peer, communicator);
     this.eagerBytes = engine.options().eagerBytes(engine.frames());
     this.grants = new IssuedGrants(engine);
+    this.window = new Window(engine.incoming());
     try {
       this.number = engine.add(this, FRAMES);
     } catch (RuntimeException | Error failure) {
@@ -160,13 +164,16 @@ final class ReceiveLink extends FabricLink {
 
   /// Takes the frame whose turn it is, if it has come and its message is expected.
   private int takeFrame() {
-    int at = (int) nextFrame & (SLOTS - 1);
-    int receive = window[at] - 1;
+    int receive = window.receive(nextFrame);
     if (receive < 0) {
       return 0;
     }
+    int bare = window.payload(nextFrame);
+    if (bare > 0 && (doubts || !isExpected(receive, bare))) {
+      return 0;
+    }
     MemorySegment frame = engine.incoming().segment(receive);
-    long from = engine.incoming().offset(receive);
+    long from = bare > 0 ? bareFrame(receive) : engine.incoming().offset(receive);
     long message = Wire.message(frame, from);
     boolean expected = message == head && head < tail;
     switch (Wire.kind(frame, from)) {
@@ -191,29 +198,65 @@ final class ReceiveLink extends FabricLink {
         if (!expected) {
           return 0;
         }
-        takePayload(frame, from);
+        takePayload(frame, from, bare > 0);
       }
     }
-    window[at] = 0;
-    engine.incoming().recycle(receive);
+    window.drop(nextFrame);
     nextFrame++;
     return 1;
   }
 
-  private void takePayload(MemorySegment frame, long from) {
+  /// Returns where a bare frame begins, of the message that is expected.
+  private long bareFrame(int receive) {
+    int envelope = started ? 0 : Envelope.BYTES;
+    return engine.incoming().offset(receive) - envelope - Wire.HEADER_BYTES;
+  }
+
+  /// Returns whether a bare frame is of the message that is expected, and writes before it what its
+  /// sender has written there.
+  private boolean isExpected(int receive, int payload) {
+    long immediate = window.immediate(nextFrame);
+    if (head == tail || !Wire.isOfMessage(immediate, head)) {
+      return false;
+    }
+    MemorySegment memory = engine.incoming().segment(receive);
+    long from = bareFrame(receive);
+    int body = (int) (engine.incoming().offset(receive) - from) - Wire.HEADER_BYTES + payload;
+    int kind = started ? Wire.NEXT : Wire.FIRST;
+    Wire.header(memory, from, kind, engine.job(), number, body, nextFrame, head);
+    memory.set(Wire.INT, from, Wire.checksumOf(immediate));
+    if (!started) {
+      transfer(head).envelope().write(memory, from + Wire.HEADER_BYTES);
+    }
+    doubts = !engine.incoming().isWhole(receive, from, Wire.HEADER_BYTES + body, engine.crc());
+    asksWhatWasMeant = doubts;
+    if (doubts) {
+      engine.markDirty(this);
+    }
+    return !doubts;
+  }
+
+  /// Takes what the sender of the bare frame in doubt says that it is.
+  private void meant(MemorySegment frame, long at) {
+    boolean isAnswer = doubts && failure == null && Wire.number(frame, at) == nextFrame;
+    if (isAnswer && accept(frame, at + Wire.HEADER_BYTES)) {
+      breakHere(broken("frame arrived damaged"));
+    }
+  }
+
+  private void takePayload(MemorySegment frame, long from, boolean bare) {
     Transfer transfer = transfer(head);
     long at = from + Wire.HEADER_BYTES;
     int payload = Wire.bytes(frame, from);
     boolean first = Wire.kind(frame, from) == Wire.FIRST;
-    int most = engine.frames().nextPayload();
     if (first) {
       if (!accept(frame, at)) {
         return;
       }
       at += Envelope.BYTES;
       payload -= Envelope.BYTES;
-      most = engine.frames().firstPayload();
     }
+    int most = engine.frames().payload(first, bare);
     if (first == started || payload != Math.min(transfer.bytes() - transfer.progress, most)) {
       breakHere(broken("frame has an impossible length: frameBytes=" + payload));
       return;
@@ -282,12 +325,15 @@ final class ReceiveLink extends FabricLink {
   ///
   /// @return whether it is kept
   boolean arrived(int receive, long frame) {
-    int at = (int) frame & (SLOTS - 1);
-    if (closed || frame < nextFrame || frame >= nextFrame + SLOTS || window[at] != 0) {
-      return false;
-    }
-    window[at] = receive + 1;
-    return true;
+    return !closed && window.put(receive, frame, 0, 0, nextFrame);
+  }
+
+  /// Takes a bare frame of the stream into the window.
+  ///
+  /// @return whether it is kept
+  boolean bareArrived(int receive, int payload, long immediate) {
+    long frame = Wire.numberOf(immediate, nextFrame);
+    return !closed && payload > 0 && window.put(receive, frame, payload, immediate, nextFrame);
   }
 
   /// Counts a segment that was written here.
@@ -308,6 +354,10 @@ final class ReceiveLink extends FabricLink {
       leaves = true;
       engine.markDirty(this);
     }
+    if (doubts) {
+      asksWhatWasMeant = true;
+      engine.markDirty(this);
+    }
     boolean waits = isWaiting() && loss == null && sender >= 0;
     if (waits && shortfall.standsStill(nextFrame + segments)) {
       asks = true;
@@ -317,7 +367,7 @@ final class ReceiveLink extends FabricLink {
 
   /// Compares what the sender says to have sent with what is here.
   private void compare(long frames, long written, long answered) {
-    boolean lacksFrame = frames > nextFrame && window[(int) nextFrame & (SLOTS - 1)] == 0;
+    boolean lacksFrame = frames > nextFrame && !window.has(nextFrame);
     boolean isShort = isWaiting() && loss == null && (lacksFrame || written > segments);
     if (shortfall.isLost(answered, nextFrame + segments, isShort, engine.mostShortfalls())) {
       breakHere(
@@ -344,6 +394,10 @@ final class ReceiveLink extends FabricLink {
       case Wire.SENT -> {
         engine.peers().hear(peer());
         compare(Wire.number(frame, at), Wire.message(frame, at), frame.get(Wire.LONG, body));
+      }
+      case Wire.MEANT -> {
+        engine.peers().hear(peer());
+        meant(frame, at);
       }
       case Wire.GONE_SEEN -> {
         engine.peers().peer(peer()).hasAnswered();
@@ -431,6 +485,12 @@ final class ReceiveLink extends FabricLink {
       }
       asks = false;
     }
+    if (asksWhatWasMeant && failure == null) {
+      if (!say(Wire.DOUBT, sender, nextFrame, 0)) {
+        return false;
+      }
+      asksWhatWasMeant = false;
+    }
     if (leaves) {
       long self = (long) engine.rank() << Integer.SIZE | number; // the sender may have forgotten
       if (!say(Wire.GONE, sender, unwritten.ask(), 0, self)) {
@@ -472,12 +532,7 @@ final class ReceiveLink extends FabricLink {
   @Override
   void leave() {
     breakHere(broken("link is closed"));
-    for (int i = 0; i < SLOTS; i++) {
-      if (window[i] != 0) {
-        engine.incoming().recycle(window[i] - 1);
-        window[i] = 0;
-      }
-    }
+    window.clear();
   }
 
   @Override
@@ -532,10 +587,6 @@ final class ReceiveLink extends FabricLink {
 
   /// Returns how many frames wait for their turn, for tests.
   int unreadFrames() {
-    int unread = 0;
-    for (int receive : window) {
-      unread += receive == 0 ? 0 : 1;
-    }
-    return unread;
+    return window.size();
   }
 }

@@ -7,6 +7,7 @@ import dev.lockstep.transport.Transfer;
 import dev.lockstep.transport.efa.ffi.Fi;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /// Sending end. Short messages are copied into frames, as many as the receiver's window has room
@@ -26,6 +27,11 @@ final class SendLink extends FabricLink {
   private final Grants grants;
   private final Envelope theirs = new Envelope();
   private final long[] writtenBytes = new long[QUEUE];
+
+  /// Envelopes of the bare frames that the receiver may not have taken yet; none where none are
+  /// sent.
+  private final Envelope[] meant;
+
   private @Nullable Staging staging;
 
   /// Number of the message whose bytes go out next.
@@ -62,6 +68,11 @@ final class SendLink extends FabricLink {
   /// that nothing is written any more: segments of earlier messages come first.
   private boolean disputes;
 
+  /// Whether the receiver waits to hear what a bare frame is, and the number of that.
+  private boolean isDoubted;
+
+  private long doubted;
+
   private boolean leaves;
   private boolean peerLeft;
   private boolean confirms;
@@ -78,6 +89,8 @@ final class SendLink extends FabricLink {
     this.grants = new Grants(engine.rails().size());
     boolean copies = engine.registersLocal() && engine.cache().isLimited();
     this.staging = copies ? new Staging(engine) : null;
+    this.meant = new Envelope[engine.outgoing().sendsBare() ? WINDOW : 0];
+    Arrays.setAll(meant, _ -> new Envelope());
     this.number = engine.add(this);
     this.greeting = LinkAddress.greeting(engine.rank(), number, engine.names());
   }
@@ -153,27 +166,33 @@ final class SendLink extends FabricLink {
 
   /// Returns whether the whole message has gone.
   private boolean sendFrames(Transfer transfer) {
+    OutgoingFrames outgoing = engine.outgoing();
+    MemorySegment frames = outgoing.segment();
     Registration source = transfer.source();
     MemorySegment memory = source.region().segment();
+    boolean bare = outgoing.isBare(transfer.bytes());
     while (!started || transfer.progress < transfer.bytes()) {
       int frame = claimFrame();
       if (frame < 0) {
         return false;
       }
-      long body = engine.outgoing().body(frame);
       int envelope = started ? 0 : Envelope.BYTES;
+      long body = bare ? outgoing.bareBody(frame, envelope) : outgoing.body(frame);
       if (!started) {
-        transfer.envelope().write(engine.outgoing().segment(), body);
+        transfer.envelope().write(frames, body);
       }
-      int most = started ? engine.frames().nextPayload() : engine.frames().firstPayload();
-      int payload = (int) Math.min(transfer.bytes() - transfer.progress, most);
+      int payload =
+          (int)
+              Math.min(
+                  transfer.bytes() - transfer.progress, engine.frames().payload(!started, bare));
       MemorySegment.copy(
-          memory,
-          source.offset() + transfer.progress,
-          engine.outgoing().segment(),
-          body + envelope,
-          payload);
-      if (!stream(frame, started ? Wire.NEXT : Wire.FIRST, envelope + payload)) {
+          memory, source.offset() + transfer.progress, frames, body + envelope, payload);
+      int kind = started ? Wire.NEXT : Wire.FIRST;
+      boolean taken =
+          bare
+              ? streamBare(frame, kind, envelope, payload, transfer.envelope())
+              : stream(frame, kind, envelope + payload);
+      if (!taken) {
         return false;
       }
       started = true;
@@ -191,6 +210,15 @@ final class SendLink extends FabricLink {
     if (!engine.send(frame, peer(), kind, receiver.link(), bytes, sentFrames, next)) {
       return false;
     }
+    sentFrames++;
+    return true;
+  }
+
+  private boolean streamBare(int frame, int kind, int unsent, int payload, Envelope envelope) {
+    if (!engine.sendBare(frame, peer(), kind, receiver.link(), unsent, payload, sentFrames, next)) {
+      return false;
+    }
+    meant[(int) sentFrames & (WINDOW - 1)].set(envelope);
     sentFrames++;
     return true;
   }
@@ -411,6 +439,11 @@ final class SendLink extends FabricLink {
       }
       case Wire.GONE -> peerLeft(Wire.number(frame, at));
       case Wire.ASK -> asked(Wire.number(frame, at));
+      case Wire.DOUBT -> {
+        doubted = Wire.number(frame, at);
+        isDoubted = doubted < sentFrames && sentFrames - doubted <= meant.length;
+        engine.markDirty(this);
+      }
       case Wire.TAKEN ->
           taken(Wire.number(frame, at), Wire.message(frame, at), frame.get(Wire.LONG, body));
       default -> {}
@@ -457,6 +490,9 @@ final class SendLink extends FabricLink {
       }
       leaves = false;
     }
+    if (isDoubted && !sayMeant()) {
+      return false;
+    }
     if (isAsked) {
       if (!say(Wire.SENT, receiver.link(), sentFrames, writtenSegments, question)) {
         return false;
@@ -472,6 +508,19 @@ final class SendLink extends FabricLink {
       giveBack();
     }
     return true;
+  }
+
+  /// Tells the receiver what a bare frame is that it does not expect.
+  private boolean sayMeant() {
+    int frame = engine.outgoing().claim();
+    if (frame < 0) {
+      return false;
+    }
+    long body = engine.outgoing().body(frame);
+    meant[(int) doubted & (WINDOW - 1)].write(engine.outgoing().segment(), body);
+    isDoubted =
+        !engine.send(frame, peer(), Wire.MEANT, receiver.link(), Envelope.BYTES, doubted, 0);
+    return !isDoubted;
   }
 
   /// Tells the receiver who this is and how it is reached.

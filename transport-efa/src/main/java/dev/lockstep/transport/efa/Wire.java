@@ -18,10 +18,14 @@ import java.util.zip.CRC32C;
 /// | 22 | 2 | bytes of the body |
 /// | 24 | 6 | message: position in its link |
 /// | 30 | 1 | kind |
-/// | 31 | 1 | version, 4 |
+/// | 31 | 1 | version, 5 |
 ///
 /// Header, envelope and a payload of 64 bytes are 192, which `shm` has in its queue of commands
 /// itself: what is longer takes another buffer, and half as long again.
+///
+/// A bare frame is a `FIRST` or `NEXT` of which only the payload goes, beside it [#bare] data: who
+/// gets it, its number and message, and the CRC32C of the whole frame. Its receiver writes header
+/// and envelope itself, as it expects them, and the CRC32C shows whether its sender meant the same.
 ///
 /// Segments carry [#immediate] data: who gets it, which grant, which segment, and where the
 /// provider has room for it the CRC32C of the segment.
@@ -59,16 +63,27 @@ final class Wire {
   static final int SENT = 17;
   static final int TAKEN = 18;
 
+  // About a bare frame that is not what its receiver expects: what was it?
+  static final int DOUBT = 19;
+  static final int MEANT = 20;
+
   /// Segments that were written, where that is not known any more.
   static final long UNKNOWN = (1L << 48) - 1;
 
-  private static final long VERSION = 4;
+  private static final long VERSION = 5;
   private static final int CRC_BYTES = 4;
 
   /// Numbers have 48 bits: at a million frames a second, nine years.
   private static final int NUMBER_BITS = 48;
 
   private static final long NUMBERS = (1L << NUMBER_BITS) - 1;
+
+  // What bare frames carry of the numbers of their link, message and frame: the receiver is never
+  // as
+  // far behind as these can say.
+  private static final int GENERATION_BITS = 5;
+  private static final int MESSAGE_BITS = 7;
+  private static final int FRAME_BITS = 6;
 
   private static final int SEGMENT_BITS = 14;
   private static final int SLOT_BITS = 4;
@@ -152,6 +167,41 @@ final class Wire {
 
   static long message(MemorySegment frame, long at) {
     return frame.get(LONG, at + 24) & NUMBERS;
+  }
+
+  /// Returns the immediate data of a bare frame.
+  ///
+  /// @param link number of the receiving end
+  static long bare(int link, long number, long message, int checksum) {
+    int who =
+        link << (SLOT_BITS + SEGMENT_BITS)
+            | low(link >>> LINK_BITS, GENERATION_BITS) << (MESSAGE_BITS + FRAME_BITS)
+            | low(message, MESSAGE_BITS) << FRAME_BITS
+            | low(number, FRAME_BITS);
+    return (long) checksum << 32 | Integer.toUnsignedLong(who);
+  }
+
+  private static int low(long number, int bits) {
+    return (int) number & ((1 << bits) - 1);
+  }
+
+  /// Returns whether a bare frame is for this receiving end and not for one before at its place.
+  static boolean isFor(int link, long bare) {
+    int generation = (int) bare >>> (MESSAGE_BITS + FRAME_BITS);
+    return placeOf(bare) == low(link, LINK_BITS)
+        && low(generation, GENERATION_BITS) == low(link >>> LINK_BITS, GENERATION_BITS);
+  }
+
+  /// Returns the number of a bare frame.
+  ///
+  /// @param next number of a frame that is not after it
+  static long numberOf(long bare, long next) {
+    return next + low(bare - next, FRAME_BITS);
+  }
+
+  /// Returns whether a bare frame is of this message or of one far from it.
+  static boolean isOfMessage(long bare, long message) {
+    return low(bare >>> FRAME_BITS, MESSAGE_BITS) == low(message, MESSAGE_BITS);
   }
 
   /// Returns the immediate data of a segment.

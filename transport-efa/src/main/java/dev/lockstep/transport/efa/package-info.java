@@ -5,6 +5,12 @@
 /// with a number, put in order by the receiver's window. Large ones are cut into segments that the
 /// receiver asks for (a grant), that arrive as writes with immediate data, and that are counted.
 ///
+/// Note [bare frames]: over `shm` a page of payload is one command only if nothing goes with it. So
+/// header and envelope of such a frame are checked, not sent: its receiver writes those that it
+/// expects before the payload, and compares the checksum. If that differs it asks what its sender
+/// meant (`DOUBT`, answered by `MEANT`), and knows then whether it is another message or was
+/// damaged.
+///
 /// Note [who touches what]: one lock guards an endpoint. Whoever holds it may read completions;
 /// transfers and the memory of sinks are touched by the thread that drives the links alone. The
 /// thread in the background only keeps the wire going: providers with manual progress connect,

@@ -32,8 +32,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 final class DamagedWireTest {
   private static final int WORLD = 1;
 
-  /// One frame, several over providers of packets, one segment, and several.
-  private static final int[] SIZES = {100, 20_000, 40_000, 600_000};
+  /// One frame, one or two over shared memory, several over providers of packets, one segment, and
+  /// several.
+  private static final int[] SIZES = {100, 4096, 20_000, 40_000, 600_000};
 
   /// More than rank 0 sends in a test.
   private static final int EVENTS = 10;

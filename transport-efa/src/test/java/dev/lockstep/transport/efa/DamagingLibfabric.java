@@ -65,6 +65,15 @@ final class DamagingLibfabric extends ForwardingLibfabric {
   }
 
   @Override
+  public long injectdata(
+      EndpointCalls endpoint, long buffer, long bytes, long data, long destination) {
+    long from = frames.test(sentFrames) ? flipped(buffer, bytes) : buffer;
+    long status = super.injectdata(endpoint, from, bytes, data, destination);
+    sentFrames += status == 0 ? 1 : 0;
+    return status;
+  }
+
+  @Override
   public long writedata(
       EndpointCalls endpoint,
       long buffer,

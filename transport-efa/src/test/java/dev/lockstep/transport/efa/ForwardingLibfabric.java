@@ -36,6 +36,12 @@ abstract class ForwardingLibfabric implements Libfabric {
   }
 
   @Override
+  public long injectdata(
+      EndpointCalls endpoint, long buffer, long bytes, long data, long destination) {
+    return library.injectdata(endpoint, buffer, bytes, data, destination);
+  }
+
+  @Override
   public long writedata(
       EndpointCalls endpoint,
       long buffer,

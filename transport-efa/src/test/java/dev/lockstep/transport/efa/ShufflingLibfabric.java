@@ -73,6 +73,12 @@ final class ShufflingLibfabric extends ForwardingLibfabric {
   }
 
   @Override
+  public long injectdata(
+      EndpointCalls endpoint, long buffer, long bytes, long data, long destination) {
+    return refuses() ? -Fi.EAGAIN : library.injectdata(endpoint, buffer, bytes, data, destination);
+  }
+
+  @Override
   public long writedata(
       EndpointCalls endpoint,
       long buffer,

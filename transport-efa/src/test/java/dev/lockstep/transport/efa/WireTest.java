@@ -46,6 +46,26 @@ class WireTest {
     }
   }
 
+  @Test
+  void bareFramesSayWhoseTheyAreAndWhichTheyAre() {
+    int link = 3 << Wire.LINK_BITS | 77;
+    for (long next : new long[] {0, 31, 63, 64, LARGE - 31}) {
+      for (long frame = next; frame < next + 2 * FabricLink.WINDOW; frame++) {
+        long bare = Wire.bare(link, frame, frame / 3, -2);
+        assertThat(Wire.numberOf(bare, next)).isEqualTo(frame);
+        assertThat(Wire.placeOf(bare)).isEqualTo(77);
+        assertThat(Wire.checksumOf(bare)).isEqualTo(-2);
+        assertThat(Wire.isFor(link, bare)).isTrue();
+        assertThat(Wire.isFor(77, bare)).isFalse();
+        assertThat(Wire.isOfMessage(bare, frame / 3)).isTrue();
+        assertThat(Wire.isOfMessage(bare, frame / 3 - 1)).isFalse();
+        assertThat(Wire.isOfMessage(bare, frame / 3 + 1)).isFalse();
+      }
+      long late = Wire.bare(link, next, 0, 0);
+      assertThat(Wire.numberOf(late, next + 1)).isGreaterThanOrEqualTo(next + 33);
+    }
+  }
+
   private void flip(int bit) {
     int at = AT + bit / Byte.SIZE;
     int mask = 1 << (bit % Byte.SIZE);

@@ -176,7 +176,8 @@ public final class Layouts {
   public static final StructLayout OPS_MSG =
       struct(
           "fi_ops_msg",
-          longs("size", "recv", "recvv", "recvmsg", "send", "sendv", "sendmsg", "inject"));
+          longs("size", "recv", "recvv", "recvmsg", "send", "sendv", "sendmsg", "inject"),
+          longs("senddata", "injectdata"));
 
   /// `struct fi_ops_rma`.
   public static final StructLayout OPS_RMA =

@@ -114,6 +114,9 @@ public interface Libfabric {
   /// `fi_inject`.
   long inject(EndpointCalls endpoint, long buffer, long bytes, long destination);
 
+  /// `fi_injectdata`.
+  long injectdata(EndpointCalls endpoint, long buffer, long bytes, long data, long destination);
+
   /// `fi_writedata`.
   long writedata(
       EndpointCalls endpoint,

@@ -42,6 +42,8 @@ final class NativeLibfabric implements Libfabric {
   private static final MethodHandle L_LLL = table(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle INJECT =
       table(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
+  private static final MethodHandle INJECTDATA =
+      table(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle SEND =
       table(JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG, JAVA_LONG);
   private static final MethodHandle WRITEDATA =
@@ -348,6 +350,7 @@ final class NativeLibfabric implements Libfabric {
         Tables.function(endpoint, Layouts.EP, "msg", Layouts.OPS_MSG, "recv"),
         Tables.function(endpoint, Layouts.EP, "msg", Layouts.OPS_MSG, "send"),
         Tables.function(endpoint, Layouts.EP, "msg", Layouts.OPS_MSG, "inject"),
+        Tables.function(endpoint, Layouts.EP, "msg", Layouts.OPS_MSG, "injectdata"),
         Tables.function(endpoint, Layouts.EP, "rma", Layouts.OPS_RMA, "writedata"));
   }
 
@@ -406,6 +409,18 @@ final class NativeLibfabric implements Libfabric {
           INJECT.invokeExact(endpoint.inject(), endpoint.endpoint(), buffer, bytes, destination);
     } catch (Throwable cause) {
       throw cannotHappen("fi_inject", cause);
+    }
+  }
+
+  @Override
+  public long injectdata(
+      EndpointCalls endpoint, long buffer, long bytes, long data, long destination) {
+    try {
+      return (long)
+          INJECTDATA.invokeExact(
+              endpoint.injectdata(), endpoint.endpoint(), buffer, bytes, data, destination);
+    } catch (Throwable cause) {
+      throw cannotHappen("fi_injectdata", cause);
     }
   }
 
