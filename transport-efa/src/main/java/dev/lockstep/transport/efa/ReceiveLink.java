@@ -4,7 +4,6 @@ import dev.lockstep.failure.TransportException;
 import dev.lockstep.memory.Region;
 import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.Envelope;
-import dev.lockstep.transport.MismatchedEnvelopeException;
 import dev.lockstep.transport.Reducer;
 import dev.lockstep.transport.Sink;
 import dev.lockstep.transport.Transfer;
@@ -19,47 +18,25 @@ final class ReceiveLink extends FabricLink {
   /// Frames that the endpoint has room for beside those of other links.
   private static final int FRAMES = WINDOW + 2;
 
-  /// Frames taken that the sender need not hear of while others come.
-  private static final int MOST_UNREPORTED = WINDOW * 3 / 4;
-
   private final int number;
   private final long eagerBytes;
   private final Envelope arrived = new Envelope();
   private final Window window;
   private final IssuedGrants grants;
+  private final ReceiverWords words;
   private long nextFrame;
-  private long reportedFrames;
   private boolean started;
-  private int sender = -1;
-  private boolean leaves;
 
   /// Segments that came, and how many its sender has said to have written in all: -1 while it may
   /// write. Rails are looked at one after another, so that it may say so before the last ones.
   private long segments;
 
   private long writtenSegments = -1;
-  private final Shortfall shortfall = new Shortfall();
-  private boolean asks;
 
   /// Whether the frame whose turn it is came bare and is not what is expected: what its sender
-  /// meant decides whether it is another message or was damaged. And whether to ask for that.
+  /// meant decides whether it is another message or was damaged.
   private boolean doubts;
 
-  private boolean asksWhatWasMeant;
-
-  /// Whether the sender waits to hear how far its frames were taken and what it was granted, and
-  /// the number of its question.
-  private boolean isAsked;
-
-  private long question;
-
-  /// Whether what the sender wrote before it heard that this end is gone is not coming, and when to
-  /// say so again.
-  private final Shortfall unwritten = new Shortfall();
-
-  private final Repeats farewells = new Repeats();
-
-  private boolean refuses;
   private boolean forgotten;
 
   /// Why nothing more comes; what has come is taken all the same.
@@ -70,6 +47,7 @@ final class ReceiveLink extends FabricLink {
     this.eagerBytes = engine.options().eagerBytes(engine.frames());
     this.grants = new IssuedGrants(engine);
     this.window = new Window(engine.incoming());
+    this.words = new ReceiverWords(this, grants);
     try {
       this.number = engine.add(this, FRAMES);
     } catch (RuntimeException | Error failure) {
@@ -96,7 +74,7 @@ final class ReceiveLink extends FabricLink {
   @Override
   int advance() {
     int work = 0;
-    if (mute && loss == null && sender < 0) {
+    if (mute && loss == null && !isGreeted()) {
       loss = broken("peer has closed its transport");
     }
     try {
@@ -117,9 +95,7 @@ final class ReceiveLink extends FabricLink {
     } catch (RuntimeException memoryIsClosed) {
       breakHere(memoryIsClosed);
     }
-    if (nextFrame - reportedFrames >= WINDOW / 2) {
-      engine.markDirty(this);
-    }
+    words.reportTaken();
     failPosted();
     return work;
   }
@@ -191,8 +167,7 @@ final class ReceiveLink extends FabricLink {
         }
         failure = broken("link was closed by its sender");
         grants.dropUnsaid();
-        leaves = true;
-        engine.markDirty(this);
+        words.leave();
       }
       default -> {
         if (!expected) {
@@ -229,9 +204,8 @@ final class ReceiveLink extends FabricLink {
       transfer(head).envelope().write(memory, from + Wire.HEADER_BYTES);
     }
     doubts = !engine.incoming().isWhole(receive, from, Wire.HEADER_BYTES + body, engine.crc());
-    asksWhatWasMeant = doubts;
     if (doubts) {
-      engine.markDirty(this);
+      words.askWhatWasMeant();
     }
     return !doubts;
   }
@@ -277,16 +251,10 @@ final class ReceiveLink extends FabricLink {
     }
     if (!expected.matches(arrived)) {
       breakHere(mismatched(expected, arrived));
-      refuse();
+      words.refuse();
       return false;
     }
     return true;
-  }
-
-  /// Says what does not match instead of a farewell, if that is why the link has ended.
-  private void refuse() {
-    refuses = failure instanceof MismatchedEnvelopeException;
-    leaves &= !refuses;
   }
 
   private static void apply(Transfer transfer, MemorySegment from, long at, long bytes) {
@@ -306,9 +274,8 @@ final class ReceiveLink extends FabricLink {
   void breakHere(RuntimeException cause) {
     if (failure == null) {
       failure = cause;
-      leaves = true;
       grants.dropUnsaid();
-      engine.markDirty(this);
+      words.leave();
     }
   }
 
@@ -349,19 +316,14 @@ final class ReceiveLink extends FabricLink {
   /// whose answer was, would leave this rank's memory lent for good.
   @Override
   void ask() {
-    if (failure != null && !mute && sender >= 0 && !isOver() && farewells.isDue()) {
-      refuse();
-      leaves = true;
-      engine.markDirty(this);
+    if (failure != null && !mute && isGreeted() && !isOver()) {
+      words.leaveAgain();
     }
-    if (doubts) {
-      asksWhatWasMeant = true;
-      engine.markDirty(this);
+    if (doubts && failure == null) {
+      words.askWhatWasMeant();
     }
-    boolean waits = isWaiting() && loss == null && sender >= 0;
-    if (waits && shortfall.standsStill(nextFrame + segments)) {
-      asks = true;
-      engine.markDirty(this);
+    if (isWaiting() && loss == null && isGreeted()) {
+      words.askIfStill(nextFrame + segments);
     }
   }
 
@@ -369,7 +331,7 @@ final class ReceiveLink extends FabricLink {
   private void compare(long frames, long written, long answered) {
     boolean lacksFrame = frames > nextFrame && !window.has(nextFrame);
     boolean isShort = isWaiting() && loss == null && (lacksFrame || written > segments);
-    if (shortfall.isLost(answered, nextFrame + segments, isShort, engine.mostShortfalls())) {
+    if (words.isLost(answered, nextFrame + segments, isShort)) {
       breakHere(
           broken(
               "what a peer has sent is lost: sentFrames=%d, takenFrames=%d, writtenSegments=%d, arrivedSegments=%d (a connection of the two ranks has ended)"
@@ -382,7 +344,7 @@ final class ReceiveLink extends FabricLink {
     long body = at + Wire.HEADER_BYTES;
     switch (kind) {
       case Wire.HELLO -> {
-        question = Wire.number(frame, at);
+        words.noteQuestion(Wire.number(frame, at));
         greeted(frame, body, Wire.bytes(frame, at));
       }
       case Wire.DISPUTE -> {
@@ -409,10 +371,8 @@ final class ReceiveLink extends FabricLink {
 
   /// Notes what the sender has written in all; what is lost of it is not waited for.
   private void writesNoMore(long written, long answered) {
-    boolean isShort = written > segments;
-    boolean isLost = unwritten.isLost(answered, segments, isShort, engine.mostShortfalls());
+    boolean isLost = words.isUnwritten(answered, segments, written > segments);
     writtenSegments = isLost ? segments : written;
-    farewells.restart();
     settle();
   }
 
@@ -429,17 +389,13 @@ final class ReceiveLink extends FabricLink {
       failure = mismatched(arrived, theirs);
     }
     grants.drop(); // who disputes does not write
-    leaves = true;
-    engine.markDirty(this);
+    words.leave();
     giveBack();
   }
 
   private void greeted(MemorySegment frame, long body, int bytes) {
-    if (sender >= 0) {
-      isAsked = true;
-      leaves |= failure != null; // or that was lost on its way
-      refuse();
-      engine.markDirty(this);
+    if (isGreeted()) {
+      words.answer();
       return;
     }
     try {
@@ -449,8 +405,7 @@ final class ReceiveLink extends FabricLink {
         return;
       }
       engine.insert(peer(), greeting.names());
-      sender = greeting.link();
-      engine.markDirty(this);
+      words.sayTo(greeting.link());
     } catch (TransportException strange) {
       breakHere(strange);
     }
@@ -458,61 +413,11 @@ final class ReceiveLink extends FabricLink {
 
   @Override
   boolean saysAll() {
-    if (mute || sender < 0) {
-      return true; // a greeting brings it back onto the list
-    }
-    while (failure == null && grants.hasUnsaid()) {
-      if (!sayGrant()) {
-        return false;
-      }
-    }
-    if (refuses && failure instanceof MismatchedEnvelopeException mismatch) {
-      if (!sayBoth(mismatch, Wire.REFUSE, sender)) {
-        return false;
-      }
-      refuses = false;
-    }
-    if (isAsked && failure == null) {
-      if (!say(Wire.TAKEN, sender, nextFrame, grants.firstUnsaid(), question)) {
-        return false;
-      }
-      isAsked = false;
-      reportedFrames = nextFrame;
-    }
-    if (asks && failure == null) {
-      if (!say(Wire.ASK, sender, shortfall.ask(), 0)) {
-        return false;
-      }
-      asks = false;
-    }
-    if (asksWhatWasMeant && failure == null) {
-      if (!say(Wire.DOUBT, sender, nextFrame, 0)) {
-        return false;
-      }
-      asksWhatWasMeant = false;
-    }
-    if (leaves) {
-      long self = (long) engine.rank() << Integer.SIZE | number; // the sender may have forgotten
-      if (!say(Wire.GONE, sender, unwritten.ask(), 0, self)) {
-        return false;
-      }
-      leaves = false;
-    }
-    return failure != null || nextFrame - reportedFrames < WINDOW / 2 || sayCredit();
+    return words.sayAll();
   }
 
-  /// Tells the sender how far its frames were taken, once there is nothing else to do or its window
-  /// is nearly used up.
-  private boolean sayCredit() {
-    boolean waits = nextFrame - reportedFrames < MOST_UNREPORTED && !engine.isQuiet();
-    if (waits || !say(Wire.CREDIT, sender, nextFrame, 0)) {
-      return false;
-    }
-    reportedFrames = nextFrame;
-    return true;
-  }
-
-  private boolean sayGrant() {
+  /// Says the first grant that has not been said.
+  boolean sayGrant(int sender) {
     int frame = engine.outgoing().claim();
     if (frame < 0) {
       return false;
@@ -560,7 +465,7 @@ final class ReceiveLink extends FabricLink {
   /// Returns whether nothing comes for a closed link any more: its number may be another's.
   private boolean isOver() {
     boolean confirmed = writtenSegments >= 0;
-    return (confirmed || mute || sender < 0)
+    return (confirmed || mute || !isGreeted())
         && segments >= (confirmed ? writtenSegments : grants.saidSegments());
   }
 
@@ -572,7 +477,12 @@ final class ReceiveLink extends FabricLink {
 
   /// Returns whether its sender has said who it is.
   boolean isGreeted() {
-    return sender >= 0;
+    return words.isGreeted();
+  }
+
+  /// Returns how many frames were taken.
+  long takenFrames() {
+    return nextFrame;
   }
 
   /// Returns whether its sender has leave to write into memory here.

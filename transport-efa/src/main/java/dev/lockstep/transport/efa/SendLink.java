@@ -2,12 +2,9 @@ package dev.lockstep.transport.efa;
 
 import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.Envelope;
-import dev.lockstep.transport.MismatchedEnvelopeException;
 import dev.lockstep.transport.Transfer;
 import dev.lockstep.transport.efa.ffi.Fi;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /// Sending end. Short messages are copied into frames, as many as the receiver's window has room
@@ -23,15 +20,9 @@ final class SendLink extends FabricLink {
 
   private final LinkAddress receiver;
   private final int number;
-  private final byte[] greeting;
   private final Grants grants;
   private final Envelope theirs = new Envelope();
   private final long[] writtenBytes = new long[QUEUE];
-
-  /// Envelopes of the bare frames that the receiver may not have taken yet; none where none are
-  /// sent.
-  private final Envelope[] meant;
-
   private @Nullable Staging staging;
 
   /// Number of the message whose bytes go out next.
@@ -51,37 +42,8 @@ final class SendLink extends FabricLink {
   /// Segments that were written, for the receiver to know when all of them are there.
   private long writtenSegments;
 
-  private final Shortfall shortfall = new Shortfall();
-  private boolean greets = true;
-
-  /// Whether the receiver has said anything, and when to greet again while it has not.
-  private boolean isAnswered;
-
-  private final Repeats greetings = new Repeats();
-
-  /// Whether the receiver waits to hear how much was sent, and the number of its question.
-  private boolean isAsked;
-
-  private long question;
-
-  /// Whether the receiver has to hear that it waits for another message. It takes this for the word
-  /// that nothing is written any more: segments of earlier messages come first.
-  private boolean disputes;
-
-  /// Whether the receiver waits to hear what a bare frame is, and the number of that.
-  private boolean isDoubted;
-
-  private long doubted;
-
-  private boolean leaves;
+  private final SenderWords words;
   private boolean peerLeft;
-  private boolean confirms;
-
-  /// Number of the question that its farewell is.
-  private long farewell;
-
-  /// Whether the receiver, which has left, has been told that nothing is written any more.
-  private boolean confirmed;
 
   SendLink(Engine engine, int peer, int communicator, LinkAddress receiver) {
     super(engine, peer, communicator);
@@ -89,10 +51,9 @@ final class SendLink extends FabricLink {
     this.grants = new Grants(engine.rails().size());
     boolean copies = engine.registersLocal() && engine.cache().isLimited();
     this.staging = copies ? new Staging(engine) : null;
-    this.meant = new Envelope[engine.outgoing().sendsBare() ? WINDOW : 0];
-    Arrays.setAll(meant, _ -> new Envelope());
     this.number = engine.add(this);
-    this.greeting = LinkAddress.greeting(engine.rank(), number, engine.names());
+    byte[] greeting = LinkAddress.greeting(engine.rank(), number, engine.names());
+    this.words = new SenderWords(this, receiver.link(), greeting);
   }
 
   /// Returns by what number the receiver calls it.
@@ -203,7 +164,7 @@ final class SendLink extends FabricLink {
 
   /// Claims a frame for the stream, -1 if there is none or the receiver has no room.
   private int claimFrame() {
-    return greets || sentFrames - consumedFrames >= WINDOW ? -1 : engine.outgoing().claim();
+    return words.greets() || sentFrames - consumedFrames >= WINDOW ? -1 : engine.outgoing().claim();
   }
 
   private boolean stream(int frame, int kind, int bytes) {
@@ -218,7 +179,7 @@ final class SendLink extends FabricLink {
     if (!engine.sendBare(frame, peer(), kind, receiver.link(), unsent, payload, sentFrames, next)) {
       return false;
     }
-    meant[(int) sentFrames & (WINDOW - 1)].set(envelope);
+    words.noteMeant(sentFrames, envelope);
     sentFrames++;
     return true;
   }
@@ -241,8 +202,7 @@ final class SendLink extends FabricLink {
       }
       if (grantedBytes == 0 && !transfer.envelope().matches(grants.envelope(slot))) {
         failure = mismatched(transfer.envelope(), grants.envelope(slot));
-        disputes = true;
-        engine.markDirty(this);
+        words.dispute();
         return false;
       }
       if (grantedBytes == 0 && grants.bytes(slot) > transfer.bytes() - transfer.progress) {
@@ -364,9 +324,8 @@ final class SendLink extends FabricLink {
     if (stagingSlot >= 0) {
       staging().release(stagingSlot);
     }
-    if (writing == 0 && (peerLeft || disputes)) {
-      confirms |= peerLeft;
-      engine.markDirty(this);
+    if (writing == 0) {
+      words.nothingIsWritten(peerLeft);
     }
     giveBack();
   }
@@ -379,12 +338,9 @@ final class SendLink extends FabricLink {
     if (mute) {
       return;
     }
-    boolean waits = isWaiting() && writing == 0 && shortfall.standsStill(position());
-    boolean isUnheard = !isAnswered && (sentFrames > 0 || failure != null);
-    if (waits || (isUnheard && greetings.isDue())) {
-      greets = true;
-      engine.markDirty(this);
-    }
+    boolean waits = isWaiting() && writing == 0 && words.standsStill(position());
+    boolean mayBeUnheard = sentFrames > 0 || failure != null;
+    words.greetAgain(waits, mayBeUnheard);
   }
 
   /// Grows by whatever is done and comes.
@@ -396,7 +352,7 @@ final class SendLink extends FabricLink {
     consumedFrames = Math.max(consumedFrames, frames);
     boolean lacks = saidGrants > grants.number() && !grants.hasNext();
     boolean isShort = lacks && isWaiting();
-    if (shortfall.isLost(answered, position(), isShort, engine.mostShortfalls())) {
+    if (words.isLost(answered, position(), isShort)) {
       breakHere(
           broken(
               "grants of a peer are lost: saidGrants=%d, takenGrants=%d (a connection of the two ranks has ended)"
@@ -404,22 +360,10 @@ final class SendLink extends FabricLink {
     }
   }
 
-  private void asked(long number) {
-    isAsked = true;
-    question = number;
-    if (failure != null && !peerLeft) {
-      // Whoever asks has not heard of it: the word was lost on its way.
-      boolean isMismatch = failure instanceof MismatchedEnvelopeException;
-      disputes |= isMismatch;
-      leaves |= !isMismatch;
-    }
-    engine.markDirty(this);
-  }
-
   /// Takes what the receiver says.
   void told(int kind, MemorySegment frame, long at) {
     long body = at + Wire.HEADER_BYTES;
-    isAnswered = true;
+    words.noteAnswer();
     switch (kind) {
       case Wire.CREDIT -> consumedFrames = Math.max(consumedFrames, Wire.number(frame, at));
       case Wire.GRANT -> {
@@ -438,12 +382,8 @@ final class SendLink extends FabricLink {
         peerLeft(0);
       }
       case Wire.GONE -> peerLeft(Wire.number(frame, at));
-      case Wire.ASK -> asked(Wire.number(frame, at));
-      case Wire.DOUBT -> {
-        doubted = Wire.number(frame, at);
-        isDoubted = doubted < sentFrames && sentFrames - doubted <= meant.length;
-        engine.markDirty(this);
-      }
+      case Wire.ASK -> words.answer(Wire.number(frame, at), peerLeft);
+      case Wire.DOUBT -> words.sayMeant(Wire.number(frame, at), sentFrames);
       case Wire.TAKEN ->
           taken(Wire.number(frame, at), Wire.message(frame, at), frame.get(Wire.LONG, body));
       default -> {}
@@ -460,84 +400,31 @@ final class SendLink extends FabricLink {
   }
 
   private void peerLeft(long number) {
-    farewell = number;
-    leaves = false;
     peerLeft = true;
+    words.noteFarewell(number);
     if (writing == 0) {
-      confirms = true;
-      engine.markDirty(this);
+      words.confirm();
     }
   }
 
   @Override
   boolean saysAll() {
-    if (mute) {
-      return true;
-    }
-    if (greets && !greet()) {
-      return false;
-    }
-    greets = false;
-    if (disputes && writing == 0 && failure instanceof MismatchedEnvelopeException mismatch) {
-      if (!sayBoth(mismatch, Wire.DISPUTE, receiver.link())) {
-        return false;
-      }
-      disputes = false;
-    }
-    if (leaves) {
-      if (!say(Wire.CLOSE, receiver.link(), sentFrames, next)) {
-        return false;
-      }
-      leaves = false;
-    }
-    if (isDoubted && !sayMeant()) {
-      return false;
-    }
-    if (isAsked) {
-      if (!say(Wire.SENT, receiver.link(), sentFrames, writtenSegments, question)) {
-        return false;
-      }
-      isAsked = false;
-    }
-    if (confirms) {
-      if (!say(Wire.GONE_SEEN, receiver.link(), writtenSegments, farewell)) {
-        return false;
-      }
-      confirms = false;
-      confirmed = true;
-      giveBack();
-    }
-    return true;
+    return words.sayAll();
   }
 
-  /// Tells the receiver what a bare frame is that it does not expect.
-  private boolean sayMeant() {
-    int frame = engine.outgoing().claim();
-    if (frame < 0) {
-      return false;
-    }
-    long body = engine.outgoing().body(frame);
-    meant[(int) doubted & (WINDOW - 1)].write(engine.outgoing().segment(), body);
-    isDoubted =
-        !engine.send(frame, peer(), Wire.MEANT, receiver.link(), Envelope.BYTES, doubted, 0);
-    return !isDoubted;
+  /// Returns how many frames were sent.
+  long sentFrames() {
+    return sentFrames;
   }
 
-  /// Tells the receiver who this is and how it is reached.
-  private boolean greet() {
-    int frame = engine.outgoing().claim();
-    if (frame < 0) {
-      return false;
-    }
-    MemorySegment.copy(
-        greeting,
-        0,
-        engine.outgoing().segment(),
-        ValueLayout.JAVA_BYTE,
-        engine.outgoing().body(frame),
-        greeting.length);
-    long asked = shortfall.ask();
-    return engine.send(frame, peer(), Wire.HELLO, receiver.link(), greeting.length, asked, 0);
+  /// Returns the number of the message whose bytes go out next.
+  long nextMessage() {
+    return next;
+  }
+
+  /// Returns how many segments were written.
+  long writtenSegments() {
+    return writtenSegments;
   }
 
   @Override
@@ -549,8 +436,7 @@ final class SendLink extends FabricLink {
   void breakHere(RuntimeException cause) {
     if (failure == null) {
       failure = cause;
-      leaves = true;
-      engine.markDirty(this);
+      words.leave();
     }
   }
 
@@ -567,7 +453,7 @@ final class SendLink extends FabricLink {
   void giveBack() {
     if (closed && writing == 0) {
       free();
-      if (mute || confirmed) {
+      if (mute || words.isConfirmed()) {
         engine.forget(this);
       }
     }
