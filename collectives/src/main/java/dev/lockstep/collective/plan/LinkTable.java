@@ -103,7 +103,9 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
         links.name(), ranks, latency, 0, latency, latency, rates, PeerRates.of(rates), 0);
   }
 
-  /// Returns what a fit holds for: these ranks on this host under this Java.
+  /// Returns what a fit holds for: these ranks on this host under this Java, with as many
+  /// processors as the first rank may run on. Ranks that a launcher has bound have a table of their
+  /// own thereby: whether compilers, and other ranks, run on a rank's core is in its constants.
   ///
   /// @param transport name
   /// @param ranks how many there are
