@@ -18,6 +18,7 @@ import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
+import dev.lockstep.transport.CurrentCore;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.time.Duration;
@@ -71,6 +72,9 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   /// that share theirs with them wait for each other far longer than they run.
   private static final long MOST_PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
 
+  /// A few turns of Linux's scheduler.
+  private static final long REST_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+
   private final Core core;
   private final long mostBytes;
   private final Duration warmUp;
@@ -92,7 +96,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     this.output = buffers.get(1);
     this.numbers = buffers.get(2);
     CollectiveRequest together = CollectiveRequest.barrier(core.topology());
-    Tensor times = new Tensor(numbers, 0, DType.F64, Shape.of(MOST_RUNS));
+    Tensor times = new Tensor(numbers, 0, DType.F64, Shape.of(mostNumbers(core)));
     Tensor time = new Tensor(numbers, 0, DType.I64, Shape.of(1));
     List<Prepared> own =
         prepared(
@@ -104,6 +108,11 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     this.slowest = own.get(1);
     this.greatest = own.get(2);
     this.start = new AgreedStart(barrier::run, this::greatest, mayHaveACore(core));
+  }
+
+  /// One for each run, or for each rank.
+  private static int mostNumbers(Core core) {
+    return Math.max(MOST_RUNS, core.topology().ranks());
   }
 
   private static boolean mayHaveACore(Core core) {
@@ -154,7 +163,8 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     long mostBytes = mostBytes(core);
     List<Buffer> buffers = new ArrayList<>();
     try {
-      for (long bytes : new long[] {mostBytes, mostBytes, MOST_RUNS * (long) Double.BYTES}) {
+      for (long bytes :
+          new long[] {mostBytes, mostBytes, mostNumbers(core) * (long) Double.BYTES}) {
         buffers.add(
             HostMemory.allocateShared(
                 core.job().memory(), "fit of links", bytes, core.job().directory()));
@@ -320,8 +330,30 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     return isTimely ? nanos : LATE;
   }
 
-  /// Returns the time of each: of its runs, taken in turn with the others', one of the fastest.
+  /// As [#inTurn]; what ranks have timed that came to lie on one core meanwhile is timed again.
   private double[] fast(List<Run> runs) {
+    return CoreMates.apart(() -> inTurn(runs), this::meet, this::rest);
+  }
+
+  /// Returns whether ranks of which each can have a core are on the same one; alike on all.
+  private boolean meet() {
+    if (!start.eachHasACore()) {
+      return false;
+    }
+    double[] cores = new double[core.topology().ranks()];
+    cores[core.endpoint().rank()] = CurrentCore.number() - CurrentCore.UNKNOWN;
+    return CoreMates.meet(slowest(cores));
+  }
+
+  /// Leaves the core, each rank for another time: who wakes while another one computes is put on
+  /// another core.
+  private void rest() {
+    double part = (core.endpoint().rank() + 1.0) / core.topology().ranks();
+    LockSupport.parkNanos((long) (part * REST_NANOS));
+  }
+
+  /// Returns the time of each: of its runs, taken in turn with the others', one of the fastest.
+  private double[] inTurn(List<Run> runs) {
     long begin = System.nanoTime();
     double[] first = runs.stream().mapToDouble(this::nanos).toArray();
     double once = slowest(new double[] {System.nanoTime() - begin})[0];
@@ -340,7 +372,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     }
     if (start.agrees() && Arrays.stream(fast).anyMatch(nanos -> nanos == LATE)) {
       start.giveUp();
-      return fast(runs);
+      return inTurn(runs);
     }
     return fast;
   }
