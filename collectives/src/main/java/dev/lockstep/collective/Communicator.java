@@ -61,7 +61,10 @@ public final class Communicator implements AutoCloseable {
   /// Makes a communicator of all ranks of a job; every rank calls this, and it returns when all
   /// have.
   ///
-  /// @throws ConfigurationException if the transport cannot be used, or the ranks' options differ
+  /// Deadlines are each rank's own; whence costs of links are known, the first rank's options say.
+  ///
+  /// @throws ConfigurationException if the transport cannot be used, or ranks ask for unlike
+  ///   transports or modes
   /// @throws LockstepException if ranks are missing by the timeout, or the job fails meanwhile
   public static Communicator world(Job job, CommunicatorOptions options) {
     return new Communicator(Core.world(job, options), options.timeout());

@@ -8,7 +8,11 @@ import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.request.CollectiveKind;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
+import dev.lockstep.collective.schedule.JoinTree;
+import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.schedule.ScratchSpace;
+import dev.lockstep.collective.schedule.Space;
 import dev.lockstep.collective.schedule.Step;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
@@ -20,6 +24,8 @@ import java.util.Optional;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /// Algorithms of a caller's own run if the verifier proves what they make of the request.
 @Timeout(60)
@@ -58,6 +64,48 @@ final class OwnAlgorithmsTest {
           answered.apply(request),
           rank -> change.apply(made.steps(rank)),
           made::scratch,
+          rank -> rank);
+    }
+  }
+
+  /// Two ranks tell each other their inputs and add them: in one step where the message is short.
+  private record Exchange() implements Algorithm {
+    @Override
+    public String name() {
+      return "own-exchange";
+    }
+
+    @Override
+    public CollectiveKind kind() {
+      return CollectiveKind.ALL_REDUCE;
+    }
+
+    @Override
+    public Optional<String> refusal(CollectiveRequest request) {
+      return Optional.empty();
+    }
+
+    @Override
+    public Schedule schedule(CollectiveRequest request) {
+      long elements = request.total();
+      return Schedule.of(
+          name(),
+          request,
+          rank -> {
+            int peer = 1 - rank;
+            Range input = new Range(rank, new Space.Input(0), 0, elements);
+            Range heard = new Range(rank, new Space.Scratch(0), 0, elements);
+            Range output = new Range(rank, new Space.Output(), 0, elements);
+            JoinTree both =
+                rank == 0
+                    ? new JoinTree.Node(new JoinTree.Leaf(input), new JoinTree.Leaf(heard))
+                    : new JoinTree.Node(new JoinTree.Leaf(heard), new JoinTree.Leaf(input));
+            return List.of(
+                new Step.Send(peer, input),
+                new Step.Receive(peer, heard),
+                new Step.Reduce(output, both));
+          },
+          rank -> List.of(new ScratchSpace(elements, false)),
           rank -> rank);
     }
   }
@@ -141,5 +189,52 @@ final class OwnAlgorithmsTest {
           isRefused(rank, evasive, Mode.SAME_BITS, "answers another request");
           return true;
         });
+  }
+
+  /// Short messages over shared memory are joined where they lie, long ones and those over wires
+  /// are not: the next collective finds nothing of the last one's.
+  @ParameterizedTest(name = "{0}, {1} elements")
+  @CsvSource({
+    "unsteady-peers, 0",
+    "unsteady-peers, 1",
+    "unsteady-peers, 12",
+    "unsteady-peers, 100000",
+    "messages-only, 0",
+    "messages-only, 12"
+  })
+  void oneThatAddsWhatItHearsLeavesNothingBehind(String transport, long elements) {
+    List<Integer> sums =
+        Ranks.run(
+            2,
+            SameBitsTest.over(transport),
+            rank -> {
+              Tensor input = rank.sharedTensor(DType.I32, elements);
+              Tensor output = rank.sharedTensor(DType.I32, elements);
+              CollectiveRequest request =
+                  CollectiveRequest.allReduce(
+                      DType.I32,
+                      new ReduceOp.Sum(),
+                      elements,
+                      false,
+                      rank.communicator.topology(),
+                      LaneSplit.onePerRank(2),
+                      Mode.SAME_BITS);
+              for (long i = 0; i < elements; i++) {
+                input.segment().setAtIndex(ValueLayout.JAVA_INT, i, rank.number() + 1);
+              }
+              try (PreparedCollective prepared =
+                  rank.communicator.prepare(request, new Exchange(), List.of(input), output)) {
+                prepared.run();
+                prepared.run();
+              }
+              for (long i = 0; i < elements; i++) {
+                assertThat(output.segment().getAtIndex(ValueLayout.JAVA_INT, i)).isEqualTo(3);
+              }
+              Tensor next = rank.sharedTensor(DType.I32, 1);
+              next.segment().set(ValueLayout.JAVA_INT, 0, rank.number() + 4);
+              rank.communicator.allReduce(next, next, new ReduceOp.Sum());
+              return next.segment().get(ValueLayout.JAVA_INT, 0);
+            });
+    assertThat(sums).containsExactly(9, 9);
   }
 }

@@ -29,7 +29,11 @@ record MailJoin(Step.Receive receive, JoinTree tree, Range with, boolean first) 
     for (Step step : steps) {
       switch (step) {
         case Step.Receive next -> {
-          if (receive != null || !isScratch(next.into()) || !isMail.test(next)) {
+          // A message of nothing is taken too, and a reduction of nothing is no step.
+          if (receive != null
+              || next.into().elements() == 0
+              || !isScratch(next.into())
+              || !isMail.test(next)) {
             return null;
           }
           receive = next;
