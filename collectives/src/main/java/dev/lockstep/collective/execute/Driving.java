@@ -28,6 +28,7 @@ public final class Driving {
   private final Transport transport;
   private final String name;
   final Idle idle;
+  final LongWaits longWaits = new LongWaits();
   private volatile Progress[] communicators = {};
   private volatile @Nullable Thread thread;
   private volatile boolean closed;

@@ -64,7 +64,7 @@ public final class Progress {
     this.driving = driving;
     this.started = new Started(endpoint.rank());
     this.standing = new Standing(job, endpoint, past, this::nextSequence);
-    this.watch = new Watch(job, endpoint, standing);
+    this.watch = new Watch(job, endpoint, standing, driving.longWaits);
     this.quarantine = new Quarantine(job, endpoint);
     this.idle = driving.idle;
     this.patience = new Patience(idle, endpoint.cores());

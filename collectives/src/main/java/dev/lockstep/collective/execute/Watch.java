@@ -35,16 +35,17 @@ final class Watch {
   private final Job job;
   private final Endpoint endpoint;
   private final Standing standing;
+  private final LongWaits waits;
   private final Rotation rotation = new Rotation();
   private final StoreKeys keys;
   private long announced = -1;
   private long lookedFor = -1;
   private long nextLookNanos;
   private long leavingSinceNanos;
-  private String activityBefore = "";
   private String activity = "";
 
-  Watch(Job job, Endpoint endpoint, Standing standing) {
+  Watch(Job job, Endpoint endpoint, Standing standing, LongWaits waits) {
+    this.waits = waits;
     this.job = job;
     this.endpoint = endpoint;
     this.standing = standing;
@@ -80,9 +81,8 @@ final class Watch {
       lookedFor = operation.sequence();
       nextLookNanos = 0;
       leavingSinceNanos = Long.MAX_VALUE;
-      activityBefore = job.activity();
       activity = "waiting in " + operation.description();
-      job.activity(activity);
+      waits.begin(job, activity);
       standing.announce(operation);
     }
     if (elapsed > nextLookNanos) {
@@ -98,9 +98,7 @@ final class Watch {
   /// A collective is over: this rank does not wait in it any more.
   void over(long sequence) {
     if (lookedFor == sequence && !activity.isEmpty()) {
-      if (job.activity().equals(activity)) { // unless somebody has noted something else
-        job.activity(activityBefore);
-      }
+      waits.end(job, activity);
       activity = "";
     }
   }
