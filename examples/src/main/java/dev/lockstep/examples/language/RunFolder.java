@@ -57,6 +57,7 @@ record RunFolder(Path path, boolean isFresh) {
   /// @param resumed the run that is continued; the folder may hold that one and no other
   /// @throws ConfigurationException that names `--out` otherwise
   void check(Optional<RunFolder> resumed) {
+    requireFree();
     requireNoOtherRun(resumed);
     Path existing = absolute(path);
     while (!Files.exists(existing) && existing.getParent() != null) {
@@ -83,6 +84,7 @@ record RunFolder(Path path, boolean isFresh) {
   /// @return the folder of this run
   /// @throws ConfigurationException that names `--out` otherwise
   RunFolder prepare(Optional<RunFolder> resumed) {
+    requireFree();
     requireNoOtherRun(resumed);
     try {
       Path made = isFresh ? claim() : Files.createDirectories(path);
@@ -117,10 +119,28 @@ record RunFolder(Path path, boolean isFresh) {
         resumed.filter(run -> absolute(run.path).equals(absolute(path))).isPresent();
     if (!isFresh && !continues && (Files.exists(metrics()) || Files.exists(checkpoint()))) {
       throw refusal(
-          "the output folder holds another run: --out %s (give another folder, or continue that run with --resume %s)"
-              .formatted(path, path),
+          "the output folder holds another run: --out %s (give another folder, or %s)"
+              .formatted(
+                  path,
+                  CheckpointFolder.exists(checkpoint())
+                      ? "continue that run with --resume " + path
+                      : "remove this one: its run ended before its first checkpoint"),
           null);
     }
+  }
+
+  /// Checks that no other process's run writes to the folder.
+  ///
+  /// @throws ConfigurationException that names `--out` and that run
+  void requireFree() {
+    if (!isFresh) {
+      RunLock.requireFree(path);
+    }
+  }
+
+  /// Returns whether a run began here and left no checkpoint.
+  boolean endedBeforeItsFirstCheckpoint() {
+    return Files.exists(metrics()) && !CheckpointFolder.exists(checkpoint());
   }
 
   private ConfigurationException refusal(String sentence, @Nullable Throwable cause) {

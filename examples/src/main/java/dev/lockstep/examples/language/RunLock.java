@@ -5,10 +5,11 @@ import dev.lockstep.failure.Printable;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
-import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.HashSet;
+import java.util.Set;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -19,9 +20,15 @@ final class RunLock implements AutoCloseable {
   private static final String NAME = ".lock";
   private static final int MOST_HOLDER_BYTES = 1024;
 
-  private final @Nullable FileChannel channel;
+  /// Folders whose lock this process has. Closing any channel of a file frees what the process has
+  /// locked of it, so the file of one of these is not opened again.
+  private static final Set<Path> OWN = new HashSet<>();
 
-  private RunLock(@Nullable FileChannel channel) {
+  private final Path folder;
+  private @Nullable FileChannel channel;
+
+  private RunLock(Path folder, @Nullable FileChannel channel) {
+    this.folder = folder;
     this.channel = channel;
   }
 
@@ -32,6 +39,49 @@ final class RunLock implements AutoCloseable {
   /// @param warning hears that the file system locks nothing: the run goes on without a lock
   /// @throws ConfigurationException that names `--out` if another run has it
   static RunLock take(Path folder, String holder, Consumer<String> warning) {
+    synchronized (OWN) {
+      Path own = real(folder);
+      if (OWN.contains(own)) {
+        throw taken(folder, "this process");
+      }
+      RunLock lock = new RunLock(own, lock(folder, holder, warning));
+      if (lock.channel != null) {
+        OWN.add(own);
+      }
+      return lock;
+    }
+  }
+
+  /// Checks that no other process has the lock of a folder; changes nothing. Where that cannot be
+  /// told, and for this process's own, it says nothing.
+  ///
+  /// @throws ConfigurationException that names `--out` and the other run
+  static void requireFree(Path folder) {
+    synchronized (OWN) {
+      if (OWN.contains(real(folder))) {
+        return;
+      }
+      try (FileChannel channel =
+          FileChannel.open(
+              folder.resolve(NAME), StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+        if (channel.tryLock() == null) {
+          throw taken(folder, read(channel));
+        }
+      } catch (IOException unknown) {
+        // No lock yet, or none that this user may try: the run finds out when it takes it.
+      }
+    }
+  }
+
+  private static Path real(Path folder) {
+    try {
+      return folder.toRealPath();
+    } catch (IOException absent) {
+      return folder.toAbsolutePath().normalize();
+    }
+  }
+
+  private static @Nullable FileChannel lock(Path folder, String holder, Consumer<String> warning) {
     FileChannel channel = null;
     try {
       channel = open(folder.resolve(NAME));
@@ -40,18 +90,15 @@ final class RunLock implements AutoCloseable {
         channel.close();
         throw taken;
       }
-    } catch (OverlappingFileLockException ofThisProcess) {
-      closeQuietly(channel);
-      throw taken(folder, "this process");
     } catch (IOException e) {
       closeQuietly(channel);
       warning.accept(
           "the output folder cannot be locked: folder=%s, cause=%s (see to it that no other run writes to it)"
               .formatted(folder, Printable.line(String.valueOf(e.getMessage()))));
-      return new RunLock(null);
+      return null;
     }
     name(channel, holder);
-    return new RunLock(channel);
+    return channel;
   }
 
   @SuppressWarnings("MustBeClosedChecker") // the lock owns the channel
@@ -97,6 +144,12 @@ final class RunLock implements AutoCloseable {
   /// Lets other runs in; idempotent.
   @Override
   public void close() {
-    closeQuietly(channel);
+    synchronized (OWN) {
+      if (channel != null) {
+        closeQuietly(channel);
+        channel = null;
+        OWN.remove(folder);
+      }
+    }
   }
 }

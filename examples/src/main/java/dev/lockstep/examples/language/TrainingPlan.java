@@ -43,6 +43,16 @@ record TrainingPlan(
     try {
       return SavedRun.open(resume);
     } catch (CheckpointException e) {
+      RunFolder run = new RunFolder(resume);
+      if (run.endedBeforeItsFirstCheckpoint()) {
+        run.requireFree();
+        throw new ConfigurationException(
+            "--resume",
+            resume.toString(),
+            "this run ended before its first checkpoint: --resume %s (remove the folder, or start anew with --recipe %s)"
+                .formatted(resume, resume.resolve("recipe.json")),
+            e);
+      }
       throw new ConfigurationException(
           "--resume",
           resume.toString(),

@@ -7,6 +7,7 @@ import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.SavedRun;
 import dev.lockstep.train.checkpoint.CheckpointFolder;
+import dev.lockstep.train.model.GptShape;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -68,7 +69,20 @@ final class RunFolderTest {
     Files.createFile(folder.metrics());
     assertThatThrownBy(() -> new RunFolder(temporary).prepare(Optional.empty()))
         .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("holds another run");
+        .hasMessageContaining("holds another run")
+        .hasMessageEndingWith(
+            "(give another folder, or remove this one: its run ended before its first checkpoint)");
+    TrainingOptions options = new TrainingOptions(GptShape.defaults());
+    options.resume = temporary;
+    assertThatThrownBy(() -> TrainingPlan.of(options))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessage(
+            "this run ended before its first checkpoint: --resume %s (remove the folder, or start"
+                + " anew with --recipe %s/recipe.json)",
+            temporary, temporary);
+    Files.createDirectory(folder.checkpoint());
+    assertThatThrownBy(() -> new RunFolder(temporary).prepare(Optional.empty()))
+        .hasMessageEndingWith("or continue that run with --resume " + temporary + ")");
     assertThat(new RunFolder(temporary).prepare(Optional.of(folder))).isEqualTo(folder);
   }
 }

@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -58,6 +59,12 @@ class RunLockTest {
               "another run writes to the output folder: folder=%s, by=host=there, pid=7 (wait for"
                   + " its end, or give another folder with --out)",
               folder);
+      Files.createFile(folder.resolve("metrics.jsonl"));
+      RunFolder run = new RunFolder(folder);
+      assertThatThrownBy(() -> run.check(Optional.empty()))
+          .hasMessageContaining("by=host=there, pid=7 (wait");
+      assertThatThrownBy(() -> run.prepare(Optional.of(run)))
+          .hasMessageContaining("by=host=there, pid=7 (wait");
     } finally {
       other.destroyForcibly();
       var _ = other.waitFor();
