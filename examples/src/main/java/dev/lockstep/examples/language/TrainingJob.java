@@ -5,6 +5,7 @@ import dev.lockstep.launcher.JobProvider;
 import dev.lockstep.launcher.RankContext;
 import dev.lockstep.train.model.ModelShape;
 import java.io.PrintStream;
+import java.nio.file.InvalidPathException;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
@@ -75,6 +76,11 @@ abstract class TrainingJob implements JobProvider {
 
   /// Picocli's sentence, in the form of ours.
   private String sentence(CommandLine.ParameterException e) {
+    // Arguments have no NUL, so a name that is none has characters that the locale lacks.
+    if (e.getCause() instanceof InvalidPathException name) {
+      return "this locale cannot name the file: %s=%s (set LC_ALL=C.UTF-8)"
+          .formatted(option(e), name.getInput());
+    }
     String message = String.valueOf(e.getMessage());
     return Character.toLowerCase(message.charAt(0))
         + message.substring(1)
