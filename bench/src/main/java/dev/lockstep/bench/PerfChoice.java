@@ -1,5 +1,6 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.bench.step.Median;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -117,10 +118,9 @@ record PerfChoice(long bytes, String chosen, List<Measured> measured, PerfRow.St
             .forEach(each -> each.error().ifPresent(errors::add));
       }
     }
-    errors.sort(Comparator.naturalOrder());
     return errors.isEmpty()
         ? OptionalDouble.empty()
-        : OptionalDouble.of(errors.get(errors.size() / 2));
+        : OptionalDouble.of(Median.of(errors.stream().mapToDouble(Double::doubleValue).toArray()));
   }
 
   private static String number(double value) {

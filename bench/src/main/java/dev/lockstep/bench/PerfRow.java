@@ -1,5 +1,6 @@
 package dev.lockstep.bench;
 
+import dev.lockstep.bench.step.Median;
 import dev.lockstep.collective.PreparedCollective;
 import dev.lockstep.collective.request.EvenCollective;
 import java.util.Locale;
@@ -91,7 +92,7 @@ record PerfRow(
   /// Single operations, in microseconds: the slowest rank's time of each.
   ///
   /// @param min the fastest
-  /// @param median the middle
+  /// @param median the middle, or the mean of the two in the middle
   /// @param p99 the value that 99 of 100 do not exceed
   /// @param max the slowest
   /// @param repeated how many were timed again, since a rank had begun them late
@@ -103,7 +104,7 @@ record PerfRow(
       int p99 = Math.max(0, (int) Math.ceil(sorted.length * 0.99) - 1);
       return new Spread(
           sorted[0] / 1000,
-          sorted[sorted.length / 2] / 1000,
+          Median.of(sorted) / 1000,
           sorted[p99] / 1000,
           sorted[last] / 1000,
           repeated,

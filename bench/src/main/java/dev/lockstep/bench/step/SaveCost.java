@@ -6,7 +6,6 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.Locale;
 
 /// What saving in the background costs a run: rounds of steps without a save and with one at their
@@ -47,19 +46,13 @@ record SaveCost(int every, double plainNanos, double ratio, int pairs) {
         ratios[pair] = (double) (end - between) / (between - start);
       }
     }
-    return new SaveCost(every, median(plain), median(ratios), pairs);
+    return new SaveCost(every, Median.of(plain), Median.of(ratios), pairs);
   }
 
   private static void steps(Trainer trainer, int count) {
     for (int i = 0; i < count; i++) {
       trainer.step(false);
     }
-  }
-
-  private static double median(double[] numbers) {
-    double[] sorted = numbers.clone();
-    Arrays.sort(sorted);
-    return (sorted[(sorted.length - 1) / 2] + sorted[sorted.length / 2]) / 2;
   }
 
   void print(PrintStream out) {

@@ -13,7 +13,6 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -112,15 +111,9 @@ public final class StepRun {
         trainer.device(),
         ranks,
         nanos.length,
-        median(nanos),
-        median(allocated),
+        Median.of(nanos),
+        Median.of(allocated),
         parts);
-  }
-
-  private static double median(long[] numbers) {
-    long[] sorted = numbers.clone();
-    Arrays.sort(sorted);
-    return (sorted[(sorted.length - 1) / 2] + sorted[sorted.length / 2]) / 2.0;
   }
 
   /// Steps for at least `seconds`, then until a few steps have allocated nothing, which says that
