@@ -2,6 +2,7 @@ package dev.lockstep.bench;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.lockstep.bench.step.JsonFile;
 import dev.lockstep.bench.step.StepExplain;
 import dev.lockstep.bench.step.StepOptions;
 import dev.lockstep.bench.step.StepRun;
@@ -14,7 +15,6 @@ import dev.lockstep.launcher.LaunchOptions;
 import dev.lockstep.launcher.Launcher;
 import java.io.IOException;
 import java.io.PrintStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -43,8 +43,7 @@ public final class PerfCommand implements CommandProvider {
   }
 
   @Override
-  public int run(List<String> arguments, PrintStream out, PrintStream err)
-      throws IOException, InterruptedException, ExecutionException {
+  public int run(List<String> arguments, PrintStream out, PrintStream err) throws Exception {
     if (!arguments.isEmpty() && arguments.getFirst().equals(STEP)) {
       return step(arguments, out, err);
     }
@@ -89,13 +88,8 @@ public final class PerfCommand implements CommandProvider {
   }
 
   private static void requireWritable(@Nullable Path json) {
-    if (json == null) {
-      return;
-    }
-    Path folder = json.toAbsolutePath().getParent();
-    if (folder == null || !Files.isWritable(folder) || Files.isDirectory(json)) {
-      throw new ConfigurationException(
-          "--json", json.toString(), "file cannot be written: --json=" + json);
+    if (json != null) {
+      JsonFile.requireWritable(json);
     }
   }
 
@@ -110,8 +104,7 @@ public final class PerfCommand implements CommandProvider {
     return changed;
   }
 
-  static int inThreads(PerfOptions options, PrintStream out)
-      throws InterruptedException, ExecutionException {
+  static int inThreads(PerfOptions options, PrintStream out) throws Exception {
     List<Job> jobs = Job.inProcess(options.ranks(), JobConfig.fromEnvironment());
     try (ExecutorService threads = Executors.newFixedThreadPool(jobs.size())) {
       List<Future<Integer>> ranks = new ArrayList<>();
@@ -119,13 +112,27 @@ public final class PerfCommand implements CommandProvider {
         ranks.add(threads.submit(() -> runRank(job, options, out)));
       }
       int code = 0;
+      Exception failure = null;
       for (Future<Integer> rank : ranks) {
-        code = Math.max(code, rank.get());
+        try {
+          code = Math.max(code, rank.get());
+        } catch (ExecutionException failed) {
+          failure = plainest(failure, failed);
+        }
+      }
+      if (failure != null) {
+        throw failure;
       }
       return code;
     } finally {
       jobs.forEach(Job::close);
     }
+  }
+
+  /// Wrong input is what the user can mend: on some ranks it may come as another rank's failure.
+  private static Exception plainest(@Nullable Exception before, ExecutionException failed) {
+    Exception failure = failed.getCause() instanceof Exception cause ? cause : failed;
+    return before == null || failure instanceof ConfigurationException ? failure : before;
   }
 
   private static int runRank(Job job, PerfOptions options, PrintStream out) throws IOException {

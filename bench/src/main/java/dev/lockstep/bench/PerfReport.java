@@ -3,9 +3,9 @@ package dev.lockstep.bench;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.lockstep.bench.step.JsonFile;
 import dev.lockstep.collective.request.EvenCollective;
 import dev.lockstep.collective.request.Mode;
-import java.io.IOException;
 import java.io.PrintStream;
 import java.math.BigDecimal;
 import java.math.MathContext;
@@ -155,7 +155,7 @@ final class PerfReport {
         .orElse(0);
   }
 
-  void writeJson(Path path) throws IOException {
+  void writeJson(Path path) {
     ObjectMapper json = new ObjectMapper();
     ObjectNode root = json.createObjectNode();
     root.put("start_time", start.toString());
@@ -180,7 +180,7 @@ final class PerfReport {
       root.put("out_of_bounds", wrong());
       root.put("average_bus_bandwidth", averageBusBandwidth());
     }
-    json.writerWithDefaultPrettyPrinter().writeValue(path.toFile(), root);
+    JsonFile.write(path, root);
   }
 
   private static void putWhat(ObjectNode node, EvenCollective collective) {

@@ -142,6 +142,44 @@ class PerfTest {
   }
 
   @Test
+  void wrongInputOfRanksThatAreThreadsIsASentence() {
+    assertThatThrownBy(
+            () -> perf("all_reduce", "--in-process", "-np", "2", "--transport", "pigeon"))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("pigeon");
+  }
+
+  @Test
+  void resultsThatCannotBeWrittenNameTheirOption() {
+    assertThatThrownBy(() -> perf("all_reduce", "--json", folder.resolve("no/file").toString()))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--json=" + folder);
+    assertThatThrownBy(
+            () ->
+                perf(
+                    "all_reduce",
+                    "--in-process",
+                    "-e",
+                    "4",
+                    "-b",
+                    "4",
+                    "-n",
+                    "1",
+                    "--json",
+                    "/dev/full"))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--json=/dev/full, cause=");
+  }
+
+  @Test
+  void anEvenNumberHasTheMeanOfItsMiddleTwoAsMedian() {
+    assertThat(
+            PerfRow.Spread.of(new double[] {1000, 2000, 4000, 5000}, 0, PerfRow.Start.COMMON)
+                .median())
+        .isEqualTo(3);
+  }
+
+  @Test
   void choicesAreComparedWithEveryAlgorithmAndPredictionsWithTimes() throws Exception {
     Path json = folder.resolve("choices.json");
     Outcome outcome =

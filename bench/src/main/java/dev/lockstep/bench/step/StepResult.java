@@ -168,6 +168,6 @@ record StepResult(
                 .put("gigaBytesPerSecond", kernel.gigaBytes());
           }
         });
-    json.writerWithDefaultPrettyPrinter().writeValue(file.toFile(), root);
+    JsonFile.write(file, root);
   }
 }
