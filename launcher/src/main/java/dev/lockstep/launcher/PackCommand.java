@@ -2,7 +2,6 @@ package dev.lockstep.launcher;
 
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.launcher.pack.Pack;
-import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Path;
 import java.util.Locale;
@@ -39,7 +38,7 @@ final class PackCommand implements Callable<Integer> {
   }
 
   @Override
-  public Integer call() throws IOException, InterruptedException {
+  public Integer call() throws InterruptedException {
     String home = System.getProperty("lockstep.home");
     String lib = System.getProperty("jdk.module.path");
     if (home == null || lib == null) {

@@ -26,6 +26,15 @@ class PackTest {
   @Test
   void trainsByTheRuntimeThatItBrings() throws Exception {
     Path home = Path.of(System.getProperty("lockstep.home"));
+    assertThatThrownBy(
+            () ->
+                new Pack(
+                        home,
+                        home.resolve("distribution/target/lockstep/lib"),
+                        Path.of("/proc/packed"))
+                    .make())
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContaining("--out=/proc/packed, cause=");
     Path packed = folder.resolve("packed");
     Pack pack = new Pack(home, home.resolve("distribution/target/lockstep/lib"), packed);
     Pack.Packed made = pack.make();

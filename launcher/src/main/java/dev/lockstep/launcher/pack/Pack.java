@@ -48,8 +48,8 @@ public final class Pack {
   /// behind.
   ///
   /// @throws ConfigurationException if the folder or the archive is there already, or this Java has
-  ///   no `jlink`
-  public Packed make() throws IOException, InterruptedException {
+  ///   no `jlink`, or what is made cannot be written
+  public Packed make() throws InterruptedException {
     Path archive = folder.resolveSibling(folder.getFileName() + ".tar.gz");
     requireAbsent(folder);
     requireAbsent(archive);
@@ -61,6 +61,19 @@ public final class Pack {
           "this Java cannot make runtimes: there is no %s (start the command with a JDK 25, LOCKSTEP_JAVA_HOME names it)"
               .formatted(jlink));
     }
+    try {
+      return make(archive, jlink);
+    } catch (IOException e) {
+      throw new ConfigurationException(
+          "--out",
+          folder.toString(),
+          "the folder cannot be made: --out=%s, cause=%s: %s (name a folder that this user may make, on a file system with room)"
+              .formatted(folder, e.getClass().getSimpleName(), e.getMessage()),
+          e);
+    }
+  }
+
+  private Packed make(Path archive, Path jlink) throws IOException, InterruptedException {
     Path parent = Files.createDirectories(folder.resolveSibling(""));
     Path unfinished = Files.createTempDirectory(parent, ".pack");
     try {
@@ -76,7 +89,12 @@ public final class Pack {
               packed.toString(),
               folder.getFileName().toString()));
       Files.move(packed, archive);
-      Files.move(made, folder);
+      try {
+        Files.move(made, folder);
+      } catch (IOException e) {
+        Files.deleteIfExists(archive);
+        throw e;
+      }
       return new Packed(archive, bytes(), Files.size(archive), modules);
     } finally {
       remove(unfinished);
