@@ -22,6 +22,11 @@ record RunOptions(
     @Nullable String stopPatience,
     String binding) {
   private static final int DEFAULT_PORT = 29400;
+  private static final int MOST_PORT = 65_535;
+  // Each is a process: more than the processors of any host.
+  private static final int MOST_RANKS_PER_NODE = 1024;
+  // As many as a job may have ranks.
+  private static final int MOST_NODES = 1 << 20;
   // An address of colons needs brackets if a port follows.
   private static final Pattern ENDPOINT =
       Pattern.compile(
@@ -39,7 +44,7 @@ record RunOptions(
     int nodeCount = nodeCount();
     RankLayout layout = new RankLayout(nodeCount, ranks());
     checkNodes(nodeCount);
-    int node = nodeRank == null ? 0 : number("--node-rank", nodeRank, 0);
+    int node = nodeRank == null ? 0 : number("--node-rank", nodeRank, 0, MOST_NODES - 1);
     String host = Rendezvous.LOOPBACK;
     int port = 0;
     if (endpoint != null) {
@@ -49,7 +54,7 @@ record RunOptions(
       }
       host = matcher.group(1) == null ? matcher.group(2) : matcher.group(1);
       String portText = matcher.group(3);
-      port = portText == null ? DEFAULT_PORT : number("--rdzv-endpoint", portText, 0);
+      port = portText == null ? DEFAULT_PORT : number("--rdzv-endpoint", portText, 0, MOST_PORT);
     }
     if (nodeCount > 1 && port == 0) {
       throw wrong(
@@ -115,7 +120,7 @@ record RunOptions(
               "--nproc-per-node",
               value,
               "no device of that kind is installed (give a number, auto or cpu)");
-      default -> number("--nproc-per-node", value, 1);
+      default -> number("--nproc-per-node", value, 1, MOST_RANKS_PER_NODE);
     };
   }
 
@@ -123,21 +128,22 @@ record RunOptions(
     String value = nodes == null ? "1" : nodes;
     int colon = value.indexOf(':');
     if (colon < 0) {
-      return number("--nnodes", value, 1);
+      return number("--nnodes", value, 1, MOST_NODES);
     }
-    int least = number("--nnodes", value.substring(0, colon), 1);
-    int most = number("--nnodes", value.substring(colon + 1), 1);
+    int least = number("--nnodes", value.substring(0, colon), 1, MOST_NODES);
+    int most = number("--nnodes", value.substring(colon + 1), 1, MOST_NODES);
     if (least != most) {
       throw wrong("--nnodes", value, "the number of nodes is fixed while a job runs (give one)");
     }
     return least;
   }
 
-  private static int number(String option, String value, int least) {
-    if (!value.matches("\\d{1,6}") || Integer.parseInt(value) < least) {
-      throw wrong(option, value, "it must be a whole number from " + least + " on");
+  private static int number(String option, String value, int least, int most) {
+    int number = value.matches("\\d{1,9}") ? Integer.parseInt(value) : -1;
+    if (number < least || number > most) {
+      throw wrong(option, value, "it must be a whole number from " + least + " to " + most);
     }
-    return Integer.parseInt(value);
+    return number;
   }
 
   private static ConfigurationException wrong(

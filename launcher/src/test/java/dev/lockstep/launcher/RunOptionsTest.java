@@ -81,11 +81,27 @@ final class RunOptionsTest {
   }
 
   @ParameterizedTest(name = "{1} nodes of {0}")
-  @CsvSource({"999999, 999999", "999999, 2", "65536, 32767"})
+  @CsvSource({"1024, 1048576", "1024, 1025", "2, 524289"})
   void refusesMoreRanksThanAJobMayHave(String ranks, String nodes) {
     assertThatThrownBy(() -> launch(ranks, nodes, "0", "h"))
         .isInstanceOf(ConfigurationException.class)
         .hasMessageContaining("mostRanks=1048576");
+  }
+
+  @ParameterizedTest(name = "{0} ranks, {1} nodes, node {2}, port {3}")
+  @CsvSource({
+    "1025, 1, 0, 1, --nproc-per-node=1025: it must be a whole number from 1 to 1024",
+    "1000000, 1, 0, 1, --nproc-per-node=1000000: it must be a whole number from 1 to 1024",
+    "99999999999, 1, 0, 1, --nproc-per-node=99999999999: it must be a whole number from 1 to 1024",
+    "1, 1048577, 0, 1, --nnodes=1048577: it must be a whole number from 1 to 1048576",
+    "1, 2, 1048576, 1, --node-rank=1048576: it must be a whole number from 0 to 1048575",
+    "1, 2, 0, 65536, --rdzv-endpoint=65536: it must be a whole number from 0 to 65535"
+  })
+  void refusesWhatIsTooLargeWithTheMost(
+      String ranks, String nodes, String node, String port, String sentence) {
+    assertThatThrownBy(() -> launch(ranks, nodes, node, "h:" + port))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessage("option is wrong: " + sentence);
   }
 
   @Test
