@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
@@ -25,6 +26,12 @@ final class ChildJvm {
   private static final String AGRONA = "org.agrona";
   private static final String UNNAMED = "ALL-UNNAMED";
   private static final String HEAP = "256m";
+
+  /// Options that say how large the heap is at first or at most; of the young generation, `-Xmn`,
+  /// says neither.
+  private static final Pattern HEAP_SIZE =
+      Pattern.compile(
+          "-Xm[sx].*|-XX:((Max|Min|Initial)(HeapSize|RAMPercentage|RAMFraction)|MaxRAM)=.*");
 
   /// The file beside the folder of the jars that has a rank's classes, as the build makes it.
   static final String ARCHIVE = "ranks.jsa";
@@ -108,7 +115,7 @@ final class ChildJvm {
   /// collector the one that starts quickest. Two collectors, or a heap that starts larger than it
   /// may get, are errors of the JVM: what the user says replaces ours.
   private static void heap(List<String> jvmArguments, List<String> command) {
-    if (jvmArguments.stream().noneMatch(argument -> argument.startsWith("-Xm"))) {
+    if (jvmArguments.stream().noneMatch(argument -> HEAP_SIZE.matcher(argument).matches())) {
       command.add("-Xms" + HEAP);
       command.add("-Xmx" + HEAP);
     }

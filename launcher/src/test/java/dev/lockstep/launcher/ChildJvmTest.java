@@ -24,6 +24,14 @@ final class ChildJvmTest {
     assertThat(ChildJvm.command(List.of("-Xmx1g", "-XX:+UseZGC"), List.of("gpt")))
         .contains("-Xmx1g", "-XX:+UseZGC")
         .doesNotContain("-Xmx256m", "-Xms256m", "-XX:+UseSerialGC");
+    for (String heap :
+        List.of("-XX:MaxRAMPercentage=50", "-XX:MaxHeapSize=1g", "-XX:InitialHeapSize=1g")) {
+      assertThat(ChildJvm.command(List.of(heap), List.of("gpt")))
+          .contains(heap)
+          .doesNotContain("-Xmx256m", "-Xms256m");
+    }
+    assertThat(ChildJvm.command(List.of("-Xmn64m"), List.of("gpt")))
+        .contains("-Xmn64m", "-Xmx256m", "-Xms256m");
   }
 
   @Test
