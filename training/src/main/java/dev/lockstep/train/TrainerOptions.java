@@ -8,7 +8,8 @@ import java.time.Duration;
 /// its kind.
 ///
 /// @param device kind of device, as its provider calls it: `cpu`, `cuda` or `neuron`
-/// @param threads compute threads of this rank; 0 shares the processors among the host's ranks
+/// @param threads compute threads of this rank, at most 1024; 0 shares the processors among the
+///   host's ranks
 /// @param vectorBits width of vectors; 0 for the best
 /// @param transport name of the transport; empty for the best
 /// @param timeout deadline of each collective
@@ -27,6 +28,8 @@ public record TrainerOptions(
     Recompute recompute,
     Layout layout,
     long bucketBytes) {
+  // More than the processors of any host: each is a thread with a stack of its own.
+  private static final int MOST_THREADS = 1024;
   private static final long DEFAULT_BUCKET_BYTES = 25 << 20;
   private static final Duration DEFAULT_TIMEOUT = Duration.ofMinutes(2);
 
@@ -35,6 +38,7 @@ public record TrainerOptions(
   /// @throws dev.lockstep.failure.ConfigurationException if one does not fit
   public TrainerOptions {
     OptionCheck.atLeast("--threads", threads, 0);
+    OptionCheck.atMost("--threads", threads, MOST_THREADS);
     OptionCheck.atLeast("--bucket-mb", bucketBytes >> 20, 0);
     if (!timeout.isPositive()) {
       throw OptionCheck.refusal(

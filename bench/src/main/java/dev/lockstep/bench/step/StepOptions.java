@@ -182,7 +182,8 @@ public final class StepOptions {
   @Option(
       names = "--threads",
       paramLabel = "N",
-      description = "compute threads of a rank (default: the rank's share of the cores)")
+      description =
+          "compute threads of a rank, at most 1024 (0, the default: its share of the cores)")
   private int threads;
 
   @Option(

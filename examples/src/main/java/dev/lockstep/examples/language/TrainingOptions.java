@@ -166,7 +166,8 @@ final class TrainingOptions {
   @Option(
       names = "--threads",
       paramLabel = "N",
-      description = "compute threads of a rank; default: the processors shared by the host's ranks")
+      description =
+          "compute threads of a rank, at most 1024; 0, the default, shares the host's processors")
   @Nullable Integer threads;
 
   @Option(names = "--device", paramLabel = "NAME", description = "device; default ${DEFAULT-VALUE}")
