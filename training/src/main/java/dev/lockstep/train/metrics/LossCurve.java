@@ -203,8 +203,9 @@ public record LossCurve(List<Point> training, List<Point> validation) {
           break;
         }
       }
-      return new Scale(
-          Math.floor(least / tick) * tick, Math.ceil(most / tick) * tick, tick, from, to);
+      double low = Math.floor(least / tick) * tick;
+      double high = Math.ceil(most / tick) * tick;
+      return new Scale(low, high > low ? high : low + tick, tick, from, to);
     }
 
     double at(double value) {
@@ -220,7 +221,8 @@ public record LossCurve(List<Point> training, List<Point> validation) {
     }
 
     String label(double value) {
-      int digits = tick >= 1 ? 0 : tick >= 0.1 ? 1 : 3;
+      // The sum meets powers of ten whose logarithm is a hair too small.
+      int digits = (int) Math.max(0, -Math.floor(Math.log10(tick) + 1e-9));
       return String.format(Locale.ROOT, "%,." + digits + "f", value);
     }
   }
