@@ -15,6 +15,8 @@ import dev.lockstep.launcher.process.SecondSignal;
 import dev.lockstep.launcher.process.Supervisor;
 import java.io.IOException;
 import java.math.BigDecimal;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
@@ -238,9 +240,17 @@ final class NodeAgent {
           "--log-dir",
           processes.logFolder().toString(),
           "logs cannot be kept there: --log-dir=%s, cause=%s (name a folder that this user may write)"
-              .formatted(processes.logFolder(), e),
+              .formatted(processes.logFolder(), words(e)),
           e);
     }
+  }
+
+  private static String words(IOException e) {
+    return switch (e) {
+      case AccessDeniedException denied -> "access is denied to " + denied.getFile();
+      case FileAlreadyExistsException there -> there.getFile() + " is no folder";
+      default -> String.valueOf(e.getMessage());
+    };
   }
 
   /// Tells the other nodes of a process that ended without a word, unless the store knows better:

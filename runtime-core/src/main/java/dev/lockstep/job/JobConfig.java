@@ -45,8 +45,9 @@ public record JobConfig(
       throw new ConfigurationException(
           JobVariables.LIVENESS_MILLIS,
           liveness.toString(),
-          "liveness is too short: livenessMillis=%d, shortestMillis=%d"
-              .formatted(liveness.toMillis(), SHORTEST_LIVENESS.toMillis()));
+          "liveness is too short: %s=%d, shortestMillis=%d"
+              .formatted(
+                  JobVariables.LIVENESS_MILLIS, liveness.toMillis(), SHORTEST_LIVENESS.toMillis()));
     }
     if (memoryBudgetBytes < 0) {
       throw new ConfigurationException(

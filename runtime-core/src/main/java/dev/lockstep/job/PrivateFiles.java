@@ -38,7 +38,12 @@ final class PrivateFiles {
       attributes = Files.readAttributes(path, PosixFileAttributes.class, options);
     } catch (IOException e) {
       throw new ConfigurationException(
-          key, path.toString(), "path cannot be read: %s=%s".formatted(key, path), e);
+          key,
+          path.toString(),
+          "path cannot be read: %s=%s, cause=%s (name one that is there and that this user may read)"
+              .formatted(
+                  key, path, e instanceof NoSuchFileException ? "it is missing" : e.getMessage()),
+          e);
     }
     String owner = attributes.owner().getName();
     String me = ownName();

@@ -83,6 +83,13 @@ class InProcessJobTest {
   }
 
   @Test
+  void aLivenessThatIsTooShortNamesItsVariable() {
+    assertThatThrownBy(() -> JobConfig.of(Map.of(JobVariables.LIVENESS_MILLIS, "5")))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageStartingWith("liveness is too short: LOCKSTEP_LIVENESS_MS=5, shortestMillis=");
+  }
+
+  @Test
   void aMachineThatCannotBeWrittenIsNamedWithItsRemedy(@TempDir Path folder) {
     assertThatThrownBy(() -> JobDirectory.makeIn(folder.resolve("absent")))
         .isInstanceOfSatisfying(

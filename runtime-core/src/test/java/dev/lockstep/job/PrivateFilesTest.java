@@ -36,6 +36,17 @@ class PrivateFilesTest {
   }
 
   @Test
+  void aPathThatIsMissingIsRefusedWithAWayOut() {
+    Path missing = temp.resolve("nope");
+    assertThatThrownBy(() -> PrivateFiles.check(JobVariables.TOKEN_FILE, missing))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessage(
+            "path cannot be read: LOCKSTEP_JOB_TOKEN_FILE=%s, cause=it is missing (name one that is"
+                + " there and that this user may read)",
+            missing);
+  }
+
+  @Test
   void aFolderThatSomebodyElseHasMadeIsRefusedWithAWayOut() throws Exception {
     assumeTrue(PrivateFiles.ownName().equals("root"), "judge owners: only root can give away");
     Path folder = Files.createDirectory(temp.resolve("lockstep-alice"), PrivateMode.folder());

@@ -2,6 +2,7 @@ package dev.lockstep.train.options;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
@@ -36,6 +37,7 @@ public final class FileTrouble {
     return switch (failure) {
       case NoSuchFileException _ -> "the file is missing";
       case AccessDeniedException _ -> "access is denied";
+      case CharacterCodingException _ -> "it is not UTF-8 text";
       case NotDirectoryException _ -> "it is no folder";
       case FileSystemException other when other.getReason() != null -> other.getReason();
       default -> failure.getClass().getSimpleName() + ": " + failure.getMessage();
