@@ -143,7 +143,7 @@ final class LockstepCommandTest {
         "run --nnodes=1:4 test print | --nnodes=1:4: the number of nodes is fixed",
         "run --nnodes=2 --standalone test print | contradict --standalone",
         "run --node-rank=1 test print | --node-rank=1, --nnodes=1",
-        "run --rdzv-endpoint=h:99999 test print | port lies outside 1 to 65535",
+        "run --rdzv-endpoint=h:99999 test print | it must be a whole number from 0 to 65535",
         "run --rdzv-backend etcd test print | --rdzv-backend=etcd",
         "run --rdzv_backend etcd test print | --rdzv-backend=etcd",
         "run --max-restarts=3 test print | --max-restarts=3: ranks are not restarted",
