@@ -86,6 +86,9 @@ final class FabricFile {
     refuseOthers(root, FIELDS);
     List<Level> levels = new ArrayList<>();
     JsonNode listed = root.path("levels");
+    if (!listed.isMissingNode() && !listed.isArray()) {
+      throw wrong("field=levels must be a list of levels, is " + listed);
+    }
     for (int i = 0; i < listed.size(); i++) {
       levels.add(level(listed.get(i), i == listed.size() - 1));
     }
@@ -96,6 +99,9 @@ final class FabricFile {
   }
 
   private Level level(JsonNode node, boolean last) {
+    if (!node.isObject()) {
+      throw wrong("a level must be an object, is " + node);
+    }
     refuseOthers(node, LEVEL_FIELDS);
     if (last == node.has("ranks")) {
       throw wrong(
@@ -104,7 +110,7 @@ final class FabricFile {
     double uplink = node.has("uplink_gb_per_s") ? number(node, "uplink_gb_per_s", 1e9) : 0;
     return Level.shared(
         text(node),
-        last ? Level.ALL : (long) number(node, "ranks", 1),
+        last ? Level.ALL : ranks(node),
         number(node, "latency_us", 1e3),
         number(node, "gb_per_s", 1e9),
         uplink);
@@ -133,10 +139,19 @@ final class FabricFile {
     if (value.isMissingNode()) {
       throw wrong("field=" + field + " is missing");
     }
-    if (!value.isNumber() || !(value.asDouble() > 0)) {
-      throw wrong("field=%s must be a number above 0, is %s".formatted(field, value));
+    double number = value.asDouble() * unit;
+    if (!value.isNumber() || !(number > 0) || Double.isInfinite(number)) {
+      throw wrong("field=%s must be a finite number above 0, is %s".formatted(field, value));
     }
-    return value.asDouble() * unit;
+    return number;
+  }
+
+  private long ranks(JsonNode node) {
+    double ranks = number(node, "ranks", 1);
+    if (ranks != Math.rint(ranks)) {
+      throw wrong("field=ranks must be a whole number, is " + node.path("ranks"));
+    }
+    return (long) ranks;
   }
 
   private ConfigurationException wrong(String what) {

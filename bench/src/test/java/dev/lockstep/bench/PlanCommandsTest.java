@@ -100,7 +100,14 @@ class PlanCommandsTest {
         "{                                                     | not JSON at line 1, column",
         "[]                                                    | it is no object",
         "{\"name\": \"x\"}                                      | field=step_ns is missing",
-        "{\"name\": \"x\", \"step_ns\": -1}                    | step_ns must be a number above 0",
+        "{\"name\": \"x\", \"step_ns\": -1}                    | step_ns must be a finite number"
+            + " above 0",
+        "{\"name\": \"x\", \"step_ns\": 1e400}                 | step_ns must be a finite number"
+            + " above 0",
+        "{\"name\": \"x\", \"levels\": {\"a\": 1}}              | levels must be a list of levels",
+        "{\"name\": \"x\", \"levels\": [8]}                   | a level must be an object, is 8",
+        "{\"levels\": [{\"name\": \"n\", \"ranks\": 8.9}, {}]} | ranks must be a whole number, is"
+            + " 8.9",
         "{\"name\": \"x\", \"color\": 1}                       | unknown field=color",
         "{\"step_ns\": 1, \"memory_gb_per_s\": 1}              | name is missing",
         "{\"name\": \"x\", \"step_ns\": 1, \"memory_gb_per_s\": 1} | last level of a fabric",
