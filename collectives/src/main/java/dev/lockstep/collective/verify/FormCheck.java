@@ -5,17 +5,20 @@ import dev.lockstep.collective.schedule.Range;
 import dev.lockstep.collective.schedule.Schedule;
 import dev.lockstep.collective.schedule.Space;
 import dev.lockstep.collective.schedule.Step;
+import dev.lockstep.graph.ReduceOp;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /// What can be seen of each step by itself: ranges inside their memory, lengths that agree, peers
-/// that exist, signals that balance.
+/// that exist, signals that balance, arithmetic that the request asks for.
 final class FormCheck {
   private record Counter(int from, int to, int slot) {}
 
   private final List<List<Step>> programs;
   private final Layout[] layouts;
+  private final @Nullable ReduceOp reduceOp;
   private final boolean peerMemory;
   private final boolean writesPeers;
   private final Map<Counter, Integer> balance = new HashMap<>();
@@ -25,6 +28,7 @@ final class FormCheck {
   FormCheck(Schedule schedule, List<List<Step>> programs, Layout[] layouts) {
     this.programs = programs;
     this.layouts = layouts;
+    this.reduceOp = schedule.request().reduceOp();
     this.writesPeers = programs.stream().flatMap(List::stream).anyMatch(Step::writesPeers);
     this.peerMemory = schedule.request().topology().peerMemory();
   }
@@ -59,28 +63,48 @@ final class FormCheck {
         written(step, into);
       }
       case Step.ReceiveReduce(int peer, Range into) -> {
+        asked(step, "reduces", reduceOp != null);
         message(step, peer);
         written(step, into);
       }
       case Step.Copy(Range from, Range to) -> moves(step, from, to);
       case Step.Scale(Range from, Range to) -> {
+        asked(step, "multiplies", reduceOp instanceof ReduceOp.PreMulSum);
         own(step, from);
         moves(step, from, to);
       }
       case Step.Reduce(Range to, JoinTree tree) -> {
+        joins(step, tree);
         written(step, to);
         tree.forEachSource(source -> source(step, source, to));
       }
-      case Step.Spread(List<Range> to, JoinTree tree) -> spreads(step, to, tree);
+      case Step.Spread(List<Range> to, JoinTree tree) -> {
+        joins(step, tree);
+        spreads(step, to, tree);
+      }
       case Step.Swap(Range own, Range theirs) -> {
         written(step, own);
         peer(step, theirs.rank());
         writtenAnywhere(step, theirs);
         sameLength(step, own, theirs);
       }
-      case Step.Divide(Range target) -> written(step, target);
+      case Step.Divide(Range target) -> {
+        asked(step, "divides", reduceOp instanceof ReduceOp.Avg);
+        written(step, target);
+      }
       case Step.Signal(int peer, int slot) -> signal(step, peer, new Counter(rank, peer, slot), 1);
       case Step.Await(int peer, int slot) -> signal(step, peer, new Counter(peer, rank, slot), -1);
+    }
+  }
+
+  /// A join of one source moves it.
+  private void joins(Step step, JoinTree tree) {
+    asked(step, "reduces", tree instanceof JoinTree.Leaf || reduceOp != null);
+  }
+
+  private void asked(Step step, String does, boolean byRequest) {
+    if (!byRequest) {
+      refuse(step, does + " what its request does not: reduceOp=" + reduceOp);
     }
   }
 
