@@ -476,7 +476,7 @@ public final class Communicator implements AutoCloseable {
   /// Prepared collectives are closed with it. Waits up to half a second for what is under way,
   /// which fails then, and for the others: of a rank that they do not follow in that time, because
   /// its work threw or they are late, memory and links stay until they have come or it leaves the
-  /// job.
+  /// job. Until then it waits for what is under way in further communicators for 50 ms alone.
   @Override
   public void close() {
     core.close();

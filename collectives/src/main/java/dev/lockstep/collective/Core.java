@@ -40,6 +40,10 @@ final class Core implements AutoCloseable {
   /// How long a rank that closes waits for the others. Ranks in step come within milliseconds.
   private static final Duration PATIENCE = Duration.ofMillis(500);
 
+  /// How long it waits for what is under way where others were late before: what all ranks have
+  /// come to ends within it, and a mesh of axes is closed soon after all.
+  private static final Duration LITTLE_PATIENCE = Duration.ofMillis(50);
+
   private final Job job;
   private final CommunicatorOptions options;
   private final Topology topology;
@@ -302,7 +306,7 @@ final class Core implements AutoCloseable {
     long start = System.nanoTime();
     Duration patience = job.lateClosings().settle() ? PATIENCE : Duration.ZERO;
     progress.stop();
-    if (!progress.drain(patience)) {
+    if (!progress.drain(patience.isZero() ? LITTLE_PATIENCE : patience)) {
       closeUnderWay();
     } else if (!closeTogether(patience.minusNanos(System.nanoTime() - start))) {
       job.lateClosings().add(new LateClosing());

@@ -74,6 +74,10 @@ final class ThrownInCommunicatorTest {
     }
   }
 
+  private static void leave(Communicator communicator) {
+    communicator.close();
+  }
+
   private static void sumForEver(Job job, Communicator among) {
     while (true) {
       sum(job, among);
@@ -189,5 +193,33 @@ final class ThrownInCommunicatorTest {
     } catch (InterruptedException ended) {
       throw new AssertionError(ended);
     }
+  }
+
+  /// What all have come to ends, also where the others are late to close something else.
+  @ParameterizedTest
+  @ValueSource(strings = {"shm", "steady-messages"})
+  void whoIsLateToCloseOneCommunicatorEndsNothingOfAnother(String transport) throws Exception {
+    List<@Nullable Throwable> thrown =
+        run(
+            Duration.ofSeconds(5),
+            job -> {
+              CommunicatorOptions options = SameBitsTest.over(transport);
+              try (Communicator world = Communicator.world(job, options);
+                  Communicator late = world.split(0, job.rank()).orElseThrow();
+                  Communicator busy = world.split(0, job.rank()).orElseThrow();
+                  Buffer buffer = HostMemory.allocate(job.memory(), "tensor", Float.BYTES)) {
+                Tensor tensor = Tensor.of(buffer, DType.F32, Shape.of(1));
+                sum(job, busy);
+                if (job.rank() == THROWING) {
+                  leave(late); // the others wait in the other one
+                  var work = busy.allReduceAsync(tensor, tensor, new ReduceOp.Sum());
+                  leave(busy);
+                  work.await();
+                } else {
+                  sum(job, busy);
+                }
+              }
+            });
+    assertThat(thrown).containsOnlyNulls();
   }
 }
