@@ -310,12 +310,14 @@ public final class Progress {
   }
 
   private void endAll(Operation failed, CollectiveException cause) {
+    long sequence = failed.sequence(); // once it has failed it is its owner's again
     try {
       failed.fail(cause);
       started.failOthers(failed, other -> watch.aborted(other, cause));
     } finally {
       started.clear();
       atOnce = false;
+      watch.over(sequence);
     }
   }
 
