@@ -3,6 +3,7 @@ package dev.lockstep.bench;
 import dev.lockstep.bench.PerfBuffers.Pair;
 import dev.lockstep.bench.PerfRow.Spread;
 import dev.lockstep.bench.PerfRow.Timing;
+import dev.lockstep.bench.step.Median;
 import dev.lockstep.collective.Communicator;
 import dev.lockstep.collective.PreparedCollective;
 import dev.lockstep.collective.algorithm.Algorithm;
@@ -108,7 +109,7 @@ final class PerfRank implements AutoCloseable {
         mean = clean(operation, count, single);
       }
       Arrays.sort(single);
-      double nanos = timing.dirty() ? single[single.length / 2] : mean;
+      double nanos = timing.dirty() ? Median.of(single) : mean;
       long wrong = timing.checks() ? wrong(operation, pair, count) : -1;
       double factor = NcclTests.busFactor(collective.kind(), job.worldSize());
       return Timing.of(
@@ -185,14 +186,12 @@ final class PerfRank implements AutoCloseable {
   private double loops(PreparedCollective operation) {
     double first = agree(new double[] {loop(operation)}, new ReduceOp.Avg())[0];
     int most = (int) Math.clamp(LOOPS_NANOS / (first * timing.iterations()), 1, LOOPS);
-    double[] means = new double[most - (1 - most % 2)];
+    double[] means = new double[most];
     means[0] = first;
     for (int i = 1; i < means.length; i++) {
       means[i] = loop(operation);
     }
-    means = agree(means, new ReduceOp.Avg());
-    Arrays.sort(means);
-    return means[means.length / 2];
+    return Median.of(agree(means, new ReduceOp.Avg()));
   }
 
   /// Returns this rank's time of one operation in a loop that all ranks begin at a barrier.
