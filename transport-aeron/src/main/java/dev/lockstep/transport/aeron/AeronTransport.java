@@ -116,22 +116,25 @@ final class AeronTransport implements Transport {
     DriverFolder.requireRoomForLink(engine.folder(), way);
     int stream = streamOf(nextStream.getAndIncrement());
     int session = sessions.nextInt();
+    List<Subscription> opened = new ArrayList<>();
     try {
-      Subscription subscription = subscribe(stream, session, timeout);
+      opened.add(subscribe(stream, session, timeout));
       // Over IPC one takes every session.
-      Subscription later =
-          medium.isUdp() ? subscribe(stream, Sessions.number(session, 1), timeout) : subscription;
+      if (medium.isUdp()) {
+        opened.add(subscribe(stream, Sessions.number(session, 1), timeout));
+      }
+      String reached = reachable(opened.getFirst(), timeout);
       String address =
-          "%s %s %s %s %s"
-              .formatted(
-                  stream, session, engine.life(), way.mtuBytes(), reachable(subscription, timeout));
+          "%s %s %s %s %s".formatted(stream, session, engine.life(), way.mtuBytes(), reached);
       context.addresses().publish(key(communicator, peer, context.rank()), bytes(address));
       AeronReceiveLink link =
-          new AeronReceiveLink(peer, communicator, List.of(subscription, later), session);
+          new AeronReceiveLink(
+              peer, communicator, List.of(opened.getFirst(), opened.getLast()), session);
       add(link);
       return link;
-    } catch (AeronException e) {
-      throw failed(peer, communicator, e);
+    } catch (RuntimeException | Error failure) {
+      opened.forEach(each -> Scope.afterFailure(failure, each::close));
+      throw explained(peer, communicator, failure);
     }
   }
 
@@ -152,16 +155,21 @@ final class AeronTransport implements Transport {
             engine.client(), channel, Integer.parseInt(address[0]), Integer.parseInt(address[1]));
     try {
       ExclusivePublication publication = publish(following, way, peer, communicator, timeout);
-      await(
-          () -> publication.isConnected() ? publication : null,
-          timeout,
-          () -> notConnected(peer, communicator));
+      try {
+        await(
+            () -> publication.isConnected() ? publication : null,
+            timeout,
+            () -> notConnected(peer, communicator));
+      } catch (RuntimeException | Error failure) {
+        Scope.afterFailure(failure, publication::close);
+        throw failure;
+      }
       AeronSendLink link = new AeronSendLink(peer, communicator, publication, following, engine);
       add(link);
       context.addresses().withdraw(key); // the other end of a link is opened once
       return link;
-    } catch (AeronException e) {
-      throw failed(peer, communicator, e);
+    } catch (RuntimeException | Error failure) {
+      throw explained(peer, communicator, failure);
     }
   }
 
@@ -181,16 +189,26 @@ final class AeronTransport implements Transport {
   private Subscription subscribe(int stream, int session, Duration timeout) {
     Aeron client = engine.client();
     long id = client.asyncAddSubscription(medium.receiveChannel(stream, session), stream);
-    return await(
-        () -> client.getSubscription(id),
-        timeout,
-        () -> "driver did not answer: transport=" + medium.name());
+    try {
+      return await(
+          () -> client.getSubscription(id),
+          timeout,
+          () -> "driver did not answer: transport=" + medium.name());
+    } catch (TransportException late) {
+      Scope.afterFailure(late, () -> client.asyncRemoveSubscription(id));
+      throw late;
+    }
   }
 
   private ExclusivePublication publish(
       Sessions following, Medium.Way way, int peer, int communicator, Duration timeout) {
     following.open((Sessions.TERMS - terms) * way.termBytes());
-    return await(following::publication, timeout, () -> notConnected(peer, communicator));
+    try {
+      return await(following::publication, timeout, () -> notConnected(peer, communicator));
+    } catch (TransportException late) {
+      Scope.afterFailure(late, following::abandon);
+      throw late;
+    }
   }
 
   private Medium.Way wayTo(int peer) {
@@ -206,6 +224,16 @@ final class AeronTransport implements Transport {
   private String notConnected(int peer, int communicator) {
     return "link did not connect in time: transport=%s, rank=%d, peer=%d, communicator=%d"
         .formatted(medium.name(), context.rank(), peer, communicator);
+  }
+
+  /// Returns Aeron's failures in our words, and others as they are; an error is thrown.
+  private RuntimeException explained(int peer, int communicator, Throwable failure) {
+    return switch (failure) {
+      case Error error -> throw error;
+      case AeronException ofAeron -> failed(peer, communicator, ofAeron);
+      case RuntimeException other -> other;
+      default -> new IllegalStateException(failure);
+    };
   }
 
   private TransportException failed(int peer, int communicator, AeronException cause) {
