@@ -13,6 +13,6 @@ public enum Binding {
   /// Returns [#CORES] where this machine has a core for each of so many ranks and can bind them,
   /// else [#NONE].
   public static Binding ofCoresIfPossible(int ranks) {
-    return CoreShares.refusal(ranks).isEmpty() ? CORES : NONE;
+    return CoreShares.refusal(ranks).isEmpty() && CoreShares.works(ranks) ? CORES : NONE;
   }
 }

@@ -5,12 +5,15 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeSet;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -21,12 +24,16 @@ import java.util.stream.Stream;
 final class CoreShares {
   private static final Path SYSTEM = Path.of("/sys/devices/system/cpu");
   private static final String PROGRAM = "taskset";
+  private static final Duration TO_BIND = Duration.ofSeconds(2);
 
   private CoreShares() {}
 
   /// Returns why ranks cannot be bound, and the remedy; empty if they can.
   static Optional<String> refusal(int ranks) {
-    int cores = cores(Processors.own(), SYSTEM).size();
+    int cores = cores(online(Processors.own(), SYSTEM), SYSTEM).size();
+    if (cores == 0) {
+      return Optional.of("this system does not say where a process may run (leave the option out)");
+    }
     if (cores < ranks) {
       return Optional.of(
           "there are fewer cores than ranks: cores=%d, ranks=%d (start fewer ranks, or leave the option out)"
@@ -44,11 +51,43 @@ final class CoreShares {
     Path program =
         program(System.getenv("PATH"))
             .orElseThrow(() -> new IllegalStateException(PROGRAM + " is gone"));
-    List<Integer> share = share(cores(Processors.own(), SYSTEM), localRank, ranks);
+    List<Integer> share = share(cores(online(Processors.own(), SYSTEM), SYSTEM), localRank, ranks);
     return List.of(
         program.toString(),
         "--cpu-list",
         share.stream().map(String::valueOf).collect(Collectors.joining(",")));
+  }
+
+  /// Returns those of the processors that are there: the system may allow some that are not.
+  ///
+  /// @param system where it lists those that are; where it does not, all count
+  static List<Integer> online(List<Integer> allowed, Path system) {
+    try {
+      List<Integer> online = Processors.of(Files.readString(system.resolve("online")).strip());
+      return online.isEmpty() ? allowed : allowed.stream().filter(online::contains).toList();
+    } catch (IOException _) {
+      return allowed;
+    }
+  }
+
+  /// Returns whether the program binds a process here: it may be another one of its name, and a
+  /// container may forbid it.
+  static boolean works(int ranks) {
+    List<String> command = new ArrayList<>(command(0, ranks));
+    command.add("true");
+    try {
+      Process process =
+          new ProcessBuilder(command)
+              .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+              .redirectError(ProcessBuilder.Redirect.DISCARD)
+              .start();
+      return process.waitFor(TO_BIND.toMillis(), TimeUnit.MILLISECONDS) && process.exitValue() == 0;
+    } catch (IOException _) {
+      return false;
+    } catch (InterruptedException _) {
+      Thread.currentThread().interrupt();
+      return false;
+    }
   }
 
   /// Returns the processors of each core, in the order of their first ones.

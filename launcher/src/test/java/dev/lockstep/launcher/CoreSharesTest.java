@@ -42,6 +42,12 @@ final class CoreSharesTest {
   }
 
   @Test
+  void passesOverProcessorsThatAreNotThere() throws IOException {
+    Files.writeString(system.resolve("online"), "0-1,3\n");
+    assertThat(CoreShares.online(List.of(0, 1, 2, 3, 4), system)).containsExactly(0, 1, 3);
+  }
+
+  @Test
   void takesAProcessorThatTheSystemDoesNotDescribeForACore() {
     assertThat(CoreShares.cores(List.of(3, 5), system)).containsExactly(List.of(3), List.of(5));
   }

@@ -40,6 +40,8 @@ final class RunTest {
   // The job computes nothing: its ranks start sooner when nothing is optimized.
   private static final String SOON = "--jvm-arg=-XX:TieredStopAtLevel=1";
 
+  private static final Path SYSTEM = Path.of("/sys/devices/system/cpu");
+
   @TempDir private Path temporary;
   private final int port = Ports.free();
 
@@ -347,7 +349,7 @@ final class RunTest {
     String first = Files.readString(Path.of(file + ".0"));
     String second = Files.readString(Path.of(file + ".1"));
     List<List<Integer>> cores =
-        CoreShares.cores(Processors.own(), Path.of("/sys/devices/system/cpu"));
+        CoreShares.cores(CoreShares.online(Processors.own(), SYSTEM), SYSTEM);
     assertThat(List.of(first, second))
         .containsExactly(
             CoreShares.share(cores, 0, ranks).toString(),
