@@ -10,6 +10,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.HashSet;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -19,6 +21,11 @@ import org.jspecify.annotations.Nullable;
 final class RunLock implements AutoCloseable {
   private static final String NAME = ".lock";
   private static final int MOST_HOLDER_BYTES = 1024;
+
+  /// Longer than others take to look.
+  private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
+
+  private static final long PAUSE_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
 
   /// Folders whose lock this process has. Closing any channel of a file frees what the process has
   /// locked of it, so the file of one of these is not opened again.
@@ -61,10 +68,9 @@ final class RunLock implements AutoCloseable {
       if (OWN.contains(real(folder))) {
         return;
       }
-      try (FileChannel channel =
-          FileChannel.open(
-              folder.resolve(NAME), StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-        if (channel.tryLock() == null) {
+      try (FileChannel channel = FileChannel.open(folder.resolve(NAME), StandardOpenOption.READ)) {
+        // Shared: other ranks look too.
+        if (channel.tryLock(0, Long.MAX_VALUE, true) == null) {
           throw taken(folder, read(channel));
         }
       } catch (IOException unknown) {
@@ -85,7 +91,7 @@ final class RunLock implements AutoCloseable {
     FileChannel channel = null;
     try {
       channel = open(folder.resolve(NAME));
-      if (channel.tryLock() == null) {
+      if (!hasLocked(channel)) {
         ConfigurationException taken = taken(folder, read(channel));
         channel.close();
         throw taken;
@@ -99,6 +105,19 @@ final class RunLock implements AutoCloseable {
     }
     name(channel, holder);
     return channel;
+  }
+
+  /// Tries for a moment: a rank that looks whether the folder is free has its file for as long.
+  @SuppressWarnings("MustBeClosedChecker") // the channel's end is the lock's
+  private static boolean hasLocked(FileChannel channel) throws IOException {
+    long start = System.nanoTime();
+    while (channel.tryLock() == null) {
+      if (System.nanoTime() - start > LOOK_NANOS) {
+        return false;
+      }
+      LockSupport.parkNanos(PAUSE_NANOS);
+    }
+    return true;
   }
 
   @SuppressWarnings("MustBeClosedChecker") // the lock owns the channel
