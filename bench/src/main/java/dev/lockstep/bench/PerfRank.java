@@ -176,7 +176,7 @@ final class PerfRank implements AutoCloseable {
     }
     barrier.run();
     for (int i = 0; i < single.length; i++) {
-      single[i] = timed(operation);
+      single[i] = timed(operation, 1);
     }
     slowest(single);
     return median;

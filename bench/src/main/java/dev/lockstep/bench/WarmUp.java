@@ -27,7 +27,7 @@ final class WarmUp {
   /// however long that took.
   private static final int FIRST_LEAST = 20_000;
 
-  /// How long it may take at most.
+  /// How long it may take at most, without the rests.
   private static final double FIRST_MOST_NANOS = TimeUnit.MILLISECONDS.toNanos(6000);
 
   private static final double MOST_NANOS = TimeUnit.MILLISECONDS.toNanos(2000);
@@ -92,11 +92,11 @@ final class WarmUp {
     if (asked.isPresent()) {
       var _ = round(operations, trial, Math.ceilDiv(asked.getAsInt(), perTrial));
     }
-    return asked.orElse(MANY) >= MANY ? settle(operations, trial) / perTrial : Double.NaN;
+    return asked.orElse(MANY) >= MANY ? settle(operations, perTrial, trial) : Double.NaN;
   }
 
-  /// Runs operations until they stop getting faster and returns the time of a trial then.
-  private double settle(List<PreparedCollective> operations, Trial trial) {
+  /// Runs operations until they stop getting faster and returns the time of one then.
+  private double settle(List<PreparedCollective> operations, int perTrial, Trial trial) {
     double stable = first ? FIRST_STABLE_NANOS : STABLE_NANOS;
     double most = first ? FIRST_MOST_NANOS : MOST_NANOS;
     int least = first ? FIRST_LEAST : LEAST;
@@ -107,10 +107,10 @@ final class WarmUp {
     double best = Double.POSITIVE_INFINITY;
     double since = 0;
     double sinceRest = 0;
-    int done = 0;
+    long done = 0;
     while (total < most && (since < stable || done < least)) {
       double nanos = round(operations, trial, times);
-      done += times * operations.size();
+      done += (long) times * perTrial * operations.size();
       total += nanos;
       since += nanos;
       sinceRest += nanos;
@@ -123,7 +123,7 @@ final class WarmUp {
         sinceRest = 0;
       }
     }
-    return best / (times * operations.size());
+    return best / ((double) times * perTrial * operations.size());
   }
 
   /// Returns the slowest rank's time.

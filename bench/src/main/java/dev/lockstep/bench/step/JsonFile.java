@@ -6,6 +6,7 @@ import dev.lockstep.failure.ConfigurationException;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.FileSystemException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 
@@ -18,6 +19,9 @@ public final class JsonFile {
   ///
   /// @throws ConfigurationException that names `--json` otherwise
   public static void requireWritable(Path file) {
+    if (Files.exists(file) && !Files.isRegularFile(file) && !Files.isDirectory(file)) {
+      return; // who reads a pipe takes its closing for the end
+    }
     try (FileChannel _ =
         FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
       // Nothing is to be said yet.
