@@ -326,7 +326,7 @@ class InProcessJobTest {
         .hasMessageContaining("LOCKSTEP_LIVENESS_MS=soon");
     assertThatThrownBy(() -> JobConfig.of(Map.of("LOCKSTEP_LIVENESS_MS", "1")))
         .isInstanceOf(ConfigurationException.class)
-        .hasMessageContaining("livenessMillis=1");
+        .hasMessageContaining("LOCKSTEP_LIVENESS_MS=1");
     assertThat(JobConfig.of(Map.of("LOCKSTEP_LIVENESS_MS", "700")).liveness())
         .isEqualTo(Duration.ofMillis(700));
   }
