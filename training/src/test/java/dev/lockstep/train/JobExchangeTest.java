@@ -49,6 +49,7 @@ class JobExchangeTest {
   /// A rank that fails while a reduction is under way can close all it holds, and the job says why.
   @Test
   void whatIsUnderWayEndsWithTheRanksOwnFailure() throws Exception {
+    CountDownLatch bothPrepared = new CountDownLatch(2);
     CountDownLatch over = new CountDownLatch(1);
     List<String> reasons =
         InProcessRanks.run(
@@ -60,6 +61,8 @@ class JobExchangeTest {
                 JobExchange exchange =
                     JobExchange.open(scope, job, recipe, TrainerOptions.defaults());
                 Exchange.Prepared sum = prepared(scope, job, exchange);
+                bothPrepared.countDown();
+                bothPrepared.await();
                 if (job.rank() == 0) {
                   sum.start();
                   exchange.abandon(new IllegalStateException("out of ideas"));
