@@ -209,7 +209,7 @@ class GptJobTest {
 
     assertThatThrownBy(() -> check("--data", "/etc/hostname", "--out", directory.toString()))
         .hasMessageContaining("holds another run")
-        .hasMessageContaining("--resume " + directory);
+        .hasMessageContaining("ended before its first checkpoint");
   }
 
   @Test
