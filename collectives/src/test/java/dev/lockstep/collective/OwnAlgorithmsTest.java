@@ -33,26 +33,28 @@ final class OwnAlgorithmsTest {
   private static final int RANKS = 3;
   private static final int ELEMENTS = 12;
 
-  /// The ring's steps, offered for every request.
-  ///
-  /// @param change what is done to each rank's steps
-  /// @param answered what the schedule says that it does, of what was asked for
-  private record OwnRing(
-      UnaryOperator<List<Step>> change, UnaryOperator<CollectiveRequest> answered)
-      implements Algorithm {
+  /// An all-reduce that is offered for every request.
+  private interface Own extends Algorithm {
     @Override
-    public String name() {
-      return "own-ring";
-    }
-
-    @Override
-    public CollectiveKind kind() {
+    default CollectiveKind kind() {
       return CollectiveKind.ALL_REDUCE;
     }
 
     @Override
-    public Optional<String> refusal(CollectiveRequest request) {
+    default Optional<String> refusal(CollectiveRequest request) {
       return Optional.empty();
+    }
+  }
+
+  /// The ring's steps.
+  ///
+  /// @param change what is done to each rank's steps
+  /// @param answered what the schedule says that it does, of what was asked for
+  private record OwnRing(
+      UnaryOperator<List<Step>> change, UnaryOperator<CollectiveRequest> answered) implements Own {
+    @Override
+    public String name() {
+      return "own-ring";
     }
 
     @Override
@@ -69,20 +71,10 @@ final class OwnAlgorithmsTest {
   }
 
   /// Two ranks tell each other their inputs and add them: in one step where the message is short.
-  private record Exchange() implements Algorithm {
+  private record Exchange() implements Own {
     @Override
     public String name() {
       return "own-exchange";
-    }
-
-    @Override
-    public CollectiveKind kind() {
-      return CollectiveKind.ALL_REDUCE;
-    }
-
-    @Override
-    public Optional<String> refusal(CollectiveRequest request) {
-      return Optional.empty();
     }
 
     @Override
