@@ -49,26 +49,14 @@ public record LaunchOptions(
 
   /// Returns these options with another time for ranks to save in when they are asked to stop.
   public LaunchOptions withStopPatience(Duration patience) {
-    return with(
-        new RankProcesses(
-            processes.jvmArguments(),
-            processes.logFolder(),
-            processes.terminalColumns(),
-            patience,
-            processes.binding()));
+    return with(processes.withStopPatience(patience));
   }
 
   /// Returns these options with ranks that may run elsewhere.
   ///
   /// @throws ConfigurationException if this machine cannot bind them so
   public LaunchOptions withBinding(Binding binding) {
-    return with(
-        new RankProcesses(
-            processes.jvmArguments(),
-            processes.logFolder(),
-            processes.terminalColumns(),
-            processes.stopPatience(),
-            binding));
+    return with(processes.withBinding(binding));
   }
 
   private LaunchOptions with(RankProcesses other) {

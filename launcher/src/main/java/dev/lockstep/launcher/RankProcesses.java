@@ -39,4 +39,12 @@ public record RankProcesses(
   static RankProcesses patient(Duration stopPatience) {
     return new RankProcesses(List.of(), null, OptionalInt.empty(), stopPatience, Binding.NONE);
   }
+
+  RankProcesses withStopPatience(Duration patience) {
+    return new RankProcesses(jvmArguments, logFolder, terminalColumns, patience, binding);
+  }
+
+  RankProcesses withBinding(Binding other) {
+    return new RankProcesses(jvmArguments, logFolder, terminalColumns, stopPatience, other);
+  }
 }
