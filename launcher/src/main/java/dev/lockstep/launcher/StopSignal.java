@@ -11,7 +11,7 @@ import java.util.function.BooleanSupplier;
 /// until the work has saved and returned, or the time is over.
 final class StopSignal {
   // Work that has not once asked whether it is to stop has this long to do so.
-  static final Duration TO_ASK = Duration.ofMillis(1300);
+  static final Duration TO_ASK = Duration.ofSeconds(1);
   // Work of a job that has failed has nothing to save.
   private static final Duration TO_FAIL = Duration.ofMillis(200);
   private static final long LOOK_NANOS = 20_000_000;

@@ -29,7 +29,7 @@ public final class Supervisor implements AutoCloseable {
   public record Patience(Duration toNotice, Duration toEnd, Duration toSave) {
     /// After a failure everything has ended within two seconds, with time left to clean up.
     public static Patience standard(Duration toSave) {
-      return new Patience(Duration.ofMillis(300), Duration.ofMillis(1200), toSave);
+      return new Patience(Duration.ofMillis(300), Duration.ofSeconds(1), toSave);
     }
   }
 
