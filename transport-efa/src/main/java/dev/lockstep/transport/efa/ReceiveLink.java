@@ -1,11 +1,7 @@
 package dev.lockstep.transport.efa;
 
 import dev.lockstep.failure.TransportException;
-import dev.lockstep.memory.Region;
-import dev.lockstep.memory.Registration;
 import dev.lockstep.transport.Envelope;
-import dev.lockstep.transport.Reducer;
-import dev.lockstep.transport.Sink;
 import dev.lockstep.transport.Transfer;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -110,10 +106,9 @@ final class ReceiveLink extends FabricLink {
     while (grants.isFirstComplete()) {
       int slot = grants.firstSlot();
       if (grants.isStaged(slot)) {
-        apply(transfer, grants.memory(slot), grants.offset(slot), grants.bytes(slot));
+        Placing.put(transfer, grants.memory(slot), grants.offset(slot), grants.bytes(slot));
       } else {
-        requireOpen(transfer.sink().target().region());
-        transfer.progress += grants.bytes(slot);
+        Placing.isThere(transfer, grants.bytes(slot));
       }
       grants.finishFirst();
       work++;
@@ -123,13 +118,6 @@ final class ReceiveLink extends FabricLink {
       }
     }
     return work;
-  }
-
-  private static void requireOpen(Region region) {
-    if (region.isClosed()) {
-      throw new IllegalStateException(
-          "memory was closed while a message arrived there: region=" + region.name());
-    }
   }
 
   private void received(Transfer transfer) {
@@ -236,7 +224,7 @@ final class ReceiveLink extends FabricLink {
       return;
     }
     started = true;
-    apply(transfer, frame, at, payload);
+    Placing.put(transfer, frame, at, payload);
     if (transfer.progress == transfer.bytes()) {
       received(transfer);
     }
@@ -255,19 +243,6 @@ final class ReceiveLink extends FabricLink {
       return false;
     }
     return true;
-  }
-
-  private static void apply(Transfer transfer, MemorySegment from, long at, long bytes) {
-    Registration target = transfer.sink().target();
-    MemorySegment memory = target.region().segment();
-    long to = target.offset() + transfer.progress;
-    if (transfer.sink() instanceof Sink.Reduce reduce) {
-      Reducer.reduce(
-          reduce.op(), reduce.dtype(), memory, to, from, at, bytes / reduce.dtype().bytes());
-    } else {
-      MemorySegment.copy(from, at, memory, to, bytes);
-    }
-    transfer.progress += bytes;
   }
 
   @Override
