@@ -79,7 +79,7 @@ final class Arrivals {
         if (sender != null) {
           peers.hear(sender.peer());
           sender.told(kind, frame, at);
-        } else if (kind == Wire.GONE && links.senders().had(link)) {
+        } else if ((kind == Wire.GONE || kind == Wire.REFUSE) && links.senders().had(link)) {
           confirmAgain(frame, at);
         }
       }
@@ -115,10 +115,11 @@ final class Arrivals {
   /// Tells a receiver that has left that a link which was closed before writes no more. How much it
   /// has written nobody knows.
   private void confirmAgain(MemorySegment frame, long at) {
-    if (Wire.bytes(frame, at) != Long.BYTES) {
+    int before = Wire.bytes(frame, at) - Long.BYTES;
+    if (before < 0) {
       return; // of one that never knew its sender
     }
-    long receiver = frame.get(Wire.LONG, at + Wire.HEADER_BYTES);
+    long receiver = frame.get(Wire.LONG, at + Wire.HEADER_BYTES + before);
     int rank = (int) (receiver >>> Integer.SIZE);
     if (!peers.isPeer(rank) || peers.peer(rank).left || peers.peer(rank).dismissed) {
       return;

@@ -18,6 +18,9 @@ abstract class FabricLink implements Link {
   /// Frames of a link that may be under way unread.
   static final int WINDOW = 16;
 
+  /// Bytes of both envelopes of a mismatch.
+  static final int ENVELOPES = 2 * Envelope.BYTES;
+
   private static final long PAUSE_NANOS = TimeUnit.MICROSECONDS.toNanos(50);
 
   final Engine engine;
@@ -206,8 +209,9 @@ abstract class FabricLink implements Link {
                 engine.rank(), peer, waited.sequence, came.sequence, waited.length, came.length));
   }
 
-  /// Sends a frame with two envelopes.
-  final boolean sayBoth(MismatchedEnvelopeException mismatch, int kind, int to) {
+  /// Sends a frame with two envelopes and one number more behind them.
+  final boolean sayBoth(
+      MismatchedEnvelopeException mismatch, int kind, int to, long number, long last) {
     int frame = engine.outgoing().claim();
     if (frame < 0) {
       return false;
@@ -216,7 +220,8 @@ abstract class FabricLink implements Link {
     long body = engine.outgoing().body(frame);
     mismatch.expected().write(frames, body);
     mismatch.arrived().write(frames, body + Envelope.BYTES);
-    return engine.send(frame, peer, kind, to, 2 * Envelope.BYTES, 0, head);
+    frames.set(Wire.LONG, body + ENVELOPES, last);
+    return engine.send(frame, peer, kind, to, ENVELOPES + Long.BYTES, number, head);
   }
 
   /// Sends a frame without a body.

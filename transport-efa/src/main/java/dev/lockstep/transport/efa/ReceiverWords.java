@@ -73,11 +73,11 @@ final class ReceiverWords {
     engine.markDirty(link);
   }
 
-  /// Says so again, if it is time to.
+  /// Says so again, if it is time to: why the link has ended is not told without what it was.
   void leaveAgain() {
     if (farewells.isDue()) {
-      refuse();
       leave();
+      refuse();
     }
   }
 
@@ -139,7 +139,7 @@ final class ReceiverWords {
 
   private boolean sayRefusal() {
     if (refuses && link.failure instanceof MismatchedEnvelopeException mismatch) {
-      refuses = !link.sayBoth(mismatch, Wire.REFUSE, sender);
+      refuses = !link.sayBoth(mismatch, Wire.REFUSE, sender, unwritten.ask(), self());
       return !refuses;
     }
     return true;
@@ -174,10 +174,14 @@ final class ReceiverWords {
 
   private boolean sayFarewell() {
     if (leaves) {
-      long self = (long) engine.rank() << Integer.SIZE | link.number(); // it may have forgotten
-      leaves = !link.say(Wire.GONE, sender, unwritten.ask(), 0, self);
+      leaves = !link.say(Wire.GONE, sender, unwritten.ask(), 0, self());
     }
     return !leaves;
+  }
+
+  /// Returns who this is, which a sender that has closed may have forgotten.
+  private long self() {
+    return (long) engine.rank() << Integer.SIZE | link.number();
   }
 
   /// Tells the sender how far its frames were taken, once there is nothing else to do or its window

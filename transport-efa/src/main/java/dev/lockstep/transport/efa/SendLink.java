@@ -379,7 +379,7 @@ final class SendLink extends FabricLink {
             && mine.read(frame, body + Envelope.BYTES)) {
           failure = mismatched(mine, theirs);
         }
-        peerLeft(0);
+        peerLeft(Wire.number(frame, at));
       }
       case Wire.GONE -> peerLeft(Wire.number(frame, at));
       case Wire.ASK -> words.answer(Wire.number(frame, at), peerLeft);

@@ -183,7 +183,7 @@ final class SenderWords {
     if (disputes
         && !link.touchesMemory()
         && link.failure instanceof MismatchedEnvelopeException mismatch) {
-      disputes = !link.sayBoth(mismatch, Wire.DISPUTE, receiver);
+      disputes = !link.sayBoth(mismatch, Wire.DISPUTE, receiver, 0, 0);
       return !disputes;
     }
     return true;

@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.zip.CRC32C;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -45,6 +46,9 @@ final class LostWordsTest {
   private volatile Set<Integer> kinds = Set.of();
 
   private volatile int most = Integer.MAX_VALUE;
+
+  /// How many have, on all ranks.
+  private final AtomicInteger lost = new AtomicInteger();
 
   @BeforeEach
   void libfabricIsThere() {
@@ -167,10 +171,9 @@ final class LostWordsTest {
     }
   }
 
-  /// Either of them lost would leave the memory lent for as long as the transport is open.
-  @ParameterizedTest(name = "kind {0}")
-  @ValueSource(ints = {Wire.GONE, Wire.GONE_SEEN})
-  void memoryComesBackThoughAFarewellOrItsAnswerIsLost(int lost) {
+  /// It would stay lent for as long as the transport is open.
+  @Test
+  void memoryComesBackThoughAFarewellIsLost() {
     try (TransportHarness ranks = open()) {
       Pair link = ranks.link(0, 1, WORLD);
       ReceiveLink receiver = (ReceiveLink) link.receiver();
@@ -179,7 +182,7 @@ final class LostWordsTest {
       ranks.until(((SendLink) link.sender())::holdsGrant);
       Engine engine = ((FabricTransport) ranks.transport(1)).engine();
       int regions = engine.cache().size();
-      kinds = Set.of(lost);
+      kinds = Set.of(Wire.GONE);
       most = 1;
       receiver.abandon();
       link.sender().close();
@@ -189,12 +192,48 @@ final class LostWordsTest {
     }
   }
 
-  @Test
-  void aLostRefusalIsSaidAgain() {
+  /// Its sender has answered, is closed and knows the link no more.
+  @ParameterizedTest(name = "of a refusal: {0}")
+  @ValueSource(booleans = {false, true})
+  void memoryComesBackThoughTheAnswerToAFarewellIsLost(boolean refused) {
+    try (TransportHarness ranks = open()) {
+      Pair link = ranks.link(0, 1, WORLD);
+      ReceiveLink receiver = (ReceiveLink) link.receiver();
+      SendLink sender = (SendLink) link.sender();
+      if (refused) {
+        ranks.post(receiver, receive(ranks.zeros(0, 100), WORLD, 5));
+      }
+      ranks.post(receiver, receive(ranks.zeros(0, LARGE), WORLD, 6));
+      ranks.until(sender::holdsGrant);
+      kinds = Set.of(Wire.GONE_SEEN);
+      most = 1;
+      if (refused) {
+        ranks.post(sender, send(ranks.random(0, 100, 1), WORLD, 0));
+      } else {
+        receiver.close();
+      }
+      ranks.until(() -> lost.get() == most);
+      sender.close();
+      receiver.close();
+      assertThat(
+              ((FabricTransport) ranks.transport(0))
+                  .engine()
+                  .links()
+                  .senders()
+                  .get(sender.number()))
+          .isNull();
+      Links links = ((FabricTransport) ranks.transport(1)).engine().links();
+      ranks.until(() -> links.receivers().get(receiver.number()) == null);
+    }
+  }
+
+  @ParameterizedTest(name = "lost {0} times")
+  @ValueSource(ints = {1, 4})
+  void aLostRefusalIsSaidAgain(int times) {
     try (TransportHarness ranks = open()) {
       Pair link = ranks.link(0, 1, WORLD);
       kinds = Set.of(Wire.REFUSE);
-      most = 1;
+      most = times;
       ranks.post(link.receiver(), receive(ranks.zeros(0, 100), WORLD, 5));
       Transfer waiting = send(ranks.random(0, LARGE, 2), WORLD, 1);
       ranks.post(link.sender(), send(ranks.random(0, 100, 1), WORLD, 0));
@@ -243,7 +282,10 @@ final class LostWordsTest {
 
     /// What is refused is sent again, and lost then.
     private long told(long status, long buffer, long from) {
-      taken += status == 0 && from != buffer ? 1 : 0;
+      if (status == 0 && from != buffer) {
+        taken++;
+        lost.incrementAndGet();
+      }
       return status;
     }
 
