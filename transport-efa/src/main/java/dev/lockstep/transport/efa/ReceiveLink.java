@@ -70,8 +70,8 @@ final class ReceiveLink extends FabricLink {
   @Override
   int advance() {
     int work = 0;
-    if (mute && loss == null && !isGreeted()) {
-      loss = broken("peer has closed its transport");
+    if (mute && loss == null && failure == null && (doubts || !isGreeted())) {
+      loss = broken(doubts ? neverSaid() : "peer has closed its transport");
     }
     try {
       while (failure == null) {
@@ -204,6 +204,13 @@ final class ReceiveLink extends FabricLink {
     if (isAnswer && accept(frame, at + Wire.HEADER_BYTES)) {
       breakHere(broken("frame arrived damaged"));
     }
+  }
+
+  /// Returns why a bare frame in doubt is not taken whose sender cannot be asked any more.
+  private String neverSaid() {
+    Envelope expected = transfer(head).envelope();
+    return "message is not the expected one or has arrived damaged, and its sender, who could say which, has closed its transport: expectedSequence=%d, expectedBytes=%d (call the same collectives in the same order on every rank)"
+        .formatted(expected.sequence, expected.length);
   }
 
   private void takePayload(MemorySegment frame, long from, boolean bare) {

@@ -149,6 +149,42 @@ final class BareFramesTest {
     }
   }
 
+  @Test
+  void whatASenderThatHasLeftMeantIsNotWaitedFor() {
+    try (TransportHarness ranks = open(CountingLibfabric::new)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      leaveBehind(ranks, link, send(ranks.random(0, PAGE, 1), WORLD, 3));
+      Transfer receiving = receive(ranks.zeros(0, PAGE), WORLD, 5);
+      ranks.post(link.receiver(), receiving);
+      assertThat(ranks.failure(receiving))
+          .isInstanceOf(TransportException.class)
+          .hasMessageStartingWith("message is not the expected one or has arrived damaged")
+          .hasMessageContaining("expectedSequence=5, expectedBytes=4096")
+          .hasMessageContaining("from=0");
+    }
+  }
+
+  @Test
+  void aWholeMessageOfASenderThatHasLeftIsReceived() {
+    try (TransportHarness ranks = open(CountingLibfabric::new)) {
+      Pair link = ranks.link(0, 1, WORLD);
+      Registration source = ranks.random(0, 2 * PAGE, 1);
+      leaveBehind(ranks, link, send(source, WORLD, 5));
+      Registration target = ranks.zeros(0, 2 * PAGE);
+      Transfer receiving = receive(target, WORLD, 5);
+      ranks.post(link.receiver(), receiving);
+      ranks.await(receiving);
+      assertThat(target.segment().mismatch(source.segment())).isEqualTo(-1);
+    }
+  }
+
+  /// Sends a message that nobody waits for yet, and closes its sender's transport.
+  private static void leaveBehind(TransportHarness ranks, Pair link, Transfer sending) {
+    ranks.post(link.sender(), sending);
+    ranks.await(sending);
+    ranks.transport(0).close();
+  }
+
   @ParameterizedTest(name = "kind {0}")
   @ValueSource(ints = {Wire.DOUBT, Wire.MEANT})
   void whatWasMeantIsAskedAgainIfTheQuestionOrItsAnswerIsLost(int kind) {
