@@ -306,6 +306,12 @@ final class ReceiveLink extends FabricLink {
     }
     if (isWaiting() && loss == null && isGreeted()) {
       words.askIfStill(nextFrame + segments);
+      if (mute && words.isLeftAlone(nextFrame + segments)) {
+        loss =
+            broken(
+                "peer has closed its transport, and what is waited for has not come: takenFrames=%d, arrivedSegments=%d"
+                    .formatted(nextFrame, segments));
+      }
     }
   }
 

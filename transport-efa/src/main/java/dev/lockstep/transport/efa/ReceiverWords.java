@@ -20,6 +20,7 @@ final class ReceiverWords {
 
   private long reportedFrames;
   private final Shortfall shortfall = new Shortfall();
+  private final Shortfall left = new Shortfall();
   private boolean asks;
   private boolean asksWhatWasMeant;
 
@@ -101,6 +102,14 @@ final class ReceiverWords {
       asks = true;
       engine.markDirty(link);
     }
+  }
+
+  /// Returns whether nothing has come since this was asked last, of a sender that has closed its
+  /// transport and cannot be asked.
+  ///
+  /// @param position grows by whatever comes
+  boolean isLeftAlone(long position) {
+    return left.standsStill(position);
   }
 
   /// Returns whether what was sent is lost, as [Shortfall#isLost].

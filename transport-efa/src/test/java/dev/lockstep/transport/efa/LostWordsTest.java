@@ -132,6 +132,28 @@ final class LostWordsTest {
     }
   }
 
+  /// Nobody is there any more who could be asked.
+  @Test
+  void framesLostOfASenderThatHasClosedItsTransportAreNotWaitedFor() {
+    try (TransportHarness ranks = open()) {
+      Pair link = ranks.link(0, 1, WORLD);
+      kinds = Set.of(Wire.FIRST);
+      most = 1;
+      Transfer sending = send(ranks.random(0, 100, 0), WORLD, 0);
+      ranks.post(link.sender(), sending);
+      ranks.await(sending);
+      ranks.transport(0).close();
+      Transfer receiving = receive(ranks.zeros(0, 100), WORLD, 0);
+      ranks.post(link.receiver(), receiving);
+      assertThat(ranks.failure(receiving))
+          .isInstanceOf(TransportException.class)
+          .hasMessageContaining(
+              "peer has closed its transport, and what is waited for has not come")
+          .hasMessageContaining("takenFrames=0")
+          .hasMessageContaining("from=0");
+    }
+  }
+
   @Test
   void lostCreditsAreSaidAgain() {
     try (TransportHarness ranks = open()) {
