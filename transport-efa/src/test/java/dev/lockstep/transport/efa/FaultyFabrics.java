@@ -6,7 +6,11 @@ import dev.lockstep.transport.FaultyTransport;
 import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportContext;
 import dev.lockstep.transport.TransportProvider;
+import dev.lockstep.transport.efa.ffi.EndpointCalls;
+import dev.lockstep.transport.efa.ffi.Libfabric;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.LongPredicate;
 
 /// Transports over libfabric on which things go wrong, for the tests of whole jobs: their links are
@@ -154,6 +158,87 @@ public final class FaultyFabrics {
           new OfiShmProvider(),
           Faults.unsteady(19).withDeath(FAULTY_RANK, AFTER),
           _ -> false);
+    }
+  }
+
+  /// Everything arrives until the peers of rank 0 are stopped: they read nothing then.
+  public static final class StoppingTcp implements TransportProvider {
+    private static final AtomicBoolean STOPPED = new AtomicBoolean();
+    private static final AtomicInteger GRANTS = new AtomicInteger();
+
+    /// Made by [java.util.ServiceLoader].
+    public StoppingTcp() {}
+
+    /// Stops the peers of rank 0, or has them go on.
+    public static void stop(boolean stopped) {
+      GRANTS.set(0);
+      STOPPED.set(stopped);
+    }
+
+    /// Returns how many grants rank 0 has said since its peers were stopped or went on.
+    public static int grants() {
+      return GRANTS.get();
+    }
+
+    @Override
+    public String name() {
+      return "stopping-ofi-tcp";
+    }
+
+    @Override
+    public Availability probe() {
+      return new OfiTcpProvider().probe();
+    }
+
+    @Override
+    public Availability reaches(TransportContext context) {
+      return new OfiTcpProvider().reaches(context);
+    }
+
+    @Override
+    public Transport open(TransportContext context) {
+      return new OfiTcpProvider()
+          .open(
+              context,
+              FabricOptions.defaults(),
+              library ->
+                  context.rank() == 0
+                      ? new GrantingLibfabric(library, GRANTS)
+                      : new StoppingLibfabric(library, STOPPED));
+    }
+  }
+
+  /// Counts the grants that it says.
+  private static final class GrantingLibfabric extends ForwardingLibfabric {
+    private final AtomicInteger grants;
+
+    GrantingLibfabric(Libfabric library, AtomicInteger grants) {
+      super(library);
+      this.grants = grants;
+    }
+
+    private long said(long status, long buffer, long bytes) {
+      if (status == 0 && Wire.kind(library.memory(buffer, bytes), 0) == Wire.GRANT) {
+        grants.incrementAndGet();
+      }
+      return status;
+    }
+
+    @Override
+    public long send(
+        EndpointCalls endpoint,
+        long buffer,
+        long bytes,
+        long descriptor,
+        long destination,
+        long context) {
+      return said(
+          super.send(endpoint, buffer, bytes, descriptor, destination, context), buffer, bytes);
+    }
+
+    @Override
+    public long inject(EndpointCalls endpoint, long buffer, long bytes, long destination) {
+      return said(super.inject(endpoint, buffer, bytes, destination), buffer, bytes);
     }
   }
 }

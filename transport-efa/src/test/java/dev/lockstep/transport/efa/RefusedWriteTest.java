@@ -12,9 +12,6 @@ import dev.lockstep.transport.Transfer;
 import dev.lockstep.transport.Transport;
 import dev.lockstep.transport.TransportHarness;
 import dev.lockstep.transport.TransportHarness.Pair;
-import dev.lockstep.transport.efa.ffi.Fi;
-import dev.lockstep.transport.efa.ffi.Libfabric;
-import dev.lockstep.transport.efa.ffi.QueueCalls;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -109,20 +106,5 @@ final class RefusedWriteTest {
                                 library, context.rank() == 0 ? writerIsStopped : ownerIsStopped)))
             .map(Transport.class::cast)
             .toList());
-  }
-
-  /// Reads nothing while its process is stopped.
-  private static final class StoppingLibfabric extends ForwardingLibfabric {
-    private final AtomicBoolean isStopped;
-
-    StoppingLibfabric(Libfabric library, AtomicBoolean isStopped) {
-      super(library);
-      this.isStopped = isStopped;
-    }
-
-    @Override
-    public long cqRead(QueueCalls queue, long entries, long count) {
-      return isStopped.get() ? -Fi.EAGAIN : super.cqRead(queue, entries, count);
-    }
   }
 }
