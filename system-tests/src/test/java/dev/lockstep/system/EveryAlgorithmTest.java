@@ -23,6 +23,8 @@ class EveryAlgorithmTest {
   /// What is tried where long tests are not: they need not try it again.
   private static final Set<String> IN_SHORT = Set.of("shm, 3", "aeron-udp, 2", "ofi:tcp, 3");
 
+  private static final Set<String> AMONG_ALL = Set.of("shm", "ofi:tcp", "ofi:shm", "ofi:udp");
+
   /// Short enough for one frame of any transport, for several, and for segments of libfabric's.
   private final EveryAlgorithm collectives = new EveryAlgorithm(3, 5000, 70_001);
 
@@ -82,7 +84,8 @@ class EveryAlgorithmTest {
   }
 
   /// Over each transport two and three ranks, and by turns four or five: what algorithms do among
-  /// so many is no matter of the transport. Over shared memory, which ranks read in place, both.
+  /// so many is no matter of the transport. Over shared memory, which ranks read in place, and over
+  /// libfabric's stream, shared memory and datagrams both.
   static Stream<Arguments> allTransports() {
     List<String> transports =
         Stream.concat(transports(), Stream.of("stand-in-efa", "stand-in-efa-direct")).toList();
@@ -91,7 +94,11 @@ class EveryAlgorithmTest {
         .flatMap(
             i ->
                 IntStream.rangeClosed(2, 5)
-                    .filter(ranks -> ranks < 4 || ranks == 4 + i % 2 || i == 0)
+                    .filter(
+                        ranks ->
+                            ranks < 4
+                                || ranks == 4 + i % 2
+                                || AMONG_ALL.contains(transports.get(i)))
                     .mapToObj(ranks -> Arguments.of(transports.get(i), ranks)))
         .filter(each -> !IN_SHORT.contains(each.get()[0] + ", " + each.get()[1]));
   }
