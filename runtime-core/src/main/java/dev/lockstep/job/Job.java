@@ -33,6 +33,7 @@ public final class Job implements AutoCloseable {
   private final MemoryPool memory;
   private final JobDirectory directory;
   private final int sharers;
+  private final List<Integer> own = Processors.own();
   private final @Nullable Path errorFile;
   private final TransportContext transportContext;
   private final LateClosings lateClosings = new LateClosings();
@@ -186,7 +187,8 @@ public final class Job implements AutoCloseable {
   ///
   /// @param ranks on this host; those that a launcher has bound elsewhere do not count
   public boolean mayHaveProcessor(int ranks) {
-    return Math.min(ranks, sharers) <= Runtime.getRuntime().availableProcessors();
+    int seen = Runtime.getRuntime().availableProcessors();
+    return Processors.suffice(Math.min(ranks, sharers), seen, own);
   }
 
   /// Returns this node, from 0.

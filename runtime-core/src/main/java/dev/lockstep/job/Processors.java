@@ -88,6 +88,15 @@ public final class Processors {
         .orElseThrow();
   }
 
+  /// Returns whether there are as many processors as that. A virtual machine may be told that it
+  /// has more than its process is bound to.
+  ///
+  /// @param seen how many the virtual machine counts
+  /// @param own those that this process may run on; none where the system does not say
+  static boolean suffice(int needed, int seen, List<Integer> own) {
+    return needed <= seen && (own.isEmpty() || needed <= own.size());
+  }
+
   /// Returns the processors of a list as Linux writes it, none where it is not one.
   private static BitSet parsed(String list) {
     BitSet processors = new BitSet();

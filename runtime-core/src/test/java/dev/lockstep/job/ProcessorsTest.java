@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -45,14 +46,17 @@ final class ProcessorsTest {
   }
 
   /// Returns what ranks say that are bound to these processors.
-  private List<String> said(List<String> processors) throws IOException {
+  private List<String> said(List<String> processors, String... options) throws IOException {
     try (StoreServer server =
         StoreServer.start("127.0.0.1", 0, Ranks.TOKEN.getBytes(UTF_8), 2, Duration.ofSeconds(5))) {
       for (int rank = 0; rank < 2; rank++) {
         List<String> command = new ArrayList<>(List.of("taskset", "-c", processors.get(rank)));
         command.addAll(
             JavaCommand.of(
-                List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+                Stream.concat(
+                        Stream.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+                        Stream.of(options))
+                    .toList(),
                 Rank.class.getName(),
                 List.of()));
         ProcessBuilder builder = new ProcessBuilder(command);
@@ -136,6 +140,15 @@ final class ProcessorsTest {
   }
 
   @Test
+  void whoIsBoundHasNoMoreProcessorsThanThoseWhateverTheVirtualMachineIsTold() {
+    assertThat(Processors.suffice(2, 2, List.of(1))).isFalse();
+    assertThat(Processors.suffice(2, 1, List.of(0, 1))).isFalse();
+    assertThat(Processors.suffice(2, 2, List.of(0, 1))).isTrue();
+    assertThat(Processors.suffice(1, 8, List.of(5))).isTrue();
+    assertThat(Processors.suffice(2, 2, List.of())).isTrue();
+  }
+
+  @Test
   void ranksOfOneJvmShareItsProcessors() {
     int available = Runtime.getRuntime().availableProcessors();
     try (Scope scope = new Scope()) {
@@ -162,6 +175,7 @@ final class ProcessorsTest {
   @Tag("long")
   void whereBothAreBoundToOneNeitherHas() throws Exception {
     requireTwoProcessors();
-    assertThat(said(List.of("0", "0"))).containsOnly("processors=1, own=false");
+    assertThat(said(List.of("0", "0"), "-XX:ActiveProcessorCount=2"))
+        .containsOnly("processors=1, own=false");
   }
 }
