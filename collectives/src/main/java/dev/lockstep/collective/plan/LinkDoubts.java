@@ -111,7 +111,7 @@ public final class LinkDoubts {
     Compute compute = fabric.compute();
     Level links = fabric.levels().getFirst();
     return slower("join", compute.join(), "copy", compute.copy())
-        .or(() -> slower("joinPeer", links.memory().join(), "read", links.memory().read()))
+        .or(() -> slower("joinPeer", links.memory().join(), "read", seen(links.memory().read())))
         .or(() -> flat("join", compute.join()))
         .or(() -> dip("copy", compute.copy()))
         .or(() -> dip("join", compute.join()))
@@ -141,8 +141,17 @@ public final class LinkDoubts {
             .toList());
   }
 
+  /// Returns the rates that turns on a core do not hide: of what is hidden nothing is known.
+  private static Rates seen(Rates rates) {
+    List<Rates.Point> seen =
+        rates.points().stream()
+            .filter(point -> point.bytesPerSecond() < HIDDEN_BYTES_PER_SECOND)
+            .toList();
+    return seen.isEmpty() ? Rates.constant(HIDDEN_BYTES_PER_SECOND) : new Rates(seen);
+  }
+
   private static Optional<String> slower(String name, Rates rates, String than, Rates others) {
-    for (long bytes : rated(rates)) {
+    for (long bytes : rated(others)) {
       double nanos = rates.nanosPerByte(bytes);
       double least = others.nanosPerByte(bytes);
       if (nanos > SLOWER * least) {

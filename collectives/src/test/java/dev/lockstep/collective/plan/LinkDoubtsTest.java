@@ -44,7 +44,16 @@ class LinkDoubtsTest {
 
   private static Fabric fabric(
       double signalNanos, double shortNanos, double messageNanos, Rates join, Rates peerJoin) {
-    Rates read = rates(READ);
+    return fabric(signalNanos, shortNanos, messageNanos, join, rates(READ), peerJoin);
+  }
+
+  private static Fabric fabric(
+      double signalNanos,
+      double shortNanos,
+      double messageNanos,
+      Rates join,
+      Rates read,
+      Rates peerJoin) {
     PeerRates memory = new PeerRates(read, read, peerJoin, read, read, read);
     Level links =
         new Level(
@@ -111,6 +120,14 @@ class LinkDoubtsTest {
     peerJoin[4] = fourth;
     Fabric fabric = fabric(70, 90, 450, rates(JOIN), rates(peerJoin));
     assertThat(LinkDoubts.of(fabric, 2, true).isPresent()).isEqualTo(doubted);
+  }
+
+  /// Where ranks share cores turns on them hide how long a read takes.
+  @ParameterizedTest(name = "read={0} GB/s, joinPeer={1} GB/s")
+  @CsvSource({"10000, 11, false", "150, 11, false", "60, 25, false", "60, 15, true"})
+  void joinsAreComparedWithReadsThatWereSeen(double read, double peerJoin, boolean doubted) {
+    Fabric fabric = fabric(3_500, 4_000, 29_000, rates(JOIN), flat(read), flat(peerJoin));
+    assertThat(LinkDoubts.of(fabric, 5, false).isPresent()).isEqualTo(doubted);
   }
 
   @ParameterizedTest(name = "join={0} GB/s, joinPeer={1} GB/s, ranks={2}")
