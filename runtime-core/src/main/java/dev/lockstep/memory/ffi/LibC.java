@@ -61,6 +61,7 @@ public final class LibC {
           "mmap",
           FunctionDescriptor.of(
               ADDRESS, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG));
+  private static final int CALLING_THREAD = 0; // sched_setaffinity(2)
   private static final int MADV_HUGEPAGE = 14; // asm-generic/mman-common.h
   private static final long HUGE_PAGES_FROM = 4 << 20; // two pages of x86-64 and of aarch64
 
@@ -175,6 +176,47 @@ public final class LibC {
       return (int) SCHED_GETCPU.invokeExact();
     } catch (Throwable cause) {
       throw cannotHappen("sched_getcpu", cause);
+    }
+  }
+
+  /// Bound when first asked for: few processes do, and to bind takes milliseconds.
+  private static final class Scheduling {
+    static final @Nullable MethodHandle SCHED_GETAFFINITY =
+        bind("sched_getaffinity", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, ADDRESS));
+    static final @Nullable MethodHandle SCHED_SETAFFINITY =
+        bind("sched_setaffinity", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_LONG, ADDRESS));
+
+    private Scheduling() {}
+  }
+
+  /// sched_getaffinity(2) of the calling thread.
+  ///
+  /// @param mask is given a bit for each core that the thread may run on; long enough for all cores
+  ///   that the kernel was built for
+  /// @return 0, or [#FAILED], also where there is no such function
+  public static int schedGetaffinity(MemorySegment mask) {
+    if (Scheduling.SCHED_GETAFFINITY == null) {
+      return FAILED;
+    }
+    try {
+      return (int) Scheduling.SCHED_GETAFFINITY.invokeExact(CALLING_THREAD, mask.byteSize(), mask);
+    } catch (Throwable cause) {
+      throw cannotHappen("sched_getaffinity", cause);
+    }
+  }
+
+  /// sched_setaffinity(2) of the calling thread.
+  ///
+  /// @param mask a bit for each core that the thread may run on from now on
+  /// @return 0, or [#FAILED], also where there is no such function
+  public static int schedSetaffinity(MemorySegment mask) {
+    if (Scheduling.SCHED_SETAFFINITY == null) {
+      return FAILED;
+    }
+    try {
+      return (int) Scheduling.SCHED_SETAFFINITY.invokeExact(CALLING_THREAD, mask.byteSize(), mask);
+    } catch (Throwable cause) {
+      throw cannotHappen("sched_setaffinity", cause);
     }
   }
 
