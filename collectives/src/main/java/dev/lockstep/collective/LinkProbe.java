@@ -24,6 +24,7 @@ import java.lang.foreign.ValueLayout;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Objects;
@@ -86,6 +87,8 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   private final Prepared slowest;
   private final Prepared greatest;
   private final AgreedStart start;
+  private final OwnCore own = new OwnCore();
+  private boolean placed;
   private final IdentityHashMap<Schedule, Prepared> all = new IdentityHashMap<>();
 
   private LinkProbe(Core core, long mostBytes, Duration warmUp, List<Buffer> buffers) {
@@ -210,6 +213,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   @Override
   public void warmUp(List<Schedule> schedules) {
     List<Run> runs = runs(schedules);
+    place();
     double best = Double.POSITIVE_INFINITY;
     double total = 0;
     double since = 0;
@@ -284,7 +288,8 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   private List<Run> runs(List<Schedule> schedules) {
     List<Schedule> missing = schedules.stream().filter(it -> !all.containsKey(it)).toList();
     if (!missing.isEmpty()) {
-      List<Prepared> made = prepared(missing.stream().map(this::part).toList());
+      List<Prepared> made =
+          own.whileFree(() -> prepared(missing.stream().map(this::part).toList()));
       for (int i = 0; i < made.size(); i++) {
         all.put(missing.get(i), made.get(i));
       }
@@ -337,12 +342,34 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   /// Returns whether ranks of which each can have a core are on the same one; alike on all.
   private boolean meet() {
-    if (!start.eachHasACore()) {
-      return false;
-    }
+    return start.eachHasACore() && CoreMates.meet(cores());
+  }
+
+  /// Returns on which core each rank is, from 1; 0 where the system does not say.
+  private double[] cores() {
     double[] cores = new double[core.topology().ranks()];
     cores[core.endpoint().rank()] = CurrentCore.number() - CurrentCore.UNKNOWN;
-    return CoreMates.meet(slowest(cores));
+    return slowest(cores);
+  }
+
+  /// Keeps each rank on a core of its own until this is closed, if each can have one; all ranks
+  /// together. Where the scheduler puts them once they have rested is better than any other place:
+  /// it knows which cores are threads of one.
+  private void place() {
+    if (placed || !start.eachHasACore()) {
+      return;
+    }
+    placed = true;
+    if (meet()) {
+      rest();
+    }
+    int[] on = Arrays.stream(cores()).mapToInt(it -> (int) it + CurrentCore.UNKNOWN).toArray();
+    byte[] mine = own.allowed().toByteArray();
+    List<byte[]> told = core.agreement().exchange("links/cores", mine, timeout());
+    List<Integer> places = OwnCore.places(on, told.stream().map(BitSet::valueOf).toList());
+    if (!places.isEmpty()) {
+      own.keep(places.get(core.endpoint().rank()));
+    }
   }
 
   /// Leaves the core, each rank for another time: who wakes while another one computes is put on
@@ -390,7 +417,8 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   @Override
   public void close() {
-    try (input;
+    try (own;
+        input;
         output;
         numbers;
         barrier;

@@ -18,12 +18,14 @@ import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
 import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Tensor;
+import dev.lockstep.transport.CurrentCore;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -109,6 +111,15 @@ class LinksTest {
     new LinkCache(folder).doubt(LinkTable.key("in-process", 2, 1, host()), Instant.now());
     LinkTable typical = LinkTable.typical("in-process", true);
     assertThat(tables(2, fitted("in-process", false))).containsOnly(typical);
+  }
+
+  /// Where each has a core it is kept there meanwhile.
+  @Test
+  void ranksThatHaveMeasuredMayRunWhereTheyMightBefore() {
+    BitSet before = CurrentCore.allowed();
+    List<BitSet> after =
+        Ranks.run(2, MEMORY, fitted("in-process", true), _ -> CurrentCore.allowed());
+    assertThat(after).containsOnly(before);
   }
 
   @ParameterizedTest(name = "transport={0}, P={1}")
