@@ -174,14 +174,17 @@ public final class LinkFit {
   }
 
   /// Measures what is short until it has settled, then what is long, whose loops are the same, and
-  /// then everything once more: what counts is the least time of each, so that nothing rests on one
-  /// moment, and what settled before its code was compiled is measured by that too.
+  /// then everything once more, what is short at least: what counts is the least time of each, so
+  /// that nothing rests on one moment, and what settled before its code was compiled is measured by
+  /// that too.
   private void measure(List<Size> sizes, Measured together) {
     warmUp(sizes);
+    List<Size> shorter = new ArrayList<>();
     List<Size> longer = new ArrayList<>();
     List<BooleanSupplier> brief = new ArrayList<>();
     for (Size size : sizes) {
       if (size.bytes <= BRIEF_BYTES) {
+        shorter.add(size);
         brief.add(size::again);
       } else {
         longer.add(size);
@@ -190,8 +193,14 @@ public final class LinkFit {
     brief.add(() -> again(calls));
     settle(brief);
     measureEach(longer, together);
+    meter.exercise(calls.stream().map(it -> it.schedule).toList());
     if (meter.hasPatience()) {
       turn(sizes, together);
+    } else {
+      var _ = again(calls);
+      for (Size size : shorter) {
+        var _ = size.again();
+      }
     }
   }
 

@@ -12,6 +12,12 @@ public interface LinkMeter {
   /// @param schedules short ones, as for [#nanos]
   void warmUp(List<Schedule> schedules);
 
+  /// Runs schedules so often that compilers have taken their code for good, or for a while: in a
+  /// warm-up each is run some hundred times, which is not enough.
+  ///
+  /// @param schedules short ones, as for [#nanos]
+  void exercise(List<Schedule> schedules);
+
   /// Returns whether the ranks are on one host that has a core for each of them.
   boolean eachHasACore();
 

@@ -19,11 +19,14 @@ import dev.lockstep.collective.simulate.Simulator;
 import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(60)
 class LinkFitTest {
@@ -31,6 +34,9 @@ class LinkFitTest {
   private record Simulated(Fabric fabric, int ranks) implements LinkMeter {
     @Override
     public void warmUp(List<Schedule> schedules) {}
+
+    @Override
+    public void exercise(List<Schedule> schedules) {}
 
     @Override
     public boolean hasTime() {
@@ -178,6 +184,7 @@ class LinkFitTest {
     private final Disturbance disturbance;
     private int calls;
     private int warmUps;
+    private final Set<String> exercised = new HashSet<>();
 
     Disturbed(Simulated rest, boolean hasTime, boolean hasPatience, Disturbance disturbance) {
       this.rest = rest;
@@ -189,6 +196,11 @@ class LinkFitTest {
     @Override
     public void warmUp(List<Schedule> schedules) {
       warmUps++;
+    }
+
+    @Override
+    public void exercise(List<Schedule> schedules) {
+      schedules.forEach(schedule -> exercised.add(schedule.algorithm()));
     }
 
     @Override
@@ -259,12 +271,12 @@ class LinkFitTest {
   }
 
   @Test
-  void withoutTimeEverythingIsMeasuredOnceAndMayBeDoubted() {
+  void withoutTimeWhatIsLongIsMeasuredOnceAndMayBeDoubted() {
     Simulated rest = new Simulated(fabric(2, true), 2);
     Disturbed busy = new Disturbed(rest, false, false, (_, nanos, _, _) -> nanos + 5_000);
     Fabric fitted = fit(busy);
     assertThat(LinkDoubts.of(fitted, 2, true)).isPresent();
-    assertThat(busy.calls).isEqualTo(7); // short calls, and 4 KiB to 4 MiB
+    assertThat(busy.calls).isEqualTo(12); // short calls and 4 to 256 KiB twice, 1 and 4 MiB
     assertThat(busy.warmUps).isEqualTo(1);
   }
 
@@ -290,15 +302,16 @@ class LinkFitTest {
     return fabric.levels().getFirst().memory().read().nanosPerByte(2 << 20);
   }
 
-  /// Their code may be compiled while long sizes are measured.
-  @Test
-  void shortMessagesAreMeasuredOnceMoreAtTheEnd() {
+  /// Their code may be compiled while long sizes are measured, and is when it has been exercised.
+  @ParameterizedTest(name = "hasPatience={0}")
+  @ValueSource(booleans = {false, true})
+  void shortMessagesAreExercisedAndMeasuredOnceMoreAtTheEnd(boolean hasPatience) {
     Simulated rest = new Simulated(fabric(2, true), 2);
     Disturbed cold =
         new Disturbed(
             rest,
             false,
-            true,
+            hasPatience,
             (schedule, nanos, calls, _) ->
                 calls <= 7 && schedule.algorithm().equals("message-send-receive")
                     ? 2 * nanos
@@ -307,6 +320,7 @@ class LinkFitTest {
     Level links = fit(rest).levels().getFirst();
     assertThat(fitted.messageNanos()).isEqualTo(links.messageNanos());
     assertThat(fitted.shortNanos()).isEqualTo(links.shortNanos());
+    assertThat(cold.exercised).contains("message-send-receive", "local-steps");
   }
 
   @Test
