@@ -3,7 +3,9 @@ package dev.lockstep.collective.plan;
 import dev.lockstep.collective.simulate.Compute;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Level;
+import dev.lockstep.collective.simulate.PeerRates;
 import dev.lockstep.collective.simulate.Rates;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -181,16 +183,71 @@ public final class LinkDoubts {
   private static Optional<String> dip(String name, Rates rates) {
     List<Long> sizes = rated(rates);
     for (int i = 1; i < sizes.size() - 1; i++) {
-      double nanos = rates.nanosPerByte(sizes.get(i));
-      double shorter = rates.nanosPerByte(sizes.get(i - 1));
-      double longer = rates.nanosPerByte(sizes.get(i + 1));
-      if (nanos > SLOWER * Math.max(shorter, longer)) {
+      if (isDip(rates, sizes, i)) {
         return Optional.of(
             "one size was disturbed: workingSetBytes=%d, %s=%.2f GB/s, shorter=%.2f GB/s, longer=%.2f GB/s"
-                .formatted(sizes.get(i), name, 1 / nanos, 1 / shorter, 1 / longer));
+                .formatted(
+                    sizes.get(i),
+                    name,
+                    1 / rates.nanosPerByte(sizes.get(i)),
+                    1 / rates.nanosPerByte(sizes.get(i - 1)),
+                    1 / rates.nanosPerByte(sizes.get(i + 1))));
       }
     }
     return Optional.empty();
+  }
+
+  private static boolean isDip(Rates rates, List<Long> sizes, int place) {
+    double shorter = rates.nanosPerByte(sizes.get(place - 1));
+    double longer = rates.nanosPerByte(sizes.get(place + 1));
+    return rates.nanosPerByte(sizes.get(place)) > SLOWER * Math.max(shorter, longer);
+  }
+
+  /// Returns constants without the rates of single sizes that were disturbed: between its
+  /// neighbors, which are faster by far, a rate is nearer to the true one than what was measured.
+  static Fabric withoutDips(Fabric fabric) {
+    Compute compute = fabric.compute();
+    Level links = fabric.levels().getFirst();
+    PeerRates memory = links.memory();
+    List<Level> levels = new ArrayList<>(fabric.levels());
+    levels.set(
+        0,
+        new Level(
+            links.name(),
+            links.ranks(),
+            links.messageNanos(),
+            links.shortBytes(),
+            links.shortNanos(),
+            links.signalNanos(),
+            links.bandwidth(),
+            new PeerRates(
+                withoutDips(memory.read(), capped(memory.read())),
+                withoutDips(memory.fetch(), capped(memory.fetch())),
+                withoutDips(memory.join(), capped(memory.join())),
+                withoutDips(memory.spread(), capped(memory.spread())),
+                withoutDips(memory.write(), capped(memory.write())),
+                withoutDips(memory.swap(), capped(memory.swap()))),
+            links.uplinkBytesPerSecond()));
+    Compute mended =
+        new Compute(
+            compute.startNanos(),
+            compute.stepNanos(),
+            withoutDips(compute.copy(), compute.copy()),
+            withoutDips(compute.join(), compute.join()),
+            compute.movesMessages());
+    return new Fabric(fabric.name(), mended, levels);
+  }
+
+  private static Rates withoutDips(Rates rates, Rates judged) {
+    List<Long> sizes = rated(judged);
+    List<Rates.Point> points = new ArrayList<>(rates.points());
+    for (int i = 1; i < sizes.size() - 1; i++) {
+      if (isDip(judged, sizes, i)) {
+        long disturbed = sizes.get(i);
+        points.removeIf(point -> point.workingSetBytes() == disturbed);
+      }
+    }
+    return new Rates(points);
   }
 
   /// No size is a tenth as fast as a longer one.

@@ -166,7 +166,7 @@ public final class LinkFit {
       turn(sizes, together);
       fitted = solve(sizes, shared, together);
     }
-    return fitted;
+    return isDoubted(fitted) ? LinkDoubts.withoutDips(fitted) : fitted;
   }
 
   private boolean isDoubted(Fabric fitted) {

@@ -298,6 +298,21 @@ class LinkFitTest {
     assertThat(once.calls).isEqualTo(3 * 7);
   }
 
+  /// As above, without time to measure it again.
+  @Test
+  void aSingleSizeThatStaysDisturbedIsLeftOut() {
+    Simulated rest = new Simulated(fabric(2, true), 2);
+    Disturbed once =
+        new Disturbed(
+            rest, false, false, (_, nanos, calls, _) -> calls == 6 ? nanos + 7_000_000 : nanos);
+    Fabric fitted = fit(once);
+    assertThat(LinkDoubts.of(fitted, 2, true)).isEmpty();
+    assertThat(readNanosPerByte(fitted))
+        .isCloseTo(readNanosPerByte(fit(rest)), withinPercentage(50));
+    assertThat(fitted.levels().getFirst().memory().read().points()).hasSize(5);
+    assertThat(fitted.levels().getFirst().bandwidth().points()).hasSize(6);
+  }
+
   private static double readNanosPerByte(Fabric fabric) {
     return fabric.levels().getFirst().memory().read().nanosPerByte(2 << 20);
   }
