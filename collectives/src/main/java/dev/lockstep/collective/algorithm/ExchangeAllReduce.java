@@ -1,5 +1,6 @@
 package dev.lockstep.collective.algorithm;
 
+import static dev.lockstep.collective.algorithm.Parts.input;
 import static dev.lockstep.collective.algorithm.Parts.output;
 import static dev.lockstep.collective.algorithm.Parts.peers;
 
@@ -24,7 +25,7 @@ final class ExchangeAllReduce extends PlannedAlgorithm {
     Cut shares = Cut.evenly(request, request.ranks());
     Exchange exchange = new Exchange(request, shares);
     return Plan.of(rank -> steps(request, shares, exchange, rank))
-        .withScratch(exchange::scratchElements)
+        .withScratch(rank -> joinsAsItComes(request) ? 0 : exchange.scratchElements(rank))
         .withAlike(rank -> Parts.alikeByRotation(request, rank));
   }
 
@@ -32,7 +33,11 @@ final class ExchangeAllReduce extends PlannedAlgorithm {
     Steps steps = new Steps();
     int[] peers = peers(rank, request.ranks());
     Range own = output(rank, shares.start(rank), shares.length(rank));
-    exchange.joinParts(steps, rank, own);
+    if (joinsAsItComes(request)) {
+      joinAsItComes(steps, request, shares, rank, own);
+    } else {
+      exchange.joinParts(steps, rank, own);
+    }
     for (int peer : peers) {
       steps.send(peer, own);
     }
@@ -40,5 +45,26 @@ final class ExchangeAllReduce extends PlannedAlgorithm {
       steps.receive(peer, output(rank, shares.start(peer), shares.length(peer)));
     }
     return steps;
+  }
+
+  /// Returns whether a share has two contributions, its rank's own and one that arrives: whichever
+  /// comes first, T joins the two. Ranks that read each other's memory exchange what is short
+  /// alone, and have ways of their own for that.
+  private static boolean joinsAsItComes(CollectiveRequest request) {
+    return request.ranks() == 2
+        && !request.topology().peerMemory()
+        && request.inputs(0) == 1
+        && request.inputs(1) == 1;
+  }
+
+  private static void joinAsItComes(
+      Steps steps, CollectiveRequest request, Cut shares, int rank, Range own) {
+    int peer = 1 - rank;
+    steps.send(peer, input(rank, 0, shares.start(peer), shares.length(peer)));
+    if (!request.inPlace()) {
+      steps.copy(input(rank, 0, own.offset(), own.elements()), own);
+    }
+    steps.receiveReduce(peer, own);
+    steps.finish(request, own);
   }
 }

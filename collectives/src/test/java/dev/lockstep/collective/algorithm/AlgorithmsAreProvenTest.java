@@ -8,6 +8,7 @@ import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.Mode;
 import dev.lockstep.collective.request.Topology;
 import dev.lockstep.collective.schedule.Schedule;
+import dev.lockstep.collective.schedule.Step;
 import dev.lockstep.collective.verify.Verdict;
 import dev.lockstep.collective.verify.Verifier;
 import dev.lockstep.graph.LaneSplit;
@@ -154,6 +155,21 @@ final class AlgorithmsAreProvenTest {
           (Verdict.Proven) Verifier.verify(new RingAllReduce().schedule(request));
       assertThat(proven.realisesLaneTree()).isFalse();
       assertThat(proven.reductions()).hasSize(ranks);
+    }
+  }
+
+  @ParameterizedTest(name = "inPlace={0}")
+  @ValueSource(booleans = {true, false})
+  void twoRanksThatExchangeMessagesJoinAllTheyGetAsItComes(boolean inPlace) {
+    LaneSplit lanes = LaneSplit.onePerRank(2);
+    CollectiveRequest request = Requests.allReduce(1000, inPlace, lanes, false, Mode.SAME_BITS);
+    Schedule schedule = new ExchangeAllReduce().schedule(request);
+    prove(schedule);
+    for (int rank = 0; rank < 2; rank++) {
+      assertThat(schedule.scratch(rank)).isEmpty();
+      assertThat(schedule.steps(rank))
+          .hasAtLeastOneElementOfType(Step.ReceiveReduce.class)
+          .doesNotHaveAnyElementsOfTypes(Step.Reduce.class);
     }
   }
 
