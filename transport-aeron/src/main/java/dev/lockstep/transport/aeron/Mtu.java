@@ -27,14 +27,23 @@ final class Mtu {
   /// Aeron's own default has it.
   private static final int HEADERS_BYTES = 92;
 
-  /// A window of fewer frames would make the ends wait for each other.
+  /// What Linux adds to a packet in the memory that it takes for it: headers, and 320 bytes about
+  /// its parts. It takes powers of two, so that a packet of one takes twice as much.
+  private static final int KERNEL_BYTES = 512;
+
+  /// A window of fewer frames would make the ends wait for each other: how many on this host, where
+  /// each end answers at once, and how many between hosts.
+  private static final int FRAMES_PER_NEAR_WINDOW = 4;
+
   private static final int FRAMES_PER_WINDOW = 8;
 
   private Mtu() {}
 
   /// Returns the largest packet between ranks of one host.
+  ///
+  /// @param windowBytes a power of two
   static int onLoopback(int windowBytes) {
-    return Math.min(packetBytes(LOOPBACK_BYTES), windowBytes / FRAMES_PER_WINDOW);
+    return Math.min(LOOPBACK_BYTES, windowBytes / FRAMES_PER_NEAR_WINDOW) - KERNEL_BYTES;
   }
 
   /// Returns the largest packet to other hosts.
