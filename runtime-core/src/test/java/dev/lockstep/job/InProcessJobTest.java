@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.deadline.Deadline;
+import dev.lockstep.deadline.Promise;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.MemoryBudgetException;
@@ -25,6 +26,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -34,7 +36,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(10)
 class InProcessJobTest {
-  private static final long MEETING_MILLIS = 500;
+  private static final Duration MEETING = Duration.ofMillis(500);
   private static final Duration LONG = Duration.ofSeconds(8);
   private static final JobConfig CONFIG = JobConfig.of(Map.of());
 
@@ -174,7 +176,7 @@ class InProcessJobTest {
     // Who comes first is released first, and holds up the others.
     var _ = table.barrier("b", 3, 1).thenApply(_ -> Waits.await(late, LONG));
     FutureTask<String> mine =
-        new FutureTask<>(() -> store.barrier("b", 3, Duration.ofMillis(500)), "released");
+        new FutureTask<>(() -> store.barrier("b", 3, Duration.ofSeconds(1)), "released");
     Thread waiting = Thread.ofPlatform().daemon().start(mine);
     Deadline.until(() -> waiting.getState() == Thread.State.TIMED_WAITING);
     CompletableFuture<byte[]> last =
@@ -188,22 +190,26 @@ class InProcessJobTest {
   @Test
   void ranksThatMeetGoOnTogetherOrAsTheJobFails() throws Exception {
     List<Job> ranks = start(2);
-    CompletableFuture<Long> first =
-        CompletableFuture.supplyAsync(() -> timed(() -> ranks.get(0).store().meet("both", 2)));
-    ranks.get(1).store().meet("both", 2);
-    long together = first.get();
-    long alone = timed(() -> ranks.get(0).store().meet("alone", 2));
+    Store first = ranks.get(0).store();
+    AtomicInteger meetings = new AtomicInteger();
+    Promise.keptWithin(
+        MEETING,
+        () -> {
+          String key = "both " + meetings.incrementAndGet();
+          CompletableFuture<Duration> time =
+              CompletableFuture.supplyAsync(() -> timed(() -> first.meet(key, 2)));
+          ranks.get(1).store().meet(key, 2);
+          return time.get();
+        });
+    assertThat(timed(() -> first.meet("alone", 2))).isGreaterThanOrEqualTo(MEETING);
     ranks.get(1).fail(new ArithmeticException("boom"), "");
-    long failed = timed(() -> ranks.get(0).store().meet("never", 2));
-    assertThat(alone).isGreaterThanOrEqualTo(MEETING_MILLIS);
-    assertThat(together).isLessThan(MEETING_MILLIS);
-    assertThat(failed).isLessThan(MEETING_MILLIS);
+    Promise.keptWithin(MEETING, () -> timed(() -> first.meet("never", 2)));
   }
 
-  private static long timed(Runnable meeting) {
+  private static Duration timed(Runnable meeting) {
     long start = System.nanoTime();
     meeting.run();
-    return Duration.ofNanos(System.nanoTime() - start).toMillis();
+    return Duration.ofNanos(System.nanoTime() - start);
   }
 
   /// What a rank closes after a failure takes its addresses back: that is no second failure.
@@ -252,13 +258,18 @@ class InProcessJobTest {
 
   @Test
   void whoOnlyLostAPeerLetsThePeerSpeakFirst() {
-    List<Job> ranks = start(2);
     Throwable lost = new RankLostException("all_reduce", 0, 3, 1, "peer is gone: rank=1", null);
-    CompletableFuture<Void> secondHand =
-        CompletableFuture.runAsync(() -> ranks.get(0).fail(lost, "all_reduce#3"));
-    ranks.get(1).fail(new ArithmeticException("the cause"), "");
-    secondHand.join();
-    assertThat(ranks.get(0).failure()).map(FailureRecord::message).contains("the cause");
+    // A machine may stand still for longer than a rank waits for who knows more.
+    String told = "";
+    for (int tries = 0; tries < 3 && !told.equals("the cause"); tries++) {
+      List<Job> ranks = start(2);
+      CompletableFuture<Void> secondHand =
+          CompletableFuture.runAsync(() -> ranks.get(0).fail(lost, "all_reduce#3"));
+      ranks.get(1).fail(new ArithmeticException("the cause"), "");
+      secondHand.join();
+      told = ranks.get(0).failure().orElseThrow().message();
+    }
+    assertThat(told).isEqualTo("the cause");
 
     List<Job> silent = start(2);
     silent.get(0).fail(lost, "all_reduce#3");
