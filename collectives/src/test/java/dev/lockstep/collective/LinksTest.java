@@ -70,6 +70,11 @@ class LinksTest {
     return Ranks.run(ranks, MEMORY, options, rank -> rank.communicator.links());
   }
 
+  /// In the place of what was measured on a busy machine, and is doubted, typical constants serve.
+  private static void assumeBelieved(LinkTable table) {
+    assumeFalse(table.key().isEmpty(), "what was measured on a busy machine is doubted");
+  }
+
   private static CollectiveRequest sum(Communicator communicator, long elements) {
     return CollectiveRequest.allReduce(
         DType.F32,
@@ -128,7 +133,7 @@ class LinksTest {
     List<LinkTable> first = tables(ranks, fitted(transport, false));
     assertThat(first).containsOnly(first.getFirst());
     assertThat(first.getFirst().fabric().name()).isEqualTo(transport);
-    assumeFalse(first.getFirst().key().isEmpty(), "what was measured on a busy machine is doubted");
+    assumeBelieved(first.getFirst());
     assertThat(LinkTable.decode(Files.readString(cached()))).isEqualTo(first.getFirst());
     assertThat(tables(ranks, fitted(transport, false))).containsOnly(first.getFirst());
   }
@@ -140,6 +145,7 @@ class LinksTest {
             .withLinks(new LinkSource.Fitted(Optional.empty(), BRIEF, false));
     List<LinkTable> tables = tables(2, homeless);
     assertThat(tables).containsOnly(tables.getFirst());
+    assumeBelieved(tables.getFirst());
     Fabric measured = tables.getFirst().fabric();
     assertThat(measured).isNotEqualTo(LinkTable.typical("messages-only", false).fabric());
     assertThat(tables(2, homeless).getFirst().fabric()).isNotEqualTo(measured);
@@ -148,10 +154,13 @@ class LinksTest {
   @Test
   void ranksMeasureAnewWhereTheyAreAskedAndWhereTheCacheIsDamaged() throws IOException {
     LinkTable first = tables(2, fitted("messages-only", false)).getFirst();
+    assumeBelieved(first);
     LinkTable second = tables(2, fitted("messages-only", true)).getFirst();
+    assumeBelieved(second);
     assertThat(second.fabric()).isNotEqualTo(first.fabric());
     Files.writeString(cached(), "garbage");
     LinkTable third = tables(2, fitted("messages-only", false)).getFirst();
+    assumeBelieved(third);
     assertThat(third.fabric()).isNotEqualTo(second.fabric());
     assertThat(LinkTable.decode(Files.readString(cached()))).isEqualTo(third);
   }
