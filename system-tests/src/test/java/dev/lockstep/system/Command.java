@@ -25,6 +25,11 @@ import java.util.function.BooleanSupplier;
 /// asked for at any time.
 final class Command implements AutoCloseable {
   private static final Duration PATIENCE = Duration.ofSeconds(100);
+
+  /// What `./lockstep` runs from.
+  private static final Path BUILT =
+      Path.of(System.getProperty("lockstep.home", "..")).resolve("distribution/target/lockstep");
+
   private static final long POLL_NANOS = 2_000_000;
 
   private final Process process;
@@ -51,20 +56,36 @@ final class Command implements AutoCloseable {
 
   /// Starts `lockstep` with arguments.
   static Command lockstep(String... arguments) throws IOException {
-    return start(Map.of(), lockstepProgram(false, arguments));
+    return start(Map.of(), lockstepProgram(arguments));
   }
 
-  /// Returns the program of `lockstep` with arguments, on the class path of the tests.
-  ///
-  /// @param computes whether this process computes itself: under another launcher
-  static List<String> lockstepProgram(boolean computes, String... arguments) {
+  /// Returns the program of `lockstep` with arguments as `./lockstep` has it, which starts ranks
+  /// from the archive of classes, but builds nothing.
+  static List<String> lockstepProgram(String... arguments) {
+    List<String> program = new ArrayList<>();
+    program.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    program.addAll(List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"));
+    program.addAll(List.of("-Xlog:aot=off", "-Xlog:cds=off"));
+    program.add("-XX:AOTCache=" + BUILT.resolve("start.aot"));
+    program.add(
+        "--enable-native-access=dev.lockstep.core,dev.lockstep.transport.efa,dev.lockstep.device.cuda,dev.lockstep.device.neuron");
+    program.add("--add-exports=java.base/jdk.internal.misc=org.agrona");
+    program.add("--module-path=" + BUILT.resolve("lib"));
+    program.add("--module=dev.lockstep.launcher/dev.lockstep.launcher.Main");
+    program.addAll(List.of(arguments));
+    return program;
+  }
+
+  /// Returns the program of a process that computes itself, on the class path of the tests, which
+  /// has their classes too: `lockstep` with arguments under another launcher.
+  static List<String> computingProgram(String... arguments) {
     return JavaCommand.of(
         List.of(
             "-XX:+UseSerialGC",
             "-XX:-UsePerfData",
             "--enable-native-access=ALL-UNNAMED",
             "--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED",
-            computes ? "--add-modules=jdk.incubator.vector" : "-XX:TieredStopAtLevel=1"),
+            "--add-modules=jdk.incubator.vector"),
         "dev.lockstep.launcher.Main",
         List.of(arguments));
   }

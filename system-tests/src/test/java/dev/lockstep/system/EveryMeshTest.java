@@ -64,7 +64,7 @@ class EveryMeshTest {
     if (!mesh.isEmpty()) {
       command.addAll(List.of(("--mesh=" + mesh).split(" ", -1)));
     }
-    List<String> program = Command.lockstepProgram(false, command.toArray(String[]::new));
+    List<String> program = Command.lockstepProgram(command.toArray(String[]::new));
     try (Command started = Command.start(BUSY, program)) {
       var _ = started.untilEnd(PATIENCE);
       started.done();

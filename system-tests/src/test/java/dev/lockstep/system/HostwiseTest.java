@@ -73,7 +73,7 @@ class HostwiseTest {
   }
 
   private static List<String> program() {
-    List<String> program = new ArrayList<>(Command.lockstepProgram(true));
+    List<String> program = new ArrayList<>(Command.computingProgram());
     program.set(program.size() - 1, HostwiseRank.class.getName());
     LongStream.of(SIZES).forEach(size -> program.add("" + size));
     return program;
@@ -105,6 +105,6 @@ class HostwiseTest {
             "--nnodes=2",
             "--node-rank=" + node,
             "--rdzv-endpoint=127.0.0.1:" + port);
-    return Command.lockstepProgram(false, TinyJob.with(launch, job));
+    return Command.lockstepProgram(TinyJob.with(launch, job));
   }
 }

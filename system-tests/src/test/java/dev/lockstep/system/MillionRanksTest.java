@@ -24,8 +24,7 @@ class MillionRanksTest {
   @Test
   void anAllReduceOverUltraServersTakesLessThanAMinuteAndFourGigabytes() throws Exception {
     List<String> program =
-        Command.lockstepProgram(
-            true,
+        Command.computingProgram(
             "simulate",
             "all_reduce",
             "--fabric",

@@ -65,7 +65,7 @@ class SurvivorsTest {
   }
 
   private static List<String> program(String transport) {
-    List<String> program = new ArrayList<>(Command.lockstepProgram(true));
+    List<String> program = new ArrayList<>(Command.computingProgram());
     program.set(program.size() - 1, SummingRank.class.getName());
     program.add(transport);
     return program;

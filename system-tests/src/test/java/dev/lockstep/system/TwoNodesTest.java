@@ -62,7 +62,7 @@ class TwoNodesTest {
             "--nnodes=2",
             "--node-rank=" + node,
             "--rdzv-endpoint=" + TwoNodes.address(0) + ":" + port);
-    List<String> program = Command.lockstepProgram(false, TinyJob.with(launch, options));
+    List<String> program = Command.lockstepProgram(TinyJob.with(launch, options));
     return Command.start(
         Map.of("LOCKSTEP_JOB_TOKEN_FILE", Rendezvous.token(folder).toString()),
         TwoNodes.on(node, program));
