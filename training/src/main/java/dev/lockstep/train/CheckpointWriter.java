@@ -55,8 +55,9 @@ final class CheckpointWriter implements AutoCloseable {
   private @Nullable Running running;
   private long saves;
   // Of a checkpoint of which not all ranks have heard how it went: its folder, and on the writers
-  // its writing, and why that failed.
+  // its writing, and why that failed; on the others what the writers say to each other.
   private @Nullable Path owed;
+  private @Nullable WritersTalk overheard;
   private @Nullable Running owing;
   private Optional<CheckpointException> unheard = Optional.empty();
 
@@ -138,61 +139,69 @@ final class CheckpointWriter implements AutoCloseable {
   /// Starts to write a checkpoint by [#writers], of which all ranks hear in [#awaitTogether], where
   /// they have been for the one before it. When this returns the state may change.
   void beginTogether(Target target) {
+    await();
     List<Integer> writers = writers();
-    if (writers.contains(job.rank())) {
-      begin(target, writers);
+    boolean writes = writers.contains(job.rank());
+    WritersTalk talk = job.worldSize() == 1 ? WritersTalk.withNobody(job) : nextTalk(writers);
+    if (writes) {
+      begin(target, writers, talk);
     }
     if (writers.size() < job.worldSize()) {
       owed = target.folder;
       owing = running;
+      overheard = writes ? null : talk;
     }
   }
 
-  /// Starts to write a checkpoint; waits for the one before it. When this returns the state may
+  /// Starts to write a checkpoint, with the one before it done. When this returns the state may
   /// change.
-  ///
-  /// @param writers the ranks that do so together, in order; each calls this
-  /// @throws CheckpointException on every writer, if the one before could not be written
-  void begin(Target target, List<Integer> writers) {
-    await();
+  private void begin(Target target, List<Integer> writers, WritersTalk talk) {
     Share mine = share(writers);
     for (int i = 0; i < states.size(); i++) {
       mine.runs.get(i).copy(compute, mine.copies.get(i));
     }
-    start(target, mine);
+    start(target, mine, talk);
   }
 
   /// Writes a checkpoint and waits for it. Where the host addresses the device's memory nothing is
   /// copied.
   ///
-  /// @param writers as [#begin]
+  /// @param writers the ranks that do so together, in order; each calls this, and no other hears of
+  ///   it
   /// @throws CheckpointException on every writer, if it or the one before could not be written
   void write(Target target, List<Integer> writers) {
+    await();
+    WritersTalk talk = writers.size() == 1 ? WritersTalk.withNobody(job) : nextTalk(writers);
     if (compute.device().info().hostAddressable()) {
-      await();
       List<StateRuns> runs = runs(writers);
       List<MemorySegment> held = runs.stream().map(StateRuns::held).toList();
       compute.stream().synchronize();
-      start(target, new Share(List.copyOf(writers), runs, held, new Scope()));
+      start(target, new Share(List.copyOf(writers), runs, held, new Scope()), talk);
     } else {
-      begin(target, writers);
+      begin(target, writers, talk);
     }
     await();
   }
 
-  private void start(Target target, Share mine) {
-    long number = mine.writers.size() == 1 ? -1 : saves++; // alone there is nothing to agree on
+  private void start(Target target, Share mine, WritersTalk talk) {
     FutureTask<Optional<CheckpointException>> task =
-        new FutureTask<>(() -> write(target, mine, talk(number)));
-    if (number >= 2 && job.rank() == 0) {
-      talk(number - 2).forget(mine.writers);
-    }
+        new FutureTask<>(() -> write(target, mine, talk));
     Thread.ofPlatform().daemon().name("checkpoint-" + job.rank()).start(task);
     running = new Running(target.folder, task);
   }
 
+  /// Of a checkpoint that several ranks count: its writers and those that wait for them. The one
+  /// before it is done, so that all have heard of the one before that.
+  private WritersTalk nextTalk(List<Integer> writers) {
+    long number = saves++;
+    if (number >= 2 && job.rank() == 0) {
+      talk(number - 2).forget(writers);
+    }
+    return talk(number);
+  }
+
   private WritersTalk talk(long number) {
-    return new WritersTalk(job, keys + number + "/");
+    return new WritersTalk(job, keys + number + "/", true);
   }
 
   /// Among replicas along the axes of data and positions each has its part; alone, all of it.
@@ -276,8 +285,9 @@ final class CheckpointWriter implements AutoCloseable {
     }
   }
 
-  /// Waits as [#await]; ranks that do not write wait with those that do. All ranks call this,
-  /// between the same steps.
+  /// Waits as [#await]; ranks that do not write wait with those that do, in the store, as these do:
+  /// a disk may take longer than ranks wait in a collective. All ranks call this, between the same
+  /// steps.
   ///
   /// @return the checkpoint's folder on the writers; empty if none was written, and on the others
   /// @throws CheckpointException on every rank, if it could not be written
@@ -292,6 +302,10 @@ final class CheckpointWriter implements AutoCloseable {
     if (owed != null) {
       String folder = owed.toString();
       String mine = unheard.map(CheckpointWriter::words).orElse("");
+      if (overheard != null) {
+        var _ = overheard.hear(WritersTalk.END);
+      }
+      overheard = null;
       owed = null;
       owing = null;
       unheard = Optional.empty();
@@ -314,20 +328,16 @@ final class CheckpointWriter implements AutoCloseable {
         return follow(target, mine, talk);
       }
       Optional<CheckpointException> failure = lead(target, mine, talk);
-      if (mine.writers.size() > 1) {
-        failure.ifPresentOrElse(
-            known -> talk.sayLast(WritersTalk.END, words(known), known),
-            () -> talk.say(WritersTalk.END, ""));
-      }
+      failure.ifPresentOrElse(
+          known -> talk.sayLast(WritersTalk.END, words(known), known),
+          () -> talk.say(WritersTalk.END, ""));
       return failure;
     } catch (RuntimeException | Error e) {
-      if (mine.writers.size() > 1) {
-        String words = "rank " + job.rank() + " failed: " + e;
-        talk.sayLast(
-            leads ? WritersTalk.END : "" + job.rank(),
-            leads ? words(unwritten(target, words, e)) : words,
-            e);
-      }
+      String words = "rank " + job.rank() + " failed: " + e;
+      talk.sayLast(
+          leads ? WritersTalk.END : "" + job.rank(),
+          leads ? words(unwritten(target, words, e)) : words,
+          e);
       throw e;
     }
   }

@@ -7,10 +7,11 @@ import java.util.List;
 
 /// What the ranks that write a checkpoint together say to each other, through the job's store: the
 /// first one [#OPEN] when the others may write and [#END] when the checkpoint is in its place, each
-/// other one under its number when it has written.
+/// other one under its number when it has written. Ranks that do not write wait for the end too.
 ///
 /// @param prefix of this checkpoint's keys
-record WritersTalk(Job job, String prefix) {
+/// @param isHeard whether another rank hears it; nothing is said otherwise
+record WritersTalk(Job job, String prefix, boolean isHeard) {
   /// Who writes, and on the next line the folder to write to; empty if there is none.
   static final String OPEN = "open";
 
@@ -20,9 +21,16 @@ record WritersTalk(Job job, String prefix) {
   // A rank that died is known by the job at once; this only ends a wait for a disk that hangs.
   private static final Duration LONGEST_WAIT = Duration.ofHours(1);
 
+  /// Of a rank that writes alone and of which nobody hears.
+  static WritersTalk withNobody(Job job) {
+    return new WritersTalk(job, "checkpoint/", false);
+  }
+
   /// Says something once.
   void say(String key, String words) {
-    job.store().set(prefix + key, words.getBytes(StandardCharsets.UTF_8));
+    if (isHeard) {
+      job.store().set(prefix + key, words.getBytes(StandardCharsets.UTF_8));
+    }
   }
 
   /// Says something after a failure, which may be that of the job: then nobody hears it.

@@ -10,15 +10,19 @@ import dev.lockstep.job.JobFailedException;
 import dev.lockstep.train.CheckpointWriter.Output;
 import dev.lockstep.train.FailingFiles.Failure;
 import dev.lockstep.train.checkpoint.CheckpointFiles;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -220,6 +224,55 @@ class CheckpointWritersTest extends SmallRuns {
             });
     assertThat(failedAfter).containsExactly(2L, 2L);
     assertThat(SavedRun.open(folder).step()).isEqualTo(RECIPE.steps());
+  }
+
+  /// A disk may take longer than ranks wait in a collective: the rank that does not write waits in
+  /// the store for the one that does, and meets it in a collective when that has written.
+  @Timeout(60)
+  @Test
+  void whoDoesNotWriteIsInNoCollectiveWhileAnotherHostWrites() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    AtomicReference<Thread> waiting = new AtomicReference<>();
+    List<String> waitedIn = new CopyOnWriteArrayList<>();
+    FailingFiles slow =
+        new FailingFiles() {
+          @Override
+          public void createDirectories(Path made) throws IOException {
+            waitedIn.add(whereItWaits(waiting));
+            super.createDirectories(made);
+          }
+        };
+    Output output = new Output(slow, CheckpointWriter.FILE_BYTES, _ -> List.of("here", "there"));
+    InProcessRanks.run(
+        2,
+        job -> {
+          TrainerOptions options = options("dp=2", 0);
+          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options, output)) {
+            trainer.saveInBackground(folder, 0);
+            if (job.rank() == 1) {
+              waiting.set(Thread.currentThread());
+            }
+            return trainer.awaitSaved();
+          }
+        });
+    assertThat(waitedIn).isNotEmpty().containsOnly(WritersTalk.class.getName());
+    assertThat(SavedRun.open(folder).step()).isZero();
+  }
+
+  /// Returns what a rank's thread waits in, once it does.
+  private static String whereItWaits(AtomicReference<Thread> waiting) {
+    Set<String> places = Set.of(WritersTalk.class.getName(), RankAgreement.class.getName());
+    while (true) {
+      Thread thread = waiting.get();
+      if (thread != null) {
+        for (StackTraceElement frame : thread.getStackTrace()) {
+          if (places.contains(frame.getClassName())) {
+            return frame.getClassName();
+          }
+        }
+      }
+      Thread.onSpinWait();
+    }
   }
 
   @Test
