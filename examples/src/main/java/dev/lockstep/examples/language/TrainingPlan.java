@@ -4,6 +4,7 @@ import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.SavedRun;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -76,3 +77,41 @@ record TrainingPlan(
     folder.check(resumed);
   }
 }
+    if (Files.isDirectory(data)) {
+      requireOutside(data, "--out", folder.path());
+      requireOutside(data, "--cache", options.dataOptions().cache());
+    }
+
+  /// What a run writes is no text to train on: the text would be another with every run, and no run
+  /// could be gone on with. Hidden folders in the text are no part of it.
+  private static void requireOutside(Path data, String option, Path written) {
+    Path text = real(data);
+    Path place = real(written);
+    if (!place.startsWith(text)) {
+      return;
+    }
+    for (Path name : text.relativize(place)) {
+      if (name.toString().startsWith(".")) {
+        return;
+      }
+    }
+    throw new ConfigurationException(
+        option,
+        written.toString(),
+        "the run would write into its own text: %s %s, --data %s (give %s a folder outside of --data)"
+            .formatted(option, written, data, option));
+  }
+
+  /// Where a folder is, or will be once it is made.
+  private static Path real(Path folder) {
+    Path absolute = folder.toAbsolutePath().normalize();
+    Path existing = absolute;
+    while (!Files.exists(existing) && existing.getParent() != null) {
+      existing = existing.getParent();
+    }
+    try {
+      return existing.toRealPath().resolve(existing.relativize(absolute));
+    } catch (IOException unknown) {
+      return absolute; // whoever goes there is told why it cannot be reached
+    }
+  }

@@ -204,6 +204,26 @@ class GptJobTest {
   }
 
   @Test
+  void aRunIsRefusedThatWouldWriteIntoItsOwnText() throws IOException {
+    Path text = Files.createDirectory(directory.resolve("text"));
+    Path link = Files.createSymbolicLink(directory.resolve("link"), text);
+    String outside = directory.resolve("other").toString();
+    String inside = text.resolve("runs/mine").toString();
+    String data = link.toString();
+
+    assertThatThrownBy(() -> check("--data", data, "--cache", outside, "--out", inside))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessage(
+            "the run would write into its own text: --out %s, --data %s (give --out a folder"
+                + " outside of --data)",
+            inside, data);
+    assertThatThrownBy(() -> check("--data", data, "--cache", inside, "--out", outside))
+        .hasMessageStartingWith("the run would write into its own text: --cache " + inside);
+    String hidden = text.resolve(".cache/tokens").toString();
+    check("--data", data, "--cache", hidden, "--out", outside);
+  }
+
+  @Test
   void refusesAFolderThatHoldsAnotherRun() throws IOException {
     Files.writeString(directory.resolve("metrics.jsonl"), "{}");
 
