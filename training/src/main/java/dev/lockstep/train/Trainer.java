@@ -3,6 +3,7 @@ package dev.lockstep.train;
 import dev.lockstep.device.Program;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.MemoryBudgetException;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Scope;
 import dev.lockstep.train.checkpoint.CheckpointFolder;
@@ -379,10 +380,21 @@ public final class Trainer implements AutoCloseable {
         weights.drain();
         return "";
       }
-      ModelState whole = ModelState.wholeParameters(own, model.parameters());
+      ModelState whole = wholeParameters(own, weights);
       whole.receive(weights);
       weights.drain();
       return new Sampler(own, recipe.model(), programs, whole).sample(options, stop);
+    }
+  }
+
+  /// Allocates the whole model; where that cannot be, the other ranks still give what they hold and
+  /// go on.
+  private ModelState wholeParameters(RankCompute own, StateGather weights) {
+    try {
+      return ModelState.wholeParameters(own, model.parameters());
+    } catch (MemoryBudgetException refused) {
+      Scope.afterFailure(refused, weights::drain);
+      throw refused;
     }
   }
 

@@ -3,6 +3,7 @@ package dev.lockstep.examples.language;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.MemoryBudgetException;
 import dev.lockstep.failure.Printable;
 import dev.lockstep.job.Job;
 import dev.lockstep.launcher.RankContext;
@@ -127,19 +128,17 @@ final class TrainingRank {
     introduce(trainer, corpus, folder, console);
     String optimizerSha256;
     String weightsSha256;
+    boolean isDone;
     try (MetricsLog metrics = folder.openMetrics(resumed, trainer.stepsDone())) {
       DispensableFiles files = new DispensableFiles(console::line);
       Recorder recorder = new Recorder(console, metrics, folder, files);
-      boolean isDone =
+      isDone =
           trainer.train(options.trainingRun(folder.checkpoint()).with(recorder).stoppingWhen(stop));
       console.endBar();
       // Before this rank writes text alone, which the others do not wait for.
       optimizerSha256 = trainer.optimizerSha256();
       weightsSha256 = trainer.weightsSha256();
       if (isDone) {
-        if (options.sample > 0) {
-          conclude(trainer, folder, console);
-        }
         recorder.summarize();
       } else {
         console.line(
@@ -148,10 +147,20 @@ final class TrainingRank {
       }
       files.write(folder.metrics(), metrics::close);
     }
-    console.line("output folder     " + folder.path());
-    console.line("data sha256       " + corpus.sha256());
-    console.line("optimizer sha256  " + optimizerSha256);
-    console.line("weights sha256    " + weightsSha256);
+    try {
+      if (isDone && options.sample > 0) {
+        conclude(trainer, folder, console);
+      }
+    } catch (MemoryBudgetException refused) {
+      console.line(
+          "no sample: %s (the run is done and saved; --sample 0 asks for none)"
+              .formatted(refused.getMessage()));
+    } finally { // whatever comes of the sample, the run is done and this is its result
+      console.line("output folder     " + folder.path());
+      console.line("data sha256       " + corpus.sha256());
+      console.line("optimizer sha256  " + optimizerSha256);
+      console.line("weights sha256    " + weightsSha256);
+    }
   }
 
   private void introduce(Trainer trainer, Corpus corpus, RunFolder folder, Console console) {

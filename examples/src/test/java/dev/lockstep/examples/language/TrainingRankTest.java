@@ -28,19 +28,42 @@ class TrainingRankTest {
   private final ByteArrayOutputStream printed = new ByteArrayOutputStream();
 
   private void train(Path out) throws Exception {
+    train(out, "--width 8 --sample 0 --device asking", JobConfig.of(Map.of()));
+  }
+
+  /// Trains a step; returns the most memory that it took.
+  private long train(Path out, String more, JobConfig config) throws Exception {
     Path text = Files.writeString(directory.resolve("text.txt"), "some text\n".repeat(200));
     TrainingOptions options = new TrainingOptions(GptShape.defaults());
     new CommandLine(options)
         .parseArgs(
-            ("--layers 1 --heads 1 --width 8 --context 8 --lanes 1 --micro-batch 1 --steps 1"
-                    + " --sample 0 --threads 1 --device asking --data %s --cache %s --out %s")
-                .formatted(text, directory.resolve("cache"), out)
+            ("--layers 1 --heads 1 --context 8 --lanes 1 --micro-batch 1 --steps 1 --threads 1"
+                    + " --data %s --cache %s --out %s %s")
+                .formatted(text, directory.resolve("cache"), out, more)
                 .split(" "));
-    try (Job job = Job.inProcess(1, JobConfig.of(Map.of())).getFirst()) {
+    try (Job job = Job.inProcess(1, config).getFirst()) {
       new TrainingRank(
               new Alone(job, new PrintStream(printed, true, StandardCharsets.UTF_8)), options)
           .run();
+      return job.memory().peakBytes();
     }
+  }
+
+  /// A sample holds the model once more, here more than a hash's buffers.
+  @Test
+  void aRunEndsWithItsHashesWhereItsSampleDoesNotFit() throws Exception {
+    String model = "--width 192 --sample ";
+    JobConfig usual = JobConfig.of(Map.of());
+    long most = train(directory.resolve("without"), model + 0, usual);
+    printed.reset();
+
+    train(
+        directory.resolve("too-large"),
+        model + 9,
+        new JobConfig(usual.environment(), usual.joinTimeout(), usual.liveness(), most));
+
+    assertThat(printed.toString(StandardCharsets.UTF_8))
+        .containsSubsequence("validation loss ", "no sample: ", "--sample 0", "weights sha256 ");
   }
 
   private record Alone(Job job, PrintStream out) implements RankContext {
