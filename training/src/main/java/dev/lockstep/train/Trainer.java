@@ -242,7 +242,7 @@ public final class Trainer implements AutoCloseable {
       throw new ConfigurationException(
           "--data",
           corpus.sha256(),
-          "the text is not the one that the resumed run was trained on: --data has sha256 %s, --resume has sha256 %s"
+          "the text is not the one that the resumed run was trained on: --data has sha256 %s, --resume has sha256 %s (give the --data that the run was started with, unchanged)"
               .formatted(corpus.sha256(), saved.dataSha256()));
     }
     Trainer trainer =

@@ -142,8 +142,11 @@ final class TrainingRank {
         recorder.summarize();
       } else {
         console.line(
-            "stopped after step %d; go on with --resume %s"
-                .formatted(trainer.stepsDone(), folder.path()));
+            "stopped after step %d; go on with --resume %s%s"
+                .formatted(
+                    trainer.stepsDone(),
+                    folder.path(),
+                    options.data == null ? "" : " --data " + options.data));
       }
       files.write(folder.metrics(), metrics::close);
     }
