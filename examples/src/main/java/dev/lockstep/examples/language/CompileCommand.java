@@ -129,7 +129,7 @@ public final class CompileCommand implements CommandProvider {
       throw new ConfigurationException(
           "--out", "", "an option is missing: --out (name the folder that the programs go to)");
     }
-    Recipe recipe = training.freshRecipe();
+    Recipe recipe = TrainingPlan.recipe(training);
     List<RunGraphs.Group> groups =
         compiler.keepsCollectives(form)
             ? RunGraphs.of(recipe, layout, ranks)

@@ -22,8 +22,7 @@ record TrainingPlan(
   ///
   /// @throws ConfigurationException if an option does not fit
   static TrainingPlan of(TrainingOptions options) {
-    Optional<SavedRun> saved = Optional.ofNullable(options.resume).map(TrainingPlan::open);
-    saved.ifPresent(options::requireNoContradiction);
+    Optional<SavedRun> saved = saved(options);
     Recipe recipe = saved.map(SavedRun::recipe).orElseGet(() -> fresh(options));
     Optional<RunFolder> resumed = saved.flatMap(RunFolder::of);
     RunFolder folder =
@@ -32,6 +31,19 @@ record TrainingPlan(
             .or(() -> resumed)
             .orElseGet(() -> RunFolder.fresh(recipe.model().family()));
     return new TrainingPlan(saved, recipe, resumed, folder);
+  }
+
+  /// Returns the recipe alone, of a run that is resumed or of a fresh one.
+  ///
+  /// @throws ConfigurationException if an option does not fit
+  static Recipe recipe(TrainingOptions options) {
+    return saved(options).map(SavedRun::recipe).orElseGet(options::freshRecipe);
+  }
+
+  private static Optional<SavedRun> saved(TrainingOptions options) {
+    Optional<SavedRun> saved = Optional.ofNullable(options.resume).map(TrainingPlan::open);
+    saved.ifPresent(options::requireNoContradiction);
+    return saved;
   }
 
   private static Recipe fresh(TrainingOptions options) {
@@ -74,13 +86,12 @@ record TrainingPlan(
       throw new ConfigurationException(
           "--data", data.toString(), "there is no text that can be read: --data " + data);
     }
-    folder.check(resumed);
-  }
-}
     if (Files.isDirectory(data)) {
       requireOutside(data, "--out", folder.path());
       requireOutside(data, "--cache", options.dataOptions().cache());
     }
+    folder.check(resumed);
+  }
 
   /// What a run writes is no text to train on: the text would be another with every run, and no run
   /// could be gone on with. Hidden folders in the text are no part of it.
@@ -115,3 +126,4 @@ record TrainingPlan(
       return absolute; // whoever goes there is told why it cannot be reached
     }
   }
+}

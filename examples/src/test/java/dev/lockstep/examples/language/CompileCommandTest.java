@@ -244,6 +244,17 @@ class CompileCommandTest {
         .doesNotContain(".lockstep-compile", "step-rank-0.json");
   }
 
+  /// A run's programs are those of its recipe, not of the family's defaults.
+  @Test
+  void theRunThatIsNamedIsNotPassedOver() {
+    String run = directory.resolve("run").toString();
+    assertThatThrownBy(() -> compile(small("--out", directory.toString(), "--resume", run)))
+        .isInstanceOfSatisfying(
+            ConfigurationException.class,
+            refused -> assertThat(refused.key()).isEqualTo("--resume"))
+        .hasMessageContaining("the run cannot be resumed: --resume " + run);
+  }
+
   @Test
   void saysThatTheFolderCannotBeWritten() throws IOException {
     Path file = Files.createFile(directory.resolve("file"));
