@@ -4,13 +4,16 @@ import dev.lockstep.cache.Digests;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
+import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HexFormat;
 import java.util.List;
 
 /// The files below a folder, which a link may lead to. Hidden files and folders are left out, links
@@ -36,16 +39,13 @@ final class FolderSource implements TextSource {
 
   @Override
   public String fingerprint() throws IOException {
-    StringBuilder text = new StringBuilder();
+    MessageDigest digest = Digests.sha256();
     for (Found found : list()) {
-      text.append(found.entry.name())
-          .append(' ')
-          .append(found.entry.bytes())
-          .append(' ')
-          .append(found.modifiedMillis)
-          .append('\n');
+      String line =
+          found.entry.name() + " " + found.entry.bytes() + " " + found.modifiedMillis + "\n";
+      digest.update(line.getBytes(StandardCharsets.UTF_8));
     }
-    return Digests.sha256Hex(text.toString());
+    return HexFormat.of().formatHex(digest.digest());
   }
 
   @Override
@@ -83,7 +83,7 @@ final class FolderSource implements TextSource {
 
     @Override
     public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
-      String name = root.relativize(file).toString().replace('\\', '/');
+      String name = root.relativize(file).toString();
       if (attributes.isRegularFile() && !isHidden(file) && name.endsWith(suffix)) {
         found.add(
             new Found(

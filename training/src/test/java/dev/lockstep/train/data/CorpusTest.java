@@ -91,6 +91,17 @@ class CorpusTest {
   }
 
   @Test
+  void aFileIsReadWhoseNameHasABackslash() throws IOException {
+    Path odd = Files.createDirectory(temporary.resolve("odd"));
+    Files.writeString(odd.resolve("docs\\a.txt"), "some text");
+    Files.writeString(odd.resolve("docs"), "other text");
+    try (Corpus corpus = Corpus.open(DataOptions.of(odd, cache), CorpusListener.SILENT)) {
+      assertThat(text(corpus, 0, corpus.trainTokens() + corpus.validationTokens()))
+          .contains("some text", "other text");
+    }
+  }
+
+  @Test
   void theCopyOfTheTextIsForItsUsersEyesOnly() throws IOException {
     open(new Heard());
 
