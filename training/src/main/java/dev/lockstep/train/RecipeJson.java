@@ -34,6 +34,7 @@ final class RecipeJson {
   private static final String FAMILY = "family";
   private static final String MODEL = "model";
   private static final String BATCH = "batch";
+  private static final String PRECISION = "precision";
   private static final String STEPS = "steps";
   private static final String LEARNING_RATE = "learningRate";
   private static final ObjectMapper JSON =
@@ -87,8 +88,8 @@ final class RecipeJson {
   }
 
   private static void addWhatWasNotYet(ObjectNode fields) {
-    if (!fields.has("precision")) {
-      fields.put("precision", Precision.F32.name());
+    if (!fields.has(PRECISION)) {
+      fields.put(PRECISION, Precision.F32.name());
     }
     if (!fields.has("dropout")) {
       fields.put("dropout", 0f);
@@ -108,6 +109,7 @@ final class RecipeJson {
       if (!(given instanceof ObjectNode fields)) {
         throw refusal(file, "it holds no JSON object", null);
       }
+      spellPrecision(fields);
       ObjectNode tree = (ObjectNode) tree(defaults(file, fields));
       merge(file, tree, fields, "");
       return JSON.treeToValue(tree, Recipe.class);
@@ -128,6 +130,15 @@ final class RecipeJson {
           broken);
     } catch (IOException unreadable) {
       throw refusal(file, FileTrouble.words(unreadable), unreadable);
+    }
+  }
+
+  /// A precision may stand as the option has it, too.
+  private static void spellPrecision(ObjectNode given) {
+    for (Precision precision : Precision.values()) {
+      if (given.path(PRECISION).asText().equals(precision.label())) {
+        given.put(PRECISION, precision.name());
+      }
     }
   }
 

@@ -58,6 +58,14 @@ class RecipeFileTest {
     assertThat(Recipe.fromJson(recipe.toJson())).isEqualTo(recipe);
   }
 
+  @ParameterizedTest(name = "{0}")
+  @CsvSource({"bf16, BF16", "BF16, BF16", "f32, F32"})
+  void aPrecisionIsReadAsTheOptionHasItToo(String written, Precision meant) throws IOException {
+    Path file = directory.resolve("precision.json");
+    Files.writeString(file, "{\"precision\": \"%s\"}".formatted(written));
+    assertThat(Recipe.read(file).precision()).isEqualTo(meant);
+  }
+
   @Test
   void whatAFileLeavesOutIsTheDefaultOfItsFamily() throws IOException {
     Recipe read =
