@@ -20,7 +20,7 @@ import java.util.Map;
 /// position beside the weights.
 ///
 /// - `config.json` and `model.safetensors` (large models: several files and their index): what
-///   `AutoModelForCausalLM.from_pretrained` opens
+///   `AutoModelForCausalLM.from_pretrained` opens where the model is a GPT-2 or a Llama
 /// - `optimizer.safetensors`: the moments, `m/name` and `v/name`
 /// - `trainer_state.json`: recipe, step, the data set's SHA-256, the next window of it, and the
 ///   position of the random numbers
