@@ -26,6 +26,7 @@ final class JobToken {
   private static final Logger LOG = LoggerFactory.getLogger(JobToken.class);
   static final int SHORTEST_BYTES = 16;
   private static final int LONGEST_BYTES = 4096;
+  private static final int MAX_NAME_CHARS = 100;
 
   private JobToken() {}
 
@@ -50,7 +51,14 @@ final class JobToken {
                   SHORTEST_BYTES,
                   JobVariables.TOKEN_FILE));
     }
-    return new Left(userFolder(variables).resolve("store-" + launch.storePort() + ".token"));
+    return new Left(userFolder(variables).resolve(fileName(launch)));
+  }
+
+  /// The job's name is in it, so that the ranks of one job never read what another has left.
+  private static String fileName(LaunchEnvironment launch) {
+    String job = launch.jobName().replaceAll("[^A-Za-z0-9._-]", "_");
+    String known = job.isEmpty() ? "" : "-" + FailureRecords.cut(job, MAX_NAME_CHARS);
+    return "store-" + launch.storePort() + known + ".token";
   }
 
   /// Returns the token that a launcher or its user has put into a file.

@@ -6,6 +6,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /// Where the variables say that the store is: `MASTER_ADDR` and `LOCKSTEP_STORE_PORT` or
 /// `MASTER_PORT`; where a launcher gives none, host and port follow from the numbers it gives its
@@ -15,6 +16,10 @@ final class StoreAddress {
   private static final int FIRST_PORT = 61440;
   private static final int PORTS = 4096;
   private static final int LAST_PORT = 65535;
+
+  // Of the ports, the golden section: steps of a job, and of those with the next numbers, lie far
+  // apart. Odd, so that no 4096 steps share a port.
+  private static final long STEP_STRIDE = 2531;
 
   // mpirun tells its ranks where it listens: "1531576320.0;tcp://10.96.0.1,172.17.0.1:34911".
   private static final Pattern MPIRUN_HOST = Pattern.compile("tcp://([^,:]+)|tcp6://\\[([^,\\]]+)");
@@ -55,11 +60,11 @@ final class StoreAddress {
     String key = variables.firstSet("MASTER_PORT", "PET_MASTER_PORT");
     int master = variables.port(key);
     if (master < 0) {
-      long number = jobNumber(variables);
-      if (number < 0) {
+      LauncherJob job = launcherJob(variables);
+      if (job == null) {
         throw missing(variables, "MASTER_PORT", "a free port on the host of rank 0");
       }
-      return FIRST_PORT + (int) (number % PORTS);
+      return FIRST_PORT + (int) Math.floorMod(job.number(), (long) PORTS);
     }
     // torchrun's agent listens at MASTER_PORT itself.
     int port = variables.isTrue("TORCHELASTIC_USE_AGENT_STORE") ? master + 1 : master;
@@ -72,17 +77,31 @@ final class StoreAddress {
     return port;
   }
 
-  /// Returns a number that all ranks of the job and no other job of this time have, or -1.
-  private static long jobNumber(Variables variables) {
+  /// What all ranks of a job are told of it by their launcher.
+  ///
+  /// @param name no other job of this time has it
+  /// @param number for the port: others of this time seldom have one that leads to the same
+  private record LauncherJob(String name, long number) {}
+
+  private static @Nullable LauncherJob launcherJob(Variables variables) {
     String slurm = variables.firstSet("SLURM_JOB_ID", "SLURM_JOBID");
     if (variables.has(slurm)) {
-      return variables.bigNumber(slurm) + Math.max(0, variables.bigNumber("SLURM_STEP_ID"));
+      long id = variables.bigNumber(slurm);
+      String stepKey = variables.firstSet("SLURM_STEP_ID", "SLURM_STEPID");
+      long step = Math.max(0, variables.bigNumber(stepKey));
+      return new LauncherJob(id + "." + step, id + STEP_STRIDE * step);
     }
     if (variables.has("OMPI_MCA_ess_base_jobid")) {
-      return variables.bigNumber("OMPI_MCA_ess_base_jobid");
+      long id = variables.bigNumber("OMPI_MCA_ess_base_jobid");
+      // The upper half tells mpiruns apart, the lower one what each of them has started.
+      return new LauncherJob(Long.toString(id), id ^ id >>> 16);
     }
-    String name = variables.firstSet("OMPI_MCA_orte_hnp_uri", "PMIX_NAMESPACE");
-    return variables.text(name).map(text -> text.hashCode() & 0x7FFF_FFFFL).orElse(-1L);
+    String key = variables.firstSet("OMPI_MCA_orte_hnp_uri", "PMIX_NAMESPACE");
+    return variables
+        .text(key)
+        .map(text -> text.hashCode() & 0x7FFF_FFFFL)
+        .map(number -> new LauncherJob(Long.toString(number), number))
+        .orElse(null);
   }
 
   /// Returns what the launcher calls the job, or empty.
@@ -90,8 +109,8 @@ final class StoreAddress {
     if (variables.has("TORCHELASTIC_RUN_ID")) {
       return variables.text("TORCHELASTIC_RUN_ID").orElse("");
     }
-    long number = jobNumber(variables);
-    return number < 0 ? "" : Long.toString(number);
+    LauncherJob job = launcherJob(variables);
+    return job == null ? "" : job.name();
   }
 
   /// Returns whether the text itself, whatever a name resolves to, says loopback.

@@ -5,8 +5,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import dev.lockstep.failure.ConfigurationException;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -179,7 +181,7 @@ class LaunchEnvironmentTest {
     assertThat(LaunchEnvironment.of(SLURM))
         .isEqualTo(
             new LaunchEnvironment(
-                "SLURM", 3, 4, 1, -1, 1, 2, true, "gpu007", 61440 + 576, false, "123456"));
+                "SLURM", 3, 4, 1, -1, 1, 2, true, "gpu007", 61440 + 576, false, "123456.0"));
     LaunchEnvironment given =
         LaunchEnvironment.of(with(SLURM, "MASTER_ADDR=head", "MASTER_PORT=4242"));
     assertThat(given.storeHost()).isEqualTo("head");
@@ -192,7 +194,33 @@ class LaunchEnvironmentTest {
             with(SLURM, "SLURM_STEP_NUM_TASKS=8", "SLURM_STEP_NUM_NODES=4", "SLURM_STEP_ID=2"));
     assertThat(step.worldSize()).isEqualTo(8);
     assertThat(step.nodes()).isEqualTo(4);
-    assertThat(step.storePort()).isEqualTo(61440 + 578);
+    assertThat(step.jobName()).isEqualTo("123456.2");
+    assertThat(step.storePort()).isEqualTo(61440 + (123456 + 2 * 2531) % 4096);
+  }
+
+  /// Their ranks would take each other for their own where port and name are the same.
+  @Test
+  void stepsOfSlurmsJobsSideBySideMeetApart() {
+    Set<Integer> ports = new HashSet<>();
+    Set<String> names = new HashSet<>();
+    for (int job = 100; job < 110; job++) {
+      for (int step = 0; step < 5; step++) {
+        LaunchEnvironment launch =
+            LaunchEnvironment.of(with(SLURM, "SLURM_JOB_ID=" + job, "SLURM_STEP_ID=" + step));
+        ports.add(launch.storePort());
+        names.add(launch.jobName());
+      }
+    }
+    assertThat(ports).hasSize(50).allMatch(port -> port >= 61440 && port <= 65535);
+    assertThat(names).hasSize(50);
+  }
+
+  /// An mpirun of Open MPI 4 has a number in the upper half alone.
+  @Test
+  void jobsOfTwoMpirunsMeetApart() {
+    LaunchEnvironment other =
+        LaunchEnvironment.of(with(OPEN_MPI, "OMPI_MCA_ess_base_jobid=" + (1531576320 + (7 << 16))));
+    assertThat(other.storePort()).isNotEqualTo(LaunchEnvironment.of(OPEN_MPI).storePort());
   }
 
   @Test
@@ -247,11 +275,22 @@ class LaunchEnvironmentTest {
 
   @Test
   void readsOpenMpi() {
-    // 1531576320 % 4096 = 0
+    // 1531576320 = 23370 << 16, and 23370 % 4096 = 2890
     assertThat(LaunchEnvironment.of(OPEN_MPI))
         .isEqualTo(
             new LaunchEnvironment(
-                "OPEN_MPI", 1, 2, 0, 1, -1, -1, true, "10.96.0.1", 61440, false, "1531576320"));
+                "OPEN_MPI",
+                1,
+                2,
+                0,
+                1,
+                -1,
+                -1,
+                true,
+                "10.96.0.1",
+                61440 + 2890,
+                false,
+                "1531576320"));
     LaunchEnvironment six =
         LaunchEnvironment.of(
             with(OPEN_MPI, "OMPI_MCA_orte_hnp_uri=7.0;tcp6://[fe80::1,fe80::2]:34911"));

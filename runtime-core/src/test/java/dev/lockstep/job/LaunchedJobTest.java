@@ -29,6 +29,7 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -221,6 +222,25 @@ class LaunchedJobTest {
     assertThat(Files.readString(left)).matches("[0-9a-f]{64}");
     close();
     assertThat(left).doesNotExist();
+  }
+
+  @Test
+  void aTokenThatAnotherJobHasLeftAtThePortIsNotTaken() throws Exception {
+    Path runtime = Files.createDirectory(temp.resolve("run"), PrivateMode.folder());
+    Path folder = Files.createDirectory(runtime.resolve("lockstep"), PrivateMode.folder());
+    Map<String, String> variables = torchrun(2, Ports.free()).get(0);
+    variables.put("XDG_RUNTIME_DIR", runtime.toString());
+    List<TokenSource> tokens = new ArrayList<>();
+    for (String job : List.of("a/1", "b")) {
+      variables.put("TORCHELASTIC_RUN_ID", job);
+      tokens.add(JobToken.find(LaunchEnvironment.of(variables), new Variables(variables)));
+    }
+    tokens.get(0).publish(tokens.get(0).make());
+    assertThat(tokens.get(0).read()).isPresent();
+    assertThat(tokens.get(1).read()).isEmpty();
+    try (Stream<Path> files = Files.list(folder)) {
+      assertThat(files).hasSize(1);
+    }
   }
 
   @Test
