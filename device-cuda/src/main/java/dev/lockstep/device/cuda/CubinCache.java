@@ -21,26 +21,32 @@ final class CubinCache {
   private static final Logger LOG = LoggerFactory.getLogger(CubinCache.class);
   private static final int DIGEST_BYTES = 32;
 
-  private final Path folder;
+  private final Optional<Path> folder;
 
   /// Makes the cache; nothing is touched before it is used.
-  CubinCache(Path folder) {
+  ///
+  /// @param folder empty keeps nothing
+  CubinCache(Optional<Path> folder) {
     this.folder = folder;
   }
 
-  /// Returns the folder that the system property `lockstep.cubins` names, or else the user's:
-  /// `$XDG_CACHE_HOME/lockstep/cubin`, or `~/.cache/lockstep/cubin`.
-  static Path standardFolder() {
+  /// Returns the cache in the folder that the system property `lockstep.cubins` names, or else in
+  /// the user's: `$XDG_CACHE_HOME/lockstep/cubin`, or `~/.cache/lockstep/cubin`. A user who has
+  /// neither keeps nothing.
+  static CubinCache standard() {
     String named = System.getProperty("lockstep.cubins", "");
-    if (!named.isEmpty()) {
-      return Path.of(named);
-    }
-    return UserCache.folder(System.getenv()).resolve("cubin");
+    return new CubinCache(
+        named.isEmpty()
+            ? UserCache.find(System.getenv()).map(caches -> caches.resolve("cubin"))
+            : Optional.of(Path.of(named)));
   }
 
   /// Returns what is kept under a key, if it is whole.
   Optional<byte[]> find(byte[] key) {
-    Path file = file(key);
+    return folder.flatMap(there -> read(file(there, key)));
+  }
+
+  private static Optional<byte[]> read(Path file) {
     try {
       byte[] kept = Files.readAllBytes(file);
       if (kept.length > DIGEST_BYTES) {
@@ -60,7 +66,10 @@ final class CubinCache {
 
   /// Keeps an image under a key, if the folder can be written.
   void keep(byte[] key, byte[] image) {
-    Path file = file(key);
+    if (folder.isEmpty()) {
+      return;
+    }
+    Path file = file(folder.get(), key);
     byte[] kept = Arrays.copyOf(Digests.sha256().digest(image), DIGEST_BYTES + image.length);
     System.arraycopy(image, 0, kept, DIGEST_BYTES, image.length);
     try {
@@ -70,7 +79,7 @@ final class CubinCache {
     }
   }
 
-  Path file(byte[] key) {
+  static Path file(Path folder, byte[] key) {
     return folder.resolve(HexFormat.of().formatHex(key) + ".cubin");
   }
 }

@@ -25,7 +25,6 @@ import dev.lockstep.tensor.Tensor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -56,13 +55,12 @@ final class CudaDevice implements Device {
   private volatile boolean closed;
 
   private CudaDevice(
-      CudaContext context, CudaLibraries.Found libraries, Path cache, DeviceOptions options) {
+      CudaContext context, CudaLibraries.Found libraries, CubinCache cache, DeviceOptions options) {
     this.context = context;
     this.pool = options.memory();
     context.enter();
     KernelCompiler compiler =
-        new KernelCompiler(
-            libraries.nvrtc(), new CubinCache(cache), context.name(), context.architecture());
+        new KernelCompiler(libraries.nvrtc(), cache, context.name(), context.architecture());
     this.kernels = new Kernels(context, compiler);
     this.memory = new CudaMemory(context, pool, this::settle);
     this.pins = new HostPins(context);
@@ -92,7 +90,7 @@ final class CudaDevice implements Device {
   ///
   /// @throws DeviceException if the driver refuses
   static CudaDevice open(
-      CudaLibraries.Found libraries, Path cache, int ordinal, DeviceOptions options) {
+      CudaLibraries.Found libraries, CubinCache cache, int ordinal, DeviceOptions options) {
     CudaContext context = CudaContext.open(libraries.driver(), ordinal);
     try {
       return new CudaDevice(context, libraries, cache, options);

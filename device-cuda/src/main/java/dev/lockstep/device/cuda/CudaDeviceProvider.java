@@ -12,24 +12,23 @@ import dev.lockstep.failure.DeviceException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.file.Path;
 import java.util.function.Supplier;
 
 /// Opens NVIDIA's GPUs. Public for [java.util.ServiceLoader] alone.
 public final class CudaDeviceProvider implements DeviceProvider {
   private final Supplier<CudaLibraries> libraries;
-  private final Path cache;
+  private final CubinCache cache;
 
   /// Makes the provider; for the service loader.
   public CudaDeviceProvider() {
-    this(() -> CudaLibraries.find(LibraryFiles.standard()), CubinCache.standardFolder());
+    this(() -> CudaLibraries.find(LibraryFiles.standard()), CubinCache.standard());
   }
 
   /// Makes a provider of other libraries.
   ///
   /// @param libraries asked at each probe and each opening
   /// @param cache where compiled kernels are kept
-  CudaDeviceProvider(Supplier<CudaLibraries> libraries, Path cache) {
+  CudaDeviceProvider(Supplier<CudaLibraries> libraries, CubinCache cache) {
     this.libraries = libraries;
     this.cache = cache;
   }

@@ -2,6 +2,7 @@ package dev.lockstep.device.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.cuda.ffi.CudaLibraries;
@@ -9,15 +10,16 @@ import dev.lockstep.device.cuda.ffi.LibraryFiles;
 import dev.lockstep.failure.Availability;
 import dev.lockstep.failure.DeviceException;
 import dev.lockstep.memory.MemoryPool;
-import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 /// A machine without NVIDIA's libraries.
 class CudaAbsentTest {
   private static CudaDeviceProvider provider(String driver, String nvrtc) {
     LibraryFiles files = new LibraryFiles(List.of(driver), List.of(nvrtc), List.of());
-    return new CudaDeviceProvider(() -> CudaLibraries.find(files), Path.of("target"));
+    return new CudaDeviceProvider(
+        () -> CudaLibraries.find(files), new CubinCache(Optional.empty()));
   }
 
   @Test
@@ -63,6 +65,21 @@ class CudaAbsentTest {
         .contains("NCCL cannot be opened", "/nowhere/libnccl.so.2", "LOCKSTEP_LIBNCCL", "to none");
     assertThat(CudaLibraries.find(new LibraryFiles(driver, nvrtc, List.of(), absent, false, false)))
         .isInstanceOf(CudaLibraries.Found.class);
+  }
+
+  /// As in a container whose user the system does not know: other devices open beside this one.
+  @Test
+  void aUserWithoutAHomeHasTheProviderAndKeepsNoKernels() {
+    assumeThat(System.getenv("XDG_CACHE_HOME")).isNullOrEmpty();
+    String home = System.setProperty("user.home", "?");
+    try {
+      assertThat(new CudaDeviceProvider().probe()).isNotNull();
+      CubinCache none = CubinCache.standard();
+      none.keep(new byte[] {1}, new byte[] {2});
+      assertThat(none.find(new byte[] {1})).isEmpty();
+    } finally {
+      System.setProperty("user.home", home);
+    }
   }
 
   @Test

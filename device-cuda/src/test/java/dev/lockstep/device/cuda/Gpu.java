@@ -24,8 +24,7 @@ public final class Gpu {
     LibraryFiles files =
         new LibraryFiles(
             usual.driver(), usual.nvrtc(), List.of(), usual.nccl(), false, usual.needsNccl());
-    return present(
-        new CudaDeviceProvider(() -> CudaLibraries.find(files), CubinCache.standardFolder()));
+    return present(new CudaDeviceProvider(() -> CudaLibraries.find(files), CubinCache.standard()));
   }
 
   private static DeviceProvider present(DeviceProvider provider) {

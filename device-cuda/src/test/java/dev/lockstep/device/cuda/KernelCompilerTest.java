@@ -14,6 +14,7 @@ import java.lang.reflect.Proxy;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -38,7 +39,7 @@ class KernelCompilerTest {
     LibraryFiles files =
         new LibraryFiles(List.of(), List.of(StandIns.nvrtc().toString()), List.of());
     Nvrtc nvrtc = counted(CudaLibraries.nvrtc(files).orElseThrow());
-    compiler = new KernelCompiler(nvrtc, new CubinCache(folder), "cuda:0", "sm_90a");
+    compiler = new KernelCompiler(nvrtc, new CubinCache(Optional.of(folder)), "cuda:0", "sm_90a");
   }
 
   private Nvrtc counted(Nvrtc nvrtc) {

@@ -7,6 +7,7 @@ import dev.lockstep.device.cuda.ffi.CudaLibraries;
 import dev.lockstep.device.cuda.ffi.LibraryFiles;
 import dev.lockstep.device.cuda.ffi.Nccl;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.UnaryOperator;
 
 /// Providers of devices whose libraries are the stand-ins.
@@ -54,7 +55,8 @@ final class StandInDevices {
     LibraryFiles files =
         new LibraryFiles(
             List.of(StandIns.cuda().toString()), List.of(StandIns.nvrtc().toString()), List.of());
-    return new CudaDeviceProvider(() -> CudaLibraries.find(files), StandIns.cache());
+    return new CudaDeviceProvider(
+        () -> CudaLibraries.find(files), new CubinCache(Optional.of(StandIns.cache())));
   }
 
   private static DeviceProvider provider(
@@ -82,6 +84,6 @@ final class StandInDevices {
                       found.cublasLt().map(products),
                       found.nccl().map(nccl));
             },
-        StandIns.cache());
+        new CubinCache(Optional.of(StandIns.cache())));
   }
 }
