@@ -2,6 +2,7 @@ package dev.lockstep.device.neuron.compiler;
 
 import dev.lockstep.cache.Digests;
 import dev.lockstep.cache.UserCache;
+import dev.lockstep.failure.ConfigurationException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -48,7 +49,8 @@ public record CompilerSettings(
   /// Reads the settings that users give in the environment.
   ///
   /// @param says gets a line if flags are left out
-  /// @throws IllegalArgumentException if a number is none, or a quote is not closed
+  /// @throws ConfigurationException if a number is none, a quote is not closed, or the user has no
+  ///   folder for caches
   public static CompilerSettings of(
       CompilerLookup.Found compiler,
       Target target,
@@ -68,7 +70,7 @@ public record CompilerSettings(
   private static List<String> flags(String line, Consumer<String> says) {
     List<String> kept = new ArrayList<>();
     List<String> left = new ArrayList<>();
-    Iterator<String> words = ShellWords.split(line).iterator();
+    Iterator<String> words = words(line).iterator();
     while (words.hasNext()) {
       String word = words.next();
       boolean isCache = word.equals("--cache_dir") || word.startsWith("--cache_dir=");
@@ -85,6 +87,19 @@ public record CompilerSettings(
     return kept;
   }
 
+  private static List<String> words(String line) {
+    try {
+      return ShellWords.split(line);
+    } catch (IllegalArgumentException wrong) {
+      throw new ConfigurationException(
+          FLAGS,
+          line,
+          "flags of the compiler cannot be read, %s, %s=%s (close the quote, or put a backslash before it)"
+              .formatted(wrong.getMessage(), FLAGS, line),
+          wrong);
+    }
+  }
+
   /// From Trn2 on two physical cores are one logical core unless the user says otherwise.
   private static int logicalCoreSize(Target target, Map<String, String> environment) {
     String given = environment.getOrDefault(LOGICAL_CORE, "");
@@ -92,8 +107,11 @@ public record CompilerSettings(
       return target == Target.TRN1 ? 1 : 2;
     }
     if (!given.equals("1") && !given.equals("2")) {
-      throw new IllegalArgumentException(
-          "size of a logical core must be 1 or 2: " + LOGICAL_CORE + "=" + given);
+      throw new ConfigurationException(
+          LOGICAL_CORE,
+          given,
+          "size of a logical core must be 1 or 2: %s=%s (set it to one of these, or not at all)"
+              .formatted(LOGICAL_CORE, given));
     }
     return Integer.parseInt(given);
   }

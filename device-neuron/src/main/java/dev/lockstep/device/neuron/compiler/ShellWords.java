@@ -43,8 +43,7 @@ final class ShellWords {
       }
     }
     if (quote != NONE) {
-      throw new IllegalArgumentException(
-          "quote is not closed: quote=%s, line=%s".formatted(quote, line));
+      throw new IllegalArgumentException("a quote is not closed: quote=" + quote);
     }
     end();
     return List.copyOf(words);

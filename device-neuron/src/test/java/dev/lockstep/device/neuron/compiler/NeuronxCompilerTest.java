@@ -9,6 +9,7 @@ import dev.lockstep.device.RankGrid;
 import dev.lockstep.device.neuron.hlo.HloEmitter;
 import dev.lockstep.device.neuron.hlo.HloModule;
 import dev.lockstep.device.neuron.hlo.SumOrder;
+import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.DeviceException;
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.GraphBuilder;
@@ -351,8 +352,10 @@ final class NeuronxCompilerTest {
     assertThat(flags("-O1 --tensorizer-options='--a=1 --b=\"2\"' \"x y\" a\\ b ''"))
         .containsExactly("-O1", "--tensorizer-options=--a=1 --b=\"2\"", "x y", "a b", "");
     assertThatThrownBy(() -> flags("-O1 'x"))
-        .isInstanceOf(IllegalArgumentException.class)
-        .hasMessage("quote is not closed: quote=', line=-O1 'x");
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessage(
+            "flags of the compiler cannot be read, a quote is not closed: quote=',"
+                + " NEURON_CC_FLAGS=-O1 'x (close the quote, or put a backslash before it)");
     assertThat(said).isEmpty();
   }
 
@@ -396,7 +399,8 @@ final class NeuronxCompilerTest {
         .isEqualTo(Path.of("/x/lockstep/neuron"));
     Map<String, String> three = Map.of("NEURON_LOGICAL_NC_CONFIG", "3");
     assertThatThrownBy(() -> CompilerSettings.of(compiler, Target.TRN2, three, said::add))
-        .isInstanceOf(IllegalArgumentException.class)
-        .hasMessage("size of a logical core must be 1 or 2: NEURON_LOGICAL_NC_CONFIG=3");
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageStartingWith(
+            "size of a logical core must be 1 or 2: NEURON_LOGICAL_NC_CONFIG=3 (");
   }
 }
