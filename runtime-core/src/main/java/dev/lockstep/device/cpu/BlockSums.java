@@ -5,8 +5,14 @@ package dev.lockstep.device.cpu;
 final class BlockSums {
   private BlockSums() {}
 
-  /// Room that a thread needs for a row of `extent` elements.
-  static long scratchBytes(int extent, int outer, int blocks) {
+  /// Room that a thread needs for [#sum] of a row of `extent` elements: the row itself only where
+  /// its blocks do not lie side by side.
+  static long sumBytes(int extent, int outer, int blocks) {
+    return RowKernels.PARTIAL_BYTES + stackBytes(blocks) + (outer == 1 ? 0 : extent * 4L);
+  }
+
+  /// Room that a thread needs for [#sumExp] of a row of `extent` elements.
+  static long sumExpBytes(int extent, int blocks) {
     return RowKernels.PARTIAL_BYTES + stackBytes(blocks) + extent * 4L;
   }
 

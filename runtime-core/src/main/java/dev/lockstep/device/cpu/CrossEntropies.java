@@ -39,8 +39,8 @@ final class CrossEntropies {
   /// Room that a thread needs for [#rows], and the caller for [#finish].
   long scratchBytes() {
     return Math.max(
-        BlockSums.scratchBytes(vocabulary, vocabularyOuter, vocabularyBlocks),
-        BlockSums.scratchBytes(rows, tokenOuter, tokenBlocks));
+        BlockSums.sumExpBytes(vocabulary, vocabularyBlocks),
+        BlockSums.sumBytes(rows, tokenOuter, tokenBlocks));
   }
 
   /// Computes log-sum-exp and loss of rows `[from, to)`.

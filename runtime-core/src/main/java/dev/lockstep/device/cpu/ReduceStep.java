@@ -42,7 +42,7 @@ abstract class ReduceStep extends Step {
 
     @Override
     long workerBytes() {
-      return BlockSums.scratchBytes(extent, outer, blocks);
+      return BlockSums.sumBytes(extent, outer, blocks);
     }
 
     @Override

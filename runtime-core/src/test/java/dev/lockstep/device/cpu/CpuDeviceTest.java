@@ -60,6 +60,22 @@ class CpuDeviceTest {
     DEVICES.forEach(Device::close);
   }
 
+  /// Threads do not take the room of a row that they read where it lies.
+  @Test
+  void aLongSumTakesNoRoomOfItsLength() {
+    int elements = 1 << 20;
+    for (Blocks blocks : List.of(Blocks.WHOLE, new Blocks(1, 4))) {
+      GraphBuilder builder = new GraphBuilder("sum");
+      Value x = builder.input("x", ValueType.f32(elements));
+      builder.output("y", builder.one(new Primitive.ReduceSum(List.of(0), blocks), x));
+      for (Device device : DEVICES) {
+        try (Program program = device.compile(builder.build())) {
+          assertThat(program.arenaBytes()).isLessThan(elements);
+        }
+      }
+    }
+  }
+
   private static void checkEverywhere(
       Graph graph, Map<String, double[]> inputs, List<double[]> expected) {
     List<double[]> first = List.of();
