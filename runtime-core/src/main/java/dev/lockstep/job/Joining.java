@@ -18,13 +18,15 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
 /// How a rank finds the store, takes its seat and waits for the others. The store may start after
 /// the rank: it is tried again and again until the join timeout.
 final class Joining {
-  // A store that is not there yet is asked again after this, then after twice as long, and so on.
+  // A store that is not there yet is asked again after this, then after twice as long, and so on;
+  // each rank takes half to all of it, by chance, so that thousands do not call in step.
   private static final long FIRST_PAUSE_MILLIS = 10;
   private static final long LONGEST_PAUSE_MILLIS = 250;
 
@@ -105,7 +107,7 @@ final class Joining {
       if (remaining().isZero()) {
         throw storeIsMissing();
       }
-      pause(pauseMillis);
+      pause(ThreadLocalRandom.current().nextLong(pauseMillis / 2, pauseMillis + 1));
       pauseMillis = Math.min(2 * pauseMillis, LONGEST_PAUSE_MILLIS);
     }
   }

@@ -27,6 +27,8 @@ public record StoreOptions(
     long maxStoreBytes,
     Duration handshakeTimeout,
     int maxStrangers) {
+  private static final int FEWEST_STRANGERS = 64;
+
   /// Checks the values.
   public StoreOptions {
     if (worldSize < 1 || hostRank < -1 || hostRank >= worldSize) {
@@ -41,7 +43,7 @@ public record StoreOptions(
   }
 
   /// Returns options for an agent's store, with the usual limits: values of 16 MiB, 1 GiB in all,
-  /// five seconds to join, 64 strangers.
+  /// five seconds to join, as many strangers as all ranks twice and 64 at least: they come at once.
   public static StoreOptions of(String bindAddress, int port, int worldSize, Duration liveness) {
     return new StoreOptions(
         bindAddress,
@@ -53,7 +55,7 @@ public record StoreOptions(
         16 << 20,
         1L << 30,
         Duration.ofSeconds(5),
-        64);
+        Math.clamp(2L * worldSize, FEWEST_STRANGERS, Integer.MAX_VALUE));
   }
 
   /// Returns options for the store of an agent whose job spans nodes, with the usual limits. It

@@ -69,7 +69,11 @@ class StrangersTest {
   }
 
   private Socket connect() throws IOException {
-    Socket socket = new Socket(InetAddress.getLoopbackAddress(), server.port());
+    return connect(server.port());
+  }
+
+  private Socket connect(int port) throws IOException {
+    Socket socket = new Socket(InetAddress.getLoopbackAddress(), port);
     socket.setSoTimeout(5000);
     open.add(socket);
     return socket;
@@ -200,6 +204,22 @@ class StrangersTest {
     say(newest, hello(MessageCodec.VERSION));
     assertThat(hear(newest)[0]).isEqualTo((byte) 2);
     assertThat(rest(crowd.getFirst())).isEmpty();
+  }
+
+  /// All ranks of a large job come at once, and each is a stranger until it has its seat.
+  @Test
+  void aCrowdOfRanksIsNotThinned() throws Exception {
+    StoreOptions options = StoreOptions.of("127.0.0.1", 0, 100, JobConfig.DEFAULT_LIVENESS);
+    try (StoreServer large = StoreServer.start(options, TOKEN)) {
+      List<Socket> crowd = new ArrayList<>();
+      for (int i = 0; i < 200; i++) {
+        crowd.add(connect(large.port()));
+      }
+      for (Socket socket : List.of(crowd.getLast(), crowd.getFirst())) {
+        say(socket, hello(MessageCodec.VERSION));
+        assertThat(hear(socket)[0]).isEqualTo((byte) 2);
+      }
+    }
   }
 
   @Test
