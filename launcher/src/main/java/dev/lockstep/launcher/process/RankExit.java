@@ -12,6 +12,11 @@ public record RankExit(int rank, int code, int order, boolean asked) {
   private static final int SIGKILL = 9;
   private static final int SIGTERM = 15;
 
+  /// Returns the exit of a rank on which force was used.
+  static RankExit byForce(int rank, int order) {
+    return new RankExit(rank, SIGNAL_BASE + SIGKILL, order, true);
+  }
+
   /// Returns whether the rank failed, and not only because it was told to end.
   public boolean failed() {
     boolean ended = asked && (code == SIGNAL_BASE + SIGTERM || code == SIGNAL_BASE + SIGKILL);

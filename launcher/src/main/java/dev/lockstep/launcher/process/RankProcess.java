@@ -19,7 +19,7 @@ final class RankProcess {
   private final Process process;
   private final List<OutputPump> pumps;
 
-  private RankProcess(int rank, Process process, List<OutputPump> pumps) {
+  RankProcess(int rank, Process process, List<OutputPump> pumps) {
     this.rank = rank;
     this.process = process;
     this.pumps = pumps;
@@ -61,6 +61,10 @@ final class RankProcess {
 
   int rank() {
     return rank;
+  }
+
+  long pid() {
+    return process.pid();
   }
 
   /// Returns the future exit code.

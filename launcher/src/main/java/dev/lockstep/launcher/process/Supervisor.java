@@ -26,10 +26,14 @@ public final class Supervisor implements AutoCloseable {
   /// @param toNotice from a failure until the others are asked to end; they learn of it themselves
   /// @param toEnd from a failure until force
   /// @param toSave from a stop until force
-  public record Patience(Duration toNotice, Duration toEnd, Duration toSave) {
+  /// @param toVanish from force until those that the kernel still holds are left to it
+  public record Patience(Duration toNotice, Duration toEnd, Duration toSave, Duration toVanish) {
+    // A process that has hundreds of GiB or a device to give back needs seconds after its end.
+    private static final Duration TO_VANISH = Duration.ofSeconds(5);
+
     /// After a failure everything has ended within two seconds, with time left to clean up.
     public static Patience standard(Duration toSave) {
-      return new Patience(Duration.ofMillis(300), Duration.ofSeconds(1), toSave);
+      return new Patience(Duration.ofMillis(300), Duration.ofSeconds(1), toSave, TO_VANISH);
     }
   }
 
@@ -58,6 +62,7 @@ public final class Supervisor implements AutoCloseable {
   private boolean asked;
   private long askAt = Long.MAX_VALUE;
   private long killAt = Long.MAX_VALUE;
+  private long leaveAt = Long.MAX_VALUE;
 
   /// Makes a supervisor of no ranks.
   public Supervisor(Console console, Patience patience) {
@@ -70,7 +75,11 @@ public final class Supervisor implements AutoCloseable {
   /// @param prefix what its lines begin with
   /// @param live whether its standard output goes to a terminal as it is
   public void start(RankCommand command, String prefix, boolean live) throws IOException {
-    RankProcess process = RankProcess.start(command, console, prefix, live);
+    watch(RankProcess.start(command, console, prefix, live));
+  }
+
+  /// Watches a rank that has been started.
+  void watch(RankProcess process) {
     processes.add(process);
     var _ = process.exit().thenAccept(code -> events.add(new Event.Exited(process.rank(), code)));
   }
@@ -111,7 +120,9 @@ public final class Supervisor implements AutoCloseable {
     return stopMillis;
   }
 
-  /// Waits until all ranks have ended and returns how, in the order of their ends.
+  /// Waits until all ranks have ended and returns how, in the order of their ends. One that even
+  /// force does not end, as where it waits for a disk or a device that does not answer, is named
+  /// and counts as ended by force.
   ///
   /// @param beforeAsking called with the first process that ended badly by itself, if there is one,
   ///   when the others have had their time to notice
@@ -126,7 +137,7 @@ public final class Supervisor implements AutoCloseable {
   }
 
   private long nextDeadline() {
-    long next = Math.min(askAt, killAt);
+    long next = Math.min(leaveAt, Math.min(askAt, killAt));
     return next == Long.MAX_VALUE ? Long.MAX_VALUE : Math.max(0, next - System.nanoTime());
   }
 
@@ -191,7 +202,20 @@ public final class Supervisor implements AutoCloseable {
       killAt = Long.MAX_VALUE;
       asked = true;
       alive().forEach(RankProcess::kill);
+      leaveAt = Math.min(leaveAt, now + patience.toVanish().toNanos());
     }
+    if (now >= leaveAt) {
+      leaveAt = Long.MAX_VALUE;
+      alive().forEach(this::leave);
+    }
+  }
+
+  private void leave(RankProcess process) {
+    console.say(
+        "lockstep: process cannot be ended: rank=%d, pid=%d, waitedMillis=%d (the kernel holds it, for a disk or device that does not answer perhaps: see ps -o stat,wchan -p %d)"
+            .formatted(
+                process.rank(), process.pid(), patience.toVanish().toMillis(), process.pid()));
+    exits.put(process.rank(), RankExit.byForce(process.rank(), exits.size()));
   }
 
   private Collection<RankProcess> alive() {
