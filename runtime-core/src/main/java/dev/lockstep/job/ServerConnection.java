@@ -1,6 +1,9 @@
 package dev.lockstep.job;
 
 import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelProgressiveFuture;
+import io.netty.channel.ChannelProgressiveFutureListener;
+import io.netty.channel.ChannelProgressivePromise;
 import io.netty.channel.SimpleChannelInboundHandler;
 import io.netty.handler.codec.DecoderException;
 import java.io.IOException;
@@ -77,7 +80,31 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
 
   void send(Message message) {
     if (context != null) {
-      var _ = context.writeAndFlush(message);
+      ChannelProgressivePromise sent = context.newProgressivePromise();
+      sent.addListener(new Sending());
+      var _ = context.writeAndFlush(message, sent);
+    }
+  }
+
+  /// What becomes of one message on its way. While more is queued than a rank may let pile up it is
+  /// not read from, and its beats not heard: that it takes what is sent is then its sign of life.
+  private final class Sending implements ChannelProgressiveFutureListener {
+    @Override
+    public void operationProgressed(ChannelProgressiveFuture future, long bytes, long all) {
+      taken(future);
+    }
+
+    @Override
+    public void operationComplete(ChannelProgressiveFuture future) {
+      if (future.isSuccess()) {
+        taken(future);
+      }
+    }
+
+    private void taken(ChannelProgressiveFuture future) {
+      if (!future.channel().isWritable()) {
+        heard();
+      }
     }
   }
 

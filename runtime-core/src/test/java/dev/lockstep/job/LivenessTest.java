@@ -200,6 +200,34 @@ class LivenessTest {
     }
   }
 
+  /// More is on its way than a rank may let pile up, and its beats are not read meanwhile.
+  @Test
+  void aRankThatReadsForLongerThanItsLivenessStaysAlive() throws Exception {
+    int bytes = 1 << 20;
+    StoreServer server =
+        StoreServer.start(
+            StoreOptions.of("127.0.0.1", 0, 1, Duration.ofMillis(600))
+                .withStorage(bytes, 4L * bytes),
+            Ranks.TOKEN.getBytes(UTF_8));
+    open.add(server);
+    Relay relay = new Relay(server.port());
+    open.add(relay);
+    Job job = Job.join(Ranks.config(Ranks.ofAgent(temp, relay.port(), 0, 1)));
+    open.add(job);
+    job.store().set("big", new byte[bytes]);
+    relay.slowDown(60);
+    List<CompletableFuture<byte[]>> reading = new ArrayList<>();
+    for (int i = 0; i < 20; i++) {
+      reading.add(
+          CompletableFuture.supplyAsync(
+              () -> job.store().get("big", LONGEST), task -> Thread.ofVirtual().start(task)));
+    }
+    for (CompletableFuture<byte[]> value : reading) {
+      assertThat(value.get(LONGEST.toSeconds(), TimeUnit.SECONDS)).hasSize(bytes);
+    }
+    assertThat(server.failure()).isEmpty();
+  }
+
   @Test
   void ranksThatOnlyWaitStayAlive() throws Exception {
     StoreServer server = agent(1);

@@ -6,11 +6,13 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.locks.LockSupport;
 
 /// A wire between a rank and its store: remembers what passes, and can be cut so that neither side
 /// hears of the other any more, as when a cable is pulled.
@@ -20,6 +22,7 @@ final class Relay implements AutoCloseable {
   private final List<Socket> sockets = new CopyOnWriteArrayList<>();
   private final ByteArrayOutputStream passed = new ByteArrayOutputStream();
   private volatile boolean cut;
+  private volatile long nanosPerByte;
 
   Relay(int target) {
     this.target = target;
@@ -39,6 +42,10 @@ final class Relay implements AutoCloseable {
     cut = true;
   }
 
+  void slowDown(long nanosForByte) {
+    nanosPerByte = nanosForByte;
+  }
+
   /// Returns all bytes that passed, one character each.
   String passed() {
     synchronized (passed) {
@@ -50,7 +57,9 @@ final class Relay implements AutoCloseable {
     try {
       while (true) {
         Socket rank = listener.accept();
-        Socket store = new Socket(InetAddress.getLoopbackAddress(), target);
+        Socket store = new Socket();
+        store.setReceiveBufferSize(1 << 16);
+        store.connect(new InetSocketAddress(InetAddress.getLoopbackAddress(), target));
         sockets.addAll(List.of(rank, store));
         Thread.ofVirtual().start(() -> pass(rank, store));
         Thread.ofVirtual().start(() -> pass(store, rank));
@@ -72,6 +81,7 @@ final class Relay implements AutoCloseable {
         if (!cut) {
           out.write(buffer, 0, n);
         }
+        LockSupport.parkNanos(n * nanosPerByte);
       }
       if (!cut) { // A wire that is cut does not tell that the other side has hung up either.
         to.close();
