@@ -1,5 +1,6 @@
 package dev.lockstep.job;
 
+import io.netty.buffer.ByteBuf;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -120,7 +121,12 @@ final class Members {
   void announceIfComplete() {
     if (byRank.size() == options.worldSize()) {
       List<Message.Seat> seats = byRank.values().stream().map(member -> member.seat).toList();
-      broadcast(new Message.Roster(seats));
+      ByteBuf roster = MessageCodec.frame(new Message.Roster(seats)); // once, and not for each rank
+      try {
+        here().forEach(member -> member.connection.sendFrame(roster.retainedDuplicate()));
+      } finally {
+        roster.release();
+      }
     }
   }
 

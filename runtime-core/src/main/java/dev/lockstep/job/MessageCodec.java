@@ -2,6 +2,7 @@ package dev.lockstep.job;
 
 import dev.lockstep.failure.Particulars;
 import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.ByteToMessageCodec;
 import io.netty.handler.codec.CorruptedFrameException;
@@ -14,7 +15,8 @@ import java.util.List;
 /// (2 bytes) and UTF-8.
 ///
 /// Before the peer has proved that it knows the token, frames are a few hundred bytes at most;
-/// afterwards 64 KiB, and only those that carry a value may be as long as the largest value.
+/// afterwards 64 KiB, and only those that carry a value may be as long as the largest value, a
+/// roster as long as its ranks need.
 final class MessageCodec extends ByteToMessageCodec<Message> {
   static final int MAGIC = 0x4C4B5354; // "LKST"
   static final int VERSION = 2;
@@ -23,8 +25,13 @@ final class MessageCodec extends ByteToMessageCodec<Message> {
   private static final int MAX_CONTROL_BYTES = 64 << 10;
   private static final int KEY_ROOM_BYTES = 8 << 10;
 
+  // The longest name of a host, a kernel's number, and the rank of a node, with their lengths.
+  private static final int MAX_SEAT_BYTES = 255 + 36 + 8;
+  private static final int MAX_ROSTER_BYTES = 1 << 30;
+
   private final Runnable heard;
   private int maxValueBytes;
+  private int maxRosterBytes;
   private boolean trusted;
   private boolean broken;
 
@@ -48,6 +55,11 @@ final class MessageCodec extends ByteToMessageCodec<Message> {
 
   void allowValues(int bytes) {
     maxValueBytes = bytes;
+  }
+
+  /// A roster of so many ranks may be as long as it is.
+  void allowRoster(int ranks) {
+    maxRosterBytes = (int) Math.min((long) ranks * MAX_SEAT_BYTES, MAX_ROSTER_BYTES);
   }
 
   @Override
@@ -91,13 +103,25 @@ final class MessageCodec extends ByteToMessageCodec<Message> {
       return MAX_HANDSHAKE_BYTES;
     }
     return switch (type) {
-      case Type.PUT, Type.VALUE, Type.ROSTER, Type.WITHDRAWN -> maxValueBytes + KEY_ROOM_BYTES;
+      case Type.PUT, Type.VALUE, Type.WITHDRAWN -> maxValueBytes + KEY_ROOM_BYTES;
+      case Type.ROSTER -> Math.max(maxRosterBytes, maxValueBytes + KEY_ROOM_BYTES);
       default -> MAX_CONTROL_BYTES;
     };
   }
 
   @Override
   protected void encode(ChannelHandlerContext context, Message message, ByteBuf out) {
+    frame(message, out);
+  }
+
+  /// Returns a message as it goes over the wire, for several connections.
+  static ByteBuf frame(Message message) {
+    ByteBuf out = Unpooled.directBuffer(); // any other would be copied for each of them
+    frame(message, out);
+    return out;
+  }
+
+  private static void frame(Message message, ByteBuf out) {
     int start = out.writerIndex();
     out.writeInt(0);
     write(message, out);

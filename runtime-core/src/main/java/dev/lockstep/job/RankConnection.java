@@ -241,7 +241,9 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
   }
 
   private void seated(ChannelHandlerContext from, Message.Welcome taken) {
-    from.pipeline().get(MessageCodec.class).allowValues(taken.maxValueBytes());
+    MessageCodec codec = from.pipeline().get(MessageCodec.class);
+    codec.allowValues(taken.maxValueBytes());
+    codec.allowRoster(join.worldSize());
     Pulse rhythm = new Pulse(Duration.ofNanos(taken.livenessNanos()));
     pulse = rhythm;
     lastHeard = rhythm.now();

@@ -1,11 +1,14 @@
 package dev.lockstep.job;
 
+import io.netty.buffer.ByteBuf;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelProgressiveFuture;
 import io.netty.channel.ChannelProgressiveFutureListener;
 import io.netty.channel.ChannelProgressivePromise;
 import io.netty.channel.SimpleChannelInboundHandler;
 import io.netty.handler.codec.DecoderException;
+import io.netty.handler.codec.EncoderException;
+import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
 import java.security.SecureRandom;
 import java.util.HashMap;
@@ -79,11 +82,23 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
   }
 
   void send(Message message) {
-    if (context != null) {
-      ChannelProgressivePromise sent = context.newProgressivePromise();
-      sent.addListener(new Sending());
-      var _ = context.writeAndFlush(message, sent);
+    write(message);
+  }
+
+  /// Sends a frame that is encoded already, and releases it once.
+  void sendFrame(ByteBuf frame) {
+    write(frame);
+  }
+
+  private void write(Object what) {
+    ChannelHandlerContext open = context;
+    if (open == null) {
+      ReferenceCountUtil.release(what);
+      return;
     }
+    ChannelProgressivePromise sent = open.newProgressivePromise();
+    sent.addListener(new Sending());
+    var _ = open.writeAndFlush(what, sent);
   }
 
   /// What becomes of one message on its way. While more is queued than a rank may let pile up it is
@@ -98,6 +113,10 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
     public void operationComplete(ChannelProgressiveFuture future) {
       if (future.isSuccess()) {
         taken(future);
+      } else if (future.cause() instanceof EncoderException) {
+        LOG.warn(
+            "message cannot be sent: remote={}", future.channel().remoteAddress(), future.cause());
+        close();
       }
     }
 

@@ -9,6 +9,7 @@ import io.netty.buffer.Unpooled;
 import io.netty.channel.embedded.EmbeddedChannel;
 import io.netty.handler.codec.DecoderException;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
@@ -137,6 +138,21 @@ class MessageCodecTest {
       }
       channel.finishAndReleaseAll();
     }
+  }
+
+  @Test
+  void aRosterIsAsLongAsItsRanksNeed() {
+    int ranks = 40_000;
+    Message.Seat seat = new Message.Seat("node-0001", "0f4c1c5e-5c3e-4a0b-9a53-6f5e2f6f9a11", 1);
+    byte[] frame = encoded(new Message.Roster(Collections.nCopies(ranks, seat)));
+    assertThat(frame.length).isGreaterThan(2 * MAX_VALUE);
+    assertThatThrownBy(() -> trusted().writeInbound(Unpooled.wrappedBuffer(frame)))
+        .isInstanceOf(DecoderException.class);
+    EmbeddedChannel rank = trusted();
+    rank.pipeline().get(MessageCodec.class).allowRoster(ranks);
+    rank.writeInbound(Unpooled.wrappedBuffer(frame));
+    Message.Roster read = rank.readInbound();
+    assertThat(read.seats()).hasSize(ranks).containsOnly(seat);
   }
 
   @Test
