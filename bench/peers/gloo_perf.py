@@ -6,14 +6,22 @@ Rank 0 prints per size: bytes, the microseconds out of place and in place, how m
 they began. all_reduce, broadcast and reduce have one form, in place, that stands for both; gather and scatter have one out of
 place, and a dash stands for the other. Ranks meet in a barrier before each operation, and the slowest rank counts: what a rank
 waits for others that leave the barrier after it is in the time. Whoever waited for a common start by looking at the clock would
-keep Gloo's own thread from the core that a rank is bound to.
+keep Gloo's own thread from the core that a rank is bound to. Clean buffers are timed by as many loops as `mpi_perf.c` runs, and by
+its rule of when they run again.
 """
 
+import statistics
 import sys
 import time
 
 import torch
 import torch.distributed as dist
+
+# Of clean buffers, as in mpi_perf.c.
+LOOPS, LOOPS_SECONDS = 9, 0.1
+SLOW, RESTS, REST_SECONDS = 2, 5, 0.02
+ROW, LONG_ROW, SHORT_BYTES = 20, 2, 64 << 10
+ROUND_SECONDS, FIRST_ROWS, MOST_ROWS = 5e-3, 5, 500
 
 
 def operation(name, tensor, count, ranks, rank, in_place):
@@ -42,29 +50,85 @@ def operation(name, tensor, count, ranks, rank, in_place):
     return None
 
 
-def measured(run, written, iterations, warm_ups, dirty, ranks):
-    """Returns the microseconds of one operation."""
+def agreed(number, op):
+    """Returns what the ranks make of a number of each."""
+    tensor = torch.tensor([number], dtype=torch.float64)
+    dist.all_reduce(tensor, op)
+    return tensor.item()
+
+
+def dirty(run, written, iterations, warm_ups):
+    """Returns the seconds of one operation, each after every rank has written its input."""
     for _ in range(warm_ups):
         run()
     times = torch.zeros(iterations, dtype=torch.float64)
-    dist.barrier()
-    start = time.perf_counter()
     for i in range(iterations):
-        if dirty:
-            written.fill_(float(i & 15))
-            dist.barrier()
+        written.fill_(float(i & 15))
+        dist.barrier()
         one = time.perf_counter()
         run()
         times[i] = time.perf_counter() - one
-    mean = torch.tensor([(time.perf_counter() - start) / iterations], dtype=torch.float64)
     dist.all_reduce(times, dist.ReduceOp.MAX)
-    dist.all_reduce(mean)
-    return (times.median().item() if dirty else mean.item() / ranks) * 1e6
+    return statistics.median(times.tolist())
+
+
+def loop(run, iterations, ranks):
+    """Returns the seconds of one operation in a loop, averaged over the ranks."""
+    dist.barrier()
+    start = time.perf_counter()
+    for _ in range(iterations):
+        run()
+    return agreed((time.perf_counter() - start) / iterations, dist.ReduceOp.SUM) / ranks
+
+
+def loops(run, iterations, ranks):
+    """Returns the median of several loops."""
+    means = [loop(run, iterations, ranks)]
+    most = int(min(max(LOOPS_SECONDS / (means[0] * iterations), 1), LOOPS))
+    means += [loop(run, iterations, ranks) for _ in range(most - 1)]
+    return statistics.median(means)
+
+
+def warm_up(run, warm_ups, row):
+    """Warms up by rows of operations, a barrier behind each. Returns the seconds of one in the fastest round, by its slowest
+    rank."""
+    fastest, rows, done = float("inf"), FIRST_ROWS, 0
+    while done < warm_ups:
+        count = min(rows, -(-(warm_ups - done) // row))
+        start = time.perf_counter()
+        for _ in range(count):
+            for _ in range(row):
+                run()
+            dist.barrier()
+        seconds = agreed(time.perf_counter() - start, dist.ReduceOp.MAX)
+        done += count * row
+        fastest = min(fastest, seconds / count / row)
+        if rows == FIRST_ROWS:
+            rows = int(min(max(ROUND_SECONDS * count / seconds, 1), MOST_ROWS))
+    return fastest
+
+
+def clean(run, size, iterations, warm_ups, ranks):
+    """Returns the seconds of one operation on unchanged buffers."""
+    fastest = warm_up(run, warm_ups, min(iterations, ROW if size <= SHORT_BYTES else LONG_ROW))
+    median = loops(run, iterations, ranks)
+    for _ in range(RESTS):
+        if median <= SLOW * fastest:
+            break
+        time.sleep(REST_SECONDS)
+        median = loops(run, iterations, ranks)
+    return median
+
+
+def measured(run, written, size, iterations, warm_ups, is_dirty, ranks):
+    """Returns the microseconds of one operation."""
+    seconds = dirty(run, written, iterations, warm_ups) if is_dirty else clean(run, size, iterations, warm_ups, ranks)
+    return seconds * 1e6
 
 
 def main():
     name, least, most, factor, iterations, warm_ups = sys.argv[1], *map(int, sys.argv[2:7])
-    dirty = sys.argv[7] == "dirty"
+    is_dirty = sys.argv[7] == "dirty"
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     rank, ranks = dist.get_rank(), dist.get_world_size()
@@ -80,7 +144,7 @@ def main():
         micros = []
         for in_place in [True] if is_in_place else [False, True]:
             found = operation(name, tensor, count, ranks, rank, in_place)
-            micros.append(measured(*found, iterations, warm_ups, dirty, ranks) if found else None)
+            micros.append(measured(*found, 4 * count, iterations, warm_ups, is_dirty, ranks) if found else None)
         if is_in_place:
             micros *= 2
         if rank == 0 and any(micros):

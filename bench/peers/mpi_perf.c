@@ -11,8 +11,11 @@
  * each rank; sizes that hold none are left out.
  *
  * dirty: every rank writes its whole input, all begin one timed operation at the same moment; the
- *        slowest rank counts, the median over the iterations is printed.
- * clean: a loop over unchanged buffers, its mean over the iterations and the ranks.
+ *        slowest rank counts, the median over the iterations is printed; where they are even in number, the mean of
+ *        the two in the middle.
+ * clean: loops over unchanged buffers, each with its mean over the iterations and the ranks; their median is printed. As
+ *        `lockstep perf --clean` does: nine loops, or fewer where these would take more than 0.1 s. Where the median is
+ *        more than twice the warm-up's fastest, all of them run again after a rest, up to five times.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -40,6 +43,19 @@ static const char *const names[KINDS] = {"all_reduce", "all_gather", "reduce_sca
 
 /* Who begins this much later than agreed was away. */
 #define LATE_SECONDS 2e-7
+
+/* Of clean buffers, as `PerfRank` and `WarmUp` of lockstep perf have them. */
+#define LOOPS 9
+#define LOOPS_SECONDS 0.1
+#define SLOW 2
+#define RESTS 5
+#define REST_MICROS 20000
+#define ROW 20
+#define LONG_ROW 2
+#define SHORT_BYTES (64L << 10)
+#define ROUND_SECONDS 5e-3
+#define FIRST_ROWS 5
+#define MOST_ROWS 500
 
 static int rank, ranks, root, has_cores, is_common;
 static double ahead = AHEAD_SECONDS;
@@ -112,6 +128,11 @@ static double now(void) {
   return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
+static double median(double *numbers, int count) {
+  qsort(numbers, (size_t)count, sizeof *numbers, ascending);
+  return (numbers[(count - 1) / 2] + numbers[count / 2]) / 2;
+}
+
 /* Ranks leave a barrier one after another, as far apart as a short collective takes. So where each has a core they
  * begin at a time that all agree on, the latest of what each proposes. Returns whether this rank is in time. */
 static int start_together(void) {
@@ -164,17 +185,57 @@ static double dirty(float *in, float *out, int count, int part, float *first, in
     *repeated += missing;
     tried = missing;
   }
-  qsort(times, (size_t)iterations, sizeof *times, ascending);
-  return times[iterations / 2] * 1e6;
+  return median(times, iterations) * 1e6;
 }
 
-static double clean(float *in, float *out, int count, int part, int iterations) {
+/* The time of one operation in a loop that all ranks begin at a barrier, averaged over them. */
+static double loop(float *in, float *out, int count, int part, int iterations) {
   check(MPI_Barrier(MPI_COMM_WORLD));
   const double start = now();
   for (int i = 0; i < iterations; i++) operate(in, out, count, part);
   double mean = (now() - start) / iterations;
   check(MPI_Allreduce(MPI_IN_PLACE, &mean, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD));
-  return mean / ranks * 1e6;
+  return mean / ranks;
+}
+
+static double loops(float *in, float *out, int count, int part, int iterations) {
+  double means[LOOPS] = {loop(in, out, count, part, iterations)};
+  const double fit = LOOPS_SECONDS / (means[0] * iterations);
+  const int most = fit < 1 ? 1 : fit > LOOPS ? LOOPS : (int)fit;
+  for (int i = 1; i < most; i++) means[i] = loop(in, out, count, part, iterations);
+  return median(means, most);
+}
+
+/* Warms up by rows of operations, a barrier behind each. Returns the time of one in the fastest round, by its slowest
+ * rank. */
+static double warm_up(float *in, float *out, int count, int part, int warm_ups, int row) {
+  double fastest = INFINITY;
+  int rows = FIRST_ROWS;
+  for (int done = 0; done < warm_ups;) {
+    int run = 0;
+    const double start = now();
+    for (; run < rows && done < warm_ups; run++, done += row) {
+      for (int i = 0; i < row; i++) operate(in, out, count, part);
+      check(MPI_Barrier(MPI_COMM_WORLD));
+    }
+    double seconds = now() - start;
+    check(MPI_Allreduce(MPI_IN_PLACE, &seconds, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD));
+    if (seconds / run / row < fastest) fastest = seconds / run / row;
+    const double fit = ROUND_SECONDS * run / seconds;
+    if (rows == FIRST_ROWS) rows = fit < 1 ? 1 : fit > MOST_ROWS ? MOST_ROWS : (int)fit;
+  }
+  return fastest;
+}
+
+static double clean(float *in, float *out, int count, int part, int warm_ups, int iterations) {
+  const int most = 4L * count <= SHORT_BYTES ? ROW : LONG_ROW;
+  const double fastest = warm_up(in, out, count, part, warm_ups, iterations < most ? iterations : most);
+  double time = loops(in, out, count, part, iterations);
+  for (int i = 0; i < RESTS && time > SLOW * fastest; i++) {
+    usleep(REST_MICROS);
+    time = loops(in, out, count, part, iterations);
+  }
+  return time * 1e6;
 }
 
 /* Reads the next rank's memory in place. Returns 0 if that works between all of them, else the error of one of them. */
@@ -260,9 +321,12 @@ int main(int argc, char **argv) {
       const int gives = (kind != BROADCAST && kind != SCATTER) || rank == root;
       const int written = gathers ? part : gives ? count : 0;
       float *const first = gathers && in_place && (kind == ALL_GATHER || rank == root) ? a + rank * part : a;
-      for (int i = 0; i < warm_ups; i++) operate(a, out, count, part);
-      micros[in_place] = is_dirty ? dirty(a, out, count, part, first, written, iterations, times, &repeated)
-                                  : clean(a, out, count, part, iterations);
+      if (is_dirty) {
+        for (int i = 0; i < warm_ups; i++) operate(a, out, count, part);
+        micros[in_place] = dirty(a, out, count, part, first, written, iterations, times, &repeated);
+      } else {
+        micros[in_place] = clean(a, out, count, part, warm_ups, iterations);
+      }
       starts[in_place] = is_dirty && is_common ? "common" : "barrier";
     }
     if (rank == 0) {
