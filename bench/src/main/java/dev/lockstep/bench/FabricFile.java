@@ -1,8 +1,11 @@
 package dev.lockstep.bench;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.lockstep.collective.simulate.Compute;
 import dev.lockstep.collective.simulate.Fabric;
 import dev.lockstep.collective.simulate.Fabrics;
@@ -36,6 +39,12 @@ final class FabricFile {
   private static final Set<String> LEVEL_FIELDS =
       Set.of("name", "ranks", "latency_us", "gb_per_s", "uplink_gb_per_s");
 
+  private static final ObjectMapper JSON =
+      JsonMapper.builder()
+          .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+          .build();
+
   private final String file;
 
   private FabricFile(String file) {
@@ -63,7 +72,7 @@ final class FabricFile {
                   Fabrics.all().stream().map(Fabric::name).collect(Collectors.joining(", "))));
     }
     try {
-      return fabric(new ObjectMapper().readTree(Files.readAllBytes(path)));
+      return fabric(JSON.readTree(Files.readAllBytes(path)));
     } catch (JsonProcessingException e) {
       throw wrong(
           "not JSON at line %d, column %d: %s"
@@ -127,11 +136,14 @@ final class FabricFile {
   }
 
   private String text(JsonNode node) {
-    String text = node.path("name").asText();
-    if (text.isEmpty()) {
+    JsonNode name = node.path("name");
+    if (name.isMissingNode()) {
       throw wrong("field=name is missing");
     }
-    return text;
+    if (!name.isTextual() || name.asText().isEmpty()) {
+      throw wrong("field=name must be a text, is " + name);
+    }
+    return name.asText();
   }
 
   private double number(JsonNode node, String field, double unit) {

@@ -113,6 +113,9 @@ class PlanCommandsTest {
         "{\"name\": \"x\", \"step_ns\": 1, \"memory_gb_per_s\": 1} | last level of a fabric",
       })
   void aWrongFabricFileIsOneSentenceThatNamesIt(String text, String part) throws Exception {
+        "{\"name\": 7, \"levels\": []}                        | field=name must be a text, is 7",
+        "{\"name\": \"x\", \"name\": \"y\"}                    | Duplicate field 'name'",
+        "{\"name\": \"x\"} {}                                 | Trailing token",
     String file = fabric(text);
     assertThatThrownBy(() -> simulate("all_reduce", "--fabric", file))
         .isInstanceOf(ConfigurationException.class)
