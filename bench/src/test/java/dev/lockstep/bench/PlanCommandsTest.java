@@ -17,9 +17,12 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -110,12 +113,12 @@ class PlanCommandsTest {
             + " 8.9",
         "{\"name\": \"x\", \"color\": 1}                       | unknown field=color",
         "{\"step_ns\": 1, \"memory_gb_per_s\": 1}              | name is missing",
-        "{\"name\": \"x\", \"step_ns\": 1, \"memory_gb_per_s\": 1} | last level of a fabric",
-      })
-  void aWrongFabricFileIsOneSentenceThatNamesIt(String text, String part) throws Exception {
         "{\"name\": 7, \"levels\": []}                        | field=name must be a text, is 7",
         "{\"name\": \"x\", \"name\": \"y\"}                    | Duplicate field 'name'",
         "{\"name\": \"x\"} {}                                 | Trailing token",
+        "{\"name\": \"x\", \"step_ns\": 1, \"memory_gb_per_s\": 1} | last level of a fabric",
+      })
+  void aWrongFabricFileIsOneSentenceThatNamesIt(String text, String part) throws Exception {
     String file = fabric(text);
     assertThatThrownBy(() -> simulate("all_reduce", "--fabric", file))
         .isInstanceOf(ConfigurationException.class)
@@ -278,7 +281,7 @@ class PlanCommandsTest {
   }
 
   @Test
-  void explainsAsAChromeTraceWithAnEventPerStep() throws Exception {
+  void explainsAsAChromeTraceWhereStepsDoNotOverlapAndMessagesAreAsynchronous() throws Exception {
     JsonNode trace =
         new ObjectMapper()
             .readTree(
@@ -294,9 +297,30 @@ class PlanCommandsTest {
                     "chrome-trace",
                     "--algorithm",
                     "exchange-all-reduce"));
-    List<JsonNode> events = trace.findParents("dur");
-    assertThat(events).isNotEmpty();
-    assertThat(events).allSatisfy(event -> assertThat(event.path("dur").asDouble()).isPositive());
+    Map<String, Double> underWay = new HashMap<>();
+    Map<String, Double> ends = new HashMap<>();
+    int messages = 0;
+    for (JsonNode event : trace.path("traceEvents")) {
+      String thread = event.path("pid") + "/" + event.path("tid");
+      double at = event.path("ts").asDouble();
+      switch (event.path("ph").asText()) {
+        case "X" -> {
+          assertThat(event.path("dur").asDouble()).isPositive();
+          assertThat(at).isGreaterThanOrEqualTo(ends.getOrDefault(thread, 0.0) - 0.0015);
+          ends.put(thread, at + event.path("dur").asDouble());
+        }
+        case "b" -> assertThat(underWay.put(event.path("id").asText(), at)).isNull();
+        case "e" -> {
+          assertThat(underWay.remove(event.path("id").asText())).isLessThanOrEqualTo(at);
+          messages++;
+        }
+        default -> assertThat(event.path("args").path("name").asText()).isNotEmpty();
+      }
+    }
+    assertThat(ends).isNotEmpty();
+    assertThat(underWay).isEmpty();
+    assertThat(messages).isPositive();
+    assertThat(trace.path("otherData").path("ranks").asInt()).isEqualTo(4);
     assertThat(trace.path("otherData").path("algorithm").asText()).isEqualTo("exchange-all-reduce");
   }
 
@@ -336,5 +360,44 @@ class PlanCommandsTest {
     assertThat(dot).startsWith("digraph").endsWith("}\n");
     // A ring of four: six messages of each rank.
     assertThat(dot.lines().filter(line -> line.contains("constraint=false"))).hasSize(24);
+  }
+
+  @Test
+  void aGraphOfManyStepsSaysHowManyRanksItLeavesOut() throws Exception {
+    String dot =
+        explain("alltoall --bytes 1M --ranks 64 --fabric h200-efa --format dot".split(" "));
+    long drawn = dot.lines().filter(line -> line.contains("subgraph")).count();
+    assertThat(drawn).isLessThan(64);
+    assertThat(dot).contains("label=\"... and %s ranks more\"".formatted(64 - drawn));
+  }
+
+  @Test
+  void aTraceSaysForHowManyRanksEachOfItsRanksStands() throws Exception {
+    String trace =
+        explain(
+            "all_reduce --ranks 4 --fabric trn3-ultraserver --format chrome-trace --algorithm ring-all-reduce"
+                .split(" "));
+    assertThat(trace).contains("\"ranks\":4,\"simulated\":1", "{\"name\":\"rank 0, as 3 others\"}");
+  }
+
+  @Test
+  void aNamedAlgorithmIsTimedThoughTheTableLeavesItOut() throws Exception {
+    String[] small = "all_reduce --bytes 64 --ranks 2".split(" ");
+    String table = explain(small);
+    Matcher leftOut = Pattern.compile("(\\S+-all-reduce) .*every message is short").matcher(table);
+    assertThat(leftOut.find()).as(table).isTrue();
+    String algorithm = leftOut.group(1);
+    String asked =
+        explain(
+            Stream.concat(Stream.of(small), Stream.of("--algorithm", algorithm))
+                .toArray(String[]::new));
+    assertThat(asked).contains("choice: " + algorithm).containsPattern(algorithm + " .*<- chosen");
+  }
+
+  @Test
+  void aRankAloneOnAFabricTakesNoTime() throws Exception {
+    assertThat(explain("all_reduce", "--ranks", "1", "--fabric", "h200-efa"))
+        .contains("which takes no time")
+        .doesNotContain("NaN");
   }
 }

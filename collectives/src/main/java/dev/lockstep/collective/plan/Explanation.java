@@ -17,6 +17,11 @@ public final class Explanation {
   private static final int MOST_STEPS = 48;
   private static final int MOST_DRAWN_STEPS = 2_000;
 
+  /// Threads of a rank in a Chrome trace.
+  private static final int OWN_STEPS = 0;
+
+  private static final int MESSAGES = 1;
+
   private final CostTable table;
   private final Candidate choice;
   private final Schedule schedule;
@@ -90,6 +95,9 @@ public final class Explanation {
     if (choice.nanos().isEmpty()) {
       return ", the first that can do it: nothing could be timed";
     }
+    if (choice.nanos().getAsDouble() == 0) {
+      return ", which takes no time";
+    }
     for (Candidate other : timed) {
       if (!other.equals(choice)) {
         double factor = other.nanos().getAsDouble() / choice.nanos().getAsDouble();
@@ -144,42 +152,80 @@ public final class Explanation {
     }
   }
 
-  /// Returns the predicted run for `chrome://tracing` and Perfetto: a process per rank, a thread
-  /// for its own steps and one for its messages.
+  /// Returns the predicted run for `chrome://tracing` and Perfetto: a process per simulated rank, a
+  /// thread for its own steps, and its messages, of which several may be under way at once, as
+  /// asynchronous events.
   public String chromeTrace() {
     List<String> events = new ArrayList<>();
     for (Map.Entry<Integer, List<Simulation.StepTime>> rank : times.entrySet()) {
       int number = rank.getKey();
-      events.add(
-          "{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":%s,\"args\":{\"name\":\"rank %s\"}}"
-              .formatted(number, number));
+      long others = simulation.alike(number) - 1;
+      String name = "rank " + number + (others > 0 ? ", as " + others + " others" : "");
+      events.add(named("process_name", number, OWN_STEPS, name));
+      events.add(named("thread_name", number, OWN_STEPS, "steps"));
+      events.add(named("thread_name", number, MESSAGES, "messages"));
       List<Step> steps = schedule.steps(number);
       for (Simulation.StepTime time : rank.getValue()) {
         Step step = steps.get(time.step());
-        events.add(
-            String.format(
-                Locale.ROOT,
-                "{\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"name\":\"%s\",\"args\":{\"step\":%d}}",
-                number,
-                StepWords.isMessage(step) ? 1 : 0,
-                time.beginNanos() / 1000,
-                (time.endNanos() - time.beginNanos()) / 1000,
-                StepWords.of(step, number),
-                time.step()));
+        String words = StepWords.of(step, number);
+        if (StepWords.isMessage(step)) {
+          events.add(message('b', time, time.beginNanos(), words));
+          events.add(message('e', time, time.endNanos(), words));
+        } else {
+          events.add(ownStep(time, words));
+        }
       }
     }
-    return "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"algorithm\":\"%s\",\"request\":\"%s\"},\"traceEvents\":[\n%s\n]}\n"
-        .formatted(choice.algorithm(), table.request().words(), String.join(",\n", events));
+    return "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"algorithm\":\"%s\",\"request\":\"%s\",\"ranks\":%s,\"simulated\":%s},\"traceEvents\":[\n%s\n]}\n"
+        .formatted(
+            choice.algorithm(),
+            table.request().words(),
+            schedule.ranks(),
+            simulation.programs(),
+            String.join(",\n", events));
+  }
+
+  private static String named(String what, int rank, int thread, String name) {
+    return "{\"ph\":\"M\",\"name\":\"%s\",\"pid\":%s,\"tid\":%s,\"args\":{\"name\":\"%s\"}}"
+        .formatted(what, rank, thread, name);
+  }
+
+  private static String ownStep(Simulation.StepTime time, String words) {
+    return String.format(
+        Locale.ROOT,
+        "{\"ph\":\"X\",\"pid\":%d,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,\"name\":\"%s\",\"args\":{\"step\":%d}}",
+        time.rank(),
+        OWN_STEPS,
+        time.beginNanos() / 1000,
+        (time.endNanos() - time.beginNanos()) / 1000,
+        words,
+        time.step());
+  }
+
+  private static String message(
+      char phase, Simulation.StepTime time, double atNanos, String words) {
+    return String.format(
+        Locale.ROOT,
+        "{\"ph\":\"%s\",\"cat\":\"message\",\"id\":\"%d.%d\",\"pid\":%d,\"tid\":%d,\"ts\":%.3f,\"name\":\"%s\",\"args\":{\"step\":%d}}",
+        phase,
+        time.rank(),
+        time.step(),
+        time.rank(),
+        MESSAGES,
+        atNanos / 1000,
+        words,
+        time.step());
   }
 
   /// Returns the schedule as a graph: a column of steps per rank, an edge for each message and each
-  /// signal between ranks that are shown.
+  /// signal between ranks that are shown. Of many steps the first ranks are, and how many are not.
   public String dot() {
     StringBuilder dot = new StringBuilder("digraph schedule {\n  rankdir=TB; node [shape=box];\n");
     Map<String, List<String>> sent = new LinkedHashMap<>();
     Map<String, List<String>> received = new LinkedHashMap<>();
     int drawn = 0;
-    for (int rank = 0; rank < schedule.ranks() && drawn < MOST_DRAWN_STEPS; rank++) {
+    int rank = 0;
+    for (; rank < schedule.ranks() && drawn < MOST_DRAWN_STEPS; rank++) {
       dot.append("  subgraph cluster_")
           .append(rank)
           .append(" { label=\"rank ")
@@ -196,6 +242,11 @@ public final class Explanation {
         drawn++;
       }
       dot.append("  }\n");
+    }
+    if (rank < schedule.ranks()) {
+      dot.append(
+          "  more [shape=plaintext, label=\"... and %s ranks more\"];%n"
+              .formatted(schedule.ranks() - rank));
     }
     received.forEach(
         (channel, nodes) -> {

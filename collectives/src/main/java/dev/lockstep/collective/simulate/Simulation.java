@@ -50,6 +50,11 @@ public final class Simulation {
     return cast.isFolded();
   }
 
+  /// Returns how many ranks a rank was simulated for, itself included.
+  public long alike(int rank) {
+    return cast.members.get(cast.number(rank));
+  }
+
   /// Returns how many programs were simulated.
   public int programs() {
     return cast.programs.size();
