@@ -52,14 +52,16 @@ final class Durations {
     this.step = picos(fabric.compute().stepNanos());
   }
 
-  /// Returns the elements of a rank's buffers. Of a send-receive rank 0 may have none; its rates
-  /// are those of its messages' length, in place or not.
+  /// Returns the elements of a rank's buffers: of the root's, which are the largest, where there is
+  /// one. Of a send-receive a rank may have none; its rates are those of its messages' length, in
+  /// place or not.
   private static long buffers(CollectiveRequest request) {
     if (request.kind() == CollectiveKind.SEND_RECEIVE) {
       return request.total();
     }
-    long in = request.inputElements(0);
-    long out = request.outputElements(0);
+    int rank = Math.max(0, request.root());
+    long in = request.inputElements(rank);
+    long out = request.outputElements(rank);
     return request.inPlace() ? Math.max(in, out) : in + out;
   }
 

@@ -19,6 +19,7 @@ import dev.lockstep.graph.LaneSplit;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.tensor.DType;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class PeerRatesTest {
@@ -126,5 +127,27 @@ class PeerRatesTest {
     expect(new SwapSendReceive(), SEND_RECEIVE.withInPlace(true), SWAP / 2);
     Counts halves = Counts.each(4, ELEMENTS / 2);
     expect(new SwapAllToAll(), CollectiveRequest.allToAll(DType.F32, halves, true, TWO), SWAP / 4);
+  }
+
+  @Test
+  void theTimeIsThatOfTheRootsBuffersWhicheverRankIsTheRoot() {
+    Rates falling =
+        new Rates(List.of(new Rates.Point(1, 1e9), new Rates.Point(ELEMENTS * 100, 1e7)));
+    PeerRates memory = new PeerRates(falling, falling, falling, falling, falling, falling);
+    Fabric fabric =
+        new Fabric(
+            "host",
+            new Compute(0, 0, falling, falling, true),
+            List.of(new Level("memory", Level.ALL, 1, 0, 1, 1, falling, memory, 0)));
+    Algorithm direct = Algorithms.named("direct-reduce").orElseThrow();
+    double[] nanos =
+        IntStream.range(0, 2)
+            .mapToObj(
+                root ->
+                    CollectiveRequest.reduce(
+                        DType.F32, SUM, ELEMENTS, root, false, TWO, LANES, Mode.SAME_BITS))
+            .mapToDouble(request -> Simulator.run(direct.schedule(request), fabric).nanos())
+            .toArray();
+    assertThat(nanos[1]).isEqualTo(nanos[0]);
   }
 }
