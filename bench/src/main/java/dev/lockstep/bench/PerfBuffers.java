@@ -85,15 +85,18 @@ final class PerfBuffers implements AutoCloseable {
     fill(pair);
   }
 
-  /// Counts the wrong elements of what the rank got.
+  /// Counts the wrong elements of a slice of what the rank got.
   ///
   /// @param count elements of a rank's buffer, or of a part
-  long wrong(Pair pair, long count) {
+  /// @param from first element of the slice
+  /// @param most elements of the slice, as far as the rank got as many
+  long wrong(Pair pair, long count, long from, long most) {
     if (pair.out() == null) {
       return 0;
     }
     MemorySegment result = pair.out().segment();
-    return pattern.wrong(rank, result, expected.segment(), count);
+    long to = Math.min(from + most, pair.out().shape().elements());
+    return pattern.wrong(rank, result, expected.segment(), count, from, to);
   }
 
   @Override

@@ -50,6 +50,10 @@ final class PerfRank implements AutoCloseable {
 
   /// Of more bytes it is no matter of code how long an operation takes.
   private static final long SHORT_BYTES = 64 << 10;
+  /// Ranks meet after as many numbers that one joined to check results, a second's work or two: a
+  /// root that checks alone would keep the others waiting beyond their deadline.
+  private static final long JOINED_IN_SLICE = 1 << 28;
+
 
   private final Job job;
   private final PerfPlan plan;
@@ -272,7 +276,13 @@ final class PerfRank implements AutoCloseable {
         result.set(ValueLayout.JAVA_BYTE, at, (byte) (result.get(ValueLayout.JAVA_BYTE, at) ^ 1));
       }
     }
-    long wrong = buffers.wrong(pair, count);
+    long wrong = 0;
+    long slice = Math.max(1, JOINED_IN_SLICE / job.worldSize());
+    long most = size(count) / collective.dtype().bytes();
+    for (long from = 0; from < most; from += slice) {
+      wrong += buffers.wrong(pair, count, from, slice);
+      barrier.run();
+    }
     return (long) agree(new double[] {wrong}, new ReduceOp.Sum())[0];
   }
 

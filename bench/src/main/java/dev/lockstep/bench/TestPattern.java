@@ -56,16 +56,18 @@ final class TestPattern {
   ///
   /// @param scratch room for as many elements; overwritten
   /// @param count elements of a rank's buffer, or of a part
-  long wrong(int rank, MemorySegment output, MemorySegment scratch, long count) {
-    long elements = output.byteSize() / collective.dtype().bytes();
-    for (long i = 0; i < elements; i++) {
+  /// @param from first element that is looked at
+  /// @param to the one after the last
+  long wrong(
+      int rank, MemorySegment output, MemorySegment scratch, long count, long from, long to) {
+    for (long i = from; i < to; i++) {
       Elements.set(collective.dtype(), scratch, i, expected(rank, i, count));
     }
     int bytes = collective.dtype().bytes();
     long wrong = 0;
-    for (long at = mismatch(output, scratch, 0, elements * bytes); at >= 0; ) {
+    for (long at = mismatch(output, scratch, from * bytes, to * bytes); at >= 0; ) {
       wrong++;
-      at = mismatch(output, scratch, (at / bytes + 1) * bytes, elements * bytes);
+      at = mismatch(output, scratch, (at / bytes + 1) * bytes, to * bytes);
     }
     return wrong;
   }

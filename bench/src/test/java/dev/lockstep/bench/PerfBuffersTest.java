@@ -38,9 +38,9 @@ class PerfBuffersTest {
             if (pair.out() != null) {
               finish(pattern, job.rank(), pair.out());
             }
-            assertThat(buffers.wrong(pair, COUNT)).isZero();
+            assertThat(buffers.wrong(pair, COUNT, 0, Long.MAX_VALUE)).isZero();
             buffers.fillAnew(pair);
-            wrong += buffers.wrong(pair, COUNT);
+            wrong += buffers.wrong(pair, COUNT, 0, Long.MAX_VALUE);
           }
         }
         assertThat(wrong).as("inPlace=%s", inPlace).isPositive();

@@ -512,9 +512,11 @@ class PerfTest {
       Elements.set(collective.dtype(), segment, i, sum);
     }
     MemorySegment scratch = MemorySegment.ofArray(new byte[400]);
-    assertThat(pattern.wrong(0, segment, scratch, 100)).isZero();
+    assertThat(pattern.wrong(0, segment, scratch, 100, 0, 100)).isZero();
     int[] falsified = {0, 1, 50, 99};
     Arrays.stream(falsified).forEach(i -> result[i * 4 + 1] ^= 4);
-    assertThat(pattern.wrong(0, segment, scratch, 100)).isEqualTo(falsified.length);
+    assertThat(pattern.wrong(0, segment, scratch, 100, 0, 100)).isEqualTo(falsified.length);
+    assertThat(pattern.wrong(0, segment, scratch, 100, 0, 50)).isEqualTo(2);
+    assertThat(pattern.wrong(0, segment, scratch, 100, 50, 100)).isEqualTo(2);
   }
 }

@@ -51,7 +51,9 @@ class TestPatternTest {
     MemorySegment scratch = elements(collective.dtype());
     for (int[] order : List.of(ascending, descending, evenFirst)) {
       MemorySegment result = reduced(collective, pattern, ranks, order);
-      assertThat(pattern.wrong(0, result, scratch, COUNT)).as(Arrays.toString(order)).isZero();
+      assertThat(pattern.wrong(0, result, scratch, COUNT, 0, COUNT))
+          .as(Arrays.toString(order))
+          .isZero();
     }
   }
 
@@ -73,7 +75,9 @@ class TestPatternTest {
       int without = missing;
       int[] others = IntStream.range(0, ranks).filter(rank -> rank != without).toArray();
       MemorySegment result = reduced(collective, pattern, ranks, others);
-      assertThat(pattern.wrong(0, result, scratch, COUNT)).as("rank %d", missing).isPositive();
+      assertThat(pattern.wrong(0, result, scratch, COUNT, 0, COUNT))
+          .as("rank %d", missing)
+          .isPositive();
     }
   }
 
