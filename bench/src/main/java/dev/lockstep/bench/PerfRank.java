@@ -121,7 +121,7 @@ final class PerfRank implements AutoCloseable {
           nanos,
           factor,
           wrong,
-          Spread.of(single, repeated, timing.dirty() ? start() : PerfRow.Start.BARRIER),
+          Spread.of(single, repeated, timing.dirty() ? start() : PerfRow.Start.IN_A_ROW),
           PerfRow.By.of(operation));
     }
   }

@@ -82,7 +82,9 @@ record PerfRow(
     /// All at a time that they have agreed on.
     COMMON,
     /// Each as it leaves a barrier: they have not a core each, or were late again and again.
-    BARRIER;
+    BARRIER,
+    /// Each rank as it has ended the operation before.
+    IN_A_ROW;
 
     String label() {
       return name().toLowerCase(Locale.ROOT);
