@@ -318,7 +318,8 @@ final class PerfOptions {
         : Optional.of(OptionValues.algorithm("--algorithm", name, kind()));
   }
 
-  /// Refuses an algorithm that cannot do what is asked on any links.
+  /// Refuses an algorithm that cannot do what is asked on any links, neither in place nor out of
+  /// it.
   private void requireAble(PerfPlan plan, int ranks) {
     EvenCollective what = plan.collective();
     long count = what.count(plan.sizes().minBytes(), ranks);
@@ -328,7 +329,7 @@ final class PerfOptions {
     Optional<String> refusal = Optional.empty();
     for (boolean peerMemory : new boolean[] {true, false}) {
       Topology topology = Topology.oneNode(ranks, peerMemory);
-      refusal = plan.algorithm().get().refusal(what.request(count, false, topology));
+      refusal = PerfRank.refusal(plan.algorithm().get(), what, count, topology);
       if (refusal.isEmpty()) {
         return;
       }

@@ -10,6 +10,7 @@ import dev.lockstep.collective.algorithm.Algorithm;
 import dev.lockstep.collective.algorithm.Algorithms;
 import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.request.EvenCollective;
+import dev.lockstep.collective.request.Topology;
 import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.job.Job;
 import dev.lockstep.memory.Buffer;
@@ -25,6 +26,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
 
 /// One rank's part of a benchmark: for each size, out of place and in place, untimed operations,
 /// timed ones, and one that is checked. Every rank computes the same numbers; rank 0 reports them.
@@ -48,12 +50,12 @@ final class PerfRank implements AutoCloseable {
   /// branches, and code that was compiled without them is given up when they are taken.
   private static final int ROW = 20;
 
-  /// Of more bytes it is no matter of code how long an operation takes.
-  private static final long SHORT_BYTES = 64 << 10;
   /// Ranks meet after as many numbers that one joined to check results, a second's work or two: a
   /// root that checks alone would keep the others waiting beyond their deadline.
   private static final long JOINED_IN_SLICE = 1 << 28;
 
+  /// Of more bytes it is no matter of code how long an operation takes.
+  private static final long SHORT_BYTES = 64 << 10;
 
   private final Job job;
   private final PerfPlan plan;
@@ -90,17 +92,40 @@ final class PerfRank implements AutoCloseable {
   /// Measures one size.
   PerfRow measure(long bytes) {
     long count = collective.count(bytes, job.worldSize());
+    Topology topology = communicator.topology();
+    if (plan.algorithm().isPresent()) {
+      Algorithm named = plan.algorithm().get();
+      refusal(named, collective, count, topology)
+          .ifPresent(
+              reason -> {
+                throw OptionValues.wrong("--algorithm", named.name(), reason);
+              });
+    }
     Timing outOfPlace = measure(count, false);
     Timing inPlace = measure(count, true);
     return new PerfRow(collective, size(count), count, outOfPlace, inPlace);
+  }
+
+  /// Returns why an algorithm can do a size neither out of place nor in place.
+  static Optional<String> refusal(
+      Algorithm algorithm, EvenCollective collective, long count, Topology topology) {
+    Optional<String> apart = algorithm.refusal(collective.request(count, false, topology));
+    return apart.isPresent()
+            && algorithm.refusal(collective.request(count, true, topology)).isEmpty()
+        ? Optional.empty()
+        : apart;
   }
 
   private long size(long count) {
     return collective.bytes(count, job.worldSize());
   }
 
-  private Timing measure(long count, boolean inPlace) {
+  /// Returns null where the algorithm that was named has no such form.
+  private @Nullable Timing measure(long count, boolean inPlace) {
     CollectiveRequest request = collective.request(count, inPlace, communicator.topology());
+    if (plan.algorithm().flatMap(named -> named.refusal(request)).isPresent()) {
+      return null;
+    }
     Pair pair = buffers.pair(request);
     buffers.fill(pair);
     try (PreparedCollective operation = prepare(request, plan.algorithm(), pair)) {
@@ -130,10 +155,6 @@ final class PerfRank implements AutoCloseable {
       CollectiveRequest request, Optional<Algorithm> algorithm, Pair pair) {
     if (algorithm.isEmpty()) {
       return communicator.prepare(request, pair.inputs(), pair.out());
-    }
-    Optional<String> refusal = algorithm.get().refusal(request);
-    if (refusal.isPresent()) {
-      throw OptionValues.wrong("--algorithm", algorithm.get().name(), refusal.get());
     }
     return communicator.prepare(request, algorithm.get(), pair.inputs(), pair.out());
   }

@@ -14,6 +14,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /// Prints a run in nccl-tests' columns and closing lines, and keeps it for JSON.
 final class PerfReport {
@@ -143,14 +144,17 @@ final class PerfReport {
   long wrong() {
     long wrong = 0;
     for (PerfRow row : rows) {
-      wrong += Math.max(0, row.outOfPlace().wrong()) + Math.max(0, row.inPlace().wrong());
+      for (PerfRow.Timing timing : row.timings()) {
+        wrong += Math.max(0, timing.wrong());
+      }
     }
     return wrong;
   }
 
   private double averageBusBandwidth() {
     return rows.stream()
-        .mapToDouble(row -> (row.outOfPlace().busBandwidth() + row.inPlace().busBandwidth()) / 2)
+        .flatMap(row -> row.timings().stream())
+        .mapToDouble(PerfRow.Timing::busBandwidth)
         .average()
         .orElse(0);
   }
@@ -171,8 +175,8 @@ final class PerfReport {
     for (PerfRow row : rows) {
       ObjectNode result = results.addObject().put("size", row.bytes()).put("count", row.count());
       putWhat(result, row.collective());
-      put(result.putObject("out_of_place"), row.outOfPlace());
-      put(result.putObject("in_place"), row.inPlace());
+      put(result, "out_of_place", row.outOfPlace());
+      put(result, "in_place", row.inPlace());
     }
     if (plan.choices()) {
       putChoices(root.putArray("choices"));
@@ -202,7 +206,12 @@ final class PerfReport {
     }
   }
 
-  private static void put(ObjectNode node, PerfRow.Timing timing) {
+  private static void put(ObjectNode result, String form, PerfRow.@Nullable Timing timing) {
+    if (timing == null) {
+      result.putNull(form);
+      return;
+    }
+    ObjectNode node = result.putObject(form);
     node.put("algorithm", timing.by().algorithm());
     timing.by().predictedMicros().ifPresent(micros -> node.put("predicted", micros));
     node.put("time", timing.micros());

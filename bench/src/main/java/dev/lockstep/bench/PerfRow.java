@@ -3,18 +3,28 @@ package dev.lockstep.bench;
 import dev.lockstep.bench.step.Median;
 import dev.lockstep.collective.PreparedCollective;
 import dev.lockstep.collective.request.EvenCollective;
+import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.OptionalDouble;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /// The measurements of one size.
 ///
 /// @param collective of what
 /// @param bytes size
 /// @param count elements
-/// @param outOfPlace result in a buffer of its own
-/// @param inPlace result in the input's buffer
+/// @param outOfPlace result in a buffer of its own; null where the algorithm has no such form
+/// @param inPlace result in the input's buffer; null likewise
 record PerfRow(
-    EvenCollective collective, long bytes, long count, Timing outOfPlace, Timing inPlace) {
+    EvenCollective collective,
+    long bytes,
+    long count,
+    @Nullable Timing outOfPlace,
+    @Nullable Timing inPlace) {
+  private static final String NONE = "N/A";
+
   /// One measurement.
   ///
   /// @param micros time per operation
@@ -25,22 +35,27 @@ record PerfRow(
   /// @param by what ran
   record Timing(
       double micros, double algBandwidth, double busBandwidth, long wrong, Spread spread, By by) {
+    private static final String COLUMNS = "  %7s  %6s  %6s  %6s";
+
     static Timing of(long bytes, double nanos, double busFactor, long wrong, Spread spread, By by) {
       double algBandwidth = nanos > 0 ? bytes / nanos : 0;
       return new Timing(nanos / 1000, algBandwidth, algBandwidth * busFactor, wrong, spread, by);
     }
 
-    private String words() {
-      return by.words() + ": " + spread.words();
+    private static String words(@Nullable Timing timing) {
+      return timing == null ? NONE : timing.by.words() + ": " + timing.spread.words();
+    }
+
+    private static String columns(@Nullable Timing timing) {
+      return timing == null ? COLUMNS.formatted(NONE, NONE, NONE, NONE) : timing.columns();
     }
 
     private String columns() {
-      return "  %7s  %6s  %6s  %6s"
-          .formatted(
-              number(micros, 7),
-              number(algBandwidth, 6),
-              number(busBandwidth, 6),
-              wrong < 0 ? "N/A" : Long.toString(wrong));
+      return COLUMNS.formatted(
+          number(micros, 7),
+          number(algBandwidth, 6),
+          number(busBandwidth, 6),
+          wrong < 0 ? NONE : Long.toString(wrong));
     }
 
     /// As many decimals, at most two, as a column has room for, as nccl-tests prints them.
@@ -87,7 +102,7 @@ record PerfRow(
     IN_A_ROW;
 
     String label() {
-      return name().toLowerCase(Locale.ROOT);
+      return name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
   }
 
@@ -126,14 +141,19 @@ record PerfRow(
     }
   }
 
+  /// Returns what was measured: both forms, or the one that the algorithm has.
+  List<Timing> timings() {
+    return Stream.of(outOfPlace, inPlace).filter(Objects::nonNull).toList();
+  }
+
   /// What `--verbose` says of a row.
   String details() {
     return String.format(
         Locale.ROOT,
         "#   size %d: out-of-place %s; in-place %s",
         bytes,
-        outOfPlace.words(),
-        inPlace.words());
+        Timing.words(outOfPlace),
+        Timing.words(inPlace));
   }
 
   /// The row in nccl-tests' columns.
@@ -146,7 +166,7 @@ record PerfRow(
             NcclTests.type(collective.dtype()),
             NcclTests.op(collective),
             NcclTests.root(collective))
-        + outOfPlace.columns()
-        + inPlace.columns();
+        + Timing.columns(outOfPlace)
+        + Timing.columns(inPlace);
   }
 }

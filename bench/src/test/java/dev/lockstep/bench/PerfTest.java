@@ -125,6 +125,29 @@ class PerfTest {
   }
 
   @ParameterizedTest
+  @CsvSource({
+    "broadcast, spread-broadcast",
+    "alltoall, swap-all-to-all",
+    "sendrecv, swap-send-receive"
+  })
+  void ofAnAlgorithmThatWorksInPlaceAloneTheOtherFormIsLeftOut(String collective, String algorithm)
+      throws Exception {
+    Path json = folder.resolve("perf.json");
+    String line = collective + " --in-process -b 4K -e 4K -n 2 -v --algorithm " + algorithm;
+    Outcome outcome =
+        perf(
+            Stream.concat(Stream.of(line.split(" ")), Stream.of("--json", json.toString()))
+                .toArray(String[]::new));
+    assertThat(outcome.code).as(outcome.out).isZero();
+    assertThat(outcome.out)
+        .containsPattern("    N/A +N/A +N/A +N/A +[0-9.]+ +[0-9.]+ +[0-9.]+ +0")
+        .contains("out-of-place N/A; in-place " + algorithm);
+    JsonNode result = new ObjectMapper().readTree(json.toFile()).path("results").path(0);
+    assertThat(result.path("out_of_place").isNull()).isTrue();
+    assertThat(result.path("in_place").path("algorithm").asText()).isEqualTo(algorithm);
+  }
+
+  @ParameterizedTest
   @CsvSource(
       delimiter = '|',
       value = {
