@@ -90,12 +90,12 @@ final class AeronTransport implements Transport {
 
   /// Returns the channel by which a peer reaches a subscription: with UDP the kernel has chosen its
   /// port.
-  private String reachable(Subscription subscription, Duration timeout) {
+  private String reachable(Subscription subscription, Deadline deadline) {
     return medium.isUdp()
         ? Medium.sendChannel(
             await(
                 subscription::resolvedEndpoint,
-                timeout,
+                deadline,
                 () -> "udp endpoint did not open: address=" + medium.bindAddress()))
         : subscription.channel();
   }
@@ -117,13 +117,14 @@ final class AeronTransport implements Transport {
     int stream = streamOf(nextStream.getAndIncrement());
     int session = sessions.nextInt();
     List<Subscription> opened = new ArrayList<>();
+    Deadline deadline = Deadline.in(timeout);
     try {
-      opened.add(subscribe(stream, session, timeout));
+      opened.add(subscribe(stream, session, deadline));
       // Over IPC one takes every session.
       if (medium.isUdp()) {
-        opened.add(subscribe(stream, Sessions.number(session, 1), timeout));
+        opened.add(subscribe(stream, Sessions.number(session, 1), deadline));
       }
-      String reached = reachable(opened.getFirst(), timeout);
+      String reached = reachable(opened.getFirst(), deadline);
       String address =
           "%s %s %s %s %s".formatted(stream, session, engine.life(), way.mtuBytes(), reached);
       context.addresses().publish(key(communicator, peer, context.rank()), bytes(address));
@@ -143,6 +144,7 @@ final class AeronTransport implements Transport {
     Medium.Way way = wayTo(peer);
     DriverFolder.requireRoomForLink(engine.folder(), way);
     String key = key(communicator, context.rank(), peer);
+    Deadline deadline = Deadline.in(timeout);
     byte[] published = context.addresses().lookup(key, timeout);
     String[] address = text(published).split(" ", 5);
     lives.put(peer, Integer.parseInt(address[2]));
@@ -154,11 +156,11 @@ final class AeronTransport implements Transport {
         new Sessions(
             engine.client(), channel, Integer.parseInt(address[0]), Integer.parseInt(address[1]));
     try {
-      ExclusivePublication publication = publish(following, way, peer, communicator, timeout);
+      ExclusivePublication publication = publish(following, way, peer, communicator, deadline);
       try {
         await(
             () -> publication.isConnected() ? publication : null,
-            timeout,
+            deadline,
             () -> notConnected(peer, communicator));
       } catch (RuntimeException | Error failure) {
         Scope.afterFailure(failure, publication::close);
@@ -186,13 +188,13 @@ final class AeronTransport implements Transport {
     links = open.toArray(AeronLink[]::new);
   }
 
-  private Subscription subscribe(int stream, int session, Duration timeout) {
+  private Subscription subscribe(int stream, int session, Deadline deadline) {
     Aeron client = engine.client();
     long id = client.asyncAddSubscription(medium.receiveChannel(stream, session), stream);
     try {
       return await(
           () -> client.getSubscription(id),
-          timeout,
+          deadline,
           () -> "driver did not answer: transport=" + medium.name());
     } catch (TransportException late) {
       Scope.afterFailure(late, () -> client.asyncRemoveSubscription(id));
@@ -201,10 +203,10 @@ final class AeronTransport implements Transport {
   }
 
   private ExclusivePublication publish(
-      Sessions following, Medium.Way way, int peer, int communicator, Duration timeout) {
+      Sessions following, Medium.Way way, int peer, int communicator, Deadline deadline) {
     following.open((Sessions.TERMS - terms) * way.termBytes());
     try {
-      return await(following::publication, timeout, () -> notConnected(peer, communicator));
+      return await(following::publication, deadline, () -> notConnected(peer, communicator));
     } catch (TransportException late) {
       Scope.afterFailure(late, following::abandon);
       throw late;
@@ -244,18 +246,30 @@ final class AeronTransport implements Transport {
         cause);
   }
 
-  private <T> T await(Supplier<@Nullable T> probe, Duration timeout, Supplier<String> complaint) {
-    long deadline = System.nanoTime() + timeout.toNanos();
+  /// When a link must be open, however many steps that takes.
+  ///
+  /// @param timeout how long that was from its start
+  private record Deadline(long nanos, Duration timeout) {
+    static Deadline in(Duration timeout) {
+      return new Deadline(System.nanoTime() + timeout.toNanos(), timeout);
+    }
+
+    boolean isOver() {
+      return System.nanoTime() - nanos > 0;
+    }
+  }
+
+  private <T> T await(Supplier<@Nullable T> probe, Deadline deadline, Supplier<String> complaint) {
     try (Pause pause = new Pause()) {
       while (true) {
         T found = probe.get();
         if (found != null) {
           return found;
         }
-        if (System.nanoTime() > deadline || engine.client().isClosed()) {
+        if (deadline.isOver() || engine.client().isClosed()) {
           throw new TransportException(
               engine.folder().toString(),
-              complaint.get() + ", timeoutMillis=" + timeout.toMillis(),
+              complaint.get() + ", timeoutMillis=" + deadline.timeout().toMillis(),
               null);
         }
         if (engine.turn() == 0) {
