@@ -23,6 +23,7 @@ import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -380,6 +381,7 @@ class PlanCommandsTest {
     assertThat(trace).contains("\"ranks\":4,\"simulated\":1", "{\"name\":\"rank 0, as 3 others\"}");
   }
 
+  @Tag("long") // measures this host's links
   @Test
   void aNamedAlgorithmIsTimedThoughTheTableLeavesItOut() throws Exception {
     String[] small = "all_reduce --bytes 64 --ranks 2".split(" ");

@@ -9,6 +9,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HexFormat;
+import java.util.Map;
 import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -33,11 +34,13 @@ final class CubinCache {
   /// Returns the cache in the folder that the system property `lockstep.cubins` names, or else in
   /// the user's: `$XDG_CACHE_HOME/lockstep/cubin`, or `~/.cache/lockstep/cubin`. A user who has
   /// neither keeps nothing.
-  static CubinCache standard() {
+  ///
+  /// @param environment variables of this process
+  static CubinCache standard(Map<String, String> environment) {
     String named = System.getProperty("lockstep.cubins", "");
     return new CubinCache(
         named.isEmpty()
-            ? UserCache.find(System.getenv()).map(caches -> caches.resolve("cubin"))
+            ? UserCache.find(environment).map(caches -> caches.resolve("cubin"))
             : Optional.of(Path.of(named)));
   }
 

@@ -21,7 +21,7 @@ public final class CudaDeviceProvider implements DeviceProvider {
 
   /// Makes the provider; for the service loader.
   public CudaDeviceProvider() {
-    this(() -> CudaLibraries.find(LibraryFiles.standard()), CubinCache.standard());
+    this(() -> CudaLibraries.find(LibraryFiles.standard()), CubinCache.standard(System.getenv()));
   }
 
   /// Makes a provider of other libraries.

@@ -2,7 +2,6 @@ package dev.lockstep.device.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.assertj.core.api.Assumptions.assumeThat;
 
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.cuda.ffi.CudaLibraries;
@@ -11,6 +10,7 @@ import dev.lockstep.failure.Availability;
 import dev.lockstep.failure.DeviceException;
 import dev.lockstep.memory.MemoryPool;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
@@ -69,12 +69,10 @@ class CudaAbsentTest {
 
   /// As in a container whose user the system does not know: other devices open beside this one.
   @Test
-  void aUserWithoutAHomeHasTheProviderAndKeepsNoKernels() {
-    assumeThat(System.getenv("XDG_CACHE_HOME")).isNullOrEmpty();
+  void aUserWithoutAHomeKeepsNoKernels() {
     String home = System.setProperty("user.home", "?");
     try {
-      assertThat(new CudaDeviceProvider().probe()).isNotNull();
-      CubinCache none = CubinCache.standard();
+      CubinCache none = CubinCache.standard(Map.of());
       none.keep(new byte[] {1}, new byte[] {2});
       assertThat(none.find(new byte[] {1})).isEmpty();
     } finally {

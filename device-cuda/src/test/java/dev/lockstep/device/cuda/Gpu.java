@@ -24,7 +24,9 @@ public final class Gpu {
     LibraryFiles files =
         new LibraryFiles(
             usual.driver(), usual.nvrtc(), List.of(), usual.nccl(), false, usual.needsNccl());
-    return present(new CudaDeviceProvider(() -> CudaLibraries.find(files), CubinCache.standard()));
+    return present(
+        new CudaDeviceProvider(
+            () -> CudaLibraries.find(files), CubinCache.standard(System.getenv())));
   }
 
   private static DeviceProvider present(DeviceProvider provider) {
