@@ -210,31 +210,19 @@ public final class LinkDoubts {
     Level links = fabric.levels().getFirst();
     PeerRates memory = links.memory();
     List<Level> levels = new ArrayList<>(fabric.levels());
-    levels.set(
-        0,
-        new Level(
-            links.name(),
-            links.ranks(),
-            links.messageNanos(),
-            links.shortBytes(),
-            links.shortNanos(),
-            links.signalNanos(),
-            links.bandwidth(),
-            new PeerRates(
-                withoutDips(memory.read(), capped(memory.read())),
-                withoutDips(memory.fetch(), capped(memory.fetch())),
-                withoutDips(memory.join(), capped(memory.join())),
-                withoutDips(memory.spread(), capped(memory.spread())),
-                withoutDips(memory.write(), capped(memory.write())),
-                withoutDips(memory.swap(), capped(memory.swap()))),
-            links.uplinkBytesPerSecond()));
+    PeerRates mendedMemory =
+        new PeerRates(
+            withoutDips(memory.read(), capped(memory.read())),
+            withoutDips(memory.fetch(), capped(memory.fetch())),
+            withoutDips(memory.join(), capped(memory.join())),
+            withoutDips(memory.spread(), capped(memory.spread())),
+            withoutDips(memory.write(), capped(memory.write())),
+            withoutDips(memory.swap(), capped(memory.swap())));
+    levels.set(0, links.withRates(links.bandwidth(), mendedMemory));
     Compute mended =
-        new Compute(
-            compute.startNanos(),
-            compute.stepNanos(),
+        compute.withRates(
             withoutDips(compute.copy(), compute.copy()),
-            withoutDips(compute.join(), compute.join()),
-            compute.movesMessages());
+            withoutDips(compute.join(), compute.join()));
     return new Fabric(fabric.name(), mended, levels);
   }
 

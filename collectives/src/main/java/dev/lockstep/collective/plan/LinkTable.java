@@ -71,28 +71,12 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
     return joining(
         List.of(
             near.isEmpty() || topology.peerMemory()
-                ? withoutUplink(inner)
+                ? inner.withoutUplink() // what ranks of one host tell each other takes no cable
                 : withoutMemory(inner, Level.ALL)));
   }
 
   private Fabric joining(List<Level> levels) {
     return new Fabric(fabric.name(), fabric.compute(), levels);
-  }
-
-  /// Returns links that nobody shares: what ranks of one host tell each other takes no cable.
-  private static Level withoutUplink(Level links) {
-    return links.uplinkBytesPerSecond() == 0
-        ? links
-        : new Level(
-            links.name(),
-            links.ranks(),
-            links.messageNanos(),
-            links.shortBytes(),
-            links.shortNanos(),
-            links.signalNanos(),
-            links.bandwidth(),
-            links.memory(),
-            0);
   }
 
   /// Returns links by messages alone: ranks that do not all share memory have no mailboxes.

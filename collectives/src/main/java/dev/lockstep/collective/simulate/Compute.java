@@ -19,6 +19,11 @@ public record Compute(
     }
   }
 
+  /// Returns the same rank with other rates.
+  public Compute withRates(Rates copy, Rates join) {
+    return new Compute(startNanos, stepNanos, copy, join, movesMessages);
+  }
+
   /// Returns the compute of a device whose memory is read and written at one rate.
   public static Compute device(double stepNanos, double memoryBytesPerSecond) {
     return new Compute(

@@ -47,6 +47,26 @@ public record Level(
     }
   }
 
+  /// Returns the same links at other rates.
+  public Level withRates(Rates bandwidth, PeerRates memory) {
+    return new Level(
+        name,
+        ranks,
+        messageNanos,
+        shortBytes,
+        shortNanos,
+        signalNanos,
+        bandwidth,
+        memory,
+        uplinkBytesPerSecond);
+  }
+
+  /// Returns the same links where each has a cable to itself.
+  public Level withoutUplink() {
+    return new Level(
+        name, ranks, messageNanos, shortBytes, shortNanos, signalNanos, bandwidth, memory, 0);
+  }
+
   /// Returns a level of links with one latency and one bandwidth each.
   public static Level of(String name, long ranks, double latencyNanos, double bytesPerSecond) {
     return shared(name, ranks, latencyNanos, bytesPerSecond, 0);
