@@ -212,18 +212,23 @@ public final class LinkDoubts {
     List<Level> levels = new ArrayList<>(fabric.levels());
     PeerRates mendedMemory =
         new PeerRates(
-            withoutDips(memory.read(), capped(memory.read())),
-            withoutDips(memory.fetch(), capped(memory.fetch())),
-            withoutDips(memory.join(), capped(memory.join())),
-            withoutDips(memory.spread(), capped(memory.spread())),
-            withoutDips(memory.write(), capped(memory.write())),
-            withoutDips(memory.swap(), capped(memory.swap())));
-    levels.set(0, links.withRates(links.bandwidth(), mendedMemory));
+            withoutLinkDips(memory.read()),
+            withoutLinkDips(memory.fetch()),
+            withoutLinkDips(memory.join()),
+            withoutLinkDips(memory.spread()),
+            withoutLinkDips(memory.write()),
+            withoutLinkDips(memory.swap()));
+    levels.set(0, links.withRates(withoutLinkDips(links.bandwidth()), mendedMemory));
     Compute mended =
         compute.withRates(
             withoutDips(compute.copy(), compute.copy()),
             withoutDips(compute.join(), compute.join()));
     return new Fabric(fabric.name(), mended, levels);
+  }
+
+  /// As the rates of links are doubted: turns on a core may hide any.
+  private static Rates withoutLinkDips(Rates rates) {
+    return withoutDips(rates, capped(rates));
   }
 
   private static Rates withoutDips(Rates rates, Rates judged) {

@@ -237,7 +237,11 @@ class LinkFitTest {
   private static final long MOST_BYTES = 4L << 20;
 
   private static Fabric fit(LinkMeter meter) {
-    return LinkFit.fit("host", Topology.oneNode(2, true), MOST_BYTES, meter);
+    return fit(meter, true);
+  }
+
+  private static Fabric fit(LinkMeter meter, boolean peerMemory) {
+    return LinkFit.fit("host", Topology.oneNode(2, peerMemory), MOST_BYTES, meter);
   }
 
   /// Joins are slow by far until they are compiled, and everything a little, while compilers work.
@@ -298,19 +302,21 @@ class LinkFitTest {
     assertThat(once.calls).isEqualTo(3 * 7);
   }
 
-  /// As above, without time to measure it again.
-  @Test
-  void aSingleSizeThatStaysDisturbedIsLeftOut() {
-    Simulated rest = new Simulated(fabric(2, true), 2);
+  /// As above, without time to measure it again: neither a peer's memory nor the wire has it.
+  @ParameterizedTest(name = "peerMemory={0}")
+  @ValueSource(booleans = {true, false})
+  void aSingleSizeThatStaysDisturbedIsLeftOut(boolean peerMemory) {
+    Simulated rest = new Simulated(fabric(2, peerMemory), 2);
     Disturbed once =
         new Disturbed(
             rest, false, false, (_, nanos, calls, _) -> calls == 6 ? nanos + 7_000_000 : nanos);
-    Fabric fitted = fit(once);
+    Fabric fitted = fit(once, peerMemory);
     assertThat(LinkDoubts.of(fitted, 2, true)).isEmpty();
     assertThat(readNanosPerByte(fitted))
-        .isCloseTo(readNanosPerByte(fit(rest)), withinPercentage(50));
+        .isCloseTo(readNanosPerByte(fit(rest, peerMemory)), withinPercentage(50));
     assertThat(fitted.levels().getFirst().memory().read().points()).hasSize(5);
-    assertThat(fitted.levels().getFirst().bandwidth().points()).hasSize(6);
+    assertThat(fitted.levels().getFirst().bandwidth().points()).hasSize(5);
+    assertThat(fitted.compute().copy().points()).hasSize(6);
   }
 
   private static double readNanosPerByte(Fabric fabric) {
