@@ -95,7 +95,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   private final Prepared slowest;
   private final Prepared greatest;
   private final AgreedStart start;
-  private final OwnCore own = new OwnCore();
+  private final OwnCore ownCore = new OwnCore();
   private boolean placed;
   private final IdentityHashMap<Schedule, Prepared> all = new IdentityHashMap<>();
 
@@ -226,11 +226,8 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     double total = 0;
     double since = 0;
     int rounds = 0;
-    double part = (core.endpoint().rank() + 1.0) / core.topology().ranks();
     while (total < warmUp.toNanos() && (since < STABLE_NANOS || rounds < STABLE_ROUNDS)) {
-      long begin = System.nanoTime();
-      runs.forEach(this::nanos);
-      double nanos = slowest(new double[] {System.nanoTime() - begin})[0];
+      double nanos = round(runs, 1);
       total += nanos;
       since += nanos;
       rounds++;
@@ -239,24 +236,36 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
         since = 0;
         rounds = 0;
       }
-      LockSupport.parkNanos((long) (part * Math.min(nanos, (double) MOST_PAUSE_NANOS)));
     }
   }
 
   @Override
   public void exercise(List<Schedule> schedules) {
     List<Run> runs = runs(schedules);
-    double part = (core.endpoint().rank() + 1.0) / core.topology().ranks();
     double total = 0;
-    for (int done = 0; done < EXERCISES && total * EXERCISE_PART < warmUp.toNanos(); ) {
-      long begin = System.nanoTime();
-      for (int end = done + IN_ROUND; done < end; done++) {
-        runs.forEach(this::nanos);
-      }
-      double nanos = slowest(new double[] {System.nanoTime() - begin})[0];
-      total += nanos;
-      LockSupport.parkNanos((long) (part * Math.min(nanos, (double) MOST_PAUSE_NANOS)));
+    int done = 0;
+    while (done < EXERCISES && total * EXERCISE_PART < warmUp.toNanos()) {
+      total += round(runs, IN_ROUND);
+      done += IN_ROUND;
     }
+  }
+
+  /// Runs everything so many times, then leaves the core to compilers.
+  ///
+  /// @return how long the slowest rank has run, in nanoseconds
+  private double round(List<Run> runs, int times) {
+    long begin = System.nanoTime();
+    for (int i = 0; i < times; i++) {
+      runs.forEach(this::nanos);
+    }
+    double nanos = slowest(new double[] {System.nanoTime() - begin})[0];
+    LockSupport.parkNanos((long) (pausePart() * Math.min(nanos, (double) MOST_PAUSE_NANOS)));
+    return nanos;
+  }
+
+  /// Returns what part of a pause this rank takes: no two come back at once.
+  private double pausePart() {
+    return (core.endpoint().rank() + 1.0) / core.topology().ranks();
   }
 
   @Override
@@ -313,7 +322,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     List<Schedule> missing = schedules.stream().filter(it -> !all.containsKey(it)).toList();
     if (!missing.isEmpty()) {
       List<Prepared> made =
-          own.whileFree(() -> prepared(missing.stream().map(this::part).toList()));
+          ownCore.whileFree(() -> prepared(missing.stream().map(this::part).toList()));
       for (int i = 0; i < made.size(); i++) {
         all.put(missing.get(i), made.get(i));
       }
@@ -388,19 +397,18 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
       rest();
     }
     int[] on = Arrays.stream(cores()).mapToInt(it -> (int) it + CurrentCore.UNKNOWN).toArray();
-    byte[] mine = own.allowed().toByteArray();
+    byte[] mine = ownCore.allowed().toByteArray();
     List<byte[]> told = core.agreement().exchange("links/cores", mine, timeout());
     List<Integer> places = OwnCore.places(on, told.stream().map(BitSet::valueOf).toList());
     if (!places.isEmpty()) {
-      own.keep(places.get(core.endpoint().rank()));
+      ownCore.keep(places.get(core.endpoint().rank()));
     }
   }
 
   /// Leaves the core, each rank for another time: who wakes while another one computes is put on
   /// another core.
   private void rest() {
-    double part = (core.endpoint().rank() + 1.0) / core.topology().ranks();
-    LockSupport.parkNanos((long) (part * REST_NANOS));
+    LockSupport.parkNanos((long) (pausePart() * REST_NANOS));
   }
 
   /// Returns the time of each: of its runs, taken in turn with the others', one of the fastest.
@@ -441,7 +449,7 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
 
   @Override
   public void close() {
-    try (own;
+    try (ownCore;
         input;
         output;
         numbers;
