@@ -76,9 +76,11 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
   /// The second compiler takes what has run some thousand times.
   private static final int EXERCISES = 3_000;
 
+  /// Most exercises between two looks at the time, each of which is an all-reduce itself. The first
+  /// round is one, the next ones double: where ranks share cores one may take milliseconds.
   private static final int IN_ROUND = 50;
 
-  /// They may take this part of a warm-up.
+  /// They go on until they have taken this part of a warm-up.
   private static final int EXERCISE_PART = 3;
 
   /// A few turns of Linux's scheduler.
@@ -244,9 +246,11 @@ final class LinkProbe implements LinkMeter, AutoCloseable {
     List<Run> runs = runs(schedules);
     double total = 0;
     int done = 0;
+    int times = 1;
     while (done < EXERCISES && total * EXERCISE_PART < warmUp.toNanos()) {
-      total += round(runs, IN_ROUND);
-      done += IN_ROUND;
+      total += round(runs, times);
+      done += times;
+      times = Math.min(2 * times, IN_ROUND);
     }
   }
 
