@@ -174,9 +174,9 @@ public final class LinkFit {
   }
 
   /// Measures what is short until it has settled, then what is long, whose loops are the same, and
-  /// then everything once more, what is short at least: what counts is the least time of each, so
-  /// that nothing rests on one moment, and what settled before its code was compiled is measured by
-  /// that too.
+  /// then everything once more, at least what is short and what ranks of a host carry together, one
+  /// schedule: what counts is the least time of each, so that nothing rests on one moment, and what
+  /// settled before its code was compiled is measured by that too.
   private void measure(List<Size> sizes, Measured together) {
     warmUp(sizes);
     List<Size> shorter = new ArrayList<>();
@@ -194,14 +194,7 @@ public final class LinkFit {
     settle(brief);
     measureEach(longer, together);
     meter.exercise(calls.stream().map(it -> it.schedule).toList());
-    if (meter.hasPatience()) {
-      turn(sizes, together);
-    } else {
-      var _ = again(calls);
-      for (Size size : shorter) {
-        var _ = size.again();
-      }
-    }
+    turn(meter.hasPatience() ? sizes : shorter, together);
   }
 
   private void turn(List<Size> sizes, Measured together) {
