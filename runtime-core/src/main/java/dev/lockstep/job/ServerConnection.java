@@ -10,6 +10,7 @@ import io.netty.handler.codec.DecoderException;
 import io.netty.handler.codec.EncoderException;
 import io.netty.util.ReferenceCountUtil;
 import java.io.IOException;
+import java.net.SocketAddress;
 import java.security.SecureRandom;
 import java.util.HashMap;
 import java.util.List;
@@ -113,10 +114,8 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
     public void operationComplete(ChannelProgressiveFuture future) {
       if (future.isSuccess()) {
         taken(future);
-      } else if (future.cause() instanceof EncoderException) {
-        LOG.warn(
-            "message cannot be sent: remote={}", future.channel().remoteAddress(), future.cause());
-        close();
+      } else if (future.cause() instanceof EncoderException failure) {
+        hangUp(future.channel().remoteAddress(), failure);
       }
     }
 
@@ -124,6 +123,16 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
       if (!future.channel().isWritable()) {
         heard();
       }
+    }
+  }
+
+  /// Closes the connection because of what the store was to say: a rank's process may live on.
+  private void hangUp(SocketAddress remote, EncoderException failure) {
+    if (member != null && state == State.JOINED) {
+      cutOff(member, failure);
+    } else {
+      LOG.warn("message cannot be sent: remote={}", remote, failure);
+      close();
     }
   }
 
@@ -288,9 +297,11 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
     }
   }
 
-  /// Closes a rank's connection for what it said, and tells it so: its process may live on.
+  /// Closes a rank's connection for what it said, or the store could not say, and tells it so: its
+  /// process may live on.
   private void cutOff(Members.Member from, Throwable reason) {
     LOG.warn("rank is cut off: rank={}", from.rank(), reason);
+    state = State.CLOSED; // nor is it cut off again if it cannot be told
     server.members().cutOff(from, reason);
     server.failure().ifPresent(failure -> send(new Message.Failed(failure)));
     close();

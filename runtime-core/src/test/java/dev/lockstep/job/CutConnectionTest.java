@@ -15,6 +15,7 @@ import java.net.SocketTimeoutException;
 import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.time.Duration;
+import java.util.AbstractList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -198,12 +199,41 @@ class CutConnectionTest {
           Socket rank = new Socket(InetAddress.getLoopbackAddress(), server.port())) {
         join(rank);
         rank.getOutputStream().write(words);
-        assertThat(new String(hear(rank, FAILED), ISO_8859_1)).contains("cut off by the store");
-        FailureRecord failure = server.failure().orElseThrow();
-        assertThat(failure.rank()).isZero();
-        assertThat(failure.isProcessExit()).isFalse();
-        assertThat(failure.message()).contains("lostRanks=[0]");
+        expectCutOff(rank, server);
       }
+    }
+  }
+
+  private static void expectCutOff(Socket rank, StoreServer server) throws IOException {
+    assertThat(new String(hear(rank, FAILED), ISO_8859_1)).contains("cut off by the store");
+    FailureRecord failure = server.failure().orElseThrow();
+    assertThat(failure.rank()).isZero();
+    assertThat(failure.isProcessExit()).isFalse();
+    assertThat(failure.message()).contains("lostRanks=[0]");
+  }
+
+  /// Ranks that cannot be written.
+  private static final class Unwritable extends AbstractList<Integer> {
+    @Override
+    public Integer get(int index) {
+      throw new IllegalStateException("no such rank: index=" + index);
+    }
+
+    @Override
+    public int size() {
+      return 1;
+    }
+  }
+
+  @Test
+  void aRankThatTheStoreCannotAnswerHasNotEnded() throws Exception {
+    StoreOptions options = StoreOptions.of("127.0.0.1", 0, 1, JobConfig.DEFAULT_LIVENESS);
+    try (StoreServer server = StoreServer.start(options, TOKEN);
+        Socket rank = new Socket(InetAddress.getLoopbackAddress(), server.port())) {
+      join(rank);
+      ServerConnection connection = server.members().connections().getFirst();
+      connection.send(new Message.Withdrawn(1, new Unwritable()));
+      expectCutOff(rank, server);
     }
   }
 
