@@ -42,6 +42,7 @@ final class Relay implements AutoCloseable {
     cut = true;
   }
 
+  /// Lets bytes pass at this rate from now on, each way; who wakes late makes up for it.
   void slowDown(long nanosForByte) {
     nanosPerByte = nanosForByte;
   }
@@ -71,6 +72,7 @@ final class Relay implements AutoCloseable {
 
   private void pass(Socket from, Socket to) {
     byte[] buffer = new byte[8192];
+    long due = System.nanoTime(); // for all that has passed
     try {
       InputStream in = from.getInputStream();
       OutputStream out = to.getOutputStream();
@@ -81,7 +83,9 @@ final class Relay implements AutoCloseable {
         if (!cut) {
           out.write(buffer, 0, n);
         }
-        LockSupport.parkNanos(n * nanosPerByte);
+        long slowness = nanosPerByte;
+        due = slowness == 0 ? System.nanoTime() : due + n * slowness;
+        LockSupport.parkNanos(due - System.nanoTime());
       }
       if (!cut) { // A wire that is cut does not tell that the other side has hung up either.
         to.close();
