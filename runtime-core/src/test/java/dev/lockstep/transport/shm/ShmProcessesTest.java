@@ -21,7 +21,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /// Two processes over shared memory.
 @Timeout(120)
 final class ShmProcessesTest {
-  private static final String SHARED_MEMORY = "/dev/shm/";
+  private static final String MEMORY_FILE = "/memfd:lockstep";
 
   @TempDir private Path directory;
 
@@ -49,6 +49,7 @@ final class ShmProcessesTest {
       Transfer receiving = process.receiving(into);
       MemorySegment theirs = process.meetVictim(receiving);
       files = sharedFiles(other);
+      assertThat(files).isNotEmpty();
       other.destroyForcibly().waitFor();
       for (int i = 0; i < ShmProcess.ELEMENTS; i++) {
         assertThat(theirs.getAtIndex(ValueLayout.JAVA_FLOAT, i)).isEqualTo(5);
@@ -67,11 +68,13 @@ final class ShmProcessesTest {
     }
   }
 
-  /// Returns what a process that runs has mapped of shared memory that has a name.
-  private static List<Path> sharedFiles(Process process) throws IOException {
+  /// Returns what a process that runs has mapped and others open: memory files, which are in no
+  /// file system, and files of the job's folder.
+  private List<Path> sharedFiles(Process process) throws IOException {
+    String folder = directory.toRealPath() + "/";
     try (Stream<String> maps = Files.lines(Path.of("/proc", "" + process.pid(), "maps"))) {
-      return maps.filter(line -> line.contains(SHARED_MEMORY) && !line.endsWith(" (deleted)"))
-          .map(line -> Path.of(line.substring(line.indexOf(SHARED_MEMORY))))
+      return maps.filter(line -> line.contains(MEMORY_FILE) || line.contains(folder))
+          .map(line -> Path.of(line.substring(line.indexOf('/'))))
           .toList();
     }
   }
