@@ -1,5 +1,6 @@
 package dev.lockstep.job;
 
+import dev.lockstep.cache.Digests;
 import dev.lockstep.cache.PrivateMode;
 import dev.lockstep.failure.ConfigurationException;
 import java.io.IOException;
@@ -26,7 +27,12 @@ final class JobToken {
   private static final Logger LOG = LoggerFactory.getLogger(JobToken.class);
   static final int SHORTEST_BYTES = 16;
   private static final int LONGEST_BYTES = 4096;
-  private static final int MAX_NAME_CHARS = 100;
+
+  /// What of a job's name is in a file's for whoever looks at the folder.
+  private static final int READABLE_CHARS = 60;
+
+  /// What of its digest tells it from all others: 64 bits.
+  private static final int DIGEST_CHARS = 16;
 
   private JobToken() {}
 
@@ -56,9 +62,15 @@ final class JobToken {
 
   /// The job's name is in it, so that the ranks of one job never read what another has left.
   private static String fileName(LaunchEnvironment launch) {
-    String job = launch.jobName().replaceAll("[^A-Za-z0-9._-]", "_");
-    String known = job.isEmpty() ? "" : "-" + FailureRecords.cut(job, MAX_NAME_CHARS);
-    return "store-" + launch.storePort() + known + ".token";
+    String job = launch.jobName();
+    return "store-" + launch.storePort() + (job.isEmpty() ? "" : "-" + nameOf(job)) + ".token";
+  }
+
+  private static String nameOf(String job) {
+    String readable = job.replaceAll("[^A-Za-z0-9._-]", "_");
+    return readable.substring(0, Math.min(readable.length(), READABLE_CHARS))
+        + "-"
+        + Digests.sha256Hex(job).substring(0, DIGEST_CHARS);
   }
 
   /// Returns the token that a launcher or its user has put into a file.

@@ -231,13 +231,17 @@ class LaunchedJobTest {
     Map<String, String> variables = torchrun(2, Ports.free()).get(0);
     variables.put("XDG_RUNTIME_DIR", runtime.toString());
     List<TokenSource> tokens = new ArrayList<>();
-    for (String job : List.of("a/1", "b")) {
+    String shared = "n".repeat(200);
+    for (String job : List.of("a/1", "a_1", "b", shared + 1, shared + 2)) {
       variables.put("TORCHELASTIC_RUN_ID", job);
       tokens.add(JobToken.find(LaunchEnvironment.of(variables), new Variables(variables)));
     }
-    tokens.get(0).publish(tokens.get(0).make());
-    assertThat(tokens.get(0).read()).isPresent();
-    assertThat(tokens.get(1).read()).isEmpty();
+    for (TokenSource mine : tokens) {
+      mine.publish(mine.make());
+      assertThat(tokens).filteredOn(token -> token.read().isPresent()).containsExactly(mine);
+      mine.remove();
+    }
+    tokens.getFirst().publish(tokens.getFirst().make());
     try (Stream<Path> files = Files.list(folder)) {
       assertThat(files).hasSize(1);
     }
