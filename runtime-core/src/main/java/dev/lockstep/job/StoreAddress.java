@@ -18,7 +18,7 @@ final class StoreAddress {
   private static final int LAST_PORT = 65535;
 
   // Of the ports, the golden section: steps of a job, and of those with the next numbers, lie far
-  // apart. Odd, so that no 4096 steps share a port.
+  // apart. Odd, so that no two of 4,096 successive steps share a port.
   private static final long STEP_STRIDE = 2531;
 
   // mpirun tells its ranks where it listens: "1531576320.0;tcp://10.96.0.1,172.17.0.1:34911".
@@ -97,11 +97,7 @@ final class StoreAddress {
       return new LauncherJob(Long.toString(id), id ^ id >>> 16);
     }
     String key = variables.firstSet("OMPI_MCA_orte_hnp_uri", "PMIX_NAMESPACE");
-    return variables
-        .text(key)
-        .map(text -> text.hashCode() & 0x7FFF_FFFFL)
-        .map(number -> new LauncherJob(Long.toString(number), number))
-        .orElse(null);
+    return variables.text(key).map(text -> new LauncherJob(text, text.hashCode())).orElse(null);
   }
 
   /// Returns what the launcher calls the job, or empty.

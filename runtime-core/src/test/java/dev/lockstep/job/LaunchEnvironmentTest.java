@@ -305,19 +305,33 @@ class LaunchEnvironmentTest {
         with(OPEN_MPI, "OMPI_COMM_WORLD_RANK="), "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE=2");
   }
 
+  private static Map<String, String> openMpi5(String namespace) {
+    return with(
+        OPEN_MPI,
+        "OMPI_MCA_ess_base_jobid=",
+        "OMPI_MCA_orte_hnp_uri=",
+        "OMPI_COMM_WORLD_LOCAL_SIZE=2",
+        "PMIX_NAMESPACE=" + namespace);
+  }
+
   @Test
   void ranksOfOneOpenMpi5JobComeToOnePort() {
-    Map<String, String> five =
-        with(
-            OPEN_MPI,
-            "OMPI_MCA_ess_base_jobid=",
-            "OMPI_MCA_orte_hnp_uri=",
-            "OMPI_COMM_WORLD_LOCAL_SIZE=2",
-            "PMIX_NAMESPACE=prterun-box-4711@1");
-    int port = LaunchEnvironment.of(five).storePort();
+    Map<String, String> five = openMpi5("prterun-box-4711@1");
+    LaunchEnvironment launch = LaunchEnvironment.of(five);
+    int port = launch.storePort();
     assertThat(port).isBetween(61440, 65535);
+    assertThat(launch.jobName()).isEqualTo("prterun-box-4711@1");
     assertThat(LaunchEnvironment.of(with(five, "OMPI_COMM_WORLD_RANK=0")).storePort())
         .isEqualTo(port);
+  }
+
+  /// The two have one hash code.
+  @Test
+  void openMpi5JobsAtOnePortHaveNamesOfTheirOwn() {
+    LaunchEnvironment one = LaunchEnvironment.of(openMpi5("prterun-Aa-4711@1"));
+    LaunchEnvironment other = LaunchEnvironment.of(openMpi5("prterun-BB-4711@1"));
+    assertThat(one.storePort()).isEqualTo(other.storePort());
+    assertThat(one.jobName()).isNotEqualTo(other.jobName());
   }
 
   @Test
