@@ -14,7 +14,7 @@ import java.util.zip.CRC32C;
 /// | 0 | 4 | CRC32C of all that follows |
 /// | 4 | 4 | link, as its receiver numbers it (see [LinkTable]) |
 /// | 8 | 8 | job |
-/// | 16 | 6 | number: of the frame in its link, of the grant, of frames consumed, or of segments written |
+/// | 16 | 6 | number: of the frame in its link, of the grant, of frames consumed, of segments written, or of a question |
 /// | 22 | 2 | bytes of the body |
 /// | 24 | 6 | message: position in its link |
 /// | 30 | 1 | kind |
@@ -26,6 +26,10 @@ import java.util.zip.CRC32C;
 /// A bare frame is a `FIRST` or `NEXT` of which only the payload goes, beside it [#bare] data: who
 /// gets it, its number and message, and the CRC32C of the whole frame. Its receiver writes header
 /// and envelope itself, as it expects them, and the CRC32C shows whether its sender meant the same.
+///
+/// `GONE` and `REFUSE` end in who says so, rank and receiving end, and their number is that of a
+/// question: a sender that has forgotten the link can answer (`GONE_SEEN`). A `GONE` without a body
+/// turns away a sender that comes too late.
 ///
 /// Segments carry [#immediate] data: who gets it, which grant, which segment, and where the
 /// provider has room for it the CRC32C of the segment.

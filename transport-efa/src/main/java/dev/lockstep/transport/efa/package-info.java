@@ -30,9 +30,12 @@
 /// sender that has heard nothing yet greets again also if nothing waits there: its greeting may be
 /// lost, and a receiver that does not know it cannot ask. If more was sent than is here, and
 /// nothing comes while the other end says so again and again, the rest is lost, and the link breaks
-/// on both ranks. Credits and farewells that are lost are said again that way. A receiver that has
-/// gone says so again until it knows that nothing is written any more: what was written and refused
-/// never comes.
+/// on both ranks. A sender that has closed its transport (`BYE`) cannot be asked: where a receiver
+/// waits for it, and nothing comes from one look to the next, the link breaks. Credits and
+/// farewells that are lost are said again that way. A receiver that has gone says so again until it
+/// knows that nothing is written any more: what was written and refused never comes. One that
+/// refuses a message does the same, and says what does not match (`REFUSE`) instead of that it has
+/// gone (`GONE`).
 @NullMarked
 package dev.lockstep.transport.efa;
 
