@@ -195,11 +195,17 @@ final class TrainingRank {
   private void conclude(Trainer trainer, RunFolder folder, Console console) {
     SamplingOptions sampling = sampling(trainer);
     String sample = trainer.sample(sampling, stop);
-    SavedRun reloaded = SavedRun.open(folder.checkpoint());
-    String again = trainer.sample(reloaded, sampling, stop);
     console.line("");
     console.line(Printable.lines(sample));
     console.line("");
+    String again;
+    try {
+      again = trainer.sample(SavedRun.open(folder.checkpoint()), sampling, stop);
+    } catch (MemoryBudgetException refused) { // the saved model lies beside the trained one
+      console.line(
+          "the sample is not compared with the reloaded checkpoint's: " + refused.getMessage());
+      return;
+    }
     if (stop.getAsBoolean()) {
       return;
     }

@@ -49,9 +49,9 @@ class TrainingRankTest {
     }
   }
 
-  /// A sample holds the model once more, here more than a hash's buffers.
+  /// The reloaded model lies beside the trained one, here more than a hash's buffers.
   @Test
-  void aRunEndsWithItsHashesWhereItsSampleDoesNotFit() throws Exception {
+  void aSampleIsShownWhereTheReloadedModelDoesNotFitBesideIt() throws Exception {
     String model = "--width 192 --sample ";
     JobConfig usual = JobConfig.of(Map.of());
     long most = train(directory.resolve("without"), model + 0, usual);
@@ -63,7 +63,19 @@ class TrainingRankTest {
         new JobConfig(usual.environment(), usual.joinTimeout(), usual.liveness(), most));
 
     assertThat(printed.toString(StandardCharsets.UTF_8))
-        .containsSubsequence("validation loss ", "no sample: ", "--sample 0", "weights sha256 ");
+        .containsSubsequence("validation loss ", "/**", "is not compared", "weights sha256 ");
+  }
+
+  /// As `lockstep compile --resume` asks: a run's programs are those of its recipe, not of the
+  /// family's defaults.
+  @Test
+  void theRecipeOfANamedRunIsItsOwn() throws Exception {
+    Path out = directory.resolve("saved");
+    train(out, "--width 24 --sample 0", JobConfig.of(Map.of()));
+    TrainingOptions named = new TrainingOptions(GptShape.defaults());
+    new CommandLine(named).parseArgs("--resume", out.toString());
+    assertThat(TrainingPlan.recipe(named).model())
+        .isInstanceOfSatisfying(GptShape.class, shape -> assertThat(shape.width()).isEqualTo(24));
   }
 
   private record Alone(Job job, PrintStream out) implements RankContext {
