@@ -44,6 +44,7 @@ final class NodeAgent {
   private final String job;
   private final List<String> arguments;
   private final Console console;
+  private final Supervisor.Patience patience;
   private final Supervisor supervisor;
 
   NodeAgent(LaunchOptions options, String job, List<String> arguments, Console console) {
@@ -53,8 +54,8 @@ final class NodeAgent {
     this.job = job;
     this.arguments = List.copyOf(arguments);
     this.console = console;
-    this.supervisor =
-        new Supervisor(console, Supervisor.Patience.standard(processes.stopPatience()));
+    this.patience = Supervisor.Patience.standard(processes.stopPatience());
+    this.supervisor = new Supervisor(console, patience);
   }
 
   int run() throws IOException, InterruptedException {
@@ -76,7 +77,7 @@ final class NodeAgent {
       console.say(
           "lockstep: ranks have %s s to save and end (Ctrl-C again ends them at once)"
               .formatted(seconds(processes.stopPatience())));
-      var _ = supervisor.awaitClosed(processes.stopPatience().plus(TO_CLEAN_UP));
+      var _ = supervisor.awaitClosed(patience.longestStop().plus(TO_CLEAN_UP));
     }
   }
 
@@ -156,8 +157,8 @@ final class NodeAgent {
     return new WorkerEnvironment(options, runId, storePort, tokenFile, folder.path());
   }
 
-  /// Runs the ranks to their ends. None lives when this returns or throws: what ranks share is
-  /// removed after it.
+  /// Runs the ranks to their ends. None lives when this returns or throws, but those that even
+  /// force does not end: what ranks share is removed after it.
   private int watch(JobFolder folder, WorkerEnvironment environment, @Nullable StoreServer store)
       throws IOException, InterruptedException {
     try {

@@ -35,6 +35,11 @@ public final class Supervisor implements AutoCloseable {
     public static Patience standard(Duration toSave) {
       return new Patience(Duration.ofMillis(300), Duration.ofSeconds(1), toSave, TO_VANISH);
     }
+
+    /// Returns the longest that [#await] takes from a stop on.
+    public Duration longestStop() {
+      return toSave.plus(toVanish);
+    }
   }
 
   private sealed interface Event {
@@ -206,7 +211,8 @@ public final class Supervisor implements AutoCloseable {
     }
     if (now >= leaveAt) {
       leaveAt = Long.MAX_VALUE;
-      alive().forEach(this::leave);
+      // Those that have ended, while this process stood still perhaps, are yet to be counted.
+      alive().stream().filter(process -> !process.exit().isDone()).forEach(this::leave);
     }
   }
 
