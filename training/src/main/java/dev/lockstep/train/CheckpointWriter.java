@@ -54,11 +54,8 @@ final class CheckpointWriter implements AutoCloseable {
   private @Nullable Share share;
   private @Nullable Running running;
   private long saves;
-  // Of a checkpoint of which not all ranks have heard how it went: its folder, and on the writers
-  // its writing, and why that failed; on the others what the writers say to each other.
-  private @Nullable Path owed;
-  private @Nullable WritersTalk overheard;
-  private @Nullable Running owing;
+  private @Nullable Owed owed;
+  // Why its writing failed here.
   private Optional<CheckpointException> unheard = Optional.empty();
 
   /// Plans the files.
@@ -107,6 +104,12 @@ final class CheckpointWriter implements AutoCloseable {
     }
   }
 
+  /// A checkpoint of which not all ranks have heard how it went.
+  ///
+  /// @param writing its writing, on a rank that writes
+  /// @param overheard what the writers say to each other, on one that does not
+  private record Owed(Path folder, @Nullable Running writing, @Nullable WritersTalk overheard) {}
+
   /// What is written beside the tensors.
   ///
   /// @param folder the checkpoint's folder
@@ -147,9 +150,7 @@ final class CheckpointWriter implements AutoCloseable {
       begin(target, writers, talk);
     }
     if (writers.size() < job.worldSize()) {
-      owed = target.folder;
-      owing = running;
-      overheard = writes ? null : talk;
+      owed = new Owed(target.folder, running, writes ? null : talk);
     }
   }
 
@@ -270,7 +271,7 @@ final class CheckpointWriter implements AutoCloseable {
       Optional<CheckpointException> failure = Uninterrupted.call(mine.task::get);
       running = null;
       if (failure.isPresent()) {
-        unheard = mine.equals(owing) ? failure : unheard;
+        unheard = owed != null && mine.equals(owed.writing) ? failure : unheard;
         throw new CheckpointException(mine.folder.toString(), words(failure.get()), failure.get());
       }
       return Optional.of(mine.folder);
@@ -299,19 +300,17 @@ final class CheckpointWriter implements AutoCloseable {
     } catch (CheckpointException mine) {
       failure = Optional.of(mine);
     }
-    if (owed != null) {
-      String folder = owed.toString();
+    Owed told = owed;
+    if (told != null) {
       String mine = unheard.map(CheckpointWriter::words).orElse("");
-      if (overheard != null) {
-        var _ = overheard.hear(WritersTalk.END);
+      if (told.overheard != null) {
+        var _ = told.overheard.hear(WritersTalk.END);
       }
-      overheard = null;
       owed = null;
-      owing = null;
       unheard = Optional.empty();
       String refusal = RankAgreement.refusal(exchange, mine);
       if (failure.isEmpty() && !refusal.isEmpty()) {
-        failure = Optional.of(new CheckpointException(folder, refusal, null));
+        failure = Optional.of(new CheckpointException(told.folder.toString(), refusal, null));
       }
     }
     if (failure.isPresent()) {

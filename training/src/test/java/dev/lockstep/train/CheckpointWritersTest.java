@@ -3,6 +3,7 @@ package dev.lockstep.train;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.LockstepException;
 import dev.lockstep.job.Job;
@@ -23,6 +24,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -262,17 +264,20 @@ class CheckpointWritersTest extends SmallRuns {
   /// Returns what a rank's thread waits in, once it does.
   private static String whereItWaits(AtomicReference<Thread> waiting) {
     Set<String> places = Set.of(WritersTalk.class.getName(), RankAgreement.class.getName());
-    while (true) {
-      Thread thread = waiting.get();
-      if (thread != null) {
-        for (StackTraceElement frame : thread.getStackTrace()) {
-          if (places.contains(frame.getClassName())) {
-            return frame.getClassName();
-          }
-        }
-      }
-      Thread.onSpinWait();
-    }
+    AtomicReference<String> place = new AtomicReference<>("");
+    Deadline.until(
+        () -> {
+          Thread thread = waiting.get();
+          StackTraceElement[] frames =
+              thread == null ? new StackTraceElement[0] : thread.getStackTrace();
+          Stream.of(frames)
+              .map(StackTraceElement::getClassName)
+              .filter(places::contains)
+              .findFirst()
+              .ifPresent(place::set);
+          return !place.get().isEmpty();
+        });
+    return place.get();
   }
 
   @Test

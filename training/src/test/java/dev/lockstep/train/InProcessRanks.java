@@ -28,7 +28,12 @@ final class InProcessRanks {
   /// if one did, else the first failure by rank that is not of another's; the others are suppressed
   /// in it.
   static <T> List<T> run(int ranks, Function<Job, T> work) throws Exception {
-    List<Job> jobs = Job.inProcess(ranks, JobConfig.of(Map.of()));
+    return run(ranks, JobConfig.of(Map.of()), work);
+  }
+
+  /// Runs as [#run(int, Function)], in a job of a configuration.
+  static <T> List<T> run(int ranks, JobConfig config, Function<Job, T> work) throws Exception {
+    List<Job> jobs = Job.inProcess(ranks, config);
     try (ExecutorService threads = Executors.newFixedThreadPool(ranks, RankThread::new)) {
       List<Future<T>> futures = new ArrayList<>();
       for (Job job : jobs) {

@@ -7,7 +7,12 @@ import static org.assertj.core.api.Assertions.within;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.LockstepException;
+import dev.lockstep.failure.MemoryBudgetException;
 import dev.lockstep.job.FailureRecord;
+import dev.lockstep.job.JobConfig;
+import dev.lockstep.memory.Buffer;
+import dev.lockstep.memory.HostMemory;
+import dev.lockstep.memory.MemoryPool;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.checkpoint.Safetensors;
 import dev.lockstep.train.checkpoint.Sha256;
@@ -19,6 +24,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -215,6 +221,46 @@ class TrainerTest {
           }
           return 0;
         });
+  }
+
+  /// Rank 0 lacks room for the whole model: the other one gives its part all the same, and both go
+  /// on.
+  @Timeout(60)
+  @Test
+  void aSampleThatDoesNotFitHoldsNobodyUp() throws Exception {
+    JobConfig usual = JobConfig.of(Map.of());
+    JobConfig limited =
+        new JobConfig(usual.environment(), usual.joinTimeout(), usual.liveness(), 1L << 28);
+    // Half of it is more than the pieces that it comes in.
+    Recipe wide = RECIPE.withModel(new GptShape(1, 4, 512, 8, 256, true));
+    long half = wide.model().parameters() * Float.BYTES / 2;
+    SamplingOptions sampling = new SamplingOptions("public ", 20, 7, 0.8);
+    List<String> hashes =
+        InProcessRanks.run(
+            2,
+            limited,
+            job -> {
+              try (Trainer trainer =
+                  Trainer.start(job, wide, corpus, SmallRuns.options("dp=2", 3))) {
+                trainer.step(false);
+                String before = trainer.weightsSha256();
+                MemoryPool memory = job.memory();
+                long taken = job.rank() == 0 ? memory.limitBytes() - memory.usedBytes() - half : 8;
+                try (Buffer _ = HostMemory.allocate(memory, "another's", taken)) {
+                  if (job.rank() == 0) {
+                    assertThatThrownBy(() -> trainer.sample(sampling, () -> false))
+                        .isInstanceOf(MemoryBudgetException.class);
+                  } else {
+                    assertThat(trainer.sample(sampling, () -> false)).isEmpty();
+                  }
+                }
+                assertThat(trainer.weightsSha256()).isEqualTo(before);
+                assertThat(trainer.sample(sampling, () -> false))
+                    .startsWith(job.rank() == 0 ? "public " : "");
+                return before;
+              }
+            });
+    assertThat(hashes).hasSize(2).containsOnly(hashes.getFirst());
   }
 
   @Test
