@@ -31,6 +31,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -48,11 +49,13 @@ class AbortAmongSilentPeersTest {
   /// As long as one peer has to answer.
   private static final Duration ONE = Duration.ofMillis(200);
 
+  private static final long WAIT_SECONDS = 20;
+
   private final CountDownLatch met = new CountDownLatch(RANKS);
   private final CountDownLatch over = new CountDownLatch(1);
 
   @Test
-  void returnsWithinASecond() throws Exception {
+  void takesTheTimeOfOnePeer() throws Exception {
     Libfabric.require("ofi:tcp");
     List<Job> jobs = Job.inProcess(RANKS, JobConfig.of(Map.of()));
     try (ExecutorService threads = Executors.newCachedThreadPool()) {
@@ -85,11 +88,11 @@ class AbortAmongSilentPeersTest {
       try (PreparedCollective gather = world.prepare(request, STRAIGHT, List.of(in), out)) {
         gather.run();
         met.countDown();
-        met.await();
+        assertThat(met.await(WAIT_SECONDS, TimeUnit.SECONDS)).isTrue();
         if (root) {
           abort(world, gather);
         }
-        over.await();
+        assertThat(over.await(WAIT_SECONDS, TimeUnit.SECONDS)).isTrue();
       }
     }
     return null;
@@ -110,7 +113,7 @@ class AbortAmongSilentPeersTest {
       gather.close(); // waits until its memory is its owner's again
       assertThat(Duration.ofNanos(System.nanoTime() - start))
           .as(MachineLoad::now)
-          .isBetween(ONE, Duration.ofSeconds(1));
+          .isBetween(ONE, ONE.multipliedBy(RANKS - 2)); // in turn they take one more
     } finally {
       StoppingTcp.stop(false);
       over.countDown();

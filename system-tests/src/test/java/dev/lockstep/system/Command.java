@@ -60,7 +60,7 @@ final class Command implements AutoCloseable {
   }
 
   /// Returns the program of `lockstep` with arguments as `./lockstep` has it, which starts ranks
-  /// from the archive of classes, but builds nothing.
+  /// from the archive of classes, but builds nothing: it is what was packaged last.
   static List<String> lockstepProgram(String... arguments) {
     List<String> program = new ArrayList<>();
     program.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
