@@ -83,8 +83,7 @@ final class Wire {
   private static final long NUMBERS = (1L << NUMBER_BITS) - 1;
 
   // What bare frames carry of the numbers of their link, message and frame: the receiver is never
-  // as
-  // far behind as these can say.
+  // as far behind as these can say.
   private static final int GENERATION_BITS = 5;
   private static final int MESSAGE_BITS = 7;
   private static final int FRAME_BITS = 6;

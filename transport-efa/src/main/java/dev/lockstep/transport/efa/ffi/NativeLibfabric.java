@@ -221,8 +221,7 @@ final class NativeLibfabric implements Libfabric {
   @Override
   public int endpoint(long domain, long info, MemorySegment endpoint) {
     // The provider shm takes SIGSEGV, SIGBUS, SIGTERM and SIGINT with its first endpoint, and at
-    // any
-    // of them removes the files by which peers find its endpoints: at the first null check, then.
+    // any of them removes the files by which peers find its endpoints: at the first null check.
     return LibC.keepingHandlers(() -> open(domain, "endpoint", info, endpoint));
   }
 
