@@ -211,9 +211,9 @@ final class Engine implements RailEvents {
     return rails.stream().map(Rail::name).toList();
   }
 
-  /// Returns whether this rank is on EFA's device alone.
-  boolean isDirect() {
-    return rails.getFirst().isDirect();
+  /// Returns what speaks here, as [LinkAddress#fabric].
+  String fabric() {
+    return first.info().speaks();
   }
 
   /// Makes a peer known by its names, one for each of its rails.
@@ -383,6 +383,11 @@ final class Engine implements RailEvents {
   @Override
   public void bareFrameArrived(int receive, long bytes, long immediate) {
     arrivals.bareFrame(receive, bytes, immediate);
+  }
+
+  @Override
+  public void receiveLost(int receive) {
+    incoming.recycle(receive);
   }
 
   /// Returns the writes of a rail.

@@ -129,6 +129,11 @@ record FabricInfo(
     return fabric.equals(EFA_DIRECT);
   }
 
+  /// Returns what speaks there, as [LinkAddress#fabric].
+  String speaks() {
+    return provider.equals(EFA) ? isDirect() ? EFA_DIRECT : EFA : provider;
+  }
+
   /// Returns whether links can be made of what it does: frames, writes whose immediate data names
   /// their segment, and no demand but memory that is lent to each operation. A card of the first
   /// generations writes by its processor or lets a write consume a receive (`FI_RX_CQ_DATA`).

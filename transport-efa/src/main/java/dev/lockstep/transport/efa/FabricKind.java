@@ -25,9 +25,9 @@ record FabricKind(
   private static final String SOFTWARE =
       "install a libfabric that has it: apt-get install libfabric1";
 
-  /// TCP sockets, made reliable datagrams by `ofi_rxm`: the name that all of libfabric 1 and 2
-  /// know.
-  static final FabricKind TCP = software("ofi:tcp", "tcp;ofi_rxm", false, true, FrameShape.STREAM);
+  /// TCP sockets, with reliable datagrams of the provider's own. Not `tcp;ofi_rxm`, which every
+  /// libfabric has: it ends the process where a connection ends within a segment (record 157).
+  static final FabricKind TCP = tcp("ofi:tcp");
 
   /// Shared memory and cross-memory attach.
   static final FabricKind SHM = software("ofi:shm", "shm", true, false, FrameShape.COPIED);
@@ -35,9 +35,8 @@ record FabricKind(
   /// UDP, made reliable by `ofi_rxd`: unordered and lossy underneath, as EFA's wire is.
   static final FabricKind UDP = software("ofi:udp", "udp;ofi_rxd", false, true, FrameShape.PACKET);
 
-  /// TCP sockets with reliable datagrams of the provider's own.
-  static final FabricKind NET =
-      new FabricKind("ofi:net", "net", 18, "tcp", false, true, FrameShape.STREAM, SOFTWARE);
+  /// [#TCP] by libfabric's first name for it.
+  static final FabricKind NET = tcp("ofi:net");
 
   /// Amazon's Elastic Fabric Adapter.
   static final FabricKind EFA =
@@ -50,6 +49,10 @@ record FabricKind(
           false,
           FrameShape.PACKET,
           "run on an EC2 instance with an EFA interface and install Amazon's EFA installer");
+
+  private static FabricKind tcp(String name) {
+    return new FabricKind(name, "net", 18, "tcp", false, true, FrameShape.STREAM, SOFTWARE);
+  }
 
   private static FabricKind software(
       String name, String provider, boolean oneHost, boolean bound, FrameShape frames) {

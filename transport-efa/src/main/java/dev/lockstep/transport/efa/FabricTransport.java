@@ -79,7 +79,7 @@ final class FabricTransport implements Transport {
     String key = key(communicator, context.rank(), peer);
     LinkAddress address =
         LinkAddress.decode(context.addresses().lookup(key, timeout), "rank " + peer);
-    address.requireFabric(engine.isDirect(), "rank " + peer);
+    address.requireFabric(engine.fabric(), "rank " + peer);
     context.addresses().withdraw(key); // the other end of a link is opened once
     engine.hold();
     try {

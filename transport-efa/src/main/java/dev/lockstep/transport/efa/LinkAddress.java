@@ -3,6 +3,7 @@ package dev.lockstep.transport.efa;
 import dev.lockstep.failure.TransportException;
 import java.nio.BufferUnderflowException;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -10,15 +11,26 @@ import java.util.List;
 ///
 /// @param link the end's number there
 /// @param eagerBytes longest message that comes in frames
-/// @param direct whether it is on EFA's device alone, which does not speak the provider's protocols
+/// @param fabric what speaks there: a provider by libfabric's name, of EFA's its network
 /// @param names of the rank's endpoint, one for each rail
-record LinkAddress(int link, long eagerBytes, boolean direct, List<byte[]> names) {
-  private static final byte VERSION = 5;
+record LinkAddress(int link, long eagerBytes, String fabric, List<byte[]> names) {
+  private static final byte VERSION = 6;
   private static final int LONGEST_NAME = 256;
 
+  private static final String OF_EFA =
+      "run one version of libfabric and one kind of EFA device on all hosts; where some have"
+          + " accelerators and others none, set "
+          + Discovery.VARIABLE
+          + "=efa on all";
+  private static final String OF_TCP =
+      "libfabric's TCP is net before 1.18 and tcp since: run one version on all hosts, which"
+          + " LOCKSTEP_LIBFABRIC can name";
+
   byte[] encoded() {
-    ByteBuffer bytes = ByteBuffer.allocate(17 + namesBytes(names));
-    bytes.put(VERSION).putInt(link).putLong(eagerBytes).put((byte) (direct ? 1 : 0));
+    byte[] speaks = fabric.getBytes(StandardCharsets.US_ASCII);
+    ByteBuffer bytes = ByteBuffer.allocate(18 + speaks.length + namesBytes(names));
+    bytes.put(VERSION).putInt(link).putLong(eagerBytes);
+    putName(bytes, speaks);
     putNames(bytes, names);
     return written(bytes);
   }
@@ -31,7 +43,10 @@ record LinkAddress(int link, long eagerBytes, boolean direct, List<byte[]> names
     try {
       if (bytes.get() == VERSION) {
         return new LinkAddress(
-            bytes.getInt(), bytes.getLong(), bytes.get() != 0, getNames(bytes, endpoint));
+            bytes.getInt(),
+            bytes.getLong(),
+            new String(getName(bytes, endpoint), StandardCharsets.US_ASCII),
+            getNames(bytes, endpoint));
       }
     } catch (BufferUnderflowException cut) {
       throw unknown(endpoint, encoded.length);
@@ -39,23 +54,21 @@ record LinkAddress(int link, long eagerBytes, boolean direct, List<byte[]> names
     throw unknown(endpoint, encoded.length);
   }
 
-  /// Checks that both ends are on one network.
+  /// Checks that both ends speak alike.
   ///
-  /// @param mine whether this rank is on EFA's device alone
+  /// @param mine what speaks in this rank
   /// @param endpoint whose address this is
   /// @throws TransportException if the other end is not as this one
-  void requireFabric(boolean mine, String endpoint) {
-    if (direct != mine) {
-      throw new TransportException(
-          endpoint,
-          "ranks use EFA in two ways that do not understand each other: this rank %s, %s %s (run one version of libfabric and one kind of EFA device on all hosts; where some have accelerators and others none, set %s=efa on all)"
-              .formatted(fabric(mine), endpoint, fabric(direct), Discovery.VARIABLE),
-          null);
+  void requireFabric(String mine, String endpoint) {
+    if (fabric.equals(mine)) {
+      return;
     }
-  }
-
-  private static String fabric(boolean direct) {
-    return direct ? FabricInfo.EFA_DIRECT : FabricInfo.EFA;
+    String remedy = mine.startsWith(FabricInfo.EFA) ? OF_EFA : OF_TCP;
+    throw new TransportException(
+        endpoint,
+        "ranks use libfabric in two ways that do not understand each other: this rank %s, %s %s (%s)"
+            .formatted(mine, endpoint, fabric, remedy),
+        null);
   }
 
   private static TransportException unknown(String endpoint, int bytes) {
@@ -104,8 +117,12 @@ record LinkAddress(int link, long eagerBytes, boolean direct, List<byte[]> names
   private static void putNames(ByteBuffer bytes, List<byte[]> names) {
     bytes.put((byte) names.size());
     for (byte[] name : names) {
-      bytes.putShort((short) name.length).put(name);
+      putName(bytes, name);
     }
+  }
+
+  private static void putName(ByteBuffer bytes, byte[] name) {
+    bytes.putShort((short) name.length).put(name);
   }
 
   private static List<byte[]> getNames(ByteBuffer bytes, String endpoint) {
@@ -115,15 +132,19 @@ record LinkAddress(int link, long eagerBytes, boolean direct, List<byte[]> names
     }
     List<byte[]> names = new ArrayList<>();
     for (int i = 0; i < count; i++) {
-      int length = bytes.getShort();
-      if (length < 0 || length > LONGEST_NAME) {
-        throw unknown(endpoint, bytes.capacity());
-      }
-      byte[] name = new byte[length];
-      bytes.get(name);
-      names.add(name);
+      names.add(getName(bytes, endpoint));
     }
     return names;
+  }
+
+  private static byte[] getName(ByteBuffer bytes, String endpoint) {
+    int length = bytes.getShort();
+    if (length < 0 || length > LONGEST_NAME) {
+      throw unknown(endpoint, bytes.capacity());
+    }
+    byte[] name = new byte[length];
+    bytes.get(name);
+    return name;
   }
 
   private static byte[] written(ByteBuffer bytes) {

@@ -1,6 +1,6 @@
 package dev.lockstep.transport.efa;
 
-/// `ofi:net`: links over libfabric's own reliable datagrams on TCP, `net` in 1.17 and `tcp` later.
+/// `ofi:net`: [OfiTcpProvider] by the name that libfabric 1.17 has for it.
 public final class OfiNetProvider extends FabricProvider {
   /// Makes the provider, as [java.util.ServiceLoader] asks for.
   public OfiNetProvider() {

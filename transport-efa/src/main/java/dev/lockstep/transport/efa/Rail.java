@@ -16,6 +16,7 @@ import dev.lockstep.transport.efa.ffi.Libfabric;
 import dev.lockstep.transport.efa.ffi.QueueCalls;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// One domain with its endpoint, address table and completion queue. Used under the transport's
@@ -33,6 +34,10 @@ final class Rail implements AutoCloseable {
 
   /// Receives that may be posted: frames of the links, and some for what is beside their streams.
   static final int MOST_RECEIVES = 8192;
+
+  /// How providers with connections give back the receive that one was filling when it ended.
+  private static final Set<Integer> CUT =
+      Set.of(Fi.ECANCELED, Fi.ENOTCONN, Fi.ECONNRESET, Fi.ECONNABORTED);
 
   private static final int CONTEXT_BYTES = 64;
   private static final int QUEUE_ENTRIES = 4096;
@@ -183,11 +188,6 @@ final class Rail implements AutoCloseable {
       var _ = library.setopt(endpoint, Fi.OPT_ENDPOINT, Fi.OPT_EFA_RNR_RETRY, out);
     }
     failures.check("fi_enable", library.enable(endpoint));
-  }
-
-  /// Returns whether it is EFA's device alone.
-  boolean isDirect() {
-    return info.isDirect();
   }
 
   /// Returns the most bytes of a frame. What a provider says of messages includes writes, which
@@ -469,6 +469,9 @@ final class Rail implements AutoCloseable {
       told.frameFailed((int) slot, code, words);
     } else if (slot < FRAMES + WRITES) {
       told.writeFailed(this, (int) slot - FRAMES, code, words);
+    } else if (eq == 0 && CUT.contains(code)) {
+      // Which peer's, nobody says: its links ask for what is lost (record 138), others go on.
+      told.receiveLost((int) slot - FRAMES - WRITES);
     } else if (code != Fi.ECANCELED) {
       told.endpointFailed(failures.ofCompletion("fi_recv", "local", code, words));
     }

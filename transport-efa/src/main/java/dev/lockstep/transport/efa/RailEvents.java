@@ -22,6 +22,9 @@ interface RailEvents {
   /// @param bytes of its payload
   void bareFrameArrived(int receive, long bytes, long immediate);
 
+  /// A posted receive came back without a frame: the connection ended within one.
+  void receiveLost(int receive);
+
   /// A segment was written to a peer; its source is free.
   void segmentWritten(Rail rail, int write);
 

@@ -54,7 +54,7 @@ final class ReceiveLink extends FabricLink {
 
   /// Returns what the sender has to know.
   LinkAddress address() {
-    return new LinkAddress(number, eagerBytes, engine.isDirect(), engine.names());
+    return new LinkAddress(number, eagerBytes, engine.fabric(), engine.names());
   }
 
   @Override

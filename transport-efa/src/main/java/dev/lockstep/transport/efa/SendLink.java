@@ -51,7 +51,14 @@ final class SendLink extends FabricLink {
     this.grants = new Grants(engine.rails().size());
     boolean copies = engine.registersLocal() && engine.cache().isLimited();
     this.staging = copies ? new Staging(engine) : null;
-    this.number = engine.add(this);
+    try {
+      this.number = engine.add(this);
+    } catch (RuntimeException | Error failure) {
+      if (staging != null) {
+        staging.close();
+      }
+      throw failure;
+    }
     byte[] greeting = LinkAddress.greeting(engine.rank(), number, engine.names());
     this.words = new SenderWords(this, receiver.link(), greeting);
   }

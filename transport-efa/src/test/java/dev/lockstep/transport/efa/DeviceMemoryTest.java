@@ -20,7 +20,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /// How memory of accelerators is named to a provider that says that it can reach it. The provider
-/// is `tcp;ofi_rxm` in all but registering: nothing here has an accelerator.
+/// is libfabric's TCP in all but registering: nothing here has an accelerator.
 final class DeviceMemoryTest {
   private static final int BYTES = 1 << 16;
   private static final long POINTER = 0x7f00_0000_1000L;

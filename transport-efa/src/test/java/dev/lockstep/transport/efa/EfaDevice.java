@@ -17,7 +17,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/// An EFA card, as far as its rules go: its operations travel by `tcp;ofi_rxm`, and what the
+/// An EFA card, as far as its rules go: its operations travel by libfabric's TCP, and what the
 /// provider or the device would refuse is refused or noted as an offence.
 ///
 /// Rules, of `efa_fabric_comparison.md`, `efa_msg.c`, `efa_rma.c` and `efa_ep.c` of libfabric 2.6:
@@ -89,7 +89,7 @@ final class EfaDevice extends EfaObjects {
 
   // ---- operations
 
-  /// Returns what `tcp;ofi_rxm` wants to see of memory, which has to be registered.
+  /// Returns what libfabric's TCP wants to see of memory, which has to be registered.
   private long carriersDescriptor(Endpoint of, long descriptor, long buffer, long bytes) {
     if (descriptor == 0) {
       if (card.isDirect()) {

@@ -28,8 +28,8 @@ abstract class EfaObjects extends EfaStandIn {
 
   /// Registered memory.
   ///
-  /// @param descriptor what `tcp;ofi_rxm` wants to see of it
-  /// @param carriersKey by which `tcp;ofi_rxm` knows it
+  /// @param descriptor what libfabric's TCP wants to see of it
+  /// @param carriersKey by which libfabric's TCP knows it
   /// @param key by which peers name it
   record Memory(
       long registration,

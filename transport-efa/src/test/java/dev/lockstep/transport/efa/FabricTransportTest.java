@@ -132,7 +132,7 @@ final class FabricTransportTest {
     };
     try (TransportHarness ranks = EfaDevice.open(2, directory, network, cards)) {
       Engine engine = ((FabricTransport) ranks.transport(0)).engine();
-      assertThat(engine.isDirect()).isTrue();
+      assertThat(engine.fabric()).isEqualTo(FabricInfo.EFA_DIRECT);
       assertThat(engine.rails()).hasSize(2);
       exchange(ranks, 30, 1_000_000, 11);
     }
@@ -417,6 +417,7 @@ final class FabricTransportTest {
     assertThat(FabricKind.NET.providerIn(1 << 16 | 17)).isEqualTo("net");
     assertThat(FabricKind.NET.providerIn(1 << 16 | 22)).isEqualTo("tcp");
     assertThat(FabricKind.NET.providerIn(2 << 16 | 6)).isEqualTo("tcp");
-    assertThat(FabricKind.TCP.providerIn(2 << 16 | 6)).isEqualTo("tcp;ofi_rxm");
+    assertThat(FabricKind.TCP.providerIn(1 << 16 | 17)).isEqualTo("net");
+    assertThat(FabricKind.TCP.providerIn(2 << 16 | 6)).isEqualTo("tcp");
   }
 }

@@ -124,6 +124,15 @@ public final class Fi {
   /// `FI_ENODATA`.
   public static final int ENODATA = 61;
 
+  /// `FI_ECONNABORTED`.
+  public static final int ECONNABORTED = 103;
+
+  /// `FI_ECONNRESET`.
+  public static final int ECONNRESET = 104;
+
+  /// `FI_ENOTCONN`.
+  public static final int ENOTCONN = 107;
+
   /// `FI_ECANCELED`.
   public static final int ECANCELED = 125;
 

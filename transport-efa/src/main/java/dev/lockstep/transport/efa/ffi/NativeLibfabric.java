@@ -22,9 +22,6 @@ final class NativeLibfabric implements Libfabric {
   private static final Linker LINKER = Linker.nativeLinker();
   private static final long LONGEST_TEXT = 1024;
 
-  /// A frame of 32 KiB and its headers, with room for those of `ofi_rxm`.
-  private static final String RXM_BYTES = Integer.toString(36 << 10);
-
   // Calls of functions in tables, named by their arguments: L is an address or a size, I an int.
   private static final MethodHandle I_L = table(JAVA_INT, JAVA_LONG);
   private static final MethodHandle I_LIL = table(JAVA_INT, JAVA_LONG, JAVA_INT, JAVA_LONG);
@@ -88,10 +85,6 @@ final class NativeLibfabric implements Libfabric {
   /// @throws IllegalArgumentException if there is none of this name
   static NativeLibfabric open(String name) {
     LibC.setenv("FI_MR_CACHE_MONITOR", "disabled");
-    // A frame over tcp;ofi_rxm is one message, not several of 16 KiB. The provider allocates and
-    // touches a thousand of these buffers for each endpoint: no more than a frame takes.
-    LibC.setenv("FI_OFI_RXM_EAGER_LIMIT", RXM_BYTES);
-    LibC.setenv("FI_OFI_RXM_BUFFER_SIZE", RXM_BYTES);
     // Ranks of a host that ask for EFA get EFA, not the provider's shared memory, which spins for
     // good behind a peer that was killed.
     LibC.setenv("FI_EFA_ENABLE_SHM_TRANSFER", "0");
