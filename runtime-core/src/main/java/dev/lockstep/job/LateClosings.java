@@ -27,14 +27,20 @@ public final class LateClosings {
   private static final Logger LOG = LoggerFactory.getLogger(LateClosings.class);
 
   private final List<Part> parts = new ArrayList<>();
+  private boolean closed;
 
   LateClosings() {}
 
-  /// Takes a part over.
+  /// Takes a part over. Once this rank has left the job nothing closes it any more but this call,
+  /// at once and alone: the others are not there to be waited for.
   public void add(Part part) {
     synchronized (parts) {
-      parts.add(part);
+      if (!closed) {
+        parts.add(part);
+        return;
+      }
     }
+    part.closeAlone();
   }
 
   /// Closes, without waiting, what can be closed by now. What fails at that is logged: the caller
@@ -57,7 +63,8 @@ public final class LateClosings {
     }
   }
 
-  /// Closes everything, in the order in which it was taken over, also where closing one part fails.
+  /// Closes everything, in the order in which it was taken over, also where closing one part fails,
+  /// and from now on what is added.
   ///
   /// @param patience how long the others are waited for in all
   void close(Duration patience) {
@@ -66,6 +73,7 @@ public final class LateClosings {
     synchronized (parts) {
       left = List.copyOf(parts);
       parts.clear();
+      closed = true;
     }
     try (Scope closing = new Scope()) { // from the last
       left.reversed()

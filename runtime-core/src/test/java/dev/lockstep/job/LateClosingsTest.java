@@ -60,6 +60,14 @@ final class LateClosingsTest {
   }
 
   @Test
+  void whatComesAfterTheRankHasLeftIsClosedAtOnce() {
+    closings.close(Duration.ZERO);
+    add("first", true, false);
+    assertThat(closed).containsExactly("first alone");
+    assertThat(closings.settle()).isTrue();
+  }
+
+  @Test
   void whoSettlesDoesNotFailWithWhatAnotherLeft() {
     add("first", true, true);
     add("second", true, false);
