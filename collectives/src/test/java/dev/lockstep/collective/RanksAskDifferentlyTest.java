@@ -9,6 +9,13 @@ import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
+import dev.lockstep.transport.Faults;
+import dev.lockstep.transport.TransportProvider;
+import dev.lockstep.transport.inprocess.FaultyProvider;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -20,6 +27,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 
 /// What all ranks find wrong with what they ask for is said on every rank, though the first that
 /// leaves fails the job.
@@ -37,13 +45,32 @@ final class RanksAskDifferentlyTest {
   /// Lets every rank ask; the last one for something else.
   private static List<Throwable> failures(UnaryOperator<CommunicatorOptions> last)
       throws Exception {
+    return failures(usual -> usual, last, Thread.currentThread().getContextClassLoader());
+  }
+
+  /// Lets every rank ask; the last one with plug-ins of its own.
+  ///
+  /// @param plugins what its thread finds plug-ins by
+  private static List<Throwable> failures(
+      UnaryOperator<CommunicatorOptions> first,
+      UnaryOperator<CommunicatorOptions> last,
+      ClassLoader plugins)
+      throws Exception {
     List<Job> jobs = jobs(RANKS);
     List<Future<Throwable>> asked = new ArrayList<>();
     try (ExecutorService threads = Executors.newCachedThreadPool()) {
       for (Job job : jobs) {
         CommunicatorOptions usual = SameBitsTest.over("in-process");
-        CommunicatorOptions own = job.rank() == RANKS - 1 ? last.apply(usual) : usual;
-        asked.add(threads.submit(() -> failure(job, own)));
+        boolean isLast = job.rank() == RANKS - 1;
+        CommunicatorOptions own = isLast ? last.apply(usual) : first.apply(usual);
+        asked.add(
+            threads.submit(
+                () -> {
+                  if (isLast) {
+                    Thread.currentThread().setContextClassLoader(plugins);
+                  }
+                  return failure(job, own);
+                }));
       }
       List<Throwable> failures = new ArrayList<>();
       for (Future<Throwable> each : asked) {
@@ -85,6 +112,43 @@ final class RanksAskDifferentlyTest {
                     .isInstanceOf(ConfigurationException.class)
                     .hasMessageContaining("--transport=shm")
                     .hasMessageContaining("--transport=in-process"));
+  }
+
+  /// A transport that one rank alone has on its class path.
+  public static final class LonelyProvider extends FaultyProvider {
+    /// Made by [java.util.ServiceLoader].
+    public LonelyProvider() {
+      super("lonely", Faults.unsteady(44));
+    }
+  }
+
+  @Test
+  void everyRankSaysThatATransportIsNotInstalledOnAnother(@TempDir Path folder) throws Exception {
+    Path services = Files.createDirectories(folder.resolve("META-INF/services"));
+    Files.writeString(
+        services.resolve(TransportProvider.class.getName()), LonelyProvider.class.getName());
+    URL[] urls = {folder.toUri().toURL()};
+    try (URLClassLoader plugins = new URLClassLoader(urls, getClass().getClassLoader())) {
+      UnaryOperator<CommunicatorOptions> lonely = usual -> usual.withTransport("lonely");
+      assertThat(failures(lonely, lonely, plugins))
+          .allSatisfy(
+              failure ->
+                  assertThat(failure)
+                      .isInstanceOf(ConfigurationException.class)
+                      .hasMessageContaining("--transport=lonely")
+                      .hasMessageContaining("lonely on rank 0: it is not installed there"));
+    }
+  }
+
+  @Test
+  void everyRankSaysThatThereIsNoSuchTransport() throws Exception {
+    UnaryOperator<CommunicatorOptions> unknown = usual -> usual.withTransport("pigeons");
+    assertThat(failures(unknown, unknown, getClass().getClassLoader()))
+        .allSatisfy(
+            failure ->
+                assertThat(failure)
+                    .isInstanceOf(ConfigurationException.class)
+                    .hasMessageContaining("there is no such transport (use one of in-process, "));
   }
 
   private static boolean waits(Thread thread) {

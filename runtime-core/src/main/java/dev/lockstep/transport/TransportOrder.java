@@ -27,7 +27,8 @@ public final class TransportOrder {
     return found;
   }
 
-  private static Comparator<String> byPreference() {
+  /// Returns this order of names, those of transports that are not installed here too.
+  public static Comparator<String> byPreference() {
     return Comparator.comparingInt(
             (String name) -> {
               int place = PREFERENCE.indexOf(name);

@@ -15,6 +15,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -22,12 +23,15 @@ import org.slf4j.LoggerFactory;
 /// Chooses the transport of a communicator, the same on every rank.
 ///
 /// A named transport is used or refused, for all links. Else the first by [TransportOrder] that
-/// every rank can use and open; where that joins several hosts, links within a host go by `shm` if
-/// every rank can use that. Both together are named `shm+efa`. What is passed over is logged.
+/// every rank has, can use and open; where that joins several hosts, links within a host go by
+/// `shm` if every rank can use that. Both together are named `shm+efa`. What is passed over is
+/// logged.
 public final class TransportChoice {
   private static final Logger LOG = LoggerFactory.getLogger(TransportChoice.class);
   private static final String OPTION = "--transport";
   private static final String USABLE = "";
+  private static final String ABSENT =
+      "it is not installed there (give all ranks the same class path)";
 
   private static final String BOTH = TransportOrder.WITHIN_HOSTS + HostwiseTransport.JOINT;
 
@@ -52,9 +56,34 @@ public final class TransportChoice {
   /// Throws if a transport is named that is not installed.
   public static void requireInstalled(String named) {
     Set<String> names = TransportOrder.installed().keySet();
-    if (!named.isEmpty() && !names.contains(far(named))) {
-      throw refused(
-          named, "there is no such transport (use one of " + String.join(", ", names) + ")");
+    if (!isAmong(names, named)) {
+      throw unknown(named, names);
+    }
+  }
+
+  private static boolean isAmong(Set<String> names, String named) {
+    return named.isEmpty() || names.contains(far(named));
+  }
+
+  private static ConfigurationException unknown(String named, Set<String> names) {
+    return refused(
+        named, "there is no such transport (use one of " + String.join(", ", names) + ")");
+  }
+
+  /// What a rank says first. Ranks may have unlike class paths.
+  ///
+  /// @param named the transport that it asks for
+  /// @param installed the names of those that it has
+  private record Wish(String named, Set<String> installed) {
+    private static final String SEPARATOR = "\n";
+
+    String encode() {
+      return named + SEPARATOR + String.join(SEPARATOR, installed);
+    }
+
+    static Wish decode(String encoded) {
+      List<String> names = List.of(encoded.split(SEPARATOR, -1));
+      return new Wish(names.getFirst(), Set.copyOf(names.subList(1, names.size())));
     }
   }
 
@@ -62,31 +91,48 @@ public final class TransportChoice {
   ///
   /// @throws ConfigurationException if no transport can be used, or not the named one
   public Transport open() {
-    List<String> names = agreement.exchange("transport", named, timeout);
-    for (int rank = 0; rank < names.size(); rank++) {
-      if (!names.get(rank).equals(named)) {
-        agreement.letOthersSee("transport");
-        throw new ConfigurationException(
-            OPTION,
-            named,
-            "ranks ask for different transports: rank %d %s=%s, rank %d %s=%s"
-                .formatted(job.rank(), OPTION, shown(named), rank, OPTION, shown(names.get(rank))));
-      }
-    }
-    requireInstalled(named);
+    Set<String> anywhere = installedAnywhere();
     boolean ofUse = HostwiseTransport.isOfUse(job.hosts());
     String one =
         named.startsWith(BOTH) && context().isOneHost() ? TransportOrder.WITHIN_HOSTS : far(named);
     List<String> reasons = new ArrayList<>();
-    for (TransportProvider provider : providers.values()) {
-      if (one.isEmpty() || provider.name().equals(one)) {
-        Transport opened = open(provider, false, reasons);
+    for (String name : anywhere) {
+      if (one.isEmpty() || name.equals(one)) {
+        Transport opened = open(name, false, reasons);
         if (opened != null) {
           return ofUse && (named.isEmpty() || named.startsWith(BOTH)) ? withNear(opened) : opened;
         }
       }
     }
     throw refusedByAll(reasons);
+  }
+
+  /// Returns, the same on every rank and in the order in which they are tried, the transports that
+  /// any rank has: what one asks about, all do.
+  ///
+  /// @throws ConfigurationException on every rank if they ask for different ones, or for one that
+  ///   none has
+  private Set<String> installedAnywhere() {
+    Set<String> anywhere = new TreeSet<>(TransportOrder.byPreference());
+    Wish mine = new Wish(named, providers.keySet());
+    List<String> wishes = agreement.exchange("transport", mine.encode(), timeout);
+    for (int rank = 0; rank < wishes.size(); rank++) {
+      Wish wish = Wish.decode(wishes.get(rank));
+      anywhere.addAll(wish.installed());
+      if (!wish.named().equals(named)) {
+        agreement.letOthersSee("transport");
+        throw new ConfigurationException(
+            OPTION,
+            named,
+            "ranks ask for different transports: rank %d %s=%s, rank %d %s=%s"
+                .formatted(job.rank(), OPTION, shown(named), rank, OPTION, shown(wish.named())));
+      }
+    }
+    if (!isAmong(anywhere, named)) {
+      agreement.letOthersSee("transport");
+      throw unknown(named, anywhere);
+    }
+    return anywhere;
   }
 
   /// Returns the transport between hosts of a name.
@@ -99,10 +145,9 @@ public final class TransportChoice {
   /// @throws ConfigurationException if not, and it is named
   private Transport withNear(Transport far) {
     List<String> reasons = new ArrayList<>();
-    TransportProvider provider = providers.get(TransportOrder.WITHIN_HOSTS);
     Transport near;
     try {
-      near = provider == null ? null : open(provider, true, reasons);
+      near = open(TransportOrder.WITHIN_HOSTS, true, reasons);
       if (near == null && !named.isEmpty()) {
         throw refusedByAll(reasons);
       }
@@ -134,12 +179,11 @@ public final class TransportChoice {
   /// Returns the transport if every rank could open it; else adds the reason.
   ///
   /// @param withinHosts whether it is to join ranks of one host only, else all
-  private @Nullable Transport open(
-      TransportProvider provider, boolean withinHosts, List<String> reasons) {
-    String name = provider.name();
+  private @Nullable Transport open(String name, boolean withinHosts, List<String> reasons) {
+    TransportProvider provider = providers.get(name);
     String question = withinHosts ? "within-hosts/" + name : name;
-    String obstacle = obstacle(provider, withinHosts);
-    if (!allAgree(question + "/usable", obstacle, name, reasons)) {
+    String obstacle = provider == null ? ABSENT : obstacle(provider, withinHosts);
+    if (!allAgree(question + "/usable", obstacle, name, reasons) || provider == null) {
       return null;
     }
     Transport opened;
