@@ -7,12 +7,13 @@ import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
-/// Makes buffers in the memory of this host: zeroed, aligned to 64 bytes, and to a page from 64 KiB
-/// on. Thread-safe.
+/// Makes buffers in the memory of this host. What it allocates is zeroed, aligned to 64 bytes, and
+/// to a page from 64 KiB on. Thread-safe.
 @SuppressWarnings("MustBeClosedChecker") // the buffer that is returned owns its arena
 public final class HostMemory {
   static final long ALIGNMENT = 64;
   static final long PAGE = 4096;
+  private static final long LARGEST_ELEMENT = 8;
   private static final long PAGED_FROM = 64 * 1024;
 
   private HostMemory() {}
@@ -66,6 +67,55 @@ public final class HostMemory {
   /// @throws MemoryBudgetException if the pool or the file system has too little
   public static Buffer allocateSharedIn(Path directory, MemoryPool pool, String name, long bytes) {
     return allocateFile(pool, name, bytes, directory);
+  }
+
+  /// Wraps memory that the caller has allocated, for collectives and copies on arrays of his own.
+  /// Nothing is copied or charged. What peers are to read or write in place is better made by
+  /// [#allocateShared]: they cannot map this memory, and collectives stage it.
+  ///
+  /// The memory has to stay where it is until `onClose` is called, by the thread that closes the
+  /// buffer, or by a later one that lifts its last quarantine: until then a collective that failed
+  /// may still touch it. Where `onClose` throws [IllegalStateException] the memory cannot be freed
+  /// yet, and closing the buffer again calls it again.
+  ///
+  /// ```java
+  /// Arena arena = Arena.ofShared();
+  /// Buffer buffer = HostMemory.wrap("mine", arena.allocate(4096, 64), arena::close);
+  /// ```
+  ///
+  /// @param name what errors call it
+  /// @param segment native memory that any thread may read and write; it starts at a multiple of 8
+  ///   bytes, the largest element
+  /// @param onClose frees the memory, or does nothing
+  /// @throws IllegalArgumentException if the segment is not such memory
+  public static Buffer wrap(String name, MemorySegment segment, Runnable onClose) {
+    String wrong = notForAll(segment);
+    if (!wrong.isEmpty()) {
+      throw new IllegalArgumentException(
+          "memory cannot be wrapped: name=%s, bytes=%d, reason=%s"
+              .formatted(name, segment.byteSize(), wrong));
+    }
+    return new WrappedBuffer(name, segment, onClose);
+  }
+
+  /// Returns why collectives cannot use a segment; empty if they can.
+  private static String notForAll(MemorySegment segment) {
+    if (!segment.isNative()) {
+      return "it is on the heap (allocate it from an Arena)";
+    }
+    if (segment.isReadOnly()) {
+      return "it is read only";
+    }
+    if (!segment.scope().isAlive()) {
+      return "it is freed";
+    }
+    if (!segment.isAccessibleBy(Thread.ofVirtual().unstarted(() -> {}))) {
+      return "one thread alone may use it (allocate it from Arena.ofShared)";
+    }
+    return segment.address() % LARGEST_ELEMENT == 0
+        ? ""
+        : "it starts at no multiple of %d bytes (allocate it with that alignment)"
+            .formatted(LARGEST_ELEMENT);
   }
 
   private static Buffer allocateFile(

@@ -22,6 +22,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -244,6 +245,83 @@ final class HostMemoryTest {
     assertThatThrownBy(() -> borrowed.get(JAVA_BYTE, 0)).isInstanceOf(IllegalStateException.class);
     assertThatThrownBy(region::quarantine).hasMessage("buffer is closed: name=w");
     assertThatThrownBy(region::liftQuarantine).isInstanceOf(IllegalStateException.class);
+  }
+
+  @Test
+  @SuppressWarnings("MustBeClosedChecker") // the buffer frees it
+  void wrappedMemoryIsTheCallersAndFreedOnceNobodyTouchesIt() {
+    Arena arena = Arena.ofShared();
+    AtomicInteger frees = new AtomicInteger();
+    MemorySegment mine = arena.allocate(64, 8);
+    Runnable free =
+        () -> {
+          frees.incrementAndGet();
+          arena.close();
+        };
+    Buffer buffer = HostMemory.wrap("mine", mine, free);
+    assertThat(buffer.bytes()).isEqualTo(64);
+    buffer.registration().segment().set(JAVA_LONG, 56, 99);
+    assertThat(mine.get(JAVA_LONG, 56)).isEqualTo(99);
+    buffer.acquire();
+    assertThatThrownBy(buffer::close).hasMessageContaining("buffer is in use: name=mine, leases=1");
+    buffer.release();
+    Region region = buffer.registration().region();
+    region.quarantine();
+    buffer.close();
+    assertThatThrownBy(buffer::segment).hasMessage("buffer is closed: name=mine");
+    assertThat(frees).hasValue(0);
+    region.liftQuarantine();
+    buffer.close();
+    assertThat(frees).hasValue(1);
+  }
+
+  @Test
+  void mappedMemoryThatIsWrappedIsOfTheClassOfAllMemory(@TempDir Path folder) throws IOException {
+    Path file = Files.write(folder.resolve("file"), new byte[4096]);
+    try (FileChannel channel =
+            FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE);
+        Arena arena = Arena.ofShared()) {
+      MemorySegment mapped = channel.map(MapMode.READ_WRITE, 0, 4096, arena);
+      try (Buffer buffer = HostMemory.wrap("mapped", mapped, () -> {});
+          Buffer allocated = HostMemory.allocate(pool, "w", 64)) {
+        assertThat(buffer.segment()).hasSameClassAs(allocated.segment());
+        buffer.segment().set(JAVA_BYTE, 4095, (byte) 7);
+        assertThat(mapped.get(JAVA_BYTE, 4095)).isEqualTo((byte) 7);
+      }
+    }
+  }
+
+  @Test
+  void memoryThatWasFreedTooEarlyIsNotTouched() {
+    Buffer buffer;
+    try (Arena arena = Arena.ofShared()) {
+      buffer = HostMemory.wrap("mine", arena.allocate(64, 8), () -> {});
+    }
+    assertThatThrownBy(buffer::segment)
+        .isInstanceOf(IllegalStateException.class)
+        .hasMessageContaining("was freed before the buffer was closed: name=mine");
+    buffer.close();
+  }
+
+  private static void isRefused(MemorySegment segment, String reason) {
+    assertThatThrownBy(() -> HostMemory.wrap("mine", segment, () -> {}))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageStartingWith("memory cannot be wrapped: name=mine, bytes=" + segment.byteSize())
+        .hasMessageContaining(reason);
+  }
+
+  @Test
+  void memoryThatCollectivesCannotUseIsNotWrapped() {
+    isRefused(MemorySegment.ofArray(new long[8]), "it is on the heap");
+    MemorySegment memory;
+    try (Arena one = Arena.ofConfined();
+        Arena all = Arena.ofShared()) {
+      isRefused(one.allocate(64, 8), "one thread alone may use it");
+      memory = all.allocate(64, 8);
+      isRefused(memory.asReadOnly(), "it is read only");
+      isRefused(memory.asSlice(4), "it starts at no multiple of 8 bytes");
+    }
+    isRefused(memory, "it is freed");
   }
 
   @Test
