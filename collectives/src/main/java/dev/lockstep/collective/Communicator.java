@@ -141,6 +141,10 @@ public final class Communicator implements AutoCloseable {
   /// returns when all have. When that fails once the others have been told, it has failed on all,
   /// as a collective does.
   ///
+  /// Where ranks share memory ([Topology#peerMemory]) they read and write each other's tensors in
+  /// place if these lie in memory that peers can map, as `HostMemory.allocateShared(job.memory(),
+  /// name, bytes, job.directory())` makes it; other tensors are copied in every run.
+  ///
   /// @param request made with this communicator's [#topology]
   /// @param inputs this rank's contributions: one for each subtree that it brings to a sum, one or
   ///   none for other kinds; borrowed until the prepared collective is closed

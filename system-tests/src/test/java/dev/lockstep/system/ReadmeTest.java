@@ -43,10 +43,17 @@ class ReadmeTest {
     return found;
   }
 
-  private static String embeddingExample() throws IOException {
-    List<String> java = blocks("java");
-    assertThat(java).singleElement().asString().contains("class Embedded");
-    return java.getFirst();
+  /// Compiles the program of a class.
+  ///
+  /// @return the class path to run it
+  private String compiled(String name) throws IOException {
+    List<String> programs =
+        blocks("java").stream().filter(java -> java.contains("class " + name + " ")).toList();
+    assertThat(programs).as(name).hasSize(1);
+    Path source = Files.writeString(folder.resolve(name + ".java"), programs.getFirst());
+    String classPath = System.getProperty("java.class.path");
+    compile(List.of("-cp", classPath, "-d", folder.toString()), source);
+    return folder + File.pathSeparator + classPath;
   }
 
   private static List<String> options() {
@@ -58,21 +65,23 @@ class ReadmeTest {
   @Timeout(120)
   void theEmbeddingExampleCompilesAndTrains() throws Exception {
     TinyJob job = new TinyJob(folder);
-    Path source = Files.writeString(folder.resolve("Embedded.java"), embeddingExample());
-    String classPath = System.getProperty("java.class.path");
-    compile(List.of("-cp", classPath, "-d", folder.toString()), source);
-
+    String classPath = compiled("Embedded");
     try (Command command =
         Command.start(
-            Map.of(),
-            java(
-                folder + File.pathSeparator + classPath,
-                job.text().toString(),
-                job.cache().toString()))) {
+            Map.of(), java(classPath, "Embedded", job.text().toString(), job.cache().toString()))) {
       assertThat(command.done().out())
           .singleElement()
           .asString()
           .matches("\\d\\.\\d+ [0-9a-f]{64}");
+    }
+  }
+
+  @Test
+  @Timeout(120)
+  void theExampleOfACommunicatorCompilesAndSums() throws Exception {
+    List<String> program = java(compiled("Summed"), "Summed");
+    try (Command command = Command.start(Map.of(), program)) {
+      assertThat(command.done().printed("sum")).as("that of one rank").isEqualTo("1.0");
     }
   }
 
@@ -94,11 +103,12 @@ class ReadmeTest {
     assertThat(compiled).as(complaints.toString()).isTrue();
   }
 
-  private static List<String> java(String classPath, String text, String cache) {
+  private static List<String> java(String classPath, String main, String... arguments) {
     List<String> program = new ArrayList<>();
     program.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     program.addAll(options());
-    program.addAll(List.of(classPath, "Embedded", text, cache));
+    program.addAll(List.of(classPath, main));
+    program.addAll(List.of(arguments));
     return program;
   }
 
