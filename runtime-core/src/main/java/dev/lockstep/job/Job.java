@@ -13,6 +13,8 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /// One rank's membership of a training job. Thread-safe.
@@ -38,6 +40,7 @@ public final class Job implements AutoCloseable {
   private final TransportContext transportContext;
   private final LateClosings lateClosings = new LateClosings();
   private final AtomicBoolean closed = new AtomicBoolean();
+  private final AtomicReference<@Nullable StopRequest> stop = new AtomicReference<>();
   private volatile String activity = "";
 
   private Job(Placement placement, Membership membership, JobConfig config, int sharers) {
@@ -240,6 +243,42 @@ public final class Job implements AutoCloseable {
     return directory.takeOverExit();
   }
 
+  /// Returns what says whether this process has been asked to end since this was called: by
+  /// SIGTERM, SIGINT or [System#exit]. The process then ends when this rank has left the job, or
+  /// after `patience`: so the work looks, saves what it wants to keep, and returns. What the
+  /// program does after the job may be cut short, and work that calls [System#exit] itself waits
+  /// for nothing. A volatile read: may be polled.
+  ///
+  /// ```java
+  /// BooleanSupplier stop = job.stopSignal(Duration.ofSeconds(30));
+  /// trainer.train(TrainingRun.savingTo(checkpoint).stoppingWhen(stop));
+  /// ```
+  ///
+  /// Ranks may see it at different moments, or some of them alone: work that communicates must
+  /// agree on where it stops, as training does. Under `lockstep run` jobs ask their context
+  /// instead: the launcher has a patience of its own.
+  ///
+  /// @param patience how long the work may take to leave
+  /// @throws IllegalArgumentException if it is not positive
+  /// @throws IllegalStateException if this rank has a signal already or has left the job, or the
+  ///   process is ending
+  public BooleanSupplier stopSignal(Duration patience) {
+    if (!patience.isPositive()) {
+      throw new IllegalArgumentException(
+          "time to stop is not positive: rank=%d, patience=%s".formatted(rank(), patience));
+    }
+    StopRequest made = new StopRequest(patience, directory.takeOverExit());
+    if (closed.get() || !stop.compareAndSet(null, made)) {
+      throw new IllegalStateException(
+          "rank has a stop signal already, or has left the job: rank=" + rank());
+    }
+    made.install();
+    if (closed.get()) {
+      made.left();
+    }
+    return made::isRequested;
+  }
+
   /// Returns how long a silent rank counts as alive.
   public Duration liveness() {
     return membership.liveness();
@@ -311,10 +350,18 @@ public final class Job implements AutoCloseable {
       return;
     }
     try (Scope leaving = new Scope()) { // from the last
+      var _ = leaving.own(stop, Job::tellOfLeaving);
       var _ = leaving.own(memory, this::requireNothingLeft);
       var _ = leaving.own(membership, Membership::leave);
       var _ = leaving.own(directory, folder -> folder.leave(membership.store()));
       var _ = leaving.own(lateClosings, late -> late.close(liveness()));
+    }
+  }
+
+  private static void tellOfLeaving(AtomicReference<@Nullable StopRequest> stop) {
+    StopRequest asked = stop.get();
+    if (asked != null) {
+      asked.left();
     }
   }
 
