@@ -58,7 +58,9 @@ final class TrainingOptions {
   @Option(
       names = "--data",
       paramLabel = "DIR|ZIP|FILE",
-      description = "text to train on; default: the Java files of this JDK's lib/src.zip")
+      description =
+          "text to train on; default: the Java files of this JDK's lib/src.zip, with --resume the"
+              + " run's own text where the token cache has it")
   @Nullable Path data;
 
   @Option(names = "--steps", paramLabel = "N", description = "training steps; default 2000")
@@ -447,8 +449,13 @@ final class TrainingOptions {
   ///
   /// @throws ConfigurationException if this JDK has no sources and no text was given
   DataOptions dataOptions() {
-    Path folder = cache == null ? DataOptions.defaultCache() : cache;
+    Path folder = cacheFolder();
     return data == null ? DataOptions.jdkSources(folder) : DataOptions.of(data, folder);
+  }
+
+  /// Returns the folder of the token cache.
+  Path cacheFolder() {
+    return cache == null ? DataOptions.defaultCache() : cache;
   }
 
   /// Returns what is done beside the steps, with nobody listening.

@@ -4,6 +4,8 @@ import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Recipe;
 import dev.lockstep.train.SavedRun;
+import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.data.CorpusListener;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -81,6 +83,35 @@ record TrainingPlan(
   void check(TrainingOptions options, int ranks) {
     options.trainerOptions(1).layout().check(recipe, ranks);
     options.trainingRun(folder.checkpoint());
+    if (!isTextCached(options)) {
+      checkText(options);
+    }
+    folder.check(resumed);
+  }
+
+  private boolean isTextCached(TrainingOptions options) {
+    return options.data == null
+        && saved.isPresent()
+        && Corpus.isCached(options.cacheFolder(), saved.get().dataSha256());
+  }
+
+  /// Opens the text. That of a run which is resumed is known by its hash: where no other is named,
+  /// the cache may have it without its place.
+  ///
+  /// @param listener told about what is made of a text that the cache has not
+  /// @throws ConfigurationException if it cannot be opened
+  Corpus openText(TrainingOptions options, CorpusListener listener) {
+    if (isTextCached(options)) {
+      Optional<Corpus> cached =
+          saved.flatMap(run -> Corpus.openCached(options.cacheFolder(), run.dataSha256()));
+      if (cached.isPresent()) {
+        return cached.get();
+      }
+    }
+    return Corpus.open(options.dataOptions(), listener);
+  }
+
+  private void checkText(TrainingOptions options) {
     Path data = options.dataOptions().source();
     if (!Files.isReadable(data)) {
       throw new ConfigurationException(
@@ -88,9 +119,8 @@ record TrainingPlan(
     }
     if (Files.isDirectory(data)) {
       requireOutside(data, "--out", folder.path());
-      requireOutside(data, "--cache", options.dataOptions().cache());
+      requireOutside(data, "--cache", options.cacheFolder());
     }
-    folder.check(resumed);
   }
 
   /// What a run writes is no text to train on: the text would be another with every run, and no run

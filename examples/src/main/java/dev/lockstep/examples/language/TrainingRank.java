@@ -50,7 +50,7 @@ final class TrainingRank {
         new Console(context.out(), context.terminalColumns(), plan.recipe().tokensPerStep());
     TrainerOptions trainerOptions = options.trainerOptions(context.threads());
     // What holds the folder is closed after the trainer, which may still be writing to it.
-    try (Corpus corpus = openText(console);
+    try (Corpus corpus = openText(plan, console);
         Scope held = new Scope();
         Trainer trainer =
             plan.saved().isPresent()
@@ -109,12 +109,12 @@ final class TrainingRank {
     return new SamplingOptions(PROMPT, options.sample, trainer.recipe().seed(), TEMPERATURE);
   }
 
-  private Corpus openText(Console console) {
+  private Corpus openText(TrainingPlan plan, Console console) {
     if (job.localRank() != 0) {
-      return Corpus.open(options.dataOptions(), CorpusListener.SILENT);
+      return plan.openText(options, CorpusListener.SILENT);
     }
     TextReport report = new TextReport(console);
-    Corpus corpus = Corpus.open(options.dataOptions(), report);
+    Corpus corpus = plan.openText(options, report);
     report.summarize();
     return corpus;
   }

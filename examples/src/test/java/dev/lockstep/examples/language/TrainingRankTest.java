@@ -41,12 +41,45 @@ class TrainingRankTest {
                     + " --data %s --cache %s --out %s %s")
                 .formatted(text, directory.resolve("cache"), out, more)
                 .split(" "));
+    return run(options, config);
+  }
+
+  private long run(TrainingOptions options, JobConfig config) {
     try (Job job = Job.inProcess(1, config).getFirst()) {
       new TrainingRank(
               new Alone(job, new PrintStream(printed, true, StandardCharsets.UTF_8)), options)
           .run();
       return job.memory().peakBytes();
     }
+  }
+
+  private String printedLine(String start) {
+    return printed
+        .toString(StandardCharsets.UTF_8)
+        .lines()
+        .filter(line -> line.startsWith(start))
+        .findFirst()
+        .orElseThrow();
+  }
+
+  @Test
+  void aRunWhoseTextIsNamedNoMoreGoesOnWithTheCachesOwn() throws Exception {
+    Path out = directory.resolve("run");
+    train(out, "--width 8 --sample 0", JobConfig.of(Map.of()));
+    String sha256 = printedLine("data sha256");
+    Files.delete(directory.resolve("text.txt"));
+    printed.reset();
+
+    List<String> arguments =
+        List.of("--resume", out.toString(), "--cache", directory.resolve("cache").toString());
+    new GptJob().check(arguments, 1);
+    TrainingOptions options = new TrainingOptions(GptShape.defaults());
+    new CommandLine(options).parseArgs(arguments.toArray(String[]::new));
+    options.sample = 0;
+    run(options, JobConfig.of(Map.of()));
+
+    assertThat(printedLine("resumed after step 1")).isNotEmpty();
+    assertThat(printedLine("data sha256")).isEqualTo(sha256);
   }
 
   /// The reloaded model lies beside the trained one, here more than a hash's buffers.

@@ -2,6 +2,7 @@ package dev.lockstep.train.data;
 
 import dev.lockstep.failure.LockstepException;
 import java.nio.file.Path;
+import java.util.Optional;
 
 /// A tokenised data set, mapped from the cache: bytes as tokens 0 … 255, the training files' first,
 /// then the held-out files'. Immutable and thread-safe; readers are not. Close it after its
@@ -26,6 +27,24 @@ public final class Corpus implements AutoCloseable {
   ///   cache cannot be written; names the option
   public static Corpus open(DataOptions options, CorpusListener listener) {
     return new CorpusCache(options, listener).open();
+  }
+
+  /// Opens a data set that the cache holds, whatever its text was called and wherever it is now.
+  /// Its bytes are checked as they are by [#open].
+  ///
+  /// @param cache folder of the token cache
+  /// @param sha256 the data set's, as [#sha256] says it
+  /// @return empty if the cache has no such data set, or not whole
+  public static Optional<Corpus> openCached(Path cache, String sha256) {
+    return CorpusCache.openCached(cache, sha256);
+  }
+
+  /// Returns whether the cache has a file for a data set, which may be damaged; it is not read.
+  ///
+  /// @param cache folder of the token cache
+  /// @param sha256 the data set's, as [#sha256] says it
+  public static boolean isCached(Path cache, String sha256) {
+    return CorpusCache.isCached(cache, sha256);
   }
 
   /// Returns the number of training tokens.

@@ -62,6 +62,39 @@ final class CorpusCache {
     }
   }
 
+  /// Opens a data set by its name alone: its text may be elsewhere by now, or gone.
+  static Optional<Corpus> openCached(Path cache, String sha256) {
+    if (!isCached(cache, sha256)) {
+      return Optional.empty();
+    }
+    try {
+      return Optional.of(opened(file(cache, sha256), sha256));
+    } catch (IOException | DamagedCacheException _) {
+      return Optional.empty();
+    }
+  }
+
+  static boolean isCached(Path cache, String sha256) {
+    return isName(sha256) && Files.isReadable(file(cache, sha256));
+  }
+
+  private static boolean isName(String sha256) {
+    return sha256.matches("[0-9a-f]{64}");
+  }
+
+  private static Path file(Path cache, String sha256) {
+    return tokens(cache).resolve(sha256 + ".lz4");
+  }
+
+  private static Corpus opened(Path file, String sha256) throws IOException, DamagedCacheException {
+    TokenFile opened = TokenFile.open(file);
+    if (!opened.sha256().equals(sha256)) {
+      opened.close();
+      throw new DamagedCacheException("file is another data set");
+    }
+    return new Corpus(opened, file);
+  }
+
   private Corpus build(TextSource source, String fingerprint) throws IOException {
     try {
       Files.createDirectories(index.getParent(), PrivateMode.folder());
@@ -121,16 +154,10 @@ final class CorpusCache {
         return Optional.empty();
       }
       String sha256 = entry.path("sha256").asText();
-      if (!sha256.matches("[0-9a-f]{64}")) {
+      if (!isName(sha256)) {
         throw new DamagedCacheException("index names no data set");
       }
-      Path file = tokens().resolve(sha256 + ".lz4");
-      TokenFile opened = TokenFile.open(file);
-      if (!opened.sha256().equals(sha256)) {
-        opened.close();
-        throw new DamagedCacheException("file is another data set");
-      }
-      return Optional.of(new Corpus(opened, file));
+      return Optional.of(opened(file(options.cache(), sha256), sha256));
     } catch (NoSuchFileException e) {
       told.building("no cache yet");
     } catch (IOException | DamagedCacheException e) {
@@ -152,7 +179,11 @@ final class CorpusCache {
   }
 
   private Path tokens() {
-    return options.cache().resolve("tokens");
+    return tokens(options.cache());
+  }
+
+  private static Path tokens(Path cache) {
+    return cache.resolve("tokens");
   }
 
   private ConfigurationException cacheFailure(IOException cause) {

@@ -211,6 +211,22 @@ class CorpusTest {
   }
 
   @Test
+  void aDataSetIsFoundByItsHashWithoutItsText() throws IOException {
+    String sha256 = open(new Heard());
+    Path tokens = cache.resolve("tokens");
+    String other = "0".repeat(64);
+    Files.copy(tokens.resolve(sha256 + ".lz4"), tokens.resolve(other + ".lz4"));
+
+    try (Corpus found = Corpus.openCached(cache, sha256).orElseThrow()) {
+      assertThat(found.sha256()).isEqualTo(sha256);
+    }
+    assertThat(Corpus.isCached(cache, other)).isTrue();
+    assertThat(Corpus.openCached(cache, other)).isEmpty();
+    assertThat(Corpus.openCached(cache, "1".repeat(64))).isEmpty();
+    assertThat(Corpus.openCached(cache, "../tokens/" + sha256)).isEmpty();
+  }
+
+  @Test
   void everyDamagedByteOfTheCacheIsFoundAndTheCacheBuiltAgain() throws IOException {
     String sha256 = open(new Heard());
     Path file = cache.resolve("tokens").resolve(sha256 + ".lz4");
