@@ -1,12 +1,14 @@
 package dev.lockstep.launcher;
 
 import java.io.PrintStream;
+import java.nio.file.Path;
 import java.util.List;
 
 /// A job that `lockstep run` can start, found by [java.util.ServiceLoader].
 ///
-/// [#help] and [#check] are called in the command's own process, before any rank is started and
-/// without the Vector API: they must compute nothing. [#run] is called once in each rank's process.
+/// [#help], [#check] and [#checkLogs] are called in the command's own process, before any rank is
+/// started and without the Vector API: they must compute nothing. [#run] is called once in each
+/// rank's process.
 public interface JobProvider {
   /// Returns the name that users write, for example `gpt`.
   String name();
@@ -31,6 +33,15 @@ public interface JobProvider {
   /// @throws dev.lockstep.failure.ConfigurationException if they are wrong; the sentence is printed
   ///   and the command ends with code 2
   void check(List<String> arguments, int worldSize);
+
+  /// Checks, after [#check], where the launcher is to keep what ranks print: a job that reads a
+  /// folder may not want it there. Called only where the user asks for it, with nothing started
+  /// yet.
+  ///
+  /// @param arguments what follows the job's name
+  /// @param folder what `--log-dir` names; it need not be there
+  /// @throws dev.lockstep.failure.ConfigurationException if it may not be there, as by [#check]
+  default void checkLogs(List<String> arguments, Path folder) {}
 
   /// Does the work of one rank.
   ///

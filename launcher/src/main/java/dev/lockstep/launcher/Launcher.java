@@ -3,6 +3,7 @@ package dev.lockstep.launcher;
 import dev.lockstep.launcher.process.Console;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.nio.file.Path;
 import java.util.List;
 
 /// Starts the ranks of a job on this node and watches them: what `lockstep run` does.
@@ -27,7 +28,12 @@ public final class Launcher {
   public static int launch(
       LaunchOptions options, String job, List<String> arguments, PrintStream out, PrintStream err)
       throws IOException, InterruptedException {
-    Jobs.installed().named(job).check(arguments, options.layout().worldSize());
+    JobProvider provider = Jobs.installed().named(job);
+    provider.check(arguments, options.layout().worldSize());
+    Path logs = options.processes().logFolder();
+    if (logs != null) {
+      provider.checkLogs(arguments, logs);
+    }
     return new NodeAgent(options, job, arguments, new Console(out, err)).run();
   }
 }

@@ -42,6 +42,14 @@ public final class TestJob implements JobProvider {
   }
 
   @Override
+  public void checkLogs(List<String> arguments, Path folder) {
+    if (folder.endsWith("read-by-the-job")) {
+      throw new ConfigurationException(
+          "--log-dir", folder.toString(), "job reads that folder: --log-dir=" + folder);
+    }
+  }
+
+  @Override
   public int run(RankContext context, List<String> arguments) throws Exception {
     String what = arguments.getFirst();
     if (SAVES.contains(what)) {

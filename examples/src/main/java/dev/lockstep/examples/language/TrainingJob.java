@@ -6,6 +6,7 @@ import dev.lockstep.launcher.RankContext;
 import dev.lockstep.train.model.ModelShape;
 import java.io.PrintStream;
 import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
@@ -50,6 +51,11 @@ abstract class TrainingJob implements JobProvider {
   public void check(List<String> arguments, int worldSize) {
     TrainingOptions options = parse(arguments);
     TrainingPlan.of(options).check(options, worldSize);
+  }
+
+  @Override
+  public void checkLogs(List<String> arguments, Path folder) {
+    TrainingPlan.checkLogs(parse(arguments), folder);
   }
 
   @Override

@@ -123,6 +123,15 @@ record TrainingPlan(
     }
   }
 
+  /// Checks that the launcher does not write what ranks print into the text.
+  ///
+  /// @throws ConfigurationException that names `--log-dir` if it does
+  static void checkLogs(TrainingOptions options, Path logs) {
+    if (options.data != null && Files.isDirectory(options.data)) {
+      requireOutside(options.data, "--log-dir", logs);
+    }
+  }
+
   /// What a run writes is no text to train on: the text would be another with every run, and no run
   /// could be gone on with. Hidden folders in the text are no part of it.
   private static void requireOutside(Path data, String option, Path written) {

@@ -224,6 +224,23 @@ class GptJobTest {
   }
 
   @Test
+  void aRunIsRefusedWhoseLogsWouldLieInItsText() throws IOException {
+    Path text = Files.createDirectory(directory.resolve("text"));
+    Path file = Files.writeString(text.resolve("text.txt"), "some text");
+    Path logs = text.resolve("logs/mine");
+    assertThatThrownBy(() -> job.checkLogs(List.of("--data", text.toString()), logs))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessage(
+            "the run would write into its own text: --log-dir %s, --data %s (give --log-dir a"
+                + " folder outside of --data)",
+            logs, text);
+    job.checkLogs(List.of("--data", text.toString()), text.resolve(".logs"));
+    job.checkLogs(List.of("--data", text.toString()), directory.resolve("logs"));
+    job.checkLogs(List.of("--data", file.toString()), logs);
+    job.checkLogs(List.of(), logs);
+  }
+
+  @Test
   void refusesAFolderThatHoldsAnotherRun() throws IOException {
     Files.writeString(directory.resolve("metrics.jsonl"), "{}");
 
