@@ -12,9 +12,7 @@ import dev.lockstep.train.checkpoint.Sha256;
 import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.LanguageModel;
-import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.ModelPrograms;
-import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.options.OptionCheck;
 import dev.lockstep.train.pipeline.PipelinePlan;
 import dev.lockstep.transport.TransportCounters;
@@ -185,23 +183,9 @@ public final class Trainer implements AutoCloseable {
   /// @throws CheckpointException if the weights cannot be read
   public static Trainer start(
       Job job, Recipe recipe, HuggingFaceFolder weights, Corpus corpus, TrainerOptions options) {
-    if (!isOf(recipe.model(), weights.shape())) {
-      throw new ConfigurationException(
-          "--weights",
-          weights.path().toString(),
-          "the weights are of another model: --weights %s has %s, the recipe has %s"
-              .formatted(weights.path(), weights.shape(), recipe.model()));
-    }
+    String sha256 = InitialWeights.check(recipe, weights);
     if (job.rank() == 0) {
-      otherTokens(weights).ifPresent(LOG::warn);
-    }
-    String sha256 = weights.sha256();
-    if (!recipe.initialWeights().isEmpty() && !recipe.initialWeights().equals(sha256)) {
-      throw new ConfigurationException(
-          "--weights",
-          weights.path().toString(),
-          "the recipe starts from other weights: --weights %s has sha256 %s, the recipe has %s"
-              .formatted(weights.path(), sha256, recipe.initialWeights()));
+      InitialWeights.otherTokens(weights).ifPresent(LOG::warn);
     }
     recipe.requireWarmUpWithinSteps();
     Trainer trainer =
@@ -213,23 +197,6 @@ public final class Trainer implements AutoCloseable {
             CheckpointWriter.Output.standard());
     trainer.fill(() -> trainer.parameters.load(weights));
     return trainer;
-  }
-
-  /// Returns what is said of weights whose tokens are not the bytes that a corpus has.
-  static Optional<String> otherTokens(HuggingFaceFolder weights) {
-    int vocabulary = weights.shape().vocabulary();
-    return vocabulary <= Corpus.VOCABULARY
-        ? Optional.empty()
-        : Optional.of(
-            "the weights were trained on other tokens than bytes, which text is fed as: weights=%s, vocabulary=%d (their embeddings are of other text at first)"
-                .formatted(weights.path(), vocabulary));
-  }
-
-  /// Whether a model can have the weights of another; Llama's do not depend on its context.
-  private static boolean isOf(ModelShape model, ModelShape weights) {
-    return model.equals(weights)
-        || (weights instanceof LlamaShape llama
-            && model.equals(llama.with(Map.of("--context", model.context()), llama.tiedHead())));
   }
 
   /// Continues a run bit for bit; the caller closes the trainer. Every rank reads the checkpoint.

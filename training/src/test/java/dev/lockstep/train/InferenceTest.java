@@ -51,8 +51,8 @@ class InferenceTest {
   @CsvSource({"256, false", "300, true"})
   void weightsOfOtherTokensThanBytesAreKnown(int vocabulary, boolean areOthers) throws Exception {
     try (HuggingFaceFolder folder = HuggingFaceFolder.open(saved(vocabulary))) {
-      assertThat(Trainer.otherTokens(folder).isPresent()).isEqualTo(areOthers);
-      Trainer.otherTokens(folder)
+      assertThat(InitialWeights.otherTokens(folder).isPresent()).isEqualTo(areOthers);
+      InitialWeights.otherTokens(folder)
           .ifPresent(words -> assertThat(words).contains("vocabulary=300", "bytes"));
     }
   }
