@@ -171,8 +171,8 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
-  /// Starts a run from the weights of a folder of Hugging Face; the caller closes the trainer.
-  /// Every rank reads the folder. The run's recipe says what the weights were
+  /// Starts a run from the weights of a folder of Hugging Face, or of a checkpoint; the caller
+  /// closes the trainer. Every rank reads the folder. The run's recipe says what the weights were
   /// ([Recipe#initialWeights()]). The corpus feeds bytes: where the folder's own tokens are others,
   /// as those of a vocabulary of more than 256 are, each byte starts from the embedding of another
   /// token, and a warning says so.

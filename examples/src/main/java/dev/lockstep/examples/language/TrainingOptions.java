@@ -51,8 +51,9 @@ final class TrainingOptions {
       names = "--weights",
       paramLabel = "DIR",
       description =
-          "start from the weights of a GPT-2 or Llama folder of Hugging Face, and with its sizes;"
-              + " text stays bytes, whose numbers are not those of the folder's own tokens")
+          "start from the weights of a GPT-2 or Llama folder of Hugging Face, or of a run's"
+              + " checkpoint, and with its sizes; text stays bytes, whose numbers are not those of"
+              + " a folder's own tokens")
   @Nullable Path weights;
 
   @Option(

@@ -26,6 +26,9 @@ public final class HuggingFaceConfig {
       JsonMapper.builder().enable(SerializationFeature.INDENT_OUTPUT).build();
   private static final String GPT2 = "gpt2";
   private static final String LLAMA = "llama";
+  // Our own, which transformers has not.
+  private static final String MLP = "lockstep-mlp";
+  private static final String MOE = "lockstep-moe";
 
   private final Path file;
   private final JsonNode config;
@@ -90,7 +93,7 @@ public final class HuggingFaceConfig {
   }
 
   private static ObjectNode mlp(MlpShape shape) {
-    return model("LockstepMlp", "lockstep-mlp", shape)
+    return model("LockstepMlp", MLP, shape)
         .put("max_position_embeddings", shape.context())
         .put("hidden_size", shape.width())
         .put("intermediate_size", shape.hidden())
@@ -99,7 +102,7 @@ public final class HuggingFaceConfig {
   }
 
   private static ObjectNode moe(MoeShape shape) {
-    return model("LockstepMoe", "lockstep-moe", shape)
+    return model("LockstepMoe", MOE, shape)
         .put("max_position_embeddings", shape.context())
         .put("hidden_size", shape.width())
         .put("intermediate_size", shape.hidden())
@@ -140,7 +143,9 @@ public final class HuggingFaceConfig {
       return switch (config.path("model_type").asText()) {
         case GPT2 -> read.gpt2();
         case LLAMA -> read.llama();
-        default -> throw read.unsupported("model_type", List.of(GPT2, LLAMA));
+        case MLP -> read.mlp();
+        case MOE -> read.moe();
+        default -> throw read.unsupported("model_type", List.of(GPT2, LLAMA, MLP, MOE));
       };
     } catch (ConfigurationException refused) {
       throw refused.value().equals(file.toString())
@@ -202,6 +207,32 @@ public final class HuggingFaceConfig {
         flag("tie_word_embeddings", false),
         fraction(base, LlamaShape.ROTARY_BASE),
         fraction("rms_norm_eps", 1e-6f));
+  }
+
+  private MlpShape mlp() {
+    return new MlpShape(
+        number("num_hidden_layers"),
+        number("hidden_size"),
+        number("intermediate_size"),
+        number("window"),
+        number("max_position_embeddings"),
+        number("vocab_size"),
+        flag("tie_word_embeddings", true));
+  }
+
+  private MoeShape moe() {
+    return new MoeShape(
+        number("num_hidden_layers"),
+        number("num_attention_heads"),
+        number("hidden_size"),
+        number("intermediate_size"),
+        number("num_experts"),
+        number("num_experts_per_tok"),
+        number("capacity_percent"),
+        number("balance_permille"),
+        number("max_position_embeddings"),
+        number("vocab_size"),
+        flag("tie_word_embeddings", true));
   }
 
   private JsonNode node(String key) {

@@ -11,9 +11,10 @@ import java.util.Map;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
-/// The weights of a GPT-2 or Llama folder of Hugging Face: `config.json`, and `model.safetensors`
-/// or files of it that `model.safetensors.index.json` names. bfloat16 and float16 are widened where
-/// they are read, a piece at a time.
+/// The weights of a GPT-2 or Llama folder of Hugging Face, or of a checkpoint of any family, which
+/// is such a folder: `config.json`, and `model.safetensors` or files of it that
+/// `model.safetensors.index.json` names. bfloat16 and float16 are widened where they are read, a
+/// piece at a time.
 ///
 /// Holds the files mapped until it is closed; thread-safe.
 public final class HuggingFaceFolder implements AutoCloseable {

@@ -14,6 +14,7 @@ import dev.lockstep.train.model.GptShape;
 import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.MlpShape;
 import dev.lockstep.train.model.ModelShape;
+import dev.lockstep.train.model.MoeShape;
 import dev.lockstep.train.nn.Parameter;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -62,9 +63,10 @@ class HuggingFaceFolderTest {
   void theConfigOfAShapeIsReadAsThatShape() throws IOException {
     assertThat(HuggingFaceConfig.read(config(HuggingFaceConfig.of(GPT)))).isEqualTo(GPT);
     assertThat(HuggingFaceConfig.read(config(HuggingFaceConfig.of(LLAMA)))).isEqualTo(LLAMA);
-    assertThatThrownBy(
-            () -> HuggingFaceConfig.read(config(HuggingFaceConfig.of(MlpShape.defaults()))))
-        .hasMessageContaining("model_type=\"lockstep-mlp\" (supported: gpt2, llama)");
+    MlpShape mlp = new MlpShape(3, 8, 24, 5, 12, 300, false);
+    assertThat(HuggingFaceConfig.read(config(HuggingFaceConfig.of(mlp)))).isEqualTo(mlp);
+    MoeShape moe = new MoeShape(3, 2, 8, 24, 5, 4, 110, 7, 12, 300, false);
+    assertThat(HuggingFaceConfig.read(config(HuggingFaceConfig.of(moe)))).isEqualTo(moe);
   }
 
   @Test
