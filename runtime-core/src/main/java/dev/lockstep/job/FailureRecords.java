@@ -28,13 +28,28 @@ final class FailureRecords {
             rank,
             host,
             cause.getClass().getSimpleName(),
-            String.valueOf(cause.getMessage()),
+            message(cause),
             stack.toString(),
             activity,
             System.currentTimeMillis(),
             cause instanceof LockstepException known
                 ? known.particulars()
                 : new Particulars.None()));
+  }
+
+  /// What has no message of its own may have a cause, as a class that could not be made ready has,
+  /// or a place, as a stack that ran over.
+  private static String message(Throwable failure) {
+    String message = failure.getMessage();
+    if (message != null) {
+      return message;
+    }
+    Throwable beneath = failure.getCause();
+    if (beneath != null) {
+      return "caused by " + beneath;
+    }
+    StackTraceElement[] stack = failure.getStackTrace();
+    return stack.length == 0 ? "it says no more" : "thrown at " + stack[0];
   }
 
   /// Returns the record of a rank that fell silent or whose process ended.
