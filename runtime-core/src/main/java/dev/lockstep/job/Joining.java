@@ -21,6 +21,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
 
 /// How a rank finds the store, takes its seat and waits for the others. The store may start after
 /// the rank: it is tried again and again until the join timeout.
@@ -214,9 +215,18 @@ final class Joining {
         }
         lastTry = String.valueOf(refused.getMessage());
       }
-      case null, default -> lastTry = String.valueOf(e.getCause());
+      case TransportException lost -> lastTry = lost.toString();
+      case null, default -> throw broken(e.getCause());
     }
     return Optional.empty();
+  }
+
+  /// What goes wrong in this process would do so again.
+  private IllegalStateException broken(@Nullable Throwable cause) {
+    return new IllegalStateException(
+        "rank cannot join the job: endpoint=%s, rank=%d, cause=%s"
+            .formatted(endpoint(), join.rank(), cause),
+        cause);
   }
 
   private List<Message.Seat> awaitRoster(Seated seated) {

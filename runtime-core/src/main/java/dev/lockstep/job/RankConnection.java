@@ -64,7 +64,8 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
   }
 
   /// The store has given this rank its seat; fails with a [ConfigurationException] if it does not,
-  /// with a [TransportException] if the connection was lost before.
+  /// with a [TransportException] if the connection was lost before, with what went wrong in this
+  /// process if something did.
   CompletableFuture<Message.Welcome> welcome() {
     return welcome;
   }
@@ -312,6 +313,8 @@ final class RankConnection extends SimpleChannelInboundHandler<Message> {
               "what answers is no store: endpoint=%s, reason=%s (set %s to the store's port)"
                   .formatted(endpoint, cause.getMessage(), JobVariables.STORE_PORT),
               cause));
+    } else if (!(cause instanceof IOException)) {
+      welcome.completeExceptionally(cause);
     }
     if (linkError == null && !ServerConnection.isPeersDeath(cause)) {
       endConnection(cause);

@@ -361,7 +361,7 @@ final class ServerConnection extends SimpleChannelInboundHandler<Message> {
       LOG.info(
           "connection refused: remote={}, reason={}",
           failed.channel().remoteAddress(),
-          cause.getMessage());
+          cause.toString());
     } else if (isPeersDeath(cause)) {
       LOG.debug("rank is gone: remote={}", failed.channel().remoteAddress(), cause);
     } else {

@@ -19,6 +19,7 @@ import java.util.AbstractList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -86,6 +87,47 @@ class CutConnectionTest {
     TokenSource tokens = JobToken.find(LaunchEnvironment.of(variables), new Variables(variables));
     Message.Join join = new Message.Join(0, 1, "", new Message.Seat("h", "k", 0));
     return new Joining("127.0.0.1", port, tokens, join, true, LONG, ATTEMPT);
+  }
+
+  /// A token that is no key.
+  private record NoToken() implements TokenSource {
+    @Override
+    public Optional<Bytes> read() {
+      return Optional.of(make());
+    }
+
+    @Override
+    public boolean mayBeStale() {
+      return true;
+    }
+
+    @Override
+    public Bytes make() {
+      return new Bytes(new byte[0]);
+    }
+
+    @Override
+    public void publish(Bytes made) {}
+
+    @Override
+    public void remove() {}
+  }
+
+  @Test
+  void whatGoesWrongInARankThatJoinsIsToldAndNotTriedAgain() {
+    StoreOptions options = StoreOptions.of("127.0.0.1", 0, 1, JobConfig.DEFAULT_LIVENESS);
+    try (StoreServer server = StoreServer.start(options, TOKEN)) {
+      Message.Join join = new Message.Join(0, 1, "", new Message.Seat("h", "k", 0));
+      Joining joining =
+          new Joining("127.0.0.1", server.port(), new NoToken(), join, true, LONG, ATTEMPT);
+      assertThatThrownBy(joining::run)
+          .isInstanceOf(IllegalStateException.class)
+          .hasMessage(
+              "rank cannot join the job: endpoint=127.0.0.1:%d, rank=0,"
+                  + " cause=java.lang.IllegalArgumentException: Empty key",
+              server.port())
+          .hasCauseInstanceOf(IllegalArgumentException.class);
+    }
   }
 
   private static void leave(Joining.Seated seated) {
