@@ -40,8 +40,8 @@ final class Durations {
   Durations(Fabric fabric, CollectiveRequest request) {
     this.fabric = fabric;
     this.request = request;
-    long ranksOfHost = Math.min(request.ranks(), fabric.levels().getFirst().ranks());
-    this.workingSet = buffers(request) * request.dtype().bytes() * ranksOfHost;
+    int ranksOfHost = (int) Math.min(request.ranks(), fabric.levels().getFirst().ranks());
+    this.workingSet = buffers(request, ranksOfHost) * request.dtype().bytes();
     this.copy = fabric.compute().copy().nanosPerByte(workingSet);
     this.join = fabric.compute().join().nanosPerByte(workingSet);
     this.peers =
@@ -52,14 +52,28 @@ final class Durations {
     this.step = picos(fabric.compute().stepNanos());
   }
 
-  /// Returns the elements of a rank's buffers: of the root's, which are the largest, where there is
-  /// one. Of a send-receive a rank may have none; its rates are those of its messages' length, in
-  /// place or not.
-  private static long buffers(CollectiveRequest request) {
+  /// Returns the elements of the buffers of a host's ranks: each as many as the root, whose are the
+  /// largest, where there is one. Of a send-receive a rank may have none; its rates are those of
+  /// its messages' length, in place or not.
+  private static long buffers(CollectiveRequest request, int ranksOfHost) {
     if (request.kind() == CollectiveKind.SEND_RECEIVE) {
-      return request.total();
+      return request.total() * ranksOfHost;
     }
-    int rank = Math.max(0, request.root());
+    if (request.root() >= 0 || request.counts().areEqual()) {
+      return buffersOf(request, Math.max(0, request.root())) * ranksOfHost;
+    }
+    long most = 0;
+    for (int first = 0; first < request.ranks(); first += ranksOfHost) {
+      long elements = 0;
+      for (int rank = first; rank < Math.min(request.ranks(), first + ranksOfHost); rank++) {
+        elements += buffersOf(request, rank);
+      }
+      most = Math.max(most, elements);
+    }
+    return most;
+  }
+
+  private static long buffersOf(CollectiveRequest request, int rank) {
     long in = request.inputElements(rank);
     long out = request.outputElements(rank);
     return request.inPlace() ? Math.max(in, out) : in + out;

@@ -131,14 +131,7 @@ class PeerRatesTest {
 
   @Test
   void theTimeIsThatOfTheRootsBuffersWhicheverRankIsTheRoot() {
-    Rates falling =
-        new Rates(List.of(new Rates.Point(1, 1e9), new Rates.Point(ELEMENTS * 100, 1e7)));
-    PeerRates memory = new PeerRates(falling, falling, falling, falling, falling, falling);
-    Fabric fabric =
-        new Fabric(
-            "host",
-            new Compute(0, 0, falling, falling, true),
-            List.of(new Level("memory", Level.ALL, 1, 0, 1, 1, falling, memory, 0)));
+    Fabric fabric = slowerForMore();
     Algorithm direct = Algorithms.named("direct-reduce").orElseThrow();
     double[] nanos =
         IntStream.range(0, 2)
@@ -149,5 +142,45 @@ class PeerRatesTest {
             .mapToDouble(request -> Simulator.run(direct.schedule(request), fabric).nanos())
             .toArray();
     assertThat(nanos[1]).isEqualTo(nanos[0]);
+  }
+
+  @Test
+  void theTimeOfUnequalPartsIsTheSameWhicheverRankHasNothing() {
+    Algorithm direct = Algorithms.named("direct-all-to-all").orElseThrow();
+    double[] nanos =
+        IntStream.range(0, 3)
+            .mapToObj(PeerRatesTest::swapWithout)
+            .mapToDouble(
+                request -> Simulator.run(direct.schedule(request), slowerForMore()).nanos())
+            .toArray();
+    assertThat(nanos).containsOnly(nanos[0]);
+    double bytes = ELEMENTS * 4.0;
+    double together = slowerForMore().compute().copy().nanosPerByte((long) (4 * bytes));
+    assertThat(nanos[0] / bytes).isCloseTo(together, within(1e-5));
+  }
+
+  /// Two of three ranks give each other all that they have.
+  private static CollectiveRequest swapWithout(int idle) {
+    List<Long> counts =
+        IntStream.range(0, 9)
+            .mapToObj(
+                part -> {
+                  int from = part / 3;
+                  int to = part % 3;
+                  return from != to && from != idle && to != idle ? ELEMENTS : 0;
+                })
+            .toList();
+    Topology three = Topology.oneNode(3, true);
+    return CollectiveRequest.allToAll(DType.F32, Counts.of(counts), false, three);
+  }
+
+  private static Fabric slowerForMore() {
+    Rates falling =
+        new Rates(List.of(new Rates.Point(1, 1e9), new Rates.Point(ELEMENTS * 100, 1e7)));
+    PeerRates memory = new PeerRates(falling, falling, falling, falling, falling, falling);
+    return new Fabric(
+        "host",
+        new Compute(0, 0, falling, falling, true),
+        List.of(new Level("memory", Level.ALL, 1, 0, 1, 1, falling, memory, 0)));
   }
 }
