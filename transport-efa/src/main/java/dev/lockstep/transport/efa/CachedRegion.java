@@ -98,8 +98,8 @@ final class CachedRegion {
   void registration(Rail rail, long registration) {
     int at = rail.number();
     registrations[at] = registration;
-    keys[at] = rail.key(registration);
-    descriptors[at] = rail.descriptor(registration);
+    keys[at] = rail.memory().key(registration);
+    descriptors[at] = rail.memory().descriptor(registration);
   }
 
   void unregistered(Rail rail) {

@@ -41,7 +41,7 @@ final class FrameSlab {
       Scope.afterFailure(failure, buffer::close);
       throw failure;
     }
-    descriptor = rail.descriptor(registration);
+    descriptor = rail.memory().descriptor(registration);
   }
 
   MemorySegment segment() {

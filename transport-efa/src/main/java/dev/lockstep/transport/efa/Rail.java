@@ -1,12 +1,10 @@
 package dev.lockstep.transport.efa;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.lockstep.failure.TransportException;
-import dev.lockstep.memory.Backing;
 import dev.lockstep.memory.Scope;
 import dev.lockstep.transport.efa.ffi.EndpointCalls;
 import dev.lockstep.transport.efa.ffi.EventCalls;
@@ -87,6 +85,7 @@ final class Rail implements AutoCloseable {
   private QueueCalls queue;
   private @Nullable EventCalls events;
   private byte[] name;
+  private RailMemory memory;
   private boolean closed;
 
   /// Opens a rail.
@@ -108,6 +107,7 @@ final class Rail implements AutoCloseable {
       this.queue = library.queue(cq);
       this.events = eq == 0 ? null : library.events(eq);
       this.name = readName();
+      this.memory = new RailMemory(library, failures, info, domain, endpoint, out);
     } catch (UnsupportedOperationException lacking) {
       var failure =
           new TransportException(info.provider(), String.valueOf(lacking.getMessage()), lacking);
@@ -238,81 +238,9 @@ final class Rail implements AutoCloseable {
     }
   }
 
-  /// Registers memory of the host.
-  ///
-  /// @return the registration, or the negative status
-  long register(long address, long bytes, long key) {
-    long access = Fi.SEND | Fi.RECV | Fi.READ | Fi.WRITE | Fi.REMOTE_WRITE;
-    int status = library.mrReg(domain, address, bytes, access, key, out);
-    return status < 0 ? status : bound(out.get(JAVA_LONG, 0));
-  }
-
-  /// Registers memory of an accelerator: by its dma-buf where it has one and the provider takes it,
-  /// else, or if the provider refuses, by its address.
-  ///
-  /// @param kind `FI_HMEM_CUDA` or `FI_HMEM_NEURON`
-  /// @param index of the accelerator among those of its kind
-  /// @return the registration, or the negative status
-  long registerDevice(Backing.DeviceMemory memory, long bytes, long key, int kind, int index) {
-    try (Arena scratch = Arena.ofConfined()) {
-      MemorySegment attributes = Discovery.struct(scratch);
-      long access = Fi.SEND | Fi.RECV | Fi.READ | Fi.WRITE | Fi.REMOTE_WRITE;
-      Discovery.set(attributes, Layouts.MR_ATTR, "iov_count", 1L);
-      Discovery.set(attributes, Layouts.MR_ATTR, "access", access);
-      Discovery.set(attributes, Layouts.MR_ATTR, "requested_key", key);
-      Discovery.set(attributes, Layouts.MR_ATTR, "iface", kind);
-      attributes.set(JAVA_INT, Layouts.offset(Layouts.MR_ATTR, "device"), index);
-      if (memory.hasDmabuf() && info.takesDmabufs()) {
-        MemorySegment range = Discovery.struct(scratch);
-        Discovery.set(range, Layouts.MR_DMABUF, "fd", memory.dmabuf());
-        Discovery.set(range, Layouts.MR_DMABUF, "offset", memory.dmabufOffset());
-        Discovery.set(range, Layouts.MR_DMABUF, "len", bytes);
-        // Peers name memory by base_addr + offset, which is to be the accelerator's address.
-        long base = memory.pointer() - memory.dmabufOffset();
-        Discovery.set(range, Layouts.MR_DMABUF, "base_addr", base);
-        long registration = registerRange(attributes, range, Fi.MR_DMABUF);
-        if (registration > 0) {
-          return registration;
-        }
-      }
-      MemorySegment range = Discovery.struct(scratch);
-      Discovery.set(range, Layouts.IOVEC, "iov_base", memory.pointer());
-      Discovery.set(range, Layouts.IOVEC, "iov_len", bytes);
-      return registerRange(attributes, range, 0);
-    }
-  }
-
-  private long registerRange(MemorySegment attributes, MemorySegment range, long flags) {
-    attributes.set(ADDRESS, Layouts.offset(Layouts.MR_ATTR, "mr_iov"), range);
-    int status = library.mrRegattr(domain, attributes, flags, out);
-    return status < 0 ? status : bound(out.get(JAVA_LONG, 0));
-  }
-
-  private long bound(long registration) {
-    if (!info.bindsRegistrations()) {
-      return registration;
-    }
-    int status = library.bind(registration, endpoint, 0);
-    if (status == 0) {
-      status = library.enable(registration);
-    }
-    if (status < 0) {
-      deregister(registration);
-      return status;
-    }
-    return registration;
-  }
-
-  long descriptor(long registration) {
-    return library.mrDescriptor(registration);
-  }
-
-  long key(long registration) {
-    return library.mrKey(registration);
-  }
-
-  void deregister(long registration) {
-    end("registration", registration);
+  /// Returns how memory is registered here.
+  RailMemory memory() {
+    return memory;
   }
 
   private void end(String what, long object) {

@@ -145,9 +145,9 @@ final class RegionCache {
   ///
   /// @throws TransportException if it is refused all the same
   long registerAnyway(Rail rail, long address, long bytes) {
-    long registration = rail.register(address, bytes, newKey());
+    long registration = rail.memory().register(address, bytes, newKey());
     while (registration == -Fi.ENOMEM && evictIdle(null)) {
-      registration = rail.register(address, bytes, newKey());
+      registration = rail.memory().register(address, bytes, newKey());
     }
     if (registration == -Fi.ENOMEM) {
       throw tooLittle("an endpoint's frames", bytes);
@@ -161,7 +161,7 @@ final class RegionCache {
 
   /// Closes what [#registerAnyway] returned.
   void deregister(Rail rail, long registration, long bytes) {
-    rail.deregister(registration);
+    rail.memory().deregister(registration);
     registeredBytes -= bytes;
   }
 
@@ -183,7 +183,7 @@ final class RegionCache {
   private long registration(Rail rail, CachedRegion cached) {
     long key = newKey();
     if (!(cached.region().backing() instanceof Backing.DeviceMemory memory)) {
-      return rail.register(cached.address(), cached.region().bytes(), key);
+      return rail.memory().register(cached.address(), cached.region().bytes(), key);
     }
     if (!rail.info().knowsDeviceMemory()) {
       throw new TransportException(
@@ -204,7 +204,7 @@ final class RegionCache {
                   null);
         };
     int index = device.length == 1 ? 0 : Integer.parseInt(device[1]);
-    return rail.registerDevice(memory, cached.region().bytes(), key, kind, index);
+    return rail.memory().registerDevice(memory, cached.region().bytes(), key, kind, index);
   }
 
   private void sayFull(CachedRegion refused) {
@@ -307,7 +307,7 @@ final class RegionCache {
     for (Rail rail : rails) {
       long registration = registrations[rail.number()];
       if (registration > 0) {
-        rail.deregister(registration);
+        rail.memory().deregister(registration);
         cached.unregistered(rail);
       }
     }
