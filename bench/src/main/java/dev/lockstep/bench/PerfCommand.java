@@ -83,7 +83,7 @@ public final class PerfCommand implements CommandProvider {
       return Launcher.launch(local, PerfJob.NAME, absolute(arguments), out, err);
     }
     try (Job job = Job.inProcess(1, JobConfig.fromEnvironment()).getFirst()) {
-      return StepRun.run(job, Runtime.getRuntime().availableProcessors(), options, out);
+      return StepRun.alone(job, Runtime.getRuntime().availableProcessors(), options, out);
     }
   }
 

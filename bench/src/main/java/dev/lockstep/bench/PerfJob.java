@@ -59,7 +59,8 @@ public final class PerfJob implements JobProvider {
   public int run(RankContext context, List<String> arguments) throws IOException {
     if (isStep(arguments)) {
       StepOptions step = StepOptions.parse(arguments.subList(1, arguments.size()));
-      return StepRun.run(context.job(), context.threads(), step, context.out());
+      return StepRun.rank(
+          context.job(), context.threads(), step, context.out(), context::stopRequested);
     }
     if (isLinks(arguments)) {
       return HostLinks.run(context.job(), arguments);

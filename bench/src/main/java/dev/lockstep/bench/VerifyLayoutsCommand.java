@@ -2,17 +2,13 @@ package dev.lockstep.bench;
 
 import dev.lockstep.bench.layouts.LayoutCase;
 import dev.lockstep.bench.layouts.LayoutRun;
+import dev.lockstep.bench.step.TemporaryFolder;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.launcher.CommandProvider;
 import dev.lockstep.train.Recipe;
-import java.io.IOException;
 import java.io.PrintStream;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
-import java.util.stream.Stream;
 
 /// `lockstep verify-layouts`: trains one small recipe under many layouts and compares what they end
 /// in, bit for bit.
@@ -57,8 +53,8 @@ public final class VerifyLayoutsCommand implements CommandProvider {
     }
     String model = models.isEmpty() ? DEFAULT_MODEL : models.getFirst();
     List<LayoutCase> known = arguments.contains(QUICK) ? LayoutCase.few() : LayoutCase.all();
-    Path folder = Files.createTempDirectory("lockstep-layouts");
-    try (LayoutRun run = new LayoutRun(folder, model)) {
+    try (TemporaryFolder folder = TemporaryFolder.ofProcess("lockstep-layouts");
+        LayoutRun run = new LayoutRun(folder.path(), model)) {
       List<LayoutCase> cases =
           known.stream().filter(each -> each.fits(run.recipe().model())).toList();
       Recipe recipe = run.recipe();
@@ -70,8 +66,6 @@ public final class VerifyLayoutsCommand implements CommandProvider {
           recipe.batch().lanes(),
           recipe.steps());
       return compare(run::train, cases, out);
-    } finally {
-      delete(folder);
     }
   }
 
@@ -109,13 +103,5 @@ public final class VerifyLayoutsCommand implements CommandProvider {
         wanted.optimizer(),
         wanted.weights());
     return 0;
-  }
-
-  private static void delete(Path folder) throws IOException {
-    try (Stream<Path> paths = Files.walk(folder)) {
-      for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
-        Files.delete(path);
-      }
-    }
   }
 }

@@ -6,12 +6,17 @@ import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.lockstep.bench.step.StepOptions;
+import dev.lockstep.bench.step.StepRun;
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.Job;
+import dev.lockstep.job.JobConfig;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -52,6 +57,21 @@ class PerfStepTest {
       assertThat(out).contains("\n" + part);
     }
     assertThat(out).contains("AttentionGrad heads=6 groups=6 queries=16", "ms/step", "tokens/s");
+  }
+
+  @Test
+  void aRankThatIsAskedToStopEndsWithoutAResult() throws Exception {
+    StepOptions options =
+        StepOptions.parse(
+            List.of(
+                "gpt --layers 1 --heads 1 --width 8 --context 8 --micro-batch 1 --lanes 1 --threads 1 --steps 100000 --warm-up 0"
+                    .split(" ", -1)));
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (Job job = Job.inProcess(1, JobConfig.of(Map.of())).getFirst();
+        PrintStream out = new PrintStream(bytes, true, StandardCharsets.UTF_8)) {
+      assertThat(StepRun.rank(job, 1, options, out, () -> true)).isZero();
+    }
+    assertThat(bytes.size()).isZero();
   }
 
   @Test

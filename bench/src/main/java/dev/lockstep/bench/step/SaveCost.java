@@ -7,6 +7,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.function.BooleanSupplier;
 
 /// What saving in the background costs a run: rounds of steps without a save and with one at their
 /// start, in turn, in one run. A round ends when its checkpoint is on disk.
@@ -23,7 +25,10 @@ record SaveCost(int every, double plainNanos, double ratio, int pairs) {
   ///
   /// @param folder of this rank; rank 0's holds the checkpoint
   /// @param steps about how many steps of each kind
-  static SaveCost measure(Job job, Trainer trainer, Path folder, int every, int steps) {
+  /// @param stop whether this rank is to stop
+  /// @return empty if a rank was asked to stop
+  static Optional<SaveCost> measure(
+      Job job, Trainer trainer, Path folder, int every, int steps, BooleanSupplier stop) {
     if (job.rank() == 0) {
       String path = folder.resolve("checkpoint").toString();
       job.store().set(FOLDER, path.getBytes(StandardCharsets.UTF_8));
@@ -35,10 +40,14 @@ record SaveCost(int every, double plainNanos, double ratio, int pairs) {
     double[] ratios = new double[pairs];
     for (int pair = -1; pair < pairs; pair++) {
       long start = System.nanoTime();
-      steps(trainer, every);
+      if (isStopped(trainer, every, stop)) {
+        return Optional.empty();
+      }
       long between = System.nanoTime();
       trainer.saveInBackground(checkpoint, 0);
-      steps(trainer, every);
+      if (isStopped(trainer, every, stop)) {
+        return Optional.empty();
+      }
       var _ = trainer.awaitSaved();
       long end = System.nanoTime();
       if (pair >= 0) { // the first makes the copy's memory
@@ -46,13 +55,18 @@ record SaveCost(int every, double plainNanos, double ratio, int pairs) {
         ratios[pair] = (double) (end - between) / (between - start);
       }
     }
-    return new SaveCost(every, Median.of(plain), Median.of(ratios), pairs);
+    return Optional.of(new SaveCost(every, Median.of(plain), Median.of(ratios), pairs));
   }
 
-  private static void steps(Trainer trainer, int count) {
+  /// Takes the steps, or those up to the one by which a rank is to stop.
+  private static boolean isStopped(Trainer trainer, int count, BooleanSupplier stop) {
     for (int i = 0; i < count; i++) {
-      trainer.step(false);
+      trainer.step(stop.getAsBoolean());
+      if (trainer.isStopped()) {
+        return true;
+      }
     }
+    return false;
   }
 
   void print(PrintStream out) {

@@ -9,20 +9,20 @@ import dev.lockstep.train.data.CorpusListener;
 import dev.lockstep.train.data.DataOptions;
 import java.io.IOException;
 import java.io.PrintStream;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.SplittableRandom;
-import java.util.stream.Stream;
+import java.util.function.BooleanSupplier;
 
 /// Times training steps of one rank: the trainer that users run, on random text, so that no step
 /// depends on what a file holds.
 public final class StepRun {
+  private static final String FOLDER = "lockstep-perf-step";
   private static final int TEXT_BYTES = 1 << 20;
   private static final long TEXT_SEED = 1;
 
@@ -34,92 +34,102 @@ public final class StepRun {
 
   private StepRun() {}
 
+  /// Runs the only rank, in the command's own process. Returns the exit code.
+  ///
+  /// @param share threads of a rank if the user did not say
+  public static int alone(Job job, int share, StepOptions options, PrintStream out)
+      throws IOException {
+    try (TemporaryFolder folder = TemporaryFolder.ofProcess(FOLDER)) {
+      return run(job, share, options, out, folder.path(), () -> false);
+    }
+  }
+
   /// Runs one rank: rank 0 prints and writes the results. Returns the exit code.
   ///
   /// @param share threads of a rank if the user did not say
-  public static int run(Job job, int share, StepOptions options, PrintStream out)
+  /// @param stop whether this rank is to stop: then all do, with nothing printed
+  public static int rank(
+      Job job, int share, StepOptions options, PrintStream out, BooleanSupplier stop)
       throws IOException {
-    Path folder = Files.createTempDirectory("lockstep-perf-step");
-    try {
-      Path text = folder.resolve("text.txt");
-      byte[] bytes = new byte[TEXT_BYTES];
-      var random = new SplittableRandom(TEXT_SEED);
-      for (int i = 0; i < bytes.length; i++) {
-        bytes[i] = (byte) (' ' + random.nextInt(95));
+    var _ = stop.getAsBoolean(); // a rank that has asked by then has the time to close what it has
+    try (TemporaryFolder folder = TemporaryFolder.ofWork(FOLDER)) {
+      return run(job, share, options, out, folder.path(), stop);
+    }
+  }
+
+  private static int run(
+      Job job, int share, StepOptions options, PrintStream out, Path folder, BooleanSupplier stop)
+      throws IOException {
+    Path text = folder.resolve("text.txt");
+    byte[] bytes = new byte[TEXT_BYTES];
+    var random = new SplittableRandom(TEXT_SEED);
+    for (int i = 0; i < bytes.length; i++) {
+      bytes[i] = (byte) (' ' + random.nextInt(95));
+    }
+    Files.write(text, bytes);
+    DataOptions data = DataOptions.of(text, folder.resolve("cache"));
+    try (Corpus corpus = Corpus.open(data, CorpusListener.SILENT);
+        Trainer trainer =
+            Trainer.start(job, options.recipe(), corpus, options.trainerOptions(share))) {
+      Optional<StepResult> result = measure(trainer, job.rank(), job.worldSize(), options, stop);
+      if (result.isEmpty()) {
+        return 0;
       }
-      Files.write(text, bytes);
-      DataOptions data = DataOptions.of(text, folder.resolve("cache"));
-      try (Corpus corpus = Corpus.open(data, CorpusListener.SILENT);
-          Trainer trainer =
-              Trainer.start(job, options.recipe(), corpus, options.trainerOptions(share))) {
-        StepResult result = measure(trainer, job.rank(), job.worldSize(), options);
+      if (job.rank() == 0) {
+        result.get().print(out);
+        if (options.json() != null) {
+          result.get().write(options.json());
+        }
+      }
+      if (options.saveEvery() > 0) {
+        Optional<SaveCost> cost =
+            SaveCost.measure(job, trainer, folder, options.saveEvery(), options.steps(), stop);
         if (job.rank() == 0) {
-          result.print(out);
-          if (options.json() != null) {
-            result.write(options.json());
-          }
-        }
-        if (options.saveEvery() > 0) {
-          SaveCost cost =
-              SaveCost.measure(job, trainer, folder, options.saveEvery(), options.steps());
-          if (job.rank() == 0) {
-            cost.print(out);
-          }
+          cost.ifPresent(known -> known.print(out));
         }
       }
-      return 0;
-    } finally {
-      delete(folder);
     }
+    return 0;
   }
 
-  private static void delete(Path folder) throws IOException {
-    try (Stream<Path> files = Files.walk(folder)) {
-      files
-          .sorted(Comparator.reverseOrder())
-          .forEach(
-              file -> {
-                try {
-                  Files.delete(file);
-                } catch (IOException e) {
-                  throw new UncheckedIOException(e);
-                }
-              });
-    }
-  }
-
-  private static StepResult measure(Trainer trainer, int rank, int ranks, StepOptions options) {
+  /// Empty if a rank was asked to stop.
+  private static Optional<StepResult> measure(
+      Trainer trainer, int rank, int ranks, StepOptions options, BooleanSupplier stop) {
     long[] nanos = new long[options.steps()];
     long[] allocated = new long[nanos.length];
-    warmUp(trainer, rank, options.warmUpSeconds());
+    warmUp(trainer, rank, options.warmUpSeconds(), stop);
     HeapUse heap = new HeapUse();
     Map<String, List<PlannedStep>> before = kernels(trainer);
     for (int i = 0; i < nanos.length; i++) {
       heap.start();
       long start = System.nanoTime();
-      trainer.step(false);
+      trainer.step(stop.getAsBoolean());
       nanos[i] = System.nanoTime() - start;
       allocated[i] = heap.stop();
+      if (trainer.isStopped()) {
+        return Optional.empty();
+      }
     }
     Map<String, List<StepResult.Kernel>> parts = new LinkedHashMap<>();
     kernels(trainer)
         .forEach(
             (part, after) ->
                 parts.put(part, perStep(before.getOrDefault(part, List.of()), after, nanos)));
-    return new StepResult(
-        trainer.recipe(),
-        trainer.device(),
-        ranks,
-        nanos.length,
-        Median.of(nanos),
-        Median.of(allocated),
-        parts);
+    return Optional.of(
+        new StepResult(
+            trainer.recipe(),
+            trainer.device(),
+            ranks,
+            nanos.length,
+            Median.of(nanos),
+            Median.of(allocated),
+            parts));
   }
 
   /// Steps for at least `seconds`, then until a few steps have allocated nothing, which says that
   /// the compiler has done its work (until then vectors are objects), for so many times `seconds`
-  /// at most; all ranks take as many steps as rank 0.
-  private static void warmUp(Trainer trainer, int rank, int seconds) {
+  /// at most; all ranks take as many steps as rank 0. Who is asked to stop ends it for all.
+  private static void warmUp(Trainer trainer, int rank, int seconds, BooleanSupplier asked) {
     HeapUse heap = new HeapUse();
     long start = System.nanoTime();
     long least = seconds * 1_000_000_000L;
@@ -131,7 +141,8 @@ public final class StepRun {
       boolean enough = taken >= least && (settled >= SETTLED || taken >= LONGEST * least);
       heap.start();
       // A rank's wish to stop reaches all ranks with the step's sums.
-      trainer.step(rank == 0 && steps >= SETTLED && enough);
+      boolean isDone = rank == 0 && steps >= SETTLED && enough;
+      trainer.step(isDone || asked.getAsBoolean());
       settled = heap.stop() == 0 ? settled + 1 : 0;
       steps++;
       stop = trainer.isStopped();
