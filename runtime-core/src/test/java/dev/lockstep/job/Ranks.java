@@ -1,6 +1,7 @@
 package dev.lockstep.job;
 
 import dev.lockstep.cache.PrivateMode;
+import dev.lockstep.memory.Scope;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -11,6 +12,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 
@@ -68,13 +70,40 @@ final class Ranks {
   }
 
   /// Joins all these ranks at once and returns them in order.
+  ///
+  /// @throws CompletionException if a rank cannot join; what each of them threw is in it
   static List<Job> joinAll(List<JobConfig> configs) {
     try (ExecutorService threads = Executors.newVirtualThreadPerTaskExecutor()) {
       List<CompletableFuture<Job>> joining = new ArrayList<>();
       for (JobConfig config : configs) {
         joining.add(CompletableFuture.supplyAsync(() -> Job.join(config), threads));
       }
-      return joining.stream().map(CompletableFuture::join).toList();
+      return joined(joining);
     }
+  }
+
+  /// Returns the jobs in order, or closes them and throws what the first rank did that failed; what
+  /// the others threw, of which one may be the cause, is suppressed in it.
+  private static List<Job> joined(List<CompletableFuture<Job>> joining) {
+    List<Job> jobs = new ArrayList<>();
+    CompletionException first = null;
+    for (CompletableFuture<Job> each : joining) {
+      try {
+        jobs.add(each.join());
+      } catch (CompletionException failure) {
+        if (first == null) {
+          first = failure;
+        } else {
+          first.addSuppressed(failure);
+        }
+      }
+    }
+    if (first != null) {
+      for (Job job : jobs.reversed()) { // rank 0 waits for the others where it hosts the store
+        Scope.afterFailure(first, job::close);
+      }
+      throw first;
+    }
+    return jobs;
   }
 }
