@@ -12,8 +12,8 @@ import java.util.OptionalDouble;
 /// @param bytes size
 /// @param chosen name of the algorithm that was chosen
 /// @param measured every algorithm that can do it
-/// @param start how all of them began
-record PerfChoice(long bytes, String chosen, List<Measured> measured, PerfRow.Start start) {
+/// @param how how all of them were timed
+record PerfChoice(long bytes, String chosen, List<Measured> measured, How how) {
   /// Sizes from which predictions count: below, a clock's own time is too much of a time.
   static final long PREDICTED_FROM = 4096;
 
@@ -23,7 +23,7 @@ record PerfChoice(long bytes, String chosen, List<Measured> measured, PerfRow.St
   /// One algorithm.
   ///
   /// @param by name and predicted time
-  /// @param micros median of its times
+  /// @param micros median of the calmest rounds, of which each has the median of its times
   record Measured(PerfRow.By by, double micros) {
     /// Returns the prediction's error as a part of the time; empty if there is no prediction.
     OptionalDouble error() {
@@ -33,6 +33,12 @@ record PerfChoice(long bytes, String chosen, List<Measured> measured, PerfRow.St
           : OptionalDouble.empty();
     }
   }
+
+  /// How algorithms were timed, which is alike for all.
+  ///
+  /// @param start how ranks began
+  /// @param rounds how many there were, of which the calmest count
+  record How(PerfRow.Start start, int rounds) {}
 
   PerfChoice {
     measured = List.copyOf(measured);
@@ -78,7 +84,8 @@ record PerfChoice(long bytes, String chosen, List<Measured> measured, PerfRow.St
 
   /// Returns a line for every algorithm.
   String details() {
-    StringBuilder lines = new StringBuilder("#   start ").append(start.label());
+    StringBuilder lines = new StringBuilder("#   start ");
+    lines.append(how.start().label()).append(", rounds ").append(how.rounds());
     for (Measured each : measured) {
       lines
           .append("\n")

@@ -46,6 +46,9 @@ final class PerfRank implements AutoCloseable {
 
   private static final long REST_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
+  /// Where compilers of many ranks share few cores, a rest is longer after each disturbed round.
+  private static final int MOST_LONGER = 5;
+
   /// Operations in a row, at most, in a warm-up for loops: a rank that is one ahead takes other
   /// branches, and code that was compiled without them is given up when they are taken.
   private static final int ROW = 20;
@@ -159,7 +162,7 @@ final class PerfRank implements AutoCloseable {
     return communicator.prepare(request, algorithm.get(), pair.inputs(), pair.out());
   }
 
-  /// Measures every algorithm that can do one size, in place, one after another again and again.
+  /// Measures every algorithm that can do one size, in place, in rounds.
   PerfChoice choice(long bytes) {
     long count = collective.count(bytes, job.worldSize());
     CollectiveRequest request = collective.request(count, true, communicator.topology());
@@ -173,19 +176,31 @@ final class PerfRank implements AutoCloseable {
       WarmUp.Trial trial = (operation, number) -> dirty(operation, pair, number);
       commonStart.anew();
       warmUp.run(all, trial);
-      double[][] times = new double[all.size()][timing.iterations()];
-      var _ = samples.time(all, trial, times);
+      CalmRounds rounds =
+          new CalmRounds(
+              () -> medians(all, trial),
+              this::start,
+              disturbed -> LockSupport.parkNanos(Math.min(disturbed, MOST_LONGER) * REST_NANOS));
+      double[] times = rounds.time();
       List<PerfChoice.Measured> measured = new ArrayList<>();
       for (int which = 0; which < all.size(); which++) {
-        Arrays.sort(times[which]);
-        measured.add(
-            new PerfChoice.Measured(
-                PerfRow.By.of(all.get(which)), Spread.of(times[which], 0, start()).median()));
+        measured.add(new PerfChoice.Measured(PerfRow.By.of(all.get(which)), times[which] / 1000));
       }
-      return new PerfChoice(size(count), chosen.schedule().algorithm(), measured, start());
+      return new PerfChoice(
+          size(count),
+          chosen.schedule().algorithm(),
+          measured,
+          new PerfChoice.How(start(), rounds.timed()));
     } finally {
       all.forEach(PreparedCollective::close);
     }
+  }
+
+  /// Times operations, one after another again and again, and returns the median of each.
+  private double[] medians(List<PreparedCollective> all, WarmUp.Trial trial) {
+    double[][] times = new double[all.size()][timing.iterations()];
+    var _ = samples.time(all, trial, times);
+    return Arrays.stream(times).mapToDouble(Median::of).toArray();
   }
 
   /// Fills the times of single operations and returns that of one in a loop over unchanged buffers,

@@ -196,7 +196,8 @@ final class PerfReport {
   private void putChoices(ArrayNode nodes) {
     for (PerfChoice row : choices) {
       ObjectNode node = nodes.addObject().put("size", row.bytes()).put("chosen", row.chosen());
-      node.put("ratio", row.ratio()).put("start", row.start().label());
+      node.put("ratio", row.ratio()).put("start", row.how().start().label());
+      node.put("rounds", row.how().rounds());
       ArrayNode algorithms = node.putArray("algorithms");
       for (PerfChoice.Measured each : row.measured()) {
         ObjectNode one = algorithms.addObject().put("algorithm", each.by().algorithm());

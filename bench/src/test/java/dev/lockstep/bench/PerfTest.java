@@ -229,6 +229,7 @@ class PerfTest {
     assertThat(choices.size()).isEqualTo(2);
     assertThat(choices.path(0).path("ratio").asDouble()).isGreaterThanOrEqualTo(1);
     assertThat(choices.path(0).path("start").asText()).isIn("common", "barrier");
+    assertThat(choices.path(0).path("rounds").asInt()).isBetween(3, 9);
     assertThat(choices.path(0).path("algorithms").findValuesAsText("algorithm"))
         .contains("direct-all-gather", "ring-all-gather", choices.path(0).path("chosen").asText());
   }
