@@ -53,12 +53,14 @@ final class LinkChoice {
 
   /// Returns constants of typical links of this transport.
   LinkTable typical() {
-    LinkTable table = LinkTable.typical(transport, peerMemory);
-    return hostwise ? table.withNear(typicalNear()) : table;
+    LinkTable table = peerMemory ? typicalMemory() : LinkTable.typical(transport, false);
+    return hostwise ? table.withNear(typicalMemory().fabric()) : table;
   }
 
-  private Fabric typicalNear() {
-    return LinkTable.typical(transport, true).fabric();
+  private LinkTable typicalMemory() {
+    return job.mayHaveProcessor(job.localWorldSize())
+        ? LinkTable.typical(transport, true)
+        : LinkTable.typicalOfSharedCores(transport);
   }
 
   /// Returns what the first rank states or has kept; empty if the ranks must measure. A rank alone
@@ -161,7 +163,7 @@ final class LinkChoice {
   private LinkTable judge(Fabric fabric, Optional<Fabric> near, long start) {
     LinkTable table = new LinkTable(key(), Instant.now(), fabric);
     if (hostwise) {
-      table = table.withNear(near.orElseGet(this::typicalNear));
+      table = table.withNear(near.orElseGet(() -> typicalMemory().fabric()));
     }
     Optional<String> doubt = doubt(table);
     LOG.debug(

@@ -113,9 +113,21 @@ class LinksTest {
 
   @Test
   void whereAFitHasJustBeenDoubtedTypicalConstantsServe() {
+    assumeTrue(Runtime.getRuntime().availableProcessors() >= 2, "two ranks share a core");
     new LinkCache(folder).doubt(LinkTable.key("in-process", 2, 1, host()), Instant.now());
     LinkTable typical = LinkTable.typical("in-process", true);
     assertThat(tables(2, fitted("in-process", false))).containsOnly(typical);
+  }
+
+  @Test
+  void whereRanksShareCoresTypicalConstantsAreThoseOfTheirTurns() {
+    int ranks = Runtime.getRuntime().availableProcessors() + 1;
+    assumeTrue(ranks <= 9, "more ranks than that take long to start");
+    CommunicatorOptions typical = CommunicatorOptions.defaults().withLinks(LinkSource.typical());
+    assertThat(tables(ranks, typical.withTransport("in-process")))
+        .containsOnly(LinkTable.typicalOfSharedCores("in-process"));
+    assertThat(tables(ranks, typical.withTransport("messages-only")))
+        .containsOnly(LinkTable.typical("messages-only", false));
   }
 
   /// Where each has a core it is kept there meanwhile.

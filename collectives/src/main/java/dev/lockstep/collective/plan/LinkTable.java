@@ -114,9 +114,9 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
     return new LinkTable("", Instant.EPOCH, fabric);
   }
 
-  /// Returns a table for links of which nothing is known: that of a host with a few cores, rounded.
-  /// Algorithms keep the order that they have on most hosts; times may be wrong by a factor. A
-  /// host's ranks share one card.
+  /// Returns a table for links of which nothing is known: that of a host with a few cores, rounded,
+  /// where each rank has one. Algorithms keep the order that they have on most hosts; times may be
+  /// wrong by a factor. A host's ranks share one card.
   ///
   /// @param transport name
   /// @param peerMemory whether ranks read each other's memory
@@ -153,6 +153,36 @@ public record LinkTable(String key, Instant fitted, Fabric fabric, Optional<Leve
                 PeerRates.of(rates(2e9)),
                 2e9);
     return stated(new Fabric(transport, new Compute(50, 10, copies, joins, true), List.of(links)));
+  }
+
+  /// Returns a table for ranks of which nothing is known but that they read each other's memory and
+  /// that two or so share each core: every operation waits for turns there, every signal for a part
+  /// of one, messages for several, and a rank has a part of a core's rates.
+  ///
+  /// @param transport name
+  public static LinkTable typicalOfSharedCores(String transport) {
+    Rates copies = rates(12e9, 12e9, 8e9, 4e9);
+    Rates joins = rates(36e9, 30e9, 18e9, 9e9);
+    Rates reads = rates(7e9, 7e9, 6e9, 4e9);
+    Level links =
+        new Level(
+            "memory",
+            Level.ALL,
+            8_000,
+            SHARED_SHORT_BYTES,
+            3_000,
+            600,
+            rates(2.4e9),
+            new PeerRates(
+                reads,
+                rates(3.6e9, 3.6e9, 3e9, 2.4e9),
+                reads,
+                joins,
+                reads,
+                rates(4e9, 4e9, 3e9, 2e9)),
+            0);
+    return stated(
+        new Fabric(transport, new Compute(1_500, 80, copies, joins, true), List.of(links)));
   }
 
   private static Rates rates(double... bytesPerSecond) {

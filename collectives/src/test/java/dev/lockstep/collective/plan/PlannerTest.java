@@ -80,6 +80,17 @@ class PlannerTest {
     assertThat(choice.algorithm()).isEqualTo(algorithm);
   }
 
+  /// Within a factor of two of what four ranks took on two cores (docs/benchmarks.md): by links of
+  /// ranks with a core each 4 KiB would take less than a microsecond.
+  @ParameterizedTest(name = "elements={0}")
+  @CsvSource({"1024, 5.65", "65536, 49.9", "1048576, 651"})
+  void typicalLinksOfSharedCoresKnowOfTheirTurns(long elements, double micros) {
+    Planner planner = new Planner(LinkTable.typicalOfSharedCores("test").fabric());
+    Candidate choice = planner.choose(allReduce(4, elements, true, Mode.SAME_BITS));
+    assertThat(choice.algorithm()).isEqualTo("spread-all-reduce");
+    assertThat(choice.nanos().orElseThrow()).isBetween(500 * micros, 2_000 * micros);
+  }
+
   @Test
   void whatTravelsBesideASignalDoesSoWhateverWasMeasured() {
     CollectiveRequest request = allReduce(2, 256, true, Mode.SAME_BITS);
