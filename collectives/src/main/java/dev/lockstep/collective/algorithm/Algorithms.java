@@ -5,6 +5,7 @@ import dev.lockstep.collective.request.CollectiveRequest;
 import dev.lockstep.collective.schedule.Schedule;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Predicate;
 
 /// The algorithms that there are. Which one runs a request is for
@@ -91,6 +92,10 @@ public final class Algorithms {
   /// take a fifth longer so, four a third less.
   private static final int MOST_EXCHANGING = 4;
 
+  /// Collectives in which each rank sends what it has to all others.
+  private static final Set<CollectiveKind> EACH_TO_ALL =
+      Set.of(CollectiveKind.REDUCE_SCATTER, CollectiveKind.ALL_GATHER);
+
   private Algorithms() {}
 
   /// Returns every algorithm, in the order in which they are tried.
@@ -123,7 +128,8 @@ public final class Algorithms {
   /// reliably.
   ///
   /// @param handsOver whether ranks share cores, so that every hop waits for its turn on one: then
-  ///   two hops by messages, too, are less than two signals deep in peers' memory
+  ///   two hops by messages, too, are less than two signals deep in peers' memory, but messages
+  ///   that each rank has for all others take longer than reading, unless they are half as short
   public static Optional<Algorithm> brief(CollectiveRequest request, boolean handsOver) {
     if (request.kind() == CollectiveKind.BARRIER || !request.topology().peerMemory()) {
       return Optional.empty();
@@ -133,11 +139,13 @@ public final class Algorithms {
       most = Math.max(most, request.counts().get(part));
     }
     long bytes = most * request.dtype().bytes();
-    if (bytes <= Schedule.SHORT_BYTES) {
+    int shortBytes = Schedule.SHORT_BYTES;
+    boolean reads = handsOver && EACH_TO_ALL.contains(request.kind());
+    if (bytes <= (reads ? shortBytes / 2 : shortBytes)) {
       return first(request, Algorithm::isBrief);
     }
     int ranks = request.ranks();
-    return handsOver && ranks <= MOST_EXCHANGING && bytes <= (long) Schedule.SHORT_BYTES * ranks
+    return handsOver && ranks <= MOST_EXCHANGING && bytes <= (long) shortBytes / 2 * ranks
         ? first(request, ExchangeAllReduce.class::isInstance)
         : Optional.empty();
   }

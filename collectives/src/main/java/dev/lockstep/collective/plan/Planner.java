@@ -31,9 +31,9 @@ public final class Planner {
   /// has more, as its ranks' shares differ, is timed by even ones ([EvenShares]).
   private static final long QUICK_STEPS = 20_000;
 
-  /// A core hands over in a microsecond, a word from core to core takes a fraction of that
-  /// anywhere.
-  private static final double HAND_OVER_NANOS = 1_000;
+  /// A core hands over in a microsecond, of which a signal is found to take half at least; a word
+  /// from core to core takes a fraction of that anywhere.
+  private static final double HAND_OVER_NANOS = 500;
 
   private final Fabric fabric;
   private final Map<CollectiveRequest, Candidate> choices =

@@ -104,14 +104,31 @@ class PlannerTest {
   @CsvSource({
     "100, 1024, spread-all-reduce",
     "3000, 256, broadcast-all-reduce",
-    "3000, 1024, exchange-all-reduce",
-    "3000, 1025, spread-all-reduce"
+    "600, 512, exchange-all-reduce",
+    "3000, 512, exchange-all-reduce",
+    "3000, 513, spread-all-reduce"
   })
   void whereEveryHopWaitsForACoreShortMessagesAreTakenBeforeSignals(
       double signalNanos, long elements, String algorithm) {
     Planner planner = new Planner(links(1e6, signalNanos));
     assertThat(planner.choose(allReduce(4, elements, true, Mode.SAME_BITS)).algorithm())
         .isEqualTo(algorithm);
+  }
+
+  @ParameterizedTest(name = "signalNanos={0}, elements={1}")
+  @CsvSource({
+    "100, 256, exchange-all-gather",
+    "600, 128, exchange-all-gather",
+    "600, 129, direct-all-gather",
+    "3000, 256, direct-all-gather"
+  })
+  void whereEveryHopWaitsForACoreMessagesToAllAreComparedWithReading(
+      double signalNanos, long elements, String algorithm) {
+    CollectiveRequest request =
+        CollectiveRequest.allGather(
+            DType.F32, Counts.each(4, elements), true, Topology.oneNode(4, true));
+    Planner planner = new Planner(links(1e6, signalNanos));
+    assertThat(planner.choose(request).algorithm()).isEqualTo(algorithm);
   }
 
   /// Constants of links over which messages take far longer than reading in place does.
