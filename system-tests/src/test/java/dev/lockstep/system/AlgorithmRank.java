@@ -17,8 +17,7 @@ final class AlgorithmRank {
 
   /// Returns the program of a rank.
   static List<String> program(String transport, long... sizes) {
-    List<String> program = new ArrayList<>(Command.computingProgram());
-    program.set(program.size() - 1, AlgorithmRank.class.getName());
+    List<String> program = new ArrayList<>(Command.computingProgram(AlgorithmRank.class.getName()));
     program.add(transport);
     LongStream.of(sizes).forEach(size -> program.add("" + size));
     return program;

@@ -1,6 +1,7 @@
 package dev.lockstep.system;
 
 import static java.nio.file.StandardCopyOption.COPY_ATTRIBUTES;
+import static java.nio.file.StandardCopyOption.REPLACE_EXISTING;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.DirectoryStream;
@@ -64,7 +65,8 @@ class ArchiveOfClassesTest {
             List.of("cp", "-a", home + "/distribution/target/lockstep", copied.toString()))) {
       command.done();
     }
-    Path script = Files.copy(home.resolve("lockstep"), copied.resolve("lockstep"), COPY_ATTRIBUTES);
+    Path script = copied.resolve("lockstep");
+    Files.copy(home.resolve("lockstep"), script, COPY_ATTRIBUTES, REPLACE_EXISTING);
     List<String> program =
         List.of(
             script.toString(),

@@ -26,10 +26,6 @@ import java.util.function.BooleanSupplier;
 final class Command implements AutoCloseable {
   private static final Duration PATIENCE = Duration.ofSeconds(100);
 
-  /// What `./lockstep` runs from.
-  private static final Path BUILT =
-      Path.of(System.getProperty("lockstep.home", "..")).resolve("distribution/target/lockstep");
-
   private static final long POLL_NANOS = 2_000_000;
 
   private final Process process;
@@ -59,35 +55,30 @@ final class Command implements AutoCloseable {
     return start(Map.of(), lockstepProgram(arguments));
   }
 
-  /// Returns the program of `lockstep` with arguments as `./lockstep` has it, which starts ranks
-  /// from the archive of classes, but builds nothing: it is what was packaged last.
+  /// Returns the program of `lockstep` with arguments: the script itself, from what the build has
+  /// packaged.
   static List<String> lockstepProgram(String... arguments) {
     List<String> program = new ArrayList<>();
-    program.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    program.addAll(List.of("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData"));
-    program.addAll(List.of("-Xlog:aot=off", "-Xlog:cds=off"));
-    program.add("-XX:AOTCache=" + BUILT.resolve("start.aot"));
-    program.add(
-        "--enable-native-access=dev.lockstep.core,dev.lockstep.transport.efa,dev.lockstep.device.cuda,dev.lockstep.device.neuron");
-    program.add("--add-exports=java.base/jdk.internal.misc=org.agrona");
-    program.add("--module-path=" + BUILT.resolve("lib"));
-    program.add("--module=dev.lockstep.launcher/dev.lockstep.launcher.Main");
+    // Where whoever runs these has a JDK 25 elsewhere.
+    program.addAll(List.of("env", "LOCKSTEP_JAVA_HOME=" + System.getProperty("java.home")));
+    program.add(Packaged.script().toString());
     program.addAll(List.of(arguments));
     return program;
   }
 
   /// Returns the program of a process that computes itself, on the class path of the tests, which
-  /// has their classes too: `lockstep` with arguments under another launcher.
-  static List<String> computingProgram(String... arguments) {
+  /// has their classes too.
+  ///
+  /// @param main name of the class
+  static List<String> computingProgram(String main) {
     return JavaCommand.of(
         List.of(
             "-XX:+UseSerialGC",
-            "-XX:-UsePerfData",
             "--enable-native-access=ALL-UNNAMED",
             "--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED",
             "--add-modules=jdk.incubator.vector"),
-        "dev.lockstep.launcher.Main",
-        List.of(arguments));
+        main,
+        List.of());
   }
 
   private static void read(InputStream stream, List<String> lines) {

@@ -73,8 +73,7 @@ class HostwiseTest {
   }
 
   private static List<String> program() {
-    List<String> program = new ArrayList<>(Command.computingProgram());
-    program.set(program.size() - 1, HostwiseRank.class.getName());
+    List<String> program = new ArrayList<>(Command.computingProgram(HostwiseRank.class.getName()));
     LongStream.of(SIZES).forEach(size -> program.add("" + size));
     return program;
   }

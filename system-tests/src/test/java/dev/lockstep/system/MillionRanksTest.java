@@ -24,7 +24,7 @@ class MillionRanksTest {
   @Test
   void anAllReduceOverUltraServersTakesLessThanAMinuteAndFourGigabytes() throws Exception {
     List<String> program =
-        Command.computingProgram(
+        Command.lockstepProgram(
             "simulate",
             "all_reduce",
             "--fabric",
@@ -33,7 +33,6 @@ class MillionRanksTest {
             "1000000",
             "--bytes",
             "1G");
-    program.add(1, "-Xmx3g"); // as `./lockstep` has it
     Path out = folder.resolve("out");
     long start = System.nanoTime();
     Process process =

@@ -37,7 +37,7 @@ class OtherLaunchersTest {
   }
 
   private static List<String> rank(String run) {
-    return Command.computingProgram(TinyJob.with(List.of("run"), options(run)));
+    return Command.lockstepProgram(TinyJob.with(List.of("run"), options(run)));
   }
 
   private static boolean isThere(String... program) throws InterruptedException {

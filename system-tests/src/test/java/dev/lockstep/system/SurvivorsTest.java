@@ -68,8 +68,7 @@ class SurvivorsTest {
   }
 
   private static List<String> program(String transport) {
-    List<String> program = new ArrayList<>(Command.computingProgram());
-    program.set(program.size() - 1, SummingRank.class.getName());
+    List<String> program = new ArrayList<>(Command.computingProgram(SummingRank.class.getName()));
     program.add(transport);
     return program;
   }
