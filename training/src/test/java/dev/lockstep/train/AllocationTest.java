@@ -70,7 +70,7 @@ class AllocationTest {
   }
 
   @ParameterizedTest(name = "--mesh {0} --zero {1}, threads={2}, transport={3}, same bits={4}")
-  @CsvSource({"dp=1, 0, 2, '', true", "dp=2, 0, 1, shm, true", "dp=2, 3, 2, in-process, true"})
+  @CsvSource({"dp=1, 0, 2, '', true", "dp=2, 3, 2, in-process, true"})
   @Timeout(120)
   void stepsAllocateNothingOnAnyThread(
       String mesh, int zero, int threads, String transport, boolean sameBits) throws Exception {
@@ -80,7 +80,7 @@ class AllocationTest {
   @Test
   @Timeout(120)
   void stepsWithBucketsAllocateNothing() throws Exception {
-    allocateNothing("dp=2", 0, 1, "in-process", true, 20_000);
+    allocateNothing("dp=2", 0, 1, "shm", true, 20_000);
   }
 
   /// The kernels of a split vocabulary run seldom, and box their vectors until they are compiled.
@@ -89,6 +89,7 @@ class AllocationTest {
   @CsvSource({
     "dp=1, 0, 1, '', true",
     "tp=2, 0, 1, in-process, true",
+    "dp=2, 0, 1, shm, true",
     "dp=2, 0, 2, in-process, true",
     "dp=2, 0, 1, in-process, false",
     "dp=2, 1, 1, in-process, true",

@@ -94,7 +94,6 @@ class FarDeviceTest {
     "1, 'dp=1', 0",
     "2, 'dp=2', 1",
     "3, 'dp=3', 3",
-    "2, 'pp=2', 0",
     "4, 'dp=2,pp=2', 2",
     "4, 'dp=2,tp=2', 0"
   })
@@ -105,7 +104,7 @@ class FarDeviceTest {
   /// What is done among them is done among more above.
   @Tag("long")
   @ParameterizedTest(name = "--mesh {1} --zero {2}")
-  @CsvSource({"2, 'dp=2', 0", "2, 'dp=2', 2", "2, 'tp=2', 0"})
+  @CsvSource({"2, 'dp=2', 0", "2, 'dp=2', 2", "2, 'tp=2', 0", "2, 'pp=2', 0"})
   void endsInItAmongFewerRanksToo(int ranks, String mesh, int zero) throws Exception {
     assertThat(train(ranks, layout(mesh, zero), List.of("far"))).isEqualTo(near());
   }
