@@ -50,7 +50,7 @@ class StageMessagesTest {
           .withSteps(STEPS);
 
   /// How long a stage waits for what never comes.
-  private static final Duration WAIT = Duration.ofSeconds(2);
+  private static final Duration WAIT = Duration.ofSeconds(1);
 
   @TempDir Path directory;
 

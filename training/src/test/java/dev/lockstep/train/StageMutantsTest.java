@@ -52,7 +52,7 @@ class StageMutantsTest {
   private static final int MIXED_STRIDE = 6;
 
   /// How long ranks wait that stand in different collectives.
-  private static final Duration WAIT = Duration.ofSeconds(2);
+  private static final Duration WAIT = Duration.ofSeconds(1);
 
   /// The step programs of all ranks of a mesh, and what may be wrong with them.
   private static final class StagedStep {
