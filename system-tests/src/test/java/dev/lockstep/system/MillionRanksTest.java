@@ -2,6 +2,7 @@ package dev.lockstep.system;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.lockstep.deadline.Promise;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,15 +15,20 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /// A million ranks are simulated in a time and a memory that a laptop has.
-@Timeout(120)
+@Timeout(240)
 @Tag("long")
 class MillionRanksTest {
+  private static final Duration MINUTE = Duration.ofMinutes(1);
   private static final long MOST_KIB = 4_000_000;
 
   @TempDir private Path folder;
 
   @Test
   void anAllReduceOverUltraServersTakesLessThanAMinuteAndFourGigabytes() throws Exception {
+    Promise.keptWithin(MINUTE, this::timeOfAnAllReduce);
+  }
+
+  private Duration timeOfAnAllReduce() throws Exception {
     List<String> program =
         Command.lockstepProgram(
             "simulate",
@@ -45,12 +51,13 @@ class MillionRanksTest {
     } finally {
       process.destroyForcibly();
     }
-    assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofMinutes(1));
+    Duration time = Duration.ofNanos(System.nanoTime() - start);
     assertThat(Files.readString(out))
         .contains("algorithm      hierarchical-all-reduce")
         .contains("of 1,000,000 ranks");
     assertThat(process.exitValue()).isZero();
     assertThat(peakKib).isBetween(1L, MOST_KIB);
+    return time;
   }
 
   /// Returns the largest resident memory so far; 0 once the process has ended.
