@@ -70,6 +70,14 @@ public final class Communicator implements AutoCloseable {
     return new Communicator(Core.world(job, options), options.timeout());
   }
 
+  /// Checks that all ranks were given the same; every rank calls this, and it returns when all
+  /// have.
+  ///
+  /// @throws ConfigurationException on every rank, if they were not
+  void requireAlike(String option, String mine) {
+    core.requireAlike(option, mine, timeout);
+  }
+
   /// Splits this communicator: ranks of one color form a new one, ordered by key, then by rank.
   /// Every rank calls this, and it returns when all have. The new communicator shares the transport
   /// and is closed by its owner, before or after this one.

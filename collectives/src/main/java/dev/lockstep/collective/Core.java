@@ -150,6 +150,27 @@ final class Core implements AutoCloseable {
     }
   }
 
+  /// As [Communicator#requireAlike].
+  void requireAlike(String option, String mine, Duration timeout) {
+    List<String> all = agreement.exchange(option, mine, timeout);
+    for (int rank = 1; rank < all.size(); rank++) {
+      if (!all.get(rank).equals(all.getFirst())) {
+        agreement.letOthersSee(option);
+        throw new ConfigurationException(
+            option,
+            mine,
+            "ranks were given unlike options: rank=%d %s %s, rank=%d %s %s (give every rank the same)"
+                .formatted(
+                    endpoint.members().jobRanks().getFirst(),
+                    option,
+                    all.getFirst(),
+                    endpoint.members().jobRanks().get(rank),
+                    option,
+                    all.get(rank)));
+      }
+    }
+  }
+
   /// Opens peers' memory, its signals and mailboxes, if every rank can.
   private static Optional<Endpoint.SharedMemory> sharedMemory(
       Job job,

@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 /// The ranks of a job laid out along named axes, with a communicator along each.
 ///
@@ -76,11 +77,12 @@ public final class Mesh implements AutoCloseable {
   /// have. The mesh owns its communicators.
   ///
   /// @throws ConfigurationException if the axes do not hold exactly the job's ranks, or a name is
-  ///   there twice
+  ///   there twice; on every rank, if ranks give unlike axes
   public static Mesh of(Job job, CommunicatorOptions options, List<Axis> axes) {
     check(axes, job.worldSize());
     Mesh mesh = new Mesh(List.copyOf(axes), Communicator.world(job, options));
     try {
+      mesh.world.requireAlike("--mesh", words(axes));
       for (Axis axis : axes) {
         mesh.along.put(axis.name(), mesh.communicator(List.of(axis.name())));
       }
@@ -89,6 +91,12 @@ public final class Mesh implements AutoCloseable {
       Scope.afterFailure(failure, mesh::close);
       throw failure;
     }
+  }
+
+  private static String words(List<Axis> axes) {
+    return axes.stream()
+        .map(axis -> axis.name() + "=" + axis.size())
+        .collect(Collectors.joining(","));
   }
 
   private static void check(List<Axis> axes, int worldSize) {

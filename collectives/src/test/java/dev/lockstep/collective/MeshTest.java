@@ -59,6 +59,22 @@ final class MeshTest {
         });
   }
 
+  @Test
+  void unlikeAxesAreSaidOnEveryRank() {
+    Ranks.run(
+        4,
+        SameBitsTest.over("in-process"),
+        rank -> {
+          List<Mesh.Axis> axes = Mesh.Axis.parse(rank.number() < 3 ? "dp=2,tp=2" : "dp=4");
+          assertThatThrownBy(() -> Mesh.of(rank.job, SameBitsTest.over("in-process"), axes))
+              .isInstanceOf(ConfigurationException.class)
+              .hasMessage(
+                  "ranks were given unlike options: rank=0 --mesh dp=2,tp=2, rank=3 --mesh dp=4"
+                      + " (give every rank the same)");
+          return true;
+        });
+  }
+
   private static int sumOfRanks(Ranks.Rank rank, Communicator communicator) {
     Tensor tensor = rank.privateTensor(DType.I32, 1);
     tensor.segment().set(ValueLayout.JAVA_INT, 0, rank.number());
