@@ -1,7 +1,12 @@
 package dev.lockstep.train;
 
 import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.job.Job;
+import dev.lockstep.job.Store;
 import dev.lockstep.train.parallel.Exchange;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 
 /// What ranks must agree on before they go on. All of them call these together, in the same order.
@@ -12,7 +17,36 @@ final class RankAgreement {
   ///
   /// @throws ConfigurationException on every rank, if they were not
   static void requireAlike(Exchange exchange, String what, String mine) {
-    List<String> all = exchange.words(mine);
+    requireAlike(exchange.words(mine), what, mine);
+  }
+
+  /// Checks through the job's store that all ranks were given the same: before they have joined
+  /// anything, for what they join may depend on it.
+  ///
+  /// @return key of the store to withdraw once all ranks have come on
+  /// @throws ConfigurationException on every rank, if they were not
+  static String requireAlikeAtStart(Job job, Duration timeout, String what, String mine) {
+    Store store = job.store();
+    // Ranks start their trainers in the same order.
+    String start = "trainer/starts/" + store.add("trainer/starts-of/" + job.rank(), 1);
+    String key = start + "/" + job.rank();
+    store.set(key, mine.getBytes(StandardCharsets.UTF_8));
+    store.barrier(start, job.worldSize(), timeout);
+    List<String> all = new ArrayList<>();
+    for (int rank = 0; rank < job.worldSize(); rank++) {
+      byte[] theirs = store.get(start + "/" + rank, timeout);
+      all.add(new String(theirs, StandardCharsets.UTF_8));
+    }
+    try {
+      requireAlike(all, what, mine);
+    } catch (ConfigurationException refused) {
+      store.meet(start + "/refused", job.worldSize());
+      throw refused;
+    }
+    return key;
+  }
+
+  private static void requireAlike(List<String> all, String what, String mine) {
     for (int rank = 1; rank < all.size(); rank++) {
       if (!all.get(rank).equals(all.getFirst())) {
         throw new ConfigurationException(

@@ -78,21 +78,7 @@ public final class Trainer implements AutoCloseable {
     model = recipe.model().model(recipe.blocks().tensor());
     programs = recipe.programs(model, options.recompute());
     try {
-      exchange = JobExchange.open(scope, job, recipe, options);
-      RankAgreement.requireAlike(
-          exchange,
-          "recipe, text or layout",
-          "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %s, --schedule %s, --chunks %s, recompute=%s, bucketBytes=%s"
-              .formatted(
-                  Sha256.of(recipe.toJson()),
-                  corpus.sha256(),
-                  options.layout().words(),
-                  options.layout().sequenceParallel(),
-                  options.layout().zero(),
-                  options.layout().schedule().label(),
-                  options.layout().chunks(),
-                  options.recompute(),
-                  options.bucketBytes()));
+      exchange = join(options);
       compute = RankCompute.open(scope, options, job, exchange.place());
       DeviceAgreement.check(compute, recipe.sameBits());
       stages =
@@ -117,6 +103,35 @@ public final class Trainer implements AutoCloseable {
 
   private Steps steps(TrainerOptions options, TrainedState state, Batches batches) {
     if (stages != null) {
+  /// Joins the other ranks, once all have said that they were given the same: which communicators
+  /// they make follows from it.
+  private JobExchange join(TrainerOptions options) {
+    if (job.worldSize() == 1) {
+      return JobExchange.open(scope, job, recipe, options);
+    }
+    String said =
+        RankAgreement.requireAlikeAtStart(
+            job, options.timeout(), "recipe, text or layout", given(options));
+    JobExchange joined = JobExchange.open(scope, job, recipe, options);
+    job.store().withdraw(said); // all have come here, and so have read it
+    return joined;
+  }
+
+  private String given(TrainerOptions options) {
+    Layout layout = options.layout();
+    return "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %s, --schedule %s, --chunks %s, recompute=%s, bucketBytes=%s"
+        .formatted(
+            Sha256.of(recipe.toJson()),
+            corpus.sha256(),
+            layout.words(),
+            layout.sequenceParallel(),
+            layout.zero(),
+            layout.schedule().label(),
+            layout.chunks(),
+            options.recompute(),
+            options.bucketBytes());
+  }
+
       PipelinePlan plan = stages.plan(options.layout().schedule(), recipe.batch().lanes());
       return compute.grid().isSharded()
           ? new ShardedSteps(compute, recipe, plan, stages, state, batches)
@@ -135,8 +150,12 @@ public final class Trainer implements AutoCloseable {
   /// Starts a run from the recipe's initial weights; the caller closes the trainer. Blocks until
   /// all ranks have met.
   ///
-  /// @throws ConfigurationException if the recipe, the text and the job do not fit each other, or
-  ///   ranks were not given the same
+  /// @throws ConfigurationException if the recipe, the text and the job do not fit each other; on
+  ///   every rank, before they join, if ranks were not given the same
+  /// @throws dev.lockstep.failure.DeviceException if the device cannot be opened so, for example
+  ///   with wider vectors than this processor has
+  /// @throws dev.lockstep.failure.CollectiveTimeoutException if ranks are missing after
+  ///   [TrainerOptions#timeout]; it names them
   public static Trainer start(Job job, Recipe recipe, Corpus corpus, TrainerOptions options) {
     if (!recipe.initialWeights().isEmpty()) {
       throw new ConfigurationException(

@@ -10,6 +10,7 @@ import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
@@ -111,6 +112,36 @@ class StateGatherTest {
                               job, recipe(16).withSeed(job.rank()), corpus, options("dp=2", 1))));
 
       assertThat(messages).allSatisfy(message -> assertThat(message).contains("recipe", "rank=1"));
+    }
+  }
+
+  /// Which communicators ranks make follows from their layouts: they are compared before that.
+  @ParameterizedTest(name = "{0} and {1}")
+  @CsvSource(
+      delimiter = ';',
+      value = {"dp=4; dp=2,tp=2", "dp=2,tp=2; pp=2,tp=2"})
+  void ranksOfOtherLayoutsAreRefusedOnEveryRank(String mesh, String others) throws Exception {
+    try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
+      List<String> messages =
+          InProcessRanks.run(
+              4,
+              job ->
+                  message(
+                      ConfigurationException.class,
+                      () ->
+                          Trainer.start(
+                              job,
+                              recipe(16).withBatch(BatchShape.of(4, 1)),
+                              corpus,
+                              options(job.rank() < 2 ? mesh : others, 0)
+                                  .withTimeout(Duration.ofSeconds(20)))));
+
+      assertThat(messages)
+          .allSatisfy(
+              message ->
+                  assertThat(message)
+                      .startsWith("recipe, text or layout differs: rank=0 recipe=")
+                      .contains("--mesh " + mesh, "; rank=2 ", "--mesh " + others));
     }
   }
 
