@@ -129,9 +129,9 @@ final class CheckpointWriter implements AutoCloseable {
 
   private record Running(Path folder, FutureTask<Optional<CheckpointException>> task) {}
 
-  /// Returns the ranks that write together: all where they hold parts, else those that see rank 0's
-  /// disk, being on its host.
-  List<Integer> writers() {
+  /// The ranks that write together: all where they hold parts, else those that see rank 0's disk,
+  /// being on its host.
+  private List<Integer> writers() {
     boolean isSplit = compute.grid().holdsParts();
     return IntStream.range(0, job.worldSize())
         .filter(rank -> isSplit || hosts.get(rank).equals(hosts.getFirst()))
@@ -142,46 +142,49 @@ final class CheckpointWriter implements AutoCloseable {
   /// Starts to write a checkpoint by [#writers], of which all ranks hear in [#awaitTogether], where
   /// they have been for the one before it. When this returns the state may change.
   void beginTogether(Target target) {
+    begin(target, this::copied);
+  }
+
+  /// Writes a checkpoint as [#beginTogether] and waits for it as [#awaitTogether]. Where the host
+  /// addresses the device's memory nothing is copied.
+  ///
+  /// @throws CheckpointException on every rank, if it could not be written
+  void writeTogether(Target target, Exchange exchange) {
+    begin(target, compute.device().info().hostAddressable() ? this::held : this::copied);
+    var _ = awaitTogether(exchange);
+  }
+
+  /// Starts to write a checkpoint, with the one before it done.
+  ///
+  /// @param shares makes of the writers what this rank writes, if it is one
+  private void begin(Target target, Function<List<Integer>, Share> shares) {
     await();
     List<Integer> writers = writers();
     boolean writes = writers.contains(job.rank());
     WritersTalk talk = job.worldSize() == 1 ? WritersTalk.withNobody(job) : nextTalk(writers);
     if (writes) {
-      begin(target, writers, talk);
+      start(target, shares.apply(writers), talk);
     }
     if (writers.size() < job.worldSize()) {
       owed = new Owed(target.folder, running, writes ? null : talk);
     }
   }
 
-  /// Starts to write a checkpoint, with the one before it done. When this returns the state may
-  /// change.
-  private void begin(Target target, List<Integer> writers, WritersTalk talk) {
+  /// A copy: the state may change afterwards.
+  private Share copied(List<Integer> writers) {
     Share mine = share(writers);
     for (int i = 0; i < states.size(); i++) {
       mine.runs.get(i).copy(compute, mine.copies.get(i));
     }
-    start(target, mine, talk);
+    return mine;
   }
 
-  /// Writes a checkpoint and waits for it. Where the host addresses the device's memory nothing is
-  /// copied.
-  ///
-  /// @param writers the ranks that do so together, in order; each calls this, and no other hears of
-  ///   it
-  /// @throws CheckpointException on every writer, if it or the one before could not be written
-  void write(Target target, List<Integer> writers) {
-    await();
-    WritersTalk talk = writers.size() == 1 ? WritersTalk.withNobody(job) : nextTalk(writers);
-    if (compute.device().info().hostAddressable()) {
-      List<StateRuns> runs = runs(writers);
-      List<MemorySegment> held = runs.stream().map(StateRuns::held).toList();
-      compute.stream().synchronize();
-      start(target, new Share(List.copyOf(writers), runs, held, new Scope()), talk);
-    } else {
-      begin(target, writers, talk);
-    }
-    await();
+  /// The state itself, which may not change until it is written.
+  private Share held(List<Integer> writers) {
+    List<StateRuns> runs = runs(writers);
+    List<MemorySegment> held = runs.stream().map(StateRuns::held).toList();
+    compute.stream().synchronize();
+    return new Share(List.copyOf(writers), runs, held, new Scope());
   }
 
   private void start(Target target, Share mine, WritersTalk talk) {

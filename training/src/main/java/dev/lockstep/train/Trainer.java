@@ -344,8 +344,8 @@ public final class Trainer implements AutoCloseable {
   }
 
   /// Returns whether ranks hold parts of the model or of its optimizer's state. Every rank then
-  /// calls [#save], [#weightsSha256], [#optimizerSha256] and [#sample(SamplingOptions,
-  /// BooleanSupplier)], in the same order; otherwise one rank is enough.
+  /// calls [#weightsSha256], [#optimizerSha256] and [#sample(SamplingOptions, BooleanSupplier)], in
+  /// the same order; otherwise one rank is enough.
   public boolean isSplit() {
     return compute.grid().holdsParts();
   }
@@ -399,17 +399,19 @@ public final class Trainer implements AutoCloseable {
   }
 
   /// Writes a checkpoint in place of the one that is there, as one, and waits for it. It holds
-  /// whole tensors, and any layout goes on from it. Where ranks hold parts every rank calls this
-  /// and writes its own; else one rank does. Old checkpoints that were kept stay. Interrupting does
-  /// not end it; the thread is then still interrupted afterwards.
+  /// whole tensors, and any layout goes on from it. Every rank calls this, and who writes is who
+  /// does in [#saveInBackground]; the others wait until it is written, for up to an hour, however
+  /// short [TrainerOptions#timeout] is. Rank 0's folder counts. Old checkpoints that were kept
+  /// stay. Interrupting does not end it; the thread is then still interrupted afterwards.
   ///
-  /// @throws CheckpointException if it cannot be written, on every rank that called this, or if
+  /// @throws CheckpointException on every rank, if it or the one before cannot be written, or if
   ///   something else stands there; what was there still is then, and the run can go on. Also if
   ///   the last step diverged or failed: its weights may be those before it, after it or both
   public void save(Path checkpoint) {
     job.activity("saving a checkpoint");
-    List<Integer> writers = isSplit() ? checkpoints.writers() : List.of(job.rank());
-    checkpoints.write(target(checkpoint, CheckpointFolder.AS_BEFORE), writers);
+    CheckpointWriter.Target target = target(checkpoint, CheckpointFolder.AS_BEFORE);
+    var _ = awaitSaved();
+    checkpoints.writeTogether(target, exchange);
   }
 
   /// Starts to write a checkpoint in place of the one that is there, once what was saved before is

@@ -228,11 +228,42 @@ class CheckpointWritersTest extends SmallRuns {
     assertThat(SavedRun.open(folder).step()).isEqualTo(RECIPE.steps());
   }
 
+  /// Replicas of another host than the first one's do not write: they have to hear of it.
+  @Timeout(60)
+  @Test
+  void whatOneHostCannotSaveFailsOnAllReplicasAndTheRunGoesOn() throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    FailingFiles full = new FailingFiles();
+    full.arm(Failure.FULL, 0);
+    InProcessRanks.run(
+        2,
+        job -> {
+          CheckpointFiles disk = job.rank() == 0 ? full : CheckpointFiles.disk();
+          Output output =
+              new Output(disk, CheckpointWriter.FILE_BYTES, _ -> List.of("here", "there"));
+          TrainerOptions options = options("dp=2", 0);
+          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options, output)) {
+            assertThatThrownBy(() -> trainer.save(folder))
+                .isInstanceOf(CheckpointException.class)
+                .hasMessageContaining("No space left on device");
+            job.store().barrier("heard", 2, WAIT);
+            full.arm(Failure.NONE, 0);
+            job.store().barrier("has room", 2, WAIT);
+            trainer.step(false);
+            trainer.save(folder);
+            assertThat(SavedRun.open(folder).step()).isEqualTo(1);
+          }
+          return 0;
+        });
+  }
+
   /// A disk may take longer than ranks wait in a collective: the rank that does not write waits in
   /// the store for the one that does, and meets it in a collective when that has written.
   @Timeout(60)
-  @Test
-  void whoDoesNotWriteIsInNoCollectiveWhileAnotherHostWrites() throws Exception {
+  @ParameterizedTest(name = "in the background {0}")
+  @ValueSource(booleans = {true, false})
+  void whoDoesNotWriteIsInNoCollectiveWhileAnotherHostWrites(boolean inBackground)
+      throws Exception {
     Path folder = directory.resolve("checkpoint");
     AtomicReference<Thread> waiting = new AtomicReference<>();
     List<String> waitedIn = new CopyOnWriteArrayList<>();
@@ -250,9 +281,14 @@ class CheckpointWritersTest extends SmallRuns {
         job -> {
           TrainerOptions options = options("dp=2", 0);
           try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options, output)) {
-            trainer.saveInBackground(folder, 0);
+            if (inBackground) {
+              trainer.saveInBackground(folder, 0);
+            }
             if (job.rank() == 1) {
               waiting.set(Thread.currentThread());
+            }
+            if (!inBackground) {
+              trainer.save(folder);
             }
             return trainer.awaitSaved();
           }

@@ -88,16 +88,15 @@ class CheckpointsTest extends SmallRuns {
         2,
         job -> {
           try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options("dp=2", 0))) {
-            if (job.rank() == 0) {
-              trainer.save(directory.resolve("alone"));
-            }
+            trainer.save(directory.resolve("saved-" + job.rank()));
             return trainer.train(TrainingRun.savingTo(directory.resolve("of-" + job.rank())));
           }
         });
 
-    assertThat(SavedRun.open(directory.resolve("alone")).step()).isZero();
+    assertThat(SavedRun.open(directory.resolve("saved-0")).step()).isZero();
     assertThat(SavedRun.open(directory.resolve("of-0")).step()).isEqualTo(4);
     assertThat(directory.resolve("of-1")).doesNotExist();
+    assertThat(directory.resolve("saved-1")).doesNotExist();
   }
 
   @Test

@@ -72,7 +72,7 @@ class MixedPrecisionTest {
                   trainer.step(false);
                   losses.add(trainer.loss());
                 }
-                if (saved != null && job.rank() == 0) {
+                if (saved != null) {
                   trainer.save(saved);
                 }
                 return new Result(losses, trainer.weightsSha256(), trainer.optimizerSha256());

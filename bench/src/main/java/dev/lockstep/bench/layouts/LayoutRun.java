@@ -140,7 +140,7 @@ public final class LayoutRun implements AutoCloseable {
         trainer.step(false);
         losses.add(trainer.loss());
       }
-      if (until < recipe.steps() && (trainer.isSplit() || job.rank() == 0)) {
+      if (until < recipe.steps()) {
         trainer.save(checkpoint);
       }
       return new Result(losses, trainer.weightsSha256(), trainer.optimizerSha256());
