@@ -11,6 +11,7 @@ import dev.lockstep.train.checkpoint.HuggingFaceFolder;
 import dev.lockstep.train.checkpoint.Sha256;
 import dev.lockstep.train.data.Batches;
 import dev.lockstep.train.data.Corpus;
+import dev.lockstep.train.data.DataOptions;
 import dev.lockstep.train.model.LanguageModel;
 import dev.lockstep.train.model.ModelPrograms;
 import dev.lockstep.train.options.OptionCheck;
@@ -252,8 +253,8 @@ public final class Trainer implements AutoCloseable {
   /// @return whether the recipe's last step is done; false if a rank asked to stop
   /// @throws ConfigurationException on every rank, before the first step, if ranks were not given
   ///   the same intervals, or not all of them a checkpoint, or if something else than a checkpoint
-  ///   stands where rank 0 is to write one, or if it evaluates and the held-out text is shorter
-  ///   than a window
+  ///   stands where rank 0 is to write one, or that is a place in its own text, or if it evaluates
+  ///   and the held-out text is shorter than a window
   /// @throws DivergedException as [#step]; the last checkpoint stands
   public boolean train(TrainingRun run) {
     TrainingLoop loop = new TrainingLoop(this, checkpoints, exchange, job, run);
@@ -274,6 +275,11 @@ public final class Trainer implements AutoCloseable {
   }
 
   private CheckpointWriter.Target target(Path checkpoint, int keepOld) {
+  /// Returns the text that the run is of.
+  Optional<DataOptions> text() {
+    return corpus.options();
+  }
+
     if (diverged) {
       throw DivergedException.unsaved(checkpoint, step);
     }

@@ -34,14 +34,20 @@ final class TrainingLoop {
         "saves=%s, --save-every=%s, stepsBetweenEvaluations=%s"
             .formatted(run.checkpoint() != null, run.saveEvery(), run.evaluateEvery()));
     Path checkpoint = run.checkpoint();
-    String mine =
-        checkpoint == null || job.rank() != 0
-            ? ""
-            : CheckpointFolder.refusal(checkpoint).orElse("");
+    String mine = checkpoint == null || job.rank() != 0 ? "" : refusal(checkpoint);
     String refusal = RankAgreement.refusal(exchange, mine);
     if (!refusal.isEmpty()) {
       throw new ConfigurationException("checkpoint", "" + checkpoint, refusal);
     }
+  }
+
+  private String refusal(Path checkpoint) {
+    try {
+      trainer.text().ifPresent(text -> text.requireOutside("checkpoint", checkpoint));
+    } catch (ConfigurationException inside) {
+      return String.valueOf(inside.getMessage());
+    }
+    return CheckpointFolder.refusal(checkpoint).orElse("");
   }
 
   /// Takes the steps up to a number, or until a rank asks to stop.

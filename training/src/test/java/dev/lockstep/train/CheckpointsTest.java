@@ -2,6 +2,7 @@ package dev.lockstep.train;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.ConfigurationException;
@@ -95,8 +96,8 @@ class CheckpointsTest extends SmallRuns {
 
     assertThat(SavedRun.open(directory.resolve("saved-0")).step()).isZero();
     assertThat(SavedRun.open(directory.resolve("of-0")).step()).isEqualTo(4);
-    assertThat(directory.resolve("of-1")).doesNotExist();
     assertThat(directory.resolve("saved-1")).doesNotExist();
+    assertThat(directory.resolve("of-1")).doesNotExist();
   }
 
   @Test
@@ -168,6 +169,30 @@ class CheckpointsTest extends SmallRuns {
           return 0;
         });
     assertThat(opened(folder, hashes)).isEqualTo(1);
+  }
+
+  @Test
+  void aRunDoesNotStartWhereItsCheckpointWouldBePartOfItsText() throws Exception {
+    Path inside = directory.resolve("text").resolve("checkpoint");
+
+    List<String> refusals =
+        InProcessRanks.run(
+            2,
+            job -> {
+              try (Trainer trainer = Trainer.start(job, TINY, corpus, options("dp=2", 0))) {
+                TrainingRun run = TrainingRun.savingTo(inside);
+                return String.valueOf(
+                    catchThrowableOfType(ConfigurationException.class, () -> trainer.train(run))
+                        .getMessage());
+              }
+            });
+
+    assertThat(refusals)
+        .allSatisfy(
+            words ->
+                assertThat(words)
+                    .startsWith("the run would write into its own text: checkpoint " + inside));
+    assertThat(inside).doesNotExist();
   }
 
   @Test

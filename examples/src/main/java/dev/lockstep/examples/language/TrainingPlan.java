@@ -6,7 +6,6 @@ import dev.lockstep.train.Recipe;
 import dev.lockstep.train.SavedRun;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.data.CorpusListener;
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -117,52 +116,16 @@ record TrainingPlan(
       throw new ConfigurationException(
           "--data", data.toString(), "there is no text that can be read: --data " + data);
     }
-    if (Files.isDirectory(data)) {
-      requireOutside(data, "--out", folder.path());
-      requireOutside(data, "--cache", options.cacheFolder());
-    }
+    options.dataOptions().requireOutside("--out", folder.path());
+    options.dataOptions().requireOutside("--cache", options.cacheFolder());
   }
 
   /// Checks that the launcher does not write what ranks print into the text.
   ///
   /// @throws ConfigurationException that names `--log-dir` if it does
   static void checkLogs(TrainingOptions options, Path logs) {
-    if (options.data != null && Files.isDirectory(options.data)) {
-      requireOutside(options.data, "--log-dir", logs);
-    }
-  }
-
-  /// What a run writes is no text to train on: the text would be another with every run, and no run
-  /// could be gone on with. Hidden folders in the text are no part of it.
-  private static void requireOutside(Path data, String option, Path written) {
-    Path text = real(data);
-    Path place = real(written);
-    if (!place.startsWith(text)) {
-      return;
-    }
-    for (Path name : text.relativize(place)) {
-      if (name.toString().startsWith(".")) {
-        return;
-      }
-    }
-    throw new ConfigurationException(
-        option,
-        written.toString(),
-        "the run would write into its own text: %s %s, --data %s (give %s a folder outside of --data)"
-            .formatted(option, written, data, option));
-  }
-
-  /// Where a folder is, or will be once it is made.
-  private static Path real(Path folder) {
-    Path absolute = folder.toAbsolutePath().normalize();
-    Path existing = absolute;
-    while (!Files.exists(existing) && existing.getParent() != null) {
-      existing = existing.getParent();
-    }
-    try {
-      return existing.toRealPath().resolve(existing.relativize(absolute));
-    } catch (IOException unknown) {
-      return absolute; // whoever goes there is told why it cannot be reached
+    if (options.data != null) {
+      options.dataOptions().requireOutside("--log-dir", logs);
     }
   }
 }

@@ -13,18 +13,22 @@ public final class Corpus implements AutoCloseable {
 
   private final TokenFile file;
   private final Path path;
+  private final Optional<DataOptions> options;
 
-  Corpus(TokenFile file, Path path) {
+  Corpus(TokenFile file, Path path, Optional<DataOptions> options) {
     this.file = file;
     this.path = path;
+    this.options = options;
   }
 
   /// Opens the data set, from the cache if it is there, whole and up to date; else it is tokenised
   /// first. Blocks while another job builds the same cache.
   ///
   /// @param listener told about progress, and why a cache is built again
-  /// @throws dev.lockstep.failure.ConfigurationException if the source has no readable text or the
-  ///   cache cannot be written; names the option
+  /// @throws dev.lockstep.failure.ConfigurationException if the source has no readable text, or the
+  ///   cache cannot be written or would be text of the source; names the option
+  /// @throws java.io.UncheckedIOException if the thread is interrupted while it waits for another
+  ///   job, which it then still is
   public static Corpus open(DataOptions options, CorpusListener listener) {
     return new CorpusCache(options, listener).open();
   }
@@ -60,6 +64,12 @@ public final class Corpus implements AutoCloseable {
   /// Returns the data set's SHA-256 as 64 hexadecimal digits.
   public String sha256() {
     return file.sha256();
+  }
+
+  /// Returns which text it is and where its tokens are cached, empty where it was opened by its
+  /// SHA-256 alone.
+  public Optional<DataOptions> options() {
+    return options;
   }
 
   /// Returns the cache file.

@@ -46,6 +46,7 @@ final class CorpusCache {
   }
 
   Corpus open() {
+    options.requireOutside("--cache", options.cache());
     try (TextSource source = TextSource.open(options.source(), options.suffix())) {
       String fingerprint = source.fingerprint();
       Optional<Corpus> cached = fromCache(fingerprint, CorpusListener.SILENT);
@@ -68,7 +69,7 @@ final class CorpusCache {
       return Optional.empty();
     }
     try {
-      return Optional.of(opened(file(cache, sha256), sha256));
+      return Optional.of(opened(file(cache, sha256), sha256, Optional.empty()));
     } catch (IOException | DamagedCacheException _) {
       return Optional.empty();
     }
@@ -86,13 +87,14 @@ final class CorpusCache {
     return tokens(cache).resolve(sha256 + ".lz4");
   }
 
-  private static Corpus opened(Path file, String sha256) throws IOException, DamagedCacheException {
+  private static Corpus opened(Path file, String sha256, Optional<DataOptions> options)
+      throws IOException, DamagedCacheException {
     TokenFile opened = TokenFile.open(file);
     if (!opened.sha256().equals(sha256)) {
       opened.close();
       throw new DamagedCacheException("file is another data set");
     }
-    return new Corpus(opened, file);
+    return new Corpus(opened, file, options);
   }
 
   private Corpus build(TextSource source, String fingerprint) throws IOException {
@@ -110,7 +112,7 @@ final class CorpusCache {
       UnfinishedTokens.removeAbandoned(tokens());
       Path file = new CorpusTokeniser(source, options, listener).tokenise(tokens());
       writeIndex(fingerprint, file);
-      return new Corpus(TokenFile.open(file), file);
+      return new Corpus(TokenFile.open(file), file, Optional.of(options));
     } catch (CacheWriteException e) {
       throw cacheFailure(e.failure());
     } catch (DamagedCacheException e) {
@@ -157,7 +159,8 @@ final class CorpusCache {
       if (!isName(sha256)) {
         throw new DamagedCacheException("index names no data set");
       }
-      return Optional.of(opened(file(options.cache(), sha256), sha256));
+      Path file = file(options.cache(), sha256);
+      return Optional.of(opened(file, sha256, Optional.of(options)));
     } catch (NoSuchFileException e) {
       told.building("no cache yet");
     } catch (IOException | DamagedCacheException e) {

@@ -265,6 +265,23 @@ class CorpusTest {
   }
 
   @Test
+  void aCacheInTheTextIsRefusedUnlessNoneOfItsFilesCountsAsText() throws IOException {
+    Path inside = folder.resolve("d0").resolve("cache");
+    for (String suffix : List.of("", ".json")) {
+      DataOptions options = new DataOptions(folder, suffix, inside);
+      assertThatThrownBy(() -> Corpus.open(options, CorpusListener.SILENT))
+          .isInstanceOf(ConfigurationException.class)
+          .hasMessageStartingWith("the run would write into its own text: --cache " + inside);
+    }
+    assertThat(inside).doesNotExist();
+    for (Path fit : List.of(inside, folder.resolve(".cache"))) {
+      String suffix = fit.equals(inside) ? ".txt" : "";
+      Corpus.open(new DataOptions(folder, suffix, fit), CorpusListener.SILENT).close();
+      assertThat(fit).isDirectory();
+    }
+  }
+
+  @Test
   void oneFileHoldsOutItsLastTenth() throws IOException {
     Path file = temporary.resolve("one.txt");
     Files.writeString(file, "0123456789".repeat(100));
