@@ -17,19 +17,25 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteOrder;
 import java.util.Map;
+import java.util.function.Consumer;
 
 /// A model that is only asked: logits of a window of tokens, computed in this process alone. Tokens
 /// are those that the weights were trained on; nothing here turns text into them. For a run's own
 /// checkpoint they are the text's bytes, for GPT-2's or Llama's they are not.
 ///
 /// ```java
-/// try (var folder = HuggingFaceFolder.open(Path.of("gpt2"));
-///     var model = new Inference(folder, TrainerOptions.defaults())) {
+/// try (var model = new Inference(SavedRun.open(Path.of("checkpoint")), TrainerOptions.defaults())) {
 ///   float[][] logits = model.logits(72, 101, 108, 108, 111);
 /// }
 /// ```
 ///
-/// Confined to the thread that made it. Owns its device and a copy of the weights.
+/// A [SavedRun] computes in its recipe's precision what its trainer samples from. A
+/// [HuggingFaceFolder] is computed in float32, whatever the run's precision was if it is one's own.
+///
+/// Confined to the thread that made it. Owns its device and a copy of the weights. It is a job of
+/// one rank of its own, whatever job the process is in: it takes nothing of that one's memory
+/// budget, and where [TrainerOptions#threads] is 0 all processors that the process may run on, not
+/// a rank's share of them.
 public final class Inference implements AutoCloseable {
   private static final ValueLayout.OfFloat F32 =
       ValueLayout.JAVA_FLOAT.withOrder(ByteOrder.LITTLE_ENDIAN);
@@ -45,22 +51,71 @@ public final class Inference implements AutoCloseable {
   private final MemorySegment hostTokens;
   private final MemorySegment hostLogits;
 
-  /// Loads a model, whose folder may be closed afterwards; the caller closes this.
+  /// Loads the model of a folder of Hugging Face, which may be closed afterwards, without a memory
+  /// budget; the caller closes this.
   ///
   /// @param options device, threads, vector width and what is computed again; transport, layout and
   ///   buckets are passed over
   /// @throws ConfigurationException if there is no such device
   public Inference(HuggingFaceFolder folder, TrainerOptions options) {
-    shape = folder.shape();
-    Recipe recipe = Recipe.defaults().withModel(shape);
+    this(folder, options, JobConfig.fromEnvironment());
+  }
+
+  /// Loads the model of a folder of Hugging Face, which may be closed afterwards; the caller closes
+  /// this.
+  ///
+  /// @param options as [#Inference(HuggingFaceFolder, TrainerOptions)]
+  /// @param config memory budget, leak detection, and where the job's folder is
+  /// @throws ConfigurationException if there is no such device
+  /// @throws dev.lockstep.failure.MemoryBudgetException if the model is beyond the budget
+  public Inference(HuggingFaceFolder folder, TrainerOptions options, JobConfig config) {
+    this(
+        Recipe.defaults().withModel(folder.shape()),
+        options,
+        config,
+        weights -> weights.load(folder));
+  }
+
+  /// Loads the model of a checkpoint, without a memory budget; the caller closes this.
+  ///
+  /// @param options as [#Inference(HuggingFaceFolder, TrainerOptions)]
+  /// @throws ConfigurationException if there is no such device
+  /// @throws dev.lockstep.failure.CheckpointException if the weights cannot be read, or were
+  ///   replaced since the checkpoint was opened
+  public Inference(SavedRun saved, TrainerOptions options) {
+    this(saved, options, JobConfig.fromEnvironment());
+  }
+
+  /// Loads the model of a checkpoint; the caller closes this.
+  ///
+  /// @param options as [#Inference(HuggingFaceFolder, TrainerOptions)]
+  /// @param config memory budget, leak detection, and where the job's folder is
+  /// @throws ConfigurationException if there is no such device
+  /// @throws dev.lockstep.failure.CheckpointException if the weights cannot be read, or were
+  ///   replaced since the checkpoint was opened
+  /// @throws dev.lockstep.failure.MemoryBudgetException if the model is beyond the budget
+  public Inference(SavedRun saved, TrainerOptions options, JobConfig config) {
+    this(
+        saved.recipe(),
+        options,
+        config,
+        weights -> {
+          weights.load(saved.folder(), SavedRun.WEIGHTS);
+          saved.requireUnchanged();
+        });
+  }
+
+  private Inference(
+      Recipe recipe, TrainerOptions options, JobConfig config, Consumer<ModelState> load) {
+    shape = recipe.model();
     try {
-      Job job = scope.own(Job.inProcess(1, JobConfig.of(Map.of())).getFirst(), Job::close);
+      Job job = scope.own(Job.inProcess(1, config).getFirst(), Job::close);
       TrainerOptions alone = options.withLayout(Layout.dataParallel()).withTransport("");
       JobExchange exchange = JobExchange.open(scope, job, recipe, alone);
       compute = RankCompute.open(scope, alone, job, exchange.place());
       LanguageModel model = shape.model(recipe.blocks().tensor());
       ModelState weights = ModelState.wholeParameters(compute, model.parameters());
-      weights.load(folder);
+      load.accept(weights);
       ModelPrograms.Traced traced = recipe.programs(model, options.recompute()).logits();
       tokens = tensor("tokens", DType.I32, Shape.of(1, shape.context()));
       logits = tensor("logits", DType.F32, Shape.of(1, shape.context(), shape.vocabulary()));

@@ -1,7 +1,11 @@
 package dev.lockstep.train;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import dev.lockstep.failure.ConfigurationException;
+import dev.lockstep.failure.MemoryBudgetException;
+import dev.lockstep.job.JobConfig;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.checkpoint.HuggingFaceFolder;
 import dev.lockstep.train.data.Corpus;
@@ -10,13 +14,22 @@ import dev.lockstep.train.model.LlamaShape;
 import dev.lockstep.train.model.MlpShape;
 import dev.lockstep.train.model.ModelShape;
 import dev.lockstep.train.model.MoeShape;
+import dev.lockstep.train.nn.Precision;
+import java.io.ByteArrayOutputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(60)
@@ -30,7 +43,13 @@ class InferenceTest {
   }
 
   private Path saved(ModelShape shape) throws Exception {
-    Recipe recipe = Recipe.defaults().withModel(shape).withBatch(BatchShape.of(1, 1));
+    return saved(shape, Precision.F32, _ -> {});
+  }
+
+  private Path saved(ModelShape shape, Precision precision, Consumer<Trainer> beside)
+      throws Exception {
+    Recipe recipe =
+        Recipe.defaults().withModel(shape).withPrecision(precision).withBatch(BatchShape.of(1, 1));
     Path folder = directory.resolve("checkpoint");
     try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
       InProcessRanks.run(
@@ -38,6 +57,7 @@ class InferenceTest {
           job -> {
             try (Trainer trainer = Trainer.start(job, recipe, corpus, options)) {
               trainer.save(folder);
+              beside.accept(trainer);
             }
             return 0;
           });
@@ -76,6 +96,61 @@ class InferenceTest {
       assertThat(few).hasDimensions(3, 256).isDeepEqualTo(Arrays.copyOf(more, 3));
       assertThat(few[0]).isNotEqualTo(few[2]);
     }
+  }
+
+  static Stream<ModelShape> families() {
+    return Stream.of(
+        new GptShape(1, 1, 8, 4, 256, true),
+        new LlamaShape(1, 1, 1, 8, 8, 4, 256, false, 10_000, 1e-5f),
+        new MlpShape(1, 4, 4, 2, 4, 256, true),
+        new MoeShape(1, 1, 8, 8, 2, 1, 150, 10, 4, 256, true));
+  }
+
+  /// A temperature near 0 draws the byte of the greatest logit.
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("families")
+  void answersWithTheLogitsThatTheRunSamplesFrom(ModelShape shape) throws Exception {
+    SamplingOptions sampling = new SamplingOptions("a", 3, 1, 1e-9);
+    AtomicReference<String> sampled = new AtomicReference<>("");
+    Path folder =
+        saved(shape, Precision.BF16, trainer -> sampled.set(trainer.sample(sampling, () -> false)));
+    SavedRun saved = SavedRun.open(folder);
+    ByteArrayOutputStream text = new ByteArrayOutputStream();
+    text.write('a');
+    try (Inference model = new Inference(saved, options);
+        Inference unrounded = new Inference(inF32(saved), options)) {
+      while (text.size() < 4) {
+        int[] ids = text.toString(StandardCharsets.ISO_8859_1).chars().toArray();
+        float[][] logits = model.logits(ids);
+        assertThat(Arrays.deepEquals(logits, unrounded.logits(ids))).isFalse();
+        text.write(greatest(logits[ids.length - 1]));
+      }
+    }
+    assertThat(sampled.get()).isEqualTo(text.toString(StandardCharsets.UTF_8));
+  }
+
+  private static SavedRun inF32(SavedRun saved) {
+    Recipe recipe = saved.recipe().withPrecision(Precision.F32);
+    return new SavedRun(saved.folder(), recipe, saved.step(), saved.dataSha256(), saved.sha256());
+  }
+
+  private static int greatest(float[] logits) {
+    return IntStream.range(0, logits.length)
+        .reduce(0, (best, i) -> logits[i] > logits[best] ? i : best);
+  }
+
+  @Test
+  void keepsToItsMemoryBudgetAndToTheFolderOfItsJob() throws Exception {
+    SavedRun saved = SavedRun.open(saved(256));
+    JobConfig small = JobConfig.of(Map.of()).withMemoryBudgetBytes(1_000);
+    assertThatThrownBy(() -> new Inference(saved, options, small).close())
+        .isInstanceOf(MemoryBudgetException.class)
+        .hasMessageContaining("1000");
+    String absent = directory.resolve("absent").toString();
+    JobConfig elsewhere = JobConfig.of(Map.of("LOCKSTEP_JOB_DIR", absent));
+    assertThatThrownBy(() -> new Inference(saved, options, elsewhere).close())
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageContainingAll("LOCKSTEP_JOB_DIR", absent);
   }
 
   @ParameterizedTest(name = "vocabulary {0}")
