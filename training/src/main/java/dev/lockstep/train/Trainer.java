@@ -61,6 +61,7 @@ public final class Trainer implements AutoCloseable {
   private @Nullable Evaluator evaluator;
   private long step;
   private boolean stopped;
+  private boolean stepped;
   private boolean diverged;
   private long unfinished; // number of the step that began and did not end; 0 for none
   private boolean closed;
@@ -314,6 +315,7 @@ public final class Trainer implements AutoCloseable {
     unfinished = step + 1;
     try {
       steps.run(step, recipe.learningRate().at(step + 1, recipe.steps()), wantsStop);
+      stepped = true;
       step++; // what fails from here on is of the next step
       if (step < recipe.steps() && !wantsStop) {
         steps.ahead(step);
@@ -469,14 +471,16 @@ public final class Trainer implements AutoCloseable {
     return stopped;
   }
 
-  /// Returns the mean loss of the last step, in nats per token.
+  /// Returns the mean loss of the last step, in nats per token; NaN before this trainer has taken
+  /// one, also where it goes on with a run that had.
   public float loss() {
-    return steps.scalars().loss();
+    return stepped ? steps.scalars().loss() : Float.NaN;
   }
 
-  /// Returns the global norm of the last step's mean gradient, before it was clipped.
+  /// Returns the global norm of the last step's mean gradient, before it was clipped; NaN before
+  /// this trainer has taken one.
   public float gradientNorm() {
-    return steps.scalars().gradientNorm();
+    return stepped ? steps.scalars().gradientNorm() : Float.NaN;
   }
 
   /// Returns the learning rate of the last step.

@@ -179,6 +179,22 @@ class TrainerTest {
   }
 
   @Test
+  void hasNoLossBeforeItsFirstStep() throws Exception {
+    InProcessRanks.run(
+        1,
+        job -> {
+          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options)) {
+            assertThat(trainer.loss()).isNaN();
+            assertThat(trainer.gradientNorm()).isNaN();
+            trainer.step(false);
+            assertThat(trainer.loss()).isPositive();
+            assertThat(trainer.gradientNorm()).isPositive();
+          }
+          return 0;
+        });
+  }
+
+  @Test
   void startsAtTheLossOfKnowingNothing() throws Exception {
     Result result = train(null, 1, directory.resolve("checkpoint"));
 
