@@ -394,8 +394,10 @@ public final class Trainer implements AutoCloseable {
 
   /// Returns text that the model of a checkpoint writes; needs no other rank.
   ///
-  /// @param saved a checkpoint of this trainer's recipe
+  /// @param saved a checkpoint of this trainer's model and precision
+  /// @throws ConfigurationException if it is of others
   public String sample(SavedRun saved, SamplingOptions options, BooleanSupplier stop) {
+    requireOwnModel(saved);
     job.activity("sampling from the checkpoint");
     try (Scope sampling = new Scope()) {
       RankCompute own = compute.in(sampling);
@@ -403,6 +405,22 @@ public final class Trainer implements AutoCloseable {
       loaded.load(saved.folder(), SavedRun.WEIGHTS);
       saved.requireUnchanged();
       return new Sampler(own, recipe.model(), programs, loaded).sample(options, stop);
+    }
+  }
+
+  private void requireOwnModel(SavedRun saved) {
+    Recipe other = saved.recipe();
+    if (!other.model().equals(recipe.model()) || other.precision() != recipe.precision()) {
+      throw new ConfigurationException(
+          "checkpoint",
+          saved.folder().toString(),
+          "the checkpoint is of another model: checkpoint=%s has %s in %s, the trainer has %s in %s (open it with Inference, or with a trainer of its own)"
+              .formatted(
+                  saved.folder(),
+                  other.model(),
+                  other.precision().label(),
+                  recipe.model(),
+                  recipe.precision().label()));
     }
   }
 

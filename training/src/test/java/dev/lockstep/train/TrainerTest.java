@@ -18,10 +18,10 @@ import dev.lockstep.train.checkpoint.Safetensors;
 import dev.lockstep.train.checkpoint.Sha256;
 import dev.lockstep.train.data.Corpus;
 import dev.lockstep.train.model.GptShape;
+import dev.lockstep.train.nn.Precision;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -229,8 +229,16 @@ class TrainerTest {
             trainer.save(folder);
             String text = trainer.sample(sampling, () -> false);
             assertThat(text).startsWith("public ");
-            assertThat(trainer.sample(SavedRun.open(folder), sampling, () -> false))
-                .isEqualTo(text);
+            SavedRun saved = SavedRun.open(folder);
+            assertThat(trainer.sample(saved, sampling, () -> false)).isEqualTo(text);
+            Recipe rounded = saved.recipe().withPrecision(Precision.BF16);
+            SavedRun other =
+                new SavedRun(saved.folder(), rounded, 1, saved.dataSha256(), saved.sha256());
+            assertThatThrownBy(() -> trainer.sample(other, sampling, () -> false))
+                .isInstanceOf(ConfigurationException.class)
+                .hasMessageStartingWith(
+                    "the checkpoint is of another model: checkpoint=" + saved.folder())
+                .hasMessageContainingAll(" in bf16, the trainer has ", " in f32 (");
             assertThat(trainer.sample(new SamplingOptions("public ", 20, 8, 0.8), () -> false))
                 .isNotEqualTo(text);
             assertThat(trainer.sample(sampling, () -> true)).isEqualTo("public ");
