@@ -3,6 +3,7 @@ package dev.lockstep.train;
 import dev.lockstep.train.model.Recompute;
 import dev.lockstep.train.options.OptionCheck;
 import java.time.Duration;
+import java.util.Set;
 
 /// Where and how fast a rank computes. Nothing here changes the numbers of a run, but `device` by
 /// its kind.
@@ -10,7 +11,7 @@ import java.time.Duration;
 /// @param device kind of device, as its provider calls it: `cpu`, `cuda` or `neuron`
 /// @param threads compute threads of this rank, at most 1024; 0 shares the processors among the
 ///   host's ranks
-/// @param vectorBits width of vectors; 0 for the best
+/// @param vectorBits width of vectors: 64 for the scalar path, 128, 256 or 512; 0 for the best
 /// @param transport name of the transport; empty for the best
 /// @param timeout deadline of each collective
 /// @param recompute which activations are computed again instead of kept
@@ -30,6 +31,7 @@ public record TrainerOptions(
     long bucketBytes) {
   // More than the processors of any host: each is a thread with a stack of its own.
   private static final int MOST_THREADS = 1024;
+  private static final Set<Integer> VECTOR_BITS = Set.of(0, 64, 128, 256, 512);
   private static final long DEFAULT_BUCKET_BYTES = 25 << 20;
   private static final Duration DEFAULT_TIMEOUT = Duration.ofMinutes(2);
 
@@ -39,6 +41,13 @@ public record TrainerOptions(
   public TrainerOptions {
     OptionCheck.atLeast("--threads", threads, 0);
     OptionCheck.atMost("--threads", threads, MOST_THREADS);
+    if (!VECTOR_BITS.contains(vectorBits)) {
+      throw OptionCheck.refusal(
+          "--vector-bits",
+          vectorBits,
+          "there are no such vectors: --vector-bits %d (64, 128, 256 or 512, or 0 for the best)"
+              .formatted(vectorBits));
+    }
     OptionCheck.atLeast("--bucket-mb", bucketBytes >> 20, 0);
     if (!timeout.isPositive()) {
       throw OptionCheck.refusal(

@@ -12,4 +12,11 @@ final class TrainerOptionsTest {
         .isInstanceOf(ConfigurationException.class)
         .hasMessage("too large: --threads 100000 (at most 1024)");
   }
+
+  @Test
+  void vectorsOfAWidthThatNoProcessorHasAreRefused() {
+    assertThatThrownBy(() -> TrainerOptions.defaults().withVectorBits(100))
+        .isInstanceOf(ConfigurationException.class)
+        .hasMessageStartingWith("there are no such vectors: --vector-bits 100 (");
+  }
 }
