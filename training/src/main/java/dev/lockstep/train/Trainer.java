@@ -103,8 +103,6 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
-  private Steps steps(TrainerOptions options, TrainedState state, Batches batches) {
-    if (stages != null) {
   /// Joins the other ranks, once all have said that they were given the same: which communicators
   /// they make follows from it.
   private JobExchange join(TrainerOptions options) {
@@ -134,6 +132,8 @@ public final class Trainer implements AutoCloseable {
             options.bucketBytes());
   }
 
+  private Steps steps(TrainerOptions options, TrainedState state, Batches batches) {
+    if (stages != null) {
       PipelinePlan plan = stages.plan(options.layout().schedule(), recipe.batch().lanes());
       return compute.grid().isSharded()
           ? new ShardedSteps(compute, recipe, plan, stages, state, batches)
@@ -275,12 +275,12 @@ public final class Trainer implements AutoCloseable {
     return step == recipe.steps();
   }
 
-  private CheckpointWriter.Target target(Path checkpoint, int keepOld) {
   /// Returns the text that the run is of.
   Optional<DataOptions> text() {
     return corpus.options();
   }
 
+  private CheckpointWriter.Target target(Path checkpoint, int keepOld) {
     if (diverged) {
       throw DivergedException.unsaved(checkpoint, step);
     }
@@ -442,7 +442,8 @@ public final class Trainer implements AutoCloseable {
 
   /// Starts to write a checkpoint in place of the one that is there, once what was saved before is
   /// on disk. When this returns steps may be taken: a copy is written, by all ranks side by side
-  /// where they hold parts, else by those on rank 0's host. Every rank calls this.
+  /// where they hold parts, else by those on rank 0's host. Every rank calls this, and
+  /// [#awaitSaved] before it closes the trainer: only that tells all ranks how the last one went.
   ///
   /// @param keepOld how many old checkpoints stay beside the newest, as `NAME.step-N`, or
   ///   [CheckpointFolder#AS_BEFORE]
@@ -528,7 +529,12 @@ public final class Trainer implements AutoCloseable {
     return exchange.counters();
   }
 
-  /// Waits for the device, and frees memory and device; idempotent.
+  /// Waits for the device and for a checkpoint that this rank is writing, however long its disk
+  /// takes, and frees memory and device; idempotent.
+  ///
+  /// @throws CheckpointException on the ranks that wrote it, if a checkpoint could not be written
+  ///   that nobody asked for with [#awaitSaved]; the others hear nothing of it here. All is freed
+  ///   by then
   @Override
   public void close() {
     if (!closed) {
