@@ -3,6 +3,7 @@ package dev.lockstep.launcher;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.failure.Printable;
 import dev.lockstep.job.FailureRecord;
+import dev.lockstep.job.HostName;
 import dev.lockstep.launcher.process.RankExit;
 import java.util.Comparator;
 import java.util.List;
@@ -35,7 +36,7 @@ record FailureReport(FailureRecord record, @Nullable RankExit exit) {
     List<RankExit> bad = exits.stream().filter(RankExit::failed).toList();
     return recorded
         .or(() -> earliest(bad, errorFile))
-        .or(() -> bad.stream().findFirst().map(exit -> ofExit(exit, "")))
+        .or(() -> bad.stream().findFirst().map(FailureReport::ofExit))
         .map(
             record ->
                 new FailureReport(
@@ -55,8 +56,8 @@ record FailureReport(FailureRecord record, @Nullable RankExit exit) {
   }
 
   /// Returns the record of a process that ended without a word.
-  static FailureRecord ofExit(RankExit exit, String host) {
-    return FailureRecord.ofExit(exit.rank(), host, "process ended: " + exit.describe());
+  private static FailureRecord ofExit(RankExit exit) {
+    return FailureRecord.ofExit(exit.rank(), HostName.local(), "process ended: " + exit.describe());
   }
 
   /// Returns whether it only says that a rank ended that was told to stop: then it has not failed.

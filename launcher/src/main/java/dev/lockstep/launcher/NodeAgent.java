@@ -181,13 +181,27 @@ final class NodeAgent {
       start(environment, localRank, errorFile, logFolder);
     }
     List<RankExit> exits =
-        supervisor.await(first -> tell(store, FailureReport.ofExit(first, HostName.local())));
+        supervisor.await(first -> tell(store, first(List.of(first), Optional.empty(), errorFiles)));
     Optional<FailureRecord> recorded = Optional.empty();
-    if (store != null) {
+    if (store != null && options.layout().nodes() > 1) {
+      if (!supervisor.isStopping()) {
+        // Where all ranks of this node are gone before one was to be asked to end.
+        tell(store, first(exits, Optional.empty(), errorFiles));
+      }
       awaitOthers(store);
+    }
+    if (store != null) {
       recorded = store.failure();
     }
     return conclude(exits, recorded, errorFiles);
+  }
+
+  private Optional<FailureReport> first(
+      List<RankExit> exits, Optional<FailureRecord> recorded, List<Path> errorFiles) {
+    return FailureReport.of(
+        exits,
+        recorded,
+        rank -> ErrorFile.read(errorFiles.get(rank - firstRank()), rank, HostName.local()));
   }
 
   private @Nullable Path logFolder(int rank) {
@@ -254,19 +268,16 @@ final class NodeAgent {
     };
   }
 
-  /// Tells the other nodes of a process that ended without a word, unless the store knows better:
-  /// it may have died before it ever came there.
-  private static void tell(@Nullable StoreServer store, FailureRecord failure) {
+  /// Tells the other nodes of a process that ended, unless the store knows better: it may have died
+  /// before it ever came there.
+  private static void tell(@Nullable StoreServer store, Optional<FailureReport> failure) {
     if (store != null && store.failure().isEmpty()) {
-      store.fail(failure);
+      failure.map(FailureReport::record).ifPresent(store::fail);
     }
   }
 
   /// The store stays for as long as ranks of other nodes need it.
   private void awaitOthers(StoreServer store) {
-    if (options.layout().nodes() == 1) {
-      return;
-    }
     boolean gone = false;
     while (!gone && store.failure().isEmpty() && !supervisor.isStopping()) {
       gone = store.awaitFarewells(FAREWELL_POLL);
@@ -282,11 +293,7 @@ final class NodeAgent {
       console.say("lockstep: stopped");
       tellForced(exits);
     }
-    Optional<FailureReport> report =
-        FailureReport.of(
-            exits,
-            recorded,
-            rank -> ErrorFile.read(errorFiles.get(rank - firstRank()), rank, HostName.local()));
+    Optional<FailureReport> report = first(exits, recorded, errorFiles);
     if (report.isEmpty() || report.get().isOfStop(supervisor.stopMillis())) {
       return 0;
     }

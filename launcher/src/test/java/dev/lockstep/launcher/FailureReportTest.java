@@ -3,6 +3,7 @@ package dev.lockstep.launcher;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.lockstep.job.FailureRecord;
+import dev.lockstep.job.HostName;
 import dev.lockstep.launcher.process.RankExit;
 import java.util.List;
 import java.util.Map;
@@ -63,7 +64,9 @@ final class FailureReportTest {
     FailureReport report = report(exits, Optional.empty(), Map.of());
     assertThat(report.exitCode()).isEqualTo(139);
     assertThat(report.text(3))
-        .isEqualTo("lockstep: rank 2 of 3 failed: process ended: signal=SIGSEGV, exitCode=139");
+        .isEqualTo(
+            "lockstep: rank 2 of 3 failed: process ended: signal=SIGSEGV, exitCode=139 [host=%s]"
+                .formatted(HostName.local()));
   }
 
   @Test

@@ -406,37 +406,60 @@ final class RunTest {
 
   @Test
   void formsOneJobOfTwoLaunchersAndNamesTheFailureOnBoth() throws Exception {
-    Path token = temporary.resolve("token");
-    Files.createFile(
-        token, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
     byte[] random = new byte[32];
     new Random(7).nextBytes(random);
     assertThatThrownBy(() -> UTF_8.newDecoder().decode(ByteBuffer.wrap(random)))
         .isInstanceOf(CharacterCodingException.class);
-    Files.write(token, random);
-    try (CommandProcess first = node(0, token);
-        CommandProcess second = node(1, token)) {
-      List<Rank> ranks = new ArrayList<>(first.ready(1));
-      ranks.addAll(second.ready(1));
-      assertThat(first.exitCode()).isEqualTo(1);
-      assertThat(second.exitCode()).isEqualTo(1);
-      for (CommandProcess node : List.of(first, second)) {
-        assertThat(node.err())
-            .filteredOn(line -> line.startsWith("lockstep: rank 1 of 2 failed: IllegalState"))
-            .hasSize(1);
-      }
-      assertNothingIsLeft(ranks);
+    Path token = token(random);
+    try (CommandProcess first = node(0, token, "test", "fail", "1");
+        CommandProcess second = node(1, token, "test", "fail", "1")) {
+      assertBothName("lockstep: rank 1 of 2 failed: IllegalStateException: boom", first, second);
     }
   }
 
-  private CommandProcess node(int nodeRank, Path token) throws IOException {
-    return run(
-        Map.of("LOCKSTEP_JOB_TOKEN_FILE", token.toString()),
-        "--nnodes=2",
-        "--node-rank=" + nodeRank,
-        "--rdzv-endpoint=127.0.0.1:" + port,
-        "test",
-        "fail",
-        "1");
+  private static void assertBothName(String failure, CommandProcess first, CommandProcess second)
+      throws Exception {
+    List<Rank> ranks = new ArrayList<>(first.ready(1));
+    ranks.addAll(second.ready(1));
+    assertThat(first.exitCode()).isEqualTo(1);
+    assertThat(second.exitCode()).isEqualTo(1);
+    for (CommandProcess node : List.of(first, second)) {
+      assertThat(node.err())
+          .as("%s", node.err())
+          .filteredOn(line -> line.startsWith("lockstep:"))
+          .singleElement()
+          .asString()
+          .startsWith(failure);
+    }
+    assertNothingIsLeft(ranks);
+  }
+
+  @Test
+  void endsOnBothNodesWhenNoRankComesToTheJob() throws Exception {
+    Path token = token(new byte[32]);
+    String wrong = "--jvm-arg=-XX:NoSuchFlag";
+    try (CommandProcess first = node(0, token, wrong, "test", "print");
+        CommandProcess second = node(1, token, wrong, "test", "print")) {
+      for (CommandProcess node : List.of(first, second)) {
+        assertThat(node.exitCode()).isEqualTo(1);
+      }
+      assertThat(first.err()).anyMatch(line -> line.contains("rank 0 of 2 failed: process ended"));
+      assertThat(second.err()).anyMatch(line -> line.contains("rank 1 of 2 failed: process ended"));
+    }
+  }
+
+  private Path token(byte[] bytes) throws IOException {
+    Path token = temporary.resolve("token");
+    Files.createFile(
+        token, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+    return Files.write(token, bytes);
+  }
+
+  private CommandProcess node(int nodeRank, Path token, String... arguments) throws IOException {
+    List<String> all =
+        new ArrayList<>(
+            List.of("--nnodes=2", "--node-rank=" + nodeRank, "--rdzv-endpoint=127.0.0.1:" + port));
+    all.addAll(List.of(arguments));
+    return run(Map.of("LOCKSTEP_JOB_TOKEN_FILE", token.toString()), all.toArray(String[]::new));
   }
 }
