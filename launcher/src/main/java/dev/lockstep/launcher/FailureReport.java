@@ -27,7 +27,7 @@ record FailureReport(FailureRecord record, @Nullable RankExit exit) {
   ///
   /// @param exits how the processes of this node ended, the first to end first
   /// @param recorded what the store knows
-  /// @param errorFile what a rank left in its error file
+  /// @param errorFile the first failure by what a rank left in its error file
   /// @return empty if nothing failed
   static Optional<FailureReport> of(
       List<RankExit> exits,

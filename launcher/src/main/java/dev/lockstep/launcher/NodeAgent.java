@@ -201,7 +201,7 @@ final class NodeAgent {
     return FailureReport.of(
         exits,
         recorded,
-        rank -> ErrorFile.read(errorFiles.get(rank - firstRank()), rank, HostName.local()));
+        rank -> ErrorFile.readFirst(errorFiles.get(rank - firstRank()), rank, HostName.local()));
   }
 
   private @Nullable Path logFolder(int rank) {

@@ -43,6 +43,9 @@ public final class ErrorFile {
     Map<String, Object> extra = new LinkedHashMap<>();
     extra.put("py_callstack", own.stack());
     extra.put("timestamp", Long.toString(seconds));
+    if (own.rank() != first.rank()) {
+      extra.put("first", content(first));
+    }
     Map<String, Object> message = new LinkedHashMap<>();
     message.put("message", own.kind() + ": " + own.message());
     message.put("extraInfo", extra);
@@ -50,32 +53,77 @@ public final class ErrorFile {
     return Map.of("message", message);
   }
 
-  /// Reads what [#write] wrote; empty if there is no such file or it holds something else.
+  private static Map<String, Object> content(FailureRecord record) {
+    Map<String, Object> fields = new LinkedHashMap<>();
+    fields.put("rank", record.rank());
+    fields.put("host", record.host());
+    fields.put("kind", record.kind());
+    fields.put("message", record.message());
+    fields.put("stack", record.stack());
+    fields.put("activity", record.activity());
+    fields.put("epochMillis", record.epochMillis());
+    return fields;
+  }
+
+  /// Reads what happened to the rank by what [#write] wrote; empty if there is no such file or it
+  /// holds something else.
   ///
   /// @param rank the rank that wrote it
   /// @param host its host
   public static Optional<FailureRecord> read(Path file, int rank, String host) {
+    return message(file).flatMap(message -> own(message, rank, host));
+  }
+
+  /// Reads the first failure of the job as the rank knew it, which is its own where it knew of no
+  /// other; empty as of [#read].
+  ///
+  /// @param rank the rank that wrote the file
+  /// @param host its host
+  public static Optional<FailureRecord> readFirst(Path file, int rank, String host) {
+    return message(file)
+        .flatMap(
+            message -> {
+              JsonNode first = message.path("extraInfo").path("first");
+              return first.isObject() ? Optional.of(first(first)) : own(message, rank, host);
+            });
+  }
+
+  private static Optional<JsonNode> message(Path file) {
     if (!Files.exists(file)) {
       return Optional.empty();
     }
     try {
-      JsonNode message = new ObjectMapper().readTree(Files.readAllBytes(file)).path("message");
-      JsonNode extra = message.path("extraInfo");
-      String[] text = message.path("message").asText().split(": ", 2);
-      return text.length < 2
-          ? Optional.empty()
-          : Optional.of(
-              new FailureRecord(
-                  rank,
-                  host,
-                  text[0],
-                  text[1],
-                  extra.path("py_callstack").asText(),
-                  "",
-                  extra.path("timestamp").asLong() * 1000));
+      return Optional.of(new ObjectMapper().readTree(Files.readAllBytes(file)).path("message"));
     } catch (IOException e) {
       LOG.warn("error file cannot be read: file={}", file, e);
       return Optional.empty();
     }
+  }
+
+  private static Optional<FailureRecord> own(JsonNode message, int rank, String host) {
+    JsonNode extra = message.path("extraInfo");
+    String[] text = message.path("message").asText().split(": ", 2);
+    return text.length < 2
+        ? Optional.empty()
+        : Optional.of(
+            new FailureRecord(
+                rank,
+                host,
+                text[0],
+                text[1],
+                extra.path("py_callstack").asText(),
+                "",
+                extra.path("timestamp").asLong() * 1000));
+  }
+
+  private static FailureRecord first(JsonNode fields) {
+    return new FailureRecord(
+        fields.path("rank").asInt(-1),
+        fields.path("host").asText(),
+        fields.path("kind").asText(),
+        fields.path("message").asText(),
+        fields.path("stack").asText(),
+        fields.path("activity").asText(),
+        fields.path("epochMillis").asLong());
   }
 }
