@@ -9,6 +9,7 @@ import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
 import dev.lockstep.job.JobFailedException;
 import java.io.PrintStream;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -27,6 +28,7 @@ final class RankRun {
   private final PrintStream out;
   private final StopSignal stopSignal;
   private volatile @Nullable Job joined;
+  private @Nullable FailureWatch failureWatch;
 
   RankRun(
       JobProvider provider,
@@ -68,6 +70,9 @@ final class RankRun {
       return work(false).code();
     } finally {
       stopSignal.done();
+      if (failureWatch != null) {
+        failureWatch.close();
+      }
     }
   }
 
@@ -92,6 +97,9 @@ final class RankRun {
       joined = job;
       stopSignal.afterwards(job.takeOverExit());
       worldSize = job.worldSize();
+      if (!check && job.nodeRank() > 0) {
+        failureWatch = FailureWatch.start(job::failure, FailureWatch.TO_END, this::endUnnoticed);
+      }
       try {
         if (check) {
           provider.check(arguments, worldSize);
@@ -121,6 +129,17 @@ final class RankRun {
     stopSignal.exitCode(code);
     job.fail(failure, "");
     return new End(code, failure, job.worldSize(), job.failure());
+  }
+
+  /// Ends the process as the launcher of node 0 ends its ranks. That of this node says why.
+  private void endUnnoticed(FailureRecord first) {
+    String file = environment.get("TORCHELASTIC_ERROR_FILE");
+    if (file != null && !file.isBlank() && !Files.exists(Path.of(file))) {
+      writeErrorFile(
+          new JobFailedException("the end of this rank's work", first), Optional.of(first));
+    }
+    int code = stopSignal.exitCode();
+    Runtime.getRuntime().halt(code == 0 ? FAILED : code);
   }
 
   private static int code(Throwable failure) {

@@ -100,6 +100,11 @@ final class StopSignal {
     exitCode = code;
   }
 
+  /// Returns what the process will end with, or 0 while that is not known.
+  int exitCode() {
+    return exitCode;
+  }
+
   /// Tells that the work has ended and been left.
   void done() {
     done.countDown();

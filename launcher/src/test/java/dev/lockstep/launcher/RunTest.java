@@ -417,6 +417,15 @@ final class RunTest {
     }
   }
 
+  @Test
+  void endsARankOfAnotherNodeThatNoticesNoFailureAndNamesTheFailureOnBoth() throws Exception {
+    Path token = token(new byte[32]);
+    try (CommandProcess first = node(0, token, "test", "strand", "0");
+        CommandProcess second = node(1, token, "test", "strand", "0")) {
+      assertBothName("lockstep: rank 0 of 2 failed: IllegalStateException: boom", first, second);
+    }
+  }
+
   private static void assertBothName(String failure, CommandProcess first, CommandProcess second)
       throws Exception {
     List<Rank> ranks = new ArrayList<>(first.ready(1));

@@ -16,7 +16,7 @@ public final class TestJob implements JobProvider {
   private static final int RANK = 1;
   private static final int FILE = 2;
   private static final Duration PATIENCE = Duration.ofSeconds(30);
-  private static final Set<String> FAILS = Set.of("fail", "exit", "quit");
+  private static final Set<String> FAILS = Set.of("fail", "strand", "exit", "quit");
   private static final Set<String> SAVES = Set.of("save", "keep");
 
   @Override
@@ -72,6 +72,7 @@ public final class TestJob implements JobProvider {
       case "mistake" ->
           throw new ConfigurationException("--width", "7", "width is odd: --width=7 (give 8)");
       case "fail" -> mine ? fail(context) : await(context);
+      case "strand" -> mine ? fail(context) : hang();
       case "exit" -> mine ? Integer.parseInt(arguments.get(FILE)) : await(context);
       case "quit" -> mine ? quit(Integer.parseInt(arguments.get(FILE))) : await(context);
       case "wait" -> await(context);
