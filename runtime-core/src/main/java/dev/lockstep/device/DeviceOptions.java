@@ -1,6 +1,7 @@
 package dev.lockstep.device;
 
 import dev.lockstep.memory.MemoryPool;
+import java.nio.file.Path;
 import java.util.Optional;
 
 /// How a device is opened.
@@ -13,8 +14,15 @@ import java.util.Optional;
 ///   collectives the host runs
 /// @param alone whether no peer will read the device's memory in place: nothing of it need be
 ///   mappable then, and Linux gives private memory huge pages where it gives shared memory none
+/// @param directory where files back the memory that peers map, on a host without memory files; the
+///   job's own, as a rule. Without one, such a host has no memory that peers map
 public record DeviceOptions(
-    MemoryPool memory, int threads, int vectorBits, Optional<DeviceRanks> ranks, boolean alone) {
+    MemoryPool memory,
+    int threads,
+    int vectorBits,
+    Optional<DeviceRanks> ranks,
+    boolean alone,
+    Optional<Path> directory) {
   /// Checks the numbers.
   public DeviceOptions {
     if (threads < 1) {
@@ -32,16 +40,21 @@ public record DeviceOptions(
 
   /// Makes the options of a device whose collectives the host runs.
   public DeviceOptions(MemoryPool memory, int threads, int vectorBits) {
-    this(memory, threads, vectorBits, Optional.empty(), false);
+    this(memory, threads, vectorBits, Optional.empty(), false, Optional.empty());
   }
 
   /// Returns these options for a device among others.
   public DeviceOptions among(Optional<DeviceRanks> others) {
-    return new DeviceOptions(memory, threads, vectorBits, others, alone);
+    return new DeviceOptions(memory, threads, vectorBits, others, alone, directory);
   }
 
   /// Returns these options for a device whose memory no peer reads, or one may.
   public DeviceOptions alone(boolean isAlone) {
-    return new DeviceOptions(memory, threads, vectorBits, ranks, isAlone);
+    return new DeviceOptions(memory, threads, vectorBits, ranks, isAlone, directory);
+  }
+
+  /// Returns these options for a device of a job with this directory.
+  public DeviceOptions in(Path jobDirectory) {
+    return new DeviceOptions(memory, threads, vectorBits, ranks, alone, Optional.of(jobDirectory));
   }
 }

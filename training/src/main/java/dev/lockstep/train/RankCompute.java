@@ -88,7 +88,8 @@ record RankCompute(Device device, Stream stream, Scope scope, Arena arena, Place
     DeviceOptions deviceOptions =
         new DeviceOptions(job.memory(), threads, options.vectorBits())
             .among(ranks(provider, options, job, place))
-            .alone(job.worldSize() == 1);
+            .alone(job.worldSize() == 1)
+            .in(job.directory());
     Arena arena = scope.own(Arena.ofConfined(), Arena::close);
     Device device = scope.own(provider.open(ordinal(provider, job), deviceOptions), Device::close);
     device

@@ -14,9 +14,11 @@ import dev.lockstep.graph.ValueType;
 import dev.lockstep.memory.Buffer;
 import dev.lockstep.memory.HostMemory;
 import dev.lockstep.memory.MemoryPool;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
 
 /// The processor as a device: kernels of one vector width and a team of threads of its own.
 /// Programs run one after another, whatever stream they come from.
@@ -24,6 +26,7 @@ final class CpuDevice implements Device {
   private final DeviceInfo info;
   private final MemoryPool memory;
   private final boolean alone;
+  private final @Nullable Path directory;
   private final KernelSet kernels;
   private final ThreadTeam team;
   private final ReentrantLock running = new ReentrantLock();
@@ -33,6 +36,7 @@ final class CpuDevice implements Device {
     this.info = info;
     this.memory = options.memory();
     this.alone = options.alone();
+    this.directory = options.directory().orElse(null);
     this.kernels = kernels;
     this.team = new ThreadTeam(info.name().replace(':', '-'), options.threads());
   }
@@ -62,7 +66,9 @@ final class CpuDevice implements Device {
 
   @Override
   public Buffer allocateShared(String name, long bytes) {
-    return alone ? allocate(name, bytes) : HostMemory.allocateShared(memory, name, bytes, null);
+    return alone
+        ? allocate(name, bytes)
+        : HostMemory.allocateShared(memory, name, bytes, directory);
   }
 
   @Override
