@@ -60,8 +60,9 @@ final class SharedMemory {
           ? Finding.ok(name, "memfd, read by another process through /proc/PID/fd")
           : Finding.absent(
               name,
-              "another process cannot open /proc/PID/fd: shared memory goes through files in"
-                  + " /dev/shm (mount /proc without hidepid)");
+              "another process cannot open /proc/PID/fd: ranks of this host cannot open each"
+                  + " other's memory (take capabilities from the java program, setcap -r, and"
+                  + " whatever else forbids a process to look at others of its user)");
     } catch (LockstepException | IllegalStateException e) {
       return Finding.absent(name, String.valueOf(e.getMessage()));
     }
