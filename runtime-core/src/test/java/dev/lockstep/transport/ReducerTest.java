@@ -18,6 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -188,6 +189,52 @@ final class ReducerTest {
       }
       assertThatThrownBy(() -> Reducer.join(new ReduceOp.BitOr(), dtype, b, 0, a, 0, b, 0, 40))
           .isInstanceOf(IllegalArgumentException.class);
+    }
+  }
+
+  /// Products just beyond a tie of the narrow type, which float32 rounds onto the tie.
+  @ParameterizedTest(name = "{0} {1} * {2}")
+  @CsvSource({
+    "BF16, 1.5, 0.6692708730697632, 1.0078125",
+    "BF16, -1.5, 0.6692708730697632, -1.0078125",
+    "F16, 1.25, 0.8003906607627869, 1.0009765625",
+    "F8_E4M3FN, 1.5, 0.7083333730697632, 1.125",
+    "F8_E5M2, 1.25, 0.9000000357627869, 1.25",
+  })
+  void scalingRoundsOnceWhatFloatWouldRoundOntoATie(
+      DType dtype, float value, float factor, float expected) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment a = arena.allocate(8);
+      set(dtype, a, 0, value);
+      Reducer.scale(dtype, factor, a, 0, a, 0, 1);
+      assertThat(get(dtype, a, 0)).isEqualTo(expected);
+    }
+  }
+
+  /// From numbers that vanish to numbers that overflow, and factors of few bits, whose products are
+  /// ties more often.
+  @ParameterizedTest
+  @EnumSource(
+      value = DType.class,
+      names = {"BF16", "F16", "F8_E4M3FN", "F8_E4M3", "F8_E5M2"})
+  void scalingIsTheExactProductRoundedOnce(DType dtype) {
+    SplittableRandom random = new SplittableRandom(15);
+    int elements = 4096;
+    long bytes = (long) elements * dtype.bytes();
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment a = randomBits(arena, dtype, bytes, random);
+      MemorySegment b = arena.allocate(bytes);
+      MemorySegment expected = arena.allocate(bytes);
+      for (int round = 0; round < 64; round++) {
+        int fraction = random.nextInt(1 << 23) >>> round % 24 << round % 24;
+        float factor =
+            Math.scalb(Float.intBitsToFloat(0x3F80_0000 | fraction), random.nextInt(-60, 60));
+        Reducer.scale(dtype, factor, b, 0, a, 0, elements);
+        for (int i = 0; i < elements; i++) {
+          set(dtype, expected, i, NarrowFloat.roundedToOdd(get(dtype, a, i) * factor));
+          assertSame(dtype, b, expected, (long) i * dtype.bytes());
+        }
+      }
     }
   }
 
