@@ -247,7 +247,7 @@ final class Collectives {
   private List<Hlo> scaled(ReduceOp op, List<Hlo> parts) {
     return switch (op) {
       case ReduceOp.PreMulSum(double factor) ->
-          parts.stream().map(x -> emit.binary("multiply", x, factor)).toList();
+          parts.stream().map(x -> wide("multiply", x, factor)).toList();
       case ReduceOp.LogicalAnd _, ReduceOp.LogicalOr _, ReduceOp.LogicalXor _ ->
           parts.stream()
               .map(x -> emit.compare("NE", x, emit.fill(x.type(), 0)))
@@ -259,6 +259,12 @@ final class Collectives {
   }
 
   private Hlo finished(ReduceOp op, Hlo joined, int lanes) {
-    return op instanceof ReduceOp.Avg ? emit.binary("divide", joined, lanes) : joined;
+    return op instanceof ReduceOp.Avg ? wide("divide", joined, lanes) : joined;
+  }
+
+  /// `x OPCODE value` of a number that types narrower than F32 need not have: BF16 has no 257.
+  private Hlo wide(String opcode, Hlo x, double value) {
+    Hlo widened = emit.convert(x, Sums.wide(x.dtype()));
+    return emit.convert(emit.binary(opcode, widened, value), x.dtype());
   }
 }

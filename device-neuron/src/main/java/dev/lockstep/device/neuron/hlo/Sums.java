@@ -37,7 +37,8 @@ final class Sums {
     return emit.binary("add", a, b);
   }
 
-  private static DType wide(DType dtype) {
+  /// The type in which floats are computed with that keep few bits.
+  static DType wide(DType dtype) {
     return dtype.isFloat() && dtype.bytes() < DType.F32.bytes() ? DType.F32 : dtype;
   }
 

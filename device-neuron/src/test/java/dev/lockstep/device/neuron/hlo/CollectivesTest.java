@@ -18,6 +18,8 @@ import dev.lockstep.graph.ReduceOp;
 import dev.lockstep.graph.SumTree;
 import dev.lockstep.graph.Value;
 import dev.lockstep.graph.ValueType;
+import dev.lockstep.tensor.DType;
+import dev.lockstep.tensor.Shape;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -214,6 +216,32 @@ final class CollectivesTest {
       assertThat(found.get(0).get("y")).as("%s", op).isEqualTo(expected[i]);
       assertThat(found.get(1).get("y")).as("%s", op).isEqualTo(expected[i]);
     }
+  }
+
+  /// BF16 has neither 257 nor a third; 0.99609375 and 0.83203125 are nearest to the quotients.
+  @ParameterizedTest
+  @EnumSource(SumOrder.class)
+  void narrowFloatsAreScaledByTheNumberItself(SumOrder order) {
+    assertThat(narrow(new ReduceOp.Avg(), LaneSplit.contiguous(257, 1), order, 256))
+        .isEqualTo(0.99609375);
+    assertThat(narrow(new ReduceOp.PreMulSum(1 / 3.0), LaneSplit.onePerRank(1), order, 2.5))
+        .isEqualTo(0.83203125);
+  }
+
+  /// What becomes of a number of one rank, in BF16.
+  private static double narrow(ReduceOp reduce, LaneSplit lanes, SumOrder order, double number) {
+    AllReduce op = new AllReduce("dp", reduce, lanes);
+    GraphBuilder builder = new GraphBuilder("narrow");
+    List<Value> held = new ArrayList<>();
+    Map<String, double[]> inputs = new HashMap<>();
+    for (int i = 0; i < lanes.ranks().getFirst().size(); i++) {
+      String name = "x" + i;
+      held.add(builder.input(name, new ValueType(DType.BF16, Shape.of(1))));
+      inputs.put(name, new double[] {i == 0 ? number : 0});
+    }
+    builder.output("y", builder.apply(op, held).getFirst());
+    Emitted emitted = Emitted.of(builder.build(), line(1), order);
+    return Emitted.numbers(emitted.interpreted(List.of(inputs)).getFirst(), "y")[0];
   }
 
   @Test
