@@ -40,7 +40,7 @@ public final class Safetensors implements AutoCloseable {
 
   // About 75,000 tensors, where files of large models have some thousands. As a tree a longer
   // header would not fit a small heap.
-  private static final int LARGEST_HEADER_BYTES = 8 << 20;
+  static final int LARGEST_HEADER_BYTES = 8 << 20;
 
   private static final ObjectMapper JSON =
       new ObjectMapper(
@@ -110,6 +110,8 @@ public final class Safetensors implements AutoCloseable {
   /// @param tensors in the order in which their bytes are written
   /// @param metadata free text by key
   /// @throws IOException if the disk is full or the path cannot be written
+  /// @throws IllegalArgumentException if there are more tensors than [#open] reads; nothing is
+  ///   written
   public static void write(Path path, Map<String, TensorData> tensors, Map<String, String> metadata)
       throws IOException {
     write(path, new TensorsInMemory(tensors), metadata);
@@ -120,9 +122,12 @@ public final class Safetensors implements AutoCloseable {
   /// @param tensors read to its end, if the file can be written
   /// @param metadata free text by key
   /// @throws IOException if the disk is full or the path cannot be written
+  /// @throws IllegalArgumentException if there are more tensors than [#open] reads; nothing is
+  ///   written
   public static void write(Path path, TensorSource tensors, Map<String, String> metadata)
       throws IOException {
     byte[] header = header(tensors.tensors(), metadata);
+    requireReadable(path.toString(), header.length, tensors.tensors().size());
     try (FileChannel channel =
         FileChannel.open(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
       ByteBuffer start = ByteBuffer.allocate(8 + header.length).order(ByteOrder.LITTLE_ENDIAN);
@@ -135,6 +140,15 @@ public final class Safetensors implements AutoCloseable {
         }
       }
       channel.force(true);
+    }
+  }
+
+  /// Checks that [#open] would take a header.
+  static void requireReadable(String file, int headerBytes, int tensors) {
+    if (headerBytes > LARGEST_HEADER_BYTES) {
+      throw new IllegalArgumentException(
+          "safetensors header is too long to be read again: file=%s, headerBytes=%d, limitBytes=%d, tensors=%d (write fewer tensors to a file, or shorter names and metadata)"
+              .formatted(file, headerBytes, LARGEST_HEADER_BYTES, tensors));
     }
   }
 

@@ -30,6 +30,14 @@ public record SafetensorsPlan(String stem, List<TensorFile> files, String index)
 
   private static final ObjectMapper JSON = new JsonMapper();
 
+  // A comma and a number of 64 bits.
+  private static final int LONGEST_NUMBER = 20;
+  // Beside name and extents.
+  private static final int ENTRY_BYTES =
+      ",:{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[]}".length() + 2 * LONGEST_NUMBER;
+  // Braces, the key of the metadata and spaces up to a multiple of 8.
+  private static final int FRAME_BYTES = 32;
+
   /// One file.
   ///
   /// @param name its name
@@ -55,26 +63,33 @@ public record SafetensorsPlan(String stem, List<TensorFile> files, String index)
     }
   }
 
-  /// Plans a set: tensors in order, a file as soon as the next tensor would make it longer than it
-  /// may be.
+  /// Plans a set: tensors in order, a file as soon as the next tensor would make it, or its header,
+  /// longer than it may be.
   ///
   /// @param tensors float32
   /// @param fileBytes most bytes of tensors in a file, where one tensor alone is not longer
   /// @param metadata free text by key
+  /// @throws IllegalArgumentException if the metadata alone, or one tensor's name, fill a header
   public static SafetensorsPlan of(
       String stem, Map<String, Shape> tensors, long fileBytes, Map<String, String> metadata) {
     List<Map<String, Shape>> parts = new ArrayList<>();
     Map<String, Shape> part = new LinkedHashMap<>();
     long bytes = 0;
+    long empty = written(metadata) + FRAME_BYTES;
+    long header = empty;
     for (Map.Entry<String, Shape> tensor : tensors.entrySet()) {
       long more = bytes(tensor.getValue());
-      if (!part.isEmpty() && bytes + more > fileBytes) {
+      long entry = entryBytes(tensor.getKey(), tensor.getValue());
+      boolean full = bytes + more > fileBytes || header + entry > Safetensors.LARGEST_HEADER_BYTES;
+      if (!part.isEmpty() && full) {
         parts.add(part);
         part = new LinkedHashMap<>();
         bytes = 0;
+        header = empty;
       }
       part.put(tensor.getKey(), tensor.getValue());
       bytes += more;
+      header += entry;
     }
     parts.add(part);
     List<TensorFile> files = new ArrayList<>();
@@ -87,6 +102,19 @@ public record SafetensorsPlan(String stem, List<TensorFile> files, String index)
       files.add(file(name, parts.get(i), metadata));
     }
     return new SafetensorsPlan(stem, files, parts.size() == 1 ? "" : index(files, tensors));
+  }
+
+  /// The most bytes that a tensor takes of a header.
+  private static long entryBytes(String name, Shape shape) {
+    return written(name) + ENTRY_BYTES + (long) shape.rank() * LONGEST_NUMBER;
+  }
+
+  private static long written(Object value) {
+    try {
+      return JSON.writeValueAsBytes(value).length;
+    } catch (JsonProcessingException impossible) {
+      throw new AssertionError("texts are written", impossible);
+    }
   }
 
   private static long bytes(Shape shape) {
@@ -112,6 +140,7 @@ public record SafetensorsPlan(String stem, List<TensorFile> files, String index)
     }
     byte[] json = text(root).getBytes(StandardCharsets.UTF_8);
     int padded = Math.ceilDiv(json.length, 8) * 8;
+    Safetensors.requireReadable(name, padded, tensors.size());
     ByteBuffer header = ByteBuffer.allocate(8 + padded).order(ByteOrder.LITTLE_ENDIAN);
     header.putLong(padded).put(json);
     while (header.hasRemaining()) {

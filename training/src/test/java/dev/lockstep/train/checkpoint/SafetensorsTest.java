@@ -61,6 +61,35 @@ class SafetensorsTest {
     }
   }
 
+  @Test
+  void aSetIsCutWhereAHeaderWouldBeTooLongToBeRead() throws IOException {
+    Map<String, Shape> tensors = new LinkedHashMap<>();
+    String name = "n".repeat(40_000);
+    for (int i = 0; i < 500; i++) {
+      tensors.put(i + name, Shape.of(1));
+    }
+    SafetensorsPlan plan = SafetensorsPlan.of("model", tensors, 1 << 30, Map.of("key", "text"));
+    assertThat(plan.files()).hasSize(3);
+    for (SafetensorsPlan.TensorFile file : plan.files()) {
+      Path path = folder.resolve(file.name());
+      ByteBuffer bytes = ByteBuffer.allocate((int) file.bytes());
+      Files.write(path, bytes.put(file.header().duplicate()).array());
+      try (Safetensors read = Safetensors.open(path)) {
+        assertThat(read.tensors().keySet()).isEqualTo(file.places().keySet());
+      }
+    }
+  }
+
+  @Test
+  void aHeaderThatIsTooLongToBeReadIsNotWritten() {
+    Path file = folder.resolve("long.safetensors");
+    Map<String, TensorData> tensors = Map.of("n".repeat(8 << 20), floats(Shape.of(1), 1));
+    assertThatThrownBy(() -> Safetensors.write(file, tensors, Map.of()))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("limitBytes=8388608, tensors=1");
+    assertThat(file).doesNotExist();
+  }
+
   @ParameterizedTest
   @ValueSource(
       strings = {
