@@ -34,8 +34,11 @@ final class CudaBuffer extends LeasedBuffer {
 
   @Override
   protected void free() {
-    charge.close();
-    memory.free(pointer, name());
+    try {
+      memory.free(pointer, name());
+    } finally {
+      charge.close(); // not before: who is waiting for room takes it at once
+    }
   }
 
   @Override

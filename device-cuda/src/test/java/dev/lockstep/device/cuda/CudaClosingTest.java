@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import dev.lockstep.device.Device;
 import dev.lockstep.device.DeviceOptions;
 import dev.lockstep.device.Program;
+import dev.lockstep.device.cuda.ffi.CudaDriver;
 import dev.lockstep.failure.DeviceException;
 import dev.lockstep.graph.Blocks;
 import dev.lockstep.graph.Graph;
@@ -20,6 +21,7 @@ import dev.lockstep.tensor.DType;
 import dev.lockstep.tensor.Shape;
 import dev.lockstep.tensor.Tensor;
 import java.util.Map;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -30,7 +32,17 @@ import org.junit.jupiter.api.Timeout;
 class CudaClosingTest {
   private static final int REFUSED = 1;
 
-  private final FaultyDriver faults = new FaultyDriver();
+  private long chargedAtFree;
+  private final FaultyCalls<CudaDriver> faults =
+      new FaultyCalls<>(CudaDriver.class) {
+        @Override
+        OptionalInt instead(String function, Object[] arguments) {
+          if (function.equals("memFreeAsync")) {
+            chargedAtFree = pool.usedBytes();
+          }
+          return super.instead(function, arguments);
+        }
+      };
   private final MemoryPool pool = MemoryPool.root("closing", Long.MAX_VALUE);
   private Device device;
 
@@ -59,6 +71,13 @@ class CudaClosingTest {
     Tensor x = new Tensor(memory, 4, DType.F32, Shape.of(3, 3));
     Tensor y = new Tensor(memory, 132, DType.F32, Shape.of(3, 3));
     program.bind(Map.of("x", x, "y", y));
+  }
+
+  @Test
+  void memoryIsChargedUntilItIsFree() {
+    device.allocate("matrices", 256).close();
+    assertThat(chargedAtFree).isEqualTo(256);
+    assertThat(pool.usedBytes()).isZero();
   }
 
   @Test

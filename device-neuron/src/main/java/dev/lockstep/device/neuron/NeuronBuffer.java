@@ -45,8 +45,11 @@ final class NeuronBuffer extends LeasedBuffer {
 
   @Override
   protected void free() {
-    charge.close();
-    device.free(tensor);
+    try {
+      device.free(tensor);
+    } finally {
+      charge.close(); // not before: who is waiting for room takes it at once
+    }
   }
 
   @Override
