@@ -1,6 +1,7 @@
 package dev.lockstep.launcher;
 
 import dev.lockstep.job.FailureRecord;
+import dev.lockstep.launcher.process.Supervisor;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
@@ -13,7 +14,7 @@ import java.util.function.Supplier;
 /// ranks; those of other nodes do not hear of it.
 final class FailureWatch implements AutoCloseable {
   /// As long as the launcher of node 0 gives its ranks.
-  static final Duration TO_END = Duration.ofSeconds(1);
+  static final Duration TO_END = Supervisor.Patience.TO_END;
 
   private static final Duration LOOK = Duration.ofMillis(100);
 

@@ -91,17 +91,19 @@ final class RankRun {
     }
   }
 
-  private End work(boolean check) {
+  /// @param alone whether another launcher started this rank: then nobody has checked the
+  ///   arguments, and it ends its ranks itself
+  private End work(boolean alone) {
     int worldSize = 0;
     try (Job job = Job.join(JobConfig.of(environment))) {
       joined = job;
       stopSignal.afterwards(job.takeOverExit());
       worldSize = job.worldSize();
-      if (!check && job.nodeRank() > 0) {
+      if (!alone && job.nodeRank() > 0) {
         failureWatch = FailureWatch.start(job::failure, FailureWatch.TO_END, this::endUnnoticed);
       }
       try {
-        if (check) {
+        if (alone) {
           provider.check(arguments, worldSize);
         }
         return finished(job, provider.run(context(job), arguments));
@@ -110,10 +112,11 @@ final class RankRun {
       }
     } catch (Throwable failure) { // before the job was joined, or while it was left
       stopSignal.exitCode(code(failure));
+      Job left = joined;
       Optional<FailureRecord> first =
           failure instanceof JobFailedException failed
               ? Optional.of(failed.failure())
-              : Optional.empty();
+              : left == null ? Optional.empty() : left.failure();
       writeErrorFile(failure, first);
       return new End(code(failure), failure, worldSize, first);
     }

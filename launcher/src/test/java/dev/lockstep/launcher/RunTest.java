@@ -108,7 +108,7 @@ final class RunTest {
       assertThat(command.err()).filteredOn(line -> line.startsWith("lockstep:")).hasSize(1);
       assertNothingIsLeft(ranks);
     }
-    assertThat(ErrorFile.read(errorFile, 1, "here"))
+    assertThat(ErrorFile.readFirst(errorFile, 1, "here"))
         .hasValueSatisfying(record -> assertThat(record.message()).isEqualTo("boom: step=7"));
   }
 
@@ -282,7 +282,7 @@ final class RunTest {
     assertThat(temporary.resolve("rank0/stdout.log")).content().contains("ready pid=");
     assertThat(temporary.resolve("rank1/stdout.log")).content().contains("ready pid=");
     assertThat(temporary.resolve("rank1/stderr.log")).exists();
-    assertThat(ErrorFile.read(temporary.resolve("rank1/error.json"), 1, "here")).isPresent();
+    assertThat(ErrorFile.readFirst(temporary.resolve("rank1/error.json"), 1, "here")).isPresent();
   }
 
   @Test
@@ -331,7 +331,7 @@ final class RunTest {
           .asString()
           .contains("rank 0 of 1 failed: process ended: exitCode=1");
     }
-    assertThat(ErrorFile.read(errorFile, 0, "here"))
+    assertThat(ErrorFile.readFirst(errorFile, 0, "here"))
         .hasValueSatisfying(now -> assertThat(now.message()).contains("exitCode=1"));
   }
 

@@ -2,6 +2,7 @@ package dev.lockstep.job;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.lockstep.cache.WholeFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -26,10 +27,7 @@ public final class ErrorFile {
   /// @param first the first failure of the job
   public static void write(Path file, FailureRecord own, FailureRecord first) {
     try {
-      if (file.getParent() != null) {
-        Files.createDirectories(file.getParent());
-      }
-      Files.write(file, new ObjectMapper().writeValueAsBytes(content(own, first)));
+      WholeFile.write(file, new ObjectMapper().writeValueAsBytes(content(own, first)));
     } catch (IOException e) {
       LOG.warn("error file cannot be written: file={}", file, e);
     }
@@ -43,7 +41,8 @@ public final class ErrorFile {
     Map<String, Object> extra = new LinkedHashMap<>();
     extra.put("py_callstack", own.stack());
     extra.put("timestamp", Long.toString(seconds));
-    if (own.rank() != first.rank()) {
+    extra.put("epochMillis", own.epochMillis());
+    if (!own.equals(first)) {
       extra.put("first", content(first));
     }
     Map<String, Object> message = new LinkedHashMap<>();
@@ -65,17 +64,8 @@ public final class ErrorFile {
     return fields;
   }
 
-  /// Reads what happened to the rank by what [#write] wrote; empty if there is no such file or it
-  /// holds something else.
-  ///
-  /// @param rank the rank that wrote it
-  /// @param host its host
-  public static Optional<FailureRecord> read(Path file, int rank, String host) {
-    return message(file).flatMap(message -> own(message, rank, host));
-  }
-
   /// Reads the first failure of the job as the rank knew it, which is its own where it knew of no
-  /// other; empty as of [#read].
+  /// other; empty if there is no such file or it holds something else.
   ///
   /// @param rank the rank that wrote the file
   /// @param host its host
@@ -113,7 +103,7 @@ public final class ErrorFile {
                 text[1],
                 extra.path("py_callstack").asText(),
                 "",
-                extra.path("timestamp").asLong() * 1000));
+                extra.path("epochMillis").asLong()));
   }
 
   private static FailureRecord first(JsonNode fields) {

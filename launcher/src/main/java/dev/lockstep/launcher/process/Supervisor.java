@@ -28,12 +28,15 @@ public final class Supervisor implements AutoCloseable {
   /// @param toSave from a stop until force
   /// @param toVanish from force until those that the kernel still holds are left to it
   public record Patience(Duration toNotice, Duration toEnd, Duration toSave, Duration toVanish) {
+    /// How long ranks have from a failure until force, by default.
+    public static final Duration TO_END = Duration.ofSeconds(1);
+
     // A process that has hundreds of GiB or a device to give back needs seconds after its end.
     private static final Duration TO_VANISH = Duration.ofSeconds(5);
 
     /// After a failure everything has ended within two seconds, with time left to clean up.
     public static Patience standard(Duration toSave) {
-      return new Patience(Duration.ofMillis(300), Duration.ofSeconds(1), toSave, TO_VANISH);
+      return new Patience(Duration.ofMillis(300), TO_END, toSave, TO_VANISH);
     }
 
     /// Returns the longest that [#await] takes from a stop on.
