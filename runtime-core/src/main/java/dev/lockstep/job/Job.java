@@ -246,8 +246,8 @@ public final class Job implements AutoCloseable {
   /// Returns what says whether this process has been asked to end since this was called: by
   /// SIGTERM, SIGINT or [System#exit]. The process then ends when this rank has left the job, or
   /// after `patience`: so the work looks, saves what it wants to keep, and returns. What the
-  /// program does after the job may be cut short, and work that calls [System#exit] itself waits
-  /// for nothing. A volatile read: may be polled.
+  /// program does after the job may be cut short, and work that calls [System#exit] itself holds
+  /// the end up for the whole patience: it cannot leave any more. A volatile read: may be polled.
   ///
   /// ```java
   /// BooleanSupplier stop = job.stopSignal(Duration.ofSeconds(30));

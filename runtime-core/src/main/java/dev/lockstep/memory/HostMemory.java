@@ -73,10 +73,12 @@ public final class HostMemory {
   /// Nothing is copied or charged. What peers are to read or write in place is better made by
   /// [#allocateShared]: they cannot map this memory, and collectives stage it.
   ///
-  /// The memory has to stay where it is until `onClose` is called, by the thread that closes the
-  /// buffer, or by a later one that lifts its last quarantine: until then a collective that failed
-  /// may still touch it. Where `onClose` throws [IllegalStateException] the memory cannot be freed
-  /// yet, and closing the buffer again calls it again.
+  /// The memory has to stay where it is until `onClose` is called: it is freed there and nowhere
+  /// else. That is when the buffer is closed and nothing may touch it any more, neither a
+  /// collective that failed nor a card that it is registered with; so it may be a thread of a
+  /// transport that calls, some milliseconds after the buffer was closed, and `onClose` is brief
+  /// and takes no locks. Where it throws [IllegalStateException] the memory cannot be freed yet,
+  /// and closing the buffer again calls it again.
   ///
   /// ```java
   /// Arena arena = Arena.ofShared();
