@@ -131,7 +131,7 @@ record FabricInfo(
 
   /// Returns what speaks there, as [LinkAddress#fabric].
   String speaks() {
-    return provider.equals(EFA) ? isDirect() ? EFA_DIRECT : EFA : provider;
+    return isDirect() ? EFA_DIRECT : provider;
   }
 
   /// Returns whether links can be made of what it does: frames, writes whose immediate data names

@@ -29,7 +29,7 @@ final class CutFrameTest {
 
   @ParameterizedTest(name = "error={0}")
   @ValueSource(ints = {Fi.ECANCELED, Fi.ENOTCONN, Fi.ECONNRESET, Fi.ECONNABORTED})
-  void costsNeitherTheReceiveNorTheLinksOfOtherPeers(int error) {
+  void costsNeitherTheReceiveNorALink(int error) {
     LibfabricJudge.require(new OfiTcpProvider());
     List<TransportContext> contexts = TransportHarness.contexts(2, directory);
     var first = new OfiTcpProvider().open(contexts.getFirst());

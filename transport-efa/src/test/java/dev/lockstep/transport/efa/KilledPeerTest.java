@@ -50,7 +50,13 @@ final class KilledPeerTest {
     try (FabricProcess survivor = new FabricProcess(provider, 0, directory)) {
       readInto(survivor);
       victim.destroyForcibly().waitFor();
-      assertThat(catchThrowable(survivor::await)).isInstanceOf(TransportException.class);
+      Throwable failure =
+          catchThrowable(
+              () -> {
+                survivor.await(); // all of it may be here by now
+                survivor.exchange(4);
+              });
+      assertThat(failure).isInstanceOf(TransportException.class);
     } finally {
       victim.destroyForcibly();
     }
