@@ -76,13 +76,13 @@ public final class Mesh implements AutoCloseable {
   /// Lays a job's ranks out; every rank calls this with the same axes, and it returns when all
   /// have. The mesh owns its communicators.
   ///
-  /// @throws ConfigurationException if the axes do not hold exactly the job's ranks, or a name is
-  ///   there twice; on every rank, if ranks give unlike axes
+  /// @throws ConfigurationException on every rank, if ranks give unlike axes, or these do not hold
+  ///   exactly the job's ranks, or a name is there twice
   public static Mesh of(Job job, CommunicatorOptions options, List<Axis> axes) {
-    check(axes, job.worldSize());
     Mesh mesh = new Mesh(List.copyOf(axes), Communicator.world(job, options));
     try {
-      mesh.world.requireAlike("--mesh", words(axes));
+      mesh.world.requireAlike("--mesh", words(axes)); // before any rank refuses its own
+      check(axes, job.worldSize());
       for (Axis axis : axes) {
         mesh.along.put(axis.name(), mesh.communicator(List.of(axis.name())));
       }

@@ -59,18 +59,21 @@ final class MeshTest {
         });
   }
 
-  @Test
-  void unlikeAxesAreSaidOnEveryRank() {
+  /// Also where one rank's would not hold the job's ranks.
+  @ParameterizedTest
+  @ValueSource(strings = {"dp=4", "dp=3"})
+  void unlikeAxesAreSaidOnEveryRank(String other) {
     Ranks.run(
         4,
         SameBitsTest.over("in-process"),
         rank -> {
-          List<Mesh.Axis> axes = Mesh.Axis.parse(rank.number() < 3 ? "dp=2,tp=2" : "dp=4");
+          List<Mesh.Axis> axes = Mesh.Axis.parse(rank.number() < 3 ? "dp=2,tp=2" : other);
           assertThatThrownBy(() -> Mesh.of(rank.job, SameBitsTest.over("in-process"), axes))
               .isInstanceOf(ConfigurationException.class)
               .hasMessage(
-                  "ranks were given unlike options: rank=0 --mesh dp=2,tp=2, rank=3 --mesh dp=4"
-                      + " (give every rank the same)");
+                  "ranks were given unlike options: rank=0 --mesh dp=2,tp=2, rank=3 --mesh %s"
+                      + " (give every rank the same)",
+                  other);
           return true;
         });
   }
