@@ -14,9 +14,9 @@ final class InitialWeights {
 
   /// Checks that weights are of the recipe's model, and the ones that it names, if it does.
   ///
-  /// @return their SHA-256
+  /// @param sha256 theirs
   /// @throws ConfigurationException that names `--weights` if they are not
-  static String check(Recipe recipe, HuggingFaceFolder weights) {
+  static void check(Recipe recipe, HuggingFaceFolder weights, String sha256) {
     if (!isOf(recipe.model(), weights.shape())) {
       throw new ConfigurationException(
           "--weights",
@@ -24,7 +24,6 @@ final class InitialWeights {
           "the weights are of another model: --weights %s has %s, the recipe has %s"
               .formatted(weights.path(), weights.shape(), recipe.model()));
     }
-    String sha256 = weights.sha256();
     if (!recipe.initialWeights().isEmpty() && !recipe.initialWeights().equals(sha256)) {
       throw new ConfigurationException(
           "--weights",
@@ -32,7 +31,6 @@ final class InitialWeights {
           "the recipe starts from other weights: --weights %s has sha256 %s, the recipe has %s"
               .formatted(weights.path(), sha256, recipe.initialWeights()));
     }
-    return sha256;
   }
 
   /// Returns what is said of weights whose tokens are not the bytes that a corpus has.

@@ -1,8 +1,10 @@
 package dev.lockstep.train;
 
+import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.Store;
+import dev.lockstep.memory.Scope;
 import dev.lockstep.train.parallel.Exchange;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -21,17 +23,24 @@ final class RankAgreement {
   }
 
   /// Checks through the job's store that all ranks were given the same: before they have joined
-  /// anything, for what they join may depend on it.
+  /// anything, for what they join may depend on it. A rank whose time is over before all have come
+  /// may call this again, for the same start.
   ///
   /// @return key of the store to withdraw once all ranks have come on
   /// @throws ConfigurationException on every rank, if they were not
   static String requireAlikeAtStart(Job job, Duration timeout, String what, String mine) {
     Store store = job.store();
     // Ranks start their trainers in the same order.
-    String start = "trainer/starts/" + store.add("trainer/starts-of/" + job.rank(), 1);
+    String starts = "trainer/starts-of/" + job.rank();
+    String start = "trainer/starts/" + store.add(starts, 1);
     String key = start + "/" + job.rank();
     store.set(key, mine.getBytes(StandardCharsets.UTF_8));
-    store.barrier(start, job.worldSize(), timeout);
+    try {
+      store.barrier(start, job.worldSize(), timeout);
+    } catch (CollectiveTimeoutException late) {
+      Scope.afterFailure(late, () -> store.add(starts, -1)); // no rank has begun it
+      throw late;
+    }
     List<String> all = new ArrayList<>();
     for (int rank = 0; rank < job.worldSize(); rank++) {
       byte[] theirs = store.get(start + "/" + rank, timeout);

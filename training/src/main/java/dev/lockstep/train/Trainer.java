@@ -66,21 +66,27 @@ public final class Trainer implements AutoCloseable {
   private long unfinished; // number of the step that began and did not end; 0 for none
   private boolean closed;
 
+  /// What a run begins with.
+  ///
+  /// @param from what it begins with beside them, as words that all ranks must have alike
+  /// @param check whether it fits; asked when all are known to have the same, so that none refuses
+  ///   alone what the others wait with
+  private record Beginning(Recipe recipe, Corpus corpus, String from, Runnable check) {}
+
   private Trainer(
-      Job job,
-      Recipe recipe,
-      Corpus corpus,
-      TrainerOptions options,
-      CheckpointWriter.Output output) {
-    options.layout().check(recipe, job.worldSize());
+      Job job, Beginning beginning, TrainerOptions options, CheckpointWriter.Output output) {
     this.job = job;
-    this.recipe = recipe;
-    this.corpus = corpus;
+    recipe = beginning.recipe;
+    corpus = beginning.corpus;
+    Optional<String> said = agree(beginning.from, options);
+    beginning.check.run();
+    options.layout().check(recipe, job.worldSize());
     Batches batches = recipe.batches(corpus);
     model = recipe.model().model(recipe.blocks().tensor());
     programs = recipe.programs(model, options.recompute());
     try {
-      exchange = join(options);
+      exchange = JobExchange.open(scope, job, recipe, options);
+      said.ifPresent(key -> job.store().withdraw(key)); // all have come here, and so have read it
       compute = RankCompute.open(scope, options, job, exchange.place());
       DeviceAgreement.check(compute, recipe.sameBits());
       stages =
@@ -103,23 +109,19 @@ public final class Trainer implements AutoCloseable {
     }
   }
 
-  /// Joins the other ranks, once all have said that they were given the same: which communicators
-  /// they make follows from it.
-  private JobExchange join(TrainerOptions options) {
-    if (job.worldSize() == 1) {
-      return JobExchange.open(scope, job, recipe, options);
-    }
-    String said =
-        RankAgreement.requireAlikeAtStart(
-            job, options.timeout(), "recipe, text or layout", given(options));
-    JobExchange joined = JobExchange.open(scope, job, recipe, options);
-    job.store().withdraw(said); // all have come here, and so have read it
-    return joined;
+  /// Returns when all ranks have said that they were given the same, with what this one has said:
+  /// which communicators they make follows from it, and what they refuse.
+  private Optional<String> agree(String from, TrainerOptions options) {
+    return job.worldSize() == 1
+        ? Optional.empty()
+        : Optional.of(
+            RankAgreement.requireAlikeAtStart(
+                job, options.timeout(), "recipe, text or layout", given(from, options)));
   }
 
-  private String given(TrainerOptions options) {
+  private String given(String from, TrainerOptions options) {
     Layout layout = options.layout();
-    return "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %s, --schedule %s, --chunks %s, recompute=%s, bucketBytes=%s"
+    return "recipe=%s, data=%s, --mesh %s, --sequence-parallel %s, --zero %s, --schedule %s, --chunks %s, recompute=%s, bucketBytes=%s, %s"
         .formatted(
             Sha256.of(recipe.toJson()),
             corpus.sha256(),
@@ -129,7 +131,8 @@ public final class Trainer implements AutoCloseable {
             layout.schedule().label(),
             layout.chunks(),
             options.recompute(),
-            options.bucketBytes());
+            options.bucketBytes(),
+            from);
   }
 
   private Steps steps(TrainerOptions options, TrainedState state, Batches batches) {
@@ -152,20 +155,13 @@ public final class Trainer implements AutoCloseable {
   /// Starts a run from the recipe's initial weights; the caller closes the trainer. Blocks until
   /// all ranks have met.
   ///
-  /// @throws ConfigurationException if the recipe, the text and the job do not fit each other; on
-  ///   every rank, before they join, if ranks were not given the same
+  /// @throws ConfigurationException on every rank, before they join, if ranks were not given the
+  ///   same, or the recipe, the text and the job do not fit each other
   /// @throws dev.lockstep.failure.DeviceException if the device cannot be opened so, for example
   ///   with wider vectors than this processor has
   /// @throws dev.lockstep.failure.CollectiveTimeoutException if ranks are missing after
   ///   [TrainerOptions#timeout]; it names them
   public static Trainer start(Job job, Recipe recipe, Corpus corpus, TrainerOptions options) {
-    if (!recipe.initialWeights().isEmpty()) {
-      throw new ConfigurationException(
-          "--weights",
-          "",
-          "the recipe starts from weights that were not given: sha256 %s (give their folder with --weights)"
-              .formatted(recipe.initialWeights()));
-    }
     return start(job, recipe, corpus, options, CheckpointWriter.Output.standard());
   }
 
@@ -176,10 +172,25 @@ public final class Trainer implements AutoCloseable {
       Corpus corpus,
       TrainerOptions options,
       CheckpointWriter.Output output) {
-    recipe.requireWarmUpWithinSteps();
-    Trainer trainer = new Trainer(job, recipe, corpus, options, output);
+    Runnable check =
+        () -> {
+          requireNoWeights(recipe);
+          recipe.requireWarmUpWithinSteps();
+        };
+    Beginning anew = new Beginning(recipe, corpus, "starts anew", check);
+    Trainer trainer = new Trainer(job, anew, options, output);
     trainer.fill(() -> trainer.parameters.initialize(recipe.seed()));
     return trainer;
+  }
+
+  private static void requireNoWeights(Recipe recipe) {
+    if (!recipe.initialWeights().isEmpty()) {
+      throw new ConfigurationException(
+          "--weights",
+          "",
+          "the recipe starts from weights that were not given: sha256 %s (give their folder with --weights)"
+              .formatted(recipe.initialWeights()));
+    }
   }
 
   /// Gives a new trainer its state, or closes it.
@@ -199,33 +210,47 @@ public final class Trainer implements AutoCloseable {
   /// token, and a warning says so.
   ///
   /// @param weights a model of the recipe's shape
-  /// @throws ConfigurationException if the recipe has a model of another shape, starts from other
-  ///   weights, or does not fit the text and the job
+  /// @throws ConfigurationException on every rank, if ranks were not given the same, or the recipe
+  ///   has a model of another shape, starts from other weights, or does not fit the text and the
+  ///   job
   /// @throws CheckpointException if the weights cannot be read
   public static Trainer start(
       Job job, Recipe recipe, HuggingFaceFolder weights, Corpus corpus, TrainerOptions options) {
-    String sha256 = InitialWeights.check(recipe, weights);
-    if (job.rank() == 0) {
-      InitialWeights.otherTokens(weights).ifPresent(LOG::warn);
-    }
-    recipe.requireWarmUpWithinSteps();
-    Trainer trainer =
-        new Trainer(
-            job,
-            recipe.withInitialWeights(sha256),
-            corpus,
-            options,
-            CheckpointWriter.Output.standard());
+    String sha256 = weights.sha256();
+    Runnable check =
+        () -> {
+          InitialWeights.check(recipe, weights, sha256);
+          if (job.rank() == 0) {
+            InitialWeights.otherTokens(weights).ifPresent(LOG::warn);
+          }
+          recipe.requireWarmUpWithinSteps();
+        };
+    // Where the recipe names weights, these may be others.
+    String from =
+        "starts from weights of %s where the recipe names [%s]"
+            .formatted(weights.shape(), recipe.initialWeights());
+    Beginning given = new Beginning(recipe.withInitialWeights(sha256), corpus, from, check);
+    Trainer trainer = new Trainer(job, given, options, CheckpointWriter.Output.standard());
     trainer.fill(() -> trainer.parameters.load(weights));
     return trainer;
   }
 
   /// Continues a run bit for bit; the caller closes the trainer. Every rank reads the checkpoint.
   ///
-  /// @throws ConfigurationException if the text is not the one that the run was trained on
+  /// @throws ConfigurationException on every rank, if ranks were not given the same, or the text is
+  ///   not the one that the run was trained on
   /// @throws CheckpointException if the weights do not fit the recipe; on every rank, if the
   ///   checkpoint was replaced since it was opened
   public static Trainer resume(Job job, SavedRun saved, Corpus corpus, TrainerOptions options) {
+    String from = "goes on with a run of data=" + saved.dataSha256();
+    Runnable check = () -> requireText(saved, corpus);
+    Beginning resumed = new Beginning(saved.recipe(), corpus, from, check);
+    Trainer trainer = new Trainer(job, resumed, options, CheckpointWriter.Output.standard());
+    trainer.fill(() -> trainer.load(saved));
+    return trainer;
+  }
+
+  private static void requireText(SavedRun saved, Corpus corpus) {
     if (!saved.dataSha256().equals(corpus.sha256())) {
       throw new ConfigurationException(
           "--data",
@@ -233,10 +258,6 @@ public final class Trainer implements AutoCloseable {
           "the text is not the one that the resumed run was trained on: --data has sha256 %s, --resume has sha256 %s (give the --data that the run was started with, unchanged)"
               .formatted(corpus.sha256(), saved.dataSha256()));
     }
-    Trainer trainer =
-        new Trainer(job, saved.recipe(), corpus, options, CheckpointWriter.Output.standard());
-    trainer.fill(() -> trainer.load(saved));
-    return trainer;
   }
 
   private void load(SavedRun saved) {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import dev.lockstep.failure.CheckpointException;
+import dev.lockstep.failure.CollectiveTimeoutException;
 import dev.lockstep.failure.ConfigurationException;
 import dev.lockstep.train.Recipe.BatchShape;
 import dev.lockstep.train.data.Corpus;
@@ -119,7 +120,7 @@ class StateGatherTest {
   @ParameterizedTest(name = "{0} and {1}")
   @CsvSource(
       delimiter = ';',
-      value = {"dp=4; dp=2,tp=2", "dp=2,tp=2; pp=2,tp=2"})
+      value = {"dp=4; dp=2,tp=2", "dp=2,tp=2; pp=2,tp=2", "dp=2,tp=2; dp=3"})
   void ranksOfOtherLayoutsAreRefusedOnEveryRank(String mesh, String others) throws Exception {
     try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
       List<String> messages =
@@ -142,6 +143,70 @@ class StateGatherTest {
                   assertThat(message)
                       .startsWith("recipe, text or layout differs: rank=0 recipe=")
                       .contains("--mesh " + mesh, "; rank=2 ", "--mesh " + others));
+    }
+  }
+
+  /// Ranks compare their texts before one finds that its own is not the run's.
+  @Test
+  void anotherTextOfOneRankIsRefusedOnEveryRankThatResumes() throws Exception {
+    Path text = TinyText.write(directory.resolve("text"));
+    Path others = TinyText.write(directory.resolve("others"));
+    Files.delete(others.resolve("f0.txt"));
+    Path checkpoint = directory.resolve("checkpoint");
+    TrainerOptions options = options("dp=2", 0).withTimeout(Duration.ofSeconds(20));
+    try (Corpus corpus = TinyText.open(text);
+        Corpus other = TinyText.open(others)) {
+      List<List<String>> messages =
+          InProcessRanks.run(
+              2,
+              job -> {
+                try (Trainer trainer = Trainer.start(job, recipe(16), corpus, options)) {
+                  trainer.save(checkpoint);
+                }
+                SavedRun saved = SavedRun.open(checkpoint);
+                Corpus mine = job.rank() == 0 ? corpus : other;
+                String unlike =
+                    message(
+                        ConfigurationException.class,
+                        () -> Trainer.resume(job, saved, mine, options));
+                String wrong =
+                    message(
+                        ConfigurationException.class,
+                        () -> Trainer.resume(job, saved, other, options));
+                Trainer.resume(job, saved, corpus, options).close();
+                return List.of(unlike, wrong);
+              });
+
+      assertThat(messages)
+          .allSatisfy(
+              both -> {
+                assertThat(both.getFirst())
+                    .startsWith("recipe, text or layout differs: rank=0 recipe=")
+                    .contains("data=" + corpus.sha256(), "data=" + other.sha256());
+                assertThat(both.getLast()).startsWith("the text is not the one");
+              });
+    }
+  }
+
+  @Test
+  void aStartToWhichNotAllRanksCameCanBeTriedAgain() throws Exception {
+    TrainerOptions options = options("dp=2", 0).withTimeout(Duration.ofSeconds(20));
+    try (Corpus corpus = TinyText.open(TinyText.write(directory.resolve("text")))) {
+      InProcessRanks.run(
+          2,
+          job -> {
+            if (job.rank() == 0) {
+              TrainerOptions hasty = options.withTimeout(Duration.ofMillis(10));
+              assertThat(
+                      message(
+                          CollectiveTimeoutException.class,
+                          () -> Trainer.start(job, recipe(16), corpus, hasty)))
+                  .contains("missingRanks=[1]");
+            }
+            job.store().barrier("app/late", 2, Duration.ofSeconds(20));
+            Trainer.start(job, recipe(16), corpus, options).close();
+            return 0;
+          });
     }
   }
 
