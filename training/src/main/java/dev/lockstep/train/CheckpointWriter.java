@@ -55,8 +55,6 @@ final class CheckpointWriter implements AutoCloseable {
   private @Nullable Running running;
   private long saves;
   private @Nullable Owed owed;
-  // Why its writing failed here.
-  private Optional<CheckpointException> unheard = Optional.empty();
 
   /// Plans the files.
   ///
@@ -106,9 +104,8 @@ final class CheckpointWriter implements AutoCloseable {
 
   /// A checkpoint of which not all ranks have heard how it went.
   ///
-  /// @param writing its writing, on a rank that writes
-  /// @param overheard what the writers say to each other, on one that does not
-  private record Owed(Path folder, @Nullable Running writing, @Nullable WritersTalk overheard) {}
+  /// @param overheard what the writers say to each other, on a rank that does not write
+  private record Owed(Path folder, @Nullable WritersTalk overheard) {}
 
   /// What is written beside the tensors.
   ///
@@ -150,7 +147,12 @@ final class CheckpointWriter implements AutoCloseable {
   ///
   /// @throws CheckpointException on every rank, if it could not be written
   void writeTogether(Target target, Exchange exchange) {
-    begin(target, compute.device().info().hostAddressable() ? this::held : this::copied);
+    try {
+      begin(target, compute.device().info().hostAddressable() ? this::held : this::copied);
+    } catch (RuntimeException | Error e) {
+      Scope.afterFailure(e, () -> awaitTogether(exchange));
+      throw e;
+    }
     var _ = awaitTogether(exchange);
   }
 
@@ -158,15 +160,32 @@ final class CheckpointWriter implements AutoCloseable {
   ///
   /// @param shares makes of the writers what this rank writes, if it is one
   private void begin(Target target, Function<List<Integer>, Share> shares) {
-    await();
     List<Integer> writers = writers();
     boolean writes = writers.contains(job.rank());
     WritersTalk talk = job.worldSize() == 1 ? WritersTalk.withNobody(job) : nextTalk(writers);
-    if (writes) {
-      start(target, shares.apply(writers), talk);
-    }
     if (writers.size() < job.worldSize()) {
-      owed = new Owed(target.folder, running, writes ? null : talk);
+      owed = new Owed(target.folder, writes ? null : talk);
+    }
+    if (writes) {
+      start(target, made(target, writers, talk, shares), talk);
+    }
+  }
+
+  /// Makes what this rank writes; where it cannot, the other writers hear of it before this throws.
+  private Share made(
+      Target target,
+      List<Integer> writers,
+      WritersTalk talk,
+      Function<List<Integer>, Share> shares) {
+    try {
+      return shares.apply(writers);
+    } catch (RuntimeException | Error e) {
+      if (job.rank() == writers.getFirst()) {
+        talk.sayLast(WritersTalk.OPEN, "", e);
+        Scope.afterFailure(e, () -> hearOthers(target, writers, talk));
+      }
+      sayFailed(target, writers, talk, e);
+      throw e;
     }
   }
 
@@ -274,7 +293,6 @@ final class CheckpointWriter implements AutoCloseable {
       Optional<CheckpointException> failure = Uninterrupted.call(mine.task::get);
       running = null;
       if (failure.isPresent()) {
-        unheard = owed != null && mine.equals(owed.writing) ? failure : unheard;
         throw new CheckpointException(mine.folder.toString(), words(failure.get()), failure.get());
       }
       return Optional.of(mine.folder);
@@ -296,30 +314,32 @@ final class CheckpointWriter implements AutoCloseable {
   /// @return the checkpoint's folder on the writers; empty if none was written, and on the others
   /// @throws CheckpointException on every rank, if it could not be written
   Optional<Path> awaitTogether(Exchange exchange) {
-    Optional<Path> saved = Optional.empty();
-    Optional<CheckpointException> failure = Optional.empty();
+    Optional<Path> saved;
     try {
       saved = await();
-    } catch (CheckpointException mine) {
-      failure = Optional.of(mine);
+    } catch (RuntimeException | Error mine) {
+      Scope.afterFailure(mine, () -> hearTogether(exchange));
+      throw mine;
     }
-    Owed told = owed;
-    if (told != null) {
-      String mine = unheard.map(CheckpointWriter::words).orElse("");
-      if (told.overheard != null) {
-        var _ = told.overheard.hear(WritersTalk.END);
-      }
-      owed = null;
-      unheard = Optional.empty();
-      String refusal = RankAgreement.refusal(exchange, mine);
-      if (failure.isEmpty() && !refusal.isEmpty()) {
-        failure = Optional.of(new CheckpointException(told.folder.toString(), refusal, null));
-      }
-    }
+    Optional<CheckpointException> failure = hearTogether(exchange);
     if (failure.isPresent()) {
       throw failure.get();
     }
     return saved;
+  }
+
+  /// Where ranks did not write, all hear in a collective what these have heard of those that did.
+  private Optional<CheckpointException> hearTogether(Exchange exchange) {
+    Owed told = owed;
+    if (told == null) {
+      return Optional.empty();
+    }
+    String heard = told.overheard == null ? "" : told.overheard.hear(WritersTalk.END);
+    owed = null;
+    String refusal = RankAgreement.refusal(exchange, heard);
+    return refusal.isEmpty()
+        ? Optional.empty()
+        : Optional.of(new CheckpointException(told.folder.toString(), refusal, null));
   }
 
   /// Whatever fails, the other writers hear of it: none waits for words that do not come.
@@ -335,12 +355,18 @@ final class CheckpointWriter implements AutoCloseable {
           () -> talk.say(WritersTalk.END, ""));
       return failure;
     } catch (RuntimeException | Error e) {
-      String words = "rank " + job.rank() + " failed: " + e;
-      talk.sayLast(
-          leads ? WritersTalk.END : "" + job.rank(),
-          leads ? words(unwritten(target, words, e)) : words,
-          e);
+      sayFailed(target, mine.writers, talk, e);
       throw e;
+    }
+  }
+
+  private void sayFailed(
+      Target target, List<Integer> writers, WritersTalk talk, Throwable failure) {
+    String words = "rank " + job.rank() + " failed: " + failure;
+    if (job.rank() == writers.getFirst()) {
+      talk.sayLast(WritersTalk.END, words(unwritten(target, words, failure)), failure);
+    } else {
+      talk.sayLast("" + job.rank(), words, failure);
     }
   }
 
@@ -366,14 +392,14 @@ final class CheckpointWriter implements AutoCloseable {
     } catch (CheckpointException e) {
       failure = Optional.of(e);
     } catch (RuntimeException | Error e) {
-      Scope.afterFailure(e, () -> hearOthers(target, mine, talk));
+      Scope.afterFailure(e, () -> hearOthers(target, mine.writers, talk));
       throw e;
     }
     if (failure.isPresent()) {
-      Scope.afterFailure(failure.get(), () -> hearOthers(target, mine, talk));
+      Scope.afterFailure(failure.get(), () -> hearOthers(target, mine.writers, talk));
       return failure;
     }
-    failure = hearOthers(target, mine, talk);
+    failure = hearOthers(target, mine.writers, talk);
     if (failure.isPresent()) {
       return failure;
     }
@@ -390,9 +416,10 @@ final class CheckpointWriter implements AutoCloseable {
   }
 
   /// Waits until no other writes any more; returns what the first of those that failed says.
-  private Optional<CheckpointException> hearOthers(Target target, Share mine, WritersTalk talk) {
+  private Optional<CheckpointException> hearOthers(
+      Target target, List<Integer> writers, WritersTalk talk) {
     Optional<CheckpointException> failure = Optional.empty();
-    for (int rank : mine.writers.subList(1, mine.writers.size())) {
+    for (int rank : writers.subList(1, writers.size())) {
       String words = talk.hear("" + rank);
       if (!words.isEmpty() && failure.isEmpty()) {
         IOException cause = new IOException("rank " + rank + " says: " + words);

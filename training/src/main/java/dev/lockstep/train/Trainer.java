@@ -454,6 +454,8 @@ public final class Trainer implements AutoCloseable {
   /// @throws CheckpointException on every rank, if it or the one before cannot be written, or if
   ///   something else stands there; what was there still is then, and the run can go on. Also if
   ///   the last step diverged or failed: its weights may be those before it, after it or both
+  /// @throws MemoryBudgetException on a rank that has no room for a copy of what it writes, where
+  ///   one is needed; the others hear of it by a [CheckpointException]
   public void save(Path checkpoint) {
     job.activity("saving a checkpoint");
     CheckpointWriter.Target target = target(checkpoint, CheckpointFolder.AS_BEFORE);
@@ -469,6 +471,8 @@ public final class Trainer implements AutoCloseable {
   /// @param keepOld how many old checkpoints stay beside the newest, as `NAME.step-N`, or
   ///   [CheckpointFolder#AS_BEFORE]
   /// @throws CheckpointException on every rank, if the one before could not be written
+  /// @throws MemoryBudgetException on a rank that has no room for its copy; the others hear of it
+  ///   in [#awaitSaved]
   public void saveInBackground(Path checkpoint, int keepOld) {
     OptionCheck.atLeast("--keep-old", keepOld, CheckpointFolder.AS_BEFORE);
     job.activity("saving a checkpoint");

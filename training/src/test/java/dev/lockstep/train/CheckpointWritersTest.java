@@ -6,8 +6,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import dev.lockstep.deadline.Deadline;
 import dev.lockstep.failure.CheckpointException;
 import dev.lockstep.failure.LockstepException;
+import dev.lockstep.failure.MemoryBudgetException;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobFailedException;
+import dev.lockstep.memory.MemoryPool.Charge;
 import dev.lockstep.train.CheckpointWriter.Output;
 import dev.lockstep.train.FailingFiles.Failure;
 import dev.lockstep.train.checkpoint.CheckpointFiles;
@@ -249,6 +251,46 @@ class CheckpointWritersTest extends SmallRuns {
             job.store().barrier("heard", 2, WAIT);
             full.arm(Failure.NONE, 0);
             job.store().barrier("has room", 2, WAIT);
+            trainer.step(false);
+            trainer.save(folder);
+            assertThat(SavedRun.open(folder).step()).isEqualTo(1);
+          }
+          return 0;
+        });
+  }
+
+  /// All others hear of it, those of another host that write nothing too.
+  @Timeout(60)
+  @ParameterizedTest(name = "--mesh {0}, rank {1}")
+  @CsvSource({"tp=2, 0", "tp=2, 1", "dp=2, 0"})
+  void whoHasNoRoomForItsCopyTellsTheOthersAndTheRunGoesOn(String mesh, int failing)
+      throws Exception {
+    Path folder = directory.resolve("checkpoint");
+    Output output =
+        new Output(
+            CheckpointFiles.disk(), CheckpointWriter.FILE_BYTES, _ -> List.of("here", "there"));
+    InProcessRanks.run(
+        2,
+        job -> {
+          TrainerOptions options = options(mesh, 0);
+          try (Trainer trainer = Trainer.start(job, RECIPE, corpus, options, output)) {
+            if (job.rank() == failing) {
+              long room = job.memory().limitBytes() - job.memory().usedBytes();
+              try (Charge _ = job.memory().charge("another's", room)) {
+                assertThatThrownBy(() -> trainer.saveInBackground(folder, 0))
+                    .isInstanceOf(MemoryBudgetException.class);
+              }
+            } else {
+              trainer.saveInBackground(folder, 0);
+            }
+            if (job.rank() == failing && mesh.equals("tp=2")) {
+              assertThat(trainer.awaitSaved()).isEmpty(); // it has said so itself
+            } else {
+              assertThatThrownBy(trainer::awaitSaved)
+                  .isInstanceOf(CheckpointException.class)
+                  .hasMessageContaining(
+                      "rank %d failed: dev.lockstep.failure.MemoryBudgetException", failing);
+            }
             trainer.step(false);
             trainer.save(folder);
             assertThat(SavedRun.open(folder).step()).isEqualTo(1);
