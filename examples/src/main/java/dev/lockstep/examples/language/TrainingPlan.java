@@ -97,17 +97,15 @@ record TrainingPlan(
   /// Opens the text. That of a run which is resumed is known by its hash: where no other is named,
   /// the cache may have it without its place.
   ///
-  /// @param listener told about what is made of a text that the cache has not
+  /// @param listener told about what is made of a text that the cache has not, and why not
   /// @throws ConfigurationException if it cannot be opened
   Corpus openText(TrainingOptions options, CorpusListener listener) {
-    if (isTextCached(options)) {
-      Optional<Corpus> cached =
-          saved.flatMap(run -> Corpus.openCached(options.cacheFolder(), run.dataSha256()));
-      if (cached.isPresent()) {
-        return cached.get();
-      }
-    }
-    return Corpus.open(options.dataOptions(), listener);
+    Optional<Corpus> cached =
+        options.data == null
+            ? saved.flatMap(
+                run -> Corpus.openCached(options.cacheFolder(), run.dataSha256(), listener))
+            : Optional.empty();
+    return cached.orElseGet(() -> Corpus.open(options.dataOptions(), listener));
   }
 
   private void checkText(TrainingOptions options) {

@@ -38,9 +38,10 @@ public final class Corpus implements AutoCloseable {
   ///
   /// @param cache folder of the token cache
   /// @param sha256 the data set's, as [#sha256] says it
+  /// @param listener told why a file that the cache has cannot be taken
   /// @return empty if the cache has no such data set, or not whole
-  public static Optional<Corpus> openCached(Path cache, String sha256) {
-    return CorpusCache.openCached(cache, sha256);
+  public static Optional<Corpus> openCached(Path cache, String sha256, CorpusListener listener) {
+    return CorpusCache.openCached(cache, sha256, listener);
   }
 
   /// Returns whether the cache has a file for a data set, which may be damaged; it is not read.

@@ -64,13 +64,16 @@ final class CorpusCache {
   }
 
   /// Opens a data set by its name alone: its text may be elsewhere by now, or gone.
-  static Optional<Corpus> openCached(Path cache, String sha256) {
+  ///
+  /// @param told why it cannot, where there is a file
+  static Optional<Corpus> openCached(Path cache, String sha256, CorpusListener told) {
     if (!isCached(cache, sha256)) {
       return Optional.empty();
     }
     try {
       return Optional.of(opened(file(cache, sha256), sha256, Optional.empty()));
-    } catch (IOException | DamagedCacheException _) {
+    } catch (IOException | DamagedCacheException e) {
+      told.building(damaged(e));
       return Optional.empty();
     }
   }
@@ -164,9 +167,13 @@ final class CorpusCache {
     } catch (NoSuchFileException e) {
       told.building("no cache yet");
     } catch (IOException | DamagedCacheException e) {
-      told.building("the cache is damaged: " + e.getMessage());
+      told.building(damaged(e));
     }
     return Optional.empty();
+  }
+
+  private static String damaged(Exception cause) {
+    return "the cache is damaged: " + cause.getMessage();
   }
 
   private void writeIndex(String fingerprint, Path file) throws CacheWriteException {

@@ -213,17 +213,20 @@ class CorpusTest {
   @Test
   void aDataSetIsFoundByItsHashWithoutItsText() throws IOException {
     String sha256 = open(new Heard());
+    Heard heard = new Heard();
     Path tokens = cache.resolve("tokens");
     String other = "0".repeat(64);
     Files.copy(tokens.resolve(sha256 + ".lz4"), tokens.resolve(other + ".lz4"));
 
-    try (Corpus found = Corpus.openCached(cache, sha256).orElseThrow()) {
+    try (Corpus found = Corpus.openCached(cache, sha256, heard).orElseThrow()) {
       assertThat(found.sha256()).isEqualTo(sha256);
     }
     assertThat(Corpus.isCached(cache, other)).isTrue();
-    assertThat(Corpus.openCached(cache, other)).isEmpty();
-    assertThat(Corpus.openCached(cache, "1".repeat(64))).isEmpty();
-    assertThat(Corpus.openCached(cache, "../tokens/" + sha256)).isEmpty();
+    assertThat(Corpus.openCached(cache, "1".repeat(64), heard)).isEmpty();
+    assertThat(Corpus.openCached(cache, "../tokens/" + sha256, heard)).isEmpty();
+    assertThat(heard.reasons).isEmpty();
+    assertThat(Corpus.openCached(cache, other, heard)).isEmpty();
+    assertThat(heard.reasons).containsExactly("the cache is damaged: file is another data set");
   }
 
   @Test
