@@ -18,7 +18,7 @@ public record DataOptions(Path source, String suffix, Path cache) {
 
   // How the names end of what a run writes.
   private static final List<String> WRITTEN =
-      List.of(".json", ".jsonl", ".lz4", ".safetensors", ".svg", "lock", "SHA256SUMS");
+      List.of(".json", ".jsonl", ".log", ".lz4", ".safetensors", ".svg", "lock", "SHA256SUMS");
 
   /// Returns the default: the `.java` files inside the running JDK's own `lib/src.zip`.
   ///

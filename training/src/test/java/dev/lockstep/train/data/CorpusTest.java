@@ -270,7 +270,7 @@ class CorpusTest {
   @Test
   void aCacheInTheTextIsRefusedUnlessNoneOfItsFilesCountsAsText() throws IOException {
     Path inside = folder.resolve("d0").resolve("cache");
-    for (String suffix : List.of("", ".json")) {
+    for (String suffix : List.of("", ".json", ".log")) {
       DataOptions options = new DataOptions(folder, suffix, inside);
       assertThatThrownBy(() -> Corpus.open(options, CorpusListener.SILENT))
           .isInstanceOf(ConfigurationException.class)
