@@ -45,10 +45,11 @@ record SaveCost(int every, double plainNanos, double ratio, int pairs) {
       }
       long between = System.nanoTime();
       trainer.saveInBackground(checkpoint, 0);
-      if (isStopped(trainer, every, stop)) {
+      boolean isStopped = isStopped(trainer, every, stop);
+      var _ = trainer.awaitSaved();
+      if (isStopped) {
         return Optional.empty();
       }
-      var _ = trainer.awaitSaved();
       long end = System.nanoTime();
       if (pair >= 0) { // the first makes the copy's memory
         plain[pair] = between - start;
