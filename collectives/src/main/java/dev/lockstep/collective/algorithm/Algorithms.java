@@ -129,7 +129,7 @@ public final class Algorithms {
   ///
   /// @param handsOver whether ranks share cores, so that every hop waits for its turn on one: then
   ///   two hops by messages, too, are less than two signals deep in peers' memory, but messages
-  ///   that each rank has for all others take longer than reading, unless they are half as short
+  ///   that each rank has for all others take longer than reading, unless they are half as long
   public static Optional<Algorithm> brief(CollectiveRequest request, boolean handsOver) {
     if (request.kind() == CollectiveKind.BARRIER || !request.topology().peerMemory()) {
       return Optional.empty();

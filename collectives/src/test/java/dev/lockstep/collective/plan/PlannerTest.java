@@ -80,8 +80,8 @@ class PlannerTest {
     assertThat(choice.algorithm()).isEqualTo(algorithm);
   }
 
-  /// Within a factor of two of what four ranks took on two cores (docs/benchmarks.md): by links of
-  /// ranks with a core each 4 KiB would take less than a microsecond.
+  /// Within a factor of two of what four ranks took on two cores in the first run of decision 0152:
+  /// by links of ranks with a core each 4 KiB would take less than a microsecond.
   @ParameterizedTest(name = "elements={0}")
   @CsvSource({"1024, 5.65", "65536, 49.9", "1048576, 651"})
   void typicalLinksOfSharedCoresKnowOfTheirTurns(long elements, double micros) {
