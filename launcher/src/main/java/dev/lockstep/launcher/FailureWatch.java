@@ -1,7 +1,6 @@
 package dev.lockstep.launcher;
 
 import dev.lockstep.job.FailureRecord;
-import dev.lockstep.launcher.process.Supervisor;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
@@ -13,9 +12,6 @@ import java.util.function.Supplier;
 /// long and asks nobody. The launcher of node 0 hears of a failure from the store and ends its
 /// ranks; those of other nodes do not hear of it.
 final class FailureWatch implements AutoCloseable {
-  /// As long as the launcher of node 0 gives its ranks.
-  static final Duration TO_END = Supervisor.Patience.TO_END;
-
   private static final Duration LOOK = Duration.ofMillis(100);
 
   private final CountDownLatch ended = new CountDownLatch(1);

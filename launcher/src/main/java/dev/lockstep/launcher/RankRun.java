@@ -8,6 +8,7 @@ import dev.lockstep.job.HostName;
 import dev.lockstep.job.Job;
 import dev.lockstep.job.JobConfig;
 import dev.lockstep.job.JobFailedException;
+import dev.lockstep.launcher.process.Supervisor.Patience;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -100,7 +101,7 @@ final class RankRun {
       stopSignal.afterwards(job.takeOverExit());
       worldSize = job.worldSize();
       if (!alone && job.nodeRank() > 0) {
-        failureWatch = FailureWatch.start(job::failure, FailureWatch.TO_END, this::endUnnoticed);
+        failureWatch = FailureWatch.start(job::failure, Patience.TO_END, this::endUnnoticed);
       }
       try {
         if (alone) {
