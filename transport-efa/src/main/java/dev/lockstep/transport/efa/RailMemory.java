@@ -13,6 +13,8 @@ import java.lang.foreign.MemorySegment;
 
 /// Memory that a rail's provider may touch, and peers by it. Used under the transport's lock.
 final class RailMemory {
+  private static final long ACCESS = Fi.SEND | Fi.RECV | Fi.READ | Fi.WRITE | Fi.REMOTE_WRITE;
+
   private final Libfabric library;
   private final Failures failures;
   private final FabricInfo info;
@@ -42,8 +44,7 @@ final class RailMemory {
   ///
   /// @return the registration, or the negative status
   long register(long address, long bytes, long key) {
-    long access = Fi.SEND | Fi.RECV | Fi.READ | Fi.WRITE | Fi.REMOTE_WRITE;
-    int status = library.mrReg(domain, address, bytes, access, key, out);
+    int status = library.mrReg(domain, address, bytes, ACCESS, key, out);
     return status < 0 ? status : bound(out.get(JAVA_LONG, 0));
   }
 
@@ -56,9 +57,8 @@ final class RailMemory {
   long registerDevice(Backing.DeviceMemory memory, long bytes, long key, int kind, int index) {
     try (Arena scratch = Arena.ofConfined()) {
       MemorySegment attributes = Discovery.struct(scratch);
-      long access = Fi.SEND | Fi.RECV | Fi.READ | Fi.WRITE | Fi.REMOTE_WRITE;
       Discovery.set(attributes, Layouts.MR_ATTR, "iov_count", 1L);
-      Discovery.set(attributes, Layouts.MR_ATTR, "access", access);
+      Discovery.set(attributes, Layouts.MR_ATTR, "access", ACCESS);
       Discovery.set(attributes, Layouts.MR_ATTR, "requested_key", key);
       Discovery.set(attributes, Layouts.MR_ATTR, "iface", kind);
       attributes.set(JAVA_INT, Layouts.offset(Layouts.MR_ATTR, "device"), index);
